@@ -1,0 +1,1 @@
+"""Configuration, the contracts on disk and the command: what every stage shares."""

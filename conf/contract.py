@@ -1,0 +1,181 @@
+"""What one stage leaves on disk for the next: column names, file names, manifests.
+
+`etl` and `trainer` never import each other; they meet in these models. Everything here is
+written as JSON beside the Parquet files that it describes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+CONTRACT_VERSION = 1
+
+# Reserved numbers of every vocabulary.
+PADDING_IDX = 0
+UNKNOWN_IDX = 1
+NUM_RESERVED = 2
+
+# Columns of the shards (numbers only).
+USER_IDX = "user_idx"
+HISTORY_ITEMS = "history_item_idx"  # list<int32>, oldest first
+HISTORY_TYPES = "history_event_type"  # list<int32>, index into the manifest's `event_types`
+HISTORY_TIMES = "history_time"  # list<int64>, microseconds since 1970 UTC, or an order number
+HISTORY_WEIGHTS = "history_weight"  # list<float>, weight of each event as a training target
+TARGET_ITEM = "target_item_idx"  # int32, the held-out item
+
+# Columns of the tables with raw ids (never streamed to the trainer).
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+ITEM_IDX = "item_idx"
+TITLE = "title"
+TRAIN_EVENTS = "train_events"  # int64, an item's events in the training part
+
+# Columns of the published lists.
+POSITION = "position"
+SCORE = "score"
+SOURCE = "source"
+REASONS = "reasons"
+SOURCE_MODEL = "model"
+SOURCE_FALLBACK = "fallback"
+
+MANIFEST_NAME: dict[str, str] = {
+    "datasets": "manifest.json",
+    "models": "bundle.json",
+    "lists": "lists.json",
+}
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RowGroup(_Record):
+    """One Parquet row group, the unit in which the trainer reads."""
+
+    path: str
+    """File, relative to the dataset's folder."""
+    index: int
+    """Number of the row group within its file, from 0."""
+    rows: int
+    bytes: int
+
+
+class DataFile(_Record):
+    """One file of a version."""
+
+    path: str
+    """Relative to the version's folder."""
+    bytes: int
+    sha256: str
+    rows: int
+    row_groups: tuple[RowGroup, ...] = ()
+
+
+class Column(_Record):
+    """One column of the shards."""
+
+    name: str
+    kind: Literal["id", "categorical", "numeric", "vector", "sequence", "label"]
+    dtype: str
+    cardinality: int | None = None
+    """Numbers in use, the reserved ones included; None where the column is no vocabulary."""
+    reserved_ids: dict[str, int] = {}
+
+
+class Vocabulary(_Record):
+    """A numbering of raw ids. Two are the same exactly when their fingerprints are."""
+
+    size: int
+    """Numbers in use, the reserved ones included."""
+    fingerprint: str
+
+
+class Account(_Record):
+    """Where the rows of one input, or of one of its files, went."""
+
+    rows_read: int
+    rows_kept: int
+    dropped: dict[str, int] = {}
+    quarantined: dict[str, int] = {}
+
+    def missing_rows(self) -> int:
+        """Return the rows that are not accounted for; 0 in every committed version."""
+        dropped, quarantined = sum(self.dropped.values()), sum(self.quarantined.values())
+        return self.rows_read - self.rows_kept - dropped - quarantined
+
+
+class InputLedger(Account):
+    """The account of one input, with that of each of its source files."""
+
+    files: dict[str, Account] = {}
+
+
+class Manifest(_Record):
+    """Contents of `datasets/<id>/manifest.json`."""
+
+    contract_version: int = CONTRACT_VERSION
+    id: str
+    request: str
+    """Fingerprint of all that the version was made from."""
+    logical_date: str
+    as_of: str
+    """Time of the newest event kept: ISO 8601 in UTC, or the order number."""
+    config: dict[str, Any]
+    columns: dict[str, tuple[Column, ...]]
+    """For each of train, valid, test and histories."""
+    files: dict[str, tuple[DataFile, ...]]
+    """For each of train, valid, test, histories, items, users and quarantine."""
+    vocabularies: dict[str, Vocabulary]
+    event_types: tuple[str, ...]
+    ledger: dict[str, InputLedger]
+    counts: dict[str, int]
+
+    def row_groups(self, split: str) -> list[RowGroup]:
+        """Return the row groups of a split in the order of its files."""
+        return [group for file in self.files[split] for group in file.row_groups]
+
+
+class Bundle(_Record):
+    """Contents of `models/<id>/bundle.json`: all that scoring needs, but for the weights."""
+
+    contract_version: int = CONTRACT_VERSION
+    id: str
+    request: str
+    logical_date: str
+    dataset_id: str
+    vocabularies: dict[str, Vocabulary]
+    model: dict[str, Any]
+    """The `train.model` section that the weights were trained under."""
+    config: dict[str, Any]
+    files: dict[str, tuple[DataFile, ...]]
+
+
+class ListsManifest(_Record):
+    """Contents of `lists/<id>/lists.json`."""
+
+    contract_version: int = CONTRACT_VERSION
+    id: str
+    request: str
+    logical_date: str
+    dataset_id: str
+    model_id: str
+    config: dict[str, Any]
+    counts: dict[str, int]
+    short_lists: dict[str, int]
+    """Lists shorter than asked for, counted by reason."""
+    gates: dict[str, bool]
+    files: dict[str, tuple[DataFile, ...]]
+
+
+def catalogue_size(manifest: Manifest) -> int:
+    """Return the length of the item axis: every number in use, reserved ones included."""
+    return manifest.vocabularies["item"].size
+
+
+def version_path(root: Path, relative: str) -> Path:
+    """Return the path of a version's file; refuse one that leads out of the folder."""
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ValueError(f"{relative!r} leads out of {root}; a manifest names files inside it only")
+    return path

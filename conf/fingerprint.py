@@ -1,0 +1,186 @@
+"""Content hashes of input files and the request keys made of them.
+
+The same inputs and the same configuration give the same key, on any machine, in any folder.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.contract import CONTRACT_VERSION, DataFile, RowGroup
+from conf.errors import InputError
+from conf.schema import Config, Source
+
+CACHE_NAME = ".fingerprints.json"
+_CHUNK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of the raw input."""
+
+    path: Path
+    """Where it lies."""
+    name: str
+    """Its name relative to `input.root`, as in the ledger."""
+    bytes: int
+    modified_at: float
+    """Seconds since 1970."""
+    sha256: str
+
+
+def canonical_hash(value: Any) -> str:
+    """Return the SHA-256 of a value's JSON with sorted keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def describe_file(root: Path, path: Path, row_groups: Sequence[tuple[int, int]]) -> DataFile:
+    """Return the manifest's entry of a Parquet file.
+
+    Args:
+        root: Folder of the version.
+        path: The file in it.
+        row_groups: Rows and bytes of each row group.
+    """
+    relative = path.relative_to(root).as_posix()
+    return DataFile(
+        path=relative,
+        bytes=path.stat().st_size,
+        sha256=hash_file(path),
+        rows=sum(rows for rows, _ in row_groups),
+        row_groups=tuple(
+            RowGroup(path=relative, index=index, rows=rows, bytes=size)
+            for index, (rows, size) in enumerate(row_groups)
+        ),
+    )
+
+
+def input_sources(config: Config) -> dict[str, Source]:
+    """Return the configured tables of the raw input by name."""
+    sources: dict[str, Source | None] = {
+        "events": config.input.events,
+        "items": config.input.items,
+        "users": config.input.users,
+    }
+    return {name: source for name, source in sources.items() if source is not None}
+
+
+def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
+    """Find and hash the files of every input.
+
+    Hashes are kept in the workspace by path, size and modification time, so that an unchanged
+    file is read once only.
+
+    Raises:
+        InputError: When a path matches no file.
+    """
+    root = Path(config.input.root)
+    if not root.is_dir():
+        raise InputError(
+            f"input.root={str(root)!r} is no folder; set input.root=FOLDER to the "
+            "folder that holds the input files"
+        )
+    found = {name: _matching(root, name, source) for name, source in input_sources(config).items()}
+    cache_path = Path(config.run.output) / CACHE_NAME
+    known = _read_cache(cache_path)
+    fresh: dict[str, str] = {}
+    inputs = {
+        name: tuple(_input_file(root, path, known, fresh) for path in paths)
+        for name, paths in found.items()
+    }
+    if fresh != known:
+        _write_cache(cache_path, fresh)
+    return inputs
+
+
+def dataset_request(
+    config: Config, inputs: Mapping[str, Sequence[InputFile]], logical_date: str | None
+) -> str:
+    """Return the key of a dataset: what it is made from and how."""
+    section = config.model_dump(mode="json", include={"input", "etl"})
+    section["input"].pop("root")
+    files = {name: sorted((f.name, f.sha256) for f in found) for name, found in inputs.items()}
+    return canonical_hash(
+        [
+            CONTRACT_VERSION,
+            "dataset",
+            config.run.name,
+            config.run.seed,
+            section,
+            files,
+            config.train.max_workers,
+            logical_date,
+        ]
+    )
+
+
+def model_request(config: Config, dataset_id: str) -> str:
+    """Return the key of a model."""
+    section = config.train.model_dump(mode="json")
+    return canonical_hash([CONTRACT_VERSION, "model", config.run.seed, section, dataset_id])
+
+
+def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
+    """Return the key of published lists."""
+    section = config.score.model_dump(mode="json")
+    for resource in ("workers", "cpus_per_worker", "gpus_per_worker"):
+        section.pop(resource)
+    return canonical_hash([CONTRACT_VERSION, "lists", section, dataset_id, model_id])
+
+
+def _matching(root: Path, name: str, source: Source) -> list[Path]:
+    paths: set[Path] = set()
+    for pattern in source.paths:
+        matches = _glob(root, pattern) or _glob(root, f"{pattern}.gz")
+        if not matches:
+            raise InputError(
+                f"input.{name}: no file matches {pattern!r} (nor {pattern}.gz) in "
+                f"{root}; correct input.root or input.{name}.paths"
+            )
+        paths.update(matches)
+    return sorted(paths)
+
+
+def _glob(root: Path, pattern: str) -> list[Path]:
+    if Path(pattern).is_absolute():
+        base = Path(pattern).anchor
+        return [p for p in Path(base).glob(str(Path(pattern).relative_to(base))) if p.is_file()]
+    return [path for path in root.glob(pattern) if path.is_file()]
+
+
+def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, str]) -> InputFile:
+    stat = path.stat()
+    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    digest = known.get(key) or hash_file(path)
+    fresh[key] = digest
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return InputFile(path, name, stat.st_size, stat.st_mtime, digest)
+
+
+def _read_cache(path: Path) -> dict[str, str]:
+    try:
+        cache = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # a cache only: a missing or damaged one costs time, not truth
+    return cache if isinstance(cache, dict) else {}
+
+
+def _write_cache(path: Path, cache: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(cache))
+    temporary.replace(path)

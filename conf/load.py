@@ -1,0 +1,80 @@
+"""Read a YAML file and its overrides into a `Config`, or report all that is wrong with it."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from yaml import YAMLError
+
+from conf.errors import ConfigError
+from conf.schema import Config
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration in `path`, changed by `section.key=value` overrides.
+
+    Raises:
+        ConfigError: With every problem at once: file, dotted key, value, rule, nearest key.
+    """
+    if not path.is_file():
+        raise ConfigError(f"configuration file {path} does not exist; name one with --config")
+    tree = _merged_tree(path, overrides)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems = [_describe(detail) for detail in error.errors()]
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"{path}: {len(problems)} problem(s)\n{lines}") from error
+
+
+def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
+    for override in overrides:
+        if "=" not in override or override.startswith("="):
+            raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    try:
+        base = OmegaConf.load(path)
+        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+        return OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError) as error:
+        text = str(error).strip()
+        raise ConfigError(f"{path} cannot be read as a configuration: {text}") from error
+
+
+def _describe(detail: ErrorDetails) -> str:
+    keys = [str(key) for key in detail["loc"]]
+    dotted = ".".join(keys) or "(whole file)"
+    if detail["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1]), n=1, cutoff=0.4)
+        hint = f"; did you mean {'.'.join([*keys[:-1], nearest[0]])}?" if nearest else ""
+        return f"{dotted}: unknown key{hint}"
+    if detail["type"] == "missing":
+        return f"{dotted}: is missing and has no default"
+    if detail["type"] == "value_error":
+        return f"{dotted}: {detail['msg'].removeprefix('Value error, ')}"
+    return f"{dotted}={detail['input']!r}: {detail['msg']}"
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    """Return the keys that the section at `path` may hold."""
+    model: Any = Config
+    for key in path:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+        field = model.model_fields.get(key)
+        model = _section_of(field.annotation) if field else None
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return list(model.model_fields)
+    return []
+
+
+def _section_of(annotation: Any) -> Any:
+    """Return the section's class behind `X | None`, else the annotation itself."""
+    if get_origin(annotation) in (Union, UnionType):
+        return next((part for part in get_args(annotation) if part is not type(None)), None)
+    return annotation

@@ -1,0 +1,228 @@
+"""Run one stage, or all of them, on a workspace: find what is done, do the rest, publish.
+
+The stages' own modules are imported only when there is work for them, by name: so a run that
+finds everything done starts neither Spark nor Ray, and `conf` depends on none of the stages.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from conf.contract import MANIFEST_NAME
+from conf.errors import ConfigError, VersionError
+from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
+from conf.lock import workspace_lock
+from conf.schema import Config
+from conf.workspace import current_version, find_version, publish, read_pointer, rollback
+
+log = logging.getLogger(__name__)
+Result = dict[str, Any]
+
+DONE = "done"
+ALREADY_DONE = "already done"
+KINDS = ("datasets", "models", "lists")
+
+
+def run_etl(config: Config, logical_date: str | None = None) -> Result:
+    """Make the dataset of the configured input, unless it is there."""
+    with _lock(config):
+        return _etl(config, logical_date)
+
+
+def run_train(config: Config, logical_date: str | None = None) -> Result:
+    """Train on the current dataset, or on that of `logical_date`, unless it was done."""
+    with _lock(config):
+        return _train(config, _chosen(config, "datasets", logical_date))
+
+
+def run_score(config: Config, logical_date: str | None = None) -> Result:
+    """Score the current dataset's users with the current model, or those of `logical_date`."""
+    with _lock(config):
+        dataset = _chosen(config, "datasets", logical_date)
+        return _score(config, dataset, _chosen(config, "models", logical_date))
+
+
+def run_all(config: Config, logical_date: str | None = None) -> Result:
+    """Go from the raw log to published lists; each stage takes up what the one before made."""
+    with _lock(config):
+        dataset = _etl(config, logical_date)
+        model = _train(config, dataset["id"])
+        lists = _score(config, dataset["id"], model["id"])
+    done = all(part["status"] == ALREADY_DONE for part in (dataset, model, lists))
+    status = ALREADY_DONE if done else DONE
+    return {"stage": "run", "status": status, "etl": dataset, "train": model, "score": lists}
+
+
+def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
+    """Measure the current model, or that of `logical_date`, on its dataset's test part."""
+    model = _chosen(config, "models", logical_date)
+    metrics = _call("trainer.evaluate", "run", config, model_id=model)
+    return {"stage": "evaluate", "status": DONE, "id": model, "metrics": metrics}
+
+
+def run_generate(config: Config) -> Result:
+    """Write the made-up shop's log of the section `generate` to `input.root`."""
+    if config.generate is None:
+        raise ConfigError("generate: the section is missing; conf/demo.yaml has one to start from")
+    module = import_module("etl.generate")
+    spec = module.ShopSpec(seed=config.run.seed, **config.generate.model_dump())
+    planted = module.generate_shop(spec, Path(config.input.root))
+    return {
+        "stage": "generate",
+        "status": DONE,
+        "folder": config.input.root,
+        "rows": planted["rows_written"],
+        "planted": planted["planted"],
+    }
+
+
+def run_show(config: Config, user_id: str) -> Result:
+    """Return a user's history and published list, with titles."""
+    shown: Result = _call("serving.show", "run", config, user_id=user_id)
+    return shown
+
+
+def run_status(config: Config) -> Result:
+    """Return what is current in each stage and what it came from."""
+    workspace = Path(config.run.output)
+    status: Result = {"stage": "status", "workspace": str(workspace)}
+    for kind in KINDS:
+        pointer = read_pointer(workspace, kind)
+        status[kind] = None if pointer is None else _origin(workspace, kind, pointer)
+    return status
+
+
+def run_rollback(config: Config, kind: str) -> Result:
+    """Make the version before the current one of `kind` current again."""
+    if kind not in KINDS:
+        raise ConfigError(f"rollback: {kind!r} is none of {', '.join(KINDS)}")
+    with _lock(config):
+        version = rollback(Path(config.run.output), kind)
+    return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
+
+
+def _etl(config: Config, logical_date: str | None) -> Result:
+    inputs = fingerprint_inputs(config)
+    request = dataset_request(config, inputs, logical_date)
+    return _make(
+        config,
+        "etl",
+        "datasets",
+        request,
+        lambda: _call(
+            "etl.pipeline", "run", config, logical_date=logical_date, inputs=inputs, request=request
+        ),
+    )
+
+
+def _train(config: Config, dataset_id: str) -> Result:
+    request = model_request(config, dataset_id)
+    return _make(
+        config,
+        "train",
+        "models",
+        request,
+        lambda: _call("trainer.launch", "run", config, dataset_id=dataset_id, request=request),
+    )
+
+
+def _score(config: Config, dataset_id: str, model_id: str) -> Result:
+    request = lists_request(config, dataset_id, model_id)
+    result = _make(
+        config,
+        "score",
+        "lists",
+        request,
+        lambda: _call(
+            "serving.score",
+            "run",
+            config,
+            dataset_id=dataset_id,
+            model_id=model_id,
+            request=request,
+        ),
+    )
+    return result
+
+
+def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[], str]) -> Result:
+    """Do the work unless it was done, and publish what came of it."""
+    workspace, started = Path(config.run.output), time.monotonic()
+    version = find_version(workspace, kind, request)
+    status = DONE if version is None else ALREADY_DONE
+    if version is None:
+        version = work()
+    manifest = _manifest(workspace, kind, version)
+    if kind == "lists":
+        _call("serving.gates", "require_passed", manifest)
+    published = publish(workspace, kind, version, manifest["logical_date"])
+    seconds = time.monotonic() - started
+    log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
+    result = {
+        "stage": stage,
+        "status": status,
+        "published": published,
+        "id": version,
+        "folder": str(workspace / kind / version),
+        "seconds": round(seconds, 1),
+    }
+    return {**result, **_figures(workspace / kind / version, manifest)}
+
+
+def _figures(folder: Path, manifest: Result) -> Result:
+    """Return what of a manifest belongs in the stage's result."""
+    shown: tuple[str, ...] = ("counts", "ledger", "gates")
+    figures: Result = {key: manifest[key] for key in shown if key in manifest}
+    metrics = folder / "metrics.json"
+    if metrics.is_file():
+        figures["metrics"] = json.loads(metrics.read_text())
+    for account in figures.get("ledger", {}).values():
+        account.pop("files", None)
+    return figures
+
+
+def _origin(workspace: Path, kind: str, pointer: Result) -> Result:
+    manifest = _manifest(workspace, kind, pointer["id"])
+    shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
+    made_from = {key: manifest[key] for key in shown if key in manifest}
+    return {"id": pointer["id"], "number": pointer["number"], **made_from}
+
+
+def _chosen(config: Config, kind: str, logical_date: str | None) -> str:
+    """Return the current version, or the newest one published for `logical_date`."""
+    workspace = Path(config.run.output)
+    current = current_version(workspace, kind)
+    if logical_date is None:
+        return current
+    pointer = read_pointer(workspace, kind) or {}
+    others = sorted(
+        path.parent.name for path in (workspace / kind).glob(f"*/{MANIFEST_NAME[kind]}")
+    )
+    for version in dict.fromkeys([current, *pointer.get("previous", []), *others]):
+        path = workspace / kind / version / MANIFEST_NAME[kind]
+        if path.is_file() and _manifest(workspace, kind, version)["logical_date"] == logical_date:
+            return str(version)
+    raise VersionError(
+        f"{workspace / kind} has no version of {logical_date}; "
+        "run the stage before it with that --date first"
+    )
+
+
+def _manifest(workspace: Path, kind: str, version: str) -> Result:
+    path = workspace / kind / version / MANIFEST_NAME[kind]
+    if not path.is_file():
+        raise VersionError(f"{path} does not exist: {version} is no committed version")
+    manifest: Result = json.loads(path.read_text())
+    return manifest
+
+
+def _lock(config: Config) -> Any:
+    return workspace_lock(Path(config.run.output), config.run.lock_lease_seconds)
+
+
+def _call(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
+    return getattr(import_module(module), function)(*args, **kwargs)

@@ -1,0 +1,41 @@
+"""Names of the columns that rows carry between the steps of this stage."""
+
+# Where a row comes from.
+SOURCE_FILE = "source_file"
+BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
+LINE = "line_number"  # int64, grows with the lines of one part, with gaps
+REDELIVERED = "redelivered"  # boolean, the whole file equals another one
+BROKEN = "broken"  # boolean, the line does not have the shape of a row
+RAW = "raw"  # string, the line, or the row's values as JSON
+
+LINE_ORDER = (SOURCE_FILE, BLOCK, LINE)
+
+# What a row says (as text where it was just read).
+TIME = "time"  # int64 in the end: microseconds since 1970 UTC, or an order number
+EVENT_TYPE = "event_type"  # int32 in the end: index into etl.event_types
+VALUE = "value"  # double in the end
+EVENT_ID = "event_id"
+TIME_TEXT = "time_text"
+TYPE_TEXT = "type_text"
+VALUE_TEXT = "value_text"
+
+# What becomes of it: null while it is kept.
+VERDICT = "verdict"
+QUARANTINED = "quarantined:"
+DROPPED = "dropped:"
+
+# Its place in the user's history.
+PLACE = "place"  # int32, from 0, oldest first
+PART = "part"  # one of the four below
+TRAIN = "train"
+VALID = "valid"  # the event is the validation's target
+TEST = "test"  # the event is the test's target
+HELD_OUT = "held_out"  # behind a cut, but no target
+
+# Of histories.
+NUM_EVENTS = "num_events"
+TRAIN_LENGTH = "train_length"  # int32, events of the training part
+VALID_PLACE = "valid_place"  # int32, place of the validation's target, null if there is none
+TEST_PLACE = "test_place"
+WINDOW = "window"  # int32, 0 is the newest
+SHARD = "shard"  # int64, number of the file that a row is written to

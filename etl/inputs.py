@@ -1,0 +1,146 @@
+"""The staged inputs of a run, and the checks that they have to pass before work goes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID, InputLedger
+from conf.errors import InputError, NoNewDataError
+from conf.fingerprint import InputFile
+from conf.schema import Config, Etl
+from etl.columns import DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
+from etl.kcore import drop_outside_core, find_core
+from etl.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
+from etl.shards import write_shards
+from etl.staging import quarantined_rows, stage_events, stage_table
+from etl.times import MICROS_PER_DAY, day_of, day_start
+
+_ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
+
+
+@dataclass(frozen=True)
+class StagedInput:
+    """One input, stored with its verdicts."""
+
+    judged: DataFrame
+    rows_read: int
+    counts: Sequence[VerdictCount]
+
+    def kept(self) -> DataFrame:
+        """Return the rows that are kept."""
+        return self.judged.where(F.col(VERDICT).isNull())
+
+    def rows_with(self, prefix: str) -> int:
+        """Return how many rows have a verdict that begins so."""
+        return sum(c.rows for c in self.counts if (c.verdict or "").startswith(prefix))
+
+    def rows_kept(self) -> int:
+        """Return how many rows are kept."""
+        return sum(c.rows for c in self.counts if c.verdict is None)
+
+
+Staged = Mapping[str, StagedInput]
+
+
+def stage_inputs(
+    spark: SparkSession,
+    config: Config,
+    inputs: Mapping[str, Sequence[InputFile]],
+    logical_date: str | None,
+    folder: Path,
+) -> Staged:
+    """Read, judge and store every input."""
+    frames = {
+        "events": stage_events(
+            spark, config.input.events, config.etl, inputs["events"],
+            logical_date=logical_date, folder=folder / "events",
+        )
+    }  # fmt: skip
+    for name, source in (("items", config.input.items), ("users", config.input.users)):
+        if source is not None:
+            frames[name] = stage_table(
+                spark, source, inputs[name], id_name=_ID_OF_TABLE[name], folder=folder / name
+            )
+    return {
+        name: StagedInput(judged, rows_read, count_verdicts(judged))
+        for name, (judged, rows_read) in frames.items()
+    }
+
+
+def require_sound(staged: Staged, max_bad_share: float, refused: Path, scratch: Path) -> None:
+    """Refuse inputs that are empty or of which too much is bad, and keep the bad rows to see.
+
+    Raises:
+        InputError: With all that is wrong, and where the rows are.
+    """
+    errors = [
+        why_refused(name, part.counts, part.rows_read, max_bad_share)
+        for name, part in staged.items()
+    ]
+    texts = [str(error) for error in errors if error is not None]
+    if not texts:
+        return
+    if any(part.rows_with(QUARANTINED) for part in staged.values()):
+        write_quarantine(staged, refused / "quarantine", scratch)
+        texts.append(f"the quarantined rows are in {refused / 'quarantine'}")
+    raise InputError("; ".join(texts))
+
+
+def require_events_on(day: str, events: StagedInput) -> None:
+    """Refuse a log without an event on the logical date.
+
+    Raises:
+        NoNewDataError: Naming the newest day.
+    """
+    start = day_start(date.fromisoformat(day))
+    on_day = F.col(TIME).between(start, start + MICROS_PER_DAY - 1)
+    found = events.kept().agg(F.max(TIME), F.count(F.when(on_day, 1))).head()
+    assert found is not None  # an aggregate without groups has one row
+    if found[1] == 0:
+        raise NoNewDataError(f"input.events has no event on {day} that is kept; the newest one "
+                             f"up to then is of {day_of(found[0])}")  # fmt: skip
+
+
+def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
+    """Drop the users and items that have too few events.
+
+    Raises:
+        InputError: When none are left.
+    """
+    least = (etl.min_events_per_user, etl.min_events_per_item)
+    if max(least) <= 1:
+        return events
+    core = find_core(events.kept(), *least, folder)
+    judged = drop_outside_core(events.judged, core)
+    left = replace(events, judged=judged, counts=count_verdicts(judged))
+    if left.rows_kept() == 0:
+        raise InputError(
+            f"none of {left.rows_with(DROPPED + 'below_core')} events is left by "
+            f"etl.min_events_per_user={least[0]} and etl.min_events_per_item={least[1]}; "
+            "lower them or read more events"
+        )  # fmt: skip
+    return left
+
+
+def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
+    """Write the quarantined rows of all inputs into one file, in the order of the inputs."""
+    rows = quarantined_rows({name: part.judged for name, part in staged.items()})
+    order = ("input", *LINE_ORDER)
+    write_shards(rows.withColumn(SHARD, F.lit(0)), order, folder, scratch, leave_out=LINE_ORDER[1:])
+
+
+def build_ledgers(
+    staged: Staged, inputs: Mapping[str, Sequence[InputFile]], events_written: int
+) -> dict[str, InputLedger]:
+    """Return the account of every input."""
+    return {
+        name: build_ledger(
+            part.counts, [file.name for file in inputs[name]], rows_read=part.rows_read,
+            rows_kept=events_written if name == "events" else part.rows_kept(),
+        )
+        for name, part in staged.items()
+    }  # fmt: skip

@@ -1,0 +1,108 @@
+"""The ledger: where each row of each input file went, and whether that is right."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import Account, InputLedger
+from conf.errors import InputError
+from etl.columns import DROPPED, QUARANTINED, SOURCE_FILE, VERDICT
+
+
+@dataclass(frozen=True)
+class VerdictCount:
+    """Rows of one file with one verdict."""
+
+    file: str
+    verdict: str | None
+    rows: int
+
+
+@dataclass
+class _Tally:
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+
+    def add(self, verdict: str | None, rows: int) -> None:
+        if verdict is None:
+            self.kept += rows
+        elif verdict.startswith(DROPPED):
+            self.dropped[verdict.removeprefix(DROPPED)] += rows
+        else:
+            self.quarantined[verdict.removeprefix(QUARANTINED)] += rows
+
+    def rows(self) -> int:
+        return self.kept + self.dropped.total() + self.quarantined.total()
+
+    def reasons(self) -> dict[str, dict[str, int]]:
+        return {"dropped": dict(sorted(self.dropped.items())),
+                "quarantined": dict(sorted(self.quarantined.items()))}  # fmt: skip
+
+
+def count_verdicts(judged: DataFrame) -> list[VerdictCount]:
+    """Count the rows of each file by verdict."""
+    counts = judged.groupBy(SOURCE_FILE, VERDICT).agg(F.count(F.lit(1)).alias("rows"))
+    return [VerdictCount(row[0], row[1], row[2]) for row in counts.collect()]
+
+
+def build_ledger(
+    counts: Iterable[VerdictCount], files: Sequence[str], *, rows_read: int, rows_kept: int
+) -> InputLedger:
+    """Return the account of one input, which has to come out even.
+
+    Args:
+        counts: Verdicts, counted.
+        files: Names of all its files, those without a row included.
+        rows_read: Rows as counted while reading.
+        rows_kept: Rows as counted in what was written.
+
+    Raises:
+        RuntimeError: When rows are missing: a mistake of ours.
+    """
+    total, per_file = _Tally(), {name: _Tally() for name in sorted(files)}
+    for count in counts:
+        total.add(count.verdict, count.rows)
+        per_file[count.file].add(count.verdict, count.rows)
+    ledger = InputLedger(
+        rows_read=rows_read, rows_kept=rows_kept, **total.reasons(),
+        files={name: Account(rows_read=tally.rows(), rows_kept=tally.kept, **tally.reasons())
+               for name, tally in per_file.items()},
+    )  # fmt: skip
+    if ledger.missing_rows() != 0 or total.kept != rows_kept:
+        raise RuntimeError(
+            f"the ledger does not come out even: {ledger.missing_rows()} rows are missing, "
+            f"{total.kept} were judged right, {rows_kept} written: {ledger}"
+        )
+    return ledger
+
+
+def why_refused(
+    name: str, counts: Iterable[VerdictCount], rows_read: int, max_bad_share: float
+) -> InputError | None:
+    """Return what is wrong with an input as a whole, or None."""
+    total = _Tally()
+    for count in counts:
+        total.add(count.verdict, count.rows)
+    if rows_read == 0:
+        return InputError(f"input.{name} holds no rows; check input.{name}.paths and the delivery")
+    bad = total.quarantined.total()
+    if bad > max_bad_share * rows_read:
+        return InputError(
+            f"input.{name}: {bad} of {rows_read} rows cannot be right "
+            f"({_listed(total.quarantined)}), which is more than "
+            f"etl.clean.max_bad_share={max_bad_share} allows"
+        )
+    if total.kept == 0:
+        return InputError(
+            f"input.{name}: none of {rows_read} rows is left; dropped: {_listed(total.dropped)}; "
+            f"quarantined: {_listed(total.quarantined)}"
+        )
+    return None
+
+
+def _listed(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason} {rows}" for reason, rows in reasons.most_common()) or "none"

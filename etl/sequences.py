@@ -1,0 +1,133 @@
+"""Histories as arrays: one row a user, and what training, evaluation and scoring take of it."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    ITEM_ID,
+    ITEM_IDX,
+    TARGET_ITEM,
+    UNKNOWN_IDX,
+    USER_ID,
+    USER_IDX,
+)
+from etl.columns import (
+    EVENT_TYPE,
+    NUM_EVENTS,
+    PART,
+    PLACE,
+    TEST,
+    TEST_PLACE,
+    TIME,
+    TRAIN,
+    TRAIN_LENGTH,
+    VALID,
+    VALID_PLACE,
+    WINDOW,
+)
+
+_ARRAYS = {HISTORY_ITEMS: "int", HISTORY_TYPES: "int", HISTORY_TIMES: "long"}
+
+
+def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> DataFrame:
+    """Return one row per user: the whole history, oldest event first, and where it is cut.
+
+    Args:
+        events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE and PART, one row per event.
+        items: The vocabulary; items outside become the unknown one.
+        users: All users; those without events get an empty history.
+
+    Returns:
+        USER_IDX, USER_ID, NUM_EVENTS, the three arrays, TRAIN_LENGTH (events of the training
+        part), VALID_PLACE and TEST_PLACE (places of the targets, null where there is none).
+    """
+    numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
+    event = F.struct(
+        F.col(PLACE),
+        F.coalesce(ITEM_IDX, F.lit(UNKNOWN_IDX)).cast("int").alias(HISTORY_ITEMS),
+        F.col(EVENT_TYPE).alias(HISTORY_TYPES),
+        F.col(TIME).alias(HISTORY_TIMES),
+    )
+    collected = numbered.groupBy(USER_ID).agg(
+        F.sort_array(F.collect_list(event)).alias("events"),
+        F.sum(F.when(F.col(PART) == TRAIN, 1).otherwise(0)).alias(TRAIN_LENGTH),
+        F.min(F.when(F.col(PART) == VALID, F.col(PLACE))).alias(VALID_PLACE),
+        F.min(F.when(F.col(PART) == TEST, F.col(PLACE))).alias(TEST_PLACE),
+    )
+    none = F.array()
+    return users.join(collected, USER_ID, "left").select(
+        USER_IDX,
+        USER_ID,
+        F.greatest(F.size("events"), F.lit(0)).cast("long").alias(NUM_EVENTS),
+        *(F.coalesce(F.col(f"events.{name}"), none.cast(f"array<{kind}>")).alias(name)
+          for name, kind in _ARRAYS.items()),
+        F.coalesce(TRAIN_LENGTH, F.lit(0)).cast("int").alias(TRAIN_LENGTH),
+        VALID_PLACE,
+        TEST_PLACE,
+    )  # fmt: skip
+
+
+def num_windows(window_length: int, windows: str) -> Column:
+    """Return in how many training rows a history is cut: as many as its targets need."""
+    needed = F.ceil((F.greatest(F.col(TRAIN_LENGTH), F.lit(1)) - 1) / window_length).cast("int")
+    return F.least(needed, F.lit(1)) if windows == "last" else needed
+
+
+def training_windows(
+    histories: DataFrame, window_length: int, windows: str, weights: Sequence[float]
+) -> DataFrame:
+    """Cut the training parts into windows of up to `window_length` + 1 items, from the end.
+
+    Neighbours share one item, so that every event but a user's first is a target exactly once.
+
+    Args:
+        histories: As `collect_histories` returns them.
+        window_length: Most targets in one window.
+        windows: `all`, or `last` for the newest alone.
+        weights: Weight of each event type.
+
+    Returns:
+        One row per user and WINDOW: USER_IDX, items, weights and types.
+    """
+    last = num_windows(window_length, windows) - 1
+    numbered = histories.where(last >= 0).withColumn(WINDOW, F.explode(F.sequence(F.lit(0), last)))
+    end = F.col(TRAIN_LENGTH) - F.col(WINDOW) * window_length
+    start = F.greatest(end - window_length - 1, F.lit(0))
+    cut = {name: F.slice(name, start + 1, end - start) for name in (HISTORY_ITEMS, HISTORY_TYPES)}
+    weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
+    weighed = F.transform(cut[HISTORY_TYPES], lambda kind: F.get(weight_of, kind))
+    return numbered.select(
+        USER_IDX,
+        WINDOW,
+        _without_nulls(cut[HISTORY_ITEMS], "int").alias(HISTORY_ITEMS),
+        _without_nulls(weighed, "float").alias(HISTORY_WEIGHTS),
+        _without_nulls(cut[HISTORY_TYPES], "int").alias(HISTORY_TYPES),
+    )
+
+
+def evaluation_rows(histories: DataFrame, place: str) -> DataFrame:
+    """Return one row per user with a target at `place`: all events before it, and its item."""
+    before = F.col(place)
+    return histories.where(before.isNotNull()).select(
+        USER_IDX,
+        *(_without_nulls(F.slice(name, F.lit(1), before), kind).alias(name)
+          for name, kind in _ARRAYS.items()),
+        F.coalesce(F.get(HISTORY_ITEMS, before), F.lit(UNKNOWN_IDX)).alias(TARGET_ITEM),
+    )  # fmt: skip
+
+
+def whole_histories(histories: DataFrame) -> DataFrame:
+    """Return USER_IDX and the three arrays, one row per user."""
+    arrays = (_without_nulls(F.col(name), kind).alias(name) for name, kind in _ARRAYS.items())
+    return histories.select(USER_IDX, *arrays)
+
+
+def _without_nulls(array: Column, kind: str) -> Column:
+    """Say in the schema that there are no nulls; what is read from Parquet has lost that."""
+    return F.transform(array, lambda number: F.coalesce(number, F.lit(0).cast(kind)))

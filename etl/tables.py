@@ -1,0 +1,68 @@
+"""The tables of items and users: one row per id, the first one that the files hold."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX
+from conf.errors import ConfigError
+from conf.fingerprint import InputFile
+from conf.schema import TableSource
+from etl import columns as c
+from etl.clean import is_blank
+from etl.sources import read_rows
+
+_TAKEN = {
+    ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
+    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.BROKEN, c.RAW,
+}  # fmt: skip
+
+
+def read_table(
+    spark: SparkSession, source: TableSource, files: Sequence[InputFile], id_name: str
+) -> DataFrame:
+    """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text.
+
+    Raises:
+        ConfigError: When a feature has a name that this stage gives to another column.
+    """
+    taken = [name for name in source.feature_columns if name in _TAKEN]
+    if taken:
+        raise ConfigError(f"feature_columns: {', '.join(taken)} cannot be a feature's name, the "
+                          "dataset has a column of its own by it")  # fmt: skip
+    columns = {id_name: source.id_column, **{name: name for name in source.feature_columns}}
+    if source.title_column is not None:
+        columns[TITLE] = source.title_column
+    return read_rows(spark, source, files, columns)
+
+
+def judge_table(rows: DataFrame, id_name: str) -> DataFrame:
+    """Add VERDICT: of several rows with one id the first stays."""
+    alone = F.coalesce(
+        F.when(F.col(c.REDELIVERED), c.DROPPED + "redelivered_file"),
+        F.when(F.col(c.BROKEN), c.QUARANTINED + "line_unparsable"),
+        F.when(is_blank(id_name), c.QUARANTINED + "id_missing"),
+    )
+    first = Window.partitionBy(c.VERDICT, id_name).orderBy(*c.LINE_ORDER)
+    repeated = F.col(c.VERDICT).isNull() & (F.row_number().over(first) > 1)
+    duplicate = F.when(repeated, c.DROPPED + "duplicate")
+    return rows.withColumn(c.VERDICT, alone).withColumn(c.VERDICT, F.coalesce(c.VERDICT, duplicate))
+
+
+def item_rows(items: DataFrame, table: DataFrame | None, features: Sequence[str]) -> DataFrame:
+    """Return the published table of items: numbers, ids, titles and features, a row per item."""
+    if table is None:
+        joined = items.withColumn(TITLE, F.lit(None).cast("string"))
+    else:
+        titled = table if TITLE in table.columns else table.withColumn(TITLE, F.lit(None))
+        wanted = titled.select(ITEM_ID, F.col(TITLE).cast("string"), *features)
+        joined = items.join(wanted, ITEM_ID, "left")
+    return joined.select(ITEM_IDX, ITEM_ID, TITLE, TRAIN_EVENTS, *features)
+
+
+def user_rows(histories: DataFrame, table: DataFrame | None, features: Sequence[str]) -> DataFrame:
+    """Return the published table of users: numbers, ids and features, a row per user."""
+    if table is not None:
+        histories = histories.join(table.select(USER_ID, *features), USER_ID, "left")
+    return histories.select(USER_IDX, USER_ID, c.NUM_EVENTS, *features)

@@ -1,0 +1,166 @@
+"""Write lists part by part, so that an interrupted scorer goes on with what is missing.
+
+A part takes its name only when it is complete. Its footer says what it was made for: a part of
+another request, or of other users, counts as missing.
+
+Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from conf.contract import (
+    ITEM_ID,
+    ITEM_IDX,
+    NUM_RESERVED,
+    POSITION,
+    REASONS,
+    SCORE,
+    SOURCE,
+    SOURCE_FALLBACK,
+    SOURCE_MODEL,
+    USER_ID,
+    DataFile,
+    Manifest,
+    RowGroup,
+    catalogue_size,
+)
+from conf.errors import VersionError
+from conf.fingerprint import describe_file
+
+_REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
+LISTS_SCHEMA = pa.schema([
+    pa.field(USER_ID, pa.string(), nullable=False),
+    pa.field(POSITION, pa.int32(), nullable=False),
+    pa.field(ITEM_ID, pa.string(), nullable=False),
+    pa.field(SCORE, pa.float32(), nullable=False),
+    pa.field(SOURCE, pa.string(), nullable=False),
+    pa.field(REASONS, pa.list_(_REASON)),
+])  # fmt: skip
+_REQUEST, _USERS = b"headrace.request", b"headrace.users"
+
+
+class PartLists(NamedTuple):
+    """The lists of one part's users, in the order of the users."""
+
+    item_idx: np.ndarray
+    """[N, K] int64, negative where there is no further item."""
+    scores: np.ndarray
+    """[N, K] float32"""
+    is_fallback: np.ndarray
+    """[N] bool"""
+    reason_idx: np.ndarray
+    """[N, K, R] int64, negative where there is no further reason."""
+    reason_weight: np.ndarray
+    """[N, K, R] float32"""
+
+
+def part_name(part: int) -> str:
+    """Return the file name of the part that holds the users of row group `part`."""
+    return f"part-{part:05d}.parquet"
+
+
+def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
+    """Return the raw id of every number: [V], null at the reserved ones."""
+    tables = [
+        pq.read_table(folder / file.path, columns=[ITEM_IDX, ITEM_ID])
+        for file in manifest.files["items"]
+    ]
+    items = pa.concat_tables(tables).sort_by(ITEM_IDX).combine_chunks()
+    wanted = np.arange(NUM_RESERVED, catalogue_size(manifest))
+    if not np.array_equal(items[ITEM_IDX].to_numpy(), wanted):
+        raise VersionError(f"items/ of dataset {manifest.id} does not hold each of its "
+                           f"{len(wanted)} items once; build the dataset again")  # fmt: skip
+    reserved = pa.nulls(NUM_RESERVED, pa.string())
+    return pa.concat_arrays([reserved, items[ITEM_ID].cast(pa.string()).combine_chunks()])
+
+
+def read_row_group(folder: Path, group: RowGroup, columns: list[str]) -> pa.Table:
+    """Return columns of one row group of a version."""
+    with pq.ParquetFile(folder / group.path) as file:
+        return file.read_row_group(group.index, columns=columns)
+
+
+def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.Table:
+    """Return lists as rows of `LISTS_SCHEMA`, one row per user and position.
+
+    Args:
+        user_ids: [N]
+        item_ids: [V]
+        lists: Of these users.
+    """
+    row, place = np.nonzero(lists.item_idx >= 0)
+    sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
+    columns = [
+        user_ids.take(pa.array(row)),
+        pa.array(place + 1, pa.int32()),
+        item_ids.take(pa.array(lists.item_idx[row, place])),
+        pa.array(lists.scores[row, place], pa.float32()),
+        sources.take(pa.array(lists.is_fallback[row].astype(np.int8))),
+        _reasons(lists.reason_idx[row, place], lists.reason_weight[row, place], item_ids),
+    ]
+    return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
+
+
+def write_part(path: Path, table: pa.Table, *, request: str, num_users: int) -> None:
+    """Write a part under a temporary name, then give it its own in one step."""
+    metadata = {_REQUEST: request.encode(), _USERS: str(num_users).encode()}
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        pq.write_table(table.replace_schema_metadata(metadata), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def is_complete(path: Path, *, request: str, num_users: int) -> bool:
+    """Return whether a part lies there whole and was made for this request and these users."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return False
+    return metadata.get(_REQUEST) == request.encode() and metadata.get(_USERS) == b"%d" % num_users
+
+
+def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[int]:
+    """Return the parts that are to be written; remove whatever else lies in the folder."""
+    missing = [
+        part for part, group in enumerate(groups)
+        if not is_complete(folder / part_name(part), request=request, num_users=group.rows)
+    ]  # fmt: skip
+    kept = {part_name(part) for part in range(len(groups))} - {part_name(p) for p in missing}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    return missing
+
+
+def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
+    """Return the manifest's entries of all parts."""
+    return tuple(_describe(folder, folder / part_name(part)) for part in range(num_parts))
+
+
+def _describe(folder: Path, path: Path) -> DataFile:
+    footer = pq.read_metadata(path)
+    groups = (footer.row_group(index) for index in range(footer.num_row_groups))
+    return describe_file(folder, path, [(g.num_rows, g.total_byte_size) for g in groups])
+
+
+def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa.Array:
+    """Return lists of (item_id, weight): [rows, R] each; a row without a reason is null."""
+    given = item_idx >= 0
+    counts = given.sum(1)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    reasons = pa.StructArray.from_arrays(
+        [item_ids.take(pa.array(item_idx[given])), pa.array(weight[given], pa.float32())],
+        fields=list(_REASON),
+    )
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), reasons, type=LISTS_SCHEMA.field(REASONS).type,
+        mask=pa.array(counts == 0),
+    )  # fmt: skip

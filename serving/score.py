@@ -1,0 +1,171 @@
+"""Score all users with Ray: open the versions, deal out the parts, check, commit."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.util import ActorPool
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from conf.contract import NUM_RESERVED, ListsManifest, Manifest, catalogue_size
+from conf.errors import ConfigError, HeadraceError, InputError, VersionError
+from conf.schema import Config, Score
+from conf.workspace import commit, new_folder, read_manifest, version_id
+from serving.gates import check_parts, passed_gates
+from serving.publish import describe_parts, missing_parts
+from serving.worker import Job, PartScorer
+from trainer.bundle import load_bundle, require_same_vocabulary
+from trainer.ray_session import ray_session
+
+log = logging.getLogger(__name__)
+MAX_WORKER_DEATHS = 3
+"""Deaths of one worker, and tries of one part, that a run survives."""
+LOG_EVERY_SECONDS = 30
+
+
+def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
+    """Write, check and commit the lists of all users; return the version's id.
+
+    Parts that an interrupted run of the same request has left are kept.
+
+    Raises:
+        VersionError: When dataset and model do not belong together, or one is damaged.
+    """
+    workspace = Path(config.run.output).resolve()
+    manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
+    bundle, _ = load_bundle(workspace, model_id)
+    require_same_vocabulary(bundle, manifest)
+    _require_scorable(config.score, manifest)
+    version = version_id(config.run.name, manifest.logical_date, request)
+    folder = new_folder(workspace, "lists", version)
+    groups = manifest.row_groups("histories")
+    missing = missing_parts(folder, groups, request)
+    if len(missing) < len(groups):
+        log.info("score: %d of %d parts are there already", len(groups) - len(missing), len(groups))
+    if missing:
+        job = Job(workspace, dataset_id, model_id, request, folder, config.score)
+        num_users = sum(groups[part].rows for part in missing)
+        with ray_session(config), _progress(num_users) as progress:
+            _score_parts(job, missing, progress)
+    checked = check_parts(workspace, manifest, folder, config.score)
+    commit(workspace, "lists", ListsManifest(
+        id=version, request=request, logical_date=manifest.logical_date,
+        dataset_id=dataset_id, model_id=model_id, config=config.model_dump(mode="json"),
+        counts=checked.counts, short_lists=checked.short_lists,
+        gates=passed_gates(checked.counts, config.score),
+        files={"lists": describe_parts(folder, len(groups))},
+    ))  # fmt: skip
+    return version
+
+
+def _require_scorable(score: Score, manifest: Manifest) -> None:
+    items = catalogue_size(manifest) - NUM_RESERVED
+    if score.list_length > items:
+        raise ConfigError(f"score.list_length={score.list_length}, but dataset {manifest.id} has "
+                          f"{items} items; set it to {items} at most")  # fmt: skip
+    groups = {part: manifest.row_groups(part) for part in ("histories", "users")}
+    rows = {part: [group.rows for group in found] for part, found in groups.items()}
+    if rows["histories"] != rows["users"]:
+        raise VersionError(f"users/ and histories/ of dataset {manifest.id} have different row "
+                           "groups; build the dataset again")  # fmt: skip
+    if not sum(rows["users"]):
+        raise InputError(f"dataset {manifest.id} has no users; there is nobody to make a list for")
+
+
+class _Shown(Protocol):
+    def add(self, users: int) -> None:
+        """Count users whose lists are written."""
+
+
+def _score_parts(job: Job, parts: list[int], progress: _Shown) -> None:
+    """Have workers take the parts, each the next one when it is through with one.
+
+    Ray starts a worker that died again and hands it its part once more, a few times.
+    """
+    actor = ray.remote(PartScorer).options(
+        num_cpus=job.score.cpus_per_worker,
+        num_gpus=job.score.gpus_per_worker,
+        max_restarts=MAX_WORKER_DEATHS,
+        max_task_retries=MAX_WORKER_DEATHS,
+    )
+    pool = ActorPool([actor.remote(job) for _ in range(_num_workers(job.score, len(parts)))])
+    try:
+        for users in pool.map_unordered(lambda worker, part: worker.score.remote(part), parts):
+            progress.add(users)
+    except RayTaskError as error:
+        if isinstance(error.cause, HeadraceError):
+            raise error.cause from error
+        raise
+    except RayActorError as error:
+        raise HeadraceError(
+            f"a scoring worker died {MAX_WORKER_DEATHS + 1} times; most often it had too little "
+            "memory: lower score.block_users, score.block_items or score.workers. What is "
+            f"scored is kept for the next run. Ray says: {error}"
+        ) from error
+
+
+def _num_workers(score: Score, num_parts: int) -> int:
+    """Return how many workers there is work and room for: more would wait for ever."""
+    asked_for = {"CPU": score.cpus_per_worker, "GPU": score.gpus_per_worker}
+    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    room = min(int(has.get(name, 0) // count) for name, count in asked_for.items() if count)
+    if room == 0:
+        raise ConfigError(
+            f"score.cpus_per_worker={score.cpus_per_worker} and score.gpus_per_worker="
+            f"{score.gpus_per_worker} ask for more than Ray has (CPU {has.get('CPU', 0):.0f}, GPU "
+            f"{has.get('GPU', 0):.0f}); lower them or raise ray.num_cpus"
+        )
+    if room < score.workers:
+        log.warning("score.workers=%d, but Ray has room for %d; so many work", score.workers, room)
+    return min(score.workers, room, num_parts)
+
+
+class _Log:
+    """Progress for a log: a line now and then, and one at the end."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.started = self.shown = time.monotonic()
+
+    def add(self, users: int) -> None:
+        self.done += users
+        now = time.monotonic()
+        if self.done == self.total or now - self.shown >= LOG_EVERY_SECONDS:
+            self.shown = now
+            log.info("score: %d of %d users, %.0f users/s", self.done, self.total,
+                     self.done / max(now - self.started, 1e-9))  # fmt: skip
+
+
+class _Bar(_Log):
+    """Progress for a terminal: a bar, and the line at the end."""
+
+    def __init__(self, total: int, bar: Progress) -> None:
+        super().__init__(total)
+        self.bar = bar
+        self.task = bar.add_task("", total=total, rate=0.0)
+
+    def add(self, users: int) -> None:
+        rate = (self.done + users) / max(time.monotonic() - self.started, 1e-9)
+        self.bar.update(self.task, advance=users, rate=rate)
+        super().add(users)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[_Shown]:
+    if not sys.stderr.isatty():
+        yield _Log(total)
+        return
+    with Progress(
+        TextColumn("scoring"), BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} users"),
+        TextColumn("{task.fields[rate]:,.0f} users/s"),
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+    ) as bar:  # fmt: skip
+        yield _Bar(total, bar)

@@ -1,0 +1,175 @@
+"""Look up one user: the history, the published list, and titles to read them by.
+
+Only a few row groups are read, by pyarrow alone: neither Ray nor torch is started.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    ITEM_ID,
+    ITEM_IDX,
+    POSITION,
+    REASONS,
+    SCORE,
+    SOURCE,
+    TITLE,
+    USER_ID,
+    ListsManifest,
+    Manifest,
+)
+from conf.errors import InputError, VersionError
+from conf.schema import Config
+from conf.workspace import current_version, read_manifest
+from serving.publish import read_row_group
+
+FIRST = "first"
+NUM_SHOWN = 20
+_MIDDLING_EVENTS = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Place(NamedTuple):
+    """Where a user stands in users/, histories/ and the lists alike."""
+
+    part: int
+    row: int
+    user_id: str
+
+
+def run(config: Config, *, user_id: str) -> dict[str, Any]:
+    """Return a user's newest events and published list.
+
+    Args:
+        config: Names the workspace.
+        user_id: As in the log; `first` for the first user with a history of some length.
+
+    Raises:
+        InputError: When the published lists' dataset has no such user.
+    """
+    workspace = Path(config.run.output)
+    lists_id = current_version(workspace, "lists")
+    lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
+    manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
+    dataset = workspace / "datasets" / manifest.id
+    place = _first(dataset, manifest) if user_id == FIRST else _find(dataset, manifest, user_id)
+    events = _events(dataset, manifest, place)
+    rows = _list_rows(workspace / "lists" / lists_id, lists, place)
+    items = _items(dataset, manifest, events, rows)
+    by_idx = {item[ITEM_IDX]: item for item in items}
+    by_id = {item[ITEM_ID]: item for item in items}
+    return {
+        "stage": "show",
+        "user_id": place.user_id,
+        "lists_id": lists_id,
+        "history": [_shown_event(event, by_idx) for event in events],
+        "list": [_shown_row(row, by_id) for row in rows],
+    }
+
+
+def _find(dataset: Path, manifest: Manifest, user_id: str) -> _Place:
+    examples: list[str] = []
+    for part, group in enumerate(manifest.row_groups("users")):
+        ids = read_row_group(dataset, group, [USER_ID])[USER_ID].cast(pa.string())
+        row = pc.index(ids, user_id).as_py()
+        if row >= 0:
+            return _Place(part, row, user_id)
+        examples = examples or ids.slice(0, 3).to_pylist()
+    raise InputError(f"user {user_id!r} is not in dataset {manifest.id}; ids look like "
+                     f"{', '.join(map(repr, examples))}, and --user first takes any")  # fmt: skip
+
+
+def _first(dataset: Path, manifest: Manifest) -> _Place:
+    """Return the first user with some events, else the one with the most of the first part."""
+    best: tuple[int, int] | None = None
+    groups = manifest.row_groups("histories")
+    for part, group in enumerate(groups):
+        items = read_row_group(dataset, group, [HISTORY_ITEMS])[HISTORY_ITEMS]
+        lengths = pc.list_value_length(items).to_numpy()
+        enough = np.flatnonzero(lengths >= _MIDDLING_EVENTS)
+        if len(enough):
+            best = part, int(enough[0])
+            break
+        if best is None and len(lengths):
+            best = part, int(lengths.argmax())
+    if best is None:
+        raise InputError(f"dataset {manifest.id} has no users")
+    part, row = best
+    ids = read_row_group(dataset, manifest.row_groups("users")[part], [USER_ID])[USER_ID]
+    return _Place(part, row, str(ids[row].as_py()))
+
+
+def _events(dataset: Path, manifest: Manifest, place: _Place) -> list[dict[str, Any]]:
+    """Return the newest events, the newest first, as when, event and item number."""
+    columns = [HISTORY_TIMES, HISTORY_TYPES, HISTORY_ITEMS]
+    group = manifest.row_groups("histories")[place.part]
+    history = read_row_group(dataset, group, columns).slice(place.row, 1).to_pylist()[0]
+    is_order = manifest.config["input"]["events"]["time_unit"] == "order"
+    newest = list(zip(*(history[name] for name in columns), strict=True))[::-1][:NUM_SHOWN]
+    return [
+        {
+            "when": str(time) if is_order else (_EPOCH + timedelta(microseconds=time)).isoformat(),
+            "event": manifest.event_types[event_type],
+            ITEM_IDX: item_idx,
+        }
+        for time, event_type, item_idx in newest
+    ]
+
+
+def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[str, Any]]:
+    files = lists.files["lists"]
+    if place.part >= len(files):
+        raise VersionError(f"lists {lists.id} have fewer parts than their dataset; score again")
+    path = folder / files[place.part].path
+    rows = pq.read_table(path, filters=pc.field(USER_ID) == place.user_id)
+    found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
+    return found
+
+
+def _items(
+    dataset: Path, manifest: Manifest, events: Iterable[dict[str, Any]],
+    rows: Iterable[dict[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return number, id and title of all items that are shown."""
+    numbers = {event[ITEM_IDX] for event in events}
+    names = {row[ITEM_ID] for row in rows}
+    names |= {reason[ITEM_ID] for row in rows for reason in row[REASONS] or ()}
+    has_number = pc.field(ITEM_IDX).isin(pa.array(numbers, pa.int64()))
+    wanted = has_number | pc.field(ITEM_ID).isin(pa.array(names, pa.string()))
+    found: list[dict[str, Any]] = []
+    for file in manifest.files["items"]:
+        path = dataset / file.path
+        present = pq.read_schema(path).names
+        columns = [name for name in (ITEM_IDX, ITEM_ID, TITLE) if name in present]
+        found.extend(pq.read_table(path, columns=columns, filters=wanted).to_pylist())
+    return found
+
+
+def _shown_event(event: dict[str, Any], by_idx: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    item = by_idx.get(event[ITEM_IDX], {})
+    return {
+        "when": event["when"], "event": event["event"],
+        "item_id": item.get(ITEM_ID, "(unknown)"), "title": item.get(TITLE),
+    }  # fmt: skip
+
+
+def _shown_row(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    because = [
+        f"{by_id.get(reason[ITEM_ID], {}).get(TITLE) or reason[ITEM_ID]} ({reason['weight']:.0%})"
+        for reason in row[REASONS] or ()
+    ]
+    return {
+        "position": row[POSITION], "item_id": row[ITEM_ID],
+        "title": by_id.get(row[ITEM_ID], {}).get(TITLE), "score": row[SCORE],
+        "source": row[SOURCE], "because": because,
+    }  # fmt: skip

@@ -1,0 +1,128 @@
+"""Find every user's best items exactly, one block of the catalogue after the other.
+
+Only the scores of one block are held. Most blocks bring a user few items that beat those found
+so far, so no block is sorted: the highest score of each run of `CHUNK` items tells in one cheap
+pass which runs to look into. Ties go to the smaller number, whatever the size of the blocks.
+
+Legend of shapes: U users of a block, V catalogue, D width, N items of a block, C chunks of it,
+S seen events, P chunks looked into, K list length.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from conf.contract import NUM_RESERVED
+
+CHUNK = 32
+"""Items whose highest score is looked at first."""
+NO_ITEM = -1
+
+
+class TopK(NamedTuple):
+    """The best items of each user, best first."""
+
+    scores: Tensor
+    """[U, K] float32, -inf where there is no further item."""
+    item_idx: Tensor
+    """[U, K] int64, `NO_ITEM` where there is no further item."""
+
+
+class Seen(NamedTuple):
+    """Items that must not be recommended to a user; a pair may occur more than once."""
+
+    rows: Tensor
+    """[S] int64, row of the user."""
+    item_idx: Tensor
+    """[S] int64"""
+
+
+def top_k(
+    user_vectors: Tensor, item_vectors: Tensor, *, k: int, seen: Seen, block_items: int
+) -> TopK:
+    """Return the `k` items of highest dot product for each user, reserved numbers left out.
+
+    Args:
+        user_vectors: [U, D] float32
+        item_vectors: [V, D] float32
+        k: K
+        seen: Pairs that are left out.
+        block_items: Items scored together: memory goes with U times this.
+    """
+    users, catalogue = len(user_vectors), len(item_vectors)
+    best = TopK(
+        user_vectors.new_full((users, k), -torch.inf),
+        torch.full((users, k), NO_ITEM, device=user_vectors.device),
+    )
+    by_user = user_vectors.T.contiguous()  # [D, U]
+    chunks = -(-min(block_items, catalogue) // CHUNK)
+    buffer = user_vectors.new_empty((chunks * CHUNK, users))
+    starts = range(NUM_RESERVED, catalogue, block_items)
+    for start, seen_here in zip(starts, _by_block(seen, starts), strict=True):
+        items = item_vectors[start : start + block_items]  # [N, D]
+        scores = buffer[: -(-len(items) // CHUNK) * CHUNK]  # [C * CHUNK, U]
+        torch.mm(items, by_user, out=scores[: len(items)])
+        scores[len(items) :] = -torch.inf
+        scores[seen_here.item_idx - start, seen_here.rows] = -torch.inf
+        best = _merge(best, scores, start)
+    return best
+
+
+def _by_block(seen: Seen, starts: range) -> Iterator[Seen]:
+    """Yield the pairs of each block of items; those of reserved numbers belong to none."""
+    item_idx, order = seen.item_idx.sort()
+    rows = seen.rows[order]
+    bounds = torch.tensor([*starts, starts.stop], device=item_idx.device)
+    places = torch.searchsorted(item_idx, bounds).tolist()
+    for first, last in pairwise(places):
+        yield Seen(rows[first:last], item_idx[first:last])
+
+
+def _merge(best: TopK, scores: Tensor, start: int) -> TopK:
+    """Take what a block holds above the lists so far into them.
+
+    Args:
+        best: Lists of the items before `start`.
+        scores: [C * CHUNK, U] of the items from `start` on.
+        start: Number of the first of them.
+    """
+    rows, item_idx, found = _candidates(scores, best.scores)
+    if not len(rows):
+        return best
+    users, k = best.scores.shape
+    counts = torch.bincount(rows, minlength=users)  # [U]
+    places = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    width = k + int(counts.max())
+    merged_scores = best.scores.new_full((users, width), -torch.inf)
+    merged_items = best.item_idx.new_full((users, width), NO_ITEM)
+    merged_scores[:, :k], merged_items[:, :k] = best
+    merged_scores[rows, k + places] = found
+    merged_items[rows, k + places] = start + item_idx
+    # Items stand in ascending order where scores are equal: a stable sort keeps it so.
+    ordered, order = merged_scores.sort(dim=1, descending=True, stable=True)
+    return TopK(ordered[:, :k].contiguous(), merged_items.gather(1, order[:, :k]))
+
+
+def _candidates(scores: Tensor, best_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row, place in the block and score of what may belong in the lists.
+
+    In ascending order of row and place. All that belongs in is there; a little else may be.
+    """
+    users, k = best_scores.shape
+    chunks = scores.view(len(scores) // CHUNK, CHUNK, users)  # [C, CHUNK, U]
+    peaks = chunks.amax(1).T.contiguous()  # [U, C]
+    above = best_scores[:, -1:]  # [U, 1]
+    promising = peaks > above  # [U, C]
+    least = torch.full_like(above, -torch.inf)  # [U, 1]
+    if peaks.shape[1] >= k and int(promising.sum()) > 2 * users * k:
+        # k items reach the k-th highest peak: what is below it is not among the best k.
+        least = peaks.topk(k, sorted=True).values[:, -1:]
+        promising &= peaks >= least
+    row, chunk = promising.nonzero(as_tuple=True)  # [P], [P]
+    inside = chunks[chunk, :, row]  # [P, CHUNK]
+    fits = (inside >= least[row]) & (inside > above[row])  # [P, CHUNK]
+    found, place = fits.nonzero(as_tuple=True)
+    return row[found], chunk[found] * CHUNK + place, inside[found, place]

@@ -1,0 +1,138 @@
+"""The worker that Ray runs: loads the model once, then scores one part after the other.
+
+Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from conf.contract import HISTORY_ITEMS, USER_ID, USER_IDX, Manifest
+from conf.errors import VersionError
+from conf.schema import Score
+from conf.workspace import read_manifest
+from serving.explain import explain
+from serving.publish import (
+    PartLists,
+    lists_table,
+    part_name,
+    read_item_ids,
+    read_row_group,
+    write_part,
+)
+from serving.rules import (
+    batches_of_like_length,
+    has_known_item,
+    nothing_seen,
+    popular_items,
+    seen_items,
+)
+from serving.topk import NO_ITEM, Seen, top_k
+from trainer.batches import history_batch
+from trainer.bundle import load_bundle
+from trainer.catalogue import read_train_events
+from trainer.inputs import HistoryBatch
+from trainer.stream import Ragged, read_row_groups
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is scored with what, and where the lists go."""
+
+    workspace: Path
+    dataset_id: str
+    model_id: str
+    request: str
+    folder: Path
+    score: Score
+
+
+class PartScorer:
+    """A model with a catalogue, ready to score parts."""
+
+    def __init__(self, job: Job) -> None:
+        torch.set_num_threads(job.score.cpus_per_worker)
+        self.job = job
+        self.device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
+        self.dataset = job.workspace / "datasets" / job.dataset_id
+        self.manifest = read_manifest(job.workspace, "datasets", job.dataset_id, Manifest)
+        self.item_ids = read_item_ids(self.dataset, self.manifest)
+        events = read_train_events(self.dataset, self.manifest)
+        self.popular = popular_items(events, job.score.list_length)
+        _, model = load_bundle(job.workspace, job.model_id)
+        self.model = model.to(self.device).requires_grad_(False)
+        self.item_vectors = self.model.item_vectors()  # [V, D]
+
+    def score(self, part: int) -> int:
+        """Write the lists of one row group's users and return how many users these are."""
+        user_ids, histories = self._read(part)
+        table = lists_table(user_ids, self.item_ids, self.lists(histories))
+        path = self.job.folder / part_name(part)
+        write_part(path, table, request=self.job.request, num_users=len(user_ids))
+        return len(user_ids)
+
+    def lists(self, histories: Ragged) -> PartLists:
+        """Return the lists of users with these histories."""
+        users = len(histories.offsets) - 1
+        k, num_reasons = self.job.score.list_length, self.job.score.reasons
+        known = has_known_item(histories)
+        lists = PartLists(
+            item_idx=np.full((users, k), NO_ITEM, dtype=np.int64),
+            scores=np.full((users, k), -np.inf, dtype=np.float32),
+            is_fallback=~known,
+            reason_idx=np.full((users, k, num_reasons), NO_ITEM, dtype=np.int64),
+            reason_weight=np.zeros((users, k, num_reasons), dtype=np.float32),
+        )
+        lists.item_idx[~known], lists.scores[~known] = self.popular
+        batches = batches_of_like_length(
+            histories, np.flatnonzero(known), self.job.score.block_users
+        )
+        for rows in batches:
+            self._score_batch(histories, rows, lists)
+        return lists
+
+    def _score_batch(self, histories: Ragged, rows: np.ndarray, lists: PartLists) -> None:
+        """Fill in the lists of the chosen rows."""
+        score = self.job.score
+        batch = history_batch(histories, rows, self.model.history_length)
+        batch = HistoryBatch(*(tensor.to(self.device) for tensor in batch))
+        seen = seen_items(histories, rows) if score.drop_seen else nothing_seen()
+        with torch.no_grad():
+            best = top_k(
+                self._encode(batch), self.item_vectors, k=score.list_length,
+                seen=Seen(*(tensor.to(self.device) for tensor in seen)),
+                block_items=score.block_items,
+            )  # fmt: skip
+        lists.item_idx[rows] = best.item_idx.cpu()
+        lists.scores[rows] = best.scores.cpu()
+        if score.reasons:
+            reasons = explain(self.model, batch, best.item_idx, num_reasons=score.reasons)
+            lists.reason_idx[rows] = reasons.item_idx.cpu()
+            lists.reason_weight[rows] = reasons.weight.cpu()
+
+    def _encode(self, batch: HistoryBatch) -> torch.Tensor:
+        vectors = self.model.encode(batch)  # [B, D]
+        if not bool(torch.isfinite(vectors).all()):
+            raise VersionError(
+                f"model {self.job.model_id} gives vectors that are not numbers: it has diverged; "
+                "lower train.optimizer.learning_rate and train again"
+            )
+        return vectors
+
+    def _read(self, part: int) -> tuple[pa.Array, Ragged]:
+        """Return the raw ids and the histories of a part's users."""
+        group = self.manifest.row_groups("histories")[part]
+        columns = [USER_IDX, HISTORY_ITEMS]
+        _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
+        histories = found[HISTORY_ITEMS]
+        assert isinstance(histories, Ragged)
+        users = read_row_group(
+            self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
+        )
+        if not np.array_equal(users[USER_IDX].to_numpy(), found[USER_IDX]):
+            raise VersionError(f"users/ and histories/ of dataset {self.manifest.id} differ in row "
+                               f"group {part}; build the dataset again")  # fmt: skip
+        return users[USER_ID].cast(pa.string()).combine_chunks(), histories

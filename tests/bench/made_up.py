@@ -1,0 +1,109 @@
+"""A dataset made up in place, in the form that the ETL writes, for benchmarks without Spark."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    ITEM_ID,
+    ITEM_IDX,
+    NUM_RESERVED,
+    TARGET_ITEM,
+    TITLE,
+    TRAIN_EVENTS,
+    USER_ID,
+    USER_IDX,
+    DataFile,
+    Manifest,
+    Vocabulary,
+)
+from conf.fingerprint import describe_file
+from conf.workspace import commit, publish
+
+
+def ragged(values: np.ndarray, offsets: np.ndarray, kind: pa.DataType) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, kind))
+
+
+def write_dataset(
+    workspace: Path, *, users: int, items: int, mean_length: int, row_group_rows: int, seed: int = 1
+) -> Manifest:
+    """Write users with Poisson history lengths over a Zipf catalogue; return the manifest."""
+    folder = workspace / "datasets" / "bench"
+    rng = np.random.default_rng(seed)
+    files: dict[str, tuple[DataFile, ...]] = {"quarantine": ()}
+    lengths = np.clip(rng.poisson(mean_length, users), 3, None)
+    popularity = 1 / np.arange(1, items + 1)
+    popularity /= popularity.sum()
+    for split in ("train", "valid", "test", "histories", "users"):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        parts = []
+        for number, start in enumerate(range(0, users, row_group_rows)):
+            part = lengths[start : start + row_group_rows]
+            table = _table(split, rng, start, part, popularity)
+            path = folder / split / f"part-{number:05d}.parquet"
+            pq.write_table(table, path, row_group_size=row_group_rows)
+            parts.append(describe_file(folder, path, [(len(part), path.stat().st_size)]))
+        files[split] = tuple(parts)
+    files["items"] = (_write_items(folder, items, popularity),)
+    vocabulary = Vocabulary(size=items + NUM_RESERVED, fingerprint="bench")
+    manifest = Manifest(
+        id="bench",
+        request="bench",
+        logical_date="2026-01-01",
+        as_of="2026-01-01",
+        config={},
+        columns={},
+        files=files,
+        event_types=("view",),
+        ledger={},
+        counts={"users": users},
+        vocabularies={"item": vocabulary, "user": Vocabulary(size=users, fingerprint="bench")},
+    )
+    commit(workspace, "datasets", manifest)
+    publish(workspace, "datasets", "bench", "2026-01-01")
+    return manifest
+
+
+def _table(
+    split: str, rng: np.random.Generator, first: int, lengths: np.ndarray, popularity: np.ndarray
+) -> pa.Table:
+    users = np.arange(first, first + len(lengths), dtype=np.int64) + NUM_RESERVED
+    if split == "users":
+        ids = [f"u{user}" for user in users]
+        return pa.table({USER_IDX: users, USER_ID: ids, "num_events": lengths.astype(np.int64)})
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    events = int(offsets[-1])
+    drawn = rng.choice(len(popularity), events, p=popularity) + NUM_RESERVED
+    columns = {USER_IDX: pa.array(users), HISTORY_ITEMS: ragged(drawn, offsets, pa.int32())}
+    if split == "train":
+        columns[HISTORY_WEIGHTS] = ragged(np.ones(events), offsets, pa.float32())
+    columns[HISTORY_TYPES] = ragged(np.zeros(events, np.int32), offsets, pa.int32())
+    if split != "train":
+        columns[HISTORY_TIMES] = ragged(np.arange(events), offsets, pa.int64())
+    if split in ("valid", "test"):
+        targets = rng.integers(NUM_RESERVED, len(popularity), len(users))
+        columns[TARGET_ITEM] = pa.array(targets, pa.int32())
+    return pa.table(columns)
+
+
+def _write_items(folder: Path, items: int, popularity: np.ndarray) -> DataFile:
+    (folder / "items").mkdir()
+    numbers = np.arange(items) + NUM_RESERVED
+    table = pa.table(
+        {
+            ITEM_IDX: pa.array(numbers, pa.int32()),
+            ITEM_ID: [f"i{number}" for number in numbers],
+            TITLE: pa.nulls(items, pa.string()),
+            TRAIN_EVENTS: pa.array(np.maximum(1, popularity * 1e6).astype(np.int64)),
+        }
+    )
+    path = folder / "items" / "part-00000.parquet"
+    pq.write_table(table, path)
+    return describe_file(folder, path, [(items, path.stat().st_size)])

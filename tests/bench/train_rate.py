@@ -1,0 +1,94 @@
+"""Training rows a second through Ray Train and Petastorm, against a plain loop in memory."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from conf.contract import Manifest, catalogue_size
+from conf.load import load_config
+from conf.schema import Config
+from tests.bench.made_up import write_dataset
+from trainer.batches import block_batches, concatenate
+from trainer.bundle import build_model
+from trainer.inputs import TrainBatch
+from trainer.launch import fit
+from trainer.loop import TRAIN_COLUMNS
+from trainer.ray_session import ray_session
+from trainer.retrieval import TrainingObjective
+from trainer.stream import read_row_groups
+
+EPOCHS = 3
+YAML = """
+run: {{name: bench, output: "{folder}"}}
+input: {{root: none, events: {{paths: [none], time_unit: seconds}}}}
+etl: {{event_types: {{view: {{}}}}}}
+ray: {{num_cpus: 2, object_store_mib: 150}}
+train:
+  cpus_per_worker: 2
+  epochs: {epochs}
+  patience_epochs: {epochs}
+  batch_rows: 128
+  eval_batch_rows: 512
+"""
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    path = folder / "bench.yaml"
+    path.write_text(YAML.format(folder=folder, epochs=EPOCHS))
+    config = load_config(path)
+    manifest = write_dataset(folder, users=24_000, items=2000, mean_length=20, row_group_rows=2000)
+    plain = _plain_loop(config, manifest, folder / "datasets" / manifest.id)
+    (folder / "work").mkdir()
+    with ray_session(config):
+        _, cursor = fit(config, manifest, folder / "work")
+    curve = cursor["curve"][1:]  # the first epoch warms up both
+    ours = sum(record["rows"] for record in curve) / sum(record["seconds"] for record in curve)
+    return {
+        "rows_per_second": round(ours),
+        "plain_loop": round(plain),
+        "ratio": round(ours / plain, 3),
+        "wanted": 0.9,
+    }
+
+
+def _plain_loop(config: Config, manifest: Manifest, dataset: Path) -> float:
+    """Return rows a second of the same model over the same batches, all made beforehand."""
+    torch.set_num_threads(config.train.cpus_per_worker)
+    batches, rows = _all_batches(config, manifest, dataset)
+    loss = config.train.loss
+    objective = TrainingObjective(
+        build_model(config.train.model.model_dump(), catalogue_size(manifest)),
+        kind=loss.kind,
+        num_negatives=loss.num_negatives,
+        negatives_for=loss.negatives_for,
+        item_probability=None,
+    )
+    options = config.train.optimizer
+    optimizer = torch.optim.AdamW(
+        objective.parameters(), lr=options.learning_rate, betas=options.betas, fused=True
+    )
+    seconds = []
+    for _ in range(EPOCHS):
+        started = time.monotonic()
+        for batch in batches:
+            mean = objective(batch) / batch.target_weight.sum()
+            optimizer.zero_grad()
+            mean.backward()
+            clip_grad_norm_(objective.parameters(), options.clip_norm)
+            optimizer.step()
+        seconds.append(time.monotonic() - started)
+    return rows * (EPOCHS - 1) / sum(seconds[1:])
+
+
+def _all_batches(config: Config, manifest: Manifest, dataset: Path) -> tuple[list[TrainBatch], int]:
+    groups = read_row_groups(dataset, manifest.row_groups("train"), TRAIN_COLUMNS)
+    columns = concatenate([block for _, block in groups])
+    rows = sum(group.rows for group in manifest.row_groups("train"))
+    length = config.train.model.history_length
+    steps = math.ceil(rows / config.train.batch_rows)
+    batches = block_batches(columns, steps=steps, max_length=length, row_seed=(1,), order_seed=(1,))
+    return list(batches), rows

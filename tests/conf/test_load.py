@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from conf.errors import ConfigError
+from conf.load import load_config
+
+MINIMAL = """
+run: {name: tiny, output: out}
+input:
+  root: data
+  events: {paths: [events.csv], time_unit: seconds}
+etl:
+  event_types: {view: {}}
+"""
+
+
+@pytest.fixture
+def yaml(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_overrides_change_the_file(yaml: Path) -> None:
+    config = load_config(yaml, ["train.epochs=3", "run.output=elsewhere", "score.drop_seen=false"])
+
+    assert (config.train.epochs, config.run.output, config.score.drop_seen) == (
+        3,
+        "elsewhere",
+        False,
+    )
+
+
+def test_environment_is_read_only_where_the_file_says_so(
+    yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_TEST_ROOT", "/data/from/environment")
+
+    assert load_config(yaml).input.root == "data"
+    config = load_config(yaml, ["input.root=${oc.env:HEADRACE_TEST_ROOT}"])
+    assert config.input.root == "/data/from/environment"
+
+
+def test_all_problems_are_reported_at_once_with_the_nearest_key(yaml: Path) -> None:
+    overrides = ["train.epoch=3", "train.batch_rows=many", "score.list_length=0", "etl.split.knd=x"]
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, overrides)
+
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert str(yaml) in message and "4 problem(s)" in message
+    assert "train.epoch: unknown key; did you mean train.epochs?" in message
+    assert "train.batch_rows='many'" in message
+    assert "score.list_length=0" in message
+    assert "did you mean etl.split.kind?" in message
+
+
+def test_a_nested_optional_section_suggests_its_keys(yaml: Path) -> None:
+    overrides = ["input.items.paths=[a]", "input.items.id_column=i", "input.items.title_colum=t"]
+
+    with pytest.raises(ConfigError, match=r"did you mean input\.items\.title_column"):
+        load_config(yaml, overrides)
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=3"])
+def test_a_malformed_override_is_named(yaml: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"not of the form section\.key=value"):
+        load_config(yaml, [override])
+
+
+def test_a_missing_file_and_a_broken_one_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("run: [unclosed")
+    with pytest.raises(ConfigError, match="cannot be read as a configuration"):
+        load_config(broken)
+
+
+def test_a_temporal_split_of_a_log_without_times_is_refused(yaml: Path) -> None:
+    with pytest.raises(ConfigError, match="no common time"):
+        load_config(yaml, ["input.events.time_unit=order", "etl.split.kind=temporal"])
+
+
+def test_order_of_lines_needs_the_unit_order(yaml: Path) -> None:
+    with pytest.raises(ConfigError, match="time_unit has to be 'order'"):
+        load_config(yaml, ["input.events.columns.time=null"])

@@ -1,0 +1,140 @@
+"""Kill -9 at every stage: what was current stays, and the next run completes."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.end2end.conftest import CHECKOUT, Shop, command, make_shop, pointer
+
+MANY_PARTS = ("etl.row_group_rows=20", "score.block_users=8")
+LONG_TRAINING = ("train.epochs=6", "train.shuffle_block_rows=20", "train.batch_rows=4")
+PATIENCE_SECONDS = 240
+
+
+def start(shop: Shop, name: str = "run") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(*shop.arguments(name, "--json")),
+        cwd=CHECKOUT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+    """Return as soon as it has happened; fail if the process ends before."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert process.poll() is None, "the process ended before the moment came"
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def kill_family(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all that it started, at once."""
+    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for member in family:
+        try:
+            member.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def some(folder: Path, pattern: str) -> bool:
+    return folder.is_dir() and next(folder.glob(pattern), None) is not None
+
+
+def check_completes(shop: Shop, before: dict[str, object]) -> None:
+    for kind, was in before.items():
+        assert pointer(shop.workspace, kind) == was
+    result = shop.run("run")
+    for stage, kind in (("etl", "datasets"), ("train", "models"), ("score", "lists")):
+        current = pointer(shop.workspace, kind)
+        assert current is not None and current["id"] == result[stage]["id"]
+
+
+def pointers(shop: Shop) -> dict[str, object]:
+    return {kind: pointer(shop.workspace, kind) for kind in ("datasets", "models", "lists")}
+
+
+def test_the_etl_killed_half_way(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path)
+    before = pointers(shop)
+    process = start(shop)
+    wait_for(process, lambda: some(shop.workspace / "datasets", ".work-*/**/*.parquet"))
+    kill_family(process)
+
+    check_completes(shop, before)
+
+
+def test_a_training_worker_killed_half_way_costs_no_more_than_time(
+    tmp_path: Path, shop_dataset: Callable[[Path], Shop]
+) -> None:
+    shop = shop_dataset(tmp_path)
+    shop = shop.at(shop.workspace, *LONG_TRAINING, "train.workers=2")
+    process = start(shop, "train")
+    wait_for(process, lambda: some(shop.workspace / "models", ".work-*/*.json"))
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "RayTrainWorker" in " ".join(child.cmdline())
+    ]
+    assert len(workers) == 2
+    workers[0].kill()
+
+    assert process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert pointer(shop.workspace, "models") is not None
+
+
+def test_the_training_driver_killed_half_way_goes_on_from_its_checkpoint(
+    tmp_path: Path, shop_dataset: Callable[[Path], Shop]
+) -> None:
+    shop = shop_dataset(tmp_path)
+    shop = shop.at(shop.workspace, *LONG_TRAINING)
+    before = pointers(shop)
+    process = start(shop, "train")
+    wait_for(process, lambda: some(shop.workspace / "models", ".work-*/*.pt"))
+    kill_family(process)
+
+    check_completes(shop, before)
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, shop_dataset: Callable[[Path], Shop]
+) -> None:
+    whole = shop_dataset(tmp_path / "whole")
+    whole = whole.at(whole.workspace, *LONG_TRAINING)
+    whole.run("train")
+    cut = shop_dataset(tmp_path / "cut")
+    cut = cut.at(cut.workspace, *LONG_TRAINING)
+    process = start(cut, "train")
+    wait_for(process, lambda: some(cut.workspace / "models", ".work-*/*.pt"))
+    kill_family(process)
+    cut.run("train")
+
+    weights = [
+        next((shop.workspace / "models").glob("*/weights.safetensors")).read_bytes()
+        for shop in (whole, cut)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_the_scorer_killed_half_way(tmp_path: Path, shop_dataset: Callable[[Path], Shop]) -> None:
+    shop = shop_dataset(tmp_path)
+    shop = shop.at(shop.workspace, *MANY_PARTS)
+    shop.run("etl")
+    shop.run("train")
+    before = pointers(shop)
+    process = start(shop, "score")
+    wait_for(process, lambda: some(shop.workspace / "lists", "*/part-*.parquet"))
+    kill_family(process)
+
+    check_completes(shop, before)

@@ -1,0 +1,123 @@
+"""One run from the raw log to published lists, looked at from all sides."""
+
+import json
+import time
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+
+from tests.end2end.conftest import DATA, Shop, headrace
+
+Finished = tuple[Shop, dict[str, Any]]
+
+
+def published(shop: Shop) -> Any:
+    """Read the current lists as a stranger would: two JSON files, then Parquet."""
+    lists = shop.workspace / "lists"
+    folder = lists / json.loads((lists / "CURRENT.json").read_text())["id"]
+    manifest = json.loads((folder / "lists.json").read_text())
+    files = [str(folder / file["path"]) for part in manifest["files"].values() for file in part]
+    return ds.dataset(files).to_table().to_pandas()
+
+
+def test_the_ledger_names_all_dirt_that_was_planted(finished_shop: Finished) -> None:
+    shop, result = finished_shop
+    planted = json.loads((shop.log / "planted.json").read_text())
+    ledger = result["etl"]["ledger"]["events"]
+
+    found = {**ledger["dropped"], **ledger["quarantined"]}
+    assert found == planted["planted"]
+    assert ledger["rows_read"] == planted["rows_written"]
+    assert ledger["rows_kept"] == planted["rows_clean"]
+
+
+def test_every_user_has_a_list_of_distinct_unseen_items(finished_shop: Finished) -> None:
+    shop, result = finished_shop
+    lists = published(shop)
+
+    assert lists.user_id.nunique() == result["etl"]["counts"]["users"]
+    assert (lists.groupby("user_id").size() == 10).mean() >= 0.99
+    assert not lists.duplicated(["user_id", "item_id"]).any()
+    assert (
+        lists.groupby("user_id").position.apply(list).map(lambda p: p == [*range(1, len(p) + 1)])
+    ).all()
+    assert set(lists.source) == {"model", "fallback"}
+
+
+def test_lists_hold_nothing_that_the_user_has_seen(finished_shop: Finished) -> None:
+    shop, _ = finished_shop
+    shown = shop.run("show", "--user", "first")
+    lists = published(shop)
+
+    mine = lists[lists.user_id == shown["user_id"]]
+    assert [row["item_id"] for row in shown["list"]] == mine.item_id.tolist()
+    assert not {event["item_id"] for event in shown["history"]} & set(mine.item_id)
+
+
+def test_a_second_run_says_it_is_done_and_starts_neither_spark_nor_ray(
+    finished_shop: Finished,
+) -> None:
+    shop, first = finished_shop
+    started = time.monotonic()
+
+    # Without a Java to be found Spark could not start; with this address Ray could not.
+    again = shop.run("run", env={"JAVA_HOME": "/nonexistent", "RAY_ADDRESS": "127.0.0.1:1"})
+
+    assert again["status"] == "already done"
+    assert time.monotonic() - started < 20
+    for stage in ("etl", "train", "score"):
+        assert again[stage]["id"] == first[stage]["id"]
+        assert again[stage]["published"] == "current"
+
+
+def test_one_worker_measures_the_same_as_two(finished_shop: Finished) -> None:
+    shop, result = finished_shop
+
+    one = shop.run("evaluate", "train.workers=1")
+
+    assert one["metrics"]["test"] == result["train"]["metrics"]["test"]
+
+
+def test_status_says_what_came_from_what(finished_shop: Finished) -> None:
+    shop, result = finished_shop
+    status = shop.run("status")
+
+    assert status["lists"]["model_id"] == status["models"]["id"] == result["train"]["id"]
+    assert status["models"]["dataset_id"] == status["datasets"]["id"] == result["etl"]["id"]
+
+
+def test_results_are_one_json_object_or_tables(finished_shop: Finished) -> None:
+    shop, result = finished_shop
+    done = headrace(*shop.arguments("run"))
+
+    assert result["etl"]["id"] in done.stdout
+    for word in ("popularity", "markov", "redelivered_file", "quarantined"):
+        assert word in done.stdout
+
+
+@pytest.mark.skipif(not (DATA / "ml-100k").is_dir(), reason="MovieLens-100K is not here")
+@pytest.mark.slow
+def test_movielens_100k_gives_every_user_ten_unseen_items(tmp_path: Any) -> None:
+    output = tmp_path / "workspace"
+    done = headrace(
+        "run",
+        "--config",
+        "conf/movielens-100k.yaml",
+        "--json",
+        f"input.root={DATA / 'ml-100k'}",
+        f"run.output={output}",
+        "train.epochs=2",
+    )
+    result = json.loads(done.stdout)
+
+    ledger = result["etl"]["ledger"]["events"]
+    assert ledger["rows_read"] == 100_000
+    left = sum(ledger["dropped"].values()) + sum(ledger["quarantined"].values())
+    assert ledger["rows_kept"] + left == 100_000
+    lists = published(Shop(DATA, output, ()))
+    assert lists.groupby("user_id").item_id.nunique().tolist() == [10] * 943
+    seen = {
+        tuple(line.split("\t")[:2]) for line in (DATA / "ml-100k/u.data").read_text().splitlines()
+    }
+    assert not seen & set(zip(lists.user_id, lists.item_id, strict=True))

@@ -1,0 +1,63 @@
+"""Make a dataset from a few lines, and read back what came of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+
+from conf.contract import Manifest
+from conf.fingerprint import dataset_request, fingerprint_inputs
+from conf.schema import Config
+from conf.workspace import read_manifest
+from etl.pipeline import run
+
+HEADER = "user_id,item_id,time"
+DAY = 86_400
+
+
+def config_for(root: Path, events: Mapping[str, Any] = {}, **sections: Any) -> Config:
+    """Return a configuration with csv events of `root`, in seconds, and changes to it."""
+    source = {"paths": ["*.csv"], "time_unit": "seconds", **events}
+    tables = {name: sections.pop(name) for name in ("items", "users") if name in sections}
+    return Config.model_validate({
+        "run": {"name": "tiny", "output": str(root / "workspace"), **sections.pop("run", {})},
+        "input": {"root": str(root), "events": source, **tables},
+        "etl": {"event_types": {"view": {}}, **sections.pop("etl", {})},
+        "spark": {"shuffle_partitions": 2, **sections.pop("spark", {})},
+        "train": {"max_workers": 1, **sections.pop("train", {})},
+    })  # fmt: skip
+
+
+def write_lines(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def make(config: Config, logical_date: str | None = None) -> tuple[Manifest, Path]:
+    """Run the stage; return the manifest and the version's folder."""
+    inputs = fingerprint_inputs(config)
+    request = dataset_request(config, inputs, logical_date)
+    version = run(config, logical_date=logical_date, inputs=inputs, request=request)
+    workspace = Path(config.run.output)
+    manifest = read_manifest(workspace, "datasets", version, Manifest)
+    return manifest, workspace / "datasets" / version
+
+
+def read_part(folder: Path, part: str) -> list[dict[str, Any]]:
+    """Return the rows of a part in the order of its files."""
+    files = sorted((folder / part).glob("*.parquet"))
+    rows: list[dict[str, Any]] = pa.concat_tables(map(pq.read_table, files)).to_pylist()
+    return rows
+
+
+def frame_of(spark: SparkSession, schema: str, *rows: tuple[Any, ...]) -> DataFrame:
+    return spark.createDataFrame(list(rows), schema)
+
+
+def tuples(frame: DataFrame, *columns: str) -> list[tuple[Any, ...]]:
+    """Return the rows as tuples, sorted."""
+    return sorted(map(tuple, frame.select(*columns).collect()), key=repr)

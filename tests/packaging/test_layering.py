@@ -1,0 +1,114 @@
+"""What the packages may import, be called and contain."""
+
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.checkout import (
+    BIN,
+    CHECKOUT,
+    COMMENT_FOR_LENGTH,
+    PACKAGES,
+    call,
+    copy_of_checkout,
+    package_files,
+)
+
+MOST_LINES = 250
+AT_ROOT = ("Makefile", "README.md", "pyproject.toml", "constraints.txt", ".ci/run",
+           ".pre-commit-config.yaml", ".gitignore")  # fmt: skip
+OF_ONE_MACHINE = re.compile(
+    r"(?<![\w.$}/-])/(work|root|home|Users)\b"  # somebody's folders
+    r"|\bshared/"
+    r"|pypi\.org|pythonhosted|download\.pytorch"  # hosts that pip's own settings choose
+)
+
+
+def lint_imports(checkout: Path) -> tuple[int, str]:
+    done = call(BIN / "lint-imports", "--no-logo", "--no-cache", cwd=checkout)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_layers_hold() -> None:
+    code, report = lint_imports(CHECKOUT)
+    assert code == 0, report
+
+
+@pytest.mark.parametrize(
+    ("package", "imported"),
+    [
+        ("conf", "etl.pipeline"),
+        ("conf", "torch"),
+        ("etl", "trainer.losses"),
+        ("etl", "serving.score"),
+        ("etl", "ray"),
+        ("etl", "torch"),
+        ("etl", "petastorm"),
+        ("trainer", "etl.pipeline"),
+        ("trainer", "serving.score"),
+        ("trainer", "pyspark"),
+        ("serving", "etl.pipeline"),
+        ("serving", "pyspark"),
+    ],
+)
+def test_import_against_the_layers_is_found(tmp_path: Path, package: str, imported: str) -> None:
+    checkout = copy_of_checkout(tmp_path)
+    (checkout / package / "planted.py").write_text(f"import {imported}\n")
+    code, report = lint_imports(checkout)
+    assert code == 1
+    assert f"{package}.planted" in report
+
+
+def test_petastorm_is_reached_in_one_place() -> None:
+    users = {
+        path.relative_to(CHECKOUT).as_posix()
+        for path in package_files("*.py")
+        if re.search(r"^\s*(from|import) petastorm", path.read_text(), flags=re.MULTILINE)
+    }
+    assert users <= {"trainer/stream.py", "trainer/petastorm_bridge.py"}
+
+
+def test_no_module_is_named_like_another() -> None:
+    """A script that is run from its folder would import its neighbour instead."""
+    installed = {
+        name for name, owners in packages_distributions().items() if set(owners) != {"headrace"}
+    }
+    taken = sys.stdlib_module_names | installed
+    names = [*PACKAGES, *(path.stem for path in package_files("*.py"))]
+    assert {name for name in names if not name.startswith("__")} & taken == set()
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    paths = [*package_files("*"), *(CHECKOUT / name for name in AT_ROOT)]
+    found = [
+        f"{path.relative_to(CHECKOUT)}:{number}: {line.strip()}"
+        for path in paths
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if OF_ONE_MACHINE.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line", ['ROOT = "/work/data"', "cd /root", "open('../shared/data')", "see https://pypi.org"]
+)
+def test_place_of_one_machine_is_recognised(line: str) -> None:
+    assert OF_ONE_MACHINE.search(line)
+
+
+@pytest.mark.parametrize("line", ["mountPath: /workspace", "input.root", "run/work", "${HOME}/x"])
+def test_other_paths_are_left_alone(line: str) -> None:
+    assert not OF_ONE_MACHINE.search(line)
+
+
+def test_long_files_say_why() -> None:
+    tests = (CHECKOUT / "tests").rglob("*.py")
+    long = [
+        f"{path.relative_to(CHECKOUT)}: {text.count(chr(10))} lines"
+        for path in [*package_files("*.py"), *tests]
+        if (text := path.read_text()).count("\n") > MOST_LINES and COMMENT_FOR_LENGTH not in text
+    ]
+    assert long == []

@@ -1,0 +1,50 @@
+"""What the README says can be done as it says."""
+
+import re
+from pathlib import Path
+
+from conf import errors
+from conf.load import load_config
+from conf.schema import Config
+from tests.packaging.checkout import CHECKOUT
+
+README = (CHECKOUT / "README.md").read_text()
+
+
+def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    path = tmp_path / "shop.yaml"
+    path.write_text(blocks[0])
+    assert load_config(path).input.events.columns.user_id == "customer"
+
+
+def test_keys_of_the_readme_exist() -> None:
+    sections = "|".join(Config.model_fields)
+    named = set(re.findall(rf"`((?:{sections})(?:\.[a-z_]+)+)[`=]", README))
+    keys = set(dotted_keys(Config))
+    assert named - keys == set()
+    assert len(named) > 8
+
+
+def dotted_keys(model: type, prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(f"{prefix}{name}")
+        inner = [part for part in (field.annotation, *getattr(field.annotation, "__args__", ()))
+                 if hasattr(part, "model_fields")]  # fmt: skip
+        for part in inner:
+            keys += dotted_keys(part, f"{prefix}{name}.")
+    return keys
+
+
+def test_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    raised = {kind.exit_code for kind in kinds if issubclass(kind, errors.HeadraceError)}
+    assert listed == {0, *raised}
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    named = set(re.findall(r"\b((?:conf|etl|trainer|serving)/[\w/-]+\.(?:py|yaml))\b", README))
+    assert [name for name in sorted(named) if not (CHECKOUT / name).exists()] == []

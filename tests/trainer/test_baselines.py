@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from conf.contract import HISTORY_ITEMS
+from trainer import baselines
+from trainer.baselines import Popularity, fit_markov
+from trainer.stream import Columns, Ragged
+
+
+def ragged(rows: list[list[int]]) -> Ragged:
+    values = np.array([item for row in rows for item in row], dtype=np.int32)
+    return Ragged(values, np.cumsum([0] + [len(row) for row in rows]).astype(np.int64))
+
+
+def blocks(*parts: list[list[int]]) -> list[Columns]:
+    return [{HISTORY_ITEMS: ragged(part)} for part in parts]
+
+
+EVENTS = np.array([0, 0, 8, 4, 2, 0])
+
+
+def test_markov_counts_what_follows_the_last_item() -> None:
+    model = fit_markov(blocks([[2, 3, 2, 3], [3, 4]], [[2, 4], [2, 3]]), EVENTS)
+
+    scores = model.scores(ragged([[4, 2], [2, 3], [5]]), np.arange(3)).numpy()
+
+    popularity = EVENTS / 9
+    np.testing.assert_allclose(scores[0] - popularity, [0, 0, 0, 3, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(scores[1] - popularity, [0, 0, 1, 0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(scores[2], popularity)
+
+
+def test_markov_skips_unknown_items_and_never_joins_two_rows() -> None:
+    model = fit_markov(blocks([[2, 1, 3], [4]], [[5]]), EVENTS)
+
+    assert model.counts.sum() == 0
+
+
+def test_markov_is_the_same_however_the_counting_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    rows = [rng.integers(2, 30, rng.integers(2, 9)).tolist() for _ in range(200)]
+    whole = fit_markov(blocks(rows), np.ones(30, dtype=np.int64))
+    monkeypatch.setattr(baselines, "_MERGE_AT", 10)
+    cut = fit_markov(blocks(*[rows[i : i + 7] for i in range(0, 200, 7)]), whole.train_events)
+
+    for name in ("starts", "next_items", "counts"):
+        np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
+
+
+def test_popularity_gives_every_user_the_same() -> None:
+    scores = Popularity(EVENTS).scores(ragged([[2], [3, 4]]), np.array([1, 0])).numpy()
+
+    np.testing.assert_array_equal(scores, [EVENTS, EVENTS])

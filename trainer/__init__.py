@@ -1,0 +1,1 @@
+"""Training: from committed shards to a bundle of weights."""

@@ -1,0 +1,102 @@
+"""Cut streamed rows into batches of like length, so that little of a batch is padding.
+
+Legend of shapes: B rows of a batch, L padded length, N rows of a block.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, PADDING_IDX
+from trainer.inputs import HistoryBatch, TrainBatch
+from trainer.plan import batch_sizes
+from trainer.stream import Columns, Ragged
+
+POOL_BATCHES = 64
+"""Batches whose rows are sorted by length together; then the batches are shuffled."""
+
+
+def history_batch(histories: Ragged, rows: np.ndarray, max_length: int) -> HistoryBatch:
+    """Return the newest `max_length` items of the chosen rows."""
+    padded, lengths = _padded(histories, rows, max_length)  # [B, L], [B]
+    return HistoryBatch(torch.from_numpy(padded.astype(np.int64)), torch.from_numpy(lengths))
+
+
+def train_batch(columns: Columns, rows: np.ndarray, max_length: int) -> TrainBatch:
+    """Return the chosen rows as inputs and the targets one step later."""
+    items, _ = _padded(_ragged(columns, HISTORY_ITEMS), rows, max_length + 1)  # [B, L + 1]
+    weights, _ = _padded(_ragged(columns, HISTORY_WEIGHTS), rows, max_length + 1)  # [B, L + 1]
+    item_idx = torch.from_numpy(items.astype(np.int64))  # [B, L + 1]
+    target_idx = item_idx[:, 1:]  # [B, L]
+    target_weight = torch.from_numpy(weights.astype(np.float32))[:, 1:]  # [B, L]
+    inputs = item_idx[:, :-1].masked_fill(target_idx == PADDING_IDX, PADDING_IDX)  # [B, L]
+    return TrainBatch(inputs, target_idx, target_weight)
+
+
+def block_batches(
+    columns: Columns,
+    *,
+    steps: int,
+    max_length: int,
+    row_seed: tuple[int, ...],
+    order_seed: tuple[int, ...],
+) -> Iterator[TrainBatch]:
+    """Yield a block's rows, shuffled, as `steps` batches of near equal numbers of rows.
+
+    Args:
+        columns: The block's rows.
+        steps: Batches to make; some are empty where there are fewer rows.
+        max_length: Targets of a row at most.
+        row_seed: Seed of the order of the rows; another for each rank.
+        order_seed: Seed of the order of the batches; the same for all ranks, so that they meet
+            batches of like length at the same step.
+    """
+    lengths = np.diff(_ragged(columns, HISTORY_ITEMS).offsets)  # [N]
+    order = np.random.default_rng(row_seed).permutation(len(lengths))  # [N]
+    bounds = np.concatenate([[0], np.cumsum(batch_sizes(len(lengths), steps))])
+    batch_order = np.random.default_rng(order_seed)
+    for first in range(0, steps, POOL_BATCHES):
+        last = min(first + POOL_BATCHES, steps)
+        start = bounds[first]
+        pool = order[start : bounds[last]]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        for step in batch_order.permutation(np.arange(first, last)):
+            rows = pool[bounds[step] - start : bounds[step + 1] - start]
+            yield train_batch(columns, rows, max_length)
+
+
+def concatenate(blocks: list[Columns]) -> Columns:
+    """Return the rows of several row groups as one block."""
+    if len(blocks) == 1:
+        return blocks[0]
+    return {name: _joined([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _joined(parts: list[np.ndarray | Ragged]) -> np.ndarray | Ragged:
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if not ragged:
+        return np.concatenate([part for part in parts if not isinstance(part, Ragged)])
+    ends = np.cumsum([0] + [part.offsets[-1] for part in ragged])
+    offsets = [part.offsets[1:] + end for part, end in zip(ragged, ends[:-1], strict=True)]
+    first = np.zeros(1, dtype=np.int64)
+    return Ragged(np.concatenate([p.values for p in ragged]), np.concatenate([first, *offsets]))
+
+
+def _ragged(columns: Columns, name: str) -> Ragged:
+    column = columns[name]
+    if not isinstance(column, Ragged):
+        raise TypeError(f"column {name} holds no lists")
+    return column
+
+
+def _padded(ragged: Ragged, rows: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last `max_length` values of each row, padded behind, and their numbers."""
+    ends = ragged.offsets[rows + 1]  # [B]
+    lengths = np.minimum(ends - ragged.offsets[rows], max_length)  # [B]
+    longest = int(lengths.max(initial=1))
+    steps = np.arange(max(longest, 1))  # [L]
+    present = steps < lengths[:, None]  # [B, L]
+    places = np.where(present, (ends - lengths)[:, None] + steps, 0)  # [B, L]
+    values = ragged.values if len(ragged.values) else np.zeros(1, ragged.values.dtype)
+    return np.where(present, values[places], 0), lengths

@@ -1,0 +1,242 @@
+"""The training loop that every Ray Train worker runs: resume, then epoch after epoch.
+
+A checkpoint stands at the end of a round, where all ranks together have consumed an exact prefix
+of the epoch's order; from there any number of workers can go on.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest
+from conf.errors import HeadraceError
+from conf.schema import Config
+from conf.workspace import write_json
+from trainer.batches import block_batches, concatenate
+from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.evaluate import COLUMNS, ModelScorer, count_ranks
+from trainer.inputs import TrainBatch
+from trainer.job import Cursor, Job, Learner, build_objective, build_optimizer, set_learning_rate
+from trainer.metrics import figure
+from trainer.plan import Round, plan_epoch
+from trainer.progress import PROGRESS_NAME, ProgressWriter
+from trainer.stream import Columns, read_row_groups
+
+FAILURE_NAME = "failure.json"
+TRAIN_COLUMNS = (HISTORY_ITEMS, HISTORY_WEIGHTS)
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train until the validation figure stops growing; the newest checkpoint is the result."""
+    job = _open_job(settings)
+    try:
+        _train(job)
+    except (HeadraceError, FloatingPointError) as error:
+        # What a user can mend would fail again in every retry: leave word, and end in peace.
+        write_json(job.work / FAILURE_NAME, {"message": str(error)})
+
+
+def _train(job: Job) -> None:
+    learner = _build_learner(job)
+    saved = load_checkpoint(job.work)
+    cursor = learner.load(saved) if saved else Cursor()
+    while not cursor.finished:
+        train_epoch(job, learner, cursor)
+        _finish_epoch(job, learner, cursor)
+        ray.train.report(cursor.curve[-1])
+
+
+def _open_job(settings: dict[str, Any]) -> Job:
+    config = Config.model_validate(settings["config"])
+    context = ray.train.get_context()
+    torch.set_num_threads(config.train.cpus_per_worker)
+    return Job(
+        config=config,
+        manifest=Manifest.model_validate(settings["manifest"]),
+        dataset=Path(settings["dataset"]),
+        work=Path(settings["work"]),
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+    )
+
+
+def _build_learner(job: Job) -> Learner:
+    objective = build_objective(job).to(job.device)
+    model = objective.model
+    optimizer = build_optimizer(job, model)
+    wrapped = ray.train.torch.prepare_model(objective) if job.world_size > 1 else objective
+    return Learner(objective=wrapped, model=model, optimizer=optimizer, best={})
+
+
+def train_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
+    """Train on what is left of the cursor's epoch, with a checkpoint behind each round."""
+    learner.objective.train()
+    rounds, started = _plan(job, cursor), time.monotonic()
+    for number, (part, columns) in enumerate(_read_rounds(job, rounds), start=1):
+        torch.manual_seed(hash((job.config.run.seed, cursor.epoch, part.groups_done, job.rank)))
+        sums = _train_round(job, learner, cursor, part, columns)
+        _add_round(job, cursor, part, sums)
+        _require_finite(cursor)
+        cursor.seconds, started = cursor.seconds + time.monotonic() - started, time.monotonic()
+        if number < len(rounds) and number % job.config.train.checkpoint_every_rounds == 0:
+            _checkpoint(job, learner, cursor)
+
+
+def _plan(job: Job, cursor: Cursor) -> list[Round]:
+    return plan_epoch(
+        job.train_groups,
+        seed=job.config.run.seed,
+        epoch=cursor.epoch,
+        world_size=job.world_size,
+        batch_rows_per_rank=job.batch_rows_per_rank,
+        block_rows=job.config.train.shuffle_block_rows,
+        groups_done=cursor.groups_done,
+    )
+
+
+def _read_rounds(job: Job, rounds: list[Round]) -> Iterator[tuple[Round, Columns | None]]:
+    """Yield each round with this rank's rows of it, None where it has none."""
+    groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
+    stream = read_row_groups(
+        job.dataset, groups, TRAIN_COLUMNS, threads=job.config.train.stream_threads
+    )
+    with closing(stream):
+        for part in rounds:
+            blocks = [next(stream)[1] for _ in part.groups_by_rank[job.rank]]
+            yield part, concatenate(blocks) if blocks else None
+
+
+def _train_round(
+    job: Job, learner: Learner, cursor: Cursor, part: Round, columns: Columns | None
+) -> Tensor:
+    """Take the round's steps; return this rank's [loss, weight, rows, cells, padding] sums."""
+    sums = torch.zeros(5, dtype=torch.float64)
+    progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
+    for batch in _batches(job, cursor, part, columns):
+        set_learning_rate(job, learner.optimizer, cursor.step)
+        loss, weight = _step(job, learner, batch)
+        cursor.step += 1
+        rows, cells = batch.item_idx.shape[0], batch.item_idx.numel()
+        padding = cells - int((batch.target_idx != 0).sum())
+        sums += torch.tensor([loss, weight, rows, cells, padding], dtype=torch.float64)
+        loss_sum, weight_sum, rows_done = sums[:3].tolist()
+        progress.write(
+            epoch=cursor.epoch,
+            loss=loss_sum / max(weight_sum, 1e-12),
+            rows=cursor.rows_seen + rows_done * job.world_size,
+        )
+    return sums
+
+
+def _batches(
+    job: Job, cursor: Cursor, part: Round, columns: Columns | None
+) -> Iterator[TrainBatch]:
+    if columns is None:
+        empty = torch.zeros((0, 1), dtype=torch.int64)
+        yield from (TrainBatch(empty, empty, empty.float()) for _ in range(part.steps))
+        return
+    seed = (job.config.run.seed, cursor.epoch, part.groups_done)
+    yield from block_batches(
+        columns,
+        steps=part.steps,
+        max_length=job.config.train.model.history_length,
+        row_seed=(*seed, job.rank),
+        order_seed=(*seed, job.world_size),
+    )
+
+
+def _step(job: Job, learner: Learner, batch: TrainBatch) -> tuple[float, float]:
+    """Take one optimiser step on the mean loss over all ranks; return this rank's sums."""
+    batch = TrainBatch(*(tensor.to(job.device, non_blocking=True) for tensor in batch))
+    weight = batch.target_weight.sum()
+    everywhere = sum_over_ranks(job, weight.detach().clone())
+    bf16 = job.config.train.precision == "bf16"
+    with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=bf16):
+        loss = learner.objective(batch)
+    learner.optimizer.zero_grad()
+    # Data parallelism takes the mean of the ranks' gradients: scaled so, it is that of all rows.
+    (loss * (job.world_size / everywhere.clamp(min=1e-12))).backward()
+    clip_grad_norm_(learner.model.parameters(), job.config.train.optimizer.clip_norm)
+    learner.optimizer.step()
+    return float(loss.detach()), float(weight)
+
+
+def _add_round(job: Job, cursor: Cursor, part: Round, sums: Tensor) -> None:
+    loss, weight, rows, cells, padding = sum_over_ranks(job, sums.to(job.device)).tolist()
+    cursor.loss_sum += loss
+    cursor.weight_sum += weight
+    cursor.rows_seen += round(rows)
+    cursor.cells += round(cells)
+    cursor.padding += round(padding)
+    cursor.groups_done = part.groups_done
+
+
+def _require_finite(cursor: Cursor) -> None:
+    if not math.isfinite(cursor.loss_sum):
+        raise FloatingPointError(
+            f"the loss of epoch {cursor.epoch} is {cursor.loss_sum}: training has diverged; "
+            "lower train.optimizer.learning_rate"
+        )
+
+
+def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
+    """Check that each row was seen once, validate, decide whether to go on, and save."""
+    rows = sum(group.rows for group in job.train_groups)
+    assert cursor.rows_seen == rows, f"{cursor.rows_seen} of {rows} rows seen in an epoch"
+    train = job.config.train
+    value = _validate(job, learner)
+    if value > cursor.best_figure:
+        cursor.best_figure, cursor.best_epoch = value, cursor.epoch
+        learner.keep_best()
+    cursor.curve.append(
+        {
+            "epoch": cursor.epoch,
+            "loss": cursor.loss_sum / max(cursor.weight_sum, 1e-12),
+            train.metric: value,
+            "rows": rows,
+            "seconds": cursor.seconds,
+            "padding_share": cursor.padding / max(cursor.cells, 1),
+        }
+    )
+    patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs
+    cursor.finished = patience_over or cursor.epoch + 1 >= train.epochs
+    cursor.epoch, cursor.groups_done, cursor.rows_seen = cursor.epoch + 1, 0, 0
+    cursor.loss_sum = cursor.weight_sum = cursor.seconds = 0.0
+    cursor.cells = cursor.padding = 0
+    _checkpoint(job, learner, cursor)
+
+
+def _validate(job: Job, learner: Learner) -> float:
+    train = job.config.train
+    learner.objective.eval()
+    groups = job.manifest.row_groups("valid")[job.rank :: job.world_size]
+    blocks = (columns for _, columns in read_row_groups(job.dataset, groups, COLUMNS))
+    largest = int(train.metric.partition("@")[2])
+    scorer = ModelScorer(learner.model, job.device)
+    counts = count_ranks(scorer, blocks, batch_rows=train.eval_batch_rows, largest=largest)
+    everywhere = sum_over_ranks(job, torch.from_numpy(counts).to(job.device))
+    return figure(everywhere.cpu().numpy(), train.metric)
+
+
+def _checkpoint(job: Job, learner: Learner, cursor: Cursor) -> None:
+    if job.rank == 0:
+        number = cursor.epoch * (len(job.train_groups) + 1) + cursor.groups_done
+        save_checkpoint(job.work, number, learner.state(cursor))
+
+
+def sum_over_ranks(job: Job, values: Tensor) -> Tensor:
+    """Return the sum of each value over all ranks."""
+    if job.world_size > 1:
+        dist.all_reduce(values)
+    return values

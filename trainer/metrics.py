@@ -1,0 +1,89 @@
+"""Ranking figures from counts of ranks.
+
+All figures are worked out from whole numbers (how many targets had which rank), so that those of
+several workers add up to exactly those of one.
+
+Legend of shapes: B rows, V catalogue, R largest rank counted.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conf.contract import NUM_RESERVED, UNKNOWN_IDX
+
+METRICS: dict[str, Callable[[int], float]] = {
+    "hr": lambda rank: 1.0,
+    "ndcg": lambda rank: 1.0 / float(np.log2(rank + 1)),
+    "mrr": lambda rank: 1.0 / rank,
+}
+"""Gain of one target at a rank of at most k, the rank counted from 1.
+
+With one target a user, recall@k is HR@k, MAP@k is MRR@k and precision@k is HR@k / k.
+"""
+_ALIASES = {"recall": "hr", "map": "mrr", "precision": "hr"}
+
+
+def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items: Tensor) -> Tensor:
+    """Return the rank of each row's target among all items, from 1.
+
+    Items that the user has seen are left out. Ties are broken against the target: an item of
+    equal score counts as above it. A target that is unknown, or that the user has seen, cannot
+    be recommended and ranks last.
+
+    Args:
+        scores: [B, V]; changed in place.
+        targets: [B] int64
+        seen_rows: [S] int64, row of each seen item.
+        seen_items: [S] int64
+
+    Returns:
+        [B] int64, 1 to V.
+
+    Raises:
+        FloatingPointError: When a score is not a number.
+    """
+    if bool(torch.isnan(scores).any()):
+        raise FloatingPointError(
+            "a score is not a number: the model has diverged; lower train.optimizer.learning_rate"
+        )
+    target_scores = scores.gather(1, targets[:, None])  # [B, 1]
+    scores[:, :NUM_RESERVED] = -torch.inf
+    scores[seen_rows, seen_items] = -torch.inf
+    possible = scores.gather(1, targets[:, None]) > -torch.inf  # [B, 1]
+    ranks = (scores >= target_scores).sum(1)  # [B], the target itself included
+    possible = possible[:, 0] & (targets != UNKNOWN_IDX)  # [B]
+    return torch.where(possible, ranks, scores.shape[1])
+
+
+def rank_counts(ranks: Tensor, largest: int) -> np.ndarray:
+    """Count ranks: [B] -> [R + 1] int64, of which place 0 counts all ranks above `largest`."""
+    clipped = torch.where(ranks <= largest, ranks, 0)
+    return torch.bincount(clipped.cpu(), minlength=largest + 1).numpy()
+
+
+def figures(counts: np.ndarray, at: Sequence[int]) -> dict[str, float]:
+    """Return the figures at each k: [R + 1] counts -> {"hr@10": ...}."""
+    return {f"{name}@{k}": figure(counts, f"{name}@{k}") for k in at for name in METRICS}
+
+
+def figure(counts: np.ndarray, name: str) -> float:
+    """Return one figure such as `ndcg@10`, the mean over all targets.
+
+    Raises:
+        ValueError: When the name is none of ours or its k was not counted.
+    """
+    match = re.fullmatch(r"([a-z]+)@(\d+)", name)
+    kind = match.group(1) if match else ""
+    gain = METRICS.get(_ALIASES.get(kind, kind))
+    if match is None or gain is None:
+        raise ValueError(f"{name!r} is no figure; there are {', '.join([*METRICS, *_ALIASES])} @k")
+    k = int(match.group(2))
+    if k >= len(counts):
+        raise ValueError(f"{name}: ranks were counted up to {len(counts) - 1} only")
+    total = sum(int(counts[rank]) * gain(rank) for rank in range(1, k + 1))
+    mean = total / max(int(counts.sum()), 1)
+    return mean / k if kind == "precision" else mean

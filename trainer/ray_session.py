@@ -1,0 +1,54 @@
+"""Start Ray on this machine for a run, or join the cluster that the configuration names."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from conf.errors import ConfigError
+from conf.schema import Config
+
+# Read by Ray when it is imported or started: no usage report, no colours of its own.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+MIB = 1024 * 1024
+
+
+@contextmanager
+def ray_session(config: Config) -> Iterator[None]:
+    """Have Ray for the time of the block; stop it afterwards where it was started here.
+
+    Raises:
+        ConfigError: When the cluster that `ray.address` names does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=config.ray.num_cpus,
+            object_store_memory=config.ray.object_store_mib * MIB,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except ConnectionError as error:
+            raise ConfigError(
+                f"ray.address={address!r} does not answer; start Ray there, or set "
+                "ray.address=null to start it here"
+            ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
