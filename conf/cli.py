@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import date
 from pathlib import Path
 from types import FrameType
@@ -170,7 +171,8 @@ def _run(
     _log_to_stderr(verbose)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        result = work(load_config(path, overrides or []))
+        with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is the result's alone
+            result = work(load_config(path, overrides or []))
     except HeadraceError as error:
         print(f"headrace: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

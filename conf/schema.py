@@ -296,6 +296,9 @@ class Config(_Section):
                 "etl.split.kind is 'temporal', but input.events.time_unit is 'order': "
                 "an order number has no common time; use leave_one_out"
             )
+        if self.etl.clean.max_events_per_user_day and self.input.events.time_unit == "order":
+            raise ValueError("etl.clean.max_events_per_user_day is set, but input.events.time_unit "
+                             "is 'order', which has no days; set it to null")  # fmt: skip
         if self.train.workers > self.train.max_workers:
             raise ValueError(
                 f"train.workers={self.train.workers} is above "

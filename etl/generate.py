@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from conf.errors import ConfigError
 from etl.shop import DAY_SECONDS, EVENT_TYPES, DayEvents, Shop, ShopSpec
 from etl.shop_names import category_names, item_titles
 
@@ -44,15 +45,15 @@ def generate_shop(spec: ShopSpec, folder: Path) -> dict[str, Any]:
     is; one that holds anything else is refused.
 
     Raises:
-        ValueError: When the folder holds something else, or a bot has no time for its events.
+        ConfigError: When the folder holds something else, or a bot has no time for its events.
     """
     if spec.bot_events > DAY_SECONDS:
-        raise ValueError(f"generate.bot_events={spec.bot_events}: a day has {DAY_SECONDS} seconds")
+        raise ConfigError(f"generate.bot_events={spec.bot_events}: a day has {DAY_SECONDS} seconds")
     wanted = json.loads(json.dumps(dataclasses.asdict(spec), default=str))
     if folder.exists() and any(folder.iterdir()):
         planted = _read_planted(folder)
         if planted is None or planted["spec"] != wanted:
-            raise ValueError(
+            raise ConfigError(
                 f"{folder} holds something else than this shop; remove it, or set "
                 "input.root to another folder"
             )

@@ -84,8 +84,8 @@ def require_sound(staged: Staged, max_bad_share: float, refused: Path, scratch: 
     texts = [str(error) for error in errors if error is not None]
     if not texts:
         return
-    if any(part.rows_with(QUARANTINED) for part in staged.values()):
-        write_quarantine(staged, refused / "quarantine", scratch)
+    write_quarantine(staged, refused / "quarantine", scratch)
+    if any((refused / "quarantine").iterdir()):
         texts.append(f"the quarantined rows are in {refused / 'quarantine'}")
     raise InputError("; ".join(texts))
 
@@ -101,8 +101,10 @@ def require_events_on(day: str, events: StagedInput) -> None:
     found = events.kept().agg(F.max(TIME), F.count(F.when(on_day, 1))).head()
     assert found is not None  # an aggregate without groups has one row
     if found[1] == 0:
-        raise NoNewDataError(f"input.events has no event on {day} that is kept; the newest one "
-                             f"up to then is of {day_of(found[0])}")  # fmt: skip
+        newest = "none" if found[0] is None else str(day_of(found[0]))
+        raise NoNewDataError(
+            f"input.events has no event on {day} that is kept; newest one up to then: {newest}"
+        )
 
 
 def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
@@ -127,7 +129,10 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
 
 
 def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
-    """Write the quarantined rows of all inputs into one file, in the order of the inputs."""
+    """Write the quarantined rows of all inputs into one file, if there are any."""
+    folder.mkdir(parents=True)
+    if not any(part.rows_with(QUARANTINED) for part in staged.values()):
+        return
     rows = quarantined_rows({name: part.judged for name, part in staged.items()})
     order = ("input", *LINE_ORDER)
     write_shards(rows.withColumn(SHARD, F.lit(0)), order, folder, scratch, leave_out=LINE_ORDER[1:])

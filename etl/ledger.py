@@ -96,7 +96,7 @@ def why_refused(
             f"({_listed(total.quarantined)}), which is more than "
             f"etl.clean.max_bad_share={max_bad_share} allows"
         )
-    if total.kept == 0:
+    if total.kept == 0 and not total.dropped["after_logical_date"]:  # else there is no new data
         return InputError(
             f"input.{name}: none of {rows_read} rows is left; dropped: {_listed(total.dropped)}; "
             f"quarantined: {_listed(total.quarantined)}"

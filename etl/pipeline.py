@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID, DataFile, Manifest
+from conf.errors import ConfigError
 from conf.fingerprint import InputFile
 from conf.schema import Config, Split
 from conf.workspace import UNDATED, commit, version_id
@@ -125,6 +126,11 @@ def _cuts(kept: DataFrame, split: Split) -> tuple[int, int]:
     valid, test = (
         share if day is None else day_start(day) for day, share in zip(days, by_share, strict=True)
     )
+    if valid > test:
+        raise ConfigError(
+            f"etl.split: the validation part begins at {iso_text(valid)}, behind the test part's "
+            f"{iso_text(test)}; valid_from has to come first"
+        )
     return valid, test
 
 

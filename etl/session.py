@@ -5,9 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from py4j.java_gateway import JavaGateway
 from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
+
+from conf.errors import ConfigError
 
 # Settings of SQL, which a session that is there already can take on.
 _SQL_SETTINGS = {
@@ -84,12 +88,27 @@ def _start(
     for key, value in settings.items():
         conf.set(key, value)
     if SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
-        with log_path.open("ab") as stream:
-            gateway = launch_gateway(conf, {"stderr": stream})  # type: ignore[no-untyped-call]
-        SparkContext(conf=conf, gateway=gateway)
+        SparkContext(conf=conf, gateway=_launch(conf, log_path))
     session = SparkSession.builder.config(conf=conf).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _launch(conf: SparkConf, log_path: Path) -> JavaGateway:
+    """Start the JVM with its stderr in a file.
+
+    Raises:
+        ConfigError: With what the JVM said, when it does not start.
+    """
+    try:
+        with log_path.open("ab") as stream:
+            return launch_gateway(conf, {"stderr": stream})  # type: ignore[no-untyped-call]
+    except (PySparkRuntimeError, FileNotFoundError) as error:
+        said = log_path.read_text(errors="replace").strip() or str(error)
+        raise ConfigError(
+            "Spark's JVM did not start. It takes Java 17 or 21, on the path or in JAVA_HOME, and "
+            f"spark.conf that it knows. It said: {said}"
+        ) from error
 
 
 def _sql_part(conf: Mapping[str, str]) -> dict[str, str]:

@@ -67,4 +67,4 @@ def time_at_shares(events: DataFrame, valid_share: float, test_share: float) -> 
 def _first_time_behind(share: float) -> Column:
     # Rounded: 1 - 0.1 - 0.1 is not quite 0.8.
     behind = F.col("upto") > F.floor(F.round(F.col("total") * share, 6))
-    return F.min(F.when(behind, F.col(TIME)))
+    return F.coalesce(F.min(F.when(behind, F.col(TIME))), F.max(TIME) + 1)

@@ -117,7 +117,7 @@ def _judge_histories(events: DataFrame, source: EventSource, etl: Etl) -> DataFr
     if source.format == "sequences" or source.columns.time is None:
         events = number_lines(events)
     events = drop_duplicates(events)
-    if etl.clean.max_events_per_user_day is not None and source.time_unit != "order":
+    if etl.clean.max_events_per_user_day is not None:
         events = drop_bots(events, etl.clean.max_events_per_user_day)
     if etl.repeated_items != "keep":
         events = drop_repeated_items(events, etl.repeated_items)

@@ -21,7 +21,7 @@ from trainer.checkpoint import load_checkpoint
 from trainer.evaluate import test_figures
 from trainer.loop import FAILURE_NAME, train_worker
 from trainer.progress import PROGRESS_NAME, shown_progress
-from trainer.ray_session import ray_session
+from trainer.ray_session import ray_session, require_room
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     _require_trainable(config, manifest)
     work = _work_folder(config, request)
     with ray_session(config):
+        require_room(config)
         started = time.monotonic()
         weights, cursor = fit(config, manifest, work)
         seconds = time.monotonic() - started

@@ -52,3 +52,26 @@ def ray_session(config: Config) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def require_room(config: Config) -> None:
+    """Refuse workers that a Ray started here could never place: they would wait for ever.
+
+    A cluster is not asked: it may grow.
+
+    Raises:
+        ConfigError: When this machine's Ray has less than `train` asks for.
+    """
+    if config.ray.address is not None or "RAY_ADDRESS" in os.environ:
+        return
+    train = config.train
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    asked_for = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
+    for name, each in asked_for.items():
+        needed, has = train.workers * each, there.get(name, 0)
+        if needed > has:
+            raise ConfigError(
+                f"train.workers={train.workers} with train.{name.lower()}s_per_worker={each} need "
+                f"{needed} {name}s, but Ray has {has:g} here; lower one of them, or raise "
+                "ray.num_cpus, or set ray.address to a cluster"
+            )

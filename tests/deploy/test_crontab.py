@@ -1,6 +1,7 @@
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.deploy.examples import CHECKOUT, DEPLOY, read_crontab
 
+DAY_SECONDS = 86_400
 ENTRY = read_crontab((DEPLOY / "crontab").read_text())
 YAML = """
 run: {{name: cron, output: "{folder}/workspace"}}
@@ -24,10 +26,11 @@ score: {{list_length: 3}}
 
 
 def write_shop(folder: Path) -> dict[str, str]:
-    """Write a tiny log with its configuration; return what the entry's settings become."""
+    """Write a tiny log of the last days, with its configuration; return the entry's settings."""
+    today = int(time.time()) // DAY_SECONDS * DAY_SECONDS
     rows = [
-        f"u{user},i{(user * 3 + step * step) % 17},{1_700_000_000 + 1000 * step + user}"
-        for user in range(40) for step in range(8)
+        f"u{user},i{(user * 3 + day * day) % 17},{today - day * DAY_SECONDS + user}"
+        for user in range(40) for day in range(8)
     ]  # fmt: skip
     (folder / "log.csv").write_text("user_id,item_id,time\n" + "\n".join(rows) + "\n")
     (folder / "run.yaml").write_text(YAML.format(folder=folder))

@@ -26,8 +26,8 @@ QUICK_TRAINING = [
     "train.model.blocks=1",
     "train.model.heads=1",
     "train.batch_rows=64",
-    "ray.num_cpus=2",
     "ray.object_store_mib=150",
+    "train.cpus_per_worker=1",
 ]
 
 

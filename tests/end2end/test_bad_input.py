@@ -120,6 +120,16 @@ def test_more_workers_than_row_groups_is_refused(
     )
 
 
+def test_more_workers_than_this_machine_has_room_for_is_refused(
+    tmp_path: Path, shop_dataset: Callable[[Path], Shop]
+) -> None:
+    shop = shop_dataset(tmp_path)
+
+    done = headrace(*shop.arguments("train", "train.workers=2", "ray.num_cpus=1"), exit_code=2)
+
+    assert "train.workers=2" in done.stderr and "ray.num_cpus" in done.stderr
+
+
 def test_a_model_of_another_vocabulary_is_refused(finished_shop: tuple[Shop, object]) -> None:
     shop, _ = finished_shop
     other = shop.at(shop.workspace, "etl.min_events_per_item=40")

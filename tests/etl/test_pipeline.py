@@ -52,7 +52,11 @@ def test_a_log_full_of_faults_is_accounted_for_to_the_last_row(tmp_path: Path) -
     events = manifest.ledger["events"]
     assert (events.rows_read, events.rows_kept) == (16, 8)
     assert events.dropped == {"duplicate": 1, "redelivered_file": 1}
-    assert events.quarantined == dict.fromkeys(("user_missing", "item_missing", "time_unparsable", "time_too_early", "time_in_future", "line_unparsable"), 1)  # fmt: skip
+    reasons = (
+        "user_missing", "item_missing", "time_unparsable", "time_too_early", "time_in_future",
+        "line_unparsable",
+    )  # fmt: skip
+    assert events.quarantined == dict.fromkeys(reasons, 1)
     assert events.files["3.csv"].dropped == {"redelivered_file": 1}
     assert manifest.ledger["items"].dropped == {"duplicate": 1}
     assert manifest.ledger["items"].quarantined == {"id_missing": 1}
@@ -68,8 +72,10 @@ def test_a_log_full_of_faults_is_accounted_for_to_the_last_row(tmp_path: Path) -
     assert manifest.as_of == "2026-03-02T00:00:00Z"
     assert manifest.id == f"tiny-2026-03-02-{manifest.request[:12]}"
     # u: 5 events, of which 2 held out; v: 2; w: 1; silent: none.
-    assert manifest.counts == {"users": 4, "items": 3, "events": 8, "train_rows": 2,
-                               "train_targets": 3, "valid": 1, "test": 1, "quarantined": 7}  # fmt: skip
+    assert manifest.counts == {
+        "users": 4, "items": 3, "events": 8, "train_rows": 2, "train_targets": 3,
+        "valid": 1, "test": 1, "quarantined": 7,
+    }  # fmt: skip
     check_parts(folder)
     assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
     named = {file.path for files in manifest.files.values() for file in files}
@@ -197,6 +203,8 @@ def test_a_day_without_events_is_no_new_data(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.csv", HEADER, f"u,i,{START}")
     with pytest.raises(NoNewDataError, match=r"2026-03-03.*2026-03-01"):
         make(config_for(tmp_path), "2026-03-03")
+    with pytest.raises(NoNewDataError, match=r"2026-02-03.*none"):
+        make(config_for(tmp_path), "2026-02-03")
 
 
 def test_a_cut_off_file_is_named(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_movielens_100k(tmp_path: Path) -> None:
     assert read_part(folder, "users")[0].keys() >= {"age", "occupation", "zip_code"}
 
 
+@pytest.mark.slow
 def test_beauty(tmp_path: Path) -> None:
     root = require("s3rec_beauty")
     config = load_config(

@@ -32,7 +32,8 @@ def test_histories_are_in_order_and_items_outside_the_vocabulary_unknown(
 ) -> None:
     events = frame_of(
         spark, EVENT,
-        ("u", "z", 0, 300, 2, "test"), ("u", "a", 1, 100, 0, "train"), ("u", "b", 0, 200, 1, "valid"),
+        ("u", "z", 0, 300, 2, "test"), ("u", "a", 1, 100, 0, "train"),
+        ("u", "b", 0, 200, 1, "valid"),
     )  # fmt: skip
     items = frame_of(spark, "item_id string, item_idx int", ("a", 2), ("b", 3))
     users = frame_of(spark, "user_id string, user_idx long", ("u", 2), ("silent", 3))

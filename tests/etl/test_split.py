@@ -45,3 +45,5 @@ def test_cuts_by_share_are_exact(spark: SparkSession) -> None:
     row = time_at_shares(frame, 0.2, 0.1).head()
     # Ten events 0..8, 8: the last tenth begins with an 8, the fifth before it with 7.
     assert row is not None and tuple(row) == (7, 8)
+    nothing = time_at_shares(frame, 0.0, 0.0).head()
+    assert nothing is not None and tuple(nothing) == (9, 9)

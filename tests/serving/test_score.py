@@ -221,7 +221,7 @@ def wait_for_part(workspace: Path, process: subprocess.Popen[str]) -> Path:
 
 @pytest.mark.usefixtures("shared_ray")
 def test_a_killed_scorer_goes_on_and_gives_the_same_files(tmp_path: Path) -> None:
-    parts = 40
+    parts = 16
     config_path = big_shop(tmp_path / "killed", parts)
     process = start_scoring(config_path)
     folder = wait_for_part(tmp_path / "killed", process)
@@ -231,7 +231,7 @@ def test_a_killed_scorer_goes_on_and_gives_the_same_files(tmp_path: Path) -> Non
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert 0 < len(kept) < parts
     (folder / "part-00001.parquet").write_bytes(b"cut off")
-    (folder / "part-00039.parquet.123").write_bytes(b"left over")
+    (folder / "part-00015.parquet.123").write_bytes(b"left over")
 
     result = finish(start_scoring(config_path))
 
@@ -251,7 +251,7 @@ def _wait_for_end(workspace: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    process = start_scoring(big_shop(tmp_path, 40))
+    process = start_scoring(big_shop(tmp_path, 16))
     wait_for_part(tmp_path, process)
     workers = [
         child for child in psutil.Process(process.pid).children(recursive=True)
@@ -262,4 +262,4 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
     result = finish(process)
 
-    assert result["counts"]["users"] == 40 * 200 and all(result["gates"].values())
+    assert result["counts"]["users"] == 16 * 200 and all(result["gates"].values())

@@ -1,0 +1,152 @@
+import csv
+import json
+from collections import Counter, defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.generate import generate_shop
+from etl.shop import ShopSpec
+
+SPEC: dict[str, Any] = {
+    "num_users": 400, "num_items": 150, "num_events": 8000, "num_days": 15,
+    "first_day": date(2026, 2, 20), "seed": 7, "bot_events": 300, "num_bots": 2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("generated") / "log"
+    return folder, generate_shop(ShopSpec(**SPEC), folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def event_files(folder: Path, redelivered: bool = False) -> list[Path]:
+    files = sorted((folder / "events").glob("*.csv"))
+    return [path for path in files if ("redelivered" in path.name) == redelivered]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    shop: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    generate_shop(ShopSpec(**SPEC), tmp_path / "again")
+    generate_shop(ShopSpec(**{**SPEC, "seed": 8}), tmp_path / "other")
+
+    assert contents(tmp_path / "again") == contents(shop[0])
+    assert contents(tmp_path / "other") != contents(shop[0])
+
+
+def test_planted_counts_equal_a_recount_of_the_files(shop: tuple[Path, dict[str, Any]]) -> None:
+    folder, planted = shop
+    found: Counter[str] = Counter()
+    users = {row["user_id"] for row in rows(folder / "users.csv")}
+    seen: set[str] = set()
+    total = 0
+    for path in event_files(folder):
+        for row in rows(path):
+            total += 1
+            found["duplicate"] += row["event_id"] in seen
+            seen.add(row["event_id"])
+            found["user_missing"] += row["user_id"] == ""
+            found["item_missing"] += row["item_id"] == ""
+            found["time_in_future"] += row["time"].startswith("2096")
+            found["time_unparsable"] += not row["time"].startswith(("2026-02", "2026-03", "2096"))
+            found["price_negative"] += row["price"].startswith("-")
+            found["bot"] += row["user_id"] != "" and row["user_id"] not in users
+    copies = event_files(folder, redelivered=True)
+    found["redelivered_file"] = sum(len(rows(path)) for path in copies)
+
+    assert found == planted["planted"]
+    assert planted["rows_written"] == total + found["redelivered_file"]
+    assert planted["rows_written"] == planted["rows_clean"] + sum(planted["planted"].values())
+    assert json.loads((folder / "planted.json").read_text()) == planted
+    for path in copies:
+        original = path.with_name(path.name.replace("-redelivered", ""))
+        assert path.read_bytes() == original.read_bytes()
+
+
+def test_the_number_of_events_asked_for_is_met(tmp_path: Path) -> None:
+    planted = generate_shop(ShopSpec(**{**SPEC, "num_events": 30_000}), tmp_path / "log")
+
+    assert planted["rows_clean"] == pytest.approx(30_000, rel=0.03)
+
+
+def test_clean_rows_never_collide_and_no_user_is_as_busy_as_a_bot(
+    shop: tuple[Path, dict[str, Any]],
+) -> None:
+    users = {row["user_id"] for row in rows(shop[0] / "users.csv")}
+    for path in event_files(shop[0]):
+        by_id = {row["event_id"]: row for row in rows(path) if row["user_id"] in users}
+        clean = [row for row in by_id.values() if row["item_id"] and row["price"][0] != "-"]
+        keys = Counter(
+            (row["user_id"], row["item_id"], row["event_type"], row["time"]) for row in clean
+        )
+        assert max(keys.values()) == 1
+        assert max(Counter(row["user_id"] for row in clean).values()) < 100
+
+
+def test_no_item_is_seen_before_its_release(shop: tuple[Path, dict[str, Any]]) -> None:
+    released = {row["item_id"]: row["released_on"] for row in rows(shop[0] / "items.csv")}
+    assert max(released.values()) > "2026-02-20"
+
+    for path in event_files(shop[0]):
+        for row in rows(path):
+            if row["item_id"] and row["time"].startswith("2026-0"):
+                assert released[row["item_id"]] <= row["time"][:10]
+
+
+def test_a_history_says_more_than_the_last_item(shop: tuple[Path, dict[str, Any]]) -> None:
+    """What follows the newest item of any interest comes more often than what follows the last."""
+    views: dict[str, list[int]] = defaultdict(list)
+    for path in event_files(shop[0]):
+        for row in sorted(rows(path), key=lambda row: row["time"]):
+            if row["event_type"] == "view" and row["item_id"]:
+                views[row["user_id"]].append(int(row["item_id"][1:]))
+    after_last = after_any = total = 0
+    for items in views.values():
+        for place in range(8, len(items)):
+            total += 1
+            after_last += items[place] == items[place - 1] + 1
+            after_any += items[place] - 1 in items[place - 8 : place]
+
+    assert after_last / total > 0.1
+    assert after_any > 1.8 * after_last
+
+
+def test_a_finished_folder_is_left_as_it_is_and_another_is_refused(
+    shop: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, planted = shop
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    assert generate_shop(ShopSpec(**SPEC), folder) == planted
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    with pytest.raises(ValueError, match="holds something else"):
+        generate_shop(ShopSpec(**{**SPEC, "seed": 8}), folder)
+
+
+def test_what_a_killed_generator_left_is_no_log(tmp_path: Path) -> None:
+    left = tmp_path / ".log.making" / "events"
+    left.mkdir(parents=True)
+    (left / "events-2026-02-20.csv").write_text("half a li")
+
+    generate_shop(ShopSpec(**SPEC), tmp_path / "log")
+
+    assert not left.exists()
+    assert len(event_files(tmp_path / "log")) == SPEC["num_days"]
+
+
+def test_a_bot_needs_the_time_for_its_events(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bot_events=90000"):
+        generate_shop(ShopSpec(**{**SPEC, "bot_events": 90_000}), tmp_path / "log")

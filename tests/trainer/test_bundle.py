@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from conf.contract import Bundle, Manifest
+from conf.errors import VersionError
+from conf.load import load_config
+from tests.bench.made_up import write_dataset
+from trainer.bundle import build_model, load_bundle, require_same_vocabulary, save_bundle
+
+CONFIG = """
+run: {{name: tiny, output: "{folder}"}}
+input: {{root: none, events: {{paths: [none], time_unit: seconds}}}}
+etl: {{event_types: {{view: {{}}}}}}
+train: {{model: {{width: 8, blocks: 1, heads: 1}}}}
+"""
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, str, Manifest, dict[str, torch.Tensor]]:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG.format(folder=tmp_path))
+    config = load_config(path)
+    manifest = write_dataset(tmp_path, users=20, items=15, mean_length=5, row_group_rows=10)
+    weights = build_model(config.train.model.model_dump(), 17).state_dict()
+    version = save_bundle(config, manifest, "a" * 64, weights, {"test": {}})
+    return tmp_path, version, manifest, weights
+
+
+def test_a_bundle_gives_back_the_weights_it_was_made_of(
+    saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
+) -> None:
+    workspace, version, manifest, weights = saved
+
+    bundle, model = load_bundle(workspace, version)
+
+    assert bundle.dataset_id == manifest.id and not model.training
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], rtol=0, atol=0)
+    require_same_vocabulary(bundle, manifest)
+    assert not list((workspace / "models" / version).glob("*.pt"))
+
+
+def test_a_changed_byte_is_noticed(
+    saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
+) -> None:
+    workspace, version, _, _ = saved
+    path = workspace / "models" / version / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(VersionError, match="SHA-256 differs") as caught:
+        load_bundle(workspace, version)
+    assert caught.value.exit_code == 6
+
+
+def test_a_vocabulary_of_another_dataset_is_refused(
+    saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
+) -> None:
+    workspace, version, manifest, _ = saved
+    path = workspace / "models" / version / "bundle.json"
+    record = json.loads(path.read_text())
+    record["vocabularies"]["item"]["fingerprint"] = "of another"
+
+    with pytest.raises(VersionError, match="item vocabulary of another"):
+        require_same_vocabulary(Bundle.model_validate(record), manifest)
