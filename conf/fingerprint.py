@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.contract import CONTRACT_VERSION, DataFile, RowGroup
+from conf.contract import CONTRACT_VERSION
 from conf.errors import InputError
 from conf.schema import Config, Source
 
@@ -46,27 +46,6 @@ def hash_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def describe_file(root: Path, path: Path, row_groups: Sequence[tuple[int, int]]) -> DataFile:
-    """Return the manifest's entry of a Parquet file.
-
-    Args:
-        root: Folder of the version.
-        path: The file in it.
-        row_groups: Rows and bytes of each row group.
-    """
-    relative = path.relative_to(root).as_posix()
-    return DataFile(
-        path=relative,
-        bytes=path.stat().st_size,
-        sha256=hash_file(path),
-        rows=sum(rows for rows, _ in row_groups),
-        row_groups=tuple(
-            RowGroup(path=relative, index=index, rows=rows, bytes=size)
-            for index, (rows, size) in enumerate(row_groups)
-        ),
-    )
 
 
 def input_sources(config: Config) -> dict[str, Source]:

@@ -175,7 +175,7 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
 
 def _figures(folder: Path, manifest: Result) -> Result:
     """Return what of a manifest belongs in the stage's result."""
-    shown: tuple[str, ...] = ("counts", "ledger", "gates")
+    shown: tuple[str, ...] = ("counts", "ledger", "gates", "short_lists")
     figures: Result = {key: manifest[key] for key in shown if key in manifest}
     metrics = folder / "metrics.json"
     if metrics.is_file():

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +137,15 @@ def _with_bots(shop: Shop, day: int, events: DayEvents, bots: np.ndarray) -> Day
 def _clean_rows(
     shop: Shop, day: int, events: DayEvents, users: pa.Array, items: pa.Array
 ) -> pa.Table:
-    start = _day_start(shop.spec.first_day + timedelta(days=day))
+    date_part = pa.scalar(f"{shop.spec.first_day + timedelta(days=day)}T")
+    clock = _clock().take(pa.array(events.second))
     return pa.table(
         {
             "event_id": _event_ids(day, np.arange(len(events.user))),
             "user_id": users.take(pa.array(events.user)),
             "item_id": items.take(pa.array(events.item)),
             "event_type": pa.array(EVENT_TYPES).take(pa.array(events.event_type)),
-            "time": _iso(start + events.second),
+            "time": pc.binary_join_element_wise(date_part, clock, ""),
             "price": pa.array(shop.price[events.item]),
             "session_id": _joined(f"s{day}-", events.session),
         }
@@ -220,8 +222,11 @@ def _dates(first: date, days: np.ndarray) -> Iterator[date]:
     return (first + timedelta(days=int(day)) for day in days)
 
 
-def _day_start(day: date) -> int:
-    return (day - date(1970, 1, 1)).days * DAY_SECONDS
+@cache
+def _clock() -> pa.Array:
+    """Return 00:00:00Z to 23:59:59Z: taking from a list is ten times as fast as formatting."""
+    seconds = pa.array(np.arange(DAY_SECONDS).astype("datetime64[s]"))
+    return pc.strftime(seconds, "%H:%M:%SZ")
 
 
 def _numbered(prefix: str, count: int) -> pa.Array:
@@ -236,10 +241,6 @@ def _event_ids(day: int, numbers: np.ndarray) -> pa.Array:
 def _joined(prefix: str, numbers: np.ndarray) -> pa.Array:
     text = pc.cast(pa.array(numbers), pa.string())
     return pc.binary_join_element_wise(pa.scalar(prefix), text, "")
-
-
-def _iso(seconds: np.ndarray) -> pa.Array:
-    return pc.strftime(pa.array(seconds.astype("datetime64[s]")), "%Y-%m-%dT%H:%M:%SZ")
 
 
 def _set(table: pa.Table, name: str, column: Any) -> pa.Table:

@@ -19,7 +19,7 @@ from conf.contract import (
     Column,
     DataFile,
 )
-from conf.fingerprint import describe_file
+from conf.parquet import describe_parquet
 from conf.schema import Config
 
 PARTS = ("train", "valid", "test", "histories", "items", "users", "quarantine")
@@ -29,7 +29,9 @@ _SECRET_WORDS = ("secret", "password", "token", "credential", "access.key")
 def describe_parts(root: Path) -> dict[str, tuple[DataFile, ...]]:
     """Return for each part of a dataset its files, in the order of their names."""
     return {
-        part: tuple(_describe(root, path) for path in sorted((root / part).glob("*.parquet")))
+        part: tuple(
+            describe_parquet(root, path) for path in sorted((root / part).glob("*.parquet"))
+        )
         for part in PARTS
     }
 
@@ -86,9 +88,3 @@ def _masked(settings: Mapping[str, str]) -> dict[str, str]:
         return any(word in key.lower() for word in _SECRET_WORDS)
 
     return {key: "***" if is_secret(key) else value for key, value in settings.items()}
-
-
-def _describe(root: Path, path: Path) -> DataFile:
-    footer = pq.read_metadata(path)
-    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
-    return describe_file(root, path, [(group.num_rows, group.total_byte_size) for group in groups])

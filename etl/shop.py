@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conf.errors import ConfigError
+
 EVENT_TYPES = ("view", "cart", "purchase")
 NUM_INTERESTS = 4
 ITEMS_PER_CATEGORY = 50
@@ -102,13 +104,23 @@ class Shop:
         self.activity = self._scaled(activity)  # [U]
 
     def _scaled(self, activity: np.ndarray) -> np.ndarray:
-        """Return chances of a session a day that make up the number of events asked for."""
+        """Return chances of a session a day that make up the number of events asked for.
+
+        Raises:
+            ConfigError: When the users cannot make as many in the days that there are.
+        """
         days = self.spec.num_days - np.maximum(self.joined, 0)  # [U]
         sessions = self.spec.num_events / _EVENTS_PER_SESSION
         scale = sessions / max(float((activity * days).sum()), 1e-9)
         for _ in range(50):  # the cap takes from the busiest; the others make up for it
             expected = float((np.minimum(activity * scale, 0.95) * days).sum())
             scale *= sessions / max(expected, 1e-9)
+        if expected < 0.98 * sessions:
+            raise ConfigError(
+                f"generate.num_events={self.spec.num_events}: {self.spec.num_users} users make "
+                f"about {expected * _EVENTS_PER_SESSION:.0f} events at most in "
+                f"{self.spec.num_days} days; raise generate.num_users or generate.num_days"
+            )
         return np.minimum(activity * scale, 0.95)
 
     def day(self, day: int) -> DayEvents:

@@ -31,7 +31,7 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
-from conf.fingerprint import describe_file
+from conf.parquet import describe_parquet
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
 LISTS_SCHEMA = pa.schema([
@@ -142,13 +142,7 @@ def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[in
 
 def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
     """Return the manifest's entries of all parts."""
-    return tuple(_describe(folder, folder / part_name(part)) for part in range(num_parts))
-
-
-def _describe(folder: Path, path: Path) -> DataFile:
-    footer = pq.read_metadata(path)
-    groups = (footer.row_group(index) for index in range(footer.num_row_groups))
-    return describe_file(folder, path, [(g.num_rows, g.total_byte_size) for g in groups])
+    return tuple(describe_parquet(folder, folder / part_name(part)) for part in range(num_parts))
 
 
 def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa.Array:

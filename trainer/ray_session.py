@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +32,8 @@ def ray_session(config: Config) -> Iterator[None]:
         yield
         return
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    on_terminate = signal.getsignal(signal.SIGTERM)
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
     if address is None:
         ray.init(
@@ -48,6 +52,8 @@ def ray_session(config: Config) -> Iterator[None]:
                 f"ray.address={address!r} does not answer; start Ray there, or set "
                 "ray.address=null to start it here"
             ) from error
+    if in_main_thread:
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray sets its own, which aborts
     try:
         yield
     finally:

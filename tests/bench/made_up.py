@@ -23,7 +23,7 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.fingerprint import describe_file
+from conf.parquet import describe_parquet
 from conf.workspace import commit, publish
 
 
@@ -49,7 +49,7 @@ def write_dataset(
             table = _table(split, rng, start, part, popularity)
             path = folder / split / f"part-{number:05d}.parquet"
             pq.write_table(table, path, row_group_size=row_group_rows)
-            parts.append(describe_file(folder, path, [(len(part), path.stat().st_size)]))
+            parts.append(describe_parquet(folder, path))
         files[split] = tuple(parts)
     files["items"] = (_write_items(folder, items, popularity),)
     vocabulary = Vocabulary(size=items + NUM_RESERVED, fingerprint="bench")
@@ -106,4 +106,4 @@ def _write_items(folder: Path, items: int, popularity: np.ndarray) -> DataFile:
     )
     path = folder / "items" / "part-00000.parquet"
     pq.write_table(table, path)
-    return describe_file(folder, path, [(items, path.stat().st_size)])
+    return describe_parquet(folder, path)

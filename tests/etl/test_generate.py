@@ -1,10 +1,12 @@
 import csv
 import json
+import tracemalloc
 from collections import Counter, defaultdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from etl.generate import generate_shop
@@ -35,6 +37,18 @@ def rows(path: Path) -> list[dict[str, str]]:
 def event_files(folder: Path, redelivered: bool = False) -> list[Path]:
     files = sorted((folder / "events").glob("*.csv"))
     return [path for path in files if ("redelivered" in path.name) == redelivered]
+
+
+def views_by_user(folder: Path) -> dict[str, list[str]]:
+    """Return the items that each real user viewed, oldest first."""
+    users = {row["user_id"] for row in rows(folder / "users.csv")}
+    views: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for path in event_files(folder):
+        for row in rows(path):
+            whole = row["item_id"] and row["price"][0] != "-" and row["time"].startswith("2026-0")
+            if whole and row["user_id"] in users and row["event_type"] == "view":
+                views[row["user_id"]][row["event_id"]] = (row["time"], row["item_id"])
+    return {user: [item for _, item in sorted(own.values())] for user, own in views.items()}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
@@ -108,13 +122,9 @@ def test_no_item_is_seen_before_its_release(shop: tuple[Path, dict[str, Any]]) -
 
 def test_a_history_says_more_than_the_last_item(shop: tuple[Path, dict[str, Any]]) -> None:
     """What follows the newest item of any interest comes more often than what follows the last."""
-    views: dict[str, list[int]] = defaultdict(list)
-    for path in event_files(shop[0]):
-        for row in sorted(rows(path), key=lambda row: row["time"]):
-            if row["event_type"] == "view" and row["item_id"]:
-                views[row["user_id"]].append(int(row["item_id"][1:]))
     after_last = after_any = total = 0
-    for items in views.values():
+    for history in views_by_user(shop[0]).values():
+        items = [int(item[1:]) for item in history]
         for place in range(8, len(items)):
             total += 1
             after_last += items[place] == items[place - 1] + 1
@@ -150,3 +160,46 @@ def test_what_a_killed_generator_left_is_no_log(tmp_path: Path) -> None:
 def test_a_bot_needs_the_time_for_its_events(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bot_events=90000"):
         generate_shop(ShopSpec(**{**SPEC, "bot_events": 90_000}), tmp_path / "log")
+
+
+def test_more_events_than_the_users_can_make_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"num_events=900000: 400 users make about"):
+        generate_shop(ShopSpec(**{**SPEC, "num_events": 900_000}), tmp_path / "log")
+
+    assert not (tmp_path / "log").exists()
+
+
+def test_what_follows_in_the_interests_beats_popularity(shop: tuple[Path, dict[str, Any]]) -> None:
+    """A user's last view is among what follows the newest item of each category more often."""
+    category = {row["item_id"]: row["category"] for row in rows(shop[0] / "items.csv")}
+    histories = [items for items in views_by_user(shop[0]).values() if len(items) > 8]
+    seen = Counter(item for items in histories for item in items[:-1])
+    num_follow = num_popular = 0
+    for *before, last in histories:
+        newest = {category[item]: item for item in before}
+        follow = {f"i{int(item[1:]) + 1:07d}" for item in newest.values()}
+        num_follow += last in follow
+        num_popular += last in {item for item, _ in seen.most_common(len(follow))}
+
+    assert num_follow > 0.4 * len(histories)
+    assert num_follow > 4 * num_popular
+
+
+def test_memory_is_set_by_a_day_and_not_by_the_number_of_days(tmp_path: Path) -> None:
+    short = {**SPEC, "num_events": 30_000, "num_days": 20}
+    long = {**SPEC, "num_events": 120_000, "num_days": 80}
+
+    assert peak_bytes(long, tmp_path / "long") < 1.5 * peak_bytes(short, tmp_path / "short")
+
+
+def peak_bytes(spec: dict[str, Any], folder: Path) -> int:
+    """Return the most bytes that Python, numpy and Arrow held while the shop was made."""
+    own_pool, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        generate_shop(ShopSpec(**spec), folder)
+        return tracemalloc.get_traced_memory()[1] + int(pool.max_memory())
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(own_pool)

@@ -1,3 +1,5 @@
+"""Longer than most: each way to end a scoring run is tried on the same small shop."""
+
 import hashlib
 import os
 import signal

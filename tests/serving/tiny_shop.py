@@ -28,8 +28,9 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.fingerprint import describe_file, lists_request
+from conf.fingerprint import lists_request
 from conf.load import load_config
+from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import commit, publish
 from trainer.bundle import build_model, save_bundle
@@ -162,6 +163,4 @@ def _write(folder: Path, part: str, table: pa.Table, group_rows: int) -> DataFil
     path = folder / part / "part-00000.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, row_group_size=group_rows)
-    footer = pq.read_metadata(path)
-    groups = (footer.row_group(index) for index in range(footer.num_row_groups))
-    return describe_file(folder, path, [(g.num_rows, g.total_byte_size) for g in groups])
+    return describe_parquet(folder, path)
