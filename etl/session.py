@@ -1,6 +1,7 @@
 """The Spark session: settings that make a run's result depend on its input alone."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ _LAUNCH_SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
 }
+
+_EXIT_SECONDS = 30
 
 # Half the CPU time of a run on 100,000 events goes to optimising code that then ends.
 _SHORT_RUN_SETTINGS = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
@@ -70,11 +73,14 @@ def spark_session(
         return
     launch = {**_LAUNCH_SETTINGS, **(_SHORT_RUN_SETTINGS if is_short else {})}
     settings = {**sql, **launch, "spark.driver.memory": driver_memory, **conf}
+    is_ours = _has_no_jvm()
     session = _start(name, master, settings, log_path)
     try:
         yield session
     finally:
         session.stop()
+        if is_ours:
+            _end_jvm()
 
 
 def _start(
@@ -87,11 +93,29 @@ def _start(
             conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
     for key, value in settings.items():
         conf.set(key, value)
-    if SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if _has_no_jvm():
         SparkContext(conf=conf, gateway=_launch(conf, log_path))
     session = SparkSession.builder.config(conf=conf).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _has_no_jvm() -> bool:
+    return SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
+
+
+def _end_jvm() -> None:
+    """End the JVM: what comes after the ETL in this process needs its memory."""
+    gateway = SparkContext._gateway
+    SparkContext._gateway = SparkContext._jvm = None
+    if gateway is None:
+        return
+    gateway.shutdown()
+    gateway.proc.stdin.close()  # at its end the JVM exits
+    try:
+        gateway.proc.wait(_EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        gateway.proc.kill()
 
 
 def _launch(conf: SparkConf, log_path: Path) -> JavaGateway:
