@@ -48,9 +48,9 @@ def test_a_missing_folder_is_named(config: Path) -> None:
     assert "input.root" in refuse(config, None, "input.root=/nowhere/at/all")
 
 
-@pytest.mark.parametrize("text", ["", HEADER])
-def test_an_empty_log_is_refused(config: Path, text: str) -> None:
-    assert "events.csv" in refuse(config, text)
+@pytest.mark.parametrize(("text", "said"), [("", "events.csv"), (HEADER, "input.events holds no")])
+def test_an_empty_log_is_refused(config: Path, text: str, said: str) -> None:
+    assert said in refuse(config, text)
 
 
 def test_a_missing_column_is_named_with_those_present(config: Path) -> None:
