@@ -8,7 +8,7 @@ Legend of shapes: B rows, V catalogue, R largest rank counted.
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import ray
@@ -23,7 +23,7 @@ from trainer.batches import history_batch
 from trainer.bundle import load_bundle, require_same_vocabulary
 from trainer.catalogue import read_train_events
 from trainer.metrics import figures, rank_counts, target_ranks
-from trainer.ray_session import ray_session
+from trainer.ray_session import ray_session, require_room
 from trainer.retrieval import RetrievalModel
 from trainer.stream import Columns, Ragged, read_row_groups
 
@@ -60,6 +60,7 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
     with ray_session(config):
+        require_room(config)
         return test_figures(config, manifest, model)
 
 
@@ -129,6 +130,15 @@ def _seen(histories: Ragged, rows: np.ndarray, device: torch.device) -> tuple[Te
     return torch.from_numpy(seen_rows).to(device), torch.from_numpy(items).to(device)
 
 
+class _How(NamedTuple):
+    """What a worker has to know besides its share."""
+
+    batch_rows: int
+    largest: int
+    threads: int
+    on_gpu: bool
+
+
 def _count_on_workers(
     train: Train, folder: Path, groups: Sequence[RowGroup], scorers: dict[str, Scorer]
 ) -> dict[str, np.ndarray]:
@@ -136,9 +146,14 @@ def _count_on_workers(
     task = ray.remote(_count_share).options(
         num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
     )
-    settings = (train.eval_batch_rows, max(train.metrics_at), train.cpus_per_worker)
+    how = _How(
+        batch_rows=train.eval_batch_rows,
+        largest=max(train.metrics_at),
+        threads=train.cpus_per_worker,
+        on_gpu=train.gpus_per_worker > 0,
+    )
     shares = [groups[worker :: train.workers] for worker in range(train.workers)]
-    parts = ray.get([task.remote(shared, folder, share, *settings) for share in shares])
+    parts = ray.get([task.remote(shared, folder, share, how) for share in shares])
     return {name: np.sum([part[name] for part in parts], axis=0) for name in scorers}
 
 
@@ -146,18 +161,18 @@ def _count_share(
     scorers: dict[str, Scorer],
     folder: Path,
     groups: Sequence[RowGroup],
-    batch_rows: int,
-    largest: int,
-    threads: int,
+    how: _How,
 ) -> dict[str, np.ndarray]:
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(how.threads)
+    device = torch.device("cuda" if how.on_gpu else "cpu")
     scorers = {
         name: ModelScorer(scorer.model, device) if isinstance(scorer, ModelScorer) else scorer
         for name, scorer in scorers.items()
     }
-    counts = {name: np.zeros(largest + 1, dtype=np.int64) for name in scorers}
+    counts = {name: np.zeros(how.largest + 1, dtype=np.int64) for name in scorers}
     for _, columns in read_row_groups(folder, groups, COLUMNS):
         for name, scorer in scorers.items():
-            counts[name] += count_ranks(scorer, [columns], batch_rows=batch_rows, largest=largest)
+            counts[name] += count_ranks(
+                scorer, [columns], batch_rows=how.batch_rows, largest=how.largest
+            )
     return counts
