@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
+
 from conf.errors import ConfigError
 from conf.schema import Config
 
@@ -19,6 +21,24 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 
 MIB = 1024 * 1024
+
+
+@retry(
+    retry=retry_if_exception_message(match=r"[\s\S]*timed out during startup"),
+    stop=stop_after_attempt(4),
+    before_sleep=lambda _: ray.shutdown(),
+    reraise=True,
+)
+def _start_here(config: Config, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine; again where a busy machine took longer than Ray's 30 seconds."""
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        num_cpus=config.ray.num_cpus,
+        object_store_memory=config.ray.object_store_mib * MIB,
+        _node_ip_address="127.0.0.1",
+        **quiet,
+    )
 
 
 @contextmanager
@@ -36,14 +56,7 @@ def ray_session(config: Config) -> Iterator[None]:
     on_terminate = signal.getsignal(signal.SIGTERM)
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
     if address is None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            num_cpus=config.ray.num_cpus,
-            object_store_memory=config.ray.object_store_mib * MIB,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        _start_here(config, quiet)
     else:
         try:
             ray.init(address=address, **quiet)
