@@ -79,7 +79,13 @@ def run(
         write_parts(histories, items, _kept_tables(staged), config, work)
         write_quarantine(staged, work / "quarantine", scratch / "quarantine")
         manifest = _describe(
-            config, work, staged, inputs, _newest_time(events), logical_date, request
+            config,
+            work,
+            staged,
+            inputs,
+            newest=_newest_time(events),
+            logical_date=logical_date,
+            request=request,
         )
         log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
         finish(work, datasets, manifest.id)
@@ -149,6 +155,7 @@ def _describe(
     work: Path,
     staged: Staged,
     inputs: Mapping[str, Sequence[InputFile]],
+    *,
     newest: int,
     logical_date: str | None,
     request: str,
