@@ -13,7 +13,8 @@ from typing import Any
 
 from conf.contract import CONTRACT_VERSION
 from conf.errors import InputError
-from conf.schema import Config, Source
+from conf.input_schema import Source
+from conf.schema import Config
 
 CACHE_NAME = ".fingerprints.json"
 _CHUNK_BYTES = 1 << 22
@@ -49,13 +50,10 @@ def hash_file(path: Path) -> str:
 
 
 def input_sources(config: Config) -> dict[str, Source]:
-    """Return the configured tables of the raw input by name."""
-    sources: dict[str, Source | None] = {
-        "events": config.input.events,
-        "items": config.input.items,
-        "users": config.input.users,
-    }
-    return {name: source for name, source in sources.items() if source is not None}
+    """Return the configured logs (as `events.NAME`) and tables of the raw input by name."""
+    logs = {f"events.{name}": source for name, source in config.input.events.items()}
+    tables = {"items": config.input.items, "users": config.input.users}
+    return {**logs, **{name: table for name, table in tables.items() if table is not None}}
 
 
 def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
-from conf.schema import EventType
+from conf.etl_schema import EventType
 from etl.columns import (
     BROKEN,
     DROPPED,
@@ -30,14 +30,18 @@ from etl.times import MICROS_PER_DAY, parse_number, parse_time
 
 
 def parse_events(
-    rows: DataFrame, time_unit: str, event_types: Mapping[str, EventType]
+    rows: DataFrame,
+    time_unit: str,
+    event_types: Mapping[str, EventType],
+    only_type: str | None = None,
 ) -> DataFrame:
     """Add TIME, VALUE and EVENT_TYPE, each null where the text says no such thing.
 
     Reads the columns *_TEXT; where the rows have none for it, the time stays null, the value
-    too, and the type is the first.
+    too, and the type is `only_type`, or else the first.
     """
     number_of = {name: index for index, name in enumerate(event_types)}
+    alone = 0 if only_type is None else number_of.get(only_type)
     types = [F.when(F.col(TYPE_TEXT) == name, number_of[name]) for name in event_types]
     has = rows.columns
     time = parse_time(TIME_TEXT, time_unit) if TIME_TEXT in has else F.lit(None)
@@ -45,7 +49,7 @@ def parse_events(
     return rows.withColumns({
         TIME: time.cast("long"),
         VALUE: value.cast("double"),
-        EVENT_TYPE: (F.coalesce(*types) if TYPE_TEXT in has else F.lit(0)).cast("int"),
+        EVENT_TYPE: (F.coalesce(*types) if TYPE_TEXT in has else F.lit(alone)).cast("int"),
     })  # fmt: skip
 
 

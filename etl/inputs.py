@@ -10,13 +10,14 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID, InputLedger
 from conf.errors import InputError, NoNewDataError
+from conf.etl_schema import Etl
 from conf.fingerprint import InputFile
-from conf.schema import Config, Etl
+from conf.schema import Config
 from etl.columns import DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.kcore import drop_outside_core, find_core
 from etl.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
 from etl.shards import write_shards
-from etl.staging import quarantined_rows, stage_events, stage_table
+from etl.staging import Log, quarantined_rows, stage_events, stage_table
 from etl.times import MICROS_PER_DAY, day_of, day_start
 
 _ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
@@ -54,12 +55,12 @@ def stage_inputs(
     folder: Path,
 ) -> Staged:
     """Read, judge and store every input."""
+    logs = [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
     frames = {
         "events": stage_events(
-            spark, config.input.events, config.etl, inputs["events"],
-            logical_date=logical_date, folder=folder / "events",
+            spark, logs, config.etl, logical_date=logical_date, folder=folder / "events"
         )
-    }  # fmt: skip
+    }
     for name, source in (("items", config.input.items), ("users", config.input.users)):
         if source is not None:
             frames[name] = stage_table(
@@ -144,8 +145,15 @@ def build_ledgers(
     """Return the account of every input."""
     return {
         name: build_ledger(
-            part.counts, [file.name for file in inputs[name]], rows_read=part.rows_read,
+            part.counts, _names_of_files(inputs, name), rows_read=part.rows_read,
             rows_kept=events_written if name == "events" else part.rows_kept(),
         )
         for name, part in staged.items()
     }  # fmt: skip
+
+
+def _names_of_files(inputs: Mapping[str, Sequence[InputFile]], name: str) -> list[str]:
+    """Return the names of a table's files, or of those of all logs together."""
+    return [
+        file.name for key, files in inputs.items() if key.split(".")[0] == name for file in files
+    ]

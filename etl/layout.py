@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from conf.errors import InputError
 from conf.fingerprint import InputFile
-from conf.schema import Source
+from conf.input_schema import Source
 
 Names = tuple[str, ...]
 _SAMPLED_LINES = 100

@@ -7,7 +7,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_IDX, USER_IDX
-from conf.schema import Config, TableSource
+from conf.input_schema import TableSource
+from conf.schema import Config
 from etl.columns import TEST_PLACE, VALID_PLACE, WINDOW
 from etl.folders import SCRATCH
 from etl.sequences import evaluation_rows, num_windows, training_windows, whole_histories
@@ -75,4 +76,4 @@ def _count_rows(histories: DataFrame, config: Config) -> dict[str, int]:
 
 
 def _features(source: TableSource | None) -> tuple[str, ...]:
-    return () if source is None else source.feature_columns
+    return () if source is None else tuple(source.fields)

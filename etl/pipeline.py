@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID, DataFile, Manifest
 from conf.errors import ConfigError
+from conf.etl_schema import Split
 from conf.fingerprint import InputFile
-from conf.schema import Config, Split
+from conf.schema import Config
 from conf.workspace import UNDATED, commit, version_id
 from etl.columns import EVENT_TYPE, QUARANTINED, TIME
 from etl.encode import describe_vocabulary, number_items, number_users
@@ -66,7 +67,7 @@ def run(
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
         require_sound(staged, config.etl.clean.max_bad_share, refused, scratch / "refused")
-        if logical_date is not None and _is_dated(config):
+        if logical_date is not None and config.input.is_dated:
             require_events_on(logical_date, staged["events"])
         users = store(_number_users(staged), scratch / "numbered-users")
         staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
@@ -101,10 +102,6 @@ def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManag
         conf=spark.conf, log_path=work / SCRATCH / "spark.log",
         is_short=num_bytes < _SHORT_RUN_BYTES,
     )  # fmt: skip
-
-
-def _is_dated(config: Config) -> bool:
-    return config.input.events.time_unit != "order"
 
 
 def _number_users(staged: Staged) -> DataFrame:
@@ -160,7 +157,7 @@ def _describe(
     logical_date: str | None,
     request: str,
 ) -> Manifest:
-    dated = _is_dated(config)
+    dated = config.input.is_dated
     date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
     files = describe_parts(work)
     vocabularies = {"item": describe_vocabulary(work / "items", ITEM_ID),

@@ -13,7 +13,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.fingerprint import InputFile
-from conf.schema import Source
+from conf.input_schema import Source
 from etl.columns import BLOCK, BROKEN, LINE, RAW, REDELIVERED, SOURCE_FILE
 from etl.layout import group_csv_files, group_parquet_files, require_json_keys
 
@@ -50,6 +50,11 @@ def read_rows(
     if not frames:
         raise InputError(f"no rows in {', '.join(f.name for f in files)}: the input is empty")
     return reduce(DataFrame.unionByName, frames)
+
+
+def field_columns(source: Source) -> dict[str, str]:
+    """Return for each declared field the file's column that it is read from."""
+    return {name: field.column or name for name, field in source.fields.items()}
 
 
 def redelivered_files(files: Sequence[InputFile]) -> set[str]:

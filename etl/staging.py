@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,8 +15,9 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
+from conf.etl_schema import Clean, Etl
 from conf.fingerprint import InputFile
-from conf.schema import Clean, Etl, EventSource, TableSource
+from conf.input_schema import EventSource, TableSource
 from etl import columns as c
 from etl.clean import (
     drop_bots,
@@ -32,33 +34,42 @@ from etl.times import day_of, day_start
 _TEXTS = (c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT)
 
 
+@dataclass(frozen=True)
+class Log:
+    """One of the logs that together are the events."""
+
+    source: EventSource
+    files: Sequence[InputFile]
+
+
 def stage_events(
-    spark: SparkSession,
-    source: EventSource,
-    etl: Etl,
-    files: Sequence[InputFile],
-    *,
-    logical_date: str | None,
-    folder: Path,
+    spark: SparkSession, logs: Sequence[Log], etl: Etl, *, logical_date: str | None, folder: Path
 ) -> tuple[DataFrame, int]:
-    """Return the stored events with their verdicts, and how many rows were read."""
-    dated = source.time_unit != "order"
+    """Return the stored events of all logs with their verdicts, and how many rows were read."""
+    judged = [_read_log(spark, log, etl, logical_date) for log in logs]
+    together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
+    counter = Observation("events")
+    counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
+    is_numbered = any(_has_no_time(log.source) for log in logs)
+    by_user = counted.repartition(USER_ID).transform(_judge_histories, etl, is_numbered)
+    with _damaged_files_named():
+        stored = store(by_user.drop(c.EVENT_ID), folder)
+    return stored, _counted(counter, folder)
+
+
+def _read_log(spark: SparkSession, log: Log, etl: Etl, logical_date: str | None) -> DataFrame:
+    """Return one log's rows with the verdict that each row alone decides."""
+    source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
-    rows = read_rows(spark, source, files, _event_columns(source))
-    judged = parse_events(rows, source.time_unit, etl.event_types).transform(
+    rows = read_rows(spark, source, log.files, _event_columns(source))
+    return parse_events(rows, source.time_unit, etl.event_types, source.event_type).transform(
         judge_rows,
         earliest=day_start(etl.clean.earliest_time) if dated else None,
-        latest=day_start(_latest_day(etl.clean, files) + timedelta(days=1)) if dated else None,
+        latest=day_start(_latest_day(etl.clean, log.files) + timedelta(days=1)) if dated else None,
         until=None if until is None else day_start(until + timedelta(days=1)),
         allow_negative_value=etl.clean.allow_negative_value,
         event_types=etl.event_types,
     )
-    counter = Observation("events")
-    counted = judged.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
-    by_user = counted.repartition(USER_ID).transform(_judge_histories, source, etl)
-    with _damaged_files_named():
-        stored = store(by_user.drop(c.EVENT_ID), folder)
-    return stored, _counted(counter, folder)
 
 
 def stage_table(
@@ -112,9 +123,13 @@ def _event_columns(source: EventSource) -> dict[str, str]:
     return {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
 
 
-def _judge_histories(events: DataFrame, source: EventSource, etl: Etl) -> DataFrame:
+def _has_no_time(source: EventSource) -> bool:
+    return source.format == "sequences" or source.columns.time is None
+
+
+def _judge_histories(events: DataFrame, etl: Etl, is_numbered: bool) -> DataFrame:
     """Judge what takes more than the row itself."""
-    if source.format == "sequences" or source.columns.time is None:
+    if is_numbered:
         events = number_lines(events)
     events = drop_duplicates(events)
     if etl.clean.max_events_per_user_day is not None:

@@ -8,10 +8,10 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX
 from conf.errors import ConfigError
 from conf.fingerprint import InputFile
-from conf.schema import TableSource
+from conf.input_schema import TableSource
 from etl import columns as c
 from etl.clean import is_blank
-from etl.sources import read_rows
+from etl.sources import field_columns, read_rows
 
 _TAKEN = {
     ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
@@ -25,13 +25,13 @@ def read_table(
     """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text.
 
     Raises:
-        ConfigError: When a feature has a name that this stage gives to another column.
+        ConfigError: When a field has a name that this stage gives to another column.
     """
-    taken = [name for name in source.feature_columns if name in _TAKEN]
+    taken = [name for name in source.fields if name in _TAKEN]
     if taken:
-        raise ConfigError(f"feature_columns: {', '.join(taken)} cannot be a feature's name, the "
+        raise ConfigError(f"fields: {', '.join(taken)} cannot be a field's name, the "
                           "dataset has a column of its own by it")  # fmt: skip
-    columns = {id_name: source.id_column, **{name: name for name in source.feature_columns}}
+    columns = {id_name: source.id_column, **field_columns(source)}
     if source.title_column is not None:
         columns[TITLE] = source.title_column
     return read_rows(spark, source, files, columns)

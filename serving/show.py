@@ -114,7 +114,8 @@ def _events(dataset: Path, manifest: Manifest, place: _Place) -> list[dict[str, 
     columns = [HISTORY_TIMES, HISTORY_TYPES, HISTORY_ITEMS]
     group = manifest.row_groups("histories")[place.part]
     history = read_row_group(dataset, group, columns).slice(place.row, 1).to_pylist()[0]
-    is_order = manifest.config["input"]["events"]["time_unit"] == "order"
+    logs = manifest.config["input"]["events"].values()
+    is_order = any(log["time_unit"] == "order" for log in logs)
     newest = list(zip(*(history[name] for name in columns), strict=True))[::-1][:NUM_SHOWN]
     return [
         {

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from conf.contract import HISTORY_ITEMS, TARGET_ITEM, Manifest, RowGroup
-from conf.schema import Config, Train
+from conf.schema import Config
+from conf.train_schema import Train
 from conf.workspace import read_manifest
 from trainer.baselines import Popularity, fit_markov
 from trainer.batches import history_batch

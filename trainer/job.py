@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from conf.contract import Manifest, RowGroup, catalogue_size
-from conf.schema import Config, Optimizer
+from conf.schema import Config
+from conf.train_schema import Optimizer
 from trainer.bundle import build_model
 from trainer.catalogue import read_train_events
 from trainer.retrieval import RetrievalModel, TrainingObjective, item_sampling

@@ -9,7 +9,7 @@ MINIMAL = """
 run: {name: tiny, output: out}
 input:
   root: data
-  events: {paths: [events.csv], time_unit: seconds}
+  events: {log: {paths: [events.csv], time_unit: seconds}}
 etl:
   event_types: {view: {}}
 """
@@ -81,9 +81,9 @@ def test_a_missing_file_and_a_broken_one_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_temporal_split_of_a_log_without_times_is_refused(yaml: Path) -> None:
     with pytest.raises(ConfigError, match="no common time"):
-        load_config(yaml, ["input.events.time_unit=order", "etl.split.kind=temporal"])
+        load_config(yaml, ["input.events.log.time_unit=order", "etl.split.kind=temporal"])
 
 
 def test_order_of_lines_needs_the_unit_order(yaml: Path) -> None:
     with pytest.raises(ConfigError, match="time_unit has to be 'order'"):
-        load_config(yaml, ["input.events.columns.time=null"])
+        load_config(yaml, ["input.events.log.columns.time=null"])

@@ -13,7 +13,7 @@ CONFIG = """
 run: {{name: bad, output: {folder}/workspace}}
 input:
   root: {folder}/log
-  events: {{paths: [events.csv], time_unit: seconds}}
+  events: {{log: {{paths: [events.csv], time_unit: seconds}}}}
 etl:
   event_types: {{view: {{}}}}
 """

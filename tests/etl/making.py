@@ -20,11 +20,11 @@ DAY = 86_400
 
 def config_for(root: Path, events: Mapping[str, Any] = {}, **sections: Any) -> Config:
     """Return a configuration with csv events of `root`, in seconds, and changes to it."""
-    source = {"paths": ["*.csv"], "time_unit": "seconds", **events}
+    logs = sections.pop("logs", {"log": {"paths": ["*.csv"], "time_unit": "seconds", **events}})
     tables = {name: sections.pop(name) for name in ("items", "users") if name in sections}
     return Config.model_validate({
         "run": {"name": "tiny", "output": str(root / "workspace"), **sections.pop("run", {})},
-        "input": {"root": str(root), "events": source, **tables},
+        "input": {"root": str(root), "events": logs, **tables},
         "etl": {"event_types": {"view": {}}, **sections.pop("etl", {})},
         "spark": {"shuffle_partitions": 2, **sections.pop("spark", {})},
         "train": {"max_workers": 1, **sections.pop("train", {})},

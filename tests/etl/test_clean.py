@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from conf.schema import EventType
+from conf.etl_schema import EventType
 from etl.clean import (
     drop_bots,
     drop_duplicates,

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import InputError
 from conf.fingerprint import InputFile, hash_file
-from conf.schema import Source
+from conf.input_schema import Source
 from etl.columns import BROKEN, RAW, SOURCE_FILE
 from etl.sources import read_rows, redelivered_files
 from tests.etl.making import write_lines

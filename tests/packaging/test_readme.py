@@ -16,7 +16,7 @@ def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     assert len(blocks) == 1
     path = tmp_path / "shop.yaml"
     path.write_text(blocks[0])
-    assert load_config(path).input.events.columns.user_id == "customer"
+    assert load_config(path).input.events["log"].columns.user_id == "customer"
 
 
 def test_keys_of_the_readme_exist() -> None:

@@ -40,7 +40,7 @@ DAY = "2026-01-31"
 SECOND = 1_000_000
 YAML = """
 run: {{name: tiny, output: "{output}"}}
-input: {{root: none, events: {{paths: [none], time_unit: seconds}}}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}, buy: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 100}}
 train: {{model: {{width: 8, blocks: 1, heads: 2, history_length: 6}}}}
@@ -91,7 +91,8 @@ def write_dataset(
     files = {part: (_write(folder, part, table, rows[part]),) for part, table in tables.items()}
     manifest = Manifest(
         id=name, request=name, logical_date=DAY, as_of=DAY, columns={}, ledger={}, files=files,
-        config={"input": {"events": {"time_unit": "seconds"}}}, event_types=("view", "buy"),
+        config={"input": {"events": {"log": {"time_unit": "seconds"}}}},
+        event_types=("view", "buy"),
         counts={"users": len(histories)},
         vocabularies={"item": Vocabulary(size=NUM_RESERVED + items, fingerprint=fingerprint)},
     )  # fmt: skip
