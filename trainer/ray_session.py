@@ -3,10 +3,12 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
@@ -21,6 +23,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 
 MIB = 1024 * 1024
+_CONNECT_SECONDS = 10
 
 
 @retry(
@@ -41,6 +44,17 @@ def _start_here(config: Config, quiet: dict[str, Any]) -> None:
     )
 
 
+def _require_listener(address: str) -> None:
+    """Refuse a HOST:PORT where nobody listens: Ray would go on asking for minutes.
+
+    Raises:
+        OSError: When there is no connection within some seconds.
+    """
+    target = urlsplit(address if "://" in address else f"ray://{address}")
+    if target.hostname is not None and target.port is not None:
+        socket.create_connection((target.hostname, target.port), _CONNECT_SECONDS).close()
+
+
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
     """Have Ray for the time of the block; stop it afterwards where it was started here.
@@ -59,8 +73,9 @@ def ray_session(config: Config) -> Iterator[None]:
         _start_here(config, quiet)
     else:
         try:
+            _require_listener(address)
             ray.init(address=address, **quiet)
-        except ConnectionError as error:
+        except OSError as error:
             raise ConfigError(
                 f"ray.address={address!r} does not answer; start Ray there, or set "
                 "ray.address=null to start it here"
