@@ -83,6 +83,27 @@ class Column(_Record):
     reserved_ids: dict[str, int] = {}
 
 
+class Feature(_Record):
+    """One encoded feature: a column of numbers without nulls."""
+
+    name: str
+    kind: Literal["categorical", "numeric", "tags", "vector"]
+    """`tags` and `vector` are lists; numeric and vector have a column NAME_present beside them
+    where a value may be missing."""
+    encoding: str
+    """Kind of its encoding in the configuration, or `as_of` or `context`."""
+    cardinality: int | None = None
+    """Numbers in use of a categorical feature or of tags, the reserved ones included."""
+    dimension: int | None = None
+    """Length of a vector."""
+    made_of: tuple[str, ...] = ()
+    """Features that a cross is made of."""
+    figures: dict[str, float] = {}
+    """What selection measured, see `etl/selection.py`."""
+    left_out: str | None = None
+    """Why selection left the column out; None: it is there."""
+
+
 class Vocabulary(_Record):
     """A numbering of raw ids. Two are the same exactly when their fingerprints are."""
 
@@ -125,9 +146,12 @@ class Manifest(_Record):
     columns: dict[str, tuple[Column, ...]]
     """For each of train, valid, test and histories."""
     files: dict[str, tuple[DataFile, ...]]
-    """For each of train, valid, test, histories, items, users and quarantine."""
+    """For each of train, valid, test, histories, items, users and quarantine, and for what was
+    asked for: item_features, user_features, item_neighbours, encoders and impressions."""
     vocabularies: dict[str, Vocabulary]
     event_types: tuple[str, ...]
+    features: dict[str, tuple[Feature, ...]] = {}
+    """For each of item_features, user_features and impressions, in the order of columns."""
     ledger: dict[str, InputLedger]
     counts: dict[str, int]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from conf.feature_schema import Features, Impressions
 from conf.section import Positive, Section, Share
 
 
@@ -55,6 +56,9 @@ class Etl(Section):
     repeated_items: Literal["keep", "first", "last"] = "keep"
     """What of several events of one user with one item stays."""
     split: Split = Split()
+    features: Features = Features()
+    impressions: Impressions | None = None
+    """null: no rows for a ranking model."""
     window_length: Positive = 50
     """Targets in one training row: longer histories are cut into several rows."""
     windows: Literal["all", "last"] = "all"

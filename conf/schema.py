@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from conf.etl_schema import Etl
 from conf.input_schema import Input
+from conf.rules import broken_rules
 from conf.section import Positive, Section, Share
 from conf.train_schema import Train
 
@@ -92,29 +93,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        problems = [text for is_broken, text in self._rules() if is_broken]
+        problems = broken_rules(self.input, self.etl, self.train)
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-    def _rules(self) -> list[tuple[bool, str]]:
-        """Return whether each rule among sections is broken, and what to say then."""
-        undated = not self.input.is_dated
-        types = {
-            f"events.{name}.event_type={log.event_type!r}"
-            for name, log in self.input.events.items()
-            if log.event_type is not None and log.event_type not in self.etl.event_types
-        }
-        return [
-            (undated and self.etl.split.kind == "temporal",
-             "etl.split.kind is 'temporal', but the time_unit of input.events is 'order': an order "
-             "number has no common time; use leave_one_out"),
-            (undated and self.etl.clean.max_events_per_user_day is not None,
-             "etl.clean.max_events_per_user_day is set, but the time_unit of input.events is "
-             "'order', which has no days; set it to null"),
-            (bool(types), f"input.{', '.join(sorted(types))}: etl.event_types has only "
-             f"{', '.join(self.etl.event_types)}"),
-            (self.train.workers > self.train.max_workers,
-             f"train.workers={self.train.workers} is above "
-             f"train.max_workers={self.train.max_workers}; raise the latter"),
-        ]  # fmt: skip

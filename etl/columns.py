@@ -32,6 +32,14 @@ VALID = "valid"  # the event is the validation's target
 TEST = "test"  # the event is the test's target
 HELD_OUT = "held_out"  # behind a cut, but no target
 
+# Of impressions.
+FIELD = "field_"  # in front of the name of a declared field of the events; text
+PERIOD = "period"  # int32: 0 the training part's time, 1 the validation's, 2 the test's
+SESSION = "session"  # int64, from 0 for each user
+SESSION_PLACE = "session_place"  # int32, from 0 in each session
+DRAW = "draw"  # int32: 0 for a logged event, from 1 for the negatives drawn for it
+PROBABILITY = "sampling_probability"  # float: 1 for logged events
+
 # Of histories.
 NUM_EVENTS = "num_events"
 TRAIN_LENGTH = "train_length"  # int32, events of the training part

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID, InputLedger
 from conf.errors import InputError, NoNewDataError
 from conf.etl_schema import Etl
+from conf.feature_schema import vector_dimensions
 from conf.fingerprint import InputFile
 from conf.schema import Config
 from etl.columns import DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
@@ -64,8 +65,10 @@ def stage_inputs(
     for name, source in (("items", config.input.items), ("users", config.input.users)):
         if source is not None:
             frames[name] = stage_table(
-                spark, source, inputs[name], id_name=_ID_OF_TABLE[name], folder=folder / name
-            )
+                spark, source, inputs[name], id_name=_ID_OF_TABLE[name],
+                vectors=vector_dimensions(getattr(config.etl.features, name)),
+                folder=folder / name,
+            )  # fmt: skip
     return {
         name: StagedInput(judged, rows_read, count_verdicts(judged))
         for name, (judged, rows_read) in frames.items()

@@ -1,6 +1,6 @@
 """Describe a finished dataset: its columns, and every file with its row groups."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,116 @@ from conf.contract import (
     HISTORY_TIMES,
     HISTORY_TYPES,
     HISTORY_WEIGHTS,
+    ITEM_ID,
     PADDING_IDX,
     TARGET_ITEM,
     UNKNOWN_IDX,
+    USER_ID,
     USER_IDX,
     Column,
     DataFile,
+    Feature,
+    Manifest,
 )
+from conf.fingerprint import InputFile, hash_file
 from conf.parquet import describe_parquet
 from conf.schema import Config
+from conf.workspace import UNDATED, version_id
+from etl.encode import describe_vocabulary
+from etl.features import (
+    ENCODERS,
+    IMPRESSION_PARTS,
+    ITEM_FEATURES,
+    ITEM_NEIGHBOURS,
+    USER_FEATURES,
+)
+from etl.inputs import Staged, build_ledgers
+from etl.times import day_of, iso_text
 
 PARTS = ("train", "valid", "test", "histories", "items", "users", "quarantine")
+OPTIONAL_PARTS = (
+    ITEM_FEATURES, USER_FEATURES, ITEM_NEIGHBOURS, *IMPRESSION_PARTS, ENCODERS,
+)  # fmt: skip
 _SECRET_WORDS = ("secret", "password", "token", "credential", "access.key")
 
 
 def describe_parts(root: Path) -> dict[str, tuple[DataFile, ...]]:
     """Return for each part of a dataset its files, in the order of their names."""
+    parts = [*PARTS, *(part for part in OPTIONAL_PARTS if (root / part).is_dir())]
+    return {part: tuple(_describe_file(root, path) for path in sorted((root / part).glob("*.*")))
+            for part in parts}  # fmt: skip
+
+
+def _describe_file(root: Path, path: Path) -> DataFile:
+    if path.suffix == ".parquet":
+        return describe_parquet(root, path)
+    size = path.stat().st_size
+    return DataFile(
+        path=path.relative_to(root).as_posix(), bytes=size, sha256=hash_file(path), rows=0
+    )
+
+
+def describe_dataset(
+    config: Config,
+    work: Path,
+    staged: Staged,
+    inputs: Mapping[str, Sequence[InputFile]],
+    *,
+    newest: int,
+    features: Mapping[str, tuple[Feature, ...]],
+    logical_date: str | None,
+    request: str,
+) -> Manifest:
+    """Return the manifest of a finished dataset.
+
+    Args:
+        config: The run's configuration.
+        work: Folder of the dataset.
+        staged: The inputs with their verdicts.
+        inputs: Files of each input.
+        newest: Time of the newest event that is kept.
+        features: The features by part.
+        logical_date: Day up to which events count; None for the newest event's.
+        request: Fingerprint of all that it is made from.
+    """
+    dated = config.input.is_dated
+    date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
+    files = describe_parts(work)
+    vocabularies = {"item": describe_vocabulary(work / "items", ITEM_ID),
+                    "user": describe_vocabulary(work / "users", USER_ID)}  # fmt: skip
+    event_types = tuple(config.etl.event_types)
+    num_events = count_events(work / "histories")
+    return Manifest(
+        id=version_id(config.run.name, date, request),
+        request=request,
+        logical_date=date,
+        as_of=iso_text(newest) if dated else str(newest),
+        config=public_config(config),
+        columns=describe_columns(
+            vocabularies["user"].size, vocabularies["item"].size, len(event_types)
+        ),
+        files=files,
+        vocabularies=vocabularies,
+        event_types=event_types,
+        features=dict(features),
+        ledger=build_ledgers(staged, inputs, num_events),
+        counts=_count(files, num_events, count_events(work / "train")),
+    )
+
+
+def _count(
+    files: Mapping[str, Sequence[DataFile]], num_events: int, num_in_windows: int
+) -> dict[str, int]:
+    rows = {part: sum(file.rows for file in members) for part, members in files.items()}
     return {
-        part: tuple(
-            describe_parquet(root, path) for path in sorted((root / part).glob("*.parquet"))
-        )
-        for part in PARTS
+        "users": rows["users"],
+        "items": rows["items"],
+        "events": num_events,
+        "train_rows": rows["train"],
+        "train_targets": num_in_windows - rows["train"],
+        "valid": rows["valid"],
+        "test": rows["test"],
+        "quarantined": rows["quarantine"],
     }
 
 

@@ -9,31 +9,33 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.contract import ITEM_ID, USER_ID, DataFile, Manifest
+from conf.contract import ITEM_ID, USER_ID
 from conf.errors import ConfigError
 from conf.etl_schema import Split
 from conf.fingerprint import InputFile
 from conf.schema import Config
-from conf.workspace import UNDATED, commit, version_id
-from etl.columns import EVENT_TYPE, QUARANTINED, TIME
-from etl.encode import describe_vocabulary, number_items, number_users
+from conf.workspace import commit
+from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, TIME, VALUE
+from etl.encode import number_items, number_users
+from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
+from etl.impressions import number_events
 from etl.inputs import (
     Staged,
-    build_ledgers,
     keep_core,
     require_events_on,
     require_sound,
     stage_inputs,
     write_quarantine,
 )
-from etl.manifest import count_events, describe_columns, describe_parts, public_config
+from etl.manifest import describe_dataset
 from etl.parts import write_parts
+from etl.ranking_rows import Log
 from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
 from etl.staging import store
-from etl.times import day_of, day_start, iso_text
+from etl.times import day_start, iso_text
 
 log = logging.getLogger(__name__)
 
@@ -72,19 +74,28 @@ def run(
         users = store(_number_users(staged), scratch / "numbered-users")
         staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
         log.info("etl: %d events in the core (%.1f s)", staged["events"].rows_kept(), lap())
-        events = store(_split(staged, config), scratch / "split-events")
+        cuts = _cuts(staged["events"].kept(), config.etl.split)
+        events = store(_split(staged, config, cuts), scratch / "split-events")
         items = store(number_items(events), scratch / "numbered-items")
         collected = collect_histories(events, items, users)
         histories = store(collected, scratch / "collected-histories")
         log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
         write_parts(histories, items, _kept_tables(staged), config, work)
+        newest = _newest_time(events)
+        features = write_features(
+            Prepared(items, histories, _kept_tables(staged)),
+            _numbered_log(events, items, users, config, cuts, newest),
+            config,
+            work,
+        )
         write_quarantine(staged, work / "quarantine", scratch / "quarantine")
-        manifest = _describe(
+        manifest = describe_dataset(
             config,
             work,
             staged,
             inputs,
-            newest=_newest_time(events),
+            newest=newest,
+            features=features,
             logical_date=logical_date,
             request=request,
         )
@@ -109,16 +120,39 @@ def _number_users(staged: Staged) -> DataFrame:
     return number_users(staged["events"].judged, table)
 
 
-def _split(staged: Staged, config: Config) -> DataFrame:
-    kept = staged["events"].kept().select(USER_ID, ITEM_ID, EVENT_TYPE, TIME)
-    placed = kept.transform(add_places, config.run.seed)
-    if config.etl.split.kind == "leave_one_out":
-        return leave_one_out(placed)
-    return split_by_time(placed, *_cuts(kept, config.etl.split))
+def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> DataFrame:
+    kept = staged["events"].kept()
+    context = (name for name in kept.columns if name == VALUE or name.startswith(FIELD))
+    more = context if config.etl.impressions is not None else ()
+    placed = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *more).transform(
+        add_places, config.run.seed
+    )
+    return leave_one_out(placed) if cuts is None else split_by_time(placed, *cuts)
 
 
-def _cuts(kept: DataFrame, split: Split) -> tuple[int, int]:
-    """Return the first instants of the validation and of the test part."""
+def _numbered_log(
+    events: DataFrame,
+    items: DataFrame,
+    users: DataFrame,
+    config: Config,
+    cuts: tuple[int, int] | None,
+    newest: int,
+) -> Log:
+    return Log(
+        events=number_events(events, items, users),
+        items=items,
+        event_types=tuple(config.etl.event_types),
+        cuts=cuts,
+        is_dated=config.input.is_dated,
+        newest=newest,
+        seed=config.run.seed,
+    )
+
+
+def _cuts(kept: DataFrame, split: Split) -> tuple[int, int] | None:
+    """Return the first instants of the validation and of the test part of a temporal split."""
+    if split.kind != "temporal":
+        return None
     days = (split.valid_from, split.test_from)
     if None in days:
         row = time_at_shares(kept, split.valid_share, split.test_share).head()
@@ -145,56 +179,6 @@ def _newest_time(events: DataFrame) -> int:
 
 def _kept_tables(staged: Staged) -> dict[str, DataFrame]:
     return {name: part.kept() for name, part in staged.items() if name != "events"}
-
-
-def _describe(
-    config: Config,
-    work: Path,
-    staged: Staged,
-    inputs: Mapping[str, Sequence[InputFile]],
-    *,
-    newest: int,
-    logical_date: str | None,
-    request: str,
-) -> Manifest:
-    dated = config.input.is_dated
-    date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
-    files = describe_parts(work)
-    vocabularies = {"item": describe_vocabulary(work / "items", ITEM_ID),
-                    "user": describe_vocabulary(work / "users", USER_ID)}  # fmt: skip
-    event_types = tuple(config.etl.event_types)
-    num_events = count_events(work / "histories")
-    return Manifest(
-        id=version_id(config.run.name, date, request),
-        request=request,
-        logical_date=date,
-        as_of=iso_text(newest) if dated else str(newest),
-        config=public_config(config),
-        columns=describe_columns(
-            vocabularies["user"].size, vocabularies["item"].size, len(event_types)
-        ),
-        files=files,
-        vocabularies=vocabularies,
-        event_types=event_types,
-        ledger=build_ledgers(staged, inputs, num_events),
-        counts=_count(files, num_events, count_events(work / "train")),
-    )
-
-
-def _count(
-    files: Mapping[str, Sequence[DataFile]], num_events: int, num_in_windows: int
-) -> dict[str, int]:
-    rows = {part: sum(file.rows for file in members) for part, members in files.items()}
-    return {
-        "users": rows["users"],
-        "items": rows["items"],
-        "events": num_events,
-        "train_rows": rows["train"],
-        "train_targets": num_in_windows - rows["train"],
-        "valid": rows["valid"],
-        "test": rows["test"],
-        "quarantined": rows["quarantine"],
-    }
 
 
 def _stopwatch() -> Callable[[], float]:

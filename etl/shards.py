@@ -26,14 +26,27 @@ def deal_out(
 ) -> DataFrame:
     """Add SHARD: rows in an order that the seed draws, dealt out so that sizes differ by one.
 
+    Args:
+        rows: The rows.
+        keys: Columns that tell them apart.
+        num_rows: How many there are.
+        num_shards: Shards wanted.
+        seed: Seed of the order.
+    """
+    ranked = rank_by_hash(rows, keys, seed)
+    shard = F.floor(F.col("rank") * num_shards / F.lit(num_rows))
+    return ranked.withColumn(SHARD, shard).drop("rank")
+
+
+def rank_by_hash(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
+    """Add `rank`: a number from 0, without gaps, in an order that the seed draws.
+
     The order is that of a hash. It is found per bucket of hashes, so that no task sorts all
     rows: a row's rank is that in its bucket, behind all rows of the buckets before.
 
     Args:
         rows: The rows.
         keys: Columns that tell them apart.
-        num_rows: How many there are.
-        num_shards: Shards wanted.
         seed: Seed of the order.
     """
     drawn = rows.withColumn("drawn", F.xxhash64(*keys, F.lit(seed)))
@@ -45,9 +58,7 @@ def deal_out(
     )
     inside = F.row_number().over(Window.partitionBy("bucket").orderBy("drawn", *keys)) - 1
     ranked = bucketed.withColumn("inside", inside).join(F.broadcast(starts), "bucket")
-    rank = F.col("start") + F.col("inside")
-    shard = F.floor(rank * num_shards / F.lit(num_rows))
-    return ranked.withColumn(SHARD, shard).select(*rows.columns, SHARD)
+    return ranked.withColumn("rank", F.col("start") + F.col("inside")).select(*rows.columns, "rank")
 
 
 def cut_by_number(rows: DataFrame, number: str, rows_per_shard: int) -> DataFrame:

@@ -1,6 +1,6 @@
 """Read, judge and store the raw input once; every later step reads what is stored here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -27,7 +27,7 @@ from etl.clean import (
     number_lines,
     parse_events,
 )
-from etl.sources import read_rows
+from etl.sources import field_columns, read_rows
 from etl.tables import judge_table, read_table
 from etl.times import day_of, day_start
 
@@ -78,12 +78,13 @@ def stage_table(
     files: Sequence[InputFile],
     *,
     id_name: str,
+    vectors: Mapping[str, int],
     folder: Path,
 ) -> tuple[DataFrame, int]:
     """Return the stored rows of a table with their verdicts, and how many were read."""
     counter = Observation(id_name)
     rows = read_table(spark, source, files, id_name).observe(counter, _num_rows())
-    judged = judge_table(rows, id_name)
+    judged = judge_table(rows, id_name, vectors)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
     return stored, _counted(counter, folder)
@@ -120,7 +121,8 @@ def _event_columns(source: EventSource) -> dict[str, str]:
         USER_ID: names.user_id, ITEM_ID: names.item_id, c.TIME_TEXT: names.time,
         c.TYPE_TEXT: names.event_type, c.VALUE_TEXT: names.value, c.EVENT_ID: names.event_id,
     }  # fmt: skip
-    return {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
+    fields = {c.FIELD + ours: theirs for ours, theirs in field_columns(source).items()}
+    return {**{ours: theirs for ours, theirs in wanted.items() if theirs is not None}, **fields}
 
 
 def _has_no_time(source: EventSource) -> bool:

@@ -1,6 +1,6 @@
 """The tables of items and users: one row per id, the first one that the files hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -11,6 +11,7 @@ from conf.fingerprint import InputFile
 from conf.input_schema import TableSource
 from etl import columns as c
 from etl.clean import is_blank
+from etl.encodings import as_vector
 from etl.sources import field_columns, read_rows
 
 _TAKEN = {
@@ -37,13 +38,21 @@ def read_table(
     return read_rows(spark, source, files, columns)
 
 
-def judge_table(rows: DataFrame, id_name: str) -> DataFrame:
-    """Add VERDICT: of several rows with one id the first stays."""
+def judge_table(rows: DataFrame, id_name: str, vectors: Mapping[str, int]) -> DataFrame:
+    """Add VERDICT: of several rows with one id the first stays.
+
+    Args:
+        rows: The table's rows.
+        id_name: Column of the id.
+        vectors: For each field that holds vectors, how many numbers each has.
+    """
     alone = F.coalesce(
         F.when(F.col(c.REDELIVERED), c.DROPPED + "redelivered_file"),
         F.when(F.col(c.BROKEN), c.QUARANTINED + "line_unparsable"),
         F.when(is_blank(id_name), c.QUARANTINED + "id_missing"),
-    )
+        *(F.when(~is_blank(name) & as_vector(name, dimension).isNull(),
+                 f"{c.QUARANTINED}{name}_no_vector") for name, dimension in vectors.items()),
+    )  # fmt: skip
     first = Window.partitionBy(c.VERDICT, id_name).orderBy(*c.LINE_ORDER)
     repeated = F.col(c.VERDICT).isNull() & (F.row_number().over(first) > 1)
     duplicate = F.when(repeated, c.DROPPED + "duplicate")

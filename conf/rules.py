@@ -1,0 +1,106 @@
+"""Rules that hold between sections of the configuration."""
+
+from collections.abc import Iterator, Mapping
+
+from conf.etl_schema import Etl
+from conf.feature_schema import Bucketed, Categorical, Features, Hashed, Impressions, TableFeatures
+from conf.input_schema import Input, InputField
+from conf.train_schema import Train
+
+
+def broken_rules(given: Input, etl: Etl, train: Train) -> list[str]:
+    """Return what is wrong, each with key, value and rule."""
+    return [
+        *_about_time(given, etl),
+        *_about_types(given, etl),
+        *_about_features(given, etl.features),
+        *([] if etl.impressions is None else _about_impressions(given, etl, etl.impressions)),
+        *_about_workers(train),
+    ]
+
+
+def _about_time(given: Input, etl: Etl) -> Iterator[str]:
+    if given.is_dated:
+        return
+    order = "the time_unit of input.events is 'order'"
+    if etl.split.kind == "temporal":
+        yield (
+            f"etl.split.kind is 'temporal', but {order}: an order number has no common time; "
+            "use leave_one_out"
+        )
+    if etl.clean.max_events_per_user_day is not None:
+        yield (
+            f"etl.clean.max_events_per_user_day is set, but {order}, which has no days; "
+            "set it to null"
+        )
+    if etl.features.as_of is not None:
+        yield f"etl.features.as_of is set, but {order}, which has no days; set it to null"
+
+
+def _about_types(given: Input, etl: Etl) -> Iterator[str]:
+    for name, log in given.events.items():
+        if log.event_type is not None and log.event_type not in etl.event_types:
+            yield (
+                f"input.events.{name}.event_type={log.event_type!r} is none of "
+                f"etl.event_types: {', '.join(etl.event_types)}"
+            )
+
+
+def _about_features(given: Input, features: Features) -> Iterator[str]:
+    events: dict[str, InputField] = {}
+    for log in given.events.values():
+        events |= log.fields
+    declared = {
+        "items": {} if given.items is None else given.items.fields,
+        "users": {} if given.users is None else given.users.fields,
+        "events": events,
+    }
+    for table, fields in declared.items():
+        yield from _about_table(table, fields, getattr(features, table))
+
+
+def _about_table(
+    table: str, fields: Mapping[str, InputField], spec: TableFeatures
+) -> Iterator[str]:
+    where = f"etl.features.{table}"
+    for name in spec.encodings:
+        if name not in fields:
+            yield (
+                f"{where}.encodings.{name} is no field of input.{table}; declared are "
+                f"{', '.join(fields) or 'none'}"
+            )
+    single = [
+        n for n, e in spec.encodings.items() if isinstance(e, Categorical | Hashed | Bucketed)
+    ]
+    for name, crossed in spec.crosses.items():
+        others = [part for part in crossed.of if part not in single]
+        if others:
+            yield (
+                f"{where}.crosses.{name}: {', '.join(others)} cannot be crossed; a cross is of "
+                f"categorical, hashed or bucketed fields: {', '.join(single) or 'there are none'}"
+            )
+        if name in spec.encodings:
+            yield f"{where}.crosses.{name} has the name of a field; give it another"
+
+
+def _about_impressions(given: Input, etl: Etl, spec: Impressions) -> Iterator[str]:
+    for label, types in spec.labels.items():
+        unknown = [name for name in types if name not in etl.event_types]
+        if unknown and types != ("value",):
+            yield (
+                f"etl.impressions.labels.{label}: {', '.join(unknown)} is none of "
+                f"etl.event_types: {', '.join(etl.event_types)}"
+            )
+    if spec.negatives == "session" and not given.is_dated:
+        yield (
+            "etl.impressions.negatives is 'session', but the time_unit of input.events is "
+            "'order', which has no sessions; use uniform or popularity"
+        )
+
+
+def _about_workers(train: Train) -> Iterator[str]:
+    if train.workers > train.max_workers:
+        yield (
+            f"train.workers={train.workers} is above train.max_workers={train.max_workers}; "
+            "raise the latter"
+        )

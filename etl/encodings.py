@@ -1,0 +1,231 @@
+"""Turn declared fields into numbers: fit on the training part, save, apply as it is.
+
+Numbers of every categorical column: 0 where there is no value, 1 and on for values out of the
+vocabulary, then the vocabulary.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import PADDING_IDX, UNKNOWN_IDX, Feature
+from conf.feature_schema import (
+    Bucketed,
+    Categorical,
+    Cross,
+    Encoding,
+    Hashed,
+    Numeric,
+    Tags,
+    Text,
+    Vector,
+)
+from etl.times import parse_number
+
+PRESENT = "_present"  # behind a feature's name: int32, 1 where the row has a value
+_WORD = r"[\p{L}\p{N}]+"
+_DIGITS = 7  # of fitted means and deviations: sums of doubles depend on the order behind them
+
+Fitted = dict[str, Any]
+
+
+def fit(rows: DataFrame, field: str, encoding: Encoding) -> Fitted:
+    """Return what an encoding has to know of the training part, as JSON can hold it.
+
+    Args:
+        rows: Rows of the training part, with `field` as text.
+        field: Name of the column.
+        encoding: How it is encoded.
+    """
+    if isinstance(encoding, Categorical):
+        return {"values": _frequent(rows.select(_value(field)), encoding)}
+    if isinstance(encoding, Tags):
+        return {"values": _frequent(rows.select(F.explode(_tags(field, encoding))), encoding)}
+    if isinstance(encoding, Bucketed):
+        return {"bounds": _quantiles(rows, field, encoding.buckets)}
+    if isinstance(encoding, Numeric):
+        return _mean_and_deviation(rows, field, encoding)
+    return {}
+
+
+def encode(
+    rows: DataFrame, field: str, name: str, encoding: Encoding, fitted: Fitted, key: str
+) -> DataFrame:
+    """Add the encoded field as a column `name`, without nulls.
+
+    Numbers and vectors get a second column, named with PRESENT behind, as a missing value is 0.
+
+    Args:
+        rows: Rows with `field` as text.
+        field: Name of the column.
+        name: Name of the new column.
+        encoding: How it is encoded.
+        fitted: What `fit` returned.
+        key: Column that tells the rows apart; for tags only.
+    """
+    if isinstance(encoding, Categorical):
+        return _looked_up(rows, _value(field), name, encoding, fitted["values"])
+    if isinstance(encoding, Tags):
+        return _tags_looked_up(rows, field, name, encoding, fitted["values"], key)
+    if isinstance(encoding, Numeric):
+        number = _scaled(parse_number(f"`{field}`"), encoding, fitted)
+        present = parse_number(f"`{field}`").isNotNull().cast("int")
+        return rows.withColumns(
+            {name: F.coalesce(number, F.lit(0.0)).cast("float"), name + PRESENT: present}
+        )
+    if isinstance(encoding, Vector):
+        vector = as_vector(field, encoding.dimension)
+        none = F.array_repeat(F.lit(0.0).cast("float"), encoding.dimension)
+        return rows.withColumns(
+            {name: F.coalesce(vector, none), name + PRESENT: vector.isNotNull().cast("int")}
+        )
+    if isinstance(encoding, Text):
+        words = F.slice(F.regexp_extract_all(F.lower(field), F.lit(_WORD), F.lit(0)),
+                        1, encoding.max_words)  # fmt: skip
+        numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
+        return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
+    if isinstance(encoding, Hashed):
+        number = F.when(_value(field).isNotNull(), _hashed(_value(field), encoding.hash_buckets))
+    else:
+        number = _bucket(field, fitted["bounds"])
+    return rows.withColumn(name, F.coalesce(number, F.lit(PADDING_IDX)).cast("int"))
+
+
+def cross(rows: DataFrame, of: Sequence[str], name: str, hash_buckets: int) -> DataFrame:
+    """Add the hash of several encoded columns together as a column `name`."""
+    number = F.pmod(F.xxhash64(*of), F.lit(hash_buckets)) + UNKNOWN_IDX
+    return rows.withColumn(name, number.cast("int"))
+
+
+def describe(
+    name: str, encoding: Encoding | Cross, fitted: Fitted, made_of: Sequence[str] = ()
+) -> Feature:
+    """Return what a model has to know of an encoded field."""
+    source = type(encoding).__name__.lower()
+    if isinstance(encoding, Numeric):
+        return Feature(name=name, kind="numeric", encoding=source)
+    if isinstance(encoding, Vector):
+        return Feature(name=name, kind="vector", encoding=source, dimension=encoding.dimension)
+    if isinstance(encoding, Categorical | Tags):
+        size = UNKNOWN_IDX + encoding.oov_buckets + len(fitted["values"])
+    elif isinstance(encoding, Bucketed):
+        size = UNKNOWN_IDX + 2 + len(fitted["bounds"])
+    else:
+        size = UNKNOWN_IDX + encoding.hash_buckets
+    kind = "tags" if isinstance(encoding, Tags | Text) else "categorical"
+    return Feature(name=name, kind=kind, encoding=source, cardinality=size,
+                   made_of=tuple(made_of))  # fmt: skip
+
+
+def as_vector(field: str, dimension: int) -> Column:
+    """Return a text column as array<float>, null where it is no vector of that dimension."""
+    numbers = F.from_json(F.col(field), "array<double>")
+    finite = F.forall(numbers, lambda number: F.coalesce(F.abs(number) < 1e38, F.lit(False)))
+    return F.when((F.size(numbers) == dimension) & finite, numbers.cast("array<float>"))
+
+
+def _value(field: str) -> Column:
+    """Return the text, null where there is none but white space."""
+    return F.when(F.col(field).rlike(r"\S"), F.col(field)).alias("value")
+
+
+def _tags(field: str, encoding: Tags) -> Column:
+    parts = F.split(F.col(field), _literal_pattern(encoding.separator))
+    return F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
+
+
+def _literal_pattern(separator: str) -> str:
+    return "".join(f"\\x{{{ord(char):x}}}" for char in separator)
+
+
+def _frequent(values: DataFrame, encoding: Categorical | Tags) -> list[str]:
+    """Return the frequent values, the most frequent first, equal ones in the order of bytes."""
+    (column,) = values.columns
+    counted = values.where(F.col(column).isNotNull()).groupBy(column).count()
+    kept = counted.where(F.col("count") >= encoding.min_count)
+    ordered = kept.orderBy(F.col("count").desc(), column).limit(encoding.max_size)
+    return [row[0] for row in ordered.collect()]
+
+
+def _quantiles(rows: DataFrame, field: str, buckets: int) -> list[float]:
+    # percentile, not its approximation: that depends on how the rows are spread.
+    shares = F.array(*(F.lit(index / buckets) for index in range(1, buckets)))
+    row = rows.agg(F.percentile(parse_number(f"`{field}`"), shares)).head()
+    assert row is not None  # an aggregate without groups has one row
+    return sorted(set(row[0] or []))
+
+
+def _mean_and_deviation(rows: DataFrame, field: str, encoding: Numeric) -> Fitted:
+    if encoding.scale == "none":
+        return {}
+    number = _logged(parse_number(f"`{field}`"), encoding)
+    row = rows.agg(F.avg(number), F.stddev_pop(number)).head()
+    assert row is not None  # an aggregate without groups has one row
+    mean, deviation = (float(f"{figure or 0.0:.{_DIGITS}g}") for figure in row)
+    return {"mean": mean, "deviation": deviation or 1.0}
+
+
+def _logged(number: Column, encoding: Numeric) -> Column:
+    if encoding.scale == "log_standard":
+        return F.signum(number) * F.log1p(F.abs(number))
+    return number
+
+
+def _scaled(number: Column, encoding: Numeric, fitted: Fitted) -> Column:
+    if encoding.scale == "none":
+        return number
+    centred = _logged(number, encoding) - F.lit(fitted["mean"])
+    return centred / F.lit(fitted["deviation"])
+
+
+def _bucket(field: str, bounds: list[float]) -> Column:
+    """Return 2 for numbers below the first bound and so on; 1 for what is no number."""
+    number = parse_number(f"`{field}`")
+    above = F.array(*map(F.lit, bounds)) if bounds else F.array().cast("array<double>")
+    place: Column = F.size(F.filter(above, lambda bound: number >= bound)) + UNKNOWN_IDX + 1
+    return F.when(number.isNotNull(), place).when(_value(field).isNotNull(), UNKNOWN_IDX)
+
+
+def _hashed(value: Column, buckets: int) -> Column:
+    return (F.pmod(F.xxhash64(value), F.lit(buckets)) + UNKNOWN_IDX).cast("int")
+
+
+def _vocabulary(spark: SparkSession, values: list[str], encoding: Categorical | Tags) -> DataFrame:
+    """Return `known` and `number`, one row per value."""
+    first = UNKNOWN_IDX + encoding.oov_buckets
+    text = json.dumps([{"known": value, "number": first + n} for n, value in enumerate(values)])
+    rows = F.inline(F.from_json(F.lit(text), "array<struct<known:string,number:int>>"))
+    return F.broadcast(spark.range(1).select(rows))
+
+
+def _looked_up(
+    rows: DataFrame, value: Column, name: str, encoding: Categorical | Tags, values: list[str]
+) -> DataFrame:
+    known = _vocabulary(rows.sparkSession, values, encoding)
+    joined = rows.withColumn("value", value).join(known, F.col("value") == F.col("known"), "left")
+    other = F.when(F.col("value").isNotNull(), _hashed(F.col("value"), encoding.oov_buckets))
+    number = F.coalesce("number", other, F.lit(PADDING_IDX)).cast("int")
+    return joined.withColumn(name, number).select(*rows.columns, name)
+
+
+def _tags_looked_up(
+    rows: DataFrame, field: str, name: str, encoding: Tags, values: list[str], key: str
+) -> DataFrame:
+    tags = rows.select(key, F.posexplode(_tags(field, encoding)).alias("position", "tag"))
+    numbered = _looked_up(tags, F.col("tag"), "tag_number", encoding, values)
+    pairs = F.sort_array(F.collect_list(F.struct("position", "tag_number")))
+    lists = numbered.groupBy(key).agg(pairs["tag_number"].alias(name))
+    none = F.array().cast("array<int>")
+    return rows.join(lists, key, "left").withColumn(name, F.coalesce(name, none))
+
+
+def fit_all(
+    rows: DataFrame, encodings: Mapping[str, Encoding], source_prefix: str = ""
+) -> dict[str, Fitted]:
+    """Return for each field what its encoding has to know."""
+    return {
+        field: fit(rows, source_prefix + field, encoding) for field, encoding in encodings.items()
+    }

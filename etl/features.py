@@ -1,0 +1,160 @@
+"""Features of items, users and impressions: encode, measure, choose, write.
+
+Everything that is fitted is fitted on the training part alone and saved in `encoders/`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, ITEM_IDX, TRAIN_EVENTS, USER_ID, USER_IDX, Feature
+from conf.schema import Config
+from etl.columns import PERIOD, TRAIN_LENGTH
+from etl.encodings import Fitted
+from etl.feature_tables import Encoded, encode_table
+from etl.folders import SCRATCH
+from etl.impressions import LABEL, training_part
+from etl.neighbours import NEIGHBOUR_IDX, find_neighbours
+from etl.ranking_rows import ROW_KEYS, Log, make_impressions
+from etl.selection import mutual_information
+from etl.shards import cut_by_number, deal_out, num_shards, write_shards
+
+ITEM_FEATURES, USER_FEATURES = "item_features", "user_features"
+ITEM_NEIGHBOURS, IMPRESSIONS, ENCODERS = "item_neighbours", "impressions", "encoders"
+IMPRESSION_PARTS = tuple(f"{part}_{IMPRESSIONS}" for part in ("train", "valid", "test"))
+_IN_TRAINING = "in_training"
+_ROWS_PER_FILE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What features are made from: the numbered catalogue and users, and the tables."""
+
+    items: DataFrame
+    histories: DataFrame
+    tables: Mapping[str, DataFrame]
+
+
+def write_features(
+    made: Prepared, log: Log, config: Config, folder: Path
+) -> dict[str, tuple[Feature, ...]]:
+    """Write what `etl.features` and `etl.impressions` ask for; return the features by part.
+
+    Args:
+        made: Items, histories and the kept rows of the tables.
+        log: The events with their numbers.
+        config: The run's configuration.
+        folder: Folder of the dataset.
+    """
+    scratch = folder / SCRATCH / "features"
+    encoded = {
+        part: table
+        for part, table in (
+            (ITEM_FEATURES, _items(made, config, scratch)),
+            (USER_FEATURES, _users(made, config, scratch)),
+            (IMPRESSIONS, _impressions(log, config, scratch)),
+        )
+        if table is not None
+    }
+    informed = _information(encoded, config)
+    chosen = {
+        part: table.chosen(config.etl.features.selection, informed.get(part, {}))
+        for part, table in encoded.items()
+    }
+    for part, table in chosen.items():
+        _write(part, table, config, folder)
+    if config.etl.features.neighbours is not None:
+        _write_neighbours(made, config, folder)
+    _write_encoders(folder / ENCODERS, {part: table.fitted for part, table in chosen.items()})
+    return {part: table.features for part, table in chosen.items()}
+
+
+def _items(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
+    spec = config.etl.features.items
+    if not spec.encodings:
+        return None
+    table = made.tables["items"].select(ITEM_ID, *spec.encodings)
+    rows = made.items.join(table, ITEM_ID, "left")
+    # An item has its number by being in the training part.
+    known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_EVENTS) > 0)
+    return encode_table(known, spec, prefix="item_", key=ITEM_IDX, is_training=_IN_TRAINING,
+                        scratch=scratch / "items")  # fmt: skip
+
+
+def _users(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
+    spec = config.etl.features.users
+    if not spec.encodings:
+        return None
+    table = made.tables["users"].select(USER_ID, *spec.encodings)
+    rows = made.histories.select(USER_ID, USER_IDX, TRAIN_LENGTH).join(table, USER_ID, "left")
+    known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_LENGTH) > 0)
+    return encode_table(known, spec, prefix="user_", key=USER_IDX, is_training=_IN_TRAINING,
+                        scratch=scratch / "users")  # fmt: skip
+
+
+def _impressions(log: Log, config: Config, scratch: Path) -> Encoded | None:
+    spec = config.etl.impressions
+    return None if spec is None else make_impressions(log, spec, config.etl.features, scratch)
+
+
+def _information(encoded: Mapping[str, Encoded], config: Config) -> dict[str, dict[str, float]]:
+    """Return each feature's mutual information with the first label, in the training part."""
+    impressions = encoded.get(IMPRESSIONS)
+    if impressions is None or config.etl.impressions is None:
+        return {}
+    label = LABEL + next(iter(config.etl.impressions.labels))
+    training = training_part(impressions.rows)
+    pairs = training.select(ITEM_IDX, USER_IDX, label)
+    rows = {IMPRESSIONS: training}
+    for part, key in ((ITEM_FEATURES, ITEM_IDX), (USER_FEATURES, USER_IDX)):
+        if part in encoded:
+            rows[part] = pairs.join(encoded[part].rows, key)
+    return {
+        part: mutual_information(frame, encoded[part].features, label)
+        for part, frame in rows.items()
+    }
+
+
+def _write(part: str, table: Encoded, config: Config, folder: Path) -> None:
+    if part != IMPRESSIONS:
+        number = table.keys[0]
+        cut = cut_by_number(table.rows, number, _ROWS_PER_FILE)
+        write_shards(cut, [number], folder / part, folder / SCRATCH / f"{part}-shards")
+        return
+    counts = {row[0]: row[1] for row in table.rows.groupBy(PERIOD).count().collect()}
+    for period, name in enumerate(IMPRESSION_PARTS):
+        rows = counts.get(period, 0)
+        shards = num_shards(rows, config.etl.row_group_rows, config.train.max_workers)
+        if shards:
+            frame = table.rows.where(F.col(PERIOD) == period).drop(PERIOD)
+            dealt = deal_out(
+                frame, ROW_KEYS, num_rows=rows, num_shards=shards, seed=config.run.seed
+            )
+            write_shards(dealt, ROW_KEYS, folder / name, folder / SCRATCH / f"{name}-shards",
+                         ROW_KEYS[1:])  # fmt: skip
+
+
+def _write_neighbours(made: Prepared, config: Config, folder: Path) -> None:
+    spec = config.etl.features.neighbours
+    assert spec is not None
+    pairs = find_neighbours(
+        made.histories, made.items, distance=spec.distance, min_count=spec.min_count,
+        per_item=spec.per_item,
+    )  # fmt: skip
+    cut = cut_by_number(pairs, ITEM_IDX, _ROWS_PER_FILE)
+    write_shards(cut, [ITEM_IDX, NEIGHBOUR_IDX], folder / ITEM_NEIGHBOURS,
+                 folder / SCRATCH / "neighbour-shards")  # fmt: skip
+
+
+def _write_encoders(folder: Path, fitted: Mapping[str, Mapping[str, Fitted]]) -> None:
+    """Write one JSON file for each part: what each of its encodings knows."""
+    if not fitted:
+        return
+    folder.mkdir()
+    for part, known in fitted.items():
+        text = json.dumps(known, ensure_ascii=False, indent=1, sort_keys=True)
+        (folder / f"{part}.json").write_text(text)

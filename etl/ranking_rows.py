@@ -1,0 +1,142 @@
+"""Put impressions together: labels, context, history, negatives, counts and encoded fields."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    ITEM_IDX,
+    NUM_RESERVED,
+    UNKNOWN_IDX,
+    USER_IDX,
+    Feature,
+)
+from conf.feature_schema import AsOf, Features, Impressions
+from etl import as_of
+from etl.columns import DRAW, EVENT_TYPE, FIELD, PERIOD, PLACE, PROBABILITY, TIME
+from etl.encodings import Fitted, fit_all
+from etl.feature_tables import Encoded, encode_fields, feature_columns
+from etl.impressions import (
+    LABEL,
+    add_context,
+    add_history,
+    add_labels,
+    add_period,
+    add_session,
+    context_features,
+    is_positive,
+    training_part,
+    without_labels,
+)
+from etl.negatives import draw_by_popularity, draw_from_session, draw_uniform, drop_known
+from etl.selection import correlations, measure
+from etl.staging import store
+from etl.times import MICROS_PER_DAY
+
+EVENT = "event_"  # in front of the name of an encoded field of the events
+_ROW = "row"  # int64, tells impressions apart
+ROW_KEYS = (USER_IDX, PLACE, DRAW)
+
+
+@dataclass(frozen=True)
+class Log:
+    """The numbered events, and what has to be known to make impressions of them."""
+
+    events: DataFrame
+    items: DataFrame
+    event_types: tuple[str, ...]
+    cuts: tuple[int, int] | None
+    is_dated: bool
+    newest: int
+    seed: int
+
+
+def make_impressions(log: Log, spec: Impressions, features: Features, scratch: Path) -> Encoded:
+    """Return the impressions with PERIOD and ROW_KEYS, encoded, not yet chosen from."""
+    rows = _positives_and_negatives(log, spec, scratch).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
+    rows = store(rows, scratch / "impressions")
+    described = [*context_features(log.is_dated)]
+    if features.as_of is not None:
+        for key, prefix in ((ITEM_IDX, "item_"), (USER_IDX, "user_")):
+            rows, names = _with_counts(rows, log, key, prefix, features.as_of)
+            described += as_of.describe(names)
+    rows, fitted, encoded = _with_fields(rows, features)
+    described += encoded
+    labels = [LABEL + name for name in spec.labels]
+    keys = (*ROW_KEYS, PERIOD, ITEM_IDX, *labels, PROBABILITY, TIME, HISTORY_ITEMS)
+    columns = feature_columns(described, rows.columns)
+    stored = store(rows.select(*keys, *columns), scratch / "encoded-impressions")
+    training = training_part(stored).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
+    return Encoded(
+        stored, keys, fitted, tuple(described), measure(training, described, _ROW),
+        correlations(training, described),
+    )  # fmt: skip
+
+
+def _positives_and_negatives(log: Log, spec: Impressions, scratch: Path) -> DataFrame:
+    """Return one row per USER_IDX, PLACE and DRAW."""
+    gap = spec.session_gap_minutes if log.is_dated else None
+    made = (
+        log.events.transform(add_period, log.cuts)
+        .transform(add_session, gap)
+        .transform(add_history, spec.history_length)
+        .transform(add_labels, spec.labels, log.event_types)
+        .transform(add_context, log.is_dated)
+    )
+    events = store(made, scratch / "impression-events")
+    if spec.negatives == "logged":
+        return events
+    positives = events.where(is_positive(spec.labels) & (F.col(ITEM_IDX) > UNKNOWN_IDX))
+    negatives = _draw(positives, events, log, spec).transform(without_labels, spec.labels)
+    known = drop_known(negatives.select(events.columns), positives)
+    return events.where(is_positive(spec.labels)).unionByName(known)
+
+
+def _draw(positives: DataFrame, events: DataFrame, log: Log, spec: Impressions) -> DataFrame:
+    each = spec.negatives_per_positive
+    if spec.negatives == "session":
+        known = events.where(F.col(ITEM_IDX) > UNKNOWN_IDX)
+        return draw_from_session(positives, known, each, log.seed)
+    if spec.negatives == "uniform":
+        return draw_uniform(positives, log.items.count(), each, log.seed)
+    training = training_part(events).where(F.col(ITEM_IDX) >= NUM_RESERVED)
+    return draw_by_popularity(positives, training, log.items, training.count(), each, log.seed)
+
+
+def _with_counts(
+    rows: DataFrame, log: Log, key: str, prefix: str, spec: AsOf
+) -> tuple[DataFrame, list[str]]:
+    """Add what was known of the item or user before the day of each row."""
+    kinds = {"events": F.lit(True)}
+    if len(log.event_types) > 1:
+        kinds |= {name: F.col(EVENT_TYPE) == n for n, name in enumerate(log.event_types)}
+    known = log.events.where(F.col(ITEM_IDX) > UNKNOWN_IDX)
+    day = as_of.day_of_time(TIME)
+    dated = rows.withColumn(as_of.DAY, day)
+    counts = as_of.counts_before(
+        dated,
+        known.select(key, EVENT_TYPE, day.alias(as_of.DAY)),
+        key,
+        prefix=prefix,
+        kinds=kinds,
+        windows_days=spec.windows_days,
+        half_life_days=spec.half_life_days,
+        newest_day=log.newest // MICROS_PER_DAY,
+    )
+    names = as_of.feature_names(prefix, list(kinds), spec.windows_days)
+    return dated.join(counts, [key, as_of.DAY], "left").drop(as_of.DAY), names
+
+
+def _with_fields(
+    rows: DataFrame, features: Features
+) -> tuple[DataFrame, dict[str, Fitted], list[Feature]]:
+    """Encode the declared fields of the events, fitted on the training part's events."""
+    logged = training_part(rows).where(F.col(DRAW) == 0)
+    fitted = fit_all(logged, features.events.encodings, FIELD)
+    rows, described = encode_fields(
+        rows, features.events, fitted, prefix=EVENT, key=_ROW, source_prefix=FIELD
+    )
+    return rows, fitted, described

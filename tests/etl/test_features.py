@@ -1,0 +1,204 @@
+"""Features and impressions of a whole dataset, made from a small log."""
+
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from conf.contract import Manifest
+from conf.errors import ConfigError
+from conf.load import load_config
+from conf.schema import Config
+from etl.times import MICROS_PER_DAY
+from tests.etl.making import DAY, config_for, make, read_part, write_lines
+
+pytestmark = pytest.mark.usefixtures("spark")
+START = 1_772_323_200  # 2026-03-01T00:00:00Z, a Sunday
+HEADER = "user_id,item_id,time,kind,place"
+
+ITEMS = {"paths": ["tables/items.csv"], "id_column": "id",
+         "fields": {"colour": {}, "price": {}, "image": {}, "old_price": {}}}  # fmt: skip
+USERS = {"paths": ["tables/users.csv"], "id_column": "id", "fields": {"age": {}}}
+FEATURES = {
+    "items": {
+        "encodings": {
+            "colour": {"kind": "categorical"},
+            "price": {"kind": "bucketed", "buckets": 2},
+            "old_price": {"kind": "bucketed", "buckets": 2},
+            "image": {"kind": "vector", "dimension": 2},
+        },
+        "crosses": {"colour_price": {"of": ["colour", "price"]}},
+    },
+    "users": {"encodings": {"age": {"kind": "numeric"}}},
+    "events": {"encodings": {"place": {"kind": "categorical"}}},
+    "as_of": {"windows_days": [1], "half_life_days": 1},
+    "neighbours": {"distance": 1, "min_count": 1},
+    "selection": {"min_present_share": 0.5, "drop_constant": False, "drop_duplicates": False},
+}
+
+
+def line(user: str, item: str, day: int, seconds: int, kind: str, place: str = "home") -> str:
+    return f"{user},{item},{START + day * DAY + seconds},{kind},{place}"
+
+
+def write_shop(root: Path) -> None:
+    """Ten days: the last two are the test's, the two before the validation's."""
+    write_lines(
+        root / "log.csv",
+        HEADER,
+        line("u", "a", 0, 0, "view"),
+        line("u", "b", 0, 60, "buy"),
+        line("v", "a", 1, 0, "view", "work"),
+        line("u", "c", 1, 90, "buy"),
+        line("v", "c", 2, 0, "buy", "work"),
+        line("u", "a", 6, 0, "buy", "work"),
+        line("v", "b", 8, 0, "buy", "bus"),
+    )
+    write_lines(
+        root / "tables/items.csv", "id,colour,price,old_price,image",
+        'a,red,1,1,"[1,2]"', 'b,blue,2,,""', 'c,red,3,,"[3,4]"', 'd,green,4,4,"[3,4,5]"',
+    )  # fmt: skip
+    write_lines(root / "tables/users.csv", "id,age", "u,20", "v,40", "w,90")
+
+
+def shop_config(root: Path) -> Config:
+    columns = {"event_type": "kind"}
+    impressions = {"labels": {"buy": ["buy"]}, "negatives_per_positive": 3}
+    return config_for(
+        root,
+        events={"paths": ["log.csv"], "columns": columns, "fields": {"place": {}}},
+        items=ITEMS,
+        users=USERS,
+        etl={
+            "event_types": {"view": {}, "buy": {}},
+            "clean": {"max_bad_share": 0.5},
+            "split": {"kind": "temporal", "valid_from": "2026-03-06", "test_from": "2026-03-08"},
+            "features": FEATURES,
+            "impressions": impressions,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
+    root = tmp_path_factory.mktemp("features")
+    write_shop(root)
+    return make(shop_config(root))
+
+
+def ids(folder: Path, part: str) -> dict[int, str]:
+    kind = part[:4]
+    return {row[f"{kind}_idx"]: row[f"{kind}_id"] for row in read_part(folder, part)}
+
+
+def test_tables_are_encoded_by_what_the_training_part_knows(shop: tuple[Manifest, Path]) -> None:
+    manifest, folder = shop
+    names = ids(folder, "items")
+    rows = {names[row["item_idx"]]: row for row in read_part(folder, "item_features")}
+
+    assert {name: row["item_colour"] for name, row in rows.items()} == {"a": 2, "b": 3, "c": 2}
+    assert {name: row["item_price"] for name, row in rows.items()} == {"a": 2, "b": 3, "c": 3}
+    assert rows["b"]["item_image"] == [0.0, 0.0] and rows["b"]["item_image_present"] == 0
+    assert rows["c"]["item_image"] == [3.0, 4.0] and rows["c"]["item_image_present"] == 1
+    assert manifest.ledger["items"].quarantined == {"image_no_vector": 1}
+    people = ids(folder, "users")
+    ages = {people[row["user_idx"]]: row for row in read_part(folder, "user_features")}
+    # The mean of 20 and 40, not of w, whom the training part does not know.
+    assert {name: row["user_age"] for name, row in ages.items()} == {"u": -1, "v": 1, "w": 6}
+
+
+def test_what_was_fitted_is_saved_and_what_was_left_out_is_told(
+    shop: tuple[Manifest, Path],
+) -> None:
+    manifest, folder = shop
+    saved = json.loads((folder / "encoders/item_features.json").read_text())
+    assert saved["colour"] == {"values": ["red", "blue"]}
+    assert saved["price"] == {"bounds": [2.0]}
+    features = {feature.name: feature for feature in manifest.features["item_features"]}
+    assert features["item_old_price"].left_out == "too_sparse"
+    (file,) = (folder / "item_features").iterdir()
+    assert "item_old_price" not in pq.read_schema(file).names
+    assert features["item_price"].figures["mutual_information"] >= 0
+    assert {path.path for path in manifest.files["encoders"]} == {
+        f"encoders/{part}.json" for part in ("item_features", "user_features", "impressions")
+    }
+    pairs = read_part(folder, "item_neighbours")
+    names = ids(folder, "items")
+    found = {(names[row["item_idx"]], names[row["neighbour_item_idx"]]) for row in pairs}
+    assert found == {("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"), ("a", "c"), ("c", "a")}
+
+
+def test_impressions_know_what_was_before_them_alone(shop: tuple[Manifest, Path]) -> None:
+    _, folder = shop
+    names, people = ids(folder, "items"), ids(folder, "users")
+    (bought,) = [row for row in read_part(folder, "valid_impressions") if row["label_buy"] == 1]
+
+    assert (people[bought["user_idx"]], names[bought["item_idx"]]) == ("u", "a")
+    assert [names[item] for item in bought["history_item_idx"]] == ["a", "b", "c"]
+    # a was seen on days 0 and 1, this is day 6: none in the day before, both before.
+    counts = ("item_events_1d", "item_events_all", "item_view_all", "item_buy_all", "item_age_days")
+    assert [bought[name] for name in counts] == [0, 2, 2, 0, 6]
+    assert bought["item_popularity"] == pytest.approx(2**-6 + 2**-5)
+    assert (bought["user_events_all"], bought["user_buy_all"], bought["user_age_days"]) == (3, 2, 6)
+    assert bought["user_gap"] == pytest.approx(math.log1p(5 * DAY - 90))
+    assert bought["user_num_before"] == pytest.approx(math.log1p(3))
+    assert bought["time"] == (START * 1_000_000) + 6 * MICROS_PER_DAY
+    assert bought["sampling_probability"] == 1.0
+    # work was bought from in the training part, though once; bus was not.
+    assert bought["event_place"] == 3
+    (late,) = [row for row in read_part(folder, "test_impressions") if row["label_buy"] == 1]
+    assert late["event_place"] == 1
+
+
+def test_negatives_are_items_that_the_user_did_not_take(shop: tuple[Manifest, Path]) -> None:
+    _, folder = shop
+    names, people = ids(folder, "items"), ids(folder, "users")
+    rows = read_part(folder, "train_impressions")
+    pairs = {(people[r["user_idx"]], names[r["item_idx"]], r["label_buy"]) for r in rows}
+    positives = {pair[:2] for pair in pairs if pair[2] == 1}
+    negatives = {pair[:2] for pair in pairs if pair[2] == 0}
+
+    assert positives == {("u", "b"), ("u", "c"), ("v", "c")}
+    assert negatives and not negatives & positives
+    drawn = [row for row in rows if row["label_buy"] == 0]
+    assert [row["sampling_probability"] for row in drawn] == pytest.approx([1 / 3] * len(drawn))
+
+
+def test_every_column_is_of_numbers_without_nulls(shop: tuple[Manifest, Path]) -> None:
+    manifest, folder = shop
+    for part in ("item_features", "user_features", "train_impressions", "item_neighbours"):
+        for file in manifest.files[part]:
+            table = pq.read_table(folder / file.path)
+            for name in table.column_names:
+                column = table[name].combine_chunks()
+                assert column.null_count == 0, name
+                flat = column.flatten() if hasattr(column, "flatten") else column
+                assert flat.null_count == 0 and str(flat.type) in (
+                    "int32", "int64", "float",
+                ), f"{part}.{name} is {flat.type}"  # fmt: skip
+
+
+def test_wrong_features_are_named_all_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text("""
+run: {name: tiny, output: out}
+input:
+  root: data
+  events: {log: {paths: [events.csv], time_unit: order}}
+  items: {paths: [items.csv], id_column: id, fields: {price: {}}}
+etl:
+  event_types: {view: {}}
+  features:
+    items:
+      encodings: {colour: {kind: hashed}, price: {kind: numeric}}
+      crosses: {x: {of: [price, colour]}}
+    as_of: {}
+  impressions: {labels: {buy: [buy]}, negatives: session}
+""")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
+                 "no sessions"):  # fmt: skip
+        assert part in str(caught.value)
