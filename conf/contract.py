@@ -154,6 +154,8 @@ class Manifest(_Record):
     """For each of item_features, user_features and impressions, in the order of columns."""
     ledger: dict[str, InputLedger]
     counts: dict[str, int]
+    leak_check: dict[str, int] = {}
+    """How many facts of each kind the leak check worked out anew and found right."""
 
     def row_groups(self, split: str) -> list[RowGroup]:
         """Return the row groups of a split in the order of its files."""

@@ -45,6 +45,15 @@ class Split(Section):
     """Where the days are null: share of events behind the second cut."""
 
 
+class LeakCheck(Section):
+    """A second reading of the raw log that proves on a sample that nothing tells the future."""
+
+    users: Positive = 200
+    """Users whose rows are worked out anew."""
+    items: Positive = 200
+    """Items of the vocabulary that are counted anew."""
+
+
 class Etl(Section):
     event_types: Annotated[dict[str, EventType], Field(min_length=1)]
     """Types that are used, with their weights; others are dropped."""
@@ -59,6 +68,8 @@ class Etl(Section):
     features: Features = Features()
     impressions: Impressions | None = None
     """null: no rows for a ranking model."""
+    leak_check: LeakCheck | None = LeakCheck()
+    """Of a temporal split, before the dataset is committed; null: none."""
     window_length: Positive = 50
     """Targets in one training row: longer histories are cut into several rows."""
     windows: Literal["all", "last"] = "all"

@@ -56,7 +56,7 @@ def stage_inputs(
     folder: Path,
 ) -> Staged:
     """Read, judge and store every input."""
-    logs = [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
+    logs = logs_of(config, inputs)
     frames = {
         "events": stage_events(
             spark, logs, config.etl, logical_date=logical_date, folder=folder / "events"
@@ -73,6 +73,11 @@ def stage_inputs(
         name: StagedInput(judged, rows_read, count_verdicts(judged))
         for name, (judged, rows_read) in frames.items()
     }
+
+
+def logs_of(config: Config, inputs: Mapping[str, Sequence[InputFile]]) -> list[Log]:
+    """Return the logs of the events with their files."""
+    return [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
 
 
 def require_sound(staged: Staged, max_bad_share: float, refused: Path, scratch: Path) -> None:

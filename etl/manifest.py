@@ -69,6 +69,7 @@ def describe_dataset(
     *,
     newest: int,
     features: Mapping[str, tuple[Feature, ...]],
+    leak_check: Mapping[str, int],
     logical_date: str | None,
     request: str,
 ) -> Manifest:
@@ -81,6 +82,7 @@ def describe_dataset(
         inputs: Files of each input.
         newest: Time of the newest event that is kept.
         features: The features by part.
+        leak_check: What the leak check counted.
         logical_date: Day up to which events count; None for the newest event's.
         request: Fingerprint of all that it is made from.
     """
@@ -105,6 +107,7 @@ def describe_dataset(
         event_types=event_types,
         features=dict(features),
         ledger=build_ledgers(staged, inputs, num_events),
+        leak_check=dict(leak_check),
         counts=_count(files, num_events, count_events(work / "train")),
     )
 

@@ -23,18 +23,21 @@ from etl.impressions import number_events
 from etl.inputs import (
     Staged,
     keep_core,
+    logs_of,
     require_events_on,
     require_sound,
     stage_inputs,
     write_quarantine,
 )
+from etl.leak_facts import collect_facts
+from etl.leaks import draw_sample, find_leaks, needed_items, require_none
 from etl.manifest import describe_dataset
 from etl.parts import write_parts
 from etl.ranking_rows import Log
 from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
-from etl.staging import store
+from etl.staging import raw_events, store
 from etl.times import day_start, iso_text
 
 log = logging.getLogger(__name__)
@@ -96,6 +99,7 @@ def run(
             inputs,
             newest=newest,
             features=features,
+            leak_check=_checked(spark, config, inputs, work, cuts),
             logical_date=logical_date,
             request=request,
         )
@@ -128,6 +132,31 @@ def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> Data
         add_places, config.run.seed
     )
     return leave_one_out(placed) if cuts is None else split_by_time(placed, *cuts)
+
+
+def _checked(
+    spark: SparkSession,
+    config: Config,
+    inputs: Mapping[str, Sequence[InputFile]],
+    work: Path,
+    cuts: tuple[int, int] | None,
+) -> dict[str, int]:
+    """Check for leaks and return how much was checked."""
+    spec, as_of = config.etl.leak_check, config.etl.features.as_of
+    if cuts is None or spec is None:
+        return {}
+    sample = draw_sample(work, spec.users, spec.items, config.run.seed)
+    raw = [(raw_events(spark, log), log.source.time_unit) for log in logs_of(config, inputs)]
+    facts = collect_facts(raw, list(sample.users.values()), needed_items(sample))
+    leaks, counts = find_leaks(
+        sample,
+        facts,
+        cuts,
+        windows_days=() if as_of is None else as_of.windows_days,
+        half_life_days=1.0 if as_of is None else as_of.half_life_days,
+    )
+    require_none(leaks)
+    return counts
 
 
 def _numbered_log(

@@ -61,7 +61,7 @@ def _read_log(spark: SparkSession, log: Log, etl: Etl, logical_date: str | None)
     """Return one log's rows with the verdict that each row alone decides."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
-    rows = read_rows(spark, source, log.files, _event_columns(source))
+    rows = raw_events(spark, log)
     return parse_events(rows, source.time_unit, etl.event_types, source.event_type).transform(
         judge_rows,
         earliest=day_start(etl.clean.earliest_time) if dated else None,
@@ -111,6 +111,11 @@ def store(frame: DataFrame, folder: Path) -> DataFrame:
     """Write rows as Parquet and return a frame that reads them back."""
     frame.write.mode("overwrite").parquet(folder.as_uri())
     return frame.sparkSession.read.schema(frame.schema).parquet(folder.as_uri())
+
+
+def raw_events(spark: SparkSession, log: Log) -> DataFrame:
+    """Return one log's rows as they are read, before anything is judged."""
+    return read_rows(spark, log.source, log.files, _event_columns(log.source))
 
 
 def _event_columns(source: EventSource) -> dict[str, str]:

@@ -3,14 +3,18 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from conf.contract import Manifest
-from conf.errors import ConfigError
+from conf.errors import ConfigError, GateError
 from conf.load import load_config
 from conf.schema import Config
+from etl import as_of
 from etl.times import MICROS_PER_DAY
 from tests.etl.making import DAY, config_for, make, read_part, write_lines
 
@@ -202,3 +206,29 @@ etl:
     for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
                  "no sessions"):  # fmt: skip
         assert part in str(caught.value)
+
+
+def test_the_leak_check_works_out_anew_what_the_rows_may_know(shop: tuple[Manifest, Path]) -> None:
+    manifest, _ = shop
+    assert manifest.leak_check["vocabulary entries"] == 3
+    assert manifest.leak_check["validation rows"] == 1
+    assert manifest.leak_check["test rows"] == 1
+    assert manifest.leak_check["impressions"] > 5
+
+
+@pytest.mark.slow
+def test_a_count_that_looks_into_the_future_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shop(tmp_path)
+    asked = as_of.counts_before
+
+    def tomorrow(rows: DataFrame, *args: Any, **kwargs: Any) -> DataFrame:
+        moved = rows.withColumn(as_of.DAY, F.col(as_of.DAY) + 3)
+        counts = asked(moved, *args, **kwargs)
+        return counts.withColumn(as_of.DAY, F.col(as_of.DAY) - 3)
+
+    monkeypatch.setattr(as_of, "counts_before", tomorrow)
+    with pytest.raises(GateError, match="the log before it allows"):
+        make(shop_config(tmp_path))
+    assert not list((tmp_path / "workspace/datasets").glob("*/manifest.json"))

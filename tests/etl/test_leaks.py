@@ -1,0 +1,114 @@
+"""The check against a dataset written by hand, right at first and then with one leak each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, ITEM_IDX, TARGET_ITEM, USER_IDX
+from conf.errors import GateError
+from etl.columns import TIME
+from etl.leak_facts import Facts, parse_micros
+from etl.leaks import Sample, find_leaks, require_none
+from etl.times import MICROS_PER_DAY as D
+
+CUTS = (5 * D, 8 * D)
+LOG = [("u", "a", 0), ("u", "b", D), ("u", "c", D + 1), ("u", "a", 6 * D), ("u", "b", 9 * D),
+       ("v", "a", 2 * D)]  # fmt: skip
+
+
+def facts() -> Facts:
+    known = Facts()
+    for user, item, at in LOG:
+        known.of_user[user].append((item, at))
+        known.of_item[item].append((user, at))
+    return known
+
+
+def sample() -> Sample:
+    impression = {
+        USER_IDX: 2, ITEM_IDX: 2, TIME: 6 * D, HISTORY_ITEMS: [2, 3, 4], "item_events_7d": 2.0,
+        "item_events_all": 2.0, "user_events_7d": 3.0, "user_events_all": 3.0,
+        "item_popularity": 2**-6 + 2**-4, "user_popularity": 2**-6 + 2 * 2**-5,
+        "item_age_days": 6.0, "user_age_days": 6.0,
+    }  # fmt: skip
+    return Sample(
+        users={2: "u"},
+        items={2: "a", 3: "b", 4: "c"},
+        train_events={"a": 2, "b": 1, "c": 1},
+        rows={
+            "train": [{USER_IDX: 2, HISTORY_ITEMS: [2, 3, 4]}],
+            "valid": [{USER_IDX: 2, HISTORY_ITEMS: [2, 3, 4], HISTORY_TIMES: [0, D, D + 1],
+                       TARGET_ITEM: 2}],
+            "test": [{USER_IDX: 2, HISTORY_ITEMS: [2, 3, 4, 2], TARGET_ITEM: 3,
+                      HISTORY_TIMES: [0, D, D + 1, 6 * D]}],
+            "valid_impressions": [impression],
+        },
+    )  # fmt: skip
+
+
+def leaks(changed: Sample) -> list[str]:
+    found, _ = find_leaks(changed, facts(), CUTS, windows_days=(7,), half_life_days=1)
+    return found
+
+
+def test_a_dataset_without_leaks_passes() -> None:
+    found, counts = find_leaks(sample(), facts(), CUTS, windows_days=(7,), half_life_days=1)
+
+    assert found == []
+    assert counts == {"vocabulary entries": 3, "training rows": 1, "validation rows": 1,
+                      "test rows": 1, "impressions": 1}  # fmt: skip
+    require_none(found)
+
+
+def in_row(part: str, column: str, value: Any) -> Callable[[Sample], None]:
+    def change(changed: Sample) -> None:
+        row: Any = changed.rows[part][0]
+        row[column] = value
+
+    return change
+
+
+def count_the_future(changed: Sample) -> None:
+    known: Any = changed.train_events
+    known["b"] = 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (count_the_future, "item 'b' has 2 training events, but 1 before"),
+        (in_row("valid", HISTORY_TIMES, [0, D, 6 * D]), "valid: the row of user 'u'"),
+        (in_row("valid", TARGET_ITEM, 4), "valid: the row of user 'u'"),
+        (in_row("test", HISTORY_TIMES, [0, D, D + 1, 9 * D]), "test: the row of user 'u'"),
+        (in_row("valid_impressions", TIME, D), "in the history of user 'u' is newer"),
+        (in_row("valid_impressions", "item_events_7d", 3.0), "item_events_7d of user 'u' is 3"),
+        (in_row("valid_impressions", "user_events_all", 4.0), "user_events_all of user 'u' is 4"),
+        (in_row("valid_impressions", "item_popularity", 1.0), "item_popularity of user 'u' is 1"),
+        (in_row("valid_impressions", "user_age_days", 9.0), "user_age_days of user 'u' is 9"),
+    ],
+)
+def test_each_leak_is_found(change: Callable[[Sample], None], said: str) -> None:
+    changed = sample()
+    change(changed)
+
+    found = leaks(changed)
+    assert len(found) == 1 and said in found[0]
+    with pytest.raises(GateError, match="no dataset was made"):
+        require_none(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "micros"),
+    [
+        ("1970-01-02T00:00:00Z", "iso", D),
+        ("1970-01-02", "iso", D),
+        ("1970-01-02T01:00:00+01:00", "iso", D),
+        ("86400.5", "seconds", D + 500_000),
+        ("86400000", "milliseconds", D),
+        ("soon", "seconds", None),
+        (None, "iso", None),
+    ],
+)
+def test_times_are_read_a_second_way(text: str | None, unit: str, micros: int | None) -> None:
+    assert parse_micros(text, unit) == micros
