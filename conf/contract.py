@@ -110,6 +110,14 @@ class Vocabulary(_Record):
     size: int
     """Numbers in use, the reserved ones included."""
     fingerprint: str
+    earlier: tuple[tuple[int, str], ...] = ()
+    """Sizes and fingerprints that it had in the datasets that it goes on from, oldest first: their
+    ids have the same numbers here."""
+
+    def goes_on_from(self, other: "Vocabulary") -> bool:
+        """Return whether every id of the other one has the same number here."""
+        mark = (other.size, other.fingerprint)
+        return mark == (self.size, self.fingerprint) or mark in self.earlier
 
 
 class Account(_Record):
@@ -139,6 +147,8 @@ class Manifest(_Record):
     id: str
     request: str
     """Fingerprint of all that the version was made from."""
+    base: str | None = None
+    """Id of the dataset whose numbers and encodings this one goes on from."""
     logical_date: str
     as_of: str
     """Time of the newest event kept: ISO 8601 in UTC, or the order number."""

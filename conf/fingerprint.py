@@ -85,9 +85,12 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
 
 
 def dataset_request(
-    config: Config, inputs: Mapping[str, Sequence[InputFile]], logical_date: str | None
+    config: Config,
+    inputs: Mapping[str, Sequence[InputFile]],
+    logical_date: str | None,
+    base: str | None = None,
 ) -> str:
-    """Return the key of a dataset: what it is made from and how."""
+    """Return the key of a dataset: what it is made from and how, and what it goes on from."""
     section = config.model_dump(mode="json", include={"input", "etl"})
     section["input"].pop("root")
     files = {name: sorted((f.name, f.sha256) for f in found) for name, found in inputs.items()}
@@ -101,6 +104,7 @@ def dataset_request(
             files,
             config.train.max_workers,
             logical_date,
+            *([] if base is None else [base]),
         ]
     )
 

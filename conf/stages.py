@@ -16,6 +16,7 @@ from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
 from conf.lock import workspace_lock
+from conf.predecessor import base_dataset
 from conf.schema import Config
 from conf.workspace import current_version, find_version, publish, read_pointer, rollback
 
@@ -107,14 +108,23 @@ def run_rollback(config: Config, kind: str) -> Result:
 
 def _etl(config: Config, logical_date: str | None) -> Result:
     inputs = fingerprint_inputs(config)
-    request = dataset_request(config, inputs, logical_date)
+    base = None
+    if config.etl.vocabulary == "extend":
+        base = base_dataset(config, inputs, logical_date)
+    request = dataset_request(config, inputs, logical_date, base)
     return _make(
         config,
         "etl",
         "datasets",
         request,
         lambda: _call(
-            "etl.pipeline", "run", config, logical_date=logical_date, inputs=inputs, request=request
+            "etl.pipeline",
+            "run",
+            config,
+            logical_date=logical_date,
+            inputs=inputs,
+            request=request,
+            base=base,
         ),
     )
 

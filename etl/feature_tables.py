@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from conf.contract import Feature
 from conf.feature_schema import Selection, TableFeatures
-from etl.encodings import PRESENT, Fitted, cross, describe, encode, fit_all
+from etl.field_encodings import PRESENT, Fitted, cross, describe, encode, fit_all
 from etl.selection import Figures, choose, correlations, measure
 from etl.staging import store
 

@@ -12,11 +12,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, ITEM_IDX, TRAIN_EVENTS, USER_ID, USER_IDX, Feature
+from conf.feature_schema import TableFeatures
 from conf.schema import Config
 from etl.columns import PERIOD, TRAIN_LENGTH
-from etl.encodings import Fitted
 from etl.feature_tables import Encoded, encode_table
+from etl.field_encodings import Fitted
 from etl.folders import SCRATCH
+from etl.going_on import Base
 from etl.impressions import LABEL, training_part
 from etl.neighbours import NEIGHBOUR_IDX, find_neighbours
 from etl.ranking_rows import ROW_KEYS, Log, make_impressions
@@ -37,6 +39,15 @@ class Prepared:
     items: DataFrame
     histories: DataFrame
     tables: Mapping[str, DataFrame]
+    base: Base | None
+    """The dataset that this one goes on from."""
+
+    def fitted_before(self, part: str, table: str, spec: TableFeatures) -> dict[str, Fitted] | None:
+        """Return what the encodings of `table` know if they were the same in the dataset before."""
+        wanted = spec.model_dump(mode="json")["encodings"]
+        if self.base is None or self.base.encodings(table) != wanted:
+            return None
+        return dict(self.base.fitted.get(part, {}))
 
 
 def write_features(
@@ -56,7 +67,7 @@ def write_features(
         for part, table in (
             (ITEM_FEATURES, _items(made, config, scratch)),
             (USER_FEATURES, _users(made, config, scratch)),
-            (IMPRESSIONS, _impressions(log, config, scratch)),
+            (IMPRESSIONS, _impressions(made, log, config, scratch)),
         )
         if table is not None
     }
@@ -82,7 +93,8 @@ def _items(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
     # An item has its number by being in the training part.
     known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_EVENTS) > 0)
     return encode_table(known, spec, prefix="item_", key=ITEM_IDX, is_training=_IN_TRAINING,
-                        scratch=scratch / "items")  # fmt: skip
+                        scratch=scratch / "items",
+                        fitted=made.fitted_before(ITEM_FEATURES, "items", spec))  # fmt: skip
 
 
 def _users(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
@@ -93,12 +105,16 @@ def _users(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
     rows = made.histories.select(USER_ID, USER_IDX, TRAIN_LENGTH).join(table, USER_ID, "left")
     known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_LENGTH) > 0)
     return encode_table(known, spec, prefix="user_", key=USER_IDX, is_training=_IN_TRAINING,
-                        scratch=scratch / "users")  # fmt: skip
+                        scratch=scratch / "users",
+                        fitted=made.fitted_before(USER_FEATURES, "users", spec))  # fmt: skip
 
 
-def _impressions(log: Log, config: Config, scratch: Path) -> Encoded | None:
-    spec = config.etl.impressions
-    return None if spec is None else make_impressions(log, spec, config.etl.features, scratch)
+def _impressions(made: Prepared, log: Log, config: Config, scratch: Path) -> Encoded | None:
+    spec, features = config.etl.impressions, config.etl.features
+    if spec is None:
+        return None
+    fitted = made.fitted_before(IMPRESSIONS, "events", features.events)
+    return make_impressions(log, spec, features, scratch, fitted)
 
 
 def _information(encoded: Mapping[str, Encoded], config: Config) -> dict[str, dict[str, float]]:

@@ -72,6 +72,7 @@ def describe_dataset(
     leak_check: Mapping[str, int],
     logical_date: str | None,
     request: str,
+    base: Manifest | None,
 ) -> Manifest:
     """Return the manifest of a finished dataset.
 
@@ -85,17 +86,22 @@ def describe_dataset(
         leak_check: What the leak check counted.
         logical_date: Day up to which events count; None for the newest event's.
         request: Fingerprint of all that it is made from.
+        base: Manifest of the dataset that it goes on from.
     """
     dated = config.input.is_dated
     date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
     files = describe_parts(work)
-    vocabularies = {"item": describe_vocabulary(work / "items", ITEM_ID),
-                    "user": describe_vocabulary(work / "users", USER_ID)}  # fmt: skip
+    before = {} if base is None else base.vocabularies
+    vocabularies = {
+        "item": describe_vocabulary(work / "items", ITEM_ID, before.get("item")),
+        "user": describe_vocabulary(work / "users", USER_ID, before.get("user")),
+    }
     event_types = tuple(config.etl.event_types)
     num_events = count_events(work / "histories")
     return Manifest(
         id=version_id(config.run.name, date, request),
         request=request,
+        base=None if base is None else base.id,
         logical_date=date,
         as_of=iso_text(newest) if dated else str(newest),
         config=public_config(config),

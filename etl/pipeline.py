@@ -19,6 +19,7 @@ from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
+from etl.going_on import Base, read_base
 from etl.impressions import number_events
 from etl.inputs import (
     Staged,
@@ -51,6 +52,7 @@ def run(
     logical_date: str | None,
     inputs: Mapping[str, Sequence[InputFile]],
     request: str,
+    base: str | None = None,
 ) -> str:
     """Make and commit the dataset of `request`; return its id.
 
@@ -59,6 +61,7 @@ def run(
         logical_date: Day (YYYY-MM-DD) up to which events count; None for all of them.
         inputs: Files of each input.
         request: Fingerprint of all of the above.
+        base: Id of the dataset whose numbers and encodings it goes on from.
 
     Raises:
         InputError: When the input breaks its contract or too much of it is bad.
@@ -68,25 +71,27 @@ def run(
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
         scratch, lap = work / SCRATCH, _stopwatch()
+        before = None if base is None else read_base(spark, datasets.parent, base)
         staged = stage_inputs(spark, config, inputs, logical_date, scratch)
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
         require_sound(staged, config.etl.clean.max_bad_share, refused, scratch / "refused")
         if logical_date is not None and config.input.is_dated:
             require_events_on(logical_date, staged["events"])
-        users = store(_number_users(staged), scratch / "numbered-users")
+        users = store(_number_users(staged, before), scratch / "numbered-users")
         staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
         log.info("etl: %d events in the core (%.1f s)", staged["events"].rows_kept(), lap())
         cuts = _cuts(staged["events"].kept(), config.etl.split)
         events = store(_split(staged, config, cuts), scratch / "split-events")
-        items = store(number_items(events), scratch / "numbered-items")
+        known_items = None if before is None else before.items
+        items = store(number_items(events, known_items), scratch / "numbered-items")
         collected = collect_histories(events, items, users)
         histories = store(collected, scratch / "collected-histories")
         log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
         write_parts(histories, items, _kept_tables(staged), config, work)
         newest = _newest_time(events)
         features = write_features(
-            Prepared(items, histories, _kept_tables(staged)),
+            Prepared(items, histories, _kept_tables(staged), before),
             _numbered_log(events, items, users, config, cuts, newest),
             config,
             work,
@@ -102,6 +107,7 @@ def run(
             leak_check=_checked(spark, config, inputs, work, cuts),
             logical_date=logical_date,
             request=request,
+            base=None if before is None else before.manifest,
         )
         log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
         finish(work, datasets, manifest.id)
@@ -119,9 +125,10 @@ def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManag
     )  # fmt: skip
 
 
-def _number_users(staged: Staged) -> DataFrame:
+def _number_users(staged: Staged, before: Base | None) -> DataFrame:
     table = staged["users"].kept() if "users" in staged else None
-    return number_users(staged["events"].judged, table)
+    known = None if before is None else before.users
+    return number_users(staged["events"].judged, table, known)
 
 
 def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> DataFrame:

@@ -1,5 +1,6 @@
 """Put impressions together: labels, context, history, negatives, counts and encoded fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,12 @@ from conf.contract import (
     NUM_RESERVED,
     UNKNOWN_IDX,
     USER_IDX,
-    Feature,
 )
 from conf.feature_schema import AsOf, Features, Impressions
 from etl import as_of
 from etl.columns import DRAW, EVENT_TYPE, FIELD, PERIOD, PLACE, PROBABILITY, TIME
-from etl.encodings import Fitted, fit_all
 from etl.feature_tables import Encoded, encode_fields, feature_columns
+from etl.field_encodings import Fitted, fit_all
 from etl.impressions import (
     LABEL,
     add_context,
@@ -54,8 +54,22 @@ class Log:
     seed: int
 
 
-def make_impressions(log: Log, spec: Impressions, features: Features, scratch: Path) -> Encoded:
-    """Return the impressions with PERIOD and ROW_KEYS, encoded, not yet chosen from."""
+def make_impressions(
+    log: Log,
+    spec: Impressions,
+    features: Features,
+    scratch: Path,
+    fitted: Mapping[str, Fitted] | None = None,
+) -> Encoded:
+    """Return the impressions with PERIOD and ROW_KEYS, encoded, not yet chosen from.
+
+    Args:
+        log: The numbered events.
+        spec: Labels and negatives.
+        features: Counts as of the event and encodings of the events' fields.
+        scratch: Folder for what is written on the way.
+        fitted: What an earlier dataset's encodings know; None to fit them here.
+    """
     rows = _positives_and_negatives(log, spec, scratch).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
     rows = store(rows, scratch / "impressions")
     described = [*context_features(log.is_dated)]
@@ -63,7 +77,12 @@ def make_impressions(log: Log, spec: Impressions, features: Features, scratch: P
         for key, prefix in ((ITEM_IDX, "item_"), (USER_IDX, "user_")):
             rows, names = _with_counts(rows, log, key, prefix, features.as_of)
             described += as_of.describe(names)
-    rows, fitted, encoded = _with_fields(rows, features)
+    if fitted is None:
+        logged = training_part(rows).where(F.col(DRAW) == 0)
+        fitted = fit_all(logged, features.events.encodings, FIELD)
+    rows, encoded = encode_fields(
+        rows, features.events, fitted, prefix=EVENT, key=_ROW, source_prefix=FIELD
+    )
     described += encoded
     labels = [LABEL + name for name in spec.labels]
     keys = (*ROW_KEYS, PERIOD, ITEM_IDX, *labels, PROBABILITY, TIME, HISTORY_ITEMS)
@@ -71,7 +90,7 @@ def make_impressions(log: Log, spec: Impressions, features: Features, scratch: P
     stored = store(rows.select(*keys, *columns), scratch / "encoded-impressions")
     training = training_part(stored).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
     return Encoded(
-        stored, keys, fitted, tuple(described), measure(training, described, _ROW),
+        stored, keys, dict(fitted), tuple(described), measure(training, described, _ROW),
         correlations(training, described),
     )  # fmt: skip
 
@@ -128,15 +147,3 @@ def _with_counts(
     )
     names = as_of.feature_names(prefix, list(kinds), spec.windows_days)
     return dated.join(counts, [key, as_of.DAY], "left").drop(as_of.DAY), names
-
-
-def _with_fields(
-    rows: DataFrame, features: Features
-) -> tuple[DataFrame, dict[str, Fitted], list[Feature]]:
-    """Encode the declared fields of the events, fitted on the training part's events."""
-    logged = training_part(rows).where(F.col(DRAW) == 0)
-    fitted = fit_all(logged, features.events.encodings, FIELD)
-    rows, described = encode_fields(
-        rows, features.events, fitted, prefix=EVENT, key=_ROW, source_prefix=FIELD
-    )
-    return rows, fitted, described

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from conf.contract import PADDING_IDX, Feature
 from conf.feature_schema import Selection
-from etl.encodings import PRESENT
+from etl.field_encodings import PRESENT
 
 _BINS = 10  # of a number, for its mutual information
 _DIGITS = 6

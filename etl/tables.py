@@ -11,7 +11,7 @@ from conf.fingerprint import InputFile
 from conf.input_schema import TableSource
 from etl import columns as c
 from etl.clean import is_blank
-from etl.encodings import as_vector
+from etl.field_encodings import as_vector
 from etl.sources import field_columns, read_rows
 
 _TAKEN = {

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from conf.contract import NUM_RESERVED
+from conf.contract import NUM_RESERVED, UNKNOWN_IDX
 from serving.topk import Seen
 from trainer.stream import Ragged
 
@@ -21,6 +21,17 @@ def has_known_item(histories: Ragged) -> np.ndarray:
     known = np.concatenate([[0], np.cumsum(histories.values >= NUM_RESERVED)])
     counts: np.ndarray = known[histories.offsets[1:]] - known[histories.offsets[:-1]]
     return counts > 0
+
+
+def known_to_model(histories: Ragged, num_items: int) -> Ragged:
+    """Return the histories with items that are newer than the model as unknown ones.
+
+    Args:
+        histories: Histories of the dataset.
+        num_items: Numbers that the model knows, the reserved ones included.
+    """
+    values = np.where(histories.values < num_items, histories.values, UNKNOWN_IDX)
+    return Ragged(values.astype(histories.values.dtype), histories.offsets)
 
 
 def batches_of_like_length(

@@ -26,6 +26,7 @@ from serving.publish import (
 from serving.rules import (
     batches_of_like_length,
     has_known_item,
+    known_to_model,
     nothing_seen,
     popular_items,
     seen_items,
@@ -129,6 +130,7 @@ class PartScorer:
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
         histories = found[HISTORY_ITEMS]
         assert isinstance(histories, Ragged)
+        histories = known_to_model(histories, len(self.item_vectors))
         users = read_row_group(
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )

@@ -78,11 +78,13 @@ def load_bundle(workspace: Path, model_id: str) -> tuple[Bundle, RetrievalModel]
 def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
     """Refuse a model whose item numbers mean something else in this dataset.
 
+    A dataset whose vocabulary goes on from the model's is right: it has more items.
+
     Raises:
-        VersionError: When the item vocabularies differ.
+        VersionError: When an item number means something else.
     """
     ours, theirs = bundle.vocabularies["item"], manifest.vocabularies["item"]
-    if ours != theirs:
+    if not theirs.goes_on_from(ours):
         raise VersionError(
             f"model {bundle.id} was trained on dataset {bundle.dataset_id}, whose item vocabulary "
             f"{ours.fingerprint[:12]} ({ours.size} numbers) is not that of dataset {manifest.id}, "

@@ -18,7 +18,7 @@ from trainer.bundle import build_model, save_bundle
 USERS, ITEMS = 8192, 200_000
 YAML = """
 run: {{name: bench, output: "{folder}"}}
-input: {{root: none, events: {{paths: [none], time_unit: seconds}}}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 150}}
 train: {{model: {{width: 64, blocks: 2, heads: 2}}}}

@@ -24,7 +24,7 @@ from trainer.stream import read_row_groups
 EPOCHS = 3
 YAML = """
 run: {{name: bench, output: "{folder}"}}
-input: {{root: none, events: {{paths: [none], time_unit: seconds}}}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 150}}
 train:

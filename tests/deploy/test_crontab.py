@@ -13,7 +13,7 @@ DAY_SECONDS = 86_400
 ENTRY = read_crontab((DEPLOY / "crontab").read_text())
 YAML = """
 run: {{name: cron, output: "{folder}/workspace"}}
-input: {{root: "{folder}", events: {{paths: [log.csv], time_unit: seconds}}}}
+input: {{root: "{folder}", events: {{log: {{paths: [log.csv], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}, row_group_rows: 20}}
 spark: {{driver_memory: 1g, shuffle_partitions: 2, master: "local[1]"}}
 ray: {{num_cpus: 2, object_store_mib: 100}}

@@ -1,6 +1,12 @@
 import numpy as np
 
-from serving.rules import batches_of_like_length, has_known_item, popular_items, seen_items
+from serving.rules import (
+    batches_of_like_length,
+    has_known_item,
+    known_to_model,
+    popular_items,
+    seen_items,
+)
 from trainer.stream import Ragged
 
 HISTORIES = Ragged(np.array([5, 5, 3, 1, 2, 4, 6]), np.array([0, 3, 3, 4, 7]))
@@ -30,3 +36,10 @@ def test_batches_hold_each_chosen_row_once_by_length() -> None:
     batches = list(batches_of_like_length(HISTORIES, np.array([0, 2, 3]), 2))
 
     assert [batch.tolist() for batch in batches] == [[2, 0], [3]]
+
+
+def test_items_newer_than_the_model_are_unknown_to_it() -> None:
+    known = known_to_model(HISTORIES, 5)
+
+    assert known.values.tolist() == [1, 1, 3, 1, 2, 4, 1]
+    assert known.offsets is HISTORIES.offsets

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conf.contract import Bundle, Manifest
+from conf.contract import Bundle, Manifest, Vocabulary
 from conf.errors import VersionError
 from conf.load import load_config
 from tests.bench.made_up import write_dataset
@@ -12,7 +12,7 @@ from trainer.bundle import build_model, load_bundle, require_same_vocabulary, sa
 
 CONFIG = """
 run: {{name: tiny, output: "{folder}"}}
-input: {{root: none, events: {{paths: [none], time_unit: seconds}}}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 train: {{model: {{width: 8, blocks: 1, heads: 1}}}}
 """
@@ -67,3 +67,21 @@ def test_a_vocabulary_of_another_dataset_is_refused(
 
     with pytest.raises(VersionError, match="item vocabulary of another"):
         require_same_vocabulary(Bundle.model_validate(record), manifest)
+
+
+def test_a_dataset_that_goes_on_from_the_models_vocabulary_is_accepted(
+    saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
+) -> None:
+    workspace, version, manifest, _ = saved
+    bundle, _ = load_bundle(workspace, version)
+    ours = bundle.vocabularies["item"]
+    grown = Vocabulary(
+        size=ours.size + 3, fingerprint="of more", earlier=((ours.size, ours.fingerprint),)
+    )
+    require_same_vocabulary(bundle, manifest.model_copy(update={"vocabularies": {"item": grown}}))
+
+    shrunk = grown.model_copy(update={"earlier": ((ours.size - 1, ours.fingerprint),)})
+    with pytest.raises(VersionError, match="item vocabulary"):
+        require_same_vocabulary(
+            bundle, manifest.model_copy(update={"vocabularies": {"item": shrunk}})
+        )

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from pyspark.sql import SparkSession
 
 from conf.feature_schema import Encoding
-from etl.encodings import cross, describe, encode, fit
+from etl.field_encodings import cross, describe, encode, fit
 from tests.etl.making import frame_of
 
 TRAIN = [
