@@ -109,6 +109,8 @@ class InputLedger(Account):
     """The account of one input, with that of each of its source files."""
 
     files: dict[str, Account] = {}
+    warnings: tuple[str, ...] = ()
+    """What is no reason to stop, but to look."""
 
 
 class Manifest(_Record):
@@ -129,6 +131,9 @@ class Manifest(_Record):
     vocabularies: dict[str, Vocabulary]
     event_types: tuple[str, ...]
     ledger: dict[str, InputLedger]
+    fills: dict[str, dict[str, Any]] = {}
+    """What stands in for missing values, by table and field: `value`, and `groups` by the text of
+    the field that groups."""
     counts: dict[str, int]
 
     def row_groups(self, split: str) -> list[RowGroup]:

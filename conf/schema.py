@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from conf.etl_rules import cleaning_rules
 from conf.etl_schema import Etl
 from conf.input_schema import Input
 from conf.section import Positive, Section, Share
@@ -100,21 +101,20 @@ class Config(Section):
     def _rules(self) -> list[tuple[bool, str]]:
         """Return whether each rule among sections is broken, and what to say then."""
         undated = not self.input.is_dated
+        known_types = {*self.etl.event_types, *self.etl.clean.cancellations.event_types}
         types = {
             f"events.{name}.event_type={log.event_type!r}"
             for name, log in self.input.events.items()
-            if log.event_type is not None and log.event_type not in self.etl.event_types
+            if log.event_type is not None and log.event_type not in known_types
         }
         return [
             (undated and self.etl.split.kind == "temporal",
              "etl.split.kind is 'temporal', but the time_unit of input.events is 'order': an order "
              "number has no common time; use leave_one_out"),
-            (undated and self.etl.clean.max_events_per_user_day is not None,
-             "etl.clean.max_events_per_user_day is set, but the time_unit of input.events is "
-             "'order', which has no days; set it to null"),
             (bool(types), f"input.{', '.join(sorted(types))}: etl.event_types has only "
              f"{', '.join(self.etl.event_types)}"),
             (self.train.workers > self.train.max_workers,
              f"train.workers={self.train.workers} is above "
              f"train.max_workers={self.train.max_workers}; raise the latter"),
+            *cleaning_rules(self.input, self.etl),
         ]  # fmt: skip

@@ -5,17 +5,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID, DataFile, Manifest
-from conf.errors import ConfigError
-from conf.etl_schema import Split
 from conf.fingerprint import InputFile
 from conf.schema import Config
 from conf.workspace import UNDATED, commit, version_id
-from etl.columns import EVENT_TYPE, QUARANTINED, TIME
+from etl.columns import EVENT_TYPE, QUARANTINED, SESSION_PLACE, TIME
 from etl.encode import describe_vocabulary, number_items, number_users
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
 from etl.inputs import (
@@ -31,9 +30,10 @@ from etl.manifest import count_events, describe_columns, describe_parts, public_
 from etl.parts import write_parts
 from etl.sequences import collect_histories
 from etl.session import spark_session
-from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
+from etl.split import place_training_first
+from etl.splitting import split_events
 from etl.staging import store
-from etl.times import day_of, day_start, iso_text
+from etl.times import day_of, iso_text
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def run(
         staged = stage_inputs(spark, config, inputs, logical_date, scratch)
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
-        require_sound(staged, config.etl.clean.max_bad_share, refused, scratch / "refused")
+        require_sound(staged, config.etl.clean, refused, scratch / "refused")
         if logical_date is not None and config.input.is_dated:
             require_events_on(logical_date, staged["events"])
         users = store(_number_users(staged), scratch / "numbered-users")
@@ -76,8 +76,12 @@ def run(
         items = store(number_items(events), scratch / "numbered-items")
         collected = collect_histories(events, items, users)
         histories = store(collected, scratch / "collected-histories")
+        examples = histories
+        if config.etl.split.kind == "random":
+            reordered = collect_histories(place_training_first(events), items, users)
+            examples = store(reordered, scratch / "collected-examples")
         log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
-        write_parts(histories, items, _kept_tables(staged), config, work)
+        fills = write_parts(histories, examples, items, _kept_tables(staged), config, work)
         write_quarantine(staged, work / "quarantine", scratch / "quarantine")
         manifest = _describe(
             config,
@@ -85,6 +89,8 @@ def run(
             staged,
             inputs,
             newest=_newest_time(events),
+            num_sessions=_count_sessions(events),
+            fills=fills,
             logical_date=logical_date,
             request=request,
         )
@@ -111,36 +117,20 @@ def _number_users(staged: Staged) -> DataFrame:
 
 def _split(staged: Staged, config: Config) -> DataFrame:
     kept = staged["events"].kept().select(USER_ID, ITEM_ID, EVENT_TYPE, TIME)
-    placed = kept.transform(add_places, config.run.seed)
-    if config.etl.split.kind == "leave_one_out":
-        return leave_one_out(placed)
-    return split_by_time(placed, *_cuts(kept, config.etl.split))
-
-
-def _cuts(kept: DataFrame, split: Split) -> tuple[int, int]:
-    """Return the first instants of the validation and of the test part."""
-    days = (split.valid_from, split.test_from)
-    if None in days:
-        row = time_at_shares(kept, split.valid_share, split.test_share).head()
-        assert row is not None  # an aggregate without groups has one row
-        by_share = (row["valid_from"], row["test_from"])
-    else:
-        by_share = (None, None)
-    valid, test = (
-        share if day is None else day_start(day) for day, share in zip(days, by_share, strict=True)
-    )
-    if valid > test:
-        raise ConfigError(
-            f"etl.split: the validation part begins at {iso_text(valid)}, behind the test part's "
-            f"{iso_text(test)}; valid_from has to come first"
-        )
-    return valid, test
+    return split_events(kept, config.etl, config.run.seed)
 
 
 def _newest_time(events: DataFrame) -> int:
     row = events.agg(F.max(TIME)).head()
     assert row is not None  # an aggregate without groups has one row
     return int(row[0])
+
+
+def _count_sessions(events: DataFrame) -> dict[str, int]:
+    """Return how many sessions there are, where they are told apart."""
+    if SESSION_PLACE not in events.columns:
+        return {}
+    return {"sessions": events.where(F.col(SESSION_PLACE) == 0).count()}
 
 
 def _kept_tables(staged: Staged) -> dict[str, DataFrame]:
@@ -154,6 +144,8 @@ def _describe(
     inputs: Mapping[str, Sequence[InputFile]],
     *,
     newest: int,
+    num_sessions: Mapping[str, int],
+    fills: Mapping[str, Any],
     logical_date: str | None,
     request: str,
 ) -> Manifest:
@@ -176,8 +168,9 @@ def _describe(
         files=files,
         vocabularies=vocabularies,
         event_types=event_types,
-        ledger=build_ledgers(staged, inputs, num_events),
-        counts=_count(files, num_events, count_events(work / "train")),
+        ledger=build_ledgers(staged, inputs, num_events, config.etl.clean.budgets),
+        fills=dict(fills),
+        counts={**_count(files, num_events, count_events(work / "train")), **num_sessions},
     )
 
 
