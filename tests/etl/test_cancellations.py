@@ -1,13 +1,14 @@
 import random
 from collections import defaultdict
+from functools import reduce
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.clean_schema import Cancellations
 from etl.cancellations import mark_cancellations, net_cancellations
 from etl.columns import CANCELS, VERDICT
-from tests.etl.making import by_line, events_of, frame_of
+from tests.etl.making import by_line, events_of, frame_of, tuples
 
 BACK = {"value": -1.0}
 GONE, DONE, ALONE = "dropped:cancelled", "dropped:cancellation", "dropped:cancellation_unmatched"
@@ -28,11 +29,14 @@ def test_each_mark_alone_marks_a_cancellation(spark: SparkSession) -> None:
         (3,): Cancellations(id_prefix="C", id_field="invoice"),
         (5,): Cancellations(id_prefix="C"),
     }
-    for expected, mark in marks.items():
-        marked = mark_cancellations(rows, mark).where(CANCELS).select("n").collect()
-        assert tuple(row[0] for row in marked) == expected, mark
-    whole_log = mark_cancellations(rows.drop("type_text"), marks[(2,)], only_type="refund")
-    assert whole_log.where(CANCELS).count() == 6
+    columns = [mark_cancellations(rows, mark).select("n", CANCELS) for mark in marks.values()]
+    columns.append(mark_cancellations(rows.drop("type_text"), marks[(2,)], "refund"))
+    found: dict[int, list[int]] = defaultdict(list)
+    for number, column in enumerate(columns):
+        columns[number] = column.where(CANCELS).select("n", F.lit(number).alias("mark"))
+    for n, number in tuples(reduce(DataFrame.union, columns), "n", "mark"):
+        found[number].append(n)
+    assert [tuple(found[number]) for number in range(5)] == [*marks, (0, 1, 2, 3, 4, 5)]
 
 
 def test_a_cancellation_takes_the_latest_purchase_of_that_quantity_back(

@@ -1,4 +1,7 @@
-from pyspark.sql import SparkSession
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from etl.split import (
     add_places,
@@ -82,15 +85,18 @@ def test_cold_targets_leave_the_measurement_where_asked(spark: SparkSession) -> 
     ]  # fmt: skip
     frame = frame_of(spark, "user_id string, item_id string, part string", *rows)
 
-    def changed(*, users: bool, items: bool) -> set[tuple[str, ...]]:
-        left = drop_cold_targets(frame, users=users, items=items)
-        return set(tuples(left, "user_id", "item_id", "part")) - set(rows)
-
+    choices = [(False, False), (False, True), (True, False), (True, True)]
+    variants = [
+        drop_cold_targets(frame, users=users, items=items)
+        .select("user_id", "item_id", "part")
+        .withColumn("choice", F.lit(number))
+        for number, (users, items) in enumerate(choices)
+    ]
+    left = tuples(reduce(DataFrame.union, variants), "choice", "user_id", "item_id", "part")
+    changed = [{row[1:] for row in left if row[0] == number} - set(rows) for number in range(4)]
     cold_item, cold_user = ("u", "new", "held_out"), ("v", "b", "held_out")
-    assert changed(users=False, items=False) == set()
-    assert changed(users=False, items=True) == {cold_item}
-    assert changed(users=True, items=False) == {cold_user}
-    assert changed(users=True, items=True) == {cold_item, cold_user}
+    assert changed == [set(), {cold_item}, {cold_user}, {cold_item, cold_user}]
+    assert len(left) == 4 * len(rows)
 
 
 def test_a_temporal_split_takes_the_first_event_behind_each_cut(spark: SparkSession) -> None:
