@@ -138,6 +138,8 @@ class InputLedger(Account):
     """The account of one input, with that of each of its source files."""
 
     files: dict[str, Account] = {}
+    warnings: tuple[str, ...] = ()
+    """What is no reason to stop, but to look."""
 
 
 class Manifest(_Record):
@@ -163,6 +165,9 @@ class Manifest(_Record):
     features: dict[str, tuple[Feature, ...]] = {}
     """For each of item_features, user_features and impressions, in the order of columns."""
     ledger: dict[str, InputLedger]
+    fills: dict[str, dict[str, Any]] = {}
+    """What stands in for missing values, by table and field: `value`, and `groups` by the text of
+    the field that groups."""
     counts: dict[str, int]
     leak_check: dict[str, int] = {}
     """How many facts of each kind the leak check worked out anew and found right."""

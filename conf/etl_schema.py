@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from conf.clean_schema import Clean
 from conf.feature_schema import Features, Impressions
 from conf.section import Positive, Section, Share
 
@@ -16,25 +17,23 @@ class EventType(Section):
     """Events with a smaller value, or with none, are dropped."""
 
 
-class Clean(Section):
-    earliest_time: date = date(1980, 1, 1)
-    """Events before this day (UTC) are quarantined: most often a wrong time unit."""
-    latest_time: date | None = None
-    """Events after this day (UTC) are quarantined as future ones; null: after the day of the
-    newest modification of the event files, which cannot hold what came later."""
-    allow_negative_value: bool = False
-    """Whether a value below zero is right."""
-    max_events_per_user_day: Positive | None = None
-    """All events of a user who has more than this in one day are dropped as a bot's."""
-    max_bad_share: Share = 0.2
-    """More than this share of rows in quarantine stops the run."""
-
-
 class Split(Section):
-    kind: Literal["leave_one_out", "temporal"] = "leave_one_out"
+    kind: Literal["leave_one_out", "leave_last_n", "temporal", "random"] = "leave_one_out"
     """leave_one_out: a user's last event is the test, the one before it the validation.
+    leave_last_n: the last `num_targets` events are the test, as many before them the validation;
+    each is a target with all events before it as history.
     temporal: two instants cut the log for everybody; a user's first event behind a cut is the
-    target, all events before the cut the history."""
+    target, all events before the cut the history.
+    random: `num_targets` events each are drawn, which shows training what came later: for
+    comparison with figures made that way only."""
+    num_targets: Positive = 1
+    """leave_last_n and random: targets of a user in each of validation and test. Users with
+    fewer than twice as many events and one more are in the training part alone."""
+    cold_users: Literal["keep", "drop"] = "keep"
+    """Whether users without an event in the training part are measured."""
+    cold_items: Literal["keep", "drop"] = "keep"
+    """Whether targets are measured whose item is not in the training part, so that no model
+    can know it."""
     valid_from: date | None = None
     """First day (UTC) of the validation part of a temporal split."""
     test_from: date | None = None
@@ -64,6 +63,9 @@ class Etl(Section):
     """k-core: items with fewer events are dropped, likewise."""
     repeated_items: Literal["keep", "first", "last"] = "keep"
     """What of several events of one user with one item stays."""
+    session_gap_minutes: Positive | None = None
+    """A user's event more than this after the one before it begins a session; null: sessions
+    are not counted."""
     split: Split = Split()
     features: Features = Features()
     impressions: Impressions | None = None

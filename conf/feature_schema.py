@@ -145,9 +145,8 @@ class Impressions(Section):
     negatives: Literal["logged", "uniform", "popularity", "session"] = "uniform"
     """logged: every event is an impression and those of other types are the negatives. Else
     negatives are drawn for every positive event: uniformly from the catalogue, by training
-    events, or from the other items of its session."""
+    events, or from the other items
+    of its session (see `etl.session_gap_minutes`)."""
     negatives_per_positive: Positive = 4
-    session_gap_minutes: Positive = 30
-    """A user's events with a longer gap between them are of two sessions."""
     history_length: Positive = 50
     """Newest events before the impression that it keeps."""

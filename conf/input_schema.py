@@ -7,9 +7,61 @@ from pydantic import Field, model_validator
 from conf.section import Section
 
 
+class Fill(Section):
+    kind: Literal["constant", "median", "mode"]
+    """Of an even number of values the median is the lower one of the two in the middle; the
+    mode is the most frequent value, the smaller one of two."""
+    value: float | str | bool | None = None
+    """The constant."""
+    group_by: str | None = None
+    """Another field of the table: median and mode are those of the rows with the same text or
+    number in it; null: of all rows."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Fill":
+        if (self.kind == "constant") != (self.value is not None):
+            raise ValueError("value has to be set where kind is constant, and only there")
+        if self.kind == "constant" and self.group_by is not None:
+            raise ValueError("group_by has no meaning where kind is constant; set it to null")
+        return self
+
+
 class InputField(Section):
     column: str | None = None
     """Its name in the files; null: the one that it has here."""
+    type: Literal["text", "integer", "number", "boolean", "time"] = "text"
+    """What its text has to say. All but a text are kept as such: integer as int64, number as
+    double, time (ISO 8601) as microseconds since 1970 UTC."""
+    minimum: float | None = None
+    """Smallest right value of an integer or number."""
+    maximum: float | None = None
+    """Largest right value of an integer or number."""
+    allowed: tuple[str, ...] = ()
+    """Texts that are right, as they stand in the files; empty: all."""
+    bad: Literal["quarantine", "blank"] = "quarantine"
+    """What is done about a wrong text: quarantine takes the whole row out, blank makes this
+    field null and counts that as a warning. An empty text is no wrong one."""
+    fill: Fill | None = None
+    """What stands in for a missing value, beside a column `..._was_missing`; null: nothing."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "InputField":
+        has_range = self.minimum is not None or self.maximum is not None
+        if has_range and self.type not in ("integer", "number"):
+            raise ValueError(f"minimum and maximum are for integers and numbers, not {self.type}")
+        kind = None if self.fill is None else self.fill.kind
+        if kind == "median" and self.type in ("text", "boolean"):
+            raise ValueError(f"a {self.type} has no median; use mode, or type integer or number")
+        if self.fill is not None and kind == "constant" and not self._can_hold(self.fill.value):
+            raise ValueError(f"fill.value={self.fill.value!r} is not of the type {self.type}")
+        return self
+
+    def _can_hold(self, value: float | str | bool | None) -> bool:
+        if isinstance(value, bool) or self.type == "boolean":
+            return isinstance(value, bool) and self.type == "boolean"
+        if self.type == "integer":
+            return isinstance(value, float) and value.is_integer()
+        return isinstance(value, float if self.type == "number" else str)
 
 
 class Source(Section):
@@ -68,12 +120,33 @@ class EventSource(Source):
             )
         return self
 
+    @model_validator(mode="after")
+    def _events_are_not_filled(self) -> "EventSource":
+        filled = [name for name, field in self.fields.items() if field.fill is not None]
+        if filled:
+            raise ValueError(f"fields.{filled[0]}.fill is for tables of items and users only")
+        return self
+
 
 class TableSource(Source):
     id_column: str
     """Column that holds the raw id."""
     title_column: str | None = None
     """Column that is shown to people."""
+
+    @model_validator(mode="after")
+    def _fills_fit(self) -> "TableSource":
+        for name, field in self.fields.items():
+            group = None if field.fill is None else field.fill.group_by
+            if group is not None and (group == name or group not in self.fields):
+                raise ValueError(
+                    f"fields.{name}.fill.group_by={group!r} is no other field; there are "
+                    f"{', '.join(sorted(self.fields))}"
+                )
+            if field.fill is not None and f"{name}_was_missing" in self.fields:
+                raise ValueError(f"fields.{name}_was_missing: rename it, fields.{name}.fill makes "
+                                 "a column of that name")  # fmt: skip
+        return self
 
 
 class Input(Section):
@@ -92,6 +165,18 @@ class Input(Section):
                 f"events.{ordered[0]}.time_unit is 'order', those of other logs are not: "
                 "their events have no common order"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_type_a_field(self) -> "Input":
+        types: dict[str, str] = {}
+        for name, log in self.events.items():
+            for field, spec in log.fields.items():
+                if types.setdefault(field, spec.type) != spec.type:
+                    raise ValueError(
+                        f"events.{name}.fields.{field}.type is {spec.type!r}, in another log it is "
+                        f"{types[field]!r}; a field has one type"
+                    )
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from conf.etl_rules import cleaning_rules
 from conf.etl_schema import Etl
 from conf.feature_schema import Bucketed, Categorical, Features, Hashed, Impressions, TableFeatures
 from conf.input_schema import Input, InputField
@@ -13,6 +14,7 @@ def broken_rules(given: Input, etl: Etl, train: Train) -> list[str]:
     return [
         *_about_time(given, etl),
         *_about_types(given, etl),
+        *(text for is_broken, text in cleaning_rules(given, etl) if is_broken),
         *_about_features(given, etl.features),
         *([] if etl.impressions is None else _about_impressions(given, etl, etl.impressions)),
         *_about_workers(train),
@@ -28,18 +30,14 @@ def _about_time(given: Input, etl: Etl) -> Iterator[str]:
             f"etl.split.kind is 'temporal', but {order}: an order number has no common time; "
             "use leave_one_out"
         )
-    if etl.clean.max_events_per_user_day is not None:
-        yield (
-            f"etl.clean.max_events_per_user_day is set, but {order}, which has no days; "
-            "set it to null"
-        )
     if etl.features.as_of is not None:
         yield f"etl.features.as_of is set, but {order}, which has no days; set it to null"
 
 
 def _about_types(given: Input, etl: Etl) -> Iterator[str]:
+    known = {*etl.event_types, *etl.clean.cancellations.event_types}
     for name, log in given.events.items():
-        if log.event_type is not None and log.event_type not in etl.event_types:
+        if log.event_type is not None and log.event_type not in known:
             yield (
                 f"input.events.{name}.event_type={log.event_type!r} is none of "
                 f"etl.event_types: {', '.join(etl.event_types)}"
@@ -91,10 +89,10 @@ def _about_impressions(given: Input, etl: Etl, spec: Impressions) -> Iterator[st
                 f"etl.impressions.labels.{label}: {', '.join(unknown)} is none of "
                 f"etl.event_types: {', '.join(etl.event_types)}"
             )
-    if spec.negatives == "session" and not given.is_dated:
+    if spec.negatives == "session" and etl.session_gap_minutes is None:
         yield (
-            "etl.impressions.negatives is 'session', but the time_unit of input.events is "
-            "'order', which has no sessions; use uniform or popularity"
+            "etl.impressions.negatives is 'session', but etl.session_gap_minutes is null; set it, "
+            "or use uniform or popularity"
         )
 
 

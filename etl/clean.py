@@ -1,153 +1,98 @@
-"""Judge every event: kept (null), quarantined as what cannot be right, or dropped as asked.
+"""What the section `etl.clean` asks for, rule after rule.
 
-Each event gets one verdict, the first that fits, in the order of this file.
+The rules of one row come first (`etl.rules`, `etl.fields`), then those that look at a user's
+whole history, each at what those before it have left.
 """
 
-from collections.abc import Mapping
-from functools import reduce
+from dataclasses import replace
+from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from conf.clean_schema import Clean
 from conf.contract import ITEM_ID, USER_ID
-from conf.etl_schema import EventType
-from etl.columns import (
-    BROKEN,
-    DROPPED,
-    EVENT_ID,
-    EVENT_TYPE,
-    LINE_ORDER,
-    QUARANTINED,
-    REDELIVERED,
-    TIME,
-    TIME_TEXT,
-    TYPE_TEXT,
-    VALUE,
-    VALUE_TEXT,
-    VERDICT,
-)
-from etl.times import MICROS_PER_DAY, parse_number, parse_time
+from conf.etl_schema import Etl
+from conf.input_schema import EventSource
+from etl.bots import caps_of, drop_bots
+from etl.cancellations import mark_cancellations, net_cancellations
+from etl.columns import LINE_ORDER, TIME, VERDICT
+from etl.duplicates import drop_duplicates, drop_near_duplicates, drop_repeated_items
+from etl.fields import check_fields
+from etl.ids import normalise_ids
+from etl.rules import Limits, judge_rows, parse_events
+from etl.times import MICROS_PER_SECOND, day_start
 
 
-def parse_events(
-    rows: DataFrame,
-    time_unit: str,
-    event_types: Mapping[str, EventType],
-    only_type: str | None = None,
-) -> DataFrame:
-    """Add TIME, VALUE and EVENT_TYPE, each null where the text says no such thing.
-
-    Reads the columns *_TEXT; where the rows have none for it, the time stays null, the value
-    too, and the type is `only_type`, or else the first.
-    """
-    number_of = {name: index for index, name in enumerate(event_types)}
-    alone = 0 if only_type is None else number_of.get(only_type)
-    types = [F.when(F.col(TYPE_TEXT) == name, number_of[name]) for name in event_types]
-    has = rows.columns
-    time = parse_time(TIME_TEXT, time_unit) if TIME_TEXT in has else F.lit(None)
-    value = parse_number(VALUE_TEXT) if VALUE_TEXT in has else F.lit(None)
-    return rows.withColumns({
-        TIME: time.cast("long"),
-        VALUE: value.cast("double"),
-        EVENT_TYPE: (F.coalesce(*types) if TYPE_TEXT in has else F.lit(alone)).cast("int"),
-    })  # fmt: skip
+def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) -> DataFrame:
+    """Return one log's rows with what they say, and the verdict that each row alone decides."""
+    clean = etl.clean
+    if clean.id_normal_form != "none":
+        rows = normalise_ids(rows, (USER_ID, ITEM_ID))
+    events = parse_events(rows, source.time_unit, etl.event_types, source.event_type)
+    if clean.cancellations.is_on:
+        events = mark_cancellations(events, clean.cancellations, source.event_type)
+    judged = judge_rows(events, limits, etl.event_types)
+    return check_fields(judged, source.fields)
 
 
-def judge_rows(
-    events: DataFrame,
-    *,
-    earliest: int | None,
-    latest: int | None,
-    until: int | None,
-    allow_negative_value: bool,
-    event_types: Mapping[str, EventType],
-) -> DataFrame:
-    """Add VERDICT as far as a row alone decides it.
+def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool) -> DataFrame:
+    """Judge what takes more than the row itself.
 
     Args:
-        events: As `parse_events` returns them.
-        earliest: First instant (microseconds) that is no wrong one; None: all are right.
-        latest: First instant that is in the future.
-        until: First instant after the logical date.
-        allow_negative_value: Whether a value below zero is right.
-        event_types: Types that are used.
+        events: All logs together.
+        etl: The section of the configuration.
+        is_numbered: Whether the order of the lines is the time.
     """
-    time, value = F.col(TIME), F.col(VALUE)
-    read_from = {name: name in events.columns for name in (TIME_TEXT, VALUE_TEXT)}
-    never = F.lit(False)
-    checks = [
-        (DROPPED + "redelivered_file", F.col(REDELIVERED)),
-        (QUARANTINED + "line_unparsable", F.col(BROKEN)),
-        (QUARANTINED + "user_missing", is_blank(USER_ID)),
-        (QUARANTINED + "item_missing", is_blank(ITEM_ID)),
-        (QUARANTINED + "time_unparsable", time.isNull() if read_from[TIME_TEXT] else never),
-        (QUARANTINED + "time_too_early", never if earliest is None else time < earliest),
-        (QUARANTINED + "time_in_future", never if latest is None else time >= latest),
-        (QUARANTINED + "value_unparsable",
-         ~is_blank(VALUE_TEXT) & value.isNull() if read_from[VALUE_TEXT] else never),
-        (QUARANTINED + "price_negative", never if allow_negative_value else value < 0),
-        (DROPPED + "after_logical_date", never if until is None else time >= until),
-        (DROPPED + "event_type_not_used", F.col(EVENT_TYPE).isNull()),
-        (DROPPED + "below_threshold", _is_below_threshold(event_types)),
-    ]  # fmt: skip
-    verdicts = [F.when(condition, verdict) for verdict, condition in checks]
-    return events.withColumn(VERDICT, F.coalesce(*verdicts))
+    clean = etl.clean
+    events = (number_lines(events) if is_numbered else events).transform(drop_duplicates)
+    if clean.duplicate_seconds is not None:
+        events = drop_near_duplicates(events, clean.duplicate_seconds)
+    if clean.cancellations.is_on:
+        numbers = {name: number for number, name in enumerate(etl.event_types)}
+        types = [numbers[name] for name in clean.cancellations.cancelled_types]
+        events = net_cancellations(events, types)
+    for cap in caps_of(clean):
+        events = drop_bots(events, cap)
+    if etl.repeated_items != "keep":
+        events = drop_repeated_items(events, etl.repeated_items)
+    return events
+
+
+def limits_of(clean: Clean, *, newest_file: date | None, logical_date: date | None) -> Limits:
+    """Return what an event lies within.
+
+    Args:
+        clean: The section of the configuration.
+        newest_file: Day on which the newest of the log's files was written; None: the log has
+            no times.
+        logical_date: Day up to which events count; None: all of them.
+    """
+    values = Limits(
+        allow_negative_value=clean.allow_negative_value,
+        min_value=clean.min_value,
+        max_value=clean.max_value,
+        item_pattern=clean.item_pattern,
+    )
+    if newest_file is None:
+        return values
+    latest = _day_after(clean.latest_time or newest_file)
+    return replace(
+        values,
+        earliest=day_start(clean.earliest_time),
+        latest=latest + clean.clock_skew_seconds * MICROS_PER_SECOND,
+        until=None if logical_date is None else _day_after(logical_date),
+        kept_from=None if clean.keep_from is None else day_start(clean.keep_from),
+        kept_until=None if clean.keep_to is None else _day_after(clean.keep_to),
+    )
+
+
+def _day_after(day: date) -> int:
+    """Return the first microsecond behind a day in UTC."""
+    return day_start(day + timedelta(days=1))
 
 
 def number_lines(events: DataFrame) -> DataFrame:
     """Take the order of a user's lines, counted from 1, as TIME."""
     order = Window.partitionBy(VERDICT, USER_ID).orderBy(*LINE_ORDER)
     return events.withColumn(TIME, F.row_number().over(order).cast("long"))
-
-
-def drop_duplicates(events: DataFrame) -> DataFrame:
-    """Judge all but the first of equal events as duplicates.
-
-    Equal are those with the same EVENT_ID; where there is none, those with the same user, item,
-    time, type and value.
-    """
-    content = (USER_ID, ITEM_ID, TIME, EVENT_TYPE, VALUE)
-    same: list[Column | str] = [*content]
-    if EVENT_ID in events.columns:
-        by_id = F.when(~is_blank(EVENT_ID), F.col(EVENT_ID))
-        same = [by_id, *(F.when(by_id.isNull(), F.col(name)) for name in content)]
-    first = Window.partitionBy(VERDICT, *same).orderBy(*LINE_ORDER)
-    return _judge(events, F.row_number().over(first) > 1, "duplicate")
-
-
-def drop_bots(events: DataFrame, max_events_per_user_day: int) -> DataFrame:
-    """Judge all events of users who have more than so many in one day (UTC) as a bot's."""
-    day = F.floor(F.col(TIME) / MICROS_PER_DAY)
-    in_a_day = F.count(F.lit(1)).over(Window.partitionBy(VERDICT, USER_ID, day))
-    counted = events.withColumn("events_in_day", in_a_day)
-    most = F.max("events_in_day").over(Window.partitionBy(VERDICT, USER_ID))
-    return _judge(counted, most > max_events_per_user_day, "bot").drop("events_in_day")
-
-
-def drop_repeated_items(events: DataFrame, keep: str) -> DataFrame:
-    """Judge all but the `first` or the `last` of one user's events with one item as repeated."""
-    order = [F.col(name) for name in (TIME, *LINE_ORDER)]
-    if keep == "last":
-        order = [column.desc() for column in order]
-    place = F.row_number().over(Window.partitionBy(VERDICT, USER_ID, ITEM_ID).orderBy(*order))
-    return _judge(events, place > 1, "repeated_item")
-
-
-def is_blank(column: str) -> Column:
-    """Return whether a text column is null or holds nothing but white space."""
-    return ~F.coalesce(F.col(column).rlike(r"\S"), F.lit(False))
-
-
-def _judge(events: DataFrame, condition: Column, reason: str) -> DataFrame:
-    verdict = F.when(F.col(VERDICT).isNull() & condition, DROPPED + reason)
-    return events.withColumn(VERDICT, F.coalesce(VERDICT, verdict))
-
-
-def _is_below_threshold(event_types: Mapping[str, EventType]) -> Column:
-    """Return whether an event's value is below its type's threshold, or not there at all."""
-    below = [
-        (F.col(EVENT_TYPE) == index) & ~F.coalesce(F.col(VALUE) >= type_.min_value, F.lit(False))
-        for index, type_ in enumerate(event_types.values())
-        if type_.min_value is not None
-    ]
-    return reduce(Column.__or__, below, F.lit(False))

@@ -19,6 +19,9 @@ TIME_TEXT = "time_text"
 TYPE_TEXT = "type_text"
 VALUE_TEXT = "value_text"
 
+CANCELS = "cancels"  # boolean, takes another event back
+BLANKED = "blanked"  # list of strings, rules that made fields of the row null; null if none
+
 # What becomes of it: null while it is kept.
 VERDICT = "verdict"
 QUARANTINED = "quarantined:"
@@ -31,19 +34,22 @@ TRAIN = "train"
 VALID = "valid"  # the event is the validation's target
 TEST = "test"  # the event is the test's target
 HELD_OUT = "held_out"  # behind a cut, but no target
+SESSION = "session"  # int32, number of the user's session, from 0
+SESSION_PLACE = "session_place"  # int32, from 0 in each session
 
 # Of impressions.
-FIELD = "field_"  # in front of the name of a declared field of the events; text
 PERIOD = "period"  # int32: 0 the training part's time, 1 the validation's, 2 the test's
-SESSION = "session"  # int64, from 0 for each user
-SESSION_PLACE = "session_place"  # int32, from 0 in each session
 DRAW = "draw"  # int32: 0 for a logged event, from 1 for the negatives drawn for it
+GAP = "user_gap"  # float, ln(1 + seconds since the user's event before), -1 where there is none
+NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before)
+HOUR = "hour"  # int32, 2 + hour of the day in UTC
+WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
 PROBABILITY = "sampling_probability"  # float: 1 for logged events
 
 # Of histories.
 NUM_EVENTS = "num_events"
 TRAIN_LENGTH = "train_length"  # int32, events of the training part
-VALID_PLACE = "valid_place"  # int32, place of the validation's target, null if there is none
-TEST_PLACE = "test_place"
+VALID_PLACES = "valid_places"  # list<int32>, places of the validation's targets
+TEST_PLACES = "test_places"
 WINDOW = "window"  # int32, 0 is the newest
 SHARD = "shard"  # int64, number of the file that a row is written to

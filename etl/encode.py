@@ -59,7 +59,7 @@ def number_users(
     """
     verdict = F.col(VERDICT)
     there = judged.where(verdict.isNull() | verdict.isin(*_STILL_A_USER)).select(USER_ID).distinct()
-    bots = judged.where(verdict == DROPPED + "bot").select(USER_ID).distinct()
+    bots = judged.where(verdict.startswith(DROPPED + "bot")).select(USER_ID).distinct()
     users = there.join(bots, USER_ID, "left_anti")
     if table is not None:
         users = users.union(table.select(USER_ID)).distinct()

@@ -129,7 +129,8 @@ def as_vector(field: str, dimension: int) -> Column:
 
 def _value(field: str) -> Column:
     """Return the text, null where there is none but white space."""
-    return F.when(F.col(field).rlike(r"\S"), F.col(field)).alias("value")
+    text = F.col(field).cast("string")
+    return F.when(text.rlike(r"\S"), text).alias("value")
 
 
 def _tags(field: str, encoding: Tags) -> Column:
@@ -222,10 +223,6 @@ def _tags_looked_up(
     return rows.join(lists, key, "left").withColumn(name, F.coalesce(name, none))
 
 
-def fit_all(
-    rows: DataFrame, encodings: Mapping[str, Encoding], source_prefix: str = ""
-) -> dict[str, Fitted]:
+def fit_all(rows: DataFrame, encodings: Mapping[str, Encoding]) -> dict[str, Fitted]:
     """Return for each field what its encoding has to know."""
-    return {
-        field: fit(rows, source_prefix + field, encoding) for field, encoding in encodings.items()
-    }
+    return {field: fit(rows, field, encoding) for field, encoding in encodings.items()}

@@ -20,25 +20,25 @@ from conf.contract import (
 from etl.columns import (
     DRAW,
     EVENT_TYPE,
+    GAP,
+    HOUR,
+    NUM_BEFORE,
     PART,
     PERIOD,
     PLACE,
     PROBABILITY,
-    SESSION,
     SESSION_PLACE,
     TEST,
     TIME,
+    TRAIN,
     VALID,
     VALUE,
+    WEEKDAY,
 )
 from etl.times import MICROS_PER_DAY
 
 LABEL = "label_"  # in front of a label's name: float
 VALUE_AS_LABEL = ("value",)
-GAP = "user_gap"  # float, ln(1 + seconds since the user's event before), -1 where there is none
-NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before)
-HOUR = "hour"  # int32, 2 + hour of the day in UTC
-WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
 _HOURS, _WEEKDAYS = 24, 7
 _FIRST_MONDAY = 4  # of 1970, counted in days from 0
 
@@ -51,29 +51,26 @@ def number_events(events: DataFrame, items: DataFrame, users: DataFrame) -> Data
 
 
 def add_period(events: DataFrame, cuts: tuple[int, int] | None) -> DataFrame:
-    """Add PERIOD by the first instants of validation and test; by PART where there are none."""
+    """Add PERIOD by the first instants of validation and test; by PART where there are none.
+
+    Without cuts, events of no part have none either.
+    """
     if cuts is None:
-        period = F.when(F.col(PART) == TEST, 2).when(F.col(PART) == VALID, 1).otherwise(0)
+        period = (
+            F.when(F.col(PART) == TEST, 2)
+            .when(F.col(PART) == VALID, 1)
+            .when(F.col(PART) == TRAIN, 0)
+        )
     else:
         valid_from, test_from = cuts
         period = F.when(F.col(TIME) < valid_from, 0).when(F.col(TIME) < test_from, 1).otherwise(2)
     return events.withColumn(PERIOD, period)
 
 
-def add_session(events: DataFrame, gap_minutes: int | None) -> DataFrame:
-    """Add SESSION, SESSION_PLACE and GAP; without times all events are one session."""
-    if gap_minutes is None:
-        nothing = {SESSION: F.lit(0).cast("long"), SESSION_PLACE: F.col(PLACE).cast("int")}
-        return events.withColumns({**nothing, GAP: F.lit(-1.0).cast("float")})
-    order = Window.partitionBy(USER_IDX).orderBy(PLACE)
-    gap = F.col(TIME) - F.lag(TIME).over(order)
-    begins = F.coalesce(F.col("gap") > gap_minutes * 60_000_000, F.lit(False)).cast("long")
-    session = F.sum(begins).over(order)
-    first = F.min(PLACE).over(Window.partitionBy(USER_IDX, SESSION))
-    return events.withColumn("gap", gap).withColumn(SESSION, session).withColumns({
-        SESSION_PLACE: (F.col(PLACE) - first).cast("int"),
-        GAP: F.coalesce(F.log1p(F.col("gap") / 1e6), F.lit(-1.0)).cast("float"),
-    }).drop("gap")  # fmt: skip
+def add_gap(events: DataFrame) -> DataFrame:
+    """Add GAP."""
+    gap = F.col(TIME) - F.lag(TIME).over(Window.partitionBy(USER_IDX).orderBy(PLACE))
+    return events.withColumn(GAP, F.coalesce(F.log1p(gap / 1e6), F.lit(-1.0)).cast("float"))
 
 
 def add_history(events: DataFrame, length: int) -> DataFrame:
@@ -92,7 +89,7 @@ def add_labels(
 
 
 def add_context(events: DataFrame, is_dated: bool) -> DataFrame:
-    """Add DRAW, PROBABILITY, NUM_BEFORE and, where events have times, HOUR and WEEKDAY."""
+    """Add DRAW, PROBABILITY, NUM_BEFORE and, where events have times, GAP, HOUR and WEEKDAY."""
     day = F.floor(F.col(TIME) / MICROS_PER_DAY)
     hour = F.floor((F.col(TIME) - day * MICROS_PER_DAY) / (MICROS_PER_DAY // _HOURS))
     weekday = F.pmod(day - _FIRST_MONDAY, F.lit(_WEEKDAYS))
@@ -102,6 +99,7 @@ def add_context(events: DataFrame, is_dated: bool) -> DataFrame:
         NUM_BEFORE: F.log1p(F.col(PLACE).cast("double")).cast("float"),
     }
     if is_dated:
+        events = add_gap(events)
         columns |= {HOUR: (hour + 2).cast("int"), WEEKDAY: (weekday + 2).cast("int")}
     return events.withColumns(columns)
 
@@ -116,9 +114,9 @@ def without_labels(rows: DataFrame, labels: Mapping[str, Sequence[str]]) -> Data
     return rows.withColumns({LABEL + name: F.lit(0.0).cast("float") for name in labels})
 
 
-def context_features(is_dated: bool) -> tuple[Feature, ...]:
-    """Return what a model has to know of the columns of `add_context` and `add_session`."""
-    numbers = [NUM_BEFORE, *([GAP] if is_dated else [])]
+def context_features(is_dated: bool, has_sessions: bool) -> tuple[Feature, ...]:
+    """Return what a model has to know of the columns of `add_context` and of sessions."""
+    numbers = [NUM_BEFORE, *([GAP] if is_dated else []), *([SESSION_PLACE] if has_sessions else [])]
     sizes = {HOUR: _HOURS + 2, WEEKDAY: _WEEKDAYS + 2} if is_dated else {}
     return (
         *(Feature(name=name, kind="numeric", encoding="context") for name in numbers),

@@ -8,6 +8,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from conf.clean_schema import Budget, Clean
 from conf.contract import ITEM_ID, USER_ID, InputLedger
 from conf.errors import InputError, NoNewDataError
 from conf.etl_schema import Etl
@@ -66,6 +67,7 @@ def stage_inputs(
         if source is not None:
             frames[name] = stage_table(
                 spark, source, inputs[name], id_name=_ID_OF_TABLE[name],
+                id_normal_form=config.etl.clean.id_normal_form,
                 vectors=vector_dimensions(getattr(config.etl.features, name)),
                 folder=folder / name,
             )  # fmt: skip
@@ -80,14 +82,14 @@ def logs_of(config: Config, inputs: Mapping[str, Sequence[InputFile]]) -> list[L
     return [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
 
 
-def require_sound(staged: Staged, max_bad_share: float, refused: Path, scratch: Path) -> None:
+def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) -> None:
     """Refuse inputs that are empty or of which too much is bad, and keep the bad rows to see.
 
     Raises:
         InputError: With all that is wrong, and where the rows are.
     """
     errors = [
-        why_refused(name, part.counts, part.rows_read, max_bad_share)
+        why_refused(name, part.counts, part.rows_read, clean.max_bad_share, clean.budgets)
         for name, part in staged.items()
     ]
     texts = [str(error) for error in errors if error is not None]
@@ -148,13 +150,16 @@ def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
 
 
 def build_ledgers(
-    staged: Staged, inputs: Mapping[str, Sequence[InputFile]], events_written: int
+    staged: Staged,
+    inputs: Mapping[str, Sequence[InputFile]],
+    events_written: int,
+    budgets: Mapping[str, Budget],
 ) -> dict[str, InputLedger]:
     """Return the account of every input."""
     return {
         name: build_ledger(
             part.counts, _names_of_files(inputs, name), rows_read=part.rows_read,
-            rows_kept=events_written if name == "events" else part.rows_kept(),
+            rows_kept=events_written if name == "events" else part.rows_kept(), budgets=budgets,
         )
         for name, part in staged.items()
     }  # fmt: skip

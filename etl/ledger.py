@@ -1,15 +1,17 @@
 """The ledger: where each row of each input file went, and whether that is right."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.clean_schema import Budget
 from conf.contract import Account, InputLedger
 from conf.errors import InputError
-from etl.columns import DROPPED, QUARANTINED, SOURCE_FILE, VERDICT
+from etl.columns import BLANKED, DROPPED, QUARANTINED, SOURCE_FILE, VERDICT
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class VerdictCount:
     file: str
     verdict: str | None
     rows: int
+    blanked: tuple[str, ...] = ()
+    """Rules that made fields of these rows null."""
 
 
 @dataclass
@@ -44,13 +48,22 @@ class _Tally:
 
 
 def count_verdicts(judged: DataFrame) -> list[VerdictCount]:
-    """Count the rows of each file by verdict."""
-    counts = judged.groupBy(SOURCE_FILE, VERDICT).agg(F.count(F.lit(1)).alias("rows"))
-    return [VerdictCount(row[0], row[1], row[2]) for row in counts.collect()]
+    """Count the rows of each file by verdict, and by the rules that made fields null."""
+    blanked = [BLANKED] if BLANKED in judged.columns else []
+    counts = judged.groupBy(SOURCE_FILE, VERDICT, *blanked).agg(F.count(F.lit(1)).alias("rows"))
+    return [
+        VerdictCount(row[0], row[1], row["rows"], tuple(row[BLANKED] or ()) if blanked else ())
+        for row in counts.collect()
+    ]
 
 
 def build_ledger(
-    counts: Iterable[VerdictCount], files: Sequence[str], *, rows_read: int, rows_kept: int
+    counts: Sequence[VerdictCount],
+    files: Sequence[str],
+    *,
+    rows_read: int,
+    rows_kept: int,
+    budgets: Mapping[str, Budget] = MappingProxyType({}),
 ) -> InputLedger:
     """Return the account of one input, which has to come out even.
 
@@ -59,6 +72,7 @@ def build_ledger(
         files: Names of all its files, those without a row included.
         rows_read: Rows as counted while reading.
         rows_kept: Rows as counted in what was written.
+        budgets: Limits by rule, for warnings.
 
     Raises:
         RuntimeError: When rows are missing: a mistake of ours.
@@ -71,6 +85,7 @@ def build_ledger(
         rows_read=rows_read, rows_kept=rows_kept, **total.reasons(),
         files={name: Account(rows_read=tally.rows(), rows_kept=tally.kept, **tally.reasons())
                for name, tally in per_file.items()},
+        warnings=tuple(_warnings(counts, total, rows_read, budgets)),
     )  # fmt: skip
     if ledger.missing_rows() != 0 or total.kept != rows_kept:
         raise RuntimeError(
@@ -81,7 +96,11 @@ def build_ledger(
 
 
 def why_refused(
-    name: str, counts: Iterable[VerdictCount], rows_read: int, max_bad_share: float
+    name: str,
+    counts: Iterable[VerdictCount],
+    rows_read: int,
+    max_bad_share: float,
+    budgets: Mapping[str, Budget] = MappingProxyType({}),
 ) -> InputError | None:
     """Return what is wrong with an input as a whole, or None."""
     total = _Tally()
@@ -96,12 +115,41 @@ def why_refused(
             f"({_listed(total.quarantined)}), which is more than "
             f"etl.clean.max_bad_share={max_bad_share} allows"
         )
+    spent = list(_overspent(total, rows_read, budgets, "stop_above"))
+    if spent:
+        return InputError(f"input.{name}: {'; '.join(spent)}")
     if total.kept == 0 and not total.dropped["after_logical_date"]:  # else there is no new data
         return InputError(
             f"input.{name}: none of {rows_read} rows is left; dropped: {_listed(total.dropped)}; "
             f"quarantined: {_listed(total.quarantined)}"
         )
     return None
+
+
+def _warnings(
+    counts: Iterable[VerdictCount], total: _Tally, rows_read: int, budgets: Mapping[str, Budget]
+) -> Iterator[str]:
+    yield from _overspent(total, rows_read, budgets, "warn_above")
+    blanked = Counter[str]()
+    for count in counts:
+        if count.verdict is None:
+            blanked.update(dict.fromkeys(count.blanked, count.rows))
+    for rule, rows in sorted(blanked.items()):
+        yield f"{rule}: {rows} of {total.kept} rows kept have no value in that field"
+
+
+def _overspent(
+    total: _Tally, rows_read: int, budgets: Mapping[str, Budget], limit: str
+) -> Iterator[str]:
+    """Yield a sentence for each rule that took more rows than its budget's `limit` allows."""
+    taken = total.dropped + total.quarantined
+    for rule, budget in sorted(budgets.items()):
+        share = getattr(budget, limit)
+        if share is not None and taken[rule] > share * rows_read:
+            yield (
+                f"{rule} took {taken[rule]} of {rows_read} rows, more than "
+                f"etl.clean.budgets.{rule}.{limit}={share} allows"
+            )
 
 
 def _listed(reasons: Counter[str]) -> str:

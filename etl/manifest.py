@@ -68,6 +68,8 @@ def describe_dataset(
     inputs: Mapping[str, Sequence[InputFile]],
     *,
     newest: int,
+    num_sessions: Mapping[str, int],
+    fills: Mapping[str, Any],
     features: Mapping[str, tuple[Feature, ...]],
     leak_check: Mapping[str, int],
     logical_date: str | None,
@@ -82,6 +84,8 @@ def describe_dataset(
         staged: The inputs with their verdicts.
         inputs: Files of each input.
         newest: Time of the newest event that is kept.
+        num_sessions: How many sessions there are, where they are told apart.
+        fills: What stands in for missing values.
         features: The features by part.
         leak_check: What the leak check counted.
         logical_date: Day up to which events count; None for the newest event's.
@@ -112,9 +116,10 @@ def describe_dataset(
         vocabularies=vocabularies,
         event_types=event_types,
         features=dict(features),
-        ledger=build_ledgers(staged, inputs, num_events),
+        ledger=build_ledgers(staged, inputs, num_events, config.etl.clean.budgets),
+        fills=dict(fills),
         leak_check=dict(leak_check),
-        counts=_count(files, num_events, count_events(work / "train")),
+        counts={**_count(files, num_events, count_events(work / "train")), **num_sessions},
     )
 
 

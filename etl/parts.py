@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_IDX, USER_IDX
-from conf.input_schema import TableSource
+from conf.input_schema import InputField, TableSource
 from conf.schema import Config
-from etl.columns import TEST_PLACE, VALID_PLACE, WINDOW
+from etl.columns import PLACE, TEST_PLACES, TRAIN_LENGTH, VALID_PLACES, WINDOW
+from etl.fill import apply_fills, fit_fills
 from etl.folders import SCRATCH
 from etl.sequences import evaluation_rows, num_windows, training_windows, whole_histories
 from etl.shards import cut_by_number, deal_out, num_shards, write_shards
@@ -20,29 +22,35 @@ _ITEMS_PER_FILE = 1_000_000
 
 def write_parts(
     histories: DataFrame,
+    examples: DataFrame,
     items: DataFrame,
     tables: Mapping[str, DataFrame],
     config: Config,
     folder: Path,
-) -> None:
+) -> dict[str, Any]:
     """Write train, valid, test, histories, users and items below `folder`.
 
     Args:
         histories: As `collect_histories` returns them.
+        examples: The same in the order that training and targets are cut from.
         items: The vocabulary with its training events.
         tables: The rows kept of the items and the users table, where there is one.
         config: The run's configuration.
         folder: Folder of the dataset.
+
+    Returns:
+        What stands in for missing values, by table and field.
     """
     etl = config.etl
     weights = [event_type.weight for event_type in etl.event_types.values()]
-    windows = training_windows(histories, etl.window_length, etl.windows, weights)
-    rows = _count_rows(histories, config)
-    dealt = {
-        "train": (windows, [USER_IDX, WINDOW], [WINDOW]),
-        "valid": (evaluation_rows(histories, VALID_PLACE), [USER_IDX], []),
-        "test": (evaluation_rows(histories, TEST_PLACE), [USER_IDX], []),
-    }
+    windows = training_windows(examples, etl.window_length, etl.windows, weights)
+    rows = _count_rows(examples, config)
+    target_keys = [USER_IDX] if etl.split.num_targets == 1 else [USER_IDX, PLACE]
+    is_growing = etl.split.kind != "random"
+    dealt = {"train": (windows, [USER_IDX, WINDOW], [WINDOW])}
+    for name, places in (("valid", VALID_PLACES), ("test", TEST_PLACES)):
+        targets = evaluation_rows(examples, places, is_growing=is_growing)
+        dealt[name] = (targets, target_keys, [PLACE])
     for name, (frame, keys, leave_out) in dealt.items():
         shards = num_shards(rows[name], etl.row_group_rows, config.train.max_workers)
         if shards:
@@ -50,8 +58,7 @@ def write_parts(
                              seed=config.run.seed)  # fmt: skip
             write_shards(frame, keys, folder / name, folder / SCRATCH / f"{name}-shards", leave_out)
     shards = num_shards(rows["users"], etl.row_group_rows, config.train.max_workers)
-    users = user_rows(histories, tables.get("users"), _features(config.input.users))
-    catalogue = item_rows(items, tables.get("items"), _features(config.input.items))
+    catalogue, users, fills = _filled_tables(histories, items, tables, config)
     per_file = -(-rows["users"] // shards)
     numbered = {
         "histories": (whole_histories(histories), USER_IDX, per_file),
@@ -61,19 +68,39 @@ def write_parts(
     for name, (frame, number, size) in numbered.items():
         frame = cut_by_number(frame, number, size)
         write_shards(frame, [number], folder / name, folder / SCRATCH / f"{name}-shards")
+    return fills
+
+
+def _filled_tables(
+    histories: DataFrame, items: DataFrame, tables: Mapping[str, DataFrame], config: Config
+) -> tuple[DataFrame, DataFrame, dict[str, Any]]:
+    """Return the tables of items and users, and what was filled in: fitted on training rows."""
+    item_fields, user_fields = _fields(config.input.items), _fields(config.input.users)
+    catalogue = item_rows(items, tables.get("items"), list(item_fields))  # the training part's
+    in_training = histories.where(F.col(TRAIN_LENGTH) > 0)
+    of_users = [
+        user_rows(rows, tables.get("users"), list(user_fields)) for rows in (in_training, histories)
+    ]
+    fills = {"items": fit_fills(catalogue, item_fields),
+             "users": fit_fills(of_users[0], user_fields)}  # fmt: skip
+    filled = (
+        apply_fills(catalogue, item_fields, fills["items"]),
+        apply_fills(of_users[1], user_fields, fills["users"]),
+    )
+    return *filled, {name: fitted for name, fitted in fills.items() if fitted}
 
 
 def _count_rows(histories: DataFrame, config: Config) -> dict[str, int]:
     """Return how many rows each part will have."""
     row = histories.agg(
         F.sum(num_windows(config.etl.window_length, config.etl.windows)).alias("train"),
-        F.count(VALID_PLACE).alias("valid"),
-        F.count(TEST_PLACE).alias("test"),
+        F.sum(F.size(VALID_PLACES)).alias("valid"),
+        F.sum(F.size(TEST_PLACES)).alias("test"),
         F.count(USER_IDX).alias("users"),
     ).head()
     assert row is not None  # an aggregate without groups has one row
     return {name: int(count) for name, count in row.asDict().items()}
 
 
-def _features(source: TableSource | None) -> tuple[str, ...]:
-    return () if source is None else tuple(source.fields)
+def _fields(source: TableSource | None) -> Mapping[str, InputField]:
+    return {} if source is None else source.fields

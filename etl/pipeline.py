@@ -10,12 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
-from conf.errors import ConfigError
-from conf.etl_schema import Split
 from conf.fingerprint import InputFile
 from conf.schema import Config
 from conf.workspace import commit
-from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, TIME, VALUE
+from etl.columns import EVENT_TYPE, QUARANTINED, SESSION_PLACE, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
@@ -37,9 +35,9 @@ from etl.parts import write_parts
 from etl.ranking_rows import Log
 from etl.sequences import collect_histories
 from etl.session import spark_session
-from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
+from etl.split import place_training_first
+from etl.splitting import find_cuts, split_events
 from etl.staging import raw_events, store
-from etl.times import day_start, iso_text
 
 log = logging.getLogger(__name__)
 
@@ -75,23 +73,27 @@ def run(
         staged = stage_inputs(spark, config, inputs, logical_date, scratch)
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
-        require_sound(staged, config.etl.clean.max_bad_share, refused, scratch / "refused")
+        require_sound(staged, config.etl.clean, refused, scratch / "refused")
         if logical_date is not None and config.input.is_dated:
             require_events_on(logical_date, staged["events"])
         users = store(_number_users(staged, before), scratch / "numbered-users")
         staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
         log.info("etl: %d events in the core (%.1f s)", staged["events"].rows_kept(), lap())
-        cuts = _cuts(staged["events"].kept(), config.etl.split)
+        cuts = find_cuts(staged["events"].kept(), config.etl.split)
         events = store(_split(staged, config, cuts), scratch / "split-events")
         known_items = None if before is None else before.items
         items = store(number_items(events, known_items), scratch / "numbered-items")
         collected = collect_histories(events, items, users)
         histories = store(collected, scratch / "collected-histories")
+        examples = histories
+        if config.etl.split.kind == "random":
+            reordered = collect_histories(place_training_first(events), items, users)
+            examples = store(reordered, scratch / "collected-examples")
         log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
-        write_parts(histories, items, _kept_tables(staged), config, work)
+        fills = write_parts(histories, examples, items, _kept_tables(staged), config, work)
         newest = _newest_time(events)
         features = write_features(
-            Prepared(items, histories, _kept_tables(staged), before),
+            Prepared(items, examples, _kept_tables(staged), before),
             _numbered_log(events, items, users, config, cuts, newest),
             config,
             work,
@@ -103,6 +105,8 @@ def run(
             staged,
             inputs,
             newest=newest,
+            num_sessions=_count_sessions(events),
+            fills=fills,
             features=features,
             leak_check=_checked(spark, config, inputs, work, cuts),
             logical_date=logical_date,
@@ -133,12 +137,10 @@ def _number_users(staged: Staged, before: Base | None) -> DataFrame:
 
 def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> DataFrame:
     kept = staged["events"].kept()
-    context = (name for name in kept.columns if name == VALUE or name.startswith(FIELD))
-    more = context if config.etl.impressions is not None else ()
-    placed = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *more).transform(
-        add_places, config.run.seed
-    )
-    return leave_one_out(placed) if cuts is None else split_by_time(placed, *cuts)
+    fields = {name for log in config.input.events.values() for name in log.fields}
+    more = [VALUE, *sorted(fields)] if config.etl.impressions is not None else []
+    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *more)
+    return split_events(chosen, config.etl, config.run.seed, cuts)
 
 
 def _checked(
@@ -185,32 +187,17 @@ def _numbered_log(
     )
 
 
-def _cuts(kept: DataFrame, split: Split) -> tuple[int, int] | None:
-    """Return the first instants of the validation and of the test part of a temporal split."""
-    if split.kind != "temporal":
-        return None
-    days = (split.valid_from, split.test_from)
-    if None in days:
-        row = time_at_shares(kept, split.valid_share, split.test_share).head()
-        assert row is not None  # an aggregate without groups has one row
-        by_share = (row["valid_from"], row["test_from"])
-    else:
-        by_share = (None, None)
-    valid, test = (
-        share if day is None else day_start(day) for day, share in zip(days, by_share, strict=True)
-    )
-    if valid > test:
-        raise ConfigError(
-            f"etl.split: the validation part begins at {iso_text(valid)}, behind the test part's "
-            f"{iso_text(test)}; valid_from has to come first"
-        )
-    return valid, test
-
-
 def _newest_time(events: DataFrame) -> int:
     row = events.agg(F.max(TIME)).head()
     assert row is not None  # an aggregate without groups has one row
     return int(row[0])
+
+
+def _count_sessions(events: DataFrame) -> dict[str, int]:
+    """Return how many sessions there are, where they are told apart."""
+    if SESSION_PLACE not in events.columns:
+        return {}
+    return {"sessions": events.where(F.col(SESSION_PLACE) == 0).count()}
 
 
 def _kept_tables(staged: Staged) -> dict[str, DataFrame]:

@@ -16,7 +16,7 @@ from conf.contract import (
 )
 from conf.feature_schema import AsOf, Features, Impressions
 from etl import as_of
-from etl.columns import DRAW, EVENT_TYPE, FIELD, PERIOD, PLACE, PROBABILITY, TIME
+from etl.columns import DRAW, EVENT_TYPE, PERIOD, PLACE, PROBABILITY, SESSION_PLACE, TIME
 from etl.feature_tables import Encoded, encode_fields, feature_columns
 from etl.field_encodings import Fitted, fit_all
 from etl.impressions import (
@@ -25,7 +25,6 @@ from etl.impressions import (
     add_history,
     add_labels,
     add_period,
-    add_session,
     context_features,
     is_positive,
     training_part,
@@ -36,7 +35,7 @@ from etl.selection import correlations, measure
 from etl.staging import store
 from etl.times import MICROS_PER_DAY
 
-EVENT = "event_"  # in front of the name of an encoded field of the events
+CONTEXT = "context_"  # in front of the name of an encoded field of the events
 _ROW = "row"  # int64, tells impressions apart
 ROW_KEYS = (USER_IDX, PLACE, DRAW)
 
@@ -72,17 +71,15 @@ def make_impressions(
     """
     rows = _positives_and_negatives(log, spec, scratch).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
     rows = store(rows, scratch / "impressions")
-    described = [*context_features(log.is_dated)]
+    described = [*context_features(log.is_dated, SESSION_PLACE in log.events.columns)]
     if features.as_of is not None:
         for key, prefix in ((ITEM_IDX, "item_"), (USER_IDX, "user_")):
             rows, names = _with_counts(rows, log, key, prefix, features.as_of)
             described += as_of.describe(names)
     if fitted is None:
         logged = training_part(rows).where(F.col(DRAW) == 0)
-        fitted = fit_all(logged, features.events.encodings, FIELD)
-    rows, encoded = encode_fields(
-        rows, features.events, fitted, prefix=EVENT, key=_ROW, source_prefix=FIELD
-    )
+        fitted = fit_all(logged, features.events.encodings)
+    rows, encoded = encode_fields(rows, features.events, fitted, prefix=CONTEXT, key=_ROW)
     described += encoded
     labels = [LABEL + name for name in spec.labels]
     keys = (*ROW_KEYS, PERIOD, ITEM_IDX, *labels, PROBABILITY, TIME, HISTORY_ITEMS)
@@ -97,13 +94,12 @@ def make_impressions(
 
 def _positives_and_negatives(log: Log, spec: Impressions, scratch: Path) -> DataFrame:
     """Return one row per USER_IDX, PLACE and DRAW."""
-    gap = spec.session_gap_minutes if log.is_dated else None
     made = (
         log.events.transform(add_period, log.cuts)
-        .transform(add_session, gap)
         .transform(add_history, spec.history_length)
         .transform(add_labels, spec.labels, log.event_types)
         .transform(add_context, log.is_dated)
+        .where(F.col(PERIOD).isNotNull())
     )
     events = store(made, scratch / "impression-events")
     if spec.negatives == "logged":

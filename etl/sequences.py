@@ -23,12 +23,12 @@ from etl.columns import (
     PART,
     PLACE,
     TEST,
-    TEST_PLACE,
+    TEST_PLACES,
     TIME,
     TRAIN,
     TRAIN_LENGTH,
     VALID,
-    VALID_PLACE,
+    VALID_PLACES,
     WINDOW,
 )
 
@@ -45,7 +45,7 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
 
     Returns:
         USER_IDX, USER_ID, NUM_EVENTS, the three arrays, TRAIN_LENGTH (events of the training
-        part), VALID_PLACE and TEST_PLACE (places of the targets, null where there is none).
+        part), VALID_PLACES and TEST_PLACES (lists of the targets' places).
     """
     numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
     event = F.struct(
@@ -57,8 +57,10 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
     collected = numbered.groupBy(USER_ID).agg(
         F.sort_array(F.collect_list(event)).alias("events"),
         F.sum(F.when(F.col(PART) == TRAIN, 1).otherwise(0)).alias(TRAIN_LENGTH),
-        F.min(F.when(F.col(PART) == VALID, F.col(PLACE))).alias(VALID_PLACE),
-        F.min(F.when(F.col(PART) == TEST, F.col(PLACE))).alias(TEST_PLACE),
+        F.sort_array(F.collect_list(F.when(F.col(PART) == VALID, F.col(PLACE)))).alias(
+            VALID_PLACES
+        ),
+        F.sort_array(F.collect_list(F.when(F.col(PART) == TEST, F.col(PLACE)))).alias(TEST_PLACES),
     )
     none = F.array()
     return users.join(collected, USER_ID, "left").select(
@@ -68,8 +70,8 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
         *(F.coalesce(F.col(f"events.{name}"), none.cast(f"array<{kind}>")).alias(name)
           for name, kind in _ARRAYS.items()),
         F.coalesce(TRAIN_LENGTH, F.lit(0)).cast("int").alias(TRAIN_LENGTH),
-        VALID_PLACE,
-        TEST_PLACE,
+        *(F.coalesce(name, none.cast("array<int>")).alias(name)
+          for name in (VALID_PLACES, TEST_PLACES)),
     )  # fmt: skip
 
 
@@ -111,14 +113,27 @@ def training_windows(
     )
 
 
-def evaluation_rows(histories: DataFrame, place: str) -> DataFrame:
-    """Return one row per user with a target at `place`: all events before it, and its item."""
-    before = F.col(place)
-    return histories.where(before.isNotNull()).select(
+def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = True) -> DataFrame:
+    """Return one row per user and target: the events before it, and its item.
+
+    Args:
+        histories: As `collect_histories` returns them.
+        places: Column with the places of the targets.
+        is_growing: Whether a target's history holds the user's targets before it.
+
+    Returns:
+        USER_IDX, the target's PLACE, the three arrays and TARGET_ITEM.
+    """
+    target = histories.withColumn("__first", F.array_min(places)).withColumn(
+        PLACE, F.explode(places)
+    )
+    before = F.col(PLACE if is_growing else "__first")
+    return target.select(
         USER_IDX,
+        PLACE,
         *(_without_nulls(F.slice(name, F.lit(1), before), kind).alias(name)
           for name, kind in _ARRAYS.items()),
-        F.coalesce(F.get(HISTORY_ITEMS, before), F.lit(UNKNOWN_IDX)).alias(TARGET_ITEM),
+        F.coalesce(F.get(HISTORY_ITEMS, F.col(PLACE)), F.lit(UNKNOWN_IDX)).alias(TARGET_ITEM),
     )  # fmt: skip
 
 
@@ -126,6 +141,10 @@ def whole_histories(histories: DataFrame) -> DataFrame:
     """Return USER_IDX and the three arrays, one row per user."""
     arrays = (_without_nulls(F.col(name), kind).alias(name) for name, kind in _ARRAYS.items())
     return histories.select(USER_IDX, *arrays)
+
+
+def _places_of(part: str) -> Column:
+    return F.sort_array(F.collect_list(F.when(F.col(PART) == part, F.col(PLACE))))
 
 
 def _without_nulls(array: Column, kind: str) -> Column:

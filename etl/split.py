@@ -6,30 +6,79 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from etl.columns import EVENT_TYPE, HELD_OUT, PART, PLACE, TEST, TIME, TRAIN, VALID
 
-_MIN_EVENTS = 3  # leave-one-out: one each for train, valid and test
-
 
 def add_places(events: DataFrame, seed: int) -> DataFrame:
     """Add PLACE: the event's number in its user's history by time, from 0.
 
-    Events of one instant stand in an order that the seed draws, the same on every run.
+    Events of one instant stand in an order that the seed draws, the same on every run, whatever
+    the order of the files and of the ids.
     """
     tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
-    order = Window.partitionBy(USER_ID).orderBy(TIME, tie_break, ITEM_ID, EVENT_TYPE)
+    # The rest only tells apart what differs in nothing but further columns.
+    first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
+    rest = [name for name in events.columns if name not in first]
+    order = Window.partitionBy(USER_ID).orderBy(TIME, tie_break, ITEM_ID, EVENT_TYPE, *rest)
     return events.withColumn(PLACE, F.row_number().over(order) - 1)
 
 
-def leave_one_out(events: DataFrame) -> DataFrame:
-    """Add PART: a user's last event is the test, the one before it the validation.
+def leave_last(events: DataFrame, num_targets: int = 1) -> DataFrame:
+    """Add PART: a user's last events are the test's targets, those before them the validation's.
 
-    Users with fewer than three events are all in the training part.
+    Args:
+        events: With PLACE.
+        num_targets: Targets of a user in each. Users with fewer than 2 `num_targets` + 1 events
+            are all in the training part.
     """
-    history = Window.partitionBy(USER_ID).orderBy(PLACE)
-    whole = history.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-    length = F.count(F.lit(1)).over(whole)
-    from_end = F.when(length >= _MIN_EVENTS, length - 1 - F.col(PLACE))
-    part = F.when(from_end == 0, TEST).when(from_end == 1, VALID).otherwise(TRAIN)
-    return events.withColumn(PART, part)
+    from_end = F.count(F.lit(1)).over(Window.partitionBy(USER_ID)) - 1 - F.col(PLACE)
+    return events.withColumn(PART, _part_by_rank(from_end, num_targets))
+
+
+def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataFrame:
+    """Add PART: events that the seed draws are targets, wherever they stand in the history.
+
+    Training then sees events that came after a target, which nothing can mend: the figures say
+    how well gaps are filled, not how well the future is told.
+
+    Args:
+        events: With PLACE.
+        seed: Seed of the drawing.
+        num_targets: As for `leave_last`.
+    """
+    drawn = Window.partitionBy(USER_ID).orderBy(F.xxhash64(F.lit(seed), USER_ID, PLACE), PLACE)
+    return events.withColumn(PART, _part_by_rank(F.row_number().over(drawn) - 1, num_targets))
+
+
+def place_training_first(events: DataFrame) -> DataFrame:
+    """Renumber PLACE: the training part first, then the validation, then the test, each by time.
+
+    A target's history is then what stands before it, as it is with the other splits.
+    """
+    behind = F.when(F.col(PART) == TRAIN, 0).when(F.col(PART) == VALID, 1).otherwise(2)
+    order = Window.partitionBy(USER_ID).orderBy(behind, PLACE)
+    return events.withColumn(PLACE, F.row_number().over(order) - 1)
+
+
+def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFrame:
+    """Take targets out of the measurement; the events stay in the histories.
+
+    Args:
+        events: With PART.
+        users: Whether to take out those of users without an event in the training part.
+        items: Whether to take out those whose item is not in the training part.
+    """
+    if not (users or items):
+        return events
+    targets = F.col(PART).isin(VALID, TEST)
+    cold = F.lit(False)
+    if users:
+        in_training = F.max(F.col(PART) == TRAIN).over(Window.partitionBy(USER_ID))
+        cold = cold | ~in_training
+    if items:
+        known = events.where(F.col(PART) == TRAIN).select(ITEM_ID).distinct()
+        events = events.join(known.withColumn("__is_known", F.lit(True)), ITEM_ID, "left")
+        cold = cold | F.col("__is_known").isNull()
+    part = F.when(targets & cold, HELD_OUT).otherwise(F.col(PART))
+    return events.withColumn(PART, part).drop("__is_known")
 
 
 def split_by_time(events: DataFrame, valid_from: int, test_from: int) -> DataFrame:
@@ -61,6 +110,17 @@ def time_at_shares(events: DataFrame, valid_share: float, test_share: float) -> 
     return running.agg(
         _first_time_behind(1 - valid_share - test_share).alias("valid_from"),
         _first_time_behind(1 - test_share).alias("test_from"),
+    )
+
+
+def _part_by_rank(rank: Column, num_targets: int) -> Column:
+    """Return the part of an event by its rank in its user's history, from 0."""
+    length = F.count(F.lit(1)).over(Window.partitionBy(USER_ID))
+    has_enough = length >= 2 * num_targets + 1
+    return (
+        F.when(has_enough & (rank < num_targets), TEST)
+        .when(has_enough & (rank < 2 * num_targets), VALID)
+        .otherwise(TRAIN)
     )
 
 

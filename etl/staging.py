@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import partial, reduce
 from pathlib import Path
 
@@ -15,21 +15,16 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
-from conf.etl_schema import Clean, Etl
+from conf.etl_schema import Etl
 from conf.fingerprint import InputFile
 from conf.input_schema import EventSource, TableSource
 from etl import columns as c
-from etl.clean import (
-    drop_bots,
-    drop_duplicates,
-    drop_repeated_items,
-    judge_rows,
-    number_lines,
-    parse_events,
-)
+from etl.clean import judge_histories, judge_log, limits_of
+from etl.fields import require_free_names
+from etl.ids import normalise_ids
 from etl.sources import field_columns, read_rows
 from etl.tables import judge_table, read_table
-from etl.times import day_of, day_start
+from etl.times import day_of
 
 _TEXTS = (c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT)
 
@@ -51,7 +46,7 @@ def stage_events(
     counter = Observation("events")
     counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
     is_numbered = any(_has_no_time(log.source) for log in logs)
-    by_user = counted.repartition(USER_ID).transform(_judge_histories, etl, is_numbered)
+    by_user = counted.repartition(USER_ID).transform(judge_histories, etl, is_numbered=is_numbered)
     with _damaged_files_named():
         stored = store(by_user.drop(c.EVENT_ID), folder)
     return stored, _counted(counter, folder)
@@ -61,15 +56,9 @@ def _read_log(spark: SparkSession, log: Log, etl: Etl, logical_date: str | None)
     """Return one log's rows with the verdict that each row alone decides."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
-    rows = raw_events(spark, log)
-    return parse_events(rows, source.time_unit, etl.event_types, source.event_type).transform(
-        judge_rows,
-        earliest=day_start(etl.clean.earliest_time) if dated else None,
-        latest=day_start(_latest_day(etl.clean, log.files) + timedelta(days=1)) if dated else None,
-        until=None if until is None else day_start(until + timedelta(days=1)),
-        allow_negative_value=etl.clean.allow_negative_value,
-        event_types=etl.event_types,
-    )
+    newest_file = _newest_day(log.files) if dated else None
+    limits = limits_of(etl.clean, newest_file=newest_file, logical_date=until)
+    return judge_log(raw_events(spark, log), source, etl, limits)
 
 
 def stage_table(
@@ -78,13 +67,16 @@ def stage_table(
     files: Sequence[InputFile],
     *,
     id_name: str,
+    id_normal_form: str,
     vectors: Mapping[str, int],
     folder: Path,
 ) -> tuple[DataFrame, int]:
     """Return the stored rows of a table with their verdicts, and how many were read."""
     counter = Observation(id_name)
     rows = read_table(spark, source, files, id_name).observe(counter, _num_rows())
-    judged = judge_table(rows, id_name, vectors)
+    if id_normal_form != "none":
+        rows = normalise_ids(rows, (id_name,))
+    judged = judge_table(rows, id_name, source.fields, vectors)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
     return stored, _counted(counter, folder)
@@ -121,29 +113,18 @@ def raw_events(spark: SparkSession, log: Log) -> DataFrame:
 def _event_columns(source: EventSource) -> dict[str, str]:
     if source.format == "sequences":
         return {}
+    require_free_names(source.fields)
     names = source.columns
     wanted = {
         USER_ID: names.user_id, ITEM_ID: names.item_id, c.TIME_TEXT: names.time,
         c.TYPE_TEXT: names.event_type, c.VALUE_TEXT: names.value, c.EVENT_ID: names.event_id,
     }  # fmt: skip
-    fields = {c.FIELD + ours: theirs for ours, theirs in field_columns(source).items()}
-    return {**{ours: theirs for ours, theirs in wanted.items() if theirs is not None}, **fields}
+    named = {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
+    return {**named, **field_columns(source)}
 
 
 def _has_no_time(source: EventSource) -> bool:
     return source.format == "sequences" or source.columns.time is None
-
-
-def _judge_histories(events: DataFrame, etl: Etl, is_numbered: bool) -> DataFrame:
-    """Judge what takes more than the row itself."""
-    if is_numbered:
-        events = number_lines(events)
-    events = drop_duplicates(events)
-    if etl.clean.max_events_per_user_day is not None:
-        events = drop_bots(events, etl.clean.max_events_per_user_day)
-    if etl.repeated_items != "keep":
-        events = drop_repeated_items(events, etl.repeated_items)
-    return events
 
 
 def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
@@ -155,9 +136,8 @@ def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
     )
 
 
-def _latest_day(clean: Clean, files: Sequence[InputFile]) -> date:
-    newest = max(file.modified_at for file in files)
-    return clean.latest_time or day_of(int(newest * 1_000_000))
+def _newest_day(files: Sequence[InputFile]) -> date:
+    return day_of(int(max(file.modified_at for file in files) * 1_000_000))
 
 
 def _counted(counter: Observation, folder: Path) -> int:

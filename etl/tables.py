@@ -1,6 +1,7 @@
 """The tables of items and users: one row per id, the first one that the files hold."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -8,15 +9,16 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX
 from conf.errors import ConfigError
 from conf.fingerprint import InputFile
-from conf.input_schema import TableSource
+from conf.input_schema import InputField, TableSource
 from etl import columns as c
-from etl.clean import is_blank
 from etl.field_encodings import as_vector
+from etl.fields import check_fields
+from etl.rules import is_blank
 from etl.sources import field_columns, read_rows
 
 _TAKEN = {
     ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
-    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.BROKEN, c.RAW,
+    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.BROKEN, c.RAW, c.BLANKED,
 }  # fmt: skip
 
 
@@ -38,12 +40,18 @@ def read_table(
     return read_rows(spark, source, files, columns)
 
 
-def judge_table(rows: DataFrame, id_name: str, vectors: Mapping[str, int]) -> DataFrame:
-    """Add VERDICT: of several rows with one id the first stays.
+def judge_table(
+    rows: DataFrame,
+    id_name: str,
+    fields: Mapping[str, InputField] = MappingProxyType({}),
+    vectors: Mapping[str, int] = MappingProxyType({}),
+) -> DataFrame:
+    """Add VERDICT and give the fields their types: of several rows with one id the first stays.
 
     Args:
-        rows: The table's rows.
+        rows: The table's rows, as text.
         id_name: Column of the id.
+        fields: The declared fields.
         vectors: For each field that holds vectors, how many numbers each has.
     """
     alone = F.coalesce(
@@ -56,7 +64,8 @@ def judge_table(rows: DataFrame, id_name: str, vectors: Mapping[str, int]) -> Da
     first = Window.partitionBy(c.VERDICT, id_name).orderBy(*c.LINE_ORDER)
     repeated = F.col(c.VERDICT).isNull() & (F.row_number().over(first) > 1)
     duplicate = F.when(repeated, c.DROPPED + "duplicate")
-    return rows.withColumn(c.VERDICT, alone).withColumn(c.VERDICT, F.coalesce(c.VERDICT, duplicate))
+    judged = rows.withColumn(c.VERDICT, alone).transform(check_fields, fields)
+    return judged.withColumn(c.VERDICT, F.coalesce(c.VERDICT, duplicate))
 
 
 def item_rows(items: DataFrame, table: DataFrame | None, features: Sequence[str]) -> DataFrame:

@@ -5,6 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+MICROS_PER_SECOND = 1_000_000
+MICROS_PER_MINUTE = 60 * MICROS_PER_SECOND
+MICROS_PER_HOUR = 60 * MICROS_PER_MINUTE
 MICROS_PER_DAY = 86_400_000_000
 _MICROS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 # Spark's own cast also takes a bare year, and a bare time of day as one of today.

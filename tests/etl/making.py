@@ -54,6 +54,28 @@ def read_part(folder: Path, part: str) -> list[dict[str, Any]]:
     return rows
 
 
+EVENT = (
+    "user_id string, item_id string, time long, event_type int, value double, event_id string, "
+    "verdict string, source_file string, block_start long, line_number long"
+)
+_NO_EVENT = {"user_id": "u", "item_id": "i", "time": 0, "event_type": 0}
+
+
+def events_of(spark: SparkSession, *rows: Mapping[str, Any]) -> DataFrame:
+    """Return events of user u and item i in one file, in the rows' order, as far as not said."""
+    names = [part.split()[0] for part in EVENT.split(", ")]
+    full = [
+        {**_NO_EVENT, "source_file": "f", "block_start": 0, "line_number": line, **row}
+        for line, row in enumerate(rows)
+    ]
+    return frame_of(spark, EVENT, *(tuple(row.get(name) for name in names) for row in full))
+
+
+def by_line(frame: DataFrame, column: str = "verdict") -> list[Any]:
+    """Return a column in the order of the lines."""
+    return [row[0] for row in frame.orderBy("source_file", "line_number").select(column).collect()]
+
+
 def frame_of(spark: SparkSession, schema: str, *rows: tuple[Any, ...]) -> DataFrame:
     return spark.createDataFrame(list(rows), schema)
 

@@ -22,8 +22,11 @@ pytestmark = pytest.mark.usefixtures("spark")
 START = 1_772_323_200  # 2026-03-01T00:00:00Z, a Sunday
 HEADER = "user_id,item_id,time,kind,place"
 
-ITEMS = {"paths": ["tables/items.csv"], "id_column": "id",
-         "fields": {"colour": {}, "price": {}, "image": {}, "old_price": {}}}  # fmt: skip
+ITEMS = {
+    "paths": ["tables/items.csv"],
+    "id_column": "id",
+    "fields": {"colour": {}, "price": {"type": "number"}, "image": {}, "old_price": {}},
+}
 USERS = {"paths": ["tables/users.csv"], "id_column": "id", "fields": {"age": {}}}
 FEATURES = {
     "items": {
@@ -36,7 +39,7 @@ FEATURES = {
         "crosses": {"colour_price": {"of": ["colour", "price"]}},
     },
     "users": {"encodings": {"age": {"kind": "numeric"}}},
-    "events": {"encodings": {"place": {"kind": "categorical"}}},
+    "events": {"encodings": {"venue": {"kind": "categorical"}}},
     "as_of": {"windows_days": [1], "half_life_days": 1},
     "neighbours": {"distance": 1, "min_count": 1},
     "selection": {"min_present_share": 0.5, "drop_constant": False, "drop_duplicates": False},
@@ -72,7 +75,7 @@ def shop_config(root: Path) -> Config:
     impressions = {"labels": {"buy": ["buy"]}, "negatives_per_positive": 3}
     return config_for(
         root,
-        events={"paths": ["log.csv"], "columns": columns, "fields": {"place": {}}},
+        events={"paths": ["log.csv"], "columns": columns, "fields": {"venue": {"column": "place"}}},
         items=ITEMS,
         users=USERS,
         etl={
@@ -151,9 +154,9 @@ def test_impressions_know_what_was_before_them_alone(shop: tuple[Manifest, Path]
     assert bought["time"] == (START * 1_000_000) + 6 * MICROS_PER_DAY
     assert bought["sampling_probability"] == 1.0
     # work was bought from in the training part, though once; bus was not.
-    assert bought["event_place"] == 3
+    assert bought["context_venue"] == 3
     (late,) = [row for row in read_part(folder, "test_impressions") if row["label_buy"] == 1]
-    assert late["event_place"] == 1
+    assert late["context_venue"] == 1
 
 
 def test_negatives_are_items_that_the_user_did_not_take(shop: tuple[Manifest, Path]) -> None:
@@ -204,7 +207,7 @@ etl:
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
-                 "no sessions"):  # fmt: skip
+                 "session_gap_minutes is null"):  # fmt: skip
         assert part in str(caught.value)
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from conf.clean_schema import Budget
 from etl.ledger import VerdictCount, build_ledger, why_refused
 
 COUNTS = [
@@ -33,3 +34,38 @@ def test_an_input_is_refused_with_counts_by_reason() -> None:
     assert "holds no rows" in str(why_refused("events", [], 0, max_bad_share=1.0))
     dropped = [VerdictCount("a.csv", "dropped:event_type_not_used", 4)]
     assert "dropped: event_type_not_used 4" in str(why_refused("events", dropped, 4, 0.2))
+
+
+def test_a_rule_over_its_budget_is_a_warning_and_then_a_reason_to_stop() -> None:
+    budgets = {
+        "duplicate": Budget(warn_above=0.1, stop_above=0.18),
+        "user_missing": Budget(warn_above=0.2727, stop_above=0.3),
+        "bot": Budget(warn_above=0.0, stop_above=0.0),
+    }
+    ledger = build_ledger(COUNTS, ["a.csv", "b.csv"], rows_read=11, rows_kept=6, budgets=budgets)
+    assert ledger.warnings == (
+        "duplicate took 2 of 11 rows, more than etl.clean.budgets.duplicate.warn_above=0.1 allows",
+        "user_missing took 3 of 11 rows, more than "
+        "etl.clean.budgets.user_missing.warn_above=0.2727 allows",
+    )
+    refusal = str(why_refused("events", COUNTS, 11, 1.0, budgets))
+    assert refusal == (
+        "input.events: duplicate took 2 of 11 rows, more than "
+        "etl.clean.budgets.duplicate.stop_above=0.18 allows"
+    )
+    enough = {"duplicate": Budget(stop_above=2 / 11)}
+    assert why_refused("events", COUNTS, 11, 1.0, enough) is None
+
+
+def test_fields_made_null_are_warnings_with_counts_of_the_rows_kept() -> None:
+    counts = [
+        VerdictCount("a.csv", None, 5),
+        VerdictCount("a.csv", None, 2, ("age_unparsable",)),
+        VerdictCount("a.csv", None, 1, ("age_unparsable", "price_out_of_range")),
+        VerdictCount("a.csv", "dropped:duplicate", 4, ("age_unparsable",)),
+    ]
+    ledger = build_ledger(counts, ["a.csv"], rows_read=12, rows_kept=8)
+    assert ledger.warnings == (
+        "age_unparsable: 3 of 8 rows kept have no value in that field",
+        "price_out_of_range: 1 of 8 rows kept have no value in that field",
+    )

@@ -1,7 +1,9 @@
 """The stage on the logs that the published figures are about."""
 
+import tarfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from conf.load import load_config
@@ -54,3 +56,54 @@ def test_beauty(tmp_path: Path) -> None:
         row for row in read_part(folder, "histories") if row["user_idx"] == first["user_idx"]
     )
     assert history["history_time"] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_online_retail(tmp_path: Path) -> None:
+    archive = require("online_retail") / "by-day.tar.xz"
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "log", filter="data")
+    config = load_config(
+        CHECKOUT / "conf/online-retail.yaml",
+        [f"input.root={tmp_path / 'log'}", f"run.output={tmp_path / 'out'}"],
+    )
+    manifest, _ = make(config)
+
+    files = sorted((tmp_path / "log/by-day").glob("*.csv"))
+    rows = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in files])
+    known = rows[rows.CustomerID != ""]
+    cancels, quantity = known.InvoiceNo.str.startswith("C"), known.Quantity.astype(int)
+    low_price = known.UnitPrice.astype(float) <= 0
+    products = known.StockCode.str.fullmatch(r"(\d{5}|DCGS)\w*")
+    left = known[products & ~low_price]
+    ledger = manifest.ledger["events"]
+    assert ledger.rows_read == len(rows) == 541_909
+    assert ledger.quarantined == {
+        "user_missing": 135_080, "price_out_of_range": (low_price & products).sum(),
+    }  # fmt: skip
+    assert len(known) == 541_909 - 135_080
+    assert not (quantity[~cancels] < 0).any()  # without a customer there are such
+    assert ledger.dropped["item_excluded"] == (~products).sum()
+    assert ledger.dropped["duplicate"] == left.duplicated().sum()
+    netted = {reason: ledger.dropped[reason] for reason in (
+        "cancelled", "cancellation", "cancellation_unmatched"
+    )}  # fmt: skip
+    assert netted == netted_by_hand(left.drop_duplicates())
+    assert 4_000 < manifest.counts["users"] <= known.CustomerID.nunique() == 4_372
+
+
+def netted_by_hand(rows: pd.DataFrame) -> dict[str, int]:
+    """Return the counts of cancellations that stacks of purchases give."""
+    stacks: dict[tuple[str, str, int], int] = {}
+    matched = unmatched = 0
+    cancels = rows.InvoiceNo.str.startswith("C")
+    ordered = rows.assign(cancels=cancels).sort_values(["InvoiceDate", "cancels"], kind="stable")
+    for user, item, text, cancel in zip(
+        ordered.CustomerID, ordered.StockCode, ordered.Quantity, ordered.cancels, strict=True
+    ):
+        key = (user, item, abs(int(text)))
+        stacks[key] = stacks.get(key, 0) + (-1 if cancel else 1)
+        if cancel:
+            matched, unmatched = matched + (stacks[key] >= 0), unmatched + (stacks[key] < 0)
+            stacks[key] = max(stacks[key], 0)
+    return {"cancelled": matched, "cancellation": matched, "cancellation_unmatched": unmatched}

@@ -1,9 +1,10 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from etl.columns import TEST_PLACE, VALID_PLACE
+from etl.columns import TEST_PLACES, VALID_PLACES
 from etl.sequences import (
     collect_histories,
     evaluation_rows,
@@ -16,15 +17,24 @@ from tests.etl.making import frame_of, tuples
 EVENT = "user_id string, item_id string, event_type int, time long, place int, part string"
 HISTORY = (
     "user_idx long, history_item_idx array<int>, history_event_type array<int>, "
-    "history_time array<long>, train_length int, valid_place int, test_place int"
+    "history_time array<long>, train_length int, valid_places array<int>, test_places array<int>"
 )
 
 
-def history(user: int, length: int, train: int, *places: int | None) -> tuple[Any, ...]:
+def history(
+    user: int, length: int, train: int, valid: Sequence[int] = (), test: Sequence[int] = ()
+) -> tuple[Any, ...]:
     """Return a history of items 10, 11, ... with types 0, 1, 0, ... at times 0, 1, ..."""
-    places = places or (None, None)
     items = [10 + place for place in range(length)]
-    return (user, items, [p % 2 for p in range(length)], list(range(length)), train, *places)
+    return (
+        user,
+        items,
+        [p % 2 for p in range(length)],
+        list(range(length)),
+        train,
+        list(valid),
+        list(test),
+    )
 
 
 def test_histories_are_in_order_and_items_outside_the_vocabulary_unknown(
@@ -39,8 +49,8 @@ def test_histories_are_in_order_and_items_outside_the_vocabulary_unknown(
     users = frame_of(spark, "user_id string, user_idx long", ("u", 2), ("silent", 3))
     rows = collect_histories(events, items, users).orderBy("user_idx").collect()
     assert [tuple(row) for row in rows] == [
-        (2, "u", 3, [2, 3, 1], [1, 0, 0], [100, 200, 300], 1, 1, 2),
-        (3, "silent", 0, [], [], [], 0, None, None),
+        (2, "u", 3, [2, 3, 1], [1, 0, 0], [100, 200, 300], 1, [1], [2]),
+        (3, "silent", 0, [], [], [], 0, [], []),
     ]
 
 
@@ -70,18 +80,29 @@ def test_weights_follow_the_event_types(spark: SparkSession) -> None:
 
 
 def test_a_target_comes_with_all_events_before_it_and_none_behind(spark: SparkSession) -> None:
-    histories = frame_of(spark, HISTORY, history(2, 5, 2, 2, 4), history(3, 2, 2))
+    histories = frame_of(spark, HISTORY, history(2, 5, 2, [2], [4]), history(3, 2, 2))
     columns = ("user_idx", "history_item_idx", "history_time", "target_item_idx")
-    assert tuples(evaluation_rows(histories, VALID_PLACE), *columns) == [(2, [10, 11], [0, 1], 12)]
-    assert tuples(evaluation_rows(histories, TEST_PLACE), *columns) == [
+    assert tuples(evaluation_rows(histories, VALID_PLACES), *columns) == [(2, [10, 11], [0, 1], 12)]
+    assert tuples(evaluation_rows(histories, TEST_PLACES), *columns) == [
         (2, [10, 11, 12, 13], [0, 1, 2, 3], 14)
     ]
 
 
+def test_several_targets_of_a_user_are_rows_of_their_own(spark: SparkSession) -> None:
+    histories = frame_of(spark, HISTORY, history(2, 5, 2, [2], [3, 4]))
+    columns = ("user_idx", "place", "history_item_idx", "target_item_idx")
+    assert tuples(evaluation_rows(histories, TEST_PLACES), *columns) == [
+        (2, 3, [10, 11, 12], 13), (2, 4, [10, 11, 12, 13], 14),
+    ]  # fmt: skip
+    assert tuples(evaluation_rows(histories, TEST_PLACES, is_growing=False), *columns) == [
+        (2, 3, [10, 11, 12], 13), (2, 4, [10, 11, 12], 14),
+    ]  # fmt: skip
+
+
 def test_no_array_can_hold_nulls(spark: SparkSession) -> None:
-    histories = frame_of(spark, HISTORY, history(2, 5, 3, 3, 4))
+    histories = frame_of(spark, HISTORY, history(2, 5, 3, [3], [4]))
     frames: list[DataFrame] = [
-        training_windows(histories, 5, "all", [1.0, 1.0]), evaluation_rows(histories, TEST_PLACE),
+        training_windows(histories, 5, "all", [1.0, 1.0]), evaluation_rows(histories, TEST_PLACES),
         whole_histories(histories),
     ]  # fmt: skip
     kinds = [

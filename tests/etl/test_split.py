@@ -1,6 +1,17 @@
-from pyspark.sql import SparkSession
+from functools import reduce
 
-from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from etl.split import (
+    add_places,
+    drop_cold_targets,
+    leave_last,
+    place_training_first,
+    split_at_random,
+    split_by_time,
+    time_at_shares,
+)
 from tests.etl.making import frame_of, tuples
 
 EVENT = "user_id string, item_id string, event_type int, time long"
@@ -20,11 +31,72 @@ def test_places_follow_time_and_ties_are_drawn_by_the_seed(spark: SparkSession) 
 
 def test_leave_one_out_keeps_the_last_two_events_out_of_train(spark: SparkSession) -> None:
     rows = [("u", place) for place in range(4)] + [("few", 0), ("few", 1)]
-    parts = leave_one_out(frame_of(spark, "user_id string, place int", *rows))
+    parts = leave_last(frame_of(spark, "user_id string, place int", *rows))
     assert tuples(parts, "user_id", "place", "part") == [
         ("few", 0, "train"), ("few", 1, "train"), ("u", 0, "train"), ("u", 1, "train"),
         ("u", 2, "valid"), ("u", 3, "test"),
     ]  # fmt: skip
+
+
+def test_the_last_n_are_the_test_and_as_many_before_them_the_validation(
+    spark: SparkSession,
+) -> None:
+    rows = [("u", place) for place in range(6)] + [("few", place) for place in range(4)]
+    parts = leave_last(frame_of(spark, "user_id string, place int", *rows), 2)
+    of = {(user, place): part for user, place, part in tuples(parts, "user_id", "place", "part")}
+    assert [of["u", place] for place in range(6)] == [
+        "train", "train", "valid", "valid", "test", "test",
+    ]  # fmt: skip
+    assert {of["few", place] for place in range(4)} == {"train"}
+
+
+def test_a_random_split_is_drawn_by_the_seed_and_puts_training_first(spark: SparkSession) -> None:
+    rows = [(f"u{user:02}", place) for user in range(50) for place in range(9)]
+    rows += [("few", place) for place in range(4)]
+    drawn = []
+    for seed in (1, 1, 2):
+        frame = frame_of(spark, "user_id string, place int", *rows).repartition(3)
+        drawn.append(tuples(split_at_random(frame, seed, 2), "user_id", "place", "part"))
+        rows.reverse()
+    assert drawn[0] == drawn[1] != drawn[2]
+    parts: dict[str, list[str]] = {}
+    for user, _, part in drawn[0]:
+        parts.setdefault(user, []).append(part)
+    assert parts.pop("few") == ["train"] * 4
+    assert {tuple(sorted(of_user)) for of_user in parts.values()} == {
+        ("test",) * 2 + ("train",) * 5 + ("valid",) * 2
+    }
+    assert len({tuple(of_user) for of_user in parts.values()}) > 30  # not all at the same places
+
+    placed = place_training_first(frame_of(spark, "user_id string, place int, part string", *(
+        row for row in drawn[0] if row[0] == "u07"
+    )))  # fmt: skip
+    was = [place for part in ("train", "valid", "test")
+           for user, place, is_part in drawn[0] if (user, is_part) == ("u07", part)]  # fmt: skip
+    assert [row[2] for row in sorted(tuples(placed, "user_id", "place", "part"))] == [
+        "train"] * 5 + ["valid"] * 2 + ["test"] * 2  # fmt: skip
+    assert sorted(was) == list(range(9)) and was != sorted(was)
+
+
+def test_cold_targets_leave_the_measurement_where_asked(spark: SparkSession) -> None:
+    rows = [
+        ("u", "a", "train"), ("u", "b", "train"), ("u", "a", "valid"), ("u", "new", "test"),
+        ("v", "c", "held_out"), ("v", "b", "test"),
+    ]  # fmt: skip
+    frame = frame_of(spark, "user_id string, item_id string, part string", *rows)
+
+    choices = [(False, False), (False, True), (True, False), (True, True)]
+    variants = [
+        drop_cold_targets(frame, users=users, items=items)
+        .select("user_id", "item_id", "part")
+        .withColumn("choice", F.lit(number))
+        for number, (users, items) in enumerate(choices)
+    ]
+    left = tuples(reduce(DataFrame.union, variants), "choice", "user_id", "item_id", "part")
+    changed = [{row[1:] for row in left if row[0] == number} - set(rows) for number in range(4)]
+    cold_item, cold_user = ("u", "new", "held_out"), ("v", "b", "held_out")
+    assert changed == [set(), {cold_item}, {cold_user}, {cold_item, cold_user}]
+    assert len(left) == 4 * len(rows)
 
 
 def test_a_temporal_split_takes_the_first_event_behind_each_cut(spark: SparkSession) -> None:

@@ -1,0 +1,91 @@
+"""What the sections `input` and `etl` ask of each other."""
+
+from collections.abc import Iterable
+
+from conf.clean_schema import RULES, Clean, field_rules
+from conf.etl_schema import Etl
+from conf.input_schema import Input, InputField
+
+Rule = tuple[bool, str]
+
+
+def cleaning_rules(input_: Input, etl: Etl) -> list[Rule]:
+    """Return whether each rule is broken, and what to say then."""
+    return [
+        *([] if input_.is_dated else _rules_of_undated_logs(etl)),
+        *_rules_of_cancellations(input_, etl),
+        *_rules_of_budgets(input_, etl.clean),
+        (_is_behind(etl.clean), f"etl.clean.keep_from={etl.clean.keep_from} is behind "
+         f"keep_to={etl.clean.keep_to}: no event is in between"),
+        *_rules_of_splits(etl),
+    ]  # fmt: skip
+
+
+def _rules_of_undated_logs(etl: Etl) -> list[Rule]:
+    timed = {
+        "clean.keep_from": etl.clean.keep_from,
+        "clean.keep_to": etl.clean.keep_to,
+        "clean.duplicate_seconds": etl.clean.duplicate_seconds,
+        "clean.max_events_per_user_minute": etl.clean.max_events_per_user_minute,
+        "clean.max_events_per_user_hour": etl.clean.max_events_per_user_hour,
+        "clean.max_events_per_user_day": etl.clean.max_events_per_user_day,
+        "session_gap_minutes": etl.session_gap_minutes,
+    }
+    return [
+        (value is not None, f"etl.{key} is set, but the time_unit of input.events is 'order', "
+         "which has no days; set it to null")
+        for key, value in timed.items()
+    ]  # fmt: skip
+
+
+def _rules_of_cancellations(input_: Input, etl: Etl) -> list[Rule]:
+    marks, section = etl.clean.cancellations, "etl.clean.cancellations"
+    used_twice = sorted(set(marks.event_types) & set(etl.event_types))
+    unknown = sorted(set(marks.cancelled_types) - set(etl.event_types))
+    field = marks.id_field
+    no_id = marks.id_prefix is not None and field is None and not any(
+        log.columns.event_id for log in input_.events.values()
+    )  # fmt: skip
+    return [
+        (bool(used_twice), f"{section}.event_types: {', '.join(used_twice)} stand in "
+         "etl.event_types too; a cancellation is no target, so take them out there"),
+        (bool(unknown), f"{section}.cancelled_types: {', '.join(unknown)} are not in "
+         f"etl.event_types, which has {', '.join(etl.event_types)}"),
+        (field is not None and not any(field in log.fields for log in input_.events.values()),
+         f"{section}.id_field={field!r} is a field of no log; declare it in input.events.*.fields"),
+        (no_id, f"{section}.id_prefix is set, but no log has columns.event_id; set it, or id_field "
+         "to the declared field that holds the order's id"),
+    ]  # fmt: skip
+
+
+def _rules_of_budgets(input_: Input, clean: Clean) -> list[Rule]:
+    known = {*RULES, *(rule for name in _checked_fields(input_) for rule in field_rules(name))}
+    return [
+        (rule not in known, f"etl.clean.budgets.{rule}: there is no such rule; known are "
+         f"{', '.join(sorted(known))}")
+        for rule in clean.budgets
+    ]  # fmt: skip
+
+
+def _rules_of_splits(etl: Etl) -> list[Rule]:
+    split = etl.split
+    return [
+        (split.num_targets > 1 and split.kind in ("leave_one_out", "temporal"),
+         f"etl.split.num_targets={split.num_targets}, but the kind {split.kind} has one target a "
+         "user; use leave_last_n or random, or set it to 1"),
+    ]  # fmt: skip
+
+
+def _checked_fields(input_: Input) -> Iterable[str]:
+    tables = [table for table in (input_.items, input_.users) if table is not None]
+    for source in (*input_.events.values(), *tables):
+        yield from (name for name, field in source.fields.items() if _is_checked(field))
+
+
+def _is_checked(field: InputField) -> bool:
+    return field.type != "text" or bool(field.allowed)
+
+
+def _is_behind(clean: Clean) -> bool:
+    both = clean.keep_from is not None and clean.keep_to is not None
+    return both and clean.keep_from > clean.keep_to  # type: ignore[operator]
