@@ -29,6 +29,7 @@ from etl.inputs import (
 )
 from etl.manifest import count_events, describe_columns, describe_parts, public_config
 from etl.parts import write_parts
+from etl.report import write_report
 from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
@@ -89,6 +90,9 @@ def run(
             request=request,
         )
         log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
+        write_report(
+            work, manifest, config=config, staged=staged, inputs=inputs, workspace=datasets.parent
+        )
         finish(work, datasets, manifest.id)
     commit(datasets.parent, "datasets", manifest)
     return manifest.id
