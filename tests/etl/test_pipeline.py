@@ -214,17 +214,6 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
         make(config_for(tmp_path, {"paths": ["*.csv.gz"]}))
 
 
-def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
-    write_lines(tmp_path / "a.csv", HEADER, *(f"u,i{n},{START + n}" for n in range(4)))
-    first, folder = make(config_for(tmp_path))
-    (folder / "manifest.json").unlink()
-    (folder / "train/part-00000.parquet").write_bytes(b"half")
-    (folder.parent / f".work-{first.request[:12]}").mkdir()
-    again, _ = make(config_for(tmp_path))
-    assert again == first
-    assert [path.name for path in folder.parent.iterdir()] == [first.id]
-
-
 def test_logs_of_different_shape_are_merged_into_one(tmp_path: Path) -> None:
     write_lines(tmp_path / "views.csv", HEADER, "u,a,100", "u,b,200", "v,a,300")
     orders = ({"who": "u", "what": "b", "at": "1970-01-01T00:04:00Z"}, {"who": "u", "at": "soon"})
