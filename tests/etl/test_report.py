@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from conf.stages import run_etl
 from conf.workspace import commit, publish
 from tests.etl.making import config_for, make, write_lines
 from tests.etl.reporting import write_dataset
@@ -40,7 +41,9 @@ def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Pa
     publish(workspace, "datasets", previous.id, "2026-02-01")
     manifest, folder = make(config)
 
-    html = (folder / "report.html").read_text()
+    shown_path = run_etl(config)["report"]  # which finds it done
+    assert shown_path == str(folder / "report.html")
+    html = Path(shown_path).read_text()
     assert "<script" not in html
     shown = sections(html)
     assert list(shown) == [
