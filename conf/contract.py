@@ -44,6 +44,7 @@ MANIFEST_NAME: dict[str, str] = {
     "models": "bundle.json",
     "lists": "lists.json",
 }
+REPORT_NAME = "report.html"  # the data report in a dataset's folder
 
 
 class _Record(BaseModel):

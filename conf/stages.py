@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from conf.contract import MANIFEST_NAME
+from conf.contract import MANIFEST_NAME, REPORT_NAME
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
 from conf.lock import workspace_lock
@@ -190,6 +190,8 @@ def _figures(folder: Path, manifest: Result) -> Result:
     metrics = folder / "metrics.json"
     if metrics.is_file():
         figures["metrics"] = json.loads(metrics.read_text())
+    if (folder / REPORT_NAME).is_file():
+        figures["report"] = str(folder / REPORT_NAME)
     for account in figures.get("ledger", {}).values():
         account.pop("files", None)
     return figures

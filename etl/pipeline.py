@@ -33,6 +33,7 @@ from etl.leaks import draw_sample, find_leaks, needed_items, require_none
 from etl.manifest import describe_dataset
 from etl.parts import write_parts
 from etl.ranking_rows import Log
+from etl.report import write_report
 from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import place_training_first
@@ -114,6 +115,9 @@ def run(
             base=None if before is None else before.manifest,
         )
         log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
+        write_report(
+            work, manifest, config=config, staged=staged, inputs=inputs, workspace=datasets.parent
+        )
         finish(work, datasets, manifest.id)
     commit(datasets.parent, "datasets", manifest)
     return manifest.id

@@ -77,11 +77,10 @@ def test_a_log_full_of_faults_is_accounted_for_to_the_last_row(tmp_path: Path) -
         "valid": 1, "test": 1, "quarantined": 7,
     }  # fmt: skip
     check_parts(folder)
-    assert {path.name for path in folder.iterdir()} == {*manifest.files, "manifest.json"}
+    beside = {"manifest.json", "report.html"}
+    assert {path.name for path in folder.iterdir()} == {*manifest.files, *beside}
     named = {file.path for files in manifest.files.values() for file in files}
-    assert named == {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} - {
-        "manifest.json"
-    }
+    assert named == {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")} - beside
 
 
 def check_parts(folder: Path) -> None:
@@ -213,14 +212,3 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"a\.csv\.gz"):
         make(config_for(tmp_path, {"paths": ["*.csv.gz"]}))
-
-
-def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
-    write_lines(tmp_path / "a.csv", HEADER, *(f"u,i{n},{START + n}" for n in range(4)))
-    first, folder = make(config_for(tmp_path))
-    (folder / "manifest.json").unlink()
-    (folder / "train/part-00000.parquet").write_bytes(b"half")
-    (folder.parent / f".work-{first.request[:12]}").mkdir()
-    again, _ = make(config_for(tmp_path))
-    assert again == first
-    assert [path.name for path in folder.parent.iterdir()] == [first.id]

@@ -42,7 +42,8 @@ def test_wheel_holds_exactly_the_four_packages(wheel: Path) -> None:
 
 
 def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
-    wanted = [*files("*.py"), *files("*.yaml"), *files("*.properties")]
+    kinds = ("*.py", "*.yaml", "*.properties", "*.html", "*.css")
+    wanted = [path for kind in kinds for path in files(kind)]
     wanted += [path for path in files("*") if "deploy" in path.parts]
     expected = {path.relative_to(CHECKOUT).as_posix() for path in wanted}
     packed = {name for name in names_in(wheel) if name.split("/")[0] in PACKAGES}

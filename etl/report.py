@@ -1,0 +1,116 @@
+"""Write the data report: one HTML file beside the parts of a dataset, before it is committed."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from conf.contract import ITEM_ID, REPORT_NAME, USER_ID, Manifest
+from conf.fingerprint import InputFile
+from conf.schema import Config
+from etl.inputs import Staged
+from etl.report_bins import day_bins, hour_bins, length_bins, per_id_bins, type_bins, weekday_bins
+from etl.report_counts import (
+    Counts,
+    collect_counts,
+    events_by_value,
+    events_per_id,
+    missing_by_field,
+)
+from etl.report_data import Anonymity, Distribution, FeatureFigures, ReportData
+from etl.report_drift import find_drift
+from etl.report_ledger import by_log
+from etl.report_missing import declared_fields, missing_fields
+from etl.report_page import render
+from etl.report_profile import Profile, describe_long_tail, read_profile
+from etl.report_samples import sample_quarantine
+from etl.report_values import value_bins
+
+log = logging.getLogger(__name__)
+
+_USERS, _ITEMS, _VALUES, _MISSING = "users", "items", "values", "missing."
+
+
+def write_report(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    config: Config,
+    staged: Staged,
+    inputs: Mapping[str, Sequence[InputFile]],
+    workspace: Path,
+    features: Sequence[FeatureFigures] = (),
+    anonymity: Anonymity | None = None,
+) -> None:
+    """Write the report of a dataset that lies in `folder` and is not committed yet.
+
+    Args:
+        folder: Folder with the finished parts.
+        manifest: What will be the dataset's manifest.
+        config: The run's configuration.
+        staged: The stored inputs with their verdicts.
+        inputs: Files of each input.
+        workspace: Where the previous dataset is looked for.
+        features: Figures of the features, where there are any.
+        anonymity: What k-anonymity reached, where it was asked for.
+    """
+    started = time.monotonic()
+    fields = declared_fields(config, staged)
+    counts = _count(staged["events"].judged, fields, staged)
+    delivered = {table: counts[_MISSING + table] for table in fields}
+    profile = read_profile(folder, manifest)
+    data = ReportData(
+        dataset_id=manifest.id,
+        logical_date=manifest.logical_date,
+        as_of=manifest.as_of,
+        counts=manifest.counts,
+        flows={name: by_log(name, ledger, inputs) for name, ledger in manifest.ledger.items()},
+        files={name: ledger.files for name, ledger in manifest.ledger.items()},
+        quarantine=sample_quarantine(folder, manifest),
+        cleaning=_cleaning(counts, manifest.event_types),
+        missing=missing_fields(fields, delivered, folder, manifest),
+        long_tail=describe_long_tail(profile),
+        activity=_activity(profile),
+        histories=[length_bins(profile.lengths)],
+        splits={
+            part: (len(files), sum(f.rows for f in files), sum(f.bytes for f in files))
+            for part, files in manifest.files.items()
+        },
+        features=features,
+        anonymity=anonymity,
+        drift=find_drift(profile, workspace),
+    )
+    (folder / REPORT_NAME).write_text(render(data), encoding="utf-8")
+    log.info("etl: wrote the data report (%.1f s)", time.monotonic() - started)
+
+
+def _count(
+    events: DataFrame, fields: Mapping[str, Sequence[str]], staged: Staged
+) -> dict[str, Counts]:
+    """Return all that is counted in the stored rows."""
+    frames = {
+        _USERS: events_per_id(events, USER_ID),
+        _ITEMS: events_per_id(events, ITEM_ID),
+        _VALUES: events_by_value(events),
+    }
+    for table, names in fields.items():
+        frames[_MISSING + table] = missing_by_field(staged[table].judged, names)
+    return collect_counts(frames)
+
+
+def _cleaning(counts: Mapping[str, Counts], event_types: Sequence[str]) -> list[Distribution]:
+    values = value_bins(counts[_VALUES])
+    return [
+        type_bins(counts[_VALUES], event_types),
+        per_id_bins(counts[_USERS], "users"),
+        per_id_bins(counts[_ITEMS], "items"),
+        *([] if values is None else [values]),
+    ]
+
+
+def _activity(profile: Profile) -> list[Distribution]:
+    if not profile.hours:
+        return []
+    return [bins(profile.hours) for bins in (day_bins, weekday_bins, hour_bins)]

@@ -1,0 +1,40 @@
+"""Numbers as people read them."""
+
+
+def number(count: int) -> str:
+    """Return a count with thousands separators."""
+    return f"{count:,}"
+
+
+def share(part: float) -> str:
+    """Return a share from 0 to 1 in per cent; one that is not quite nothing or all says so."""
+    if 0 < part < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= part < 1:
+        return ">99.9%"
+    return f"{part:.1%}"
+
+
+def compact(count: float) -> str:
+    """Return a round count in few letters: 1,500 as 1.5k."""
+    for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= unit:
+            return f"{count / unit:g}{letter}"
+    return f"{count:g}"
+
+
+def size(num_bytes: int) -> str:
+    """Return a number of bytes in the unit that fits it."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:.1f} {name}"
+    return f"{num_bytes} B"
+
+
+def change(before: float, now: float) -> str:
+    """Return by how much a number has changed, in per cent of what it was."""
+    if before == now:
+        return "0.0%"
+    if before == 0:
+        return "new"
+    return f"{(now - before) / before:+,.1%}"
