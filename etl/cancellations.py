@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from conf.clean_schema import Cancellations
 from conf.contract import ITEM_ID, USER_ID
-from etl.columns import CANCELS, DROPPED, EVENT_ID, EVENT_TYPE, TYPE_TEXT, VALUE, VERDICT
+from etl.columns import CANCELS, DROPPED, EVENT_ID, EVENT_TYPE, FIELD, TYPE_TEXT, VALUE, VERDICT
 from etl.verdicts import order_of_events
 
 
@@ -26,7 +26,7 @@ def mark_cancellations(
         found.append(F.col(VALUE) < 0)
     if marks.event_types and TYPE_TEXT in events.columns:
         found.append(F.col(TYPE_TEXT).isin(*marks.event_types))
-    field = marks.id_field or EVENT_ID
+    field = EVENT_ID if marks.id_field is None else FIELD + marks.id_field
     if marks.id_prefix is not None and field in events.columns:
         found.append(F.col(field).startswith(marks.id_prefix))
     marked = [F.coalesce(condition, F.lit(False)) for condition in found]

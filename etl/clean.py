@@ -16,7 +16,7 @@ from conf.etl_schema import Etl
 from conf.input_schema import EventSource
 from etl.bots import caps_of, drop_bots
 from etl.cancellations import mark_cancellations, net_cancellations
-from etl.columns import LINE_ORDER, TIME, VERDICT
+from etl.columns import FIELD, LINE_ORDER, TIME, VERDICT
 from etl.duplicates import drop_duplicates, drop_near_duplicates, drop_repeated_items
 from etl.fields import check_fields
 from etl.ids import normalise_ids
@@ -33,7 +33,7 @@ def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) ->
     if clean.cancellations.is_on:
         events = mark_cancellations(events, clean.cancellations, source.event_type)
     judged = judge_rows(events, limits, etl.event_types)
-    return check_fields(judged, source.fields)
+    return check_fields(judged, source.fields, FIELD)
 
 
 def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool) -> DataFrame:

@@ -19,6 +19,7 @@ TIME_TEXT = "time_text"
 TYPE_TEXT = "type_text"
 VALUE_TEXT = "value_text"
 
+FIELD = "field_"  # in front of the name of a declared field of the events
 CANCELS = "cancels"  # boolean, takes another event back
 BLANKED = "blanked"  # list of strings, rules that made fields of the row null; null if none
 

@@ -79,20 +79,22 @@ def encode_fields(
     *,
     prefix: str,
     key: str,
+    source_prefix: str = "",
 ) -> tuple[DataFrame, list[Feature]]:
     """Add all encoded fields and crosses; return what they are too.
 
     Args:
-        rows: Rows with the fields.
+        rows: Rows with the fields, their names behind `source_prefix`.
         spec: The features.
         fitted: What each field's encoding knows.
         prefix: First part of the features' names.
         key: Column that tells the rows apart.
+        source_prefix: First part of the fields' columns.
     """
     features = []
     for field, encoding in spec.encodings.items():
         name = prefix + field
-        rows = encode(rows, field, name, encoding, fitted[field], key)
+        rows = encode(rows, source_prefix + field, name, encoding, fitted[field], key)
         features.append(describe(name, encoding, fitted[field]))
     for name, crossed in spec.crosses.items():
         parts = [prefix + field for field in crossed.of]

@@ -223,6 +223,10 @@ def _tags_looked_up(
     return rows.join(lists, key, "left").withColumn(name, F.coalesce(name, none))
 
 
-def fit_all(rows: DataFrame, encodings: Mapping[str, Encoding]) -> dict[str, Fitted]:
+def fit_all(
+    rows: DataFrame, encodings: Mapping[str, Encoding], source_prefix: str = ""
+) -> dict[str, Fitted]:
     """Return for each field what its encoding has to know."""
-    return {field: fit(rows, field, encoding) for field, encoding in encodings.items()}
+    return {
+        field: fit(rows, source_prefix + field, encoding) for field, encoding in encodings.items()
+    }

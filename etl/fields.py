@@ -1,40 +1,18 @@
 """Declared fields: their types, ranges and lists of right texts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.clean_schema import field_rules
-from conf.contract import HISTORY_ITEMS, ITEM_ID, ITEM_IDX, USER_ID, USER_IDX
-from conf.errors import ConfigError
 from conf.input_schema import InputField
 from etl import columns as c
 from etl.rules import is_blank, is_outside
 from etl.times import parse_number, parse_time
 
-_TAKEN = {
-    *c.LINE_ORDER, c.REDELIVERED, c.BROKEN, c.RAW, c.TIME, c.EVENT_TYPE, c.VALUE, c.EVENT_ID,
-    c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT, c.CANCELS, c.BLANKED, c.VERDICT, c.PLACE, c.PART,
-    c.SESSION, c.SESSION_PLACE, c.PERIOD, c.DRAW, c.GAP, c.NUM_BEFORE, c.HOUR, c.WEEKDAY,
-    c.PROBABILITY, USER_ID, ITEM_ID, USER_IDX, ITEM_IDX, HISTORY_ITEMS,
-}  # fmt: skip
 
-
-def require_free_names(fields: Iterable[str]) -> None:
-    """Refuse fields of events with a name that this stage gives to another column.
-
-    Raises:
-        ConfigError: Naming them.
-    """
-    taken = [name for name in fields if name in _TAKEN]
-    if taken:
-        raise ConfigError(f"input.events: {', '.join(taken)} cannot be a field's name, events "
-                          "have a column of their own by it; choose another one and name the "
-                          "file's in `column`")  # fmt: skip
-
-
-def check_fields(rows: DataFrame, fields: Mapping[str, InputField]) -> DataFrame:
+def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str = "") -> DataFrame:
     """Give the declared fields their types, and judge the rows of those that are wrong.
 
     A text that is no such thing, and a value that is not right, quarantine the row or make the
@@ -43,6 +21,7 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField]) -> DataFrame
     Args:
         rows: With VERDICT, the fields as text.
         fields: The declared fields.
+        prefix: What stands before their names in `rows`.
     """
     values: dict[str, Column] = {}
     verdicts: list[Column] = [F.col(c.VERDICT)]
@@ -50,10 +29,11 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField]) -> DataFrame
     for name, field in fields.items():
         if field.type == "text" and not field.allowed:
             continue
-        value = _parsed(name, field)
-        faults = zip(field_rules(name), _faults(name, field, value), strict=True)
+        column = prefix + name
+        value = _parsed(column, field)
+        faults = zip(field_rules(name), _faults(column, field, value), strict=True)
         fault = F.coalesce(*(F.when(is_so, rule) for rule, is_so in faults))
-        values[name] = F.when(fault.isNull(), value)
+        values[column] = F.when(fault.isNull(), value)
         if field.bad == "blank":
             blanked.append(fault)
         else:
@@ -65,9 +45,9 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField]) -> DataFrame
     return rows.withColumns(values)
 
 
-def _parsed(name: str, field: InputField) -> Column:
+def _parsed(column: str, field: InputField) -> Column:
     """Return the field's value, null where its text is none of the type."""
-    quoted = f"`{name}`"
+    quoted = f"`{column}`"
     if field.type == "integer":
         number = F.expr(f"try_cast(trim({quoted}) AS decimal(38,9))")
         whole = F.expr(f"try_cast(try_cast(trim({quoted}) AS decimal(38,0)) AS bigint)")
@@ -79,9 +59,9 @@ def _parsed(name: str, field: InputField) -> Column:
     return parse_time(quoted, "iso") if field.type == "time" else F.col(quoted)
 
 
-def _faults(name: str, field: InputField, value: Column) -> tuple[Column, Column]:
+def _faults(column: str, field: InputField, value: Column) -> tuple[Column, Column]:
     """Return whether the text is none of the type, and whether the value is out of its range."""
-    quoted = f"`{name}`"
+    quoted = f"`{column}`"
     outside = is_outside(value, field.minimum, field.maximum) if _has_range(field) else F.lit(False)
     if field.allowed:
         outside = outside | (~is_blank(quoted) & ~F.trim(quoted).isin(*field.allowed))

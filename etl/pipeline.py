@@ -13,7 +13,7 @@ from conf.contract import ITEM_ID, USER_ID
 from conf.fingerprint import InputFile
 from conf.schema import Config
 from conf.workspace import commit
-from etl.columns import EVENT_TYPE, QUARANTINED, SESSION_PLACE, TIME, VALUE
+from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, SESSION_PLACE, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
@@ -141,8 +141,8 @@ def _number_users(staged: Staged, before: Base | None) -> DataFrame:
 
 def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> DataFrame:
     kept = staged["events"].kept()
-    fields = {name for log in config.input.events.values() for name in log.fields}
-    more = [VALUE, *sorted(fields)] if config.etl.impressions is not None else []
+    context = (name for name in kept.columns if name == VALUE or name.startswith(FIELD))
+    more = context if config.etl.impressions is not None else ()
     chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *more)
     return split_events(chosen, config.etl, config.run.seed, cuts)
 

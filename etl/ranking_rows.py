@@ -16,7 +16,7 @@ from conf.contract import (
 )
 from conf.feature_schema import AsOf, Features, Impressions
 from etl import as_of
-from etl.columns import DRAW, EVENT_TYPE, PERIOD, PLACE, PROBABILITY, SESSION_PLACE, TIME
+from etl.columns import DRAW, EVENT_TYPE, FIELD, PERIOD, PLACE, PROBABILITY, SESSION_PLACE, TIME
 from etl.feature_tables import Encoded, encode_fields, feature_columns
 from etl.field_encodings import Fitted, fit_all
 from etl.impressions import (
@@ -78,8 +78,10 @@ def make_impressions(
             described += as_of.describe(names)
     if fitted is None:
         logged = training_part(rows).where(F.col(DRAW) == 0)
-        fitted = fit_all(logged, features.events.encodings)
-    rows, encoded = encode_fields(rows, features.events, fitted, prefix=CONTEXT, key=_ROW)
+        fitted = fit_all(logged, features.events.encodings, FIELD)
+    rows, encoded = encode_fields(
+        rows, features.events, fitted, prefix=CONTEXT, key=_ROW, source_prefix=FIELD
+    )
     described += encoded
     labels = [LABEL + name for name in spec.labels]
     keys = (*ROW_KEYS, PERIOD, ITEM_IDX, *labels, PROBABILITY, TIME, HISTORY_ITEMS)

@@ -19,8 +19,9 @@ from etl.report_counts import (
     events_per_id,
     missing_by_field,
 )
-from etl.report_data import Anonymity, Distribution, FeatureFigures, ReportData
+from etl.report_data import Anonymity, Distribution, ReportData
 from etl.report_drift import find_drift
+from etl.report_features import feature_figures
 from etl.report_ledger import by_log
 from etl.report_missing import declared_fields, missing_fields
 from etl.report_page import render
@@ -41,7 +42,6 @@ def write_report(
     staged: Staged,
     inputs: Mapping[str, Sequence[InputFile]],
     workspace: Path,
-    features: Sequence[FeatureFigures] = (),
     anonymity: Anonymity | None = None,
 ) -> None:
     """Write the report of a dataset that lies in `folder` and is not committed yet.
@@ -53,7 +53,6 @@ def write_report(
         staged: The stored inputs with their verdicts.
         inputs: Files of each input.
         workspace: Where the previous dataset is looked for.
-        features: Figures of the features, where there are any.
         anonymity: What k-anonymity reached, where it was asked for.
     """
     started = time.monotonic()
@@ -78,7 +77,7 @@ def write_report(
             part: (len(files), sum(f.rows for f in files), sum(f.bytes for f in files))
             for part, files in manifest.files.items()
         },
-        features=features,
+        features=feature_figures(manifest.features),
         anonymity=anonymity,
         drift=find_drift(profile, workspace),
     )

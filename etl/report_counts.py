@@ -6,8 +6,8 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from etl.rules import is_blank
 from etl.columns import EVENT_TYPE, VALUE, VERDICT
+from etl.rules import is_blank
 
 Counts = dict[tuple[int | None, ...], int]
 

@@ -20,7 +20,6 @@ from conf.fingerprint import InputFile
 from conf.input_schema import EventSource, TableSource
 from etl import columns as c
 from etl.clean import judge_histories, judge_log, limits_of
-from etl.fields import require_free_names
 from etl.ids import normalise_ids
 from etl.sources import field_columns, read_rows
 from etl.tables import judge_table, read_table
@@ -113,14 +112,14 @@ def raw_events(spark: SparkSession, log: Log) -> DataFrame:
 def _event_columns(source: EventSource) -> dict[str, str]:
     if source.format == "sequences":
         return {}
-    require_free_names(source.fields)
     names = source.columns
     wanted = {
         USER_ID: names.user_id, ITEM_ID: names.item_id, c.TIME_TEXT: names.time,
         c.TYPE_TEXT: names.event_type, c.VALUE_TEXT: names.value, c.EVENT_ID: names.event_id,
     }  # fmt: skip
     named = {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
-    return {**named, **field_columns(source)}
+    fields = {c.FIELD + ours: theirs for ours, theirs in field_columns(source).items()}
+    return {**named, **fields}
 
 
 def _has_no_time(source: EventSource) -> bool:

@@ -18,7 +18,7 @@ BY_VALUE = Cancellations(negative_value=True)
 def test_each_mark_alone_marks_a_cancellation(spark: SparkSession) -> None:
     rows = frame_of(
         spark,
-        "n int, value double, type_text string, invoice string, event_id string",
+        "n int, value double, type_text string, field_invoice string, event_id string",
         (0, 1.0, "buy", "536379", "1"), (1, -1.0, "buy", "536379", "2"),
         (2, 1.0, "refund", "536379", "3"), (3, 1.0, "buy", "C536379", "4"),
         (4, None, None, None, None), (5, 1.0, "buy", "536C379", "C5"),

@@ -23,6 +23,7 @@ CLEAN = {
     "keep_to": "2026-03-20",
     "allow_negative_value": True,
     "duplicate_seconds": 1,
+    "id_normal_form": "nfc",
     "max_events_per_user_minute": 8,
     "cancellations": {"id_prefix": "C", "id_field": "invoice", "cancelled_types": ["buy"]},
     "budgets": {"cancellation_unmatched": {"warn_above": 0.0}, "duplicate": {"warn_above": 0.9}},
@@ -63,7 +64,7 @@ def config(root: Path, **sections: Any) -> Config:
 def test_every_rule_takes_its_rows_and_the_ledger_adds_up(tmp_path: Path) -> None:
     write_lines(tmp_path / "log/a.csv", HEADER, *LINES)
     # Of users that were there in training u alone.
-    write_lines(tmp_path / "users.csv", "id,age", "u,30", "silent,old", "young,7", "none,")
+    write_lines(tmp_path / "users.csv", "id,age", "u,30", "silent,old", "young,7", "no\u0308ne,")
     manifest, folder = make(config(tmp_path))
 
     events = manifest.ledger["events"]
@@ -86,7 +87,12 @@ def test_every_rule_takes_its_rows_and_the_ledger_adds_up(tmp_path: Path) -> Non
     assert manifest.fills == {"users": {"age": {"value": 30, "groups": {}}}}
     ages = {row["user_id"]: (row["age"], row["age_was_missing"])
             for row in read_part(folder, "users")}  # fmt: skip
-    assert ages == {"u": (30, False), "young": (7, False), "silent": (30, True), "none": (30, True)}
+    assert ages == {
+        "u": (30, False),
+        "young": (7, False),
+        "silent": (30, True),
+        "n\u00f6ne": (30, True),
+    }
     assert sorted(len(row["history_item_idx"]) for row in read_part(folder, "test")) == [4, 5]
     assert "bot" not in ages
 

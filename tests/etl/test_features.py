@@ -137,6 +137,12 @@ def test_what_was_fitted_is_saved_and_what_was_left_out_is_told(
     assert found == {("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"), ("a", "c"), ("c", "a")}
 
 
+def test_the_report_lists_the_features(shop: tuple[Manifest, Path]) -> None:
+    _, folder = shop
+    page = (folder / "report.html").read_text()
+    assert "item_colour_price" in page and "too_sparse" in page and "bucketed" in page
+
+
 def test_impressions_know_what_was_before_them_alone(shop: tuple[Manifest, Path]) -> None:
     _, folder = shop
     names, people = ids(folder, "items"), ids(folder, "users")

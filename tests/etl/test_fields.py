@@ -1,12 +1,10 @@
 from typing import Any
 
-import pytest
 from pyspark.sql import SparkSession
 
-from conf.errors import ConfigError
 from conf.input_schema import InputField
 from etl.columns import BLANKED, VERDICT
-from etl.fields import check_fields, require_free_names
+from etl.fields import check_fields
 from tests.etl.making import frame_of
 
 TEXTS = [
@@ -61,23 +59,17 @@ def test_ranges_and_lists_hold_at_both_ends(spark: SparkSession) -> None:
 
 def test_a_field_that_may_be_blank_takes_no_row_with_it(spark: SparkSession) -> None:
     rows = frame_of(
-        spark, "n int, age string, price string, verdict string",
+        spark, "n int, field_age string, field_price string, verdict string",
         (0, "7", "1.5", None), (1, "old", "-1", None), (2, "", "", None), (3, "8", "x", None),
     )  # fmt: skip
     fields = {
         "age": InputField(type="integer", bad="blank"),
         "price": InputField(type="number", minimum=0, bad="blank"),
     }
-    checked = check_fields(rows, fields).orderBy("n").drop("n")
+    checked = check_fields(rows, fields, "field_").orderBy("n").drop("n")
     assert [tuple(row) for row in checked.collect()] == [
         (7, 1.5, None, None),
         (None, None, None, ["age_unparsable", "price_out_of_range"]),
         (None, None, None, None),
         (8, None, None, ["price_unparsable"]),
     ]
-
-
-def test_fields_have_names_of_their_own() -> None:
-    require_free_names(["colour", "quantity"])
-    with pytest.raises(ConfigError, match="verdict, place cannot be a field's name"):
-        require_free_names(["verdict", "colour", "place"])
