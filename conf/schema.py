@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from conf.etl_schema import Etl
 from conf.input_schema import Input
+from conf.privacy_schema import Privacy, misfits
 from conf.section import Positive, Section, Share
 from conf.train_schema import Train
 
@@ -84,6 +85,7 @@ class Config(Section):
     run: Run
     input: Input
     etl: Etl
+    privacy: Privacy = Privacy()
     spark: Spark = Spark()
     ray: Ray = Ray()
     train: Train = Train()
@@ -117,4 +119,5 @@ class Config(Section):
             (self.train.workers > self.train.max_workers,
              f"train.workers={self.train.workers} is above "
              f"train.max_workers={self.train.max_workers}; raise the latter"),
+            *((True, text) for text in misfits(self.privacy, self.input)),
         ]  # fmt: skip

@@ -13,15 +13,19 @@ from conf.contract import ITEM_ID, USER_ID, DataFile, Manifest
 from conf.errors import ConfigError
 from conf.etl_schema import Split
 from conf.fingerprint import InputFile
+from conf.identities import identities_folder
+from conf.protection import Protection, protection_of
 from conf.schema import Config
 from conf.workspace import UNDATED, commit, version_id
 from etl.columns import EVENT_TYPE, QUARANTINED, TIME
 from etl.encode import describe_vocabulary, number_items, number_users
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
+from etl.identities import store_identities
 from etl.inputs import (
     Staged,
     build_ledgers,
     keep_core,
+    keep_shared_items,
     require_events_on,
     require_sound,
     stage_inputs,
@@ -29,6 +33,7 @@ from etl.inputs import (
 )
 from etl.manifest import count_events, describe_columns, describe_parts, public_config
 from etl.parts import write_parts
+from etl.privacy import report_privacy, without_dropped
 from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import add_places, leave_one_out, split_by_time, time_at_shares
@@ -60,10 +65,11 @@ def run(
         NoNewDataError: When no event is of the logical date.
     """
     datasets = Path(config.run.output).absolute() / "datasets"
+    protection, readable = protection_of(config), without_dropped(config)
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
         scratch, lap = work / SCRATCH, _stopwatch()
-        staged = stage_inputs(spark, config, inputs, logical_date, scratch)
+        staged = stage_inputs(spark, readable, inputs, logical_date, scratch, protection)
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
         require_sound(staged, config.etl.clean.max_bad_share, refused, scratch / "refused")
@@ -71,13 +77,15 @@ def run(
             require_events_on(logical_date, staged["events"])
         users = store(_number_users(staged), scratch / "numbered-users")
         staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
+        least = config.privacy.min_users_per_item
+        staged = {**staged, "events": keep_shared_items(staged["events"], least)}
         log.info("etl: %d events in the core (%.1f s)", staged["events"].rows_kept(), lap())
         events = store(_split(staged, config), scratch / "split-events")
         items = store(number_items(events), scratch / "numbered-items")
         collected = collect_histories(events, items, users)
         histories = store(collected, scratch / "collected-histories")
         log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
-        write_parts(histories, items, _kept_tables(staged), config, work)
+        write_parts(histories, items, _kept_tables(staged), readable, work)
         write_quarantine(staged, work / "quarantine", scratch / "quarantine")
         manifest = _describe(
             config,
@@ -87,6 +95,12 @@ def run(
             newest=_newest_time(events),
             logical_date=logical_date,
             request=request,
+            protection=protection,
+        )
+        frames, numbered = [p.judged for p in staged.values()], {USER_ID: users, ITEM_ID: items}
+        identities = identities_folder(datasets.parent, manifest.id)
+        store_identities(
+            frames, numbered, protection, scratch=scratch / "identities", folder=identities
         )
         log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
         finish(work, datasets, manifest.id)
@@ -156,6 +170,7 @@ def _describe(
     newest: int,
     logical_date: str | None,
     request: str,
+    protection: Protection,
 ) -> Manifest:
     dated = config.input.is_dated
     date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
@@ -178,6 +193,7 @@ def _describe(
         event_types=event_types,
         ledger=build_ledgers(staged, inputs, num_events),
         counts=_count(files, num_events, count_events(work / "train")),
+        privacy=report_privacy(protection, _kept_tables(staged).get("users")),
     )
 
 

@@ -18,6 +18,7 @@ from conf.errors import InputError
 from conf.etl_schema import Clean, Etl
 from conf.fingerprint import InputFile
 from conf.input_schema import EventSource, TableSource
+from conf.protection import UNPROTECTED, Protection
 from etl import columns as c
 from etl.clean import (
     drop_bots,
@@ -26,6 +27,14 @@ from etl.clean import (
     judge_rows,
     number_lines,
     parse_events,
+)
+from etl.privacy import (
+    coarsen_events,
+    drop_erased,
+    hide_users,
+    reduce_fields,
+    shield_events,
+    shield_table,
 )
 from etl.sources import read_rows
 from etl.tables import judge_table, read_table
@@ -43,25 +52,35 @@ class Log:
 
 
 def stage_events(
-    spark: SparkSession, logs: Sequence[Log], etl: Etl, *, logical_date: str | None, folder: Path
+    spark: SparkSession,
+    logs: Sequence[Log],
+    etl: Etl,
+    *,
+    logical_date: str | None,
+    folder: Path,
+    protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
     """Return the stored events of all logs with their verdicts, and how many rows were read."""
-    judged = [_read_log(spark, log, etl, logical_date) for log in logs]
+    judged = [_read_log(spark, log, etl, logical_date, protection) for log in logs]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
     counter = Observation("events")
     counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
     is_numbered = any(_has_no_time(log.source) for log in logs)
+    counted = counted.transform(shield_events, protection)
     by_user = counted.repartition(USER_ID).transform(_judge_histories, etl, is_numbered)
     with _damaged_files_named():
-        stored = store(by_user.drop(c.EVENT_ID), folder)
+        stored = store(coarsen_events(by_user.drop(c.EVENT_ID), protection), folder)
     return stored, _counted(counter, folder)
 
 
-def _read_log(spark: SparkSession, log: Log, etl: Etl, logical_date: str | None) -> DataFrame:
+def _read_log(
+    spark: SparkSession, log: Log, etl: Etl, logical_date: str | None, protection: Protection
+) -> DataFrame:
     """Return one log's rows with the verdict that each row alone decides."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
     rows = read_rows(spark, source, log.files, _event_columns(source))
+    rows = rows.transform(reduce_fields, "events", protection)
     return parse_events(rows, source.time_unit, etl.event_types, source.event_type).transform(
         judge_rows,
         earliest=day_start(etl.clean.earliest_time) if dated else None,
@@ -79,11 +98,17 @@ def stage_table(
     *,
     id_name: str,
     folder: Path,
+    protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
     """Return the stored rows of a table with their verdicts, and how many were read."""
     counter = Observation(id_name)
     rows = read_table(spark, source, files, id_name).observe(counter, _num_rows())
-    judged = judge_table(rows, id_name)
+    table = "users" if id_name == USER_ID else "items"
+    shielded = rows.transform(reduce_fields, table, protection)
+    shielded = shielded.transform(shield_table, table, protection)
+    judged = judge_table(shielded, id_name).transform(drop_erased)
+    if table == "users":
+        judged = judged.transform(hide_users, protection)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
     return stored, _counted(counter, folder)
