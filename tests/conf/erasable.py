@@ -28,6 +28,12 @@ KEY = "0123456789abcdef0123456789abcdef"
 DATASET, MODEL, LISTS = "tiny-dataset", "tiny-model", "tiny-lists"
 LENGTHS = (3, 2, 4, 1, 0, 5)  # events of the users 2, 3, ...
 DAY = "2026-01-31"
+NAMES = tuple(f"token{n}token" for n in range(6))
+GONE = (NAMES[2], NAMES[3], NAMES[5], "nobody-of-ours")  # the whole second row group, and one
+REPORT = PrivacyReport(
+    mode="none", key_id=None, tenant="", ids=(), methods={}, quasi_identifiers=("age",),
+    k_asked=2, k_reached=2,
+)  # fmt: skip
 
 
 def config_of(workspace: Path, **privacy: Any) -> Config:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from conf import erase
-from conf.contract import Bundle, ListsManifest, Manifest, PrivacyReport
+from conf.contract import Bundle, ListsManifest, Manifest
 from conf.erase import run
 from conf.erased import read_erased
 from conf.errors import ConfigError
@@ -19,35 +18,18 @@ from conf.stages import run_erase, run_status
 from conf.workspace import read_manifest
 from tests.conf.erasable import (
     DATASET,
+    GONE,
     KEY,
     LISTS,
     MODEL,
+    NAMES,
+    REPORT,
     config_of,
     everything_in,
     rows_of,
     write_identities,
     write_workspace,
 )
-
-NAMES = tuple(f"token{n}token" for n in range(6))
-GONE = (NAMES[2], NAMES[3], NAMES[5], "nobody-of-ours")  # the whole second row group, and one
-REPORT = PrivacyReport(
-    mode="none", key_id=None, tenant="", ids=(), methods={}, quasi_identifiers=("age",),
-    k_asked=2, k_reached=2,
-)  # fmt: skip
-
-
-@pytest.fixture
-def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users.txt"
-    path.write_text("\n".join([*GONE, ""]))
-    return path
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    write_workspace(tmp_path / "workspace", NAMES, REPORT)
-    return tmp_path / "workspace"
 
 
 def test_rows_go_and_the_others_stay_as_they_were(workspace: Path, users: Path) -> None:
@@ -178,68 +160,6 @@ def test_a_receipt_that_was_changed_is_found_out(workspace: Path, users: Path) -
     assert not is_genuine(receipt, others)
     receipt.write_text(receipt.read_text().replace('"users": 3', '"users": 2'))
     assert not is_genuine(receipt, keys)
-
-
-class Killed(BaseException):
-    """Stands for a signal that no code can catch."""
-
-
-@pytest.mark.parametrize("moment", range(9))
-def test_killed_at_any_moment_it_completes_when_it_is_run_again(
-    workspace: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
-    """Each version's swap is three steps; a kill before any of them leaves one that is whole."""
-    steps = iter(range(9))
-
-    def stop_at(step: object) -> None:
-        if next(steps, None) == moment:
-            raise Killed
-
-    write_workspace(tmp_path / "other", NAMES, REPORT)
-    whole = run_erase(config_of(tmp_path / "other"), users)
-    real_rename, real_rmtree = Path.rename, shutil.rmtree
-
-    def rename(path: Path, target: Path) -> Path:
-        stop_at(path)
-        return real_rename(path, target)
-
-    def rmtree(path: Path, ignore_errors: bool = False) -> None:
-        if str(path).endswith(".old"):
-            stop_at(path)
-        real_rmtree(path, ignore_errors=ignore_errors)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", rename)
-        patched.setattr("conf.swap.shutil.rmtree", rmtree)
-        with pytest.raises(Killed):
-            run_erase(config_of(workspace), users)
-    again = run_erase(config_of(workspace), users)
-
-    assert again["removed"] == whole["removed"] and again["found"] == whole["found"]
-    for kind in ("datasets", "models", "lists"):
-        names = [{p.name for p in (w / kind).iterdir()} for w in (workspace, tmp_path / "other")]
-        assert names[0] == names[1]
-    assert read_manifest(workspace, "datasets", DATASET, Manifest) == read_manifest(
-        tmp_path / "other", "datasets", DATASET, Manifest
-    )
-
-
-def test_an_interrupted_erasure_is_not_forgotten_for_another(
-    workspace: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(erase, "_erase_dataset", killed)
-        with pytest.raises(Killed):
-            run_erase(config_of(workspace), users)
-    others = tmp_path / "others.txt"
-    others.write_text(f"{NAMES[0]}\n")
-    with pytest.raises(ConfigError, match="an erasure of 4 users was interrupted"):
-        run_erase(config_of(workspace), others)
-    others.write_text("\n".join([*GONE, NAMES[0]]))
-    assert run_erase(config_of(workspace), others)["found"] == 4
 
 
 def test_it_takes_a_key_and_users(workspace: Path, tmp_path: Path, users: Path) -> None:

@@ -177,7 +177,7 @@ def test_rules_hold_without_labels_and_leave_no_text_in_quarantine(tmp_path: Pat
         make(config_of(tmp_path, mode="none", key=None, min_users_per_item=5))
 
 
-@pytest.mark.parametrize("mode", ["none", "pseudonymise"])
+@pytest.mark.parametrize("mode", [pytest.param("none", marks=pytest.mark.slow), "pseudonymise"])
 def test_rows_of_an_erased_user_that_are_delivered_again_are_dropped(
     tmp_path: Path, mode: str
 ) -> None:
