@@ -127,8 +127,12 @@ def write_lists(workspace: Path, dataset: str) -> None:
     publish(workspace, "lists", "by-hand", manifest.logical_date)
 
 
-def keys_of(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Keys:
+@pytest.fixture
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_TEST_KEY", KEY)
+
+
+def keys_of(shop: Shop) -> Keys:
     keys = load_keys(load_config(CHECKOUT / "conf/demo.yaml", shop.overrides).privacy)
     assert keys is not None
     return keys
@@ -145,24 +149,26 @@ def check_erased(shop: Shop, users: list[str], result: dict[str, Any], keys: Key
     assert len(set(hashes)) == 10 and all(text in found for text in hashes)
 
 
-@pytest.mark.parametrize("overrides", [ON, ON[1:]], ids=["labels", "raw ids"])
-def test_ten_erased_users_are_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
-) -> None:
+@pytest.mark.usefixtures("_key")
+@pytest.mark.parametrize(
+    "overrides",
+    [pytest.param(ON, id="labels"), pytest.param(ON[1:], id="raw ids", marks=pytest.mark.slow)],
+)
+def test_ten_erased_users_are_nowhere(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     shop = make_shop(tmp_path, overrides)
-    etl = shop.run("etl", env=ENV)
+    etl = shop.run("etl")
     write_lists(shop.workspace, etl["id"])
-    keys = keys_of(shop, monkeypatch)
+    keys = keys_of(shop)
     users = [f"u{number:07d}" for number in range(3, 300, 30)]
     (tmp_path / "users.txt").write_text("\n".join(users))
     left = "u0000004"
     label = pseudonym(keys.label, "shop", "user", left) if overrides == ON else left
     before = everything_in(shop.workspace)
     assert all(user in before for user in users)
-    shown = shop.run("show", "--user", left, env=ENV)
+    shown = shop.run("show", "--user", left)
     assert shown["user_id"] == label
 
-    result = shop.run("erase", "--users", str(tmp_path / "users.txt"), env=ENV)
+    result = shop.run("erase", "--users", str(tmp_path / "users.txt"))
 
     check_erased(shop, users, result, keys)
     assert label in everything_in(shop.workspace)
@@ -170,28 +176,27 @@ def test_ten_erased_users_are_nowhere(
     assert manifest.counts["users"] == etl["counts"]["users"] - 10
     assert all(ledger.missing_rows() == 0 for ledger in manifest.ledger.values())
     assert manifest.ledger["events"].dropped["erased"] > 10
-    assert shop.run("show", "--user", left, env=ENV) == shown
+    assert shop.run("show", "--user", left) == shown
     arguments = shop.arguments("show", "--user", users[0])
-    complaint = headrace(*arguments, exit_code=3, env=ENV).stderr
+    complaint = headrace(*arguments, exit_code=3).stderr
     assert (users[0] in complaint) == (overrides != ON)
 
 
+@pytest.mark.usefixtures("_key")
 @pytest.mark.slow
-def test_the_whole_line_goes_on_after_an_erasure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_whole_line_goes_on_after_an_erasure(tmp_path: Path) -> None:
     shop = make_shop(tmp_path, ON)
-    first = shop.run("run", env=ENV)
+    first = shop.run("run")
     users = [f"u{number:07d}" for number in range(3, 300, 30)]
     (tmp_path / "users.txt").write_text("\n".join(users))
 
-    result = shop.run("erase", "--users", str(tmp_path / "users.txt"), env=ENV)
-    check_erased(shop, users, result, keys_of(shop, monkeypatch))
-    shop.run("evaluate", env=ENV)
-    again = shop.run("run", env=ENV)
+    result = shop.run("erase", "--users", str(tmp_path / "users.txt"))
+    check_erased(shop, users, result, keys_of(shop))
+    shop.run("evaluate")
+    again = shop.run("run")
 
     # The same log without those users: a dataset, a model and lists of their own.
     assert again["etl"]["ledger"]["events"]["dropped"]["erased"] > 10
     assert again["etl"]["counts"]["users"] == first["etl"]["counts"]["users"] - 10
     assert current_version(shop.workspace, "lists") == again["score"]["id"] != first["score"]["id"]
-    check_erased(shop, users, result, keys_of(shop, monkeypatch))
+    check_erased(shop, users, result, keys_of(shop))
