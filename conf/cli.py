@@ -40,6 +40,7 @@ LogicalDate = Annotated[
     typer.Option("--date", help="Logical date, YYYY-MM-DD. Else the day of the newest event."),
 ]
 UserId = Annotated[str, typer.Option("--user", help="Id in the log; `first` for any.")]
+UsersFile = Annotated[Path, typer.Option("--users", help="File with one raw id a line.")]
 Kind = Annotated[str, typer.Option("--kind", help="datasets, models or lists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
@@ -149,6 +150,18 @@ def rollback(
 ) -> None:
     """Make the version before the current one current again."""
     _run(config, overrides, as_json, verbose, lambda c: stages.run_rollback(c, kind))
+
+
+@app.command()
+def erase(
+    config: ConfigPath,
+    users: UsersFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove users from datasets, models, lists and quarantine, for good; write a receipt."""
+    _run(config, overrides, as_json, verbose, lambda c: stages.run_erase(c, users))
 
 
 def main() -> None:

@@ -143,6 +143,28 @@ class InputLedger(Account):
     """What is no reason to stop, but to look."""
 
 
+class PrivacyReport(_Record):
+    """What was done for the people in a dataset."""
+
+    mode: str
+    key_id: str | None
+    tenant: str
+    ids: tuple[str, ...]
+    """Kinds of ids that are pseudonyms."""
+    methods: dict[str, str]
+    """Method of each field that is not kept as it was, by its dotted name."""
+    quasi_identifiers: tuple[str, ...] = ()
+    k_asked: int | None = None
+    """None where there are no quasi-identifiers."""
+    k_reached: int | None = None
+    """Least users with one combination that says anything; None where no user has one."""
+    rows_generalised: int = 0
+    """Users whose combination was made coarser than the columns' methods make it."""
+    rows_suppressed: int = 0
+    """Users whose combination was emptied."""
+    min_users_per_item: int = 1
+
+
 class Manifest(_Record):
     """Contents of `datasets/<id>/manifest.json`."""
 
@@ -172,6 +194,8 @@ class Manifest(_Record):
     counts: dict[str, int]
     leak_check: dict[str, int] = {}
     """How many facts of each kind the leak check worked out anew and found right."""
+    privacy: PrivacyReport | None = None
+    """None where nothing was asked for."""
 
     def row_groups(self, split: str) -> list[RowGroup]:
         """Return the row groups of a split in the order of its files."""

@@ -14,6 +14,7 @@ from typing import Any
 from conf.contract import CONTRACT_VERSION
 from conf.errors import InputError
 from conf.input_schema import Source
+from conf.protection import request_part
 from conf.schema import Config
 
 CACHE_NAME = ".fingerprints.json"
@@ -104,6 +105,7 @@ def dataset_request(
             files,
             config.train.max_workers,
             logical_date,
+            *request_part(config),
             *([] if base is None else [base]),
         ]
     )

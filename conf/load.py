@@ -1,6 +1,7 @@
 """Read a YAML file and its overrides into a `Config`, or report all that is wrong with it."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
@@ -14,6 +15,8 @@ from yaml import YAMLError
 
 from conf.errors import ConfigError
 from conf.schema import Config
+
+_FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -40,10 +43,20 @@ def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
     try:
         base = OmegaConf.load(path)
         merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+        _require_key_from_environment(path, OmegaConf.to_container(merged, resolve=False))
         return OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError) as error:
         text = str(error).strip()
         raise ConfigError(f"{path} cannot be read as a configuration: {text}") from error
+
+
+def _require_key_from_environment(path: Path, tree: Any) -> None:
+    """Refuse a key that stands in a file or among a process's arguments."""
+    section = tree.get("privacy") if isinstance(tree, dict) else None
+    key = section.get("key") if isinstance(section, dict) else None
+    if key is not None and not (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
+        raise ConfigError(f"{path}: privacy.key holds a text; write ${{oc.env:NAME}} and put the "
+                          "key into that variable, or name a file by privacy.key_file")  # fmt: skip
 
 
 def _describe(detail: ErrorDetails) -> str:
@@ -57,7 +70,8 @@ def _describe(detail: ErrorDetails) -> str:
         return f"{dotted}: is missing and has no default"
     if detail["type"] == "value_error":
         return f"{dotted}: {detail['msg'].removeprefix('Value error, ')}"
-    return f"{dotted}={detail['input']!r}: {detail['msg']}"
+    value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
+    return f"{dotted}={value}: {detail['msg']}"
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:

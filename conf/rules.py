@@ -6,10 +6,11 @@ from conf.etl_rules import cleaning_rules
 from conf.etl_schema import Etl
 from conf.feature_schema import Bucketed, Categorical, Features, Hashed, Impressions, TableFeatures
 from conf.input_schema import Input, InputField
+from conf.privacy_schema import Privacy, misfits
 from conf.train_schema import Train
 
 
-def broken_rules(given: Input, etl: Etl, train: Train) -> list[str]:
+def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list[str]:
     """Return what is wrong, each with key, value and rule."""
     return [
         *_about_time(given, etl),
@@ -18,6 +19,8 @@ def broken_rules(given: Input, etl: Etl, train: Train) -> list[str]:
         *_about_features(given, etl.features),
         *([] if etl.impressions is None else _about_impressions(given, etl, etl.impressions)),
         *_about_workers(train),
+        *misfits(privacy, given),
+        *_about_dropped(etl.features, privacy),
     ]
 
 
@@ -79,6 +82,17 @@ def _about_table(
             )
         if name in spec.encodings:
             yield f"{where}.crosses.{name} has the name of a field; give it another"
+
+
+def _about_dropped(features: Features, privacy: Privacy) -> Iterator[str]:
+    for table in ("items", "users", "events"):
+        rules = getattr(privacy.columns, table)
+        for name in getattr(features, table).encodings:
+            if name in rules and rules[name].method == "drop":
+                yield (
+                    f"etl.features.{table}.encodings.{name}: privacy.columns.{table}.{name} drops "
+                    "it; take one of the two out"
+                )
 
 
 def _about_impressions(given: Input, etl: Etl, spec: Impressions) -> Iterator[str]:

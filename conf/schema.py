@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from conf.etl_schema import Etl
 from conf.input_schema import Input
+from conf.privacy_schema import Privacy
 from conf.rules import broken_rules
 from conf.section import Positive, Section, Share
 from conf.train_schema import Train
@@ -85,6 +86,7 @@ class Config(Section):
     run: Run
     input: Input
     etl: Etl
+    privacy: Privacy = Privacy()
     spark: Spark = Spark()
     ray: Ray = Ray()
     train: Train = Train()
@@ -93,7 +95,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        problems = broken_rules(self.input, self.etl, self.train)
+        problems = broken_rules(self.input, self.etl, self.train, self.privacy)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -7,7 +7,8 @@ finds everything done starts neither Spark nor Ray, and `conf` depends on none o
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
 from conf.lock import workspace_lock
 from conf.predecessor import base_dataset
+from conf.protection import protection_of
 from conf.schema import Config
+from conf.swap import finish_swaps
 from conf.workspace import current_version, find_version, publish, read_pointer, rollback
 
 log = logging.getLogger(__name__)
@@ -106,7 +109,15 @@ def run_rollback(config: Config, kind: str) -> Result:
     return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
 
 
+def run_erase(config: Config, users: Path) -> Result:
+    """Remove the users that a file names from all that the workspace holds."""
+    with _lock(config):
+        result: Result = _call("conf.erase", "run", config, users=users)
+    return result
+
+
 def _etl(config: Config, logical_date: str | None) -> Result:
+    protection_of(config)  # without a key that it takes, nothing begins
     inputs = fingerprint_inputs(config)
     base = None
     if config.etl.vocabulary == "extend":
@@ -232,8 +243,12 @@ def _manifest(workspace: Path, kind: str, version: str) -> Result:
     return manifest
 
 
-def _lock(config: Config) -> Any:
-    return workspace_lock(Path(config.run.output), config.run.lock_lease_seconds)
+@contextmanager
+def _lock(config: Config) -> Iterator[None]:
+    workspace = Path(config.run.output)
+    with workspace_lock(workspace, config.run.lock_lease_seconds):
+        finish_swaps(workspace)
+        yield
 
 
 def _call(module: str, function: str, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,9 @@ from conf.errors import InputError, NoNewDataError
 from conf.etl_schema import Etl
 from conf.feature_schema import vector_dimensions
 from conf.fingerprint import InputFile
+from conf.protection import Protection
 from conf.schema import Config
+from etl.anonymity import drop_items_of_few
 from etl.columns import DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.kcore import drop_outside_core, find_core
 from etl.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
@@ -55,12 +57,18 @@ def stage_inputs(
     inputs: Mapping[str, Sequence[InputFile]],
     logical_date: str | None,
     folder: Path,
+    protection: Protection,
 ) -> Staged:
     """Read, judge and store every input."""
     logs = logs_of(config, inputs)
     frames = {
         "events": stage_events(
-            spark, logs, config.etl, logical_date=logical_date, folder=folder / "events"
+            spark,
+            logs,
+            config.etl,
+            logical_date=logical_date,
+            folder=folder / "events",
+            protection=protection,
         )
     }
     for name, source in (("items", config.input.items), ("users", config.input.users)):
@@ -69,7 +77,7 @@ def stage_inputs(
                 spark, source, inputs[name], id_name=_ID_OF_TABLE[name],
                 id_normal_form=config.etl.clean.id_normal_form,
                 vectors=vector_dimensions(getattr(config.etl.features, name)),
-                folder=folder / name,
+                folder=folder / name, protection=protection,
             )  # fmt: skip
     return {
         name: StagedInput(judged, rows_read, count_verdicts(judged))
@@ -136,6 +144,22 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
             f"etl.min_events_per_user={least[0]} and etl.min_events_per_item={least[1]}; "
             "lower them or read more events"
         )  # fmt: skip
+    return left
+
+
+def keep_shared_items(events: StagedInput, min_users: int) -> StagedInput:
+    """Drop the items that too few distinct users have events with.
+
+    Raises:
+        InputError: When none are left.
+    """
+    if min_users <= 1:
+        return events
+    judged = drop_items_of_few(events.judged, min_users)
+    left = replace(events, judged=judged, counts=count_verdicts(judged))
+    if left.rows_kept() == 0:
+        raise InputError(f"no item has events of privacy.min_users_per_item={min_users} distinct "
+                         "users; lower it or read more events")  # fmt: skip
     return left
 
 

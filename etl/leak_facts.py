@@ -32,7 +32,10 @@ class Facts:
 
 
 def collect_facts(
-    logs: Iterable[tuple[DataFrame, str]], users: Sequence[str], items: Sequence[str]
+    logs: Iterable[tuple[DataFrame, str]],
+    users: Sequence[str],
+    items: Sequence[str],
+    time_step: int = 1,
 ) -> Facts:
     """Return all raw events of the users and of the items.
 
@@ -40,6 +43,7 @@ def collect_facts(
         logs: For each log its raw rows, with USER_ID, ITEM_ID and TIME_TEXT, and its time unit.
         users: Ids of the users.
         items: Ids of the items.
+        time_step: Microseconds that the dataset's times are cut to.
     """
     facts, asked = Facts(), (set(users), set(items))
     for rows, unit in logs:
@@ -50,6 +54,7 @@ def collect_facts(
             micros = parse_micros(text, unit)
             if micros is None or user is None or item is None:
                 continue  # such a row is in quarantine
+            micros -= micros % time_step
             if user in asked[0]:
                 facts.of_user[user].append((item, micros))
             if item in asked[1]:

@@ -22,6 +22,7 @@ from conf.contract import (
     DataFile,
     Feature,
     Manifest,
+    PrivacyReport,
 )
 from conf.fingerprint import InputFile, hash_file
 from conf.parquet import describe_parquet
@@ -75,6 +76,7 @@ def describe_dataset(
     logical_date: str | None,
     request: str,
     base: Manifest | None,
+    privacy: PrivacyReport | None,
 ) -> Manifest:
     """Return the manifest of a finished dataset.
 
@@ -91,6 +93,7 @@ def describe_dataset(
         logical_date: Day up to which events count; None for the newest event's.
         request: Fingerprint of all that it is made from.
         base: Manifest of the dataset that it goes on from.
+        privacy: What was done for the people in it.
     """
     dated = config.input.is_dated
     date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
@@ -119,6 +122,7 @@ def describe_dataset(
         ledger=build_ledgers(staged, inputs, num_events, config.etl.clean.budgets),
         fills=dict(fills),
         leak_check=dict(leak_check),
+        privacy=privacy,
         counts={**_count(files, num_events, count_events(work / "train")), **num_sessions},
     )
 

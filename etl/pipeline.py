@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.fingerprint import InputFile
+from conf.identities import identities_folder
+from conf.protection import Protection, protection_of
 from conf.schema import Config
 from conf.workspace import commit
 from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, SESSION_PLACE, TIME, VALUE
@@ -18,10 +20,12 @@ from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
 from etl.going_on import Base, read_base
+from etl.identities import store_identities
 from etl.impressions import number_events
 from etl.inputs import (
     Staged,
     keep_core,
+    keep_shared_items,
     logs_of,
     require_events_on,
     require_sound,
@@ -32,13 +36,14 @@ from etl.leak_facts import collect_facts
 from etl.leaks import draw_sample, find_leaks, needed_items, require_none
 from etl.manifest import describe_dataset
 from etl.parts import write_parts
+from etl.privacy import report_privacy, without_dropped
 from etl.ranking_rows import Log
 from etl.report import write_report
 from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import place_training_first
 from etl.splitting import find_cuts, split_events
-from etl.staging import raw_events, store
+from etl.staging import known_events, store
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +72,12 @@ def run(
         NoNewDataError: When no event is of the logical date.
     """
     datasets = Path(config.run.output).absolute() / "datasets"
+    protection, readable = protection_of(config), without_dropped(config)
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
         scratch, lap = work / SCRATCH, _stopwatch()
         before = None if base is None else read_base(spark, datasets.parent, base)
-        staged = stage_inputs(spark, config, inputs, logical_date, scratch)
+        staged = stage_inputs(spark, readable, inputs, logical_date, scratch, protection)
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
         require_sound(staged, config.etl.clean, refused, scratch / "refused")
@@ -79,6 +85,8 @@ def run(
             require_events_on(logical_date, staged["events"])
         users = store(_number_users(staged, before), scratch / "numbered-users")
         staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
+        least = config.privacy.min_users_per_item
+        staged = {**staged, "events": keep_shared_items(staged["events"], least)}
         log.info("etl: %d events in the core (%.1f s)", staged["events"].rows_kept(), lap())
         cuts = find_cuts(staged["events"].kept(), config.etl.split)
         events = store(_split(staged, config, cuts), scratch / "split-events")
@@ -91,7 +99,7 @@ def run(
             reordered = collect_histories(place_training_first(events), items, users)
             examples = store(reordered, scratch / "collected-examples")
         log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
-        fills = write_parts(histories, examples, items, _kept_tables(staged), config, work)
+        fills = write_parts(histories, examples, items, _kept_tables(staged), readable, work)
         newest = _newest_time(events)
         features = write_features(
             Prepared(items, examples, _kept_tables(staged), before),
@@ -109,10 +117,16 @@ def run(
             num_sessions=_count_sessions(events),
             fills=fills,
             features=features,
-            leak_check=_checked(spark, config, inputs, work, cuts),
+            leak_check=_checked(spark, readable, inputs, work, cuts, protection),
             logical_date=logical_date,
             request=request,
             base=None if before is None else before.manifest,
+            privacy=report_privacy(protection, _kept_tables(staged).get("users")),
+        )
+        frames, numbered = [p.judged for p in staged.values()], {USER_ID: users, ITEM_ID: items}
+        identities = identities_folder(datasets.parent, manifest.id)
+        store_identities(
+            frames, numbered, protection, scratch=scratch / "identities", folder=identities
         )
         log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
         write_report(
@@ -153,14 +167,20 @@ def _checked(
     inputs: Mapping[str, Sequence[InputFile]],
     work: Path,
     cuts: tuple[int, int] | None,
+    protection: Protection,
 ) -> dict[str, int]:
     """Check for leaks and return how much was checked."""
     spec, as_of = config.etl.leak_check, config.etl.features.as_of
     if cuts is None or spec is None:
         return {}
     sample = draw_sample(work, spec.users, spec.items, config.run.seed)
-    raw = [(raw_events(spark, log), log.source.time_unit) for log in logs_of(config, inputs)]
-    facts = collect_facts(raw, list(sample.users.values()), needed_items(sample))
+    raw = [
+        (known_events(spark, log, config.etl, protection), log.source.time_unit)
+        for log in logs_of(config, inputs)
+    ]
+    facts = collect_facts(
+        raw, list(sample.users.values()), needed_items(sample), protection.privacy.time_step
+    )
     leaks, counts = find_leaks(
         sample,
         facts,

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,7 @@ def _start(
     if master is not None:
         conf.setMaster(master)
         if master.startswith("local"):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
     for key, value in settings.items():
         conf.set(key, value)

@@ -18,9 +18,19 @@ from conf.errors import InputError
 from conf.etl_schema import Etl
 from conf.fingerprint import InputFile
 from conf.input_schema import EventSource, TableSource
+from conf.protection import UNPROTECTED, Protection
 from etl import columns as c
 from etl.clean import judge_histories, judge_log, limits_of
 from etl.ids import normalise_ids
+from etl.privacy import (
+    coarsen_events,
+    drop_erased,
+    hide_users,
+    label_ids,
+    reduce_fields,
+    shield_events,
+    shield_table,
+)
 from etl.sources import field_columns, read_rows
 from etl.tables import judge_table, read_table
 from etl.times import day_of
@@ -37,27 +47,37 @@ class Log:
 
 
 def stage_events(
-    spark: SparkSession, logs: Sequence[Log], etl: Etl, *, logical_date: str | None, folder: Path
+    spark: SparkSession,
+    logs: Sequence[Log],
+    etl: Etl,
+    *,
+    logical_date: str | None,
+    folder: Path,
+    protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
     """Return the stored events of all logs with their verdicts, and how many rows were read."""
-    judged = [_read_log(spark, log, etl, logical_date) for log in logs]
+    judged = [_read_log(spark, log, etl, logical_date, protection) for log in logs]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
     counter = Observation("events")
     counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
     is_numbered = any(_has_no_time(log.source) for log in logs)
+    counted = counted.transform(shield_events, protection)
     by_user = counted.repartition(USER_ID).transform(judge_histories, etl, is_numbered=is_numbered)
     with _damaged_files_named():
-        stored = store(by_user.drop(c.EVENT_ID), folder)
+        stored = store(coarsen_events(by_user.drop(c.EVENT_ID), protection), folder)
     return stored, _counted(counter, folder)
 
 
-def _read_log(spark: SparkSession, log: Log, etl: Etl, logical_date: str | None) -> DataFrame:
+def _read_log(
+    spark: SparkSession, log: Log, etl: Etl, logical_date: str | None, protection: Protection
+) -> DataFrame:
     """Return one log's rows with the verdict that each row alone decides."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
     newest_file = _newest_day(log.files) if dated else None
     limits = limits_of(etl.clean, newest_file=newest_file, logical_date=until)
-    return judge_log(raw_events(spark, log), source, etl, limits)
+    rows = raw_events(spark, log).transform(reduce_fields, "events", protection)
+    return judge_log(rows, source, etl, limits)
 
 
 def stage_table(
@@ -69,13 +89,19 @@ def stage_table(
     id_normal_form: str,
     vectors: Mapping[str, int],
     folder: Path,
+    protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
     """Return the stored rows of a table with their verdicts, and how many were read."""
     counter = Observation(id_name)
     rows = read_table(spark, source, files, id_name).observe(counter, _num_rows())
+    table = "users" if id_name == USER_ID else "items"
     if id_normal_form != "none":
         rows = normalise_ids(rows, (id_name,))
-    judged = judge_table(rows, id_name, source.fields, vectors)
+    shielded = rows.transform(reduce_fields, table, protection)
+    shielded = shielded.transform(shield_table, table, protection)
+    judged = judge_table(shielded, id_name, source.fields, vectors).transform(drop_erased)
+    if table == "users":
+        judged = judged.transform(hide_users, protection)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
     return stored, _counted(counter, folder)
@@ -107,6 +133,14 @@ def store(frame: DataFrame, folder: Path) -> DataFrame:
 def raw_events(spark: SparkSession, log: Log) -> DataFrame:
     """Return one log's rows as they are read, before anything is judged."""
     return read_rows(spark, log.source, log.files, _event_columns(log.source))
+
+
+def known_events(spark: SparkSession, log: Log, etl: Etl, protection: Protection) -> DataFrame:
+    """Return one log's raw rows with the ids that users and items have in the dataset."""
+    rows = raw_events(spark, log)
+    if etl.clean.id_normal_form != "none":
+        rows = normalise_ids(rows, (USER_ID, ITEM_ID))
+    return label_ids(rows, protection)
 
 
 def _event_columns(source: EventSource) -> dict[str, str]:

@@ -29,7 +29,9 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import InputError, VersionError
+from conf.keys import load_keys
 from conf.schema import Config
+from conf.sealing import pseudonym
 from conf.workspace import current_version, read_manifest
 from serving.publish import read_row_group
 
@@ -52,7 +54,8 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
 
     Args:
         config: Names the workspace.
-        user_id: As in the log; `first` for the first user with a history of some length.
+        user_id: As in the log (which takes the key where labels stand for ids) or as in the
+            lists; `first` for the first user with a history of some length.
 
     Raises:
         InputError: When the published lists' dataset has no such user.
@@ -62,7 +65,10 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
     manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
     dataset = workspace / "datasets" / manifest.id
-    place = _first(dataset, manifest) if user_id == FIRST else _find(dataset, manifest, user_id)
+    if user_id == FIRST:
+        place = _first(dataset, manifest)
+    else:
+        place = _find(dataset, manifest, _names(config, manifest, user_id))
     events = _events(dataset, manifest, place)
     rows = _list_rows(workspace / "lists" / lists_id, lists, place)
     items = _items(dataset, manifest, events, rows)
@@ -77,16 +83,33 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
     }
 
 
-def _find(dataset: Path, manifest: Manifest, user_id: str) -> _Place:
+def _names(config: Config, manifest: Manifest, user_id: str) -> list[str]:
+    """Return what a user may be called in a dataset, the most likely name last."""
+    keys = load_keys(config.privacy)
+    if keys is None or not _has_labels(manifest):
+        return [user_id]
+    assert manifest.privacy is not None
+    return [user_id, pseudonym(keys.label, manifest.privacy.tenant, "user", user_id)]
+
+
+def _has_labels(manifest: Manifest) -> bool:
+    return manifest.privacy is not None and "users" in manifest.privacy.ids
+
+
+def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:
     examples: list[str] = []
     for part, group in enumerate(manifest.row_groups("users")):
         ids = read_row_group(dataset, group, [USER_ID])[USER_ID].cast(pa.string())
-        row = pc.index(ids, user_id).as_py()
-        if row >= 0:
-            return _Place(part, row, user_id)
+        for name in names:
+            row = pc.index(ids, name).as_py()
+            if row >= 0:
+                return _Place(part, row, name)
         examples = examples or ids.slice(0, 3).to_pylist()
-    raise InputError(f"user {user_id!r} is not in dataset {manifest.id}; ids look like "
-                     f"{', '.join(map(repr, examples))}, and --user first takes any")  # fmt: skip
+    who = "this user" if _has_labels(manifest) else f"user {names[0]!r}"
+    hint = "an id of the log takes the key that made them, " if _has_labels(manifest) else ""
+    raise InputError(f"{who} is not in dataset {manifest.id}; ids look like "
+                     f"{', '.join(map(repr, examples))}, {hint}and --user first takes any"
+    )  # fmt: skip
 
 
 def _first(dataset: Path, manifest: Manifest) -> _Place:

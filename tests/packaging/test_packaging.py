@@ -14,7 +14,8 @@ from tests.packaging.checkout import BIN, CHECKOUT, PACKAGES, call, copy_of_chec
 from tests.packaging.checkout import package_files as files
 
 TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "bench", "clean")
-COMMANDS = ("etl", "train", "evaluate", "score", "run", "generate", "show", "status", "rollback")
+COMMANDS = ("etl", "train", "evaluate", "score", "run", "generate", "show", "status", "rollback",
+            "erase")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

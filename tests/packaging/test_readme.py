@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+from yaml import safe_load
+
 from conf import errors
 from conf.load import load_config
+from conf.privacy_schema import Privacy
 from conf.schema import Config
 from tests.packaging.checkout import CHECKOUT
 
@@ -13,10 +16,12 @@ README = (CHECKOUT / "README.md").read_text()
 
 def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
+    assert len(blocks) == 2
     path = tmp_path / "shop.yaml"
     path.write_text(blocks[0])
     assert load_config(path).input.events["log"].columns.user_id == "customer"
+    privacy = Privacy.model_validate(safe_load(blocks[1])["privacy"])
+    assert privacy.columns.users["age"].step == 10
 
 
 def test_keys_of_the_readme_exist() -> None:

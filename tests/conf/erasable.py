@@ -1,0 +1,169 @@
+"""A workspace of six users, written by hand, with all that an erasure has to reach."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import save_file
+
+from conf.contract import (
+    Account,
+    Bundle,
+    DataFile,
+    InputLedger,
+    ListsManifest,
+    Manifest,
+    PrivacyReport,
+    Vocabulary,
+)
+from conf.fingerprint import hash_file
+from conf.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identities_folder
+from conf.parquet import describe_parquet
+from conf.schema import Config
+from conf.workspace import commit, publish
+
+KEY = "0123456789abcdef0123456789abcdef"
+DATASET, MODEL, LISTS = "tiny-dataset", "tiny-model", "tiny-lists"
+LENGTHS = (3, 2, 4, 1, 0, 5)  # events of the users 2, 3, ...
+DAY = "2026-01-31"
+NAMES = tuple(f"token{n}token" for n in range(6))
+GONE = (NAMES[2], NAMES[3], NAMES[5], "nobody-of-ours")  # the whole second row group, and one
+REPORT = PrivacyReport(
+    mode="none", key_id=None, tenant="", ids=(), methods={}, quasi_identifiers=("age",),
+    k_asked=2, k_reached=2,
+)  # fmt: skip
+
+
+def config_of(workspace: Path, **privacy: Any) -> Config:
+    return Config.model_validate({
+        "run": {"name": "tiny", "output": str(workspace)},
+        "input": {"root": "none", "events": {"log": {"paths": ["none"], "time_unit": "seconds"}}},
+        "etl": {"event_types": {"view": {}}},
+        "privacy": {"key": KEY, **privacy},
+    })  # fmt: skip
+
+
+def write_workspace(
+    workspace: Path, names: tuple[str, ...], report: PrivacyReport | None = None
+) -> None:
+    """Write a dataset with the users called so, a model and lists."""
+    folder = workspace / "datasets" / DATASET
+    users = pa.table({
+        "user_idx": pa.array(range(2, 8), pa.int64()), "user_id": names,
+        "num_events": pa.array(LENGTHS, pa.int64()), "age": ["30", "30", "40", None, "40", "30"],
+    })  # fmt: skip
+    files = {
+        # Row groups of two users; the first file has two of them.
+        **{part: (_write(folder, f"{part}/part-00000.parquet", table.slice(0, 4), 2),
+                  _write(folder, f"{part}/part-00001.parquet", table.slice(4, 2), 2))
+           for part, table in (("users", users), ("histories", _histories(range(2, 8), LENGTHS)))},
+        "train": (_write(folder, "train/part-00000.parquet",
+                         _histories([2, 4, 4, 7, 3], [2, 3, 2, 4, 2]), 2),),
+        "valid": (_write(folder, "valid/part-00000.parquet", _histories([4], [3]), 2),),
+        "test": (_write(folder, "test/part-00000.parquet", _histories([2, 7], [2, 4]), 2),),
+        "items": (_write(folder, "items/part-00000.parquet", pa.table({"item_id": ["a"]}), 2),),
+        "quarantine": (_write(folder, "quarantine/part-00000.parquet", _quarantine(names), 9),),
+    }  # fmt: skip
+    (folder / "notes.txt").write_text("kept as it is")
+    (folder / "report.html").write_text(" ".join(names))
+    bad = {"line_unparsable": 3, "time_unparsable": 2}
+    vocabularies = {"user": Vocabulary(size=8, fingerprint="f"),
+                    "item": Vocabulary(size=4, fingerprint="i")}  # fmt: skip
+    commit(workspace, "datasets", Manifest(
+        id=DATASET, request="r", logical_date=DAY, as_of=DAY, config={}, columns={}, files=files,
+        vocabularies=vocabularies, event_types=("view",), privacy=report,
+        ledger={
+            "events": InputLedger(rows_read=21, rows_kept=15, dropped={"bot": 1}, quarantined=bad,
+                                  files={"a.csv": Account(rows_read=21, rows_kept=15)}),
+            "users": InputLedger(rows_read=6, rows_kept=6),
+        },
+        counts={"users": 6, "items": 2, "events": 15, "train_rows": 5, "train_targets": 8,
+                "valid": 1, "test": 2, "quarantined": 5},
+    ))  # fmt: skip
+    publish(workspace, "datasets", DATASET, DAY)
+    _write_model(workspace, vocabularies)
+    _write_lists(workspace, names)
+
+
+def write_identities(workspace: Path, names: tuple[str, ...], raw: tuple[str, ...]) -> Path:
+    folder = identities_folder(workspace, DATASET)
+    folder.mkdir(parents=True)
+    path = folder / "part-00000.parquet"
+    columns = {KIND: ["user"] * 6, RAW_ID: raw, LABEL: names, NUMBER: range(2, 8)}
+    pq.write_table(pa.table(columns, schema=SCHEMA), path)
+    path.chmod(0o600)
+    return path
+
+
+def rows_of(workspace: Path, version: str, part: str) -> list[dict[str, Any]]:
+    """Return the rows of a part of a version, the files in order."""
+    files = sorted((workspace / version / part).glob("*.parquet"))
+    return [row for path in files for row in pq.read_table(path).to_pylist()]
+
+
+def everything_in(folder: Path) -> str:
+    """Return all bytes, names and table cells below a folder as one text."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        found.append(str(path.relative_to(folder)))
+        if path.is_file():
+            found.append(path.read_bytes().decode("latin-1"))
+        if path.suffix == ".parquet":
+            found.append(repr(pq.read_table(path).to_pylist()))
+    return "\n".join(found)
+
+
+def _histories(numbers: Any, lengths: Any) -> pa.Table:
+    items = [[2] * length for length in lengths]
+    return pa.table({"user_idx": pa.array(numbers, pa.int64()),
+                     "history_item_idx": pa.array(items, pa.list_(pa.int32()))})  # fmt: skip
+
+
+def _quarantine(names: tuple[str, ...]) -> pa.Table:
+    u2, u5 = names[2], names[5]
+    return pa.table({
+        "input": ["events"] * 5,
+        "reason": ["time_unparsable", "line_unparsable", "line_unparsable", "line_unparsable",
+                   "time_unparsable"],
+        "user_id": [u2, None, None, "x", names[0]],
+        "raw": [f'{{"user":"{u2}"}}', f'a;{u5};"', f"{u5}9,a", f"x,{u2}\t", f'{{"seen":"{u2}0"}}'],
+    })  # fmt: skip
+
+
+def _write_model(workspace: Path, vocabularies: dict[str, Vocabulary]) -> None:
+    folder = workspace / "models" / MODEL
+    folder.mkdir(parents=True)
+    embedding = np.arange(1, 33, dtype=np.float32).reshape(8, 4)
+    item = np.ones((4, 4), dtype=np.float32)
+    path = folder / "weights.safetensors"
+    save_file({"item_embedding.weight": item, "user_embedding.weight": embedding}, path)
+    entry = DataFile(path=path.name, bytes=path.stat().st_size, sha256=hash_file(path), rows=0)
+    commit(workspace, "models", Bundle(
+        id=MODEL, request="r", logical_date=DAY, dataset_id=DATASET, vocabularies=vocabularies,
+        model={}, config={}, files={"model": (entry,)},
+    ))  # fmt: skip
+
+
+def _write_lists(workspace: Path, names: tuple[str, ...]) -> None:
+    """Write two items for each user, one for the last."""
+    folder, files = workspace / "lists" / LISTS, []
+    for part in range(3):
+        pair = names[2 * part : 2 * part + 2]
+        ids = [name for name in pair for _ in range(2)][: 3 if part == 2 else 4]
+        table = pa.table({"user_id": ids, "source": ["fallback"] * len(ids)})
+        files.append(_write(folder, f"part-0000{part}.parquet", table, 9))
+    commit(workspace, "lists", ListsManifest(
+        id=LISTS, request="r", logical_date=DAY, dataset_id=DATASET, model_id=MODEL,
+        config={"score": {"list_length": 2}}, gates={}, files={"lists": tuple(files)},
+        counts={"users": 6, "lists": 6, "rows": 11, "fallback_lists": 6, "full_lists": 5},
+        short_lists={"catalogue_exhausted": 1},
+    ))  # fmt: skip
+
+
+def _write(folder: Path, name: str, table: pa.Table, rows: int) -> DataFile:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=rows)
+    return describe_parquet(folder, path)
