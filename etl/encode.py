@@ -84,12 +84,15 @@ def _appended(
     )
 
 
-def describe_vocabulary(folder: Path, id_column: str, base: Vocabulary | None = None) -> Vocabulary:
+def describe_vocabulary(
+    folder: Path, id_column: str, number: str, base: Vocabulary | None = None
+) -> Vocabulary:
     """Return size and fingerprint of the ids in Parquet files, taken in the files' order.
 
     Args:
         folder: Folder of the files.
         id_column: Column of the ids.
+        number: Column of their numbers, which grow and may have gaps.
         base: The vocabulary that this one goes on from.
 
     Raises:
@@ -98,11 +101,12 @@ def describe_vocabulary(folder: Path, id_column: str, base: Vocabulary | None = 
     digest, size = hashlib.sha256(), NUM_RESERVED
     marks: dict[int, str] = {}
     for path in sorted(folder.glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(columns=[id_column]):
-            for raw_id in batch.column(0).to_pylist():
+        for batch in pq.ParquetFile(path).iter_batches(columns=[id_column, number]):
+            rows = zip(batch[id_column].to_pylist(), batch[number].to_pylist(), strict=True)
+            for raw_id, place in rows:
                 text = raw_id.encode()
                 digest.update(len(text).to_bytes(8, "little") + text)
-                size += 1
+                size = place + 1
                 if base is not None and size == base.size:
                     marks[size] = digest.hexdigest()
     if base is None:

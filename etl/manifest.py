@@ -13,6 +13,7 @@ from conf.contract import (
     HISTORY_TYPES,
     HISTORY_WEIGHTS,
     ITEM_ID,
+    ITEM_IDX,
     PADDING_IDX,
     TARGET_ITEM,
     UNKNOWN_IDX,
@@ -100,8 +101,8 @@ def describe_dataset(
     files = describe_parts(work)
     before = {} if base is None else base.vocabularies
     vocabularies = {
-        "item": describe_vocabulary(work / "items", ITEM_ID, before.get("item")),
-        "user": describe_vocabulary(work / "users", USER_ID, before.get("user")),
+        "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, before.get("item")),
+        "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
     }
     event_types = tuple(config.etl.event_types)
     num_events = count_events(work / "histories")
