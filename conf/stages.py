@@ -4,7 +4,6 @@ The stages' own modules are imported only when there is work for them, by name: 
 finds everything done starts neither Spark nor Ray, and `conf` depends on none of the stages.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -13,18 +12,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from conf.contract import MANIFEST_NAME, REPORT_NAME
+from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
 from conf.lock import workspace_lock
 from conf.predecessor import base_dataset
 from conf.protection import protection_of
+from conf.results import Result, figures_of, manifest_of, origin_of
 from conf.schema import Config
 from conf.swap import finish_swaps
 from conf.workspace import current_version, find_version, publish, read_pointer, rollback
 
 log = logging.getLogger(__name__)
-Result = dict[str, Any]
 
 DONE = "done"
 ALREADY_DONE = "already done"
@@ -96,7 +95,7 @@ def run_status(config: Config) -> Result:
     status: Result = {"stage": "status", "workspace": str(workspace)}
     for kind in KINDS:
         pointer = read_pointer(workspace, kind)
-        status[kind] = None if pointer is None else _origin(workspace, kind, pointer)
+        status[kind] = None if pointer is None else origin_of(workspace, kind, pointer)
     return status
 
 
@@ -177,7 +176,7 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
     status = DONE if version is None else ALREADY_DONE
     if version is None:
         version = work()
-    manifest = _manifest(workspace, kind, version)
+    manifest = manifest_of(workspace, kind, version)
     if kind == "lists":
         _call("serving.gates", "require_passed", manifest)
     published = publish(workspace, kind, version, manifest["logical_date"])
@@ -191,28 +190,7 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
         "folder": str(workspace / kind / version),
         "seconds": round(seconds, 1),
     }
-    return {**result, **_figures(workspace / kind / version, manifest)}
-
-
-def _figures(folder: Path, manifest: Result) -> Result:
-    """Return what of a manifest belongs in the stage's result."""
-    shown: tuple[str, ...] = ("counts", "ledger", "gates", "short_lists")
-    figures: Result = {key: manifest[key] for key in shown if key in manifest}
-    metrics = folder / "metrics.json"
-    if metrics.is_file():
-        figures["metrics"] = json.loads(metrics.read_text())
-    if (folder / REPORT_NAME).is_file():
-        figures["report"] = str(folder / REPORT_NAME)
-    for account in figures.get("ledger", {}).values():
-        account.pop("files", None)
-    return figures
-
-
-def _origin(workspace: Path, kind: str, pointer: Result) -> Result:
-    manifest = _manifest(workspace, kind, pointer["id"])
-    shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
-    made_from = {key: manifest[key] for key in shown if key in manifest}
-    return {"id": pointer["id"], "number": pointer["number"], **made_from}
+    return {**result, **figures_of(workspace / kind / version, manifest)}
 
 
 def _chosen(config: Config, kind: str, logical_date: str | None) -> str:
@@ -227,20 +205,12 @@ def _chosen(config: Config, kind: str, logical_date: str | None) -> str:
     )
     for version in dict.fromkeys([current, *pointer.get("previous", []), *others]):
         path = workspace / kind / version / MANIFEST_NAME[kind]
-        if path.is_file() and _manifest(workspace, kind, version)["logical_date"] == logical_date:
+        if path.is_file() and manifest_of(workspace, kind, version)["logical_date"] == logical_date:
             return str(version)
     raise VersionError(
         f"{workspace / kind} has no version of {logical_date}; "
         "run the stage before it with that --date first"
     )
-
-
-def _manifest(workspace: Path, kind: str, version: str) -> Result:
-    path = workspace / kind / version / MANIFEST_NAME[kind]
-    if not path.is_file():
-        raise VersionError(f"{path} does not exist: {version} is no committed version")
-    manifest: Result = json.loads(path.read_text())
-    return manifest
 
 
 @contextmanager

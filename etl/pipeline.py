@@ -4,12 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.contract import ITEM_ID, USER_ID
+from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.fingerprint import InputFile
 from conf.identities import identities_folder
 from conf.protection import Protection, protection_of
@@ -26,14 +27,12 @@ from etl.inputs import (
     Staged,
     keep_core,
     keep_shared_items,
-    logs_of,
     require_events_on,
     require_sound,
     stage_inputs,
     write_quarantine,
 )
-from etl.leak_facts import collect_facts
-from etl.leaks import draw_sample, find_leaks, needed_items, require_none
+from etl.leak_check import check_leaks
 from etl.manifest import describe_dataset
 from etl.parts import write_parts
 from etl.privacy import report_privacy, without_dropped
@@ -43,7 +42,7 @@ from etl.sequences import collect_histories
 from etl.session import spark_session
 from etl.split import place_training_first
 from etl.splitting import find_cuts, split_events
-from etl.staging import known_events, store
+from etl.staging import store
 
 log = logging.getLogger(__name__)
 
@@ -72,69 +71,129 @@ def run(
         NoNewDataError: When no event is of the logical date.
     """
     datasets = Path(config.run.output).absolute() / "datasets"
-    protection, readable = protection_of(config), without_dropped(config)
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
+    job = Job(config, without_dropped(config), protection_of(config), inputs, logical_date, request)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
-        scratch, lap = work / SCRATCH, _stopwatch()
         before = None if base is None else read_base(spark, datasets.parent, base)
-        staged = stage_inputs(spark, readable, inputs, logical_date, scratch, protection)
-        log.info("etl: %s (%.1f s)", _told(staged), lap())
-        refused = refused_folder(datasets, request)
-        require_sound(staged, config.etl.clean, refused, scratch / "refused")
-        if logical_date is not None and config.input.is_dated:
-            require_events_on(logical_date, staged["events"])
-        users = store(_number_users(staged, before), scratch / "numbered-users")
-        staged = {**staged, "events": keep_core(staged["events"], config.etl, scratch / "core")}
-        least = config.privacy.min_users_per_item
-        staged = {**staged, "events": keep_shared_items(staged["events"], least)}
-        log.info("etl: %d events in the core (%.1f s)", staged["events"].rows_kept(), lap())
-        cuts = find_cuts(staged["events"].kept(), config.etl.split)
-        events = store(_split(staged, config, cuts), scratch / "split-events")
-        known_items = None if before is None else before.items
-        items = store(number_items(events, known_items), scratch / "numbered-items")
-        collected = collect_histories(events, items, users)
-        histories = store(collected, scratch / "collected-histories")
-        examples = histories
-        if config.etl.split.kind == "random":
-            reordered = collect_histories(place_training_first(events), items, users)
-            examples = store(reordered, scratch / "collected-examples")
-        log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
-        fills = write_parts(histories, examples, items, _kept_tables(staged), readable, work)
-        newest = _newest_time(events)
-        features = write_features(
-            Prepared(items, examples, _kept_tables(staged), before),
-            _numbered_log(events, items, users, config, cuts, newest),
-            config,
-            work,
-        )
-        write_quarantine(staged, work / "quarantine", scratch / "quarantine")
-        manifest = describe_dataset(
-            config,
-            work,
-            staged,
-            inputs,
-            newest=newest,
-            num_sessions=_count_sessions(events),
-            fills=fills,
-            features=features,
-            leak_check=_checked(spark, readable, inputs, work, cuts, protection),
-            logical_date=logical_date,
-            request=request,
-            base=None if before is None else before.manifest,
-            privacy=report_privacy(protection, _kept_tables(staged).get("users")),
-        )
-        frames, numbered = [p.judged for p in staged.values()], {USER_ID: users, ITEM_ID: items}
-        identities = identities_folder(datasets.parent, manifest.id)
-        store_identities(
-            frames, numbered, protection, scratch=scratch / "identities", folder=identities
-        )
-        log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
+        staged, users = _sound_inputs(spark, job, work, before)
+        made = _collected(job, staged, users, before, work / SCRATCH)
+        manifest = _written(spark, job, staged, made, before, work)
+        _store_identities(job, staged, made, manifest.id, work)
         write_report(
             work, manifest, config=config, staged=staged, inputs=inputs, workspace=datasets.parent
         )
         finish(work, datasets, manifest.id)
     commit(datasets.parent, "datasets", manifest)
     return manifest.id
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run was asked for."""
+
+    config: Config
+    readable: Config
+    """The same without the fields that nothing may read."""
+    protection: Protection
+    inputs: Mapping[str, Sequence[InputFile]]
+    logical_date: str | None
+    request: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The kept events, split, and what was made of them; all stored."""
+
+    events: DataFrame
+    users: DataFrame
+    items: DataFrame
+    histories: DataFrame
+    examples: DataFrame
+    """The histories in the order that training rows and targets are cut from."""
+    cuts: tuple[int, int] | None
+    newest: int
+
+
+def _sound_inputs(
+    spark: SparkSession, job: Job, work: Path, before: Base | None
+) -> tuple[Staged, DataFrame]:
+    """Return the judged inputs, with what is rare taken out, and the numbered users."""
+    etl, scratch, lap = job.config.etl, work / SCRATCH, _stopwatch()
+    staged = stage_inputs(
+        spark, job.readable, job.inputs, job.logical_date, scratch, job.protection
+    )
+    log.info("etl: %s (%.1f s)", _told(staged), lap())
+    refused = refused_folder(work.parent, job.request)
+    require_sound(staged, etl.clean, refused, scratch / "refused")
+    if job.logical_date is not None and job.config.input.is_dated:
+        require_events_on(job.logical_date, staged["events"])
+    users = store(_number_users(staged, before), scratch / "numbered-users")
+    events = keep_core(staged["events"], etl, scratch / "core")
+    events = keep_shared_items(events, job.config.privacy.min_users_per_item)
+    log.info("etl: %d events in the core (%.1f s)", events.rows_kept(), lap())
+    return {**staged, "events": events}, users
+
+
+def _collected(
+    job: Job, staged: Staged, users: DataFrame, before: Base | None, scratch: Path
+) -> Made:
+    """Split and number the events and collect them into histories."""
+    lap, etl = _stopwatch(), job.config.etl
+    cuts = find_cuts(staged["events"].kept(), etl.split)
+    events = store(_split(staged, job.config, cuts), scratch / "split-events")
+    known_items = None if before is None else before.items
+    items = store(number_items(events, known_items), scratch / "numbered-items")
+    histories = store(collect_histories(events, items, users), scratch / "collected-histories")
+    examples = histories
+    if etl.split.kind == "random":
+        reordered = collect_histories(place_training_first(events), items, users)
+        examples = store(reordered, scratch / "collected-examples")
+    log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
+    return Made(events, users, items, histories, examples, cuts, _newest_time(events))
+
+
+def _written(
+    spark: SparkSession, job: Job, staged: Staged, made: Made, before: Base | None, work: Path
+) -> Manifest:
+    """Write all parts, check them for leaks, and describe them."""
+    lap, config, tables = _stopwatch(), job.config, _kept_tables(staged)
+    fills = write_parts(made.histories, made.examples, made.items, tables, job.readable, work)
+    features = write_features(
+        Prepared(made.items, made.examples, tables, before), _numbered_log(made, config), config,
+        work,
+    )  # fmt: skip
+    write_quarantine(staged, work / "quarantine", work / SCRATCH / "quarantine")
+    checked = check_leaks(
+        spark, job.readable, job.inputs, work, cuts=made.cuts, protection=job.protection
+    )
+    manifest = describe_dataset(
+        config,
+        work,
+        staged,
+        job.inputs,
+        newest=made.newest,
+        num_sessions=_count_sessions(made.events),
+        fills=fills,
+        features=features,
+        leak_check=checked,
+        logical_date=job.logical_date,
+        request=job.request,
+        base=None if before is None else before.manifest,
+        privacy=report_privacy(job.protection, tables.get("users")),
+    )
+    log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
+    return manifest
+
+
+def _store_identities(job: Job, staged: Staged, made: Made, dataset_id: str, work: Path) -> None:
+    frames = [part.judged for part in staged.values()]
+    store_identities(
+        frames,
+        {USER_ID: made.users, ITEM_ID: made.items},
+        job.protection,
+        scratch=work / SCRATCH / "identities",
+        folder=identities_folder(work.parents[1], dataset_id),
+    )
 
 
 def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManager[SparkSession]:
@@ -161,52 +220,14 @@ def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> Data
     return split_events(chosen, config.etl, config.run.seed, cuts)
 
 
-def _checked(
-    spark: SparkSession,
-    config: Config,
-    inputs: Mapping[str, Sequence[InputFile]],
-    work: Path,
-    cuts: tuple[int, int] | None,
-    protection: Protection,
-) -> dict[str, int]:
-    """Check for leaks and return how much was checked."""
-    spec, as_of = config.etl.leak_check, config.etl.features.as_of
-    if cuts is None or spec is None:
-        return {}
-    sample = draw_sample(work, spec.users, spec.items, config.run.seed)
-    raw = [
-        (known_events(spark, log, config.etl, protection), log.source.time_unit)
-        for log in logs_of(config, inputs)
-    ]
-    facts = collect_facts(
-        raw, list(sample.users.values()), needed_items(sample), protection.privacy.time_step
-    )
-    leaks, counts = find_leaks(
-        sample,
-        facts,
-        cuts,
-        windows_days=() if as_of is None else as_of.windows_days,
-        half_life_days=1.0 if as_of is None else as_of.half_life_days,
-    )
-    require_none(leaks)
-    return counts
-
-
-def _numbered_log(
-    events: DataFrame,
-    items: DataFrame,
-    users: DataFrame,
-    config: Config,
-    cuts: tuple[int, int] | None,
-    newest: int,
-) -> Log:
+def _numbered_log(made: Made, config: Config) -> Log:
     return Log(
-        events=number_events(events, items, users),
-        items=items,
+        events=number_events(made.events, made.items, made.users),
+        items=made.items,
         event_types=tuple(config.etl.event_types),
-        cuts=cuts,
+        cuts=made.cuts,
         is_dated=config.input.is_dated,
-        newest=newest,
+        newest=made.newest,
         seed=config.run.seed,
     )
 

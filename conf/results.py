@@ -1,0 +1,41 @@
+"""What a stage tells of a version: its figures, and what it was made from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from conf.contract import MANIFEST_NAME, REPORT_NAME
+from conf.errors import VersionError
+
+Result = dict[str, Any]
+
+
+def manifest_of(workspace: Path, kind: str, version: str) -> Result:
+    """Return a committed version's manifest as it stands there."""
+    path = workspace / kind / version / MANIFEST_NAME[kind]
+    if not path.is_file():
+        raise VersionError(f"{path} does not exist: {version} is no committed version")
+    manifest: Result = json.loads(path.read_text())
+    return manifest
+
+
+def figures_of(folder: Path, manifest: Result) -> Result:
+    """Return what of a manifest belongs in the stage's result."""
+    shown: tuple[str, ...] = ("counts", "ledger", "gates", "short_lists")
+    figures: Result = {key: manifest[key] for key in shown if key in manifest}
+    metrics = folder / "metrics.json"
+    if metrics.is_file():
+        figures["metrics"] = json.loads(metrics.read_text())
+    if (folder / REPORT_NAME).is_file():
+        figures["report"] = str(folder / REPORT_NAME)
+    for account in figures.get("ledger", {}).values():
+        account.pop("files", None)
+    return figures
+
+
+def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
+    """Return which version a pointer names and what that was made from."""
+    manifest = manifest_of(workspace, kind, pointer["id"])
+    shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
+    made_from = {key: manifest[key] for key in shown if key in manifest}
+    return {"id": pointer["id"], "number": pointer["number"], **made_from}
