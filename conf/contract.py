@@ -109,6 +109,8 @@ class InputLedger(Account):
     """The account of one input, with that of each of its source files."""
 
     files: dict[str, Account] = {}
+    warnings: tuple[str, ...] = ()
+    """What is odd about the files, such as a column that some of them lack."""
 
 
 class Manifest(_Record):

@@ -112,6 +112,12 @@ class Config(Section):
             (undated and self.etl.clean.max_events_per_user_day is not None,
              "etl.clean.max_events_per_user_day is set, but the time_unit of input.events is "
              "'order', which has no days; set it to null"),
+            (self.etl.clean.latest_time is None and any(
+                log.format == "table" and log.time_unit != "order"
+                for log in self.input.events.values()
+             ),
+             "etl.clean.latest_time is null, but a log of input.events is a table, which has no "
+             "day that its files were written; set the last day whose events are right"),
             (bool(types), f"input.{', '.join(sorted(types))}: etl.event_types has only "
              f"{', '.join(self.etl.event_types)}"),
             (self.train.workers > self.train.max_workers,

@@ -13,6 +13,7 @@ from conf.contract import ITEM_ID, USER_ID
 from conf.etl_schema import EventType
 from etl.columns import (
     BROKEN,
+    DAMAGED,
     DROPPED,
     EVENT_ID,
     EVENT_TYPE,
@@ -77,6 +78,7 @@ def judge_rows(
     never = F.lit(False)
     checks = [
         (DROPPED + "redelivered_file", F.col(REDELIVERED)),
+        (QUARANTINED + "file_damaged", F.col(DAMAGED) if DAMAGED in events.columns else never),
         (QUARANTINED + "line_unparsable", F.col(BROKEN)),
         (QUARANTINED + "user_missing", is_blank(USER_ID)),
         (QUARANTINED + "item_missing", is_blank(ITEM_ID)),

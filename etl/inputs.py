@@ -30,6 +30,7 @@ class StagedInput:
     judged: DataFrame
     rows_read: int
     counts: Sequence[VerdictCount]
+    warnings: tuple[str, ...] = ()
 
     def kept(self) -> DataFrame:
         """Return the rows that are kept."""
@@ -53,8 +54,9 @@ def stage_inputs(
     inputs: Mapping[str, Sequence[InputFile]],
     logical_date: str | None,
     folder: Path,
+    warnings: Mapping[str, tuple[str, ...]] = {},
 ) -> Staged:
-    """Read, judge and store every input."""
+    """Read, judge and store every input; its warnings go with it."""
     logs = [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
     frames = {
         "events": stage_events(
@@ -67,7 +69,7 @@ def stage_inputs(
                 spark, source, inputs[name], id_name=_ID_OF_TABLE[name], folder=folder / name
             )
     return {
-        name: StagedInput(judged, rows_read, count_verdicts(judged))
+        name: StagedInput(judged, rows_read, count_verdicts(judged), warnings.get(name, ()))
         for name, (judged, rows_read) in frames.items()
     }
 
@@ -147,7 +149,7 @@ def build_ledgers(
         name: build_ledger(
             part.counts, _names_of_files(inputs, name), rows_read=part.rows_read,
             rows_kept=events_written if name == "events" else part.rows_kept(),
-        )
+        ).model_copy(update={"warnings": part.warnings})
         for name, part in staged.items()
     }  # fmt: skip
 

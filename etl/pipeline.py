@@ -15,6 +15,7 @@ from conf.etl_schema import Split
 from conf.fingerprint import InputFile
 from conf.schema import Config
 from conf.workspace import UNDATED, commit, version_id
+from etl.check import check_inputs
 from etl.columns import EVENT_TYPE, QUARANTINED, TIME
 from etl.encode import describe_vocabulary, number_items, number_users
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
@@ -60,10 +61,11 @@ def run(
         NoNewDataError: When no event is of the logical date.
     """
     datasets = Path(config.run.output).absolute() / "datasets"
+    warnings = check_inputs(config, inputs)
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
         scratch, lap = work / SCRATCH, _stopwatch()
-        staged = stage_inputs(spark, config, inputs, logical_date, scratch)
+        staged = stage_inputs(spark, config, inputs, logical_date, scratch, warnings)
         log.info("etl: %s (%.1f s)", _told(staged), lap())
         refused = refused_folder(datasets, request)
         require_sound(staged, config.etl.clean.max_bad_share, refused, scratch / "refused")

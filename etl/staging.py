@@ -17,7 +17,7 @@ from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.etl_schema import Clean, Etl
 from conf.fingerprint import InputFile
-from conf.input_schema import EventSource, TableSource
+from conf.input_schema import ColumnName, EventSource, TableSource
 from etl import columns as c
 from etl.clean import (
     drop_bots,
@@ -46,7 +46,8 @@ def stage_events(
     spark: SparkSession, logs: Sequence[Log], etl: Etl, *, logical_date: str | None, folder: Path
 ) -> tuple[DataFrame, int]:
     """Return the stored events of all logs with their verdicts, and how many rows were read."""
-    judged = [_read_log(spark, log, etl, logical_date) for log in logs]
+    scratch = _beside(folder)
+    judged = [_read_log(spark, log, etl, logical_date, scratch) for log in logs]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
     counter = Observation("events")
     counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
@@ -57,11 +58,13 @@ def stage_events(
     return stored, _counted(counter, folder)
 
 
-def _read_log(spark: SparkSession, log: Log, etl: Etl, logical_date: str | None) -> DataFrame:
+def _read_log(
+    spark: SparkSession, log: Log, etl: Etl, logical_date: str | None, scratch: Path
+) -> DataFrame:
     """Return one log's rows with the verdict that each row alone decides."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
-    rows = read_rows(spark, source, log.files, _event_columns(source))
+    rows = read_rows(spark, source, log.files, event_columns(source), scratch)
     return parse_events(rows, source.time_unit, etl.event_types, source.event_type).transform(
         judge_rows,
         earliest=day_start(etl.clean.earliest_time) if dated else None,
@@ -81,8 +84,8 @@ def stage_table(
     folder: Path,
 ) -> tuple[DataFrame, int]:
     """Return the stored rows of a table with their verdicts, and how many were read."""
-    counter = Observation(id_name)
-    rows = read_table(spark, source, files, id_name).observe(counter, _num_rows())
+    counter, scratch = Observation(id_name), _beside(folder)
+    rows = read_table(spark, source, files, id_name, scratch).observe(counter, _num_rows())
     judged = judge_table(rows, id_name)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
@@ -112,7 +115,8 @@ def store(frame: DataFrame, folder: Path) -> DataFrame:
     return frame.sparkSession.read.schema(frame.schema).parquet(folder.as_uri())
 
 
-def _event_columns(source: EventSource) -> dict[str, str]:
+def event_columns(source: EventSource) -> dict[str, ColumnName]:
+    """Return for each column of an event the log's column that it is read from."""
     if source.format == "sequences":
         return {}
     names = source.columns
@@ -144,8 +148,13 @@ def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
     bad = F.coalesce(F.col(c.VERDICT).startswith(c.QUARANTINED), F.lit(False))
     texts = [name for name in (c.RAW, *_TEXTS) if name in judged.columns]
     return judged.withColumns({name: F.when(bad, F.col(name)) for name in texts}).drop(
-        c.BROKEN, c.REDELIVERED
+        c.BROKEN, c.REDELIVERED, c.DAMAGED
     )
+
+
+def _beside(folder: Path) -> Path:
+    """Return the folder for what is saved of an input's damaged files."""
+    return folder.with_name(f"salvaged-{folder.name}")
 
 
 def _latest_day(clean: Clean, files: Sequence[InputFile]) -> date:

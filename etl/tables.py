@@ -1,6 +1,7 @@
 """The tables of items and users: one row per id, the first one that the files hold."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -8,21 +9,30 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX
 from conf.errors import ConfigError
 from conf.fingerprint import InputFile
-from conf.input_schema import TableSource
+from conf.input_schema import ColumnName, TableSource
 from etl import columns as c
 from etl.clean import is_blank
 from etl.sources import field_columns, read_rows
 
 _TAKEN = {
     ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
-    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.BROKEN, c.RAW,
+    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW,
 }  # fmt: skip
 
 
 def read_table(
-    spark: SparkSession, source: TableSource, files: Sequence[InputFile], id_name: str
+    spark: SparkSession,
+    source: TableSource,
+    files: Sequence[InputFile],
+    id_name: str,
+    scratch: Path | None = None,
 ) -> DataFrame:
-    """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text.
+    """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text."""
+    return read_rows(spark, source, files, table_columns(source, id_name), scratch)
+
+
+def table_columns(source: TableSource, id_name: str) -> dict[str, ColumnName]:
+    """Return for each column of a table the file's column that it is read from.
 
     Raises:
         ConfigError: When a field has a name that this stage gives to another column.
@@ -31,16 +41,17 @@ def read_table(
     if taken:
         raise ConfigError(f"fields: {', '.join(taken)} cannot be a field's name, the "
                           "dataset has a column of its own by it")  # fmt: skip
-    columns = {id_name: source.id_column, **field_columns(source)}
+    columns: dict[str, ColumnName] = {id_name: source.id_column, **field_columns(source)}
     if source.title_column is not None:
         columns[TITLE] = source.title_column
-    return read_rows(spark, source, files, columns)
+    return columns
 
 
 def judge_table(rows: DataFrame, id_name: str) -> DataFrame:
     """Add VERDICT: of several rows with one id the first stays."""
     alone = F.coalesce(
         F.when(F.col(c.REDELIVERED), c.DROPPED + "redelivered_file"),
+        F.when(F.col(c.DAMAGED), c.QUARANTINED + "file_damaged"),
         F.when(F.col(c.BROKEN), c.QUARANTINED + "line_unparsable"),
         F.when(is_blank(id_name), c.QUARANTINED + "id_missing"),
     )
