@@ -16,6 +16,7 @@ from conf.fingerprint import UNKNOWN_BYTES, InputFile
 from conf.input_schema import Source
 from etl.columns import LINE_ORDER
 from etl.sources import read_rows
+from tests.etl.making import config_for, make
 from tests.etl.reading import COLUMNS, check, read
 from tests.etl.test_avro_header import record, write_header
 
@@ -111,6 +112,20 @@ def test_a_table_of_the_catalogue_is_read_by_its_name(spark: SparkSession, table
     unknown = source.model_copy(update={"table": "default.none"})
     with pytest.raises(InputError, match=r"table 'default\.none' cannot be read"):
         read_rows(spark, unknown, [file], COLUMNS)
+
+
+def test_a_table_of_the_catalogue_makes_a_dataset(
+    spark: SparkSession, table: str, tmp_path: Path
+) -> None:
+    log = {
+        "format": "table", "table": table, "table_version": "1", "time_unit": "seconds",
+        "columns": {"user_id": "user", "item_id": "sku", "time": "sku", "value": "price"},
+    }  # fmt: skip
+    clean = {"earliest_time": "1970-01-01", "latest_time": "1970-01-01"}
+    manifest, _ = make(config_for(tmp_path, logs={"clicks": log}, etl={"clean": clean}))
+    assert manifest.ledger["events"].rows_kept == manifest.ledger["events"].rows_read == 2
+    assert manifest.ledger["events"].files.keys() == {table}
+    assert manifest.as_of == "1970-01-01T00:00:08Z"
 
 
 def test_without_its_package_avro_is_refused_with_what_to_add(
