@@ -140,7 +140,11 @@ class InputLedger(Account):
 
     files: dict[str, Account] = {}
     warnings: tuple[str, ...] = ()
-    """What is no reason to stop, but to look."""
+    """What is no reason to stop, but to look: a column that some files lack, a budget."""
+
+    def with_warnings(self, more: tuple[str, ...]) -> "InputLedger":
+        """Return the account with further warnings in front."""
+        return self.model_copy(update={"warnings": (*more, *self.warnings)})
 
 
 class PrivacyReport(_Record):

@@ -18,6 +18,9 @@ from conf.protection import request_part
 from conf.schema import Config
 
 CACHE_NAME = ".fingerprints.json"
+UNKNOWN_BYTES = 1 << 62
+_SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn behind a glob
+_BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _CHUNK_BYTES = 1 << 22
 
 
@@ -26,13 +29,15 @@ class InputFile:
     """One file of the raw input."""
 
     path: Path
-    """Where it lies."""
+    """Where it lies; of a table its name."""
     name: str
     """Its name relative to `input.root`, as in the ledger."""
     bytes: int
+    """Its size; of a table UNKNOWN_BYTES."""
     modified_at: float
-    """Seconds since 1970."""
+    """Seconds since 1970; of a table 0."""
     sha256: str
+    """Of its content; of a table's name and `table_version`."""
 
 
 def canonical_hash(value: Any) -> str:
@@ -72,7 +77,12 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
             f"input.root={str(root)!r} is no folder; set input.root=FOLDER to the "
             "folder that holds the input files"
         )
-    found = {name: _matching(root, name, source) for name, source in input_sources(config).items()}
+    sources = input_sources(config)
+    found = {
+        name: _matching(root, name, source)
+        for name, source in sources.items()
+        if source.format != "table"
+    }
     cache_path = Path(config.run.output) / CACHE_NAME
     known = _read_cache(cache_path)
     fresh: dict[str, str] = {}
@@ -82,7 +92,7 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
     }
     if fresh != known:
         _write_cache(cache_path, fresh)
-    return inputs
+    return {name: inputs.get(name) or (_table(source),) for name, source in sources.items()}
 
 
 def dataset_request(
@@ -128,11 +138,13 @@ def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
 def _matching(root: Path, name: str, source: Source) -> list[Path]:
     paths: set[Path] = set()
     for pattern in source.paths:
-        matches = _glob(root, pattern) or _glob(root, f"{pattern}.gz")
+        tried = (_glob(root, pattern + suffix) for suffix in _SUFFIXES)
+        matches = next(filter(None, tried), [])
         if not matches:
             raise InputError(
-                f"input.{name}: no file matches {pattern!r} (nor {pattern}.gz) in "
-                f"{root}; correct input.root or input.{name}.paths"
+                f"input.{name}: no file matches {pattern!r} (nor with "
+                f"{', '.join(_SUFFIXES[1:])} behind it) in {root}; "
+                f"correct input.root or input.{name}.paths"
             )
         paths.update(matches)
     return sorted(paths)
@@ -141,8 +153,22 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
 def _glob(root: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
         base = Path(pattern).anchor
-        return [p for p in Path(base).glob(str(Path(pattern).relative_to(base))) if p.is_file()]
-    return [path for path in root.glob(pattern) if path.is_file()]
+        found = Path(base).glob(str(Path(pattern).relative_to(base)))
+    else:
+        found = root.glob(pattern)
+    return [path for path in found if path.is_file() and not _is_bookkeeping(path)]
+
+
+def _is_bookkeeping(path: Path) -> bool:
+    """Return whether a file is one that Spark leaves beside those that it writes."""
+    return path.name in _BOOKKEEPING or (path.name.startswith(".") and path.suffix == ".crc")
+
+
+def _table(source: Source) -> InputFile:
+    """Return what stands for a table of the catalogue among the files."""
+    assert source.table is not None  # as the format is 'table'
+    made_of = canonical_hash([source.table, source.table_version])
+    return InputFile(Path(source.table), source.table, UNKNOWN_BYTES, 0.0, made_of)
 
 
 def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, str]) -> InputFile:

@@ -6,6 +6,10 @@ from pydantic import Field, model_validator
 
 from conf.section import Section
 
+ColumnName = str | tuple[str, ...]
+"""A column's name, or several of which each file holds exactly one. A dot leads into an object
+(`user.id`), [0] to the first element of a JSON array."""
+
 
 class Fill(Section):
     kind: Literal["constant", "median", "mode"]
@@ -27,8 +31,8 @@ class Fill(Section):
 
 
 class InputField(Section):
-    column: str | None = None
-    """Its name in the files; null: the one that it has here."""
+    column: ColumnName | None = None
+    """Its name in the files, or several; null: the one that it has here."""
     type: Literal["text", "integer", "number", "boolean", "time"] = "text"
     """What its text has to say. All but a text are kept as such: integer as int64, number as
     double, time (ISO 8601) as microseconds since 1970 UTC."""
@@ -67,11 +71,25 @@ class InputField(Section):
 class Source(Section):
     """Files of one table."""
 
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    paths: tuple[str, ...] = ()
     """Globs relative to `input.root`, each of which has to match a file. One that matches
-    none is tried again with .gz behind it."""
-    format: Literal["csv", "jsonl", "parquet", "sequences"] = "csv"
-    """`sequences`: one user a line, "user item item ...", oldest item first."""
+    none is tried again with .gz, .bz2 and .zst behind it. Of folders named `day=2026-03-01`
+    the value can be read as a column `day`."""
+    format: Literal["csv", "jsonl", "parquet", "orc", "avro", "table", "sequences"] = "csv"
+    """`table`: one of Spark's catalogue, see `table`. `sequences`: one user a line,
+    "user item item ...", oldest item first. `avro` needs Spark's package spark-avro."""
+    table: str | None = None
+    """Name of a table of Spark's catalogue (`database.table`), in place of `paths`."""
+    table_version: str | None = None
+    """Text that changes whenever the table's rows do, such as a snapshot's id: the table is
+    read again only under another text."""
+    match_case: bool = True
+    """Whether upper and lower case count in the names of columns. If not, a column whose name
+    differs in case only is taken, where there is just one."""
+    damaged_files: Literal["stop", "quarantine"] = "stop"
+    """What becomes of a file that is cut off or not what its name says: `stop` ends the run,
+    `quarantine` sets all lines of it that can be read aside, for which compressed files are
+    read once more."""
     separator: str = ","
     """Between the columns of a csv, one or more characters ("\\t", "::")."""
     header: bool = True
@@ -81,25 +99,52 @@ class Source(Section):
     encoding: str = "UTF-8"
     """Character set of csv and jsonl files."""
     quote: str = '"'
-    """Quote character of a csv; doubled inside quotes it stands for itself; "" for none."""
+    """Quote character of a csv; doubled inside quotes it stands for itself; "" for none. A line
+    with an odd number of them is broken, unless `multiline` is set."""
     multiline: bool = False
     """Whether a quoted csv field may hold line breaks (such a file is not split)."""
     fields: dict[str, InputField] = {}
     """Further columns that are kept, by the name that they get."""
 
+    @model_validator(mode="after")
+    def _is_read_from_one_place(self) -> "Source":
+        if self.format != "table":
+            if not self.paths:
+                raise ValueError("paths is empty; name the files")
+            if self.table is not None:
+                raise ValueError(f"table={self.table!r} belongs to the format 'table' alone")
+        elif self.paths or not self.table or not self.table_version:
+            raise ValueError(
+                "the format 'table' needs table and table_version, and paths has to be empty"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lines_can_be_told_apart(self) -> "Source":
+        try:
+            line_break = "\n".encode(self.encoding)
+        except LookupError:
+            raise ValueError(f"encoding={self.encoding!r} is no character set") from None
+        if line_break != b"\n" and not (self.format == "csv" and self.multiline):
+            raise ValueError(
+                f"encoding={self.encoding!r} writes a line break in several bytes, which only a "
+                "csv with multiline: true may have; convert the files to UTF-8"
+            )
+        return self
+
 
 class EventColumns(Section):
-    """Names, in the source, of what an event is made of."""
+    """Names, in the source, of what an event is made of; each may be a list of names."""
 
-    user_id: str = "user_id"
-    item_id: str = "item_id"
-    time: str | None = "time"
+    user_id: ColumnName = "user_id"
+    item_id: ColumnName = "item_id"
+    time: ColumnName | None = "time"
     """null where the order of the lines is the time."""
-    event_type: str | None = None
+    event_type: ColumnName | None = None
     """null: all events of the files have one type, see `event_type` beside `columns`."""
-    value: str | None = None
+    value: ColumnName | None = None
     """A number of the event, such as its rating or price."""
-    event_id: str | None = None
+    event_id: ColumnName | None = None
     """null: two rows equal in all of the above are the same event."""
 
 
@@ -118,6 +163,8 @@ class EventSource(Source):
                 "columns.time is null: then the order of lines is the time, and "
                 "time_unit has to be 'order'"
             )
+        if self.columns.time is None and self.format == "table":
+            raise ValueError("columns.time is null, but the rows of a table have no order")
         return self
 
     @model_validator(mode="after")
@@ -129,9 +176,9 @@ class EventSource(Source):
 
 
 class TableSource(Source):
-    id_column: str
-    """Column that holds the raw id."""
-    title_column: str | None = None
+    id_column: ColumnName
+    """Column that holds the raw id, or several names of it."""
+    title_column: ColumnName | None = None
     """Column that is shown to people."""
 
     @model_validator(mode="after")

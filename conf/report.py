@@ -46,6 +46,9 @@ def _print_ledger(console: Console, ledger: Result) -> None:
             _reasons(account["quarantined"]),
         )
     console.print(table)
+    for name, account in ledger.items():
+        for warning in account.get("warnings", ()):
+            console.print(f"warning: {name}: {warning}", markup=False, highlight=False)
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -26,6 +26,13 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
 
 def _about_time(given: Input, etl: Etl) -> Iterator[str]:
     if given.is_dated:
+        if etl.clean.latest_time is None and any(
+            log.format == "table" for log in given.events.values()
+        ):
+            yield (
+                "etl.clean.latest_time is null, but a log of input.events is a table, which has no "
+                "day that its files were written; set the last day whose events are right"
+            )
         return
     order = "the time_unit of input.events is 'order'"
     if etl.split.kind == "temporal":

@@ -5,6 +5,7 @@ SOURCE_FILE = "source_file"
 BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
 LINE = "line_number"  # int64, grows with the lines of one part, with gaps
 REDELIVERED = "redelivered"  # boolean, the whole file equals another one
+DAMAGED = "damaged"  # boolean, the whole file is cut off or not what its name says
 BROKEN = "broken"  # boolean, the line does not have the shape of a row
 RAW = "raw"  # string, the line, or the row's values as JSON
 

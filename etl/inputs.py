@@ -34,6 +34,7 @@ class StagedInput:
     judged: DataFrame
     rows_read: int
     counts: Sequence[VerdictCount]
+    warnings: tuple[str, ...] = ()
 
     def kept(self) -> DataFrame:
         """Return the rows that are kept."""
@@ -58,8 +59,9 @@ def stage_inputs(
     logical_date: str | None,
     folder: Path,
     protection: Protection,
+    warnings: Mapping[str, tuple[str, ...]] = {},
 ) -> Staged:
-    """Read, judge and store every input."""
+    """Read, judge and store every input; its warnings go with it."""
     logs = logs_of(config, inputs)
     frames = {
         "events": stage_events(
@@ -80,7 +82,7 @@ def stage_inputs(
                 folder=folder / name, protection=protection,
             )  # fmt: skip
     return {
-        name: StagedInput(judged, rows_read, count_verdicts(judged))
+        name: StagedInput(judged, rows_read, count_verdicts(judged), warnings.get(name, ()))
         for name, (judged, rows_read) in frames.items()
     }
 
@@ -184,7 +186,7 @@ def build_ledgers(
         name: build_ledger(
             part.counts, _names_of_files(inputs, name), rows_read=part.rows_read,
             rows_kept=events_written if name == "events" else part.rows_kept(), budgets=budgets,
-        )
+        ).with_warnings(part.warnings)
         for name, part in staged.items()
     }  # fmt: skip
 

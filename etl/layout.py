@@ -1,96 +1,174 @@
 """What columns each input file has, looked up before Spark reads it.
 
 Spark gives a csv's columns their names by position and turns a key that is not there into
-null without a word. So headers, keys and Parquet schemas are read here, and files are grouped
-by them.
+null without a word. So headers, keys and schemas are read here.
 """
 
-import bz2
 import csv
-import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import IO
+from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import orc
 
 from conf.errors import InputError
 from conf.fingerprint import InputFile
 from conf.input_schema import Source
+from etl.avro_header import read_avro_schema
+from etl.file_kinds import UNPACK_ERRORS, open_text
 
 Names = tuple[str, ...]
-_SAMPLED_LINES = 100
+Path = tuple[str | int, ...]
+"""Steps from a row to a value: keys, and 0 for the first element of an array."""
+SAMPLED_LINES = 100
+_MOST_STEPS = 6
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-def group_csv_files(
-    source: Source, files: Sequence[InputFile], needed: Iterable[str]
-) -> dict[Names, list[InputFile]]:
-    """Return the csv files that are not empty, grouped by their columns.
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one file."""
+
+    file: InputFile
+    names: Names
+    """As the file has them: a name that stands there twice is here twice. Those within objects
+    have dots."""
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    """For each name the way to it; empty for a csv."""
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """For each name its type; empty where all is text."""
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
+    """Names and values of the folders `name=value` that the file lies in."""
+    line_break: str = ""
+    """Of a csv whose quoted fields may hold line breaks; Spark would make all of them equal."""
+    is_sampled: bool = False
+    """Whether later lines can hold further names."""
+
+    def is_known(self) -> bool:
+        """Return whether anything can be said: of lines that are all broken nothing can."""
+        return bool(self.names)
+
+
+def read_layouts(source: Source, files: Sequence[InputFile]) -> list[Layout]:
+    """Return the layout of each file that is not empty.
 
     Raises:
-        InputError: When a file lacks a needed column or names it twice.
+        InputError: When a file cannot be read at all, or a csv's columns have no names.
     """
-    groups: dict[Names, list[InputFile]] = {}
-    for file in files:
-        names = _header(source, file) if source.header else source.column_names
-        if names:
-            _require(file.name, needed, names)
-            groups.setdefault(names, []).append(file)
-    if not source.header and not source.column_names:
+    if source.format == "csv" and not source.header and not source.column_names:
         raise InputError("column_names of the input is empty, but its csv files have no header; "
                          "list the names of all their columns there")  # fmt: skip
-    return groups
+    layouts = (_read_layout(source, file) for file in files)
+    return [layout for layout in layouts if layout is not None]
 
 
-def group_parquet_files(
-    files: Sequence[InputFile], needed: Iterable[str]
-) -> list[tuple[pa.Schema, list[InputFile]]]:
-    """Return the Parquet files grouped by their schema.
+def columnar_layout(file: InputFile, schema: pa.Schema) -> Layout:
+    """Return the layout of a file or table whose columns have types."""
+    paths, types = _struct_paths(schema)
+    return Layout(file, tuple(types), paths, types, partitions_of(file))
 
-    Raises:
-        InputError: When a file is no Parquet file or lacks a needed column.
-    """
-    groups: dict[str, tuple[pa.Schema, list[InputFile]]] = {}
-    for file in files:
+
+def partitions_of(file: InputFile) -> dict[str, str | None]:
+    """Return the names and values of the folders `name=value` that a file lies in."""
+    pairs = (part.split("=", 1) for part in file.name.split("/")[:-1] if "=" in part)
+    return {
+        unquote(name): None if value == _NULL_PARTITION else unquote(value) for name, value in pairs
+    }
+
+
+def steps_of(name: str) -> Path:
+    """Return the way that a dotted name stands for: `a.b[0]` is a, b, first element."""
+    steps: list[str | int] = []
+    for part in name.split("."):
+        steps += [part.removesuffix("[0]"), 0] if part.endswith("[0]") else [part]
+    return tuple(steps)
+
+
+def _read_layout(source: Source, file: InputFile) -> Layout | None:
+    if source.format == "csv":
+        names = _header(source, file) if source.header else source.column_names
+        if not names:
+            return None
+        line_break = _first_line_break(source, file) if source.multiline else ""
+        return Layout(file, names, partitions=partitions_of(file), line_break=line_break)
+    if source.format == "jsonl":
+        return _json_layout(source, file)
+    if source.format == "sequences":
+        return Layout(file, ())
+    return columnar_layout(file, _schema(source, file))
+
+
+def _schema(source: Source, file: InputFile) -> pa.Schema:
+    try:
+        if source.format == "parquet":
+            return pq.read_schema(file.path).remove_metadata()
+        if source.format == "orc":
+            return _require_plain_times(orc.ORCFile(file.path).schema.remove_metadata())
+        return read_avro_schema(file.path)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        text = f"{file.name} is no readable {source.format} file: {error}"
+        raise InputError(text) from error
+
+
+def _require_plain_times(schema: pa.Schema) -> pa.Schema:
+    zoned = [item.name for item in schema if getattr(item.type, "tz", None) is not None]
+    if zoned:
+        raise ValueError(
+            f"Spark reads no ORC file with times in a zone ({', '.join(zoned)}); write them "
+            "without one, in UTC, or as text"
+        )
+    return schema
+
+
+def _struct_paths(schema: pa.Schema) -> tuple[dict[str, Path], dict[str, pa.DataType]]:
+    """Return the way to and the type of each column and of each field within a struct."""
+    paths: dict[str, Path] = {}
+    types: dict[str, pa.DataType] = {}
+    level: list[tuple[Names, pa.DataType]] = [((item.name,), item.type) for item in schema]
+    while level:
+        deeper: list[tuple[Names, pa.DataType]] = []
+        for path, type_ in level:
+            if paths.setdefault(".".join(path), path) == path:
+                types[".".join(path)] = type_
+            if pa.types.is_struct(type_) and len(path) < _MOST_STEPS:
+                deeper += [((*path, item.name), item.type) for item in type_]
+        level = deeper
+    return paths, types
+
+
+def _json_layout(source: Source, file: InputFile) -> Layout:
+    paths: dict[str, Path] = {}
+    for line in islice(_lines(source, file), SAMPLED_LINES):
         try:
-            schema = pq.read_schema(file.path).remove_metadata()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{file.name} is no readable Parquet file: {error}") from error
-        _require(file.name, needed, schema.names)
-        groups.setdefault(str(schema), (schema, []))[1].append(file)
-    return list(groups.values())
+            row = json.loads(line)
+        except ValueError:
+            continue  # such a line goes to quarantine with the others of its kind
+        if isinstance(row, Mapping):
+            paths.update((key, (key,)) for key in row)
+            for path in _paths_within(row, ()):
+                paths.setdefault(_dotted(path), path)
+    return Layout(file, tuple(paths), paths, partitions=partitions_of(file), is_sampled=True)
 
 
-def require_json_keys(source: Source, files: Sequence[InputFile], needed: Iterable[str]) -> None:
-    """Refuse JSON lines whose first lines hold a needed key nowhere.
-
-    Raises:
-        InputError: Naming the missing and the present keys.
-    """
-    present: dict[str, None] = {}
-    for file in files:
-        for line in islice(_lines(source, file), _SAMPLED_LINES):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # such a line goes to quarantine with the others of its kind
-            present.update(dict.fromkeys(row if isinstance(row, Mapping) else ()))
-    if present:
-        _require(files[0].name, needed, tuple(present))
+def _paths_within(value: Any, path: Path) -> Iterator[Path]:
+    if path:
+        yield path
+    if len(path) == _MOST_STEPS:
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _paths_within(item, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from _paths_within(value[0], (*path, 0))
 
 
-def _require(file: str, needed: Iterable[str], present: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in present]
-    if missing:
-        raise InputError(f"{file}: column(s) {', '.join(missing)} missing; present are "
-                         f"{', '.join(present)}; correct the names in the input section "
-                         "(upper and lower case count)")  # fmt: skip
-    twice = [name for name in needed if list(present).count(name) > 1]
-    if twice:
-        raise InputError(f"{file}: column(s) {', '.join(twice)} named more than once")
+def _dotted(path: Path) -> str:
+    return "".join("[0]" if step == 0 else f".{step}" for step in path).removeprefix(".")
 
 
 def _header(source: Source, file: InputFile) -> Names:
@@ -107,20 +185,19 @@ def _header(source: Source, file: InputFile) -> Names:
     return tuple(next(rows, []))
 
 
+def _first_line_break(source: Source, file: InputFile) -> str:
+    with open_text(file.path, source.encoding) as stream:
+        stream.reconfigure(newline="")  # leaves line breaks as they are
+        line = stream.readline()
+    return line[len(line.rstrip("\r\n")) :][:2] or "\n"
+
+
 def _lines(source: Source, file: InputFile) -> Iterator[str]:
     """Yield a text file's lines that are not blank, as Spark does."""
     encoding = "utf-8-sig" if source.encoding.lower() in ("utf-8", "utf8") else source.encoding
     try:
-        with _open(file.path, encoding) as stream:
+        with open_text(file.path, encoding) as stream:
             yield from (line.rstrip("\r\n") for line in stream if line.strip())
-    except (UnicodeError, LookupError, EOFError, OSError) as error:
+    except UNPACK_ERRORS as error:
         raise InputError(f"{file.name} cannot be read as {source.encoding}: {error}; "
                          "see `encoding` of its input") from error  # fmt: skip
-
-
-def _open(path: Path, encoding: str) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding=encoding)
-    if path.suffix == ".bz2":
-        return bz2.open(path, "rt", encoding=encoding)
-    return path.open(encoding=encoding)

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from conf.fingerprint import InputFile
 from conf.protection import Protection
 from conf.schema import Config
+from etl.folders import SCRATCH
 from etl.inputs import logs_of
 from etl.leak_facts import collect_facts
 from etl.leaks import draw_sample, find_leaks, needed_items, require_none
@@ -41,7 +42,10 @@ def check_leaks(
         return {}
     sample = draw_sample(work, spec.users, spec.items, config.run.seed)
     raw = [
-        (known_events(spark, log, config.etl, protection), log.source.time_unit)
+        (
+            known_events(spark, log, config.etl, protection, work / SCRATCH / "read-again"),
+            log.source.time_unit,
+        )
         for log in logs_of(config, inputs)
     ]
     facts = collect_facts(

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,9 +12,10 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.fingerprint import InputFile
 from conf.identities import identities_folder
-from conf.protection import Protection, protection_of
+from conf.protection import protection_of
 from conf.schema import Config
 from conf.workspace import commit
+from etl.check import check_inputs
 from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, SESSION_PLACE, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
@@ -32,6 +32,7 @@ from etl.inputs import (
     stage_inputs,
     write_quarantine,
 )
+from etl.job import Job, Made
 from etl.leak_check import check_leaks
 from etl.manifest import describe_dataset
 from etl.parts import write_parts
@@ -72,7 +73,9 @@ def run(
     """
     datasets = Path(config.run.output).absolute() / "datasets"
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
-    job = Job(config, without_dropped(config), protection_of(config), inputs, logical_date, request)
+    readable = without_dropped(config)
+    warnings = check_inputs(readable, inputs)
+    job = Job(config, readable, protection_of(config), inputs, logical_date, request, warnings)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
         before = None if base is None else read_base(spark, datasets.parent, base)
         staged, users = _sound_inputs(spark, job, work, before)
@@ -87,40 +90,13 @@ def run(
     return manifest.id
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a run was asked for."""
-
-    config: Config
-    readable: Config
-    """The same without the fields that nothing may read."""
-    protection: Protection
-    inputs: Mapping[str, Sequence[InputFile]]
-    logical_date: str | None
-    request: str
-
-
-@dataclass(frozen=True)
-class Made:
-    """The kept events, split, and what was made of them; all stored."""
-
-    events: DataFrame
-    users: DataFrame
-    items: DataFrame
-    histories: DataFrame
-    examples: DataFrame
-    """The histories in the order that training rows and targets are cut from."""
-    cuts: tuple[int, int] | None
-    newest: int
-
-
 def _sound_inputs(
     spark: SparkSession, job: Job, work: Path, before: Base | None
 ) -> tuple[Staged, DataFrame]:
     """Return the judged inputs, with what is rare taken out, and the numbered users."""
     etl, scratch, lap = job.config.etl, work / SCRATCH, _stopwatch()
     staged = stage_inputs(
-        spark, job.readable, job.inputs, job.logical_date, scratch, job.protection
+        spark, job.readable, job.inputs, job.logical_date, scratch, job.protection, job.warnings
     )
     log.info("etl: %s (%.1f s)", _told(staged), lap())
     refused = refused_folder(work.parent, job.request)

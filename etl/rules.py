@@ -15,6 +15,7 @@ from conf.etl_schema import EventType
 from etl.columns import (
     BROKEN,
     CANCELS,
+    DAMAGED,
     DROPPED,
     EVENT_TYPE,
     QUARANTINED,
@@ -91,6 +92,7 @@ def judge_rows(
     counts = ~F.col(CANCELS) if CANCELS in events.columns else F.lit(True)
     checks = [
         (DROPPED + "redelivered_file", F.col(REDELIVERED)),
+        (QUARANTINED + "file_damaged", F.col(DAMAGED) if DAMAGED in events.columns else never),
         (QUARANTINED + "line_unparsable", F.col(BROKEN)),
         (QUARANTINED + "user_missing", is_blank(USER_ID)),
         (QUARANTINED + "item_missing", is_blank(ITEM_ID)),

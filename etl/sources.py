@@ -1,30 +1,37 @@
 """Read raw input as text: explicit schemas, each row with the file and line it came from."""
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from pathlib import Path
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from conf.contract import ITEM_ID, USER_ID
-from conf.errors import InputError
+from conf.errors import ConfigError, InputError
 from conf.fingerprint import InputFile
-from conf.input_schema import Source
-from etl.columns import BLOCK, BROKEN, LINE, RAW, REDELIVERED, SOURCE_FILE
-from etl.layout import group_csv_files, group_parquet_files, require_json_keys
+from conf.input_schema import ColumnName, Source
+from etl.columns import BROKEN, RAW
+from etl.drift import Place, Places, group_files, warnings_of
+from etl.file_kinds import TEXT_FORMATS
+from etl.layout import read_layouts
+from etl.origin import ORIGIN, PARTITIONS, PATH, describe_files
+from etl.read_columnar import read_columnar, read_table
+from etl.read_csv import read_csv, read_damaged, read_sequences
+from etl.read_json import read_json_lines
+from etl.row_parts import Rows
+from etl.salvage import salvage, split_damaged
 
-_CORRUPT = "__corrupt"
-_PATH = "__path"
-_ORIGIN = (SOURCE_FILE, BLOCK, LINE, REDELIVERED)
-_NEVER_IN_TEXT = "\u0001"
+_FIRST_SPARK_WITH_ZSTD = (4, 1)
+_NOT_DECODED = "\ufffd"
 
 
 def read_rows(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], columns: Mapping[str, str]
+    spark: SparkSession,
+    source: Source,
+    files: Sequence[InputFile],
+    columns: Mapping[str, ColumnName],
+    scratch: Path | None = None,
 ) -> DataFrame:
     """Read the files of one input.
 
@@ -32,7 +39,9 @@ def read_rows(
         spark: The session.
         source: Format of the files.
         files: The files; of several with the same content only the first by name counts.
-        columns: For each column of the result the file's column that it is read from.
+        columns: For each column of the result the file's column that it is read from, or
+            several names of it.
+        scratch: Folder that all machines see, for what is saved of damaged files.
 
     Returns:
         One row per row of the files: the columns of origin, RAW, BROKEN and `columns` as text.
@@ -40,184 +49,117 @@ def read_rows(
     Raises:
         InputError: When a column is missing or a file cannot be read.
     """
-    _require_visible(files)
-    readers = {"csv": _csv, "jsonl": _json_lines, "parquet": _parquet, "sequences": _sequences}
-    origins = F.broadcast(_origins(spark, files))
-    frames = [
-        frame.join(origins, _PATH, "left").select(*_ORIGIN, *values)
-        for frame, values in readers[source.format](spark, source, files, columns)
-    ]
-    if not frames:
+    if source.format == "sequences":
+        columns = {USER_ID: USER_ID, ITEM_ID: ITEM_ID}
+    sound, damaged = _sorted_out(source, files)
+    _require_zstd(spark, files)
+    salvaged = {file: salvage(file, _required(scratch)) for file in damaged}
+    read = list(_read_groups(spark, source, sound, columns))
+    if salvaged:
+        read.append((read_damaged(spark, source, list(salvaged.values())), {}))
+    if not read:
         raise InputError(f"no rows in {', '.join(f.name for f in files)}: the input is empty")
+    folders = {
+        place.names[0] for _, places in read for place in places.values() if place.where == "folder"
+    }
+    origins = F.broadcast(describe_files(spark, files, salvaged, folders))
+    frames = [
+        rows.frame.join(origins, PATH, "left").select(*_parts(source, rows, places, columns))
+        for rows, places in read
+    ]
     return reduce(DataFrame.unionByName, frames)
 
 
-def field_columns(source: Source) -> dict[str, str]:
-    """Return for each declared field the file's column that it is read from."""
+def check_files(
+    source: Source, files: Sequence[InputFile], columns: Mapping[str, ColumnName]
+) -> list[str]:
+    """Look into files before any work is done on them, and return what is odd about them.
+
+    Raises:
+        InputError: When a column is missing or a file cannot be read.
+    """
+    if source.format == "table":
+        return []  # of a table nothing is known without Spark
+    sound, damaged = _sorted_out(source, files)
+    warnings = [
+        f"{file.name} {fault}; its lines are in quarantine" for file, fault in damaged.items()
+    ]
+    if source.format == "sequences":
+        return warnings
+    layouts = read_layouts(source, sound)
+    group_files(source, layouts, columns)
+    return [*warnings, *warnings_of(layouts, columns, source.match_case)]
+
+
+def field_columns(source: Source) -> dict[str, ColumnName]:
+    """Return for each declared field the file's column that it is read from, or several names."""
     return {name: field.column or name for name, field in source.fields.items()}
 
 
-def redelivered_files(files: Sequence[InputFile]) -> set[str]:
-    """Return the names of files that have the content of one with a smaller name."""
-    first: dict[str, str] = {}
-    for file in sorted(files, key=lambda file: file.name):
-        first.setdefault(file.sha256, file.name)
-    return {file.name for file in files if first[file.sha256] != file.name}
+def _read_groups(
+    spark: SparkSession,
+    source: Source,
+    files: Sequence[InputFile],
+    columns: Mapping[str, ColumnName],
+) -> Iterator[tuple[Rows, Places]]:
+    """Yield the rows of files of one shape, and where their columns are."""
+    if source.format == "table":
+        for table in files:
+            yield read_table(spark, source, table, columns), {}
+        return
+    if source.format == "sequences":
+        if files:
+            yield read_sequences(spark, source, [file.path for file in files]), {}
+        return
+    readers = {"csv": read_csv, "jsonl": read_json_lines}
+    read = readers.get(source.format, read_columnar)
+    for group in group_files(source, read_layouts(source, files), columns):
+        yield read(spark, source, group), group.places
 
 
-# What each reader returns, per group of files: a frame and the columns to take from it.
-_Group = tuple[DataFrame, list[Column]]
+def _parts(
+    source: Source, rows: Rows, places: Places, columns: Mapping[str, ColumnName]
+) -> list[Column]:
+    """Return the columns of the result."""
+    values = {**dict.fromkeys(columns, F.lit(None)), **_of_folders(places), **rows.values}
+    broken = rows.broken
+    if source.format in TEXT_FORMATS:
+        for ours in {USER_ID, ITEM_ID} & rows.values.keys():
+            # Bytes that are none of the character set: two ids may have become one.
+            garbled = F.contains(rows.values[ours], F.lit(_NOT_DECODED))
+            broken = broken | F.coalesce(garbled, F.lit(False))
+    texts = [value.cast("string").alias(ours) for ours, value in values.items()]
+    return [*map(F.col, ORIGIN), broken.alias(BROKEN), rows.raw.alias(RAW), *texts]
 
 
-def _csv(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], columns: Mapping[str, str]
-) -> list[_Group]:
-    groups = []
-    for names, members in group_csv_files(source, files, columns.values()).items():
-        fields = [f"c{index}" for index in range(len(names))]
-        frame = _read_csv(spark, source, members, fields, header=source.header)
-        values = F.to_json(F.struct(*map(_aliased, fields, _unique(names))))
-        broken = F.col(_CORRUPT)
-        groups.append((_with_origin(frame), [
-            broken.isNotNull().alias(BROKEN),
-            F.coalesce(broken, values).alias(RAW),
-            *(_aliased(fields[names.index(theirs)], ours) for ours, theirs in columns.items()),
-        ]))  # fmt: skip
-    return groups
+def _of_folders(places: Mapping[str, Place]) -> dict[str, Column]:
+    return {
+        ours: F.col(PARTITIONS)[place.names[0]]
+        for ours, place in places.items()
+        if place.where == "folder"
+    }
 
 
-def _json_lines(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], columns: Mapping[str, str]
-) -> list[_Group]:
-    require_json_keys(source, files, columns.values())
-    fields = [StructField(key, StringType()) for key in dict.fromkeys(columns.values())]
-    schema = StructType([*fields, StructField(_CORRUPT, StringType())])
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT}
-    keys = F.json_object_keys("line")  # null unless the line is an object
-    frame = _with_origin(_read_lines(spark, source, files)).select(
-        "*",
-        F.from_json("line", schema, options).alias("row"),
-        # Of a key that stands there twice, Spark would take the last value.
-        F.coalesce(F.size(keys) == F.size(F.array_distinct(keys)), F.lit(False)).alias("sound"),
-    )
-    row = F.col("row")
-    broken = ~F.col("sound") | row.isNull() | row[_CORRUPT].isNotNull()
-    values = [row[theirs].alias(ours) for ours, theirs in columns.items()]
-    return [(frame, [broken.alias(BROKEN), _aliased("line", RAW), *values])]
-
-
-def _parquet(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], columns: Mapping[str, str]
-) -> list[_Group]:
-    groups = []
-    for schema, members in group_parquet_files(files, columns.values()):
-        frame = spark.read.parquet(*_locations(members))
-        groups.append((_with_origin(frame), [
-            F.lit(False).alias(BROKEN),
-            F.to_json(F.struct(*map(_quoted, schema.names))).alias(RAW),
-            *(_as_text(schema.field(theirs)).alias(ours) for ours, theirs in columns.items()),
-        ]))  # fmt: skip
-    return groups
-
-
-def _sequences(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], columns: Mapping[str, str]
-) -> list[_Group]:
-    words = F.split(F.trim("line"), r"\s+")
-    frame = _with_origin(_read_lines(spark, source, files)).withColumn("words", words)
-    items = F.when(F.size("words") > 1, F.slice("words", 2, F.size("words")))
-    exploded = frame.select("*", F.posexplode_outer(items).alias("position", ITEM_ID))
-    # Numbered anew, item by item.
-    numbered = exploded.withColumn(LINE, F.monotonically_increasing_id())
-    return [(numbered, [
-        F.col(ITEM_ID).isNull().alias(BROKEN),
-        _aliased("line", RAW),
-        F.col("words")[0].alias(USER_ID),
-        F.col(ITEM_ID),
-    ])]  # fmt: skip
-
-
-def _read_lines(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
-    """Read lines that are not blank as they are, in the source's character set."""
-    plain = source.model_copy(update={"separator": _NEVER_IN_TEXT, "quote": "", "multiline": False})
-    frame = _read_csv(spark, plain, files, ["line"], header=False)
-    return frame.withColumn("line", F.coalesce(_CORRUPT, "line"))
-
-
-def _read_csv(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], fields: list[str], header: bool
-) -> DataFrame:
-    reader = spark.read.schema(", ".join(f"{field} STRING" for field in [*fields, _CORRUPT]))
-    return reader.csv(
-        _locations(files),
-        sep=source.separator,
-        header=header,
-        encoding=source.encoding,
-        quote=source.quote,
-        escape=source.quote,
-        multiLine=source.multiline,
-        mode="PERMISSIVE",
-        columnNameOfCorruptRecord=_CORRUPT,
-        ignoreLeadingWhiteSpace=False,
-        ignoreTrailingWhiteSpace=False,
-    )
-
-
-def _with_origin(frame: DataFrame) -> DataFrame:
-    """Add the path, block and number of each row; the path as a plain one, without escapes."""
-    decoded = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
-    return frame.select(
-        "*",
-        F.regexp_replace(decoded, "^file:/+", "/").alias(_PATH),
-        F.col("_metadata.file_block_start").alias(BLOCK),
-        F.monotonically_increasing_id().alias(LINE),
-    )
-
-
-def _origins(spark: SparkSession, files: Sequence[InputFile]) -> DataFrame:
-    """Return a row per file: path, name and whether it repeats another one."""
-    repeated = redelivered_files(files)
-    rows = [
-        {_PATH: _absolute(f), SOURCE_FILE: f.name, REDELIVERED: f.name in repeated} for f in files
-    ]
-    schema = f"array<struct<{_PATH}:string,{SOURCE_FILE}:string,{REDELIVERED}:boolean>>"
-    # Not createDataFrame: that starts Python processes on the executors.
-    return spark.range(1).select(F.inline(F.from_json(F.lit(json.dumps(rows)), schema)))
-
-
-def _locations(files: Sequence[InputFile]) -> list[str]:
-    """Return the files' paths with the characters escaped that Spark takes for a pattern's."""
-    special = str.maketrans({char: f"\\{char}" for char in "\\{}[]*?"})
-    return ["file://" + _absolute(file).translate(special) for file in files]
-
-
-def _absolute(file: InputFile) -> str:
-    # Not Path.resolve: of two links to one file it would make one path.
-    return os.path.abspath(file.path)  # noqa: PTH100
-
-
-def _require_visible(files: Sequence[InputFile]) -> None:
+def _sorted_out(
+    source: Source, files: Sequence[InputFile]
+) -> tuple[list[InputFile], dict[InputFile, str]]:
+    if source.format == "table":
+        return list(files), {}
     hidden = [file.name for file in files if file.path.name.startswith(("_", "."))]
     if hidden:
         raise InputError(f"{', '.join(hidden)}: Spark passes over files whose name begins with "
                          "'_' or '.'; rename them or narrow `paths`")  # fmt: skip
+    return split_damaged(source, files)
 
 
-def _as_text(field: pa.Field) -> Column:
-    column = _quoted(field.name)
-    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
-        column = F.timestamp_micros(F.floor(column / 1000))
-    return column.cast("string")
+def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:
+    packed = [file.name for file in files if file.path.suffix == ".zst"]
+    version = tuple(int(part) for part in spark.version.split(".")[:2])
+    if packed and version < _FIRST_SPARK_WITH_ZSTD:
+        raise ConfigError(f"{packed[0]}: Spark {spark.version} does not read zstd, Spark 4.1 "
+                          "does; pack the files as .gz or .bz2")  # fmt: skip
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    """Return the names with a number behind those that came before."""
-    return [f"{n}_{i}" if n in names[:i] else n for i, n in enumerate(names)]
-
-
-def _aliased(column: str, name: str) -> Column:
-    return _quoted(column).alias(name)
-
-
-def _quoted(column: str) -> Column:
-    return F.col("`" + column.replace("`", "``") + "`")
+def _required(scratch: Path | None) -> Path:
+    assert scratch is not None  # where damaged_files is 'quarantine', the stage gives one
+    return scratch

@@ -17,7 +17,7 @@ from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.etl_schema import Etl
 from conf.fingerprint import InputFile
-from conf.input_schema import EventSource, TableSource
+from conf.input_schema import ColumnName, EventSource, TableSource
 from conf.protection import UNPROTECTED, Protection
 from etl import columns as c
 from etl.clean import judge_histories, judge_log, limits_of
@@ -56,7 +56,8 @@ def stage_events(
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
     """Return the stored events of all logs with their verdicts, and how many rows were read."""
-    judged = [_read_log(spark, log, etl, logical_date, protection) for log in logs]
+    scratch = _beside(folder)
+    judged = [_read_log(spark, log, etl, logical_date, protection, scratch) for log in logs]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
     counter = Observation("events")
     counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
@@ -69,14 +70,19 @@ def stage_events(
 
 
 def _read_log(
-    spark: SparkSession, log: Log, etl: Etl, logical_date: str | None, protection: Protection
+    spark: SparkSession,
+    log: Log,
+    etl: Etl,
+    logical_date: str | None,
+    protection: Protection,
+    scratch: Path,
 ) -> DataFrame:
     """Return one log's rows with the verdict that each row alone decides."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
     newest_file = _newest_day(log.files) if dated else None
     limits = limits_of(etl.clean, newest_file=newest_file, logical_date=until)
-    rows = raw_events(spark, log).transform(reduce_fields, "events", protection)
+    rows = raw_events(spark, log, scratch).transform(reduce_fields, "events", protection)
     return judge_log(rows, source, etl, limits)
 
 
@@ -92,8 +98,8 @@ def stage_table(
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
     """Return the stored rows of a table with their verdicts, and how many were read."""
-    counter = Observation(id_name)
-    rows = read_table(spark, source, files, id_name).observe(counter, _num_rows())
+    counter, scratch = Observation(id_name), _beside(folder)
+    rows = read_table(spark, source, files, id_name, scratch).observe(counter, _num_rows())
     table = "users" if id_name == USER_ID else "items"
     if id_normal_form != "none":
         rows = normalise_ids(rows, (id_name,))
@@ -130,20 +136,29 @@ def store(frame: DataFrame, folder: Path) -> DataFrame:
     return frame.sparkSession.read.schema(frame.schema).parquet(folder.as_uri())
 
 
-def raw_events(spark: SparkSession, log: Log) -> DataFrame:
-    """Return one log's rows as they are read, before anything is judged."""
-    return read_rows(spark, log.source, log.files, _event_columns(log.source))
+def raw_events(spark: SparkSession, log: Log, scratch: Path) -> DataFrame:
+    """Return one log's rows as they are read, before anything is judged.
+
+    Args:
+        spark: The session.
+        log: The log.
+        scratch: Folder for what is saved of damaged files.
+    """
+    return read_rows(spark, log.source, log.files, event_columns(log.source), scratch)
 
 
-def known_events(spark: SparkSession, log: Log, etl: Etl, protection: Protection) -> DataFrame:
+def known_events(
+    spark: SparkSession, log: Log, etl: Etl, protection: Protection, scratch: Path
+) -> DataFrame:
     """Return one log's raw rows with the ids that users and items have in the dataset."""
-    rows = raw_events(spark, log)
+    rows = raw_events(spark, log, scratch)
     if etl.clean.id_normal_form != "none":
         rows = normalise_ids(rows, (USER_ID, ITEM_ID))
     return label_ids(rows, protection)
 
 
-def _event_columns(source: EventSource) -> dict[str, str]:
+def event_columns(source: EventSource) -> dict[str, ColumnName]:
+    """Return for each column of an event the log's column that it is read from."""
     if source.format == "sequences":
         return {}
     names = source.columns
@@ -165,8 +180,13 @@ def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
     bad = F.coalesce(F.col(c.VERDICT).startswith(c.QUARANTINED), F.lit(False))
     texts = [name for name in (c.RAW, *_TEXTS) if name in judged.columns]
     return judged.withColumns({name: F.when(bad, F.col(name)) for name in texts}).drop(
-        c.BROKEN, c.REDELIVERED
+        c.BROKEN, c.REDELIVERED, c.DAMAGED
     )
+
+
+def _beside(folder: Path) -> Path:
+    """Return the folder for what is saved of an input's damaged files."""
+    return folder.with_name(f"salvaged-{folder.name}")
 
 
 def _newest_day(files: Sequence[InputFile]) -> date:

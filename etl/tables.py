@@ -1,6 +1,7 @@
 """The tables of items and users: one row per id, the first one that the files hold."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -9,7 +10,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX
 from conf.errors import ConfigError
 from conf.fingerprint import InputFile
-from conf.input_schema import InputField, TableSource
+from conf.input_schema import ColumnName, InputField, TableSource
 from etl import columns as c
 from etl.field_encodings import as_vector
 from etl.fields import check_fields
@@ -18,14 +19,23 @@ from etl.sources import field_columns, read_rows
 
 _TAKEN = {
     ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
-    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.BROKEN, c.RAW, c.BLANKED,
+    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW, c.BLANKED,
 }  # fmt: skip
 
 
 def read_table(
-    spark: SparkSession, source: TableSource, files: Sequence[InputFile], id_name: str
+    spark: SparkSession,
+    source: TableSource,
+    files: Sequence[InputFile],
+    id_name: str,
+    scratch: Path | None = None,
 ) -> DataFrame:
-    """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text.
+    """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text."""
+    return read_rows(spark, source, files, table_columns(source, id_name), scratch)
+
+
+def table_columns(source: TableSource, id_name: str) -> dict[str, ColumnName]:
+    """Return for each column of a table the file's column that it is read from.
 
     Raises:
         ConfigError: When a field has a name that this stage gives to another column.
@@ -34,10 +44,10 @@ def read_table(
     if taken:
         raise ConfigError(f"fields: {', '.join(taken)} cannot be a field's name, the "
                           "dataset has a column of its own by it")  # fmt: skip
-    columns = {id_name: source.id_column, **field_columns(source)}
+    columns: dict[str, ColumnName] = {id_name: source.id_column, **field_columns(source)}
     if source.title_column is not None:
         columns[TITLE] = source.title_column
-    return read_rows(spark, source, files, columns)
+    return columns
 
 
 def judge_table(
@@ -56,6 +66,7 @@ def judge_table(
     """
     alone = F.coalesce(
         F.when(F.col(c.REDELIVERED), c.DROPPED + "redelivered_file"),
+        F.when(F.col(c.DAMAGED), c.QUARANTINED + "file_damaged"),
         F.when(F.col(c.BROKEN), c.QUARANTINED + "line_unparsable"),
         F.when(is_blank(id_name), c.QUARANTINED + "id_missing"),
         *(F.when(~is_blank(name) & as_vector(name, dimension).isNull(),

@@ -195,7 +195,7 @@ def test_a_log_that_breaks_its_contract_is_refused(case: str, tmp_path: Path) ->
     write_lines(tmp_path / "a.csv", *lines)
     with pytest.raises(InputError, match=message):
         make(config_for(tmp_path, events, etl=etl))
-    left = {path.name.split("-")[0] for path in (tmp_path / "workspace/datasets").iterdir()}
+    left = {path.name.split("-")[0] for path in (tmp_path / "workspace/datasets").glob("*")}
     assert left <= {"refused"}
 
 

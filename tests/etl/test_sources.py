@@ -1,7 +1,5 @@
 import gzip
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,31 +7,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.errors import InputError
-from conf.fingerprint import InputFile, hash_file
 from conf.input_schema import Source
-from etl.columns import BROKEN, RAW, SOURCE_FILE
-from etl.sources import read_rows, redelivered_files
+from etl.columns import BROKEN, RAW
+from etl.origin import redelivered_files
+from etl.sources import read_rows
 from tests.etl.making import write_lines
-
-COLUMNS = {"user_id": "user", "item_id": "item"}
-
-
-def input_files(root: Path, *paths: Path) -> list[InputFile]:
-    return [
-        InputFile(path, path.relative_to(root).as_posix(), 0, 0.0, hash_file(path))
-        for path in paths
-    ]
-
-
-def read(
-    spark: SparkSession, root: Path, *paths: Path,
-    columns: Mapping[str, str] = COLUMNS, **source: Any,
-) -> list[tuple[Any, ...]]:  # fmt: skip
-    """Return (file, broken, values...) of each row in the order of files and lines."""
-    frame = read_rows(
-        spark, Source(paths=("*",), **source), input_files(root, *paths), columns
-    ).orderBy(SOURCE_FILE, "block_start", "line_number")
-    return [tuple(row) for row in frame.select(SOURCE_FILE, BROKEN, *columns).collect()]
+from tests.etl.reading import COLUMNS, input_files, read
 
 
 def test_csv_columns_are_found_by_name_in_every_file(spark: SparkSession, tmp_path: Path) -> None:

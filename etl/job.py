@@ -1,0 +1,39 @@
+"""What a run was asked for, and what its steps hand on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+from conf.fingerprint import InputFile
+from conf.protection import Protection
+from conf.schema import Config
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run was asked for."""
+
+    config: Config
+    readable: Config
+    """The same without the fields that nothing may read."""
+    protection: Protection
+    inputs: Mapping[str, Sequence[InputFile]]
+    logical_date: str | None
+    request: str
+    warnings: Mapping[str, tuple[str, ...]]
+    """What is odd about the files of each input."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The kept events, split, and what was made of them; all stored."""
+
+    events: DataFrame
+    users: DataFrame
+    items: DataFrame
+    histories: DataFrame
+    examples: DataFrame
+    """The histories in the order that training rows and targets are cut from."""
+    cuts: tuple[int, int] | None
+    newest: int

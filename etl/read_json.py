@@ -1,0 +1,95 @@
+"""JSON lines: strict, key by key, values as the text that they have in the file."""
+
+import re
+
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.input_schema import Source
+from etl.columns import EVENT_ID
+from etl.drift import Group, Place
+from etl.layout import Layout, Path, steps_of
+from etl.read_csv import read_lines
+from etl.row_parts import Rows
+
+_CORRUPT = "__corrupt"
+_AS_DOUBLE = r"^-?[0-9]+\.[0-9]+(E-?[0-9]+)?$|Infinity"
+_OPTIONS = {
+    "mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "allowSingleQuotes": "false",
+}  # fmt: skip
+
+
+def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
+    """Read the values of JSON lines.
+
+    Broken is a line that is not just one object, or in which a key that matters stands twice,
+    of which Spark would take the last, or whose id is a number with a fraction or an exponent,
+    which Spark would write anew (1E5 as 100000.0).
+    """
+    ways = {ours: _ways(group.layout, place) for ours, place in group.places.items()}
+    used = [way for several in ways.values() for way in several]
+    lines = read_lines(spark, source, [file.path for file in group.files])
+    first_keys = dict.fromkeys(str(way[0]) for way in used)
+    schema = StructType([*_strings(first_keys), StructField(_CORRUPT, StringType())])
+    frame = lines.select("*", F.from_json("line", schema, _OPTIONS).alias("row"))
+    row = F.col("row")
+    parents = dict.fromkeys(way[:end] for way in used for end in range(1, len(way)))
+    sound = F.coalesce(_has_keys_once(F.col("line")) & _is_alone(F.col("line")), F.lit(False))
+    for parent in parents:
+        # Null where it is no object; then the value in it is missing.
+        sound = sound & F.coalesce(_has_keys_once(_value(row, parent)), F.lit(True))
+    values = {
+        ours: F.coalesce(*(_value(row, way) for way in several))
+        for ours, several in ways.items()
+        if several
+    }
+    for ours in (USER_ID, ITEM_ID, EVENT_ID):
+        for way in ways.get(ours, ()):
+            sound = sound & ~_is_rewritten(F.col("line"), values[ours], way)
+    return Rows(
+        frame,
+        broken=~sound | row.isNull() | row[_CORRUPT].isNotNull(),
+        raw=F.col("line"),
+        values=values,
+    )
+
+
+def _ways(layout: Layout, place: Place) -> list[Path]:
+    """Return where to look for a value; a key that no line so far had may come later."""
+    if place.where == "folder":
+        return []
+    return [layout.paths.get(name, steps_of(name)) for name in place.names]
+
+
+def _value(row: Column, way: Path) -> Column:
+    """Return the value at the end of the way as its text, null where the way breaks off."""
+    value = row[str(way[0])]
+    for step in way[1:]:
+        if isinstance(step, int):
+            value = F.get(F.from_json(value, "array<string>"), step)
+        else:
+            value = F.from_json(value, StructType(_strings([step])))[step]
+    return value
+
+
+def _is_rewritten(line: Column, value: Column, way: Path) -> Column:
+    """Return whether a value stands in the line as a number of whose digits Spark made others."""
+    key = next(step for step in reversed(way) if isinstance(step, str))
+    in_line = rf'"{re.escape(key)}"\s*:\s*\[?\s*-?[0-9]+[.eE]'
+    return F.coalesce(value.rlike(_AS_DOUBLE) & line.rlike(in_line), F.lit(False))
+
+
+def _has_keys_once(text: Column) -> Column:
+    keys = F.json_object_keys(text)  # null unless the text is an object
+    return F.size(keys) == F.size(F.array_distinct(keys))
+
+
+def _is_alone(line: Column) -> Column:
+    """Return whether nothing follows the object, which Spark would not look at."""
+    return F.json_array_length(F.concat(F.lit("["), line, F.lit("]"))) == 1
+
+
+def _strings(names: "dict[str, None] | list[str]") -> list[StructField]:
+    return [StructField(name, StringType()) for name in names]
