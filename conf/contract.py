@@ -92,7 +92,7 @@ class Feature(_Record):
     """`tags` and `vector` are lists; numeric and vector have a column NAME_present beside them
     where a value may be missing."""
     encoding: str
-    """Kind of its encoding in the configuration, or `as_of` or `context`."""
+    """Kind of its encoding, or `as_of` or `context`."""
     cardinality: int | None = None
     """Numbers in use of a categorical feature or of tags, the reserved ones included."""
     dimension: int | None = None
@@ -163,9 +163,8 @@ class PrivacyReport(_Record):
     k_reached: int | None = None
     """Least users with one combination that says anything; None where no user has one."""
     rows_generalised: int = 0
-    """Users whose combination was made coarser than the columns' methods make it."""
     rows_suppressed: int = 0
-    """Users whose combination was emptied."""
+    """Users whose combination was made coarser than asked for, and those whose was emptied."""
     min_users_per_item: int = 1
 
 
