@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 CONFIG ?= conf/demo.yaml
+# Test files that run beside each other; each takes up to 3 GiB of memory.
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,10 +80,10 @@ check: setup ## Lint, format, types and layers
 	echo "Lint, format, types and layers are in order"
 
 test: check ## Set up, check and run the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not slow"
 
 test-all: check ## The same with the slow tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 bench: setup ## Measure speed beside stated baselines (never fails on time)
 	$(BIN)/python -m tests.bench

@@ -6,6 +6,7 @@ from pathlib import Path
 from yaml import safe_load
 
 from conf import errors
+from conf.etl_schema import Etl
 from conf.load import load_config
 from conf.privacy_schema import Privacy
 from conf.schema import Config
@@ -16,11 +17,13 @@ README = (CHECKOUT / "README.md").read_text()
 
 def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     path = tmp_path / "shop.yaml"
     path.write_text(blocks[0])
     assert load_config(path).input.events["log"].columns.user_id == "customer"
-    privacy = Privacy.model_validate(safe_load(blocks[1])["privacy"])
+    etl = {"event_types": {"purchase": {}}, **safe_load(blocks[1])["etl"]}
+    assert Etl.model_validate(etl).features.items.encodings["image"].kind == "vector"
+    privacy = Privacy.model_validate(safe_load(blocks[2])["privacy"])
     assert privacy.columns.users["age"].step == 10
 
 
