@@ -8,6 +8,7 @@ Legend of shapes: B rows, L length, D width, H heads.
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,23 @@ class AttentionEncoder(nn.Module):
         encoded: Tensor = self.norm(hidden)
         return encoded
 
+    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of each row's last position alone, at a part of the cost.
+
+        Args:
+            embedded: [B, L, D]
+            lengths: [B], at least 1.
+
+        Returns:
+            [B, D]
+        """
+        hidden = self.dropout(embedded + self.position[: embedded.shape[1]])  # [B, L, D]
+        for block in self.blocks[:-1]:
+            hidden = block(hidden)
+        final = cast(_AttentionBlock, self.blocks[-1])
+        encoded: Tensor = self.norm(final.last(hidden, lengths))
+        return encoded
+
 
 class _AttentionBlock(nn.Module):
     def __init__(self, width: int, heads: int, inner_width: int, dropout: float) -> None:
@@ -71,8 +89,28 @@ class _AttentionBlock(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         hidden = hidden + self.dropout(self._attend(self.attention_norm(hidden)))  # [B, L, D]
-        inner = F.gelu(self.feedforward_in(self.feedforward_norm(hidden)))  # [B, L, inner]
-        outcome: Tensor = self.feedforward_out(self.dropout(inner))  # [B, L, D]
+        return self._feed_forward(hidden)
+
+    def last(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Return what `forward` does at each row's last position: [B, L, D], [B] -> [B, D]."""
+        rows, length, width = hidden.shape
+        normed = self.attention_norm(hidden)  # [B, L, D]
+        at_end = (torch.arange(rows, device=hidden.device), lengths - 1)
+        weight, bias = self.query_key_value.weight, self.query_key_value.bias
+        query = F.linear(normed[at_end], weight[:width], bias[:width])  # [B, D]
+        key_value = F.linear(normed, weight[width:], bias[width:])  # [B, L, 2 D]
+        shape = (rows, length, 2, self.heads, width // self.heads)
+        key, value = key_value.view(shape).permute(2, 0, 3, 1, 4)  # each [B, H, L, D / H]
+        is_there = torch.arange(length, device=hidden.device) < lengths[:, None]  # [B, L]
+        mixed = F.scaled_dot_product_attention(
+            query.view(rows, self.heads, 1, -1), key, value, attn_mask=is_there[:, None, None]
+        )  # [B, H, 1, D / H]
+        attended = self.attention_out(mixed.reshape(rows, width))  # [B, D]
+        return self._feed_forward(hidden[at_end] + self.dropout(attended))
+
+    def _feed_forward(self, hidden: Tensor) -> Tensor:
+        inner = F.gelu(self.feedforward_in(self.feedforward_norm(hidden)))  # [..., inner]
+        outcome: Tensor = self.feedforward_out(self.dropout(inner))  # [..., D]
         result: Tensor = hidden + self.dropout(outcome)
         return result
 

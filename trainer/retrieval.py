@@ -59,9 +59,7 @@ class RetrievalModel(nn.Module):
 
     def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """Return users' vectors from input vectors: [B, L, D], [B] -> [B, D]."""
-        encoded = self.encoder(embedded)  # [B, L, D]
-        last: Tensor = encoded[torch.arange(len(lengths), device=lengths.device), lengths - 1]
-        return last
+        return self.encoder.last(embedded, lengths)
 
     def encode(self, batch: HistoryBatch) -> Tensor:
         """Return each user's vector after the newest event: [B, D]."""

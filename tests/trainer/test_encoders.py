@@ -65,3 +65,16 @@ def test_xavier_keeps_the_named_spread(init: str) -> None:
     assert float(model.encoder.norm.weight.detach().min()) == 1.0
     biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
     assert all(float(bias.detach().abs().max()) == 0 for bias in biases)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_last_position_alone_is_what_it_is_among_all(blocks: int) -> None:
+    model = build(blocks=blocks)
+    items = torch.randint(2, 30, (5, 9))
+    lengths = torch.tensor([9, 1, 4, 8, 2])
+    embedded = model.embed(items)
+
+    alone = model.encode_embedded(embedded, lengths)
+
+    among_all = model.encoder(embedded)[torch.arange(5), lengths - 1]
+    torch.testing.assert_close(alone, among_all, rtol=1e-4, atol=1e-5)
