@@ -12,7 +12,8 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 # Reasons of the ledger that a budget can be set for; fields add two each, see `field_rules`.
 RULES = (
-    "redelivered_file", "line_unparsable", "user_missing", "item_missing", "id_missing",
+    "redelivered_file", "file_damaged", "line_unparsable", "erased", "user_missing",
+    "item_missing", "id_missing",
     "time_unparsable", "time_too_early", "time_in_future", "value_unparsable", "price_negative",
     "value_out_of_range", "after_logical_date", "outside_window", "item_excluded",
     "event_type_not_used", "below_threshold", "duplicate", "near_duplicate", "cancelled",

@@ -128,23 +128,3 @@ def test_more_workers_than_this_machine_has_room_for_is_refused(
     done = headrace(*shop.arguments("train", "train.workers=2", "ray.num_cpus=1"), exit_code=2)
 
     assert "train.workers=2" in done.stderr and "ray.num_cpus" in done.stderr
-
-
-def test_a_model_of_another_vocabulary_is_refused(finished_shop: tuple[Shop, object]) -> None:
-    shop, _ = finished_shop
-    other = shop.at(shop.workspace, "etl.min_events_per_item=40")
-    other.run("etl")
-    try:
-        message = headrace(*other.arguments("score"), exit_code=6).stderr
-        assert "vocabulary" in message
-    finally:
-        shop.run("rollback", "--kind", "datasets")
-
-
-def test_a_date_without_events_is_no_new_data(finished_shop: tuple[Shop, object]) -> None:
-    shop, _ = finished_shop
-
-    done = headrace(*shop.arguments("etl", "--date", "2031-01-01"), exit_code=4)
-    assert "2031-01-01" in done.stderr
-    done = headrace(*shop.arguments("etl", "--date", "soon"), exit_code=2)
-    assert "YYYY-MM-DD" in done.stderr

@@ -98,6 +98,26 @@ def test_results_are_one_json_object_or_tables(finished_shop: Finished) -> None:
 
 
 @pytest.mark.skipif(not (DATA / "ml-100k").is_dir(), reason="MovieLens-100K is not here")
+def test_a_model_of_another_vocabulary_is_refused(finished_shop: Finished) -> None:
+    shop, _ = finished_shop
+    other = shop.at(shop.workspace, "etl.min_events_per_item=40")
+    other.run("etl")
+    try:
+        message = headrace(*other.arguments("score"), exit_code=6).stderr
+        assert "vocabulary" in message
+    finally:
+        shop.run("rollback", "--kind", "datasets")
+
+
+def test_a_date_without_events_is_no_new_data(finished_shop: Finished) -> None:
+    shop, _ = finished_shop
+
+    done = headrace(*shop.arguments("etl", "--date", "2031-01-01"), exit_code=4)
+    assert "2031-01-01" in done.stderr
+    done = headrace(*shop.arguments("etl", "--date", "soon"), exit_code=2)
+    assert "YYYY-MM-DD" in done.stderr
+
+
 @pytest.mark.slow
 def test_movielens_100k_gives_every_user_ten_unseen_items(tmp_path: Any) -> None:
     output = tmp_path / "workspace"

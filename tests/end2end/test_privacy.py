@@ -152,8 +152,9 @@ def check_erased(shop: Shop, users: list[str], result: dict[str, Any], keys: Key
 @pytest.mark.usefixtures("_key")
 @pytest.mark.parametrize(
     "overrides",
-    [pytest.param(ON, id="labels"), pytest.param(ON[1:], id="raw ids", marks=pytest.mark.slow)],
+    [pytest.param(ON, id="labels"), pytest.param(ON[1:], id="raw ids")],
 )
+@pytest.mark.slow
 def test_ten_erased_users_are_nowhere(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     shop = make_shop(tmp_path, overrides)
     etl = shop.run("etl")
