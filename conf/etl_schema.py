@@ -51,6 +51,8 @@ class LeakCheck(Section):
     """Users whose rows are worked out anew."""
     items: Positive = 200
     """Items of the vocabulary that are counted anew."""
+    impressions: Positive = 1000
+    """Impressions of those users that are worked out anew."""
 
 
 class Etl(Section):

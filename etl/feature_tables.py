@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from conf.contract import Feature
 from conf.feature_schema import Selection, TableFeatures
 from etl.field_encodings import PRESENT, Fitted, cross, describe, encode, fit_all
-from etl.selection import Figures, choose, correlations, measure
+from etl.selection import Figures, choose, correlations, measure, sampled
 from etl.staging import store
 
 
@@ -68,7 +68,7 @@ def encode_table(
     known = encoded.where(is_training)
     return Encoded(
         encoded, (key,), dict(fitted), tuple(features), measure(known, features, key),
-        correlations(known, features),
+        correlations(sampled(known, [key]), features),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from etl.going_on import Base
 from etl.impressions import LABEL, training_part
 from etl.neighbours import NEIGHBOUR_IDX, find_neighbours
 from etl.ranking_rows import ROW_KEYS, Log, make_impressions
-from etl.selection import mutual_information
+from etl.selection import mutual_information, sampled
 from etl.shards import cut_by_number, deal_out, num_shards, write_shards
 
 ITEM_FEATURES, USER_FEATURES = "item_features", "user_features"
@@ -123,7 +123,7 @@ def _information(encoded: Mapping[str, Encoded], config: Config) -> dict[str, di
     if impressions is None or config.etl.impressions is None:
         return {}
     label = LABEL + next(iter(config.etl.impressions.labels))
-    training = training_part(impressions.rows)
+    training = sampled(training_part(impressions.rows), ROW_KEYS)
     pairs = training.select(ITEM_IDX, USER_IDX, label)
     rows = {IMPRESSIONS: training}
     for part, key in ((ITEM_FEATURES, ITEM_IDX), (USER_FEATURES, USER_IDX)):

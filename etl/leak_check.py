@@ -40,7 +40,13 @@ def check_leaks(
     spec, as_of = config.etl.leak_check, config.etl.features.as_of
     if cuts is None or spec is None:
         return {}
-    sample = draw_sample(work, spec.users, spec.items, config.run.seed)
+    sample = draw_sample(
+        work,
+        num_users=spec.users,
+        num_items=spec.items,
+        num_impressions=spec.impressions,
+        seed=config.run.seed,
+    )
     raw = [
         (
             known_events(spark, log, config.etl, protection, work / SCRATCH / "read-again"),

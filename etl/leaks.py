@@ -28,6 +28,8 @@ from etl.columns import TIME
 from etl.leak_facts import Facts, count_before, decayed_before, ids_of
 from etl.times import MICROS_PER_DAY, iso_text
 
+_PARTS = ("train", "valid", "test")
+_IMPRESSIONS = tuple(f"{part}_impressions" for part in _PARTS)
 _SHOWN = 5
 _ROUNDING = 1e-4  # features are float32
 
@@ -46,8 +48,18 @@ class Sample:
     """For each part, the rows of the sampled users."""
 
 
-def draw_sample(folder: Path, num_users: int, num_items: int, seed: int) -> Sample:
-    """Draw users that have a target, and items, and read all that the dataset says of them."""
+def draw_sample(
+    folder: Path, *, num_users: int, num_items: int, num_impressions: int, seed: int
+) -> Sample:
+    """Draw users that have a target, and items, and read what the dataset says of them.
+
+    Args:
+        folder: Folder of the dataset.
+        num_users: Most users.
+        num_items: Most items of the vocabulary.
+        num_impressions: Most impressions of those users in each part.
+        seed: Seed of the draw.
+    """
     draw = random.Random(seed)
     targets = {
         row[USER_IDX] for part in ("valid", "test") for row in _read(folder / part, [USER_IDX])
@@ -55,9 +67,10 @@ def draw_sample(folder: Path, num_users: int, num_items: int, seed: int) -> Samp
     chosen = sorted(draw.sample(sorted(targets), min(num_users, len(targets))))
     users = {row[USER_IDX]: row[USER_ID] for row in _read(folder / "users", [USER_IDX, USER_ID],
              USER_IDX, chosen)}  # fmt: skip
-    parts = ("train", "valid", "test",
-             *(f"{part}_impressions" for part in ("train", "valid", "test")))  # fmt: skip
-    rows = {part: _read(folder / part, None, USER_IDX, chosen) for part in parts}
+    rows = {part: _read(folder / part, None, USER_IDX, chosen) for part in _PARTS}
+    for part in _IMPRESSIONS:
+        found = _read(folder / part, None, USER_IDX, chosen)
+        rows[part] = draw.sample(found, min(num_impressions, len(found)))
     vocabulary = _read(folder / "items", [ITEM_IDX, ITEM_ID, TRAIN_EVENTS])
     entries = draw.sample(vocabulary, min(num_items, len(vocabulary)))
     return Sample(

@@ -31,7 +31,7 @@ from etl.impressions import (
     without_labels,
 )
 from etl.negatives import draw_by_popularity, draw_from_session, draw_uniform, drop_known
-from etl.selection import correlations, measure
+from etl.selection import correlations, measure, sampled
 from etl.staging import store
 from etl.times import MICROS_PER_DAY
 
@@ -90,7 +90,7 @@ def make_impressions(
     training = training_part(stored).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
     return Encoded(
         stored, keys, dict(fitted), tuple(described), measure(training, described, _ROW),
-        correlations(training, described),
+        correlations(sampled(training, [_ROW]), described),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Choose features by figures over the training part; every figure goes into the report.
 
+Correlations and mutual information are measured on a sample of large tables.
 A feature is left out for the first rule that it breaks: too sparse, constant, duplicate of one
 before it, correlated with one before it, too little mutual information with the label.
 """
@@ -13,6 +14,9 @@ from pyspark.sql import functions as F
 from conf.contract import PADDING_IDX, Feature
 from conf.feature_schema import Selection
 from etl.field_encodings import PRESENT
+
+SAMPLE_ROWS = 200_000
+"""Rows that correlations and mutual information are measured on, where there are more."""
 
 _BINS = 10  # of a number, for its mutual information
 _DIGITS = 6
@@ -50,6 +54,12 @@ def measure(rows: DataFrame, features: Sequence[Feature], key: str) -> Figures:
         name, figure = label.rsplit("|", 1)
         figures[name][figure] = round(float(number or 0), _DIGITS)
     return figures
+
+
+def sampled(rows: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Return a part of the rows, drawn by a hash of their keys: about `SAMPLE_ROWS`, or all."""
+    one_in = max(round(rows.count() / SAMPLE_ROWS), 1)
+    return rows if one_in == 1 else rows.where(F.pmod(F.xxhash64(*keys), F.lit(one_in)) == 0)
 
 
 def correlations(rows: DataFrame, features: Sequence[Feature]) -> dict[tuple[str, str], float]:
