@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
-from etl.columns import EVENT_ID, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
+from etl.columns import EVENT_ID, FIELD, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -48,7 +48,12 @@ def collect_facts(
     facts, asked = Facts(), (set(users), set(items))
     for rows, unit in logs:
         wanted = F.col(USER_ID).isin(list(users)) | F.col(ITEM_ID).isin(list(items))
-        told_apart_by = (name for name in (TYPE_TEXT, VALUE_TEXT, EVENT_ID) if name in rows.columns)
+        # What the removal of equal events looks at too.
+        told_apart_by = (
+            name
+            for name in rows.columns
+            if name in (TYPE_TEXT, VALUE_TEXT, EVENT_ID) or name.startswith(FIELD)
+        )
         found = rows.where(wanted).select(USER_ID, ITEM_ID, TIME_TEXT, *told_apart_by).distinct()
         for user, item, text, *_ in found.collect():
             micros = parse_micros(text, unit)

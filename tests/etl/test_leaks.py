@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, ITEM_IDX, TARGET_ITEM, USER_IDX
 from conf.errors import GateError
 from etl.columns import TIME
-from etl.leak_facts import Facts, parse_micros
+from etl.leak_facts import Facts, collect_facts, parse_micros
 from etl.leaks import Sample, find_leaks, require_none
 from etl.times import MICROS_PER_DAY as D
+from tests.etl.making import frame_of
 
 CUTS = (5 * D, 8 * D)
 LOG = [("u", "a", 0), ("u", "b", D), ("u", "c", D + 1), ("u", "a", 6 * D), ("u", "b", 9 * D),
@@ -112,3 +114,16 @@ def test_each_leak_is_found(change: Callable[[Sample], None], said: str) -> None
 )
 def test_times_are_read_a_second_way(text: str | None, unit: str, micros: int | None) -> None:
     assert parse_micros(text, unit) == micros
+
+
+def test_raw_rows_that_differ_in_a_field_are_two_events(spark: SparkSession) -> None:
+    rows = frame_of(
+        spark, "user_id string, item_id string, time_text string, field_spent string",
+        ("u", "a", "5", "1.5"), ("u", "a", "5", "1.5"), ("u", "a", "5", "2"),
+        ("u", "b", "soon", "1"),
+        ("w", "a", "7", "1"), ("w", "z", "9", "1"),
+    )  # fmt: skip
+    found = collect_facts([(rows, "microseconds")], ["u"], ["a"], time_step=2)
+
+    assert found.of_user == {"u": [("a", 4), ("a", 4)]}
+    assert sorted(found.of_item["a"]) == [("u", 4), ("u", 4), ("w", 6)]
