@@ -5,11 +5,11 @@ written as JSON beside the Parquet files that it describes.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION: Final = 2
 
 # Reserved numbers of every vocabulary.
 PADDING_IDX = 0
@@ -171,7 +171,7 @@ class PrivacyReport(_Record):
 class Manifest(_Record):
     """Contents of `datasets/<id>/manifest.json`."""
 
-    contract_version: int = CONTRACT_VERSION
+    contract_version: Literal[2] = CONTRACT_VERSION
     id: str
     request: str
     """Fingerprint of all that the version was made from."""
@@ -208,7 +208,7 @@ class Manifest(_Record):
 class Bundle(_Record):
     """Contents of `models/<id>/bundle.json`: all that scoring needs, but for the weights."""
 
-    contract_version: int = CONTRACT_VERSION
+    contract_version: Literal[2] = CONTRACT_VERSION
     id: str
     request: str
     logical_date: str
@@ -223,7 +223,7 @@ class Bundle(_Record):
 class ListsManifest(_Record):
     """Contents of `lists/<id>/lists.json`."""
 
-    contract_version: int = CONTRACT_VERSION
+    contract_version: Literal[2] = CONTRACT_VERSION
     id: str
     request: str
     logical_date: str

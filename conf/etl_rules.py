@@ -7,11 +7,12 @@ from conf.etl_schema import Etl
 from conf.input_schema import Input, InputField
 
 Rule = tuple[bool, str]
+"""Whether it is broken, and what to say then."""
 
 
-def cleaning_rules(input_: Input, etl: Etl) -> list[Rule]:
-    """Return whether each rule is broken, and what to say then."""
-    return [
+def broken_cleaning_rules(input_: Input, etl: Etl) -> list[str]:
+    """Return what is wrong, each with key, value and rule."""
+    rules = [
         *([] if input_.is_dated else _rules_of_undated_logs(etl)),
         *_rules_of_cancellations(input_, etl),
         *_rules_of_budgets(input_, etl.clean),
@@ -19,6 +20,7 @@ def cleaning_rules(input_: Input, etl: Etl) -> list[Rule]:
          f"keep_to={etl.clean.keep_to}: no event is in between"),
         *_rules_of_splits(etl),
     ]  # fmt: skip
+    return [text for is_broken, text in rules if is_broken]
 
 
 def _rules_of_undated_logs(etl: Etl) -> list[Rule]:
@@ -30,6 +32,7 @@ def _rules_of_undated_logs(etl: Etl) -> list[Rule]:
         "clean.max_events_per_user_hour": etl.clean.max_events_per_user_hour,
         "clean.max_events_per_user_day": etl.clean.max_events_per_user_day,
         "session_gap_minutes": etl.session_gap_minutes,
+        "features.as_of": etl.features.as_of,
     }
     return [
         (value is not None, f"etl.{key} is set, but the time_unit of input.events is 'order', "

@@ -75,8 +75,9 @@ class Etl(Section):
     leak_check: LeakCheck | None = LeakCheck()
     """Of a temporal split, before the dataset is committed; null: none."""
     vocabulary: Literal["fresh", "extend"] = "fresh"
-    """fresh: users and items are numbered anew. extend: those of the newest dataset of an earlier
-    logical date keep their numbers, new ones follow, and what was fitted stays as it is."""
+    """fresh: users and items are numbered anew. extend: those of the newest published dataset (of
+    an earlier logical date, where one is given) keep their numbers, new ones follow, and what was
+    fitted stays as it is."""
     window_length: Positive = 50
     """Targets in one training row: longer histories are cut into several rows."""
     windows: Literal["all", "last"] = "all"

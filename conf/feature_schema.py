@@ -7,17 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from conf.section import Positive, Section, Share
+from conf.section import Name, Positive, Section, Share
 
 
-class Categorical(Section):
-    kind: Literal["categorical"]
+class _WithVocabulary(Section):
     min_count: Positive = 1
     """Values that fewer rows of the training part have are out of the vocabulary."""
     max_size: Positive = 100_000
     """Most values in the vocabulary; the frequent ones stay."""
     oov_buckets: Positive = 1
     """Numbers shared, by hash, by the values that are out of the vocabulary."""
+
+
+class Categorical(_WithVocabulary):
+    kind: Literal["categorical"]
 
 
 class Hashed(Section):
@@ -39,13 +42,10 @@ class Numeric(Section):
     sign(x) ln(1 + |x|)."""
 
 
-class Tags(Section):
+class Tags(_WithVocabulary):
     kind: Literal["tags"]
     separator: Annotated[str, Field(min_length=1)] = "|"
     """Between the tags of one value."""
-    min_count: Positive = 1
-    max_size: Positive = 100_000
-    oov_buckets: Positive = 1
 
 
 class Text(Section):
@@ -77,7 +77,7 @@ class Cross(Section):
 class TableFeatures(Section):
     encodings: dict[str, Encoding] = {}
     """For each declared field that is a feature, how it is encoded."""
-    crosses: dict[str, Cross] = {}
+    crosses: dict[Name, Cross] = {}
     """Features of several fields together, by the name that they get."""
 
 
@@ -139,7 +139,7 @@ class Features(Section):
 class Impressions(Section):
     """Rows for a ranking model: a user, an item, a context and what came of it."""
 
-    labels: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+    labels: Annotated[dict[Name, tuple[str, ...]], Field(min_length=1)]
     """For each label, the event types that make it 1. `value` alone (`rating: [value]`) takes the
     event's value as the label."""
     negatives: Literal["logged", "uniform", "popularity", "session"] = "uniform"

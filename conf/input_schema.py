@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from conf.section import Section
+from conf.section import Name, Section
 
 ColumnName = str | tuple[str, ...]
 """A column's name, or several of which each file holds exactly one. A dot leads into an object
@@ -103,7 +103,7 @@ class Source(Section):
     with an odd number of them is broken, unless `multiline` is set."""
     multiline: bool = False
     """Whether a quoted csv field may hold line breaks (such a file is not split)."""
-    fields: dict[str, InputField] = {}
+    fields: dict[Name, InputField] = {}
     """Further columns that are kept, by the name that they get."""
 
     @model_validator(mode="after")

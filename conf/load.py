@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -76,19 +76,39 @@ def _describe(detail: ErrorDetails) -> str:
 
 def _known_keys(path: Sequence[str]) -> list[str]:
     """Return the keys that the section at `path` may hold."""
-    model: Any = Config
+    found: list[Any] = [Config]
     for key in path:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
-        field = model.model_fields.get(key)
-        model = _section_of(field.annotation) if field else None
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return list(model.model_fields)
-    return []
+        found = [inner for annotation in found for inner in _at_key(annotation, key)]
+    sections = [part for annotation in found for part in _parts_of(annotation) if _is_section(part)]
+    return [key for section in sections for key in section.model_fields]
 
 
-def _section_of(annotation: Any) -> Any:
-    """Return the section's class behind `X | None`, else the annotation itself."""
+def _at_key(annotation: Any, key: str) -> list[Any]:
+    """Return what may stand at a key: of a section, of a mapping, or the kind of a section."""
+    found: list[Any] = []
+    for part in _parts_of(annotation):
+        if get_origin(part) is dict:
+            found.append(get_args(part)[1])
+        elif _is_section(part) and key in part.model_fields:
+            found.append(part.model_fields[key].annotation)
+        elif _is_section(part) and key in _kinds_of(part):
+            found.append(part)
+    return found
+
+
+def _parts_of(annotation: Any) -> list[Any]:
+    """Return the alternatives of an annotation, without what it says of their values."""
+    if get_origin(annotation) is Annotated:
+        return _parts_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return next((part for part in get_args(annotation) if part is not type(None)), None)
-    return annotation
+        return [part for inner in get_args(annotation) for part in _parts_of(inner)]
+    return [annotation]
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _kinds_of(section: type[BaseModel]) -> tuple[Any, ...]:
+    kind = section.model_fields.get("kind")
+    return () if kind is None else get_args(kind.annotation)

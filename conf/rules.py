@@ -1,10 +1,20 @@
 """Rules that hold between sections of the configuration."""
 
+import re
 from collections.abc import Iterator, Mapping
 
-from conf.etl_rules import cleaning_rules
+from conf.etl_rules import broken_cleaning_rules
 from conf.etl_schema import Etl
-from conf.feature_schema import Bucketed, Categorical, Features, Hashed, Impressions, TableFeatures
+from conf.feature_schema import (
+    Bucketed,
+    Categorical,
+    Features,
+    Hashed,
+    TableFeatures,
+    Tags,
+    Text,
+    Vector,
+)
 from conf.input_schema import Input, InputField
 from conf.privacy_schema import Privacy, misfits
 from conf.train_schema import Train
@@ -15,9 +25,10 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
     return [
         *_about_time(given, etl),
         *_about_types(given, etl),
-        *(text for is_broken, text in cleaning_rules(given, etl) if is_broken),
+        *broken_cleaning_rules(given, etl),
         *_about_features(given, etl.features),
-        *([] if etl.impressions is None else _about_impressions(given, etl, etl.impressions)),
+        *_about_impressions(given, etl, privacy),
+        *_about_counts(etl),
         *_about_workers(train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
@@ -34,14 +45,11 @@ def _about_time(given: Input, etl: Etl) -> Iterator[str]:
                 "day that its files were written; set the last day whose events are right"
             )
         return
-    order = "the time_unit of input.events is 'order'"
     if etl.split.kind == "temporal":
         yield (
-            f"etl.split.kind is 'temporal', but {order}: an order number has no common time; "
-            "use leave_one_out"
+            "etl.split.kind is 'temporal', but the time_unit of input.events is 'order': an order "
+            "number has no common time; use leave_one_out"
         )
-    if etl.features.as_of is not None:
-        yield f"etl.features.as_of is set, but {order}, which has no days; set it to null"
 
 
 def _about_types(given: Input, etl: Etl) -> Iterator[str]:
@@ -71,12 +79,17 @@ def _about_table(
     table: str, fields: Mapping[str, InputField], spec: TableFeatures
 ) -> Iterator[str]:
     where = f"etl.features.{table}"
-    for name in spec.encodings:
-        if name not in fields:
+    filled = {f"{name}_was_missing" for name, field in fields.items() if field.fill is not None}
+    for name, encoding in spec.encodings.items():
+        if name not in fields and name not in filled:
             yield (
                 f"{where}.encodings.{name} is no field of input.{table}; declared are "
-                f"{', '.join(fields) or 'none'}"
+                f"{', '.join([*fields, *sorted(filled)]) or 'none'}"
             )
+        elif isinstance(encoding, Tags | Text | Vector) and (
+            name in filled or fields[name].type != "text"
+        ):
+            yield f"{where}.encodings.{name}.kind={encoding.kind!r} takes a field of type text"
     single = [
         n for n, e in spec.encodings.items() if isinstance(e, Categorical | Hashed | Bucketed)
     ]
@@ -102,8 +115,19 @@ def _about_dropped(features: Features, privacy: Privacy) -> Iterator[str]:
                 )
 
 
-def _about_impressions(given: Input, etl: Etl, spec: Impressions) -> Iterator[str]:
+def _about_impressions(given: Input, etl: Etl, privacy: Privacy) -> Iterator[str]:
+    spec = etl.impressions
+    if spec is None:
+        return
+    values = [log for log in given.events.values() if log.columns.value is not None]
+    rule = privacy.columns.events.get("value")
+    is_dropped = rule is not None and rule.method == "drop"
     for label, types in spec.labels.items():
+        if types == ("value",) and "value" not in etl.event_types and (not values or is_dropped):
+            yield (
+                f"etl.impressions.labels.{label} is the event's value, but no log of input.events "
+                "has columns.value, or privacy.columns.events.value drops it"
+            )
         unknown = [name for name in types if name not in etl.event_types]
         if unknown and types != ("value",):
             yield (
@@ -114,6 +138,16 @@ def _about_impressions(given: Input, etl: Etl, spec: Impressions) -> Iterator[st
         yield (
             "etl.impressions.negatives is 'session', but etl.session_gap_minutes is null; set it, "
             "or use uniform or popularity"
+        )
+
+
+def _about_counts(etl: Etl) -> Iterator[str]:
+    """Names of event types stand in names of columns."""
+    odd = [name for name in etl.event_types if not re.fullmatch(r"\w+", name) or name == "events"]
+    if etl.features.as_of is not None and len(etl.event_types) > 1 and odd:
+        yield (
+            f"etl.features.as_of counts each of etl.event_types, and {', '.join(map(repr, odd))} "
+            "cannot be part of a column's name (letters, digits and _, and not 'events')"
         )
 
 

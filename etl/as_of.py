@@ -52,13 +52,41 @@ def counts_before(
         events in each window and `_all`, the popularity (events, each halved per half-life of
         its age), and days since the first event (-1 where there was none).
     """
+    daily = _daily(events, key, kinds, half_life_days, newest_day)
+    running = _summed_up(daily, asked, key, [f"n_{kind}" for kind in kinds], windows_days)
+    return running.groupBy(key, F.col(_ASKED).alias(DAY)).agg(
+        *_windowed(prefix, list(kinds), windows_days),
+        _popularity(half_life_days, newest_day).alias(f"{prefix}{DECAYED}"),
+        F.coalesce(F.max(F.col(_ASKED) - F.col("first")), F.lit(-1))
+        .cast("float")
+        .alias(f"{prefix}{AGE_DAYS}"),
+    )
+
+
+def _daily(
+    events: DataFrame,
+    key: str,
+    kinds: Mapping[str, Column],
+    half_life_days: float,
+    newest_day: int,
+) -> DataFrame:
+    """Return a row per key and day: events of each kind, and all of them weighed by their age."""
     weight = F.pow(2.0, _capped((F.col(DAY) - newest_day) / half_life_days))
-    counted = {f"n_{kind}": F.count(F.when(condition, 1)) for kind, condition in kinds.items()}
-    daily = events.groupBy(key, DAY).agg(
-        *(column.alias(name) for name, column in counted.items()),
+    return events.groupBy(key, DAY).agg(
+        *(F.count(F.when(is_one, 1)).alias(f"n_{kind}") for kind, is_one in kinds.items()),
         (F.count(F.lit(1)) * weight).alias("decayed"),
     )
-    marks = _marks(asked.select(key, DAY).distinct(), [0, *windows_days], key, list(counted))
+
+
+def _summed_up(
+    daily: DataFrame,
+    asked: DataFrame,
+    key: str,
+    counts: Sequence[str],
+    windows_days: Sequence[int],
+) -> DataFrame:
+    """Return for each asked day, and the beginnings of its windows, all sums up to before it."""
+    marks = _marks(asked.select(key, DAY).distinct(), [0, *windows_days], key, counts)
     together = daily.withColumns(
         {_ASKED: F.lit(None).cast("long"), "back": F.lit(None).cast("int"), "is_event": F.lit(1)}
     ).unionByName(marks)
@@ -67,17 +95,10 @@ def counts_before(
         Window.unboundedPreceding, Window.currentRow
     )  # fmt: skip
     first_day = F.min(F.when(F.col("is_event") == 1, F.col(DAY)))
-    running = together.withColumns({
-        **{name: F.sum(name).over(order) for name in [*counted, "decayed"]},
+    return together.withColumns({
+        **{name: F.sum(name).over(order) for name in [*counts, "decayed"]},
         "first": first_day.over(order),
     }).where(F.col("is_event") == 0)  # fmt: skip
-    return running.groupBy(key, F.col(_ASKED).alias(DAY)).agg(
-        *_windowed(prefix, list(kinds), windows_days),
-        _popularity(half_life_days, newest_day).alias(f"{prefix}{DECAYED}"),
-        F.coalesce(F.max(F.col(_ASKED) - F.col("first")), F.lit(-1))
-        .cast("float")
-        .alias(f"{prefix}{AGE_DAYS}"),
-    )
 
 
 def feature_names(prefix: str, kinds: Sequence[str], windows_days: Sequence[int]) -> list[str]:

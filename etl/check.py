@@ -3,18 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.fingerprint import InputFile, input_sources
 from conf.input_schema import ColumnName, EventSource, Source, TableSource
 from conf.schema import Config
 from etl.sources import check_files
 from etl.staging import event_columns
-from etl.tables import table_columns
+from etl.tables import ID_OF_TABLE, table_columns
 
 log = logging.getLogger(__name__)
-
-_ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
 
 
 def check_inputs(
@@ -46,4 +43,4 @@ def _columns(name: str, source: Source) -> dict[str, ColumnName]:
     if isinstance(source, EventSource):
         return event_columns(source)
     assert isinstance(source, TableSource)
-    return table_columns(source, _ID_OF_TABLE[name])
+    return table_columns(source, ID_OF_TABLE[name])

@@ -54,7 +54,7 @@ def encode_table(
         prefix: First part of their names.
         key: Column with our number of the user or item.
         is_training: Boolean column: whether the training part knows the row.
-        scratch: Folder for the encoded rows.
+        scratch: Folder for the encoded rows and for vocabularies.
         fitted: What an earlier dataset's encodings know; None to fit them here.
 
     Returns:
@@ -62,9 +62,10 @@ def encode_table(
     """
     if fitted is None:
         fitted = fit_all(rows.where(is_training), spec.encodings)
-    rows, features = encode_fields(rows, spec, fitted, prefix=prefix, key=key)
+    rows, features = encode_fields(rows, spec, fitted, prefix=prefix, key=key,
+                                   scratch=scratch / "vocabularies")  # fmt: skip
     columns = feature_columns(features, rows.columns)
-    encoded = store(rows.select(key, is_training, *columns), scratch)
+    encoded = store(rows.select(key, is_training, *columns), scratch / "encoded")
     known = encoded.where(is_training)
     return Encoded(
         encoded, (key,), dict(fitted), tuple(features), measure(known, features, key),
@@ -79,6 +80,7 @@ def encode_fields(
     *,
     prefix: str,
     key: str,
+    scratch: Path,
     source_prefix: str = "",
 ) -> tuple[DataFrame, list[Feature]]:
     """Add all encoded fields and crosses; return what they are too.
@@ -89,12 +91,14 @@ def encode_fields(
         fitted: What each field's encoding knows.
         prefix: First part of the features' names.
         key: Column that tells the rows apart.
+        scratch: Folder for vocabularies.
         source_prefix: First part of the fields' columns.
     """
     features = []
     for field, encoding in spec.encodings.items():
         name = prefix + field
-        rows = encode(rows, source_prefix + field, name, encoding, fitted[field], key)
+        rows = encode(rows, source_prefix + field, name, encoding, fitted[field], key=key,
+                      scratch=scratch)  # fmt: skip
         features.append(describe(name, encoding, fitted[field]))
     for name, crossed in spec.crosses.items():
         parts = [prefix + field for field in crossed.of]

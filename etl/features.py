@@ -7,28 +7,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, ITEM_IDX, TRAIN_EVENTS, USER_ID, USER_IDX, Feature
 from conf.feature_schema import TableFeatures
+from conf.input_schema import TableSource
 from conf.schema import Config
 from etl.columns import PERIOD, TRAIN_LENGTH
 from etl.feature_tables import Encoded, encode_table
 from etl.field_encodings import Fitted
+from etl.fill import apply_fills
 from etl.folders import SCRATCH
-from etl.going_on import Base
 from etl.impressions import LABEL, training_part
-from etl.neighbours import NEIGHBOUR_IDX, find_neighbours
-from etl.ranking_rows import ROW_KEYS, Log, make_impressions
+from etl.neighbours import ITEM_NEIGHBOURS, NEIGHBOUR_IDX, find_neighbours
+from etl.predecessor import Predecessor
+from etl.ranking_rows import ROW_KEYS, NumberedLog, make_impressions
 from etl.selection import mutual_information, sampled
 from etl.shards import cut_by_number, deal_out, num_shards, write_shards
 
 ITEM_FEATURES, USER_FEATURES = "item_features", "user_features"
-ITEM_NEIGHBOURS, IMPRESSIONS, ENCODERS = "item_neighbours", "impressions", "encoders"
+IMPRESSIONS, ENCODERS = "impressions", "encoders"
 IMPRESSION_PARTS = tuple(f"{part}_{IMPRESSIONS}" for part in ("train", "valid", "test"))
-_IN_TRAINING = "in_training"
+_IN_TRAINING = "__in_training"
 _ROWS_PER_FILE = 1_000_000
 
 
@@ -39,19 +42,24 @@ class Prepared:
     items: DataFrame
     histories: DataFrame
     tables: Mapping[str, DataFrame]
-    base: Base | None
+    fills: Mapping[str, Mapping[str, Any]]
+    """What stands in for missing values of items and users."""
+    before: Predecessor | None
     """The dataset that this one goes on from."""
 
     def fitted_before(self, part: str, table: str, spec: TableFeatures) -> dict[str, Fitted] | None:
-        """Return what the encodings of `table` know if they were the same in the dataset before."""
-        wanted = spec.model_dump(mode="json")["encodings"]
-        if self.base is None or self.base.encodings(table) != wanted:
-            return None
-        return dict(self.base.fitted.get(part, {}))
+        """Return what the same encodings know in the dataset before."""
+        return None if self.before is None else self.before.fitted_to(part, table, spec)
+
+    def filled(self, rows: DataFrame, table: str, key: str, source: TableSource) -> DataFrame:
+        """Return rows with the fields of their table, missing values filled in."""
+        fields = self.tables[table].select(key, *source.fields)
+        joined = rows.join(fields, key, "left")
+        return apply_fills(joined, source.fields, self.fills.get(table, {}))
 
 
 def write_features(
-    made: Prepared, log: Log, config: Config, folder: Path
+    made: Prepared, log: NumberedLog, config: Config, folder: Path
 ) -> dict[str, tuple[Feature, ...]]:
     """Write what `etl.features` and `etl.impressions` ask for; return the features by part.
 
@@ -85,12 +93,11 @@ def write_features(
 
 
 def _items(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
-    spec = config.etl.features.items
-    if not spec.encodings:
+    spec, source = config.etl.features.items, config.input.items
+    if not spec.encodings or source is None:
         return None
-    table = made.tables["items"].select(ITEM_ID, *spec.encodings)
-    rows = made.items.join(table, ITEM_ID, "left")
-    # An item has its number by being in the training part.
+    rows = made.filled(made.items, "items", ITEM_ID, source)
+    # An item has its number by being in the training part, of this dataset or of one before.
     known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_EVENTS) > 0)
     return encode_table(known, spec, prefix="item_", key=ITEM_IDX, is_training=_IN_TRAINING,
                         scratch=scratch / "items",
@@ -98,18 +105,18 @@ def _items(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
 
 
 def _users(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
-    spec = config.etl.features.users
-    if not spec.encodings:
+    spec, source = config.etl.features.users, config.input.users
+    if not spec.encodings or source is None:
         return None
-    table = made.tables["users"].select(USER_ID, *spec.encodings)
-    rows = made.histories.select(USER_ID, USER_IDX, TRAIN_LENGTH).join(table, USER_ID, "left")
+    people = made.histories.select(USER_ID, USER_IDX, TRAIN_LENGTH)
+    rows = made.filled(people, "users", USER_ID, source)
     known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_LENGTH) > 0)
     return encode_table(known, spec, prefix="user_", key=USER_IDX, is_training=_IN_TRAINING,
                         scratch=scratch / "users",
                         fitted=made.fitted_before(USER_FEATURES, "users", spec))  # fmt: skip
 
 
-def _impressions(made: Prepared, log: Log, config: Config, scratch: Path) -> Encoded | None:
+def _impressions(made: Prepared, log: NumberedLog, config: Config, scratch: Path) -> Encoded | None:
     spec, features = config.etl.impressions, config.etl.features
     if spec is None:
         return None

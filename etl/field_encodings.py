@@ -4,10 +4,12 @@ Numbers of every categorical column: 0 where there is no value, 1 and on for val
 vocabulary, then the vocabulary.
 """
 
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -26,6 +28,8 @@ from conf.feature_schema import (
 from etl.times import parse_number
 
 PRESENT = "_present"  # behind a feature's name: int32, 1 where the row has a value
+# Columns on the way; no field has such a name.
+_VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
 _WORD = r"[\p{L}\p{N}]+"
 _DIGITS = 7  # of fitted means and deviations: sums of doubles depend on the order behind them
 
@@ -52,7 +56,14 @@ def fit(rows: DataFrame, field: str, encoding: Encoding) -> Fitted:
 
 
 def encode(
-    rows: DataFrame, field: str, name: str, encoding: Encoding, fitted: Fitted, key: str
+    rows: DataFrame,
+    field: str,
+    name: str,
+    encoding: Encoding,
+    fitted: Fitted,
+    *,
+    key: str,
+    scratch: Path,
 ) -> DataFrame:
     """Add the encoded field as a column `name`, without nulls.
 
@@ -65,11 +76,14 @@ def encode(
         encoding: How it is encoded.
         fitted: What `fit` returned.
         key: Column that tells the rows apart; for tags only.
+        scratch: Folder for vocabularies: as literals their values would stand in Spark's plans,
+            and so in its event log.
     """
-    if isinstance(encoding, Categorical):
-        return _looked_up(rows, _value(field), name, encoding, fitted["values"])
-    if isinstance(encoding, Tags):
-        return _tags_looked_up(rows, field, name, encoding, fitted["values"], key)
+    if isinstance(encoding, Categorical | Tags):
+        known = _vocabulary(rows.sparkSession, fitted["values"], encoding, scratch / name)
+        if isinstance(encoding, Categorical):
+            return _looked_up(rows, _value(field), name, encoding, known)
+        return _tags_looked_up(rows, field, name, encoding, known, key)
     if isinstance(encoding, Numeric):
         number = _scaled(parse_number(f"`{field}`"), encoding, fitted)
         present = parse_number(f"`{field}`").isNotNull().cast("int")
@@ -83,7 +97,7 @@ def encode(
             {name: F.coalesce(vector, none), name + PRESENT: vector.isNotNull().cast("int")}
         )
     if isinstance(encoding, Text):
-        words = F.slice(F.regexp_extract_all(F.lower(field), F.lit(_WORD), F.lit(0)),
+        words = F.slice(F.regexp_extract_all(F.lower(F.col(field)), F.lit(_WORD), F.lit(0)),
                         1, encoding.max_words)  # fmt: skip
         numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
         return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
@@ -130,7 +144,7 @@ def as_vector(field: str, dimension: int) -> Column:
 def _value(field: str) -> Column:
     """Return the text, null where there is none but white space."""
     text = F.col(field).cast("string")
-    return F.when(text.rlike(r"\S"), text).alias("value")
+    return F.when(text.rlike(r"\S"), text).alias(_VALUE)
 
 
 def _tags(field: str, encoding: Tags) -> Column:
@@ -194,31 +208,35 @@ def _hashed(value: Column, buckets: int) -> Column:
     return (F.pmod(F.xxhash64(value), F.lit(buckets)) + UNKNOWN_IDX).cast("int")
 
 
-def _vocabulary(spark: SparkSession, values: list[str], encoding: Categorical | Tags) -> DataFrame:
-    """Return `known` and `number`, one row per value."""
+def _vocabulary(
+    spark: SparkSession, values: list[str], encoding: Categorical | Tags, folder: Path
+) -> DataFrame:
+    """Return _KNOWN and _NUMBER, one row per value."""
     first = UNKNOWN_IDX + encoding.oov_buckets
-    text = json.dumps([{"known": value, "number": first + n} for n, value in enumerate(values)])
-    rows = F.inline(F.from_json(F.lit(text), "array<struct<known:string,number:int>>"))
-    return F.broadcast(spark.range(1).select(rows))
+    numbers = pa.array(range(first, first + len(values)), pa.int32())
+    folder.mkdir(parents=True)
+    table = pa.table({_KNOWN: pa.array(values, pa.string()), _NUMBER: numbers})
+    pq.write_table(table, folder / "values.parquet")
+    rows = spark.read.schema(f"{_KNOWN} STRING, {_NUMBER} INT").parquet(folder.as_uri())
+    return F.broadcast(rows)
 
 
 def _looked_up(
-    rows: DataFrame, value: Column, name: str, encoding: Categorical | Tags, values: list[str]
+    rows: DataFrame, value: Column, name: str, encoding: Categorical | Tags, known: DataFrame
 ) -> DataFrame:
-    known = _vocabulary(rows.sparkSession, values, encoding)
-    joined = rows.withColumn("value", value).join(known, F.col("value") == F.col("known"), "left")
-    other = F.when(F.col("value").isNotNull(), _hashed(F.col("value"), encoding.oov_buckets))
-    number = F.coalesce("number", other, F.lit(PADDING_IDX)).cast("int")
+    joined = rows.withColumn(_VALUE, value).join(known, F.col(_VALUE) == F.col(_KNOWN), "left")
+    other = F.when(F.col(_VALUE).isNotNull(), _hashed(F.col(_VALUE), encoding.oov_buckets))
+    number = F.coalesce(_NUMBER, other, F.lit(PADDING_IDX)).cast("int")
     return joined.withColumn(name, number).select(*rows.columns, name)
 
 
 def _tags_looked_up(
-    rows: DataFrame, field: str, name: str, encoding: Tags, values: list[str], key: str
+    rows: DataFrame, field: str, name: str, encoding: Tags, known: DataFrame, key: str
 ) -> DataFrame:
-    tags = rows.select(key, F.posexplode(_tags(field, encoding)).alias("position", "tag"))
-    numbered = _looked_up(tags, F.col("tag"), "tag_number", encoding, values)
-    pairs = F.sort_array(F.collect_list(F.struct("position", "tag_number")))
-    lists = numbered.groupBy(key).agg(pairs["tag_number"].alias(name))
+    tags = rows.select(key, F.posexplode(_tags(field, encoding)).alias("__place", "__tag"))
+    numbered = _looked_up(tags, F.col("__tag"), "__tag_number", encoding, known)
+    pairs = F.sort_array(F.collect_list(F.struct("__place", "__tag_number")))
+    lists = numbered.groupBy(key).agg(pairs["__tag_number"].alias(name))
     none = F.array().cast("array<int>")
     return rows.join(lists, key, "left").withColumn(name, F.coalesce(name, none))
 

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.clean_schema import Budget, Clean
-from conf.contract import ITEM_ID, USER_ID, InputLedger
+from conf.contract import InputLedger
 from conf.errors import InputError, NoNewDataError
 from conf.etl_schema import Etl
 from conf.feature_schema import vector_dimensions
@@ -22,9 +22,8 @@ from etl.kcore import drop_outside_core, find_core
 from etl.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
 from etl.shards import write_shards
 from etl.staging import Log, quarantined_rows, stage_events, stage_table
+from etl.tables import ID_OF_TABLE
 from etl.times import MICROS_PER_DAY, day_of, day_start
-
-_ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,23 @@ def stage_inputs(
     spark: SparkSession,
     config: Config,
     inputs: Mapping[str, Sequence[InputFile]],
+    *,
     logical_date: str | None,
     folder: Path,
     protection: Protection,
-    warnings: Mapping[str, tuple[str, ...]] = {},
+    warnings: Mapping[str, tuple[str, ...]],
 ) -> Staged:
-    """Read, judge and store every input; its warnings go with it."""
+    """Read, judge and store every input.
+
+    Args:
+        spark: The session.
+        config: The run's configuration, without the fields that are not read.
+        inputs: Files of each input.
+        logical_date: Day up to which events count; None for all of them.
+        folder: Where the judged rows are stored.
+        protection: What is done to ids and texts before that.
+        warnings: What is odd about the files of each input; goes into its ledger.
+    """
     logs = logs_of(config, inputs)
     frames = {
         "events": stage_events(
@@ -76,7 +86,7 @@ def stage_inputs(
     for name, source in (("items", config.input.items), ("users", config.input.users)):
         if source is not None:
             frames[name] = stage_table(
-                spark, source, inputs[name], id_name=_ID_OF_TABLE[name],
+                spark, source, inputs[name], id_name=ID_OF_TABLE[name],
                 id_normal_form=config.etl.clean.id_normal_form,
                 vectors=vector_dimensions(getattr(config.etl.features, name)),
                 folder=folder / name, protection=protection,

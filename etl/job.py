@@ -8,6 +8,8 @@ from pyspark.sql import DataFrame
 from conf.fingerprint import InputFile
 from conf.protection import Protection
 from conf.schema import Config
+from etl.inputs import Staged
+from etl.predecessor import Predecessor
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Made:
-    """The kept events, split, and what was made of them; all stored."""
+    """The inputs, the kept events, split, and what was made of them; all stored."""
 
+    staged: Staged
+    before: Predecessor | None
+    """The dataset that this one goes on from."""
     events: DataFrame
     users: DataFrame
     items: DataFrame
@@ -36,4 +41,10 @@ class Made:
     examples: DataFrame
     """The histories in the order that training rows and targets are cut from."""
     cuts: tuple[int, int] | None
+    """First instants of the validation and of the test part of a temporal split."""
     newest: int
+    """Time of the newest event."""
+
+    def tables(self) -> dict[str, DataFrame]:
+        """Return the kept rows of the items' and the users' table, where there is one."""
+        return {name: part.kept() for name, part in self.staged.items() if name != "events"}

@@ -4,6 +4,7 @@ Times are parsed here by Python, not by the code that made the dataset.
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,8 @@ def parse_micros(text: str | None, unit: str) -> int | None:
         return None
     try:
         if unit == "iso":
-            moment = datetime.fromisoformat(text.strip().replace(",", ".").upper())
+            trimmed = re.sub(r"\s+(?=[Z+-])", "", text.strip().replace(",", ".").upper())
+            moment = datetime.fromisoformat(trimmed)
             aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
             return (aware - _EPOCH) // _MICROSECOND
         return int((Decimal(text.strip()) * _FACTOR[unit]).to_integral_value("ROUND_FLOOR"))

@@ -148,16 +148,15 @@ def _about_vocabulary(sample: Sample, facts: Facts, cut: int) -> Iterator[str | 
 
 def _about_training(sample: Sample, facts: Facts, cut: int) -> Iterator[str | None]:
     for row in sample.rows["train"]:
-        user = sample.users[row[USER_IDX]]
-        known = {item for item, at in facts.of_user[user] if at < cut}
+        events = facts.of_user[sample.users[row[USER_IDX]]]
+        known = {item for item, at in events if at < cut}
         newer = ids_of(sample.items, row[HISTORY_ITEMS]) - known
-        yield f"train: {_listed(newer)} of user {user!r} not before the cut" if newer else None
+        yield f"train: {_listed(newer)} of {_who(row)} not before the cut" if newer else None
 
 
 def _about_targets(sample: Sample, facts: Facts, part: str, cut: int) -> Iterator[str | None]:
     for row in sample.rows[part]:
-        user = sample.users[row[USER_IDX]]
-        events = facts.of_user[user]
+        events = facts.of_user[sample.users[row[USER_IDX]]]
         times = {at for _, at in events if at < cut}
         newer = [at for at in row[HISTORY_TIMES] if at not in times]
         known = {item for item, at in events if at < cut}
@@ -167,7 +166,7 @@ def _about_targets(sample: Sample, facts: Facts, part: str, cut: int) -> Iterato
             item == target and at >= cut for item, at in events
         )
         broken = newer or unknown or is_early
-        yield f"{part}: the row of user {user!r} does not end at the cut" if broken else None
+        yield f"{part}: the row of {_who(row)} does not end at the cut" if broken else None
 
 
 def _about_impressions(
@@ -181,13 +180,13 @@ def _about_impressions(
             known = {other for other, at in facts.of_user[user] if at <= row[TIME]}
             newer = ids_of(sample.items, row[HISTORY_ITEMS]) - known
             if newer:
-                yield f"{part}: {_listed(newer)} in the history of user {user!r} is newer"
+                yield f"{part}: {_listed(newer)} in the history of {_who(row)} is newer"
                 continue
             sides = {"user_": facts.of_user[user]}
             if item is not None:
                 sides["item_"] = facts.of_item[item]
             yield next(
-                (f"{part}: {name} of user {user!r} is {row[name]:g}, the log before it allows "
+                (f"{part}: {name} of {_who(row)} is {row[name]:g}, the log before it allows "
                  f"{most:g}" for prefix, events in sides.items()
                  for name, most in _most(prefix, events, row, windows_days, half_life_days)
                  if row.get(name, 0.0) > most + _ROUNDING * max(most, 1.0)),
@@ -217,6 +216,11 @@ def _most(
     first = min((at for _, at in events), default=day_start)
     age = (day_start - first // MICROS_PER_DAY * MICROS_PER_DAY) / MICROS_PER_DAY
     yield f"{prefix}age_days", max(age, -1.0)
+
+
+def _who(row: Row) -> str:
+    """Return what a user is called in a message: never by an id of the log."""
+    return f"user_idx {row[USER_IDX]}"
 
 
 def _read(

@@ -6,38 +6,36 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from conf.contract import (
     HISTORY_ITEMS,
-    HISTORY_TIMES,
-    HISTORY_TYPES,
-    HISTORY_WEIGHTS,
     ITEM_ID,
     ITEM_IDX,
-    PADDING_IDX,
-    TARGET_ITEM,
-    UNKNOWN_IDX,
     USER_ID,
     USER_IDX,
-    Column,
     DataFile,
     Feature,
     Manifest,
-    PrivacyReport,
 )
-from conf.fingerprint import InputFile, hash_file
+from conf.fingerprint import hash_file
 from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import UNDATED, version_id
+from etl.columns import SESSION_PLACE
 from etl.encode import describe_vocabulary
 from etl.features import (
     ENCODERS,
     IMPRESSION_PARTS,
     ITEM_FEATURES,
-    ITEM_NEIGHBOURS,
     USER_FEATURES,
 )
-from etl.inputs import Staged, build_ledgers
+from etl.inputs import build_ledgers
+from etl.job import Job, Made
+from etl.neighbours import ITEM_NEIGHBOURS
+from etl.part_columns import describe_columns
+from etl.privacy import report_privacy
 from etl.times import day_of, iso_text
 
 PARTS = ("train", "valid", "test", "histories", "items", "users", "quarantine")
@@ -64,68 +62,60 @@ def _describe_file(root: Path, path: Path) -> DataFile:
 
 
 def describe_dataset(
-    config: Config,
+    job: Job,
+    made: Made,
     work: Path,
-    staged: Staged,
-    inputs: Mapping[str, Sequence[InputFile]],
     *,
-    newest: int,
-    num_sessions: Mapping[str, int],
     fills: Mapping[str, Any],
     features: Mapping[str, tuple[Feature, ...]],
     leak_check: Mapping[str, int],
-    logical_date: str | None,
-    request: str,
-    base: Manifest | None,
-    privacy: PrivacyReport | None,
 ) -> Manifest:
     """Return the manifest of a finished dataset.
 
     Args:
-        config: The run's configuration.
+        job: What was asked for.
+        made: What was made of it.
         work: Folder of the dataset.
-        staged: The inputs with their verdicts.
-        inputs: Files of each input.
-        newest: Time of the newest event that is kept.
-        num_sessions: How many sessions there are, where they are told apart.
         fills: What stands in for missing values.
         features: The features by part.
         leak_check: What the leak check counted.
-        logical_date: Day up to which events count; None for the newest event's.
-        request: Fingerprint of all that it is made from.
-        base: Manifest of the dataset that it goes on from.
-        privacy: What was done for the people in it.
     """
+    config, before = job.config, made.before
     dated = config.input.is_dated
-    date = (logical_date or day_of(newest).isoformat()) if dated else UNDATED
+    date = (job.logical_date or day_of(made.newest).isoformat()) if dated else UNDATED
     files = describe_parts(work)
-    before = {} if base is None else base.vocabularies
+    known = None if before is None else before.manifest.vocabularies["item"]
     vocabularies = {
-        "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, before.get("item")),
+        "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, known),
         "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
     }
-    event_types = tuple(config.etl.event_types)
     num_events = count_events(work / "histories")
     return Manifest(
-        id=version_id(config.run.name, date, request),
-        request=request,
-        base=None if base is None else base.id,
+        id=version_id(config.run.name, date, job.request),
+        request=job.request,
+        base=None if before is None else before.manifest.id,
         logical_date=date,
-        as_of=iso_text(newest) if dated else str(newest),
+        as_of=iso_text(made.newest) if dated else str(made.newest),
         config=public_config(config),
-        columns=describe_columns(
-            vocabularies["user"].size, vocabularies["item"].size, len(event_types)
-        ),
+        columns=describe_columns(work, vocabularies, features, len(config.etl.event_types)),
         files=files,
         vocabularies=vocabularies,
-        event_types=event_types,
+        event_types=tuple(config.etl.event_types),
         features=dict(features),
-        ledger=build_ledgers(staged, inputs, num_events, config.etl.clean.budgets),
+        ledger=build_ledgers(made.staged, job.inputs, num_events, config.etl.clean.budgets),
         fills=dict(fills),
         leak_check=dict(leak_check),
-        privacy=privacy,
-        counts={**_count(files, num_events, count_events(work / "train")), **num_sessions},
-    )
+        privacy=report_privacy(job.protection, made.tables().get("users")),
+        counts={**_count(files, num_events, count_events(work / "train")),
+                **_count_sessions(made.events)},
+    )  # fmt: skip
+
+
+def _count_sessions(events: DataFrame) -> dict[str, int]:
+    """Return how many sessions there are, where they are told apart."""
+    if SESSION_PLACE not in events.columns:
+        return {}
+    return {"sessions": events.where(F.col(SESSION_PLACE) == 0).count()}
 
 
 def _count(
@@ -141,36 +131,6 @@ def _count(
         "valid": rows["valid"],
         "test": rows["test"],
         "quarantined": rows["quarantine"],
-    }
-
-
-def describe_columns(
-    num_users: int, num_items: int, num_event_types: int
-) -> dict[str, tuple[Column, ...]]:
-    """Return for each part that a trainer or scorer streams its columns.
-
-    Args:
-        num_users: Size of the users' vocabulary, reserved numbers included.
-        num_items: Size of the items' vocabulary, likewise.
-        num_event_types: Event types in use.
-    """
-    reserved = {"padding": PADDING_IDX, "unknown": UNKNOWN_IDX}
-    user = Column(name=USER_IDX, kind="id", dtype="int64", cardinality=num_users,
-                  reserved_ids=reserved)  # fmt: skip
-    items = Column(name=HISTORY_ITEMS, kind="sequence", dtype="list<int32>",
-                   cardinality=num_items, reserved_ids=reserved)  # fmt: skip
-    types = Column(name=HISTORY_TYPES, kind="sequence", dtype="list<int32>",
-                   cardinality=num_event_types)  # fmt: skip
-    weights = Column(name=HISTORY_WEIGHTS, kind="sequence", dtype="list<float>")
-    times = Column(name=HISTORY_TIMES, kind="sequence", dtype="list<int64>")
-    target = Column(name=TARGET_ITEM, kind="label", dtype="int32", cardinality=num_items,
-                    reserved_ids=reserved)  # fmt: skip
-    history = (user, items, types, times)
-    return {
-        "train": (user, items, weights, types),
-        "valid": (*history, target),
-        "test": (*history, target),
-        "histories": history,
     }
 
 

@@ -6,6 +6,7 @@ from pyspark.sql import functions as F
 from conf.contract import HISTORY_ITEMS, ITEM_IDX, TRAIN_EVENTS, UNKNOWN_IDX
 from etl.columns import TRAIN_LENGTH
 
+ITEM_NEIGHBOURS = "item_neighbours"  # the part of a dataset
 NEIGHBOUR_IDX = "neighbour_item_idx"  # int32
 TOGETHER = "num_together"  # int64, times that both stood near each other
 LIFT = "lift"  # float, how much more often than by chance

@@ -13,6 +13,7 @@ from conf.schema import Config
 from etl.columns import PLACE, TEST_PLACES, TRAIN_LENGTH, VALID_PLACES, WINDOW
 from etl.fill import apply_fills, fit_fills
 from etl.folders import SCRATCH
+from etl.predecessor import Predecessor
 from etl.sequences import evaluation_rows, num_windows, training_windows, whole_histories
 from etl.shards import cut_by_number, deal_out, num_shards, write_shards
 from etl.tables import item_rows, user_rows
@@ -27,6 +28,8 @@ def write_parts(
     tables: Mapping[str, DataFrame],
     config: Config,
     folder: Path,
+    *,
+    before: Predecessor | None = None,
 ) -> dict[str, Any]:
     """Write train, valid, test, histories, users and items below `folder`.
 
@@ -37,6 +40,7 @@ def write_parts(
         tables: The rows kept of the items and the users table, where there is one.
         config: The run's configuration.
         folder: Folder of the dataset.
+        before: The dataset that this one goes on from, fills included.
 
     Returns:
         What stands in for missing values, by table and field.
@@ -58,7 +62,7 @@ def write_parts(
                              seed=config.run.seed)  # fmt: skip
             write_shards(frame, keys, folder / name, folder / SCRATCH / f"{name}-shards", leave_out)
     shards = num_shards(rows["users"], etl.row_group_rows, config.train.max_workers)
-    catalogue, users, fills = _filled_tables(histories, items, tables, config)
+    catalogue, users, fills = _filled_tables(histories, items, tables, config, before)
     per_file = -(-rows["users"] // shards)
     numbered = {
         "histories": (whole_histories(histories), USER_IDX, per_file),
@@ -72,7 +76,11 @@ def write_parts(
 
 
 def _filled_tables(
-    histories: DataFrame, items: DataFrame, tables: Mapping[str, DataFrame], config: Config
+    histories: DataFrame,
+    items: DataFrame,
+    tables: Mapping[str, DataFrame],
+    config: Config,
+    before: Predecessor | None,
 ) -> tuple[DataFrame, DataFrame, dict[str, Any]]:
     """Return the tables of items and users, and what was filled in: fitted on training rows."""
     item_fields, user_fields = _fields(config.input.items), _fields(config.input.users)
@@ -81,8 +89,14 @@ def _filled_tables(
     of_users = [
         user_rows(rows, tables.get("users"), list(user_fields)) for rows in (in_training, histories)
     ]
-    fills = {"items": fit_fills(catalogue, item_fields),
-             "users": fit_fills(of_users[0], user_fields)}  # fmt: skip
+    known = {
+        "items": None if before is None else before.fills_of("items", config.input.items),
+        "users": None if before is None else before.fills_of("users", config.input.users),
+    }
+    fills = {
+        "items": fit_fills(catalogue, item_fields) if known["items"] is None else known["items"],
+        "users": fit_fills(of_users[0], user_fields) if known["users"] is None else known["users"],
+    }
     filled = (
         apply_fills(catalogue, item_fields, fills["items"]),
         apply_fills(of_users[1], user_fields, fills["users"]),

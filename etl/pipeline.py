@@ -16,11 +16,10 @@ from conf.protection import protection_of
 from conf.schema import Config
 from conf.workspace import commit
 from etl.check import check_inputs
-from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, SESSION_PLACE, TIME, VALUE
+from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
-from etl.going_on import Base, read_base
 from etl.identities import store_identities
 from etl.impressions import number_events
 from etl.inputs import (
@@ -36,8 +35,9 @@ from etl.job import Job, Made
 from etl.leak_check import check_leaks
 from etl.manifest import describe_dataset
 from etl.parts import write_parts
-from etl.privacy import report_privacy, without_dropped
-from etl.ranking_rows import Log
+from etl.predecessor import Predecessor, read_predecessor, require_same_ids
+from etl.privacy import without_dropped
+from etl.ranking_rows import NumberedLog
 from etl.report import write_report
 from etl.sequences import collect_histories
 from etl.session import spark_session
@@ -77,11 +77,13 @@ def run(
     warnings = check_inputs(readable, inputs)
     job = Job(config, readable, protection_of(config), inputs, logical_date, request, warnings)
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
-        before = None if base is None else read_base(spark, datasets.parent, base)
+        before = None if base is None else read_predecessor(spark, datasets.parent, base)
+        if before is not None:
+            require_same_ids(before, config, job.protection)
         staged, users = _sound_inputs(spark, job, work, before)
         made = _collected(job, staged, users, before, work / SCRATCH)
-        manifest = _written(spark, job, staged, made, before, work)
-        _store_identities(job, staged, made, manifest.id, work)
+        manifest = _written(spark, job, made, work)
+        _store_identities(job, made, manifest.id, work)
         write_report(
             work, manifest, config=config, staged=staged, inputs=inputs, workspace=datasets.parent
         )
@@ -91,12 +93,18 @@ def run(
 
 
 def _sound_inputs(
-    spark: SparkSession, job: Job, work: Path, before: Base | None
+    spark: SparkSession, job: Job, work: Path, before: Predecessor | None
 ) -> tuple[Staged, DataFrame]:
     """Return the judged inputs, with what is rare taken out, and the numbered users."""
     etl, scratch, lap = job.config.etl, work / SCRATCH, _stopwatch()
     staged = stage_inputs(
-        spark, job.readable, job.inputs, job.logical_date, scratch, job.protection, job.warnings
+        spark,
+        job.readable,
+        job.inputs,
+        logical_date=job.logical_date,
+        folder=scratch,
+        protection=job.protection,
+        warnings=job.warnings,
     )
     log.info("etl: %s (%.1f s)", _told(staged), lap())
     refused = refused_folder(work.parent, job.request)
@@ -111,7 +119,7 @@ def _sound_inputs(
 
 
 def _collected(
-    job: Job, staged: Staged, users: DataFrame, before: Base | None, scratch: Path
+    job: Job, staged: Staged, users: DataFrame, before: Predecessor | None, scratch: Path
 ) -> Made:
     """Split and number the events and collect them into histories."""
     lap, etl = _stopwatch(), job.config.etl
@@ -125,44 +133,31 @@ def _collected(
         reordered = collect_histories(place_training_first(events), items, users)
         examples = store(reordered, scratch / "collected-examples")
     log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
-    return Made(events, users, items, histories, examples, cuts, _newest_time(events))
+    newest = _newest_time(events)
+    return Made(staged, before, events, users, items, histories, examples, cuts, newest)
 
 
-def _written(
-    spark: SparkSession, job: Job, staged: Staged, made: Made, before: Base | None, work: Path
-) -> Manifest:
+def _written(spark: SparkSession, job: Job, made: Made, work: Path) -> Manifest:
     """Write all parts, check them for leaks, and describe them."""
-    lap, config, tables = _stopwatch(), job.config, _kept_tables(staged)
-    fills = write_parts(made.histories, made.examples, made.items, tables, job.readable, work)
+    lap, config, tables = _stopwatch(), job.config, made.tables()
+    fills = write_parts(
+        made.histories, made.examples, made.items, tables, job.readable, work, before=made.before
+    )
     features = write_features(
-        Prepared(made.items, made.examples, tables, before), _numbered_log(made, config), config,
+        Prepared(made.items, made.examples, tables, fills, made.before),
+        _numbered_log(made, config),
+        job.readable,
         work,
-    )  # fmt: skip
-    write_quarantine(staged, work / "quarantine", work / SCRATCH / "quarantine")
-    checked = check_leaks(
-        spark, job.readable, job.inputs, work, cuts=made.cuts, protection=job.protection
     )
-    manifest = describe_dataset(
-        config,
-        work,
-        staged,
-        job.inputs,
-        newest=made.newest,
-        num_sessions=_count_sessions(made.events),
-        fills=fills,
-        features=features,
-        leak_check=checked,
-        logical_date=job.logical_date,
-        request=job.request,
-        base=None if before is None else before.manifest,
-        privacy=report_privacy(job.protection, tables.get("users")),
-    )
+    write_quarantine(made.staged, work / "quarantine", work / SCRATCH / "quarantine")
+    checked = check_leaks(spark, job, made.cuts, work)
+    manifest = describe_dataset(job, made, work, fills=fills, features=features, leak_check=checked)
     log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
     return manifest
 
 
-def _store_identities(job: Job, staged: Staged, made: Made, dataset_id: str, work: Path) -> None:
-    frames = [part.judged for part in staged.values()]
+def _store_identities(job: Job, made: Made, dataset_id: str, work: Path) -> None:
+    frames = [part.judged for part in made.staged.values()]
     store_identities(
         frames,
         {USER_ID: made.users, ITEM_ID: made.items},
@@ -182,7 +177,7 @@ def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManag
     )  # fmt: skip
 
 
-def _number_users(staged: Staged, before: Base | None) -> DataFrame:
+def _number_users(staged: Staged, before: Predecessor | None) -> DataFrame:
     table = staged["users"].kept() if "users" in staged else None
     known = None if before is None else before.users
     return number_users(staged["events"].judged, table, known)
@@ -196,8 +191,8 @@ def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> Data
     return split_events(chosen, config.etl, config.run.seed, cuts)
 
 
-def _numbered_log(made: Made, config: Config) -> Log:
-    return Log(
+def _numbered_log(made: Made, config: Config) -> NumberedLog:
+    return NumberedLog(
         events=number_events(made.events, made.items, made.users),
         items=made.items,
         event_types=tuple(config.etl.event_types),
@@ -212,17 +207,6 @@ def _newest_time(events: DataFrame) -> int:
     row = events.agg(F.max(TIME)).head()
     assert row is not None  # an aggregate without groups has one row
     return int(row[0])
-
-
-def _count_sessions(events: DataFrame) -> dict[str, int]:
-    """Return how many sessions there are, where they are told apart."""
-    if SESSION_PLACE not in events.columns:
-        return {}
-    return {"sessions": events.where(F.col(SESSION_PLACE) == 0).count()}
-
-
-def _kept_tables(staged: Staged) -> dict[str, DataFrame]:
-    return {name: part.kept() for name, part in staged.items() if name != "events"}
 
 
 def _stopwatch() -> Callable[[], float]:

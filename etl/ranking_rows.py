@@ -41,7 +41,7 @@ ROW_KEYS = (USER_IDX, PLACE, DRAW)
 
 
 @dataclass(frozen=True)
-class Log:
+class NumberedLog:
     """The numbered events, and what has to be known to make impressions of them."""
 
     events: DataFrame
@@ -54,7 +54,7 @@ class Log:
 
 
 def make_impressions(
-    log: Log,
+    log: NumberedLog,
     spec: Impressions,
     features: Features,
     scratch: Path,
@@ -80,8 +80,9 @@ def make_impressions(
         logged = training_part(rows).where(F.col(DRAW) == 0)
         fitted = fit_all(logged, features.events.encodings, FIELD)
     rows, encoded = encode_fields(
-        rows, features.events, fitted, prefix=CONTEXT, key=_ROW, source_prefix=FIELD
-    )
+        rows, features.events, fitted, prefix=CONTEXT, key=_ROW,
+        scratch=scratch / "vocabularies", source_prefix=FIELD,
+    )  # fmt: skip
     described += encoded
     labels = [LABEL + name for name in spec.labels]
     keys = (*ROW_KEYS, PERIOD, ITEM_IDX, *labels, PROBABILITY, TIME, HISTORY_ITEMS)
@@ -94,7 +95,7 @@ def make_impressions(
     )  # fmt: skip
 
 
-def _positives_and_negatives(log: Log, spec: Impressions, scratch: Path) -> DataFrame:
+def _positives_and_negatives(log: NumberedLog, spec: Impressions, scratch: Path) -> DataFrame:
     """Return one row per USER_IDX, PLACE and DRAW."""
     made = (
         log.events.transform(add_period, log.cuts)
@@ -112,7 +113,9 @@ def _positives_and_negatives(log: Log, spec: Impressions, scratch: Path) -> Data
     return events.where(is_positive(spec.labels)).unionByName(known)
 
 
-def _draw(positives: DataFrame, events: DataFrame, log: Log, spec: Impressions) -> DataFrame:
+def _draw(
+    positives: DataFrame, events: DataFrame, log: NumberedLog, spec: Impressions
+) -> DataFrame:
     each = spec.negatives_per_positive
     if spec.negatives == "session":
         known = events.where(F.col(ITEM_IDX) > UNKNOWN_IDX)
@@ -124,7 +127,7 @@ def _draw(positives: DataFrame, events: DataFrame, log: Log, spec: Impressions) 
 
 
 def _with_counts(
-    rows: DataFrame, log: Log, key: str, prefix: str, spec: AsOf
+    rows: DataFrame, log: NumberedLog, key: str, prefix: str, spec: AsOf
 ) -> tuple[DataFrame, list[str]]:
     """Add what was known of the item or user before the day of each row."""
     kinds = {"events": F.lit(True)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from conf.contract import ITEM_ID, REPORT_NAME, USER_ID, Manifest
+from conf.contract import ITEM_ID, REPORT_NAME, USER_ID, Manifest, PrivacyReport
 from conf.fingerprint import InputFile
 from conf.schema import Config
 from etl.inputs import Staged
@@ -42,7 +42,6 @@ def write_report(
     staged: Staged,
     inputs: Mapping[str, Sequence[InputFile]],
     workspace: Path,
-    anonymity: Anonymity | None = None,
 ) -> None:
     """Write the report of a dataset that lies in `folder` and is not committed yet.
 
@@ -53,7 +52,6 @@ def write_report(
         staged: The stored inputs with their verdicts.
         inputs: Files of each input.
         workspace: Where the previous dataset is looked for.
-        anonymity: What k-anonymity reached, where it was asked for.
     """
     started = time.monotonic()
     fields = declared_fields(config, staged)
@@ -78,7 +76,7 @@ def write_report(
             for part, files in manifest.files.items()
         },
         features=feature_figures(manifest.features),
-        anonymity=anonymity,
+        anonymity=_anonymity(manifest.privacy),
         drift=find_drift(profile, workspace),
     )
     (folder / REPORT_NAME).write_text(render(data), encoding="utf-8")
@@ -107,6 +105,21 @@ def _cleaning(counts: Mapping[str, Counts], event_types: Sequence[str]) -> list[
         per_id_bins(counts[_ITEMS], "items"),
         *([] if values is None else [values]),
     ]
+
+
+def _anonymity(report: PrivacyReport | None) -> Anonymity | None:
+    """Return what k-anonymity reached, None where it was not asked for."""
+    if report is None or report.k_asked is None:
+        return None
+    return Anonymity(
+        quasi_identifiers=report.quasi_identifiers,
+        k_asked=report.k_asked,
+        k_reached=report.k_reached,
+        figures={
+            "users_generalised": report.rows_generalised,
+            "users_suppressed": report.rows_suppressed,
+        },
+    )
 
 
 def _activity(profile: Profile) -> list[Distribution]:

@@ -99,7 +99,8 @@ class Anonymity:
 
     quasi_identifiers: Sequence[str]
     k_asked: int
-    k_reached: int
+    k_reached: int | None
+    """None where no combination says anything any more."""
     figures: Mapping[str, int]
     """Such as the users generalised and suppressed."""
 

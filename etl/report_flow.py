@@ -74,9 +74,9 @@ def flow(title: str, total: Account, groups: Mapping[str, Account], layout: Layo
         for place, end in enumerate(ends):
             rows = rows_with(account, end)
             if rows:
-                thick = max(rows * scale, _LEAST)
+                thick = (rows * scale, max(rows * scale, _LEAST))
                 tip = f"{name}: {_name(end)} {number(rows)}"
-                links.append(_link(layout, y, filled[place], rows * scale, thick, end.kind, tip))
+                links.append(_link(layout, (y, filled[place]), thick, css=end.kind, tip=tip))
                 y += rows * scale
                 filled[place] += rows * scale
     nodes += [_end(end, top, total, scale, layout) for end, top in zip(ends, tops, strict=True)]
@@ -121,16 +121,17 @@ def _end(end: Outcome, y: float, total: Account, scale: float, layout: Layout) -
 
 
 def _link(
-    layout: Layout, y1: float, y2: float, thick1: float, thick2: float, kind: str, tip: str
+    layout: Layout, tops: tuple[float, float], thick: tuple[float, float], *, css: str, tip: str
 ) -> Markup:
-    x1, x2 = layout.left + _NODE, layout.right
+    """Draw a band from the left column to the right one, by its top and thickness at both ends."""
+    (y1, y2), (x1, x2) = tops, (layout.left + _NODE, layout.right)
     middle = (x1 + x2) / 2
     shape = (
         "M{0:.1f},{2:.1f} C{6:.1f},{2:.1f} {6:.1f},{3:.1f} {1:.1f},{3:.1f} "
         "L{1:.1f},{5:.1f} C{6:.1f},{5:.1f} {6:.1f},{4:.1f} {0:.1f},{4:.1f} Z"
-    ).format(x1, x2, y1, y2, y1 + thick1, y2 + thick2, middle)
+    ).format(x1, x2, y1, y2, y1 + thick[0], y2 + thick[1], middle)
     path = Markup('<path class="link {}" d="{}"><title>{}</title></path>')
-    return path.format(kind, shape, tip)
+    return path.format(css, shape, tip)
 
 
 def _name(end: Outcome) -> str:

@@ -89,7 +89,7 @@ def anonymity_section(found: Anonymity | None) -> Section | None:
     rows = [
         ["quasi-identifiers", ", ".join(found.quasi_identifiers)],
         ["k asked for", number(found.k_asked)],
-        ["k reached", number(found.k_reached)],
+        ["k reached", "-" if found.k_reached is None else number(found.k_reached)],
         *([name.replace("_", " "), number(count)] for name, count in found.figures.items()),
     ]
     table = Table("k-anonymity", ["figure", "value"], rows)

@@ -17,6 +17,7 @@ from etl.fields import check_fields
 from etl.rules import is_blank
 from etl.sources import field_columns, read_rows
 
+ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
 _TAKEN = {
     ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
     c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW, c.BLANKED,

@@ -54,6 +54,7 @@ def write_workspace(
         "user_idx": pa.array(range(2, 8), pa.int64()), "user_id": names,
         "num_events": pa.array(LENGTHS, pa.int64()), "age": ["30", "30", "40", None, "40", "30"],
     })  # fmt: skip
+    features = pa.table({"user_idx": users["user_idx"], "user_age": pa.array(range(6))})
     files = {
         # Row groups of two users; the first file has two of them.
         **{part: (_write(folder, f"{part}/part-00000.parquet", table.slice(0, 4), 2),
@@ -65,6 +66,8 @@ def write_workspace(
         "test": (_write(folder, "test/part-00000.parquet", _histories([2, 7], [2, 4]), 2),),
         "items": (_write(folder, "items/part-00000.parquet", pa.table({"item_id": ["a"]}), 2),),
         "quarantine": (_write(folder, "quarantine/part-00000.parquet", _quarantine(names), 9),),
+        "user_features": (_write(folder, "user_features/part-00000.parquet", features, 9),),
+        "encoders": (_encoders(folder),),
     }  # fmt: skip
     (folder / "notes.txt").write_text("kept as it is")
     (folder / "report.html").write_text(" ".join(names))
@@ -113,6 +116,14 @@ def everything_in(folder: Path) -> str:
         if path.suffix == ".parquet":
             found.append(repr(pq.read_table(path).to_pylist()))
     return "\n".join(found)
+
+
+def _encoders(folder: Path) -> DataFile:
+    path = folder / "encoders/user_features.json"
+    path.parent.mkdir()
+    path.write_text('{"age": {"values": ["30", "40"]}}')
+    return DataFile(path="encoders/user_features.json", bytes=path.stat().st_size,
+                    sha256=hash_file(path), rows=0)  # fmt: skip
 
 
 def _histories(numbers: Any, lengths: Any) -> pa.Table:

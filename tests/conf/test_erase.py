@@ -51,7 +51,10 @@ def test_rows_go_and_the_others_stay_as_they_were(workspace: Path, users: Path) 
     assert (workspace / folder / "notes.txt").read_text() == "kept as it is"
     assert result["removed"][folder] == {
         "users": 3, "histories": 3, "train": 3, "valid": 1, "test": 1, "quarantine": 3, "pages": 1,
+        "user_features": 3,
     }  # fmt: skip
+    assert [row["user_idx"] for row in rows_of(workspace, folder, "user_features")] == [2, 3, 6]
+    assert (workspace / folder / "encoders/user_features.json").is_file()
 
 
 def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:

@@ -52,6 +52,10 @@ FAULTS = {
     "input.users.fields.age.fill={kind: constant}": "value has to be set where kind is constant",
     "input.users.fields.age.type=text": "a text has no median",
     "input.users.fields.age_was_missing.column=x": "age_was_missing: rename it",
+    "input.users.fields={a.b: {}}": "should match pattern",
+    "etl={features: {as_of: {}}, event_types: {add to cart: {}, view: {}}}": (
+        "'add to cart' cannot be part of a column's name"
+    ),
 }
 
 

@@ -87,3 +87,26 @@ def test_a_temporal_split_of_a_log_without_times_is_refused(yaml: Path) -> None:
 def test_order_of_lines_needs_the_unit_order(yaml: Path) -> None:
     with pytest.raises(ConfigError, match="time_unit has to be 'order'"):
         load_config(yaml, ["input.events.log.columns.time=null"])
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("input.events.log.time_uni=iso", "input.events.log.time_unit"),
+        ("input.events.log.columns.usr_id=x", "input.events.log.columns.user_id"),
+        ("input.events.log.fields.price.tpe=number", "input.events.log.fields.price.type"),
+        ("etl.event_types.view.wight=2", "etl.event_types.view.weight"),
+        ("privacy.columns.events.price.metod=drop", "privacy.columns.events.price.method"),
+        (
+            "etl.features.events.encodings.price={kind: numeric, scal: none}",
+            "etl.features.events.encodings.price.numeric.scale",
+        ),
+        ("etl.impressions={labels: {buy: [view]}, negativs: logged}", "etl.impressions.negatives"),
+    ],
+)
+def test_keys_within_mappings_and_kinds_are_suggested_too(
+    yaml: Path, override: str, meant: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, [override])
+    assert f"did you mean {meant}?" in str(caught.value)

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from conf.contract import Manifest
+from conf.errors import ConfigError
 from conf.fingerprint import dataset_request, fingerprint_inputs
 from conf.predecessor import base_dataset
+from conf.privacy_schema import Privacy
 from conf.schema import Config
 from conf.workspace import publish, read_manifest
 from etl.pipeline import run
@@ -69,3 +71,9 @@ def test_old_ids_keep_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
 
     again, _ = day_run(config)
     assert again.id == second.id
+
+    # Raw ids of the day before must not get into a dataset of labels.
+    write_lines(tmp_path / "3.csv", HEADER, f"u,a,{START + 2 * DAY}")
+    privacy = Privacy(mode="pseudonymise", key="0123456789abcdef0123456789abcdef")
+    with pytest.raises(ConfigError, match="are those of the log, and these would be labels"):
+        day_run(config.model_copy(update={"privacy": privacy}))

@@ -27,7 +27,11 @@ ITEMS = {
     "id_column": "id",
     "fields": {"colour": {}, "price": {"type": "number"}, "image": {}, "old_price": {}},
 }
-USERS = {"paths": ["tables/users.csv"], "id_column": "id", "fields": {"age": {}}}
+USERS = {
+    "paths": ["tables/users.csv"],
+    "id_column": "id",
+    "fields": {"age": {"type": "number", "fill": {"kind": "median"}}},
+}
 FEATURES = {
     "items": {
         "encodings": {
@@ -38,7 +42,9 @@ FEATURES = {
         },
         "crosses": {"colour_price": {"of": ["colour", "price"]}},
     },
-    "users": {"encodings": {"age": {"kind": "numeric"}}},
+    "users": {
+        "encodings": {"age": {"kind": "numeric"}, "age_was_missing": {"kind": "categorical"}}
+    },
     "events": {"encodings": {"venue": {"kind": "categorical"}}},
     "as_of": {"windows_days": [1], "half_life_days": 1},
     "neighbours": {"distance": 1, "min_count": 1},
@@ -67,7 +73,7 @@ def write_shop(root: Path) -> None:
         root / "tables/items.csv", "id,colour,price,old_price,image",
         'a,red,1,1,"[1,2]"', 'b,blue,2,,""', 'c,red,3,,"[3,4]"', 'd,green,4,4,"[3,4,5]"',
     )  # fmt: skip
-    write_lines(root / "tables/users.csv", "id,age", "u,20", "v,40", "w,90")
+    write_lines(root / "tables/users.csv", "id,age", "u,20", "v,40", "w,90", "x,")
 
 
 def shop_config(root: Path) -> Config:
@@ -113,7 +119,9 @@ def test_tables_are_encoded_by_what_the_training_part_knows(shop: tuple[Manifest
     people = ids(folder, "users")
     ages = {people[row["user_idx"]]: row for row in read_part(folder, "user_features")}
     # The mean of 20 and 40, not of w, whom the training part does not know.
-    assert {name: row["user_age"] for name, row in ages.items()} == {"u": -1, "v": 1, "w": 6}
+    # x is filled with the lower one of the two in the middle.
+    known = {name: (row["user_age"], row["user_age_was_missing"]) for name, row in ages.items()}
+    assert known == {"u": (-1, 2), "v": (1, 2), "w": (6, 2), "x": (-1, 1)}
 
 
 def test_what_was_fitted_is_saved_and_what_was_left_out_is_told(
@@ -135,6 +143,21 @@ def test_what_was_fitted_is_saved_and_what_was_left_out_is_told(
     names = ids(folder, "items")
     found = {(names[row["item_idx"]], names[row["neighbour_item_idx"]]) for row in pairs}
     assert found == {("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"), ("a", "c"), ("c", "a")}
+
+
+def test_the_manifest_describes_every_column_that_is_streamed(shop: tuple[Manifest, Path]) -> None:
+    manifest, folder = shop
+    columns = {column.name: column for column in manifest.columns["train_impressions"]}
+    (file, *_) = (folder / "train_impressions").iterdir()
+    assert list(columns) == pq.read_schema(file).names
+    told = {name: (c.kind, c.dtype, c.cardinality) for name, c in columns.items()}
+    assert told["item_idx"] == ("id", "int32", 5) and told["user_idx"] == ("id", "int64", 6)
+    assert told["label_buy"] == ("label", "float", None)
+    assert told["history_item_idx"] == ("sequence", "list<int32>", 5)
+    assert told["hour"] == ("categorical", "int32", 26)
+    features = {column.name: column for column in manifest.columns["item_features"]}
+    assert (features["item_image"].kind, features["item_image"].dtype) == ("vector", "list<float>")
+    assert manifest.columns["train"][1].cardinality == 5
 
 
 def test_the_report_lists_the_features(shop: tuple[Manifest, Path]) -> None:
@@ -200,20 +223,21 @@ run: {name: tiny, output: out}
 input:
   root: data
   events: {log: {paths: [events.csv], time_unit: order}}
-  items: {paths: [items.csv], id_column: id, fields: {price: {}}}
+  items: {paths: [items.csv], id_column: id, fields: {price: {}, weight: {type: number}}}
 etl:
   event_types: {view: {}}
   features:
     items:
-      encodings: {colour: {kind: hashed}, price: {kind: numeric}}
+      encodings: {colour: {kind: hashed}, price: {kind: numeric}, weight: {kind: text}}
       crosses: {x: {of: [price, colour]}}
     as_of: {}
-  impressions: {labels: {buy: [buy]}, negatives: session}
+  impressions: {labels: {buy: [buy], rating: [value]}, negatives: session}
 """)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
-                 "session_gap_minutes is null"):  # fmt: skip
+                 "session_gap_minutes is null", "takes a field of type text",
+                 "labels.rating is the event's value"):  # fmt: skip
         assert part in str(caught.value)
 
 

@@ -1,4 +1,6 @@
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -32,9 +34,10 @@ def encoded(
     how: Any = TypeAdapter(Encoding).validate_python(encoding)
     fitted = fit(frame_of(spark, SCHEMA, *TRAIN), field, how)
     rows = frame_of(spark, SCHEMA, *TRAIN, *LATER)
-    new = encode(rows, field, "f", how, fitted, "id")
-    columns = [name for name in new.columns if name not in rows.columns]
-    found = {row[0]: tuple(row[1:]) for row in new.select("id", *columns).collect()}
+    with TemporaryDirectory() as scratch:
+        new = encode(rows, field, "f", how, fitted, key="id", scratch=Path(scratch))
+        columns = [name for name in new.columns if name not in rows.columns]
+        found = {row[0]: tuple(row[1:]) for row in new.select("id", *columns).collect()}
     return found, fitted, describe("f", how, fitted)
 
 
@@ -124,3 +127,19 @@ def test_a_hash_and_a_cross_depend_on_the_values_alone(spark: SparkSession) -> N
     rows = frame_of(spark, "a int, b int", (1, 2), (1, 2), (2, 1))
     crossed = [row["c"] for row in cross(rows, ["a", "b"], "c", 1 << 30).collect()]
     assert crossed[0] == crossed[1] != crossed[2]
+
+
+def test_fields_named_like_columns_on_the_way_stay_what_they_are(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    how: Any = TypeAdapter(Encoding).validate_python({"kind": "categorical"})
+    rows = frame_of(spark, "id int, value string, number string, known string",
+                    (1, "a", "x", "p"), (2, "b", "x", "q"), (3, "b", "y", "q"))  # fmt: skip
+    for field in ("value", "number", "known"):
+        fitted = fit(rows, field, how)
+        rows = encode(rows, field, f"f_{field}", how, fitted, key="id", scratch=tmp_path)
+
+    columns = ("value", "number", "known", "f_value", "f_number", "f_known")
+    found = {row["id"]: [row[name] for name in columns] for row in rows.collect()}
+    assert found == {1: ["a", "x", "p", 3, 2, 3], 2: ["b", "x", "q", 2, 2, 2],
+                     3: ["b", "y", "q", 2, 3, 2]}  # fmt: skip

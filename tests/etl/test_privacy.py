@@ -171,6 +171,8 @@ def test_rules_hold_without_labels_and_leave_no_text_in_quarantine(tmp_path: Pat
     assert report is not None
     assert (report.k_asked, report.k_reached) == (2, 4)
     assert (report.rows_generalised, report.rows_suppressed) == (4, 0)
+    page = (folder / "report.html").read_text()
+    assert "k asked for" in page and "users generalised" in page
     raws = {(row["input"], row["raw"]) for row in read_part(folder, "quarantine")}
     assert ("users", None) in raws and ("events", "dee.tok;i1") in raws
     with pytest.raises(InputError, match=r"privacy\.min_users_per_item=5"):
