@@ -18,7 +18,7 @@ RULES = (
     "value_out_of_range", "after_logical_date", "outside_window", "item_excluded",
     "event_type_not_used", "below_threshold", "duplicate", "near_duplicate", "cancelled",
     "cancellation", "cancellation_unmatched", "bot_per_minute", "bot_per_hour", "bot",
-    "bot_in_total", "repeated_item",
+    "bot_in_total", "repeated_item", "answered",
 )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ def broken_cleaning_rules(input_: Input, etl: Etl) -> list[str]:
         (_is_behind(etl.clean), f"etl.clean.keep_from={etl.clean.keep_from} is behind "
          f"keep_to={etl.clean.keep_to}: no event is in between"),
         *_rules_of_splits(etl),
+        *_rules_of_parts(input_, etl),
+        *_rules_of_shown_types(etl),
     ]  # fmt: skip
     return [text for is_broken, text in rules if is_broken]
 
@@ -73,9 +75,44 @@ def _rules_of_budgets(input_: Input, clean: Clean) -> list[Rule]:
 def _rules_of_splits(etl: Etl) -> list[Rule]:
     split = etl.split
     return [
-        (split.num_targets > 1 and split.kind in ("leave_one_out", "temporal"),
-         f"etl.split.num_targets={split.num_targets}, but the kind {split.kind} has one target a "
-         "user; use leave_last_n or random, or set it to 1"),
+        (split.num_targets > 1 and split.kind not in ("leave_last_n", "random"),
+         f"etl.split.num_targets={split.num_targets} is for the kinds leave_last_n and random, "
+         f"not {split.kind}; use one of those, or set it to 1"),
+    ]  # fmt: skip
+
+
+def _rules_of_parts(input_: Input, etl: Etl) -> list[Rule]:
+    parts = {name: log.part for name, log in input_.events.items()}
+    given = [name for name, part in parts.items() if part is not None]
+    missing = [name for name, part in parts.items() if part is None]
+    is_given = etl.split.kind == "given"
+    return [
+        (is_given and bool(missing), f"input.events.{', '.join(missing)}.part is null, but "
+         "etl.split.kind is 'given': say train, valid or test for each log"),
+        (is_given and "train" not in parts.values(), "input.events has no log with part: train, "
+         "which etl.split.kind 'given' needs"),
+        (not is_given and bool(given), f"input.events.{', '.join(given)}.part is set, but "
+         f"etl.split.kind is {etl.split.kind!r}; set it to given, or the part to null"),
+    ]  # fmt: skip
+
+
+def _rules_of_shown_types(etl: Etl) -> list[Rule]:
+    shown = [name for name, kind in etl.event_types.items() if kind.shown_only]
+    if not shown:
+        return []
+    named, spec = ", ".join(shown), etl.impressions
+    labels = {} if spec is None else spec.labels
+    wrong = [label for label, types in labels.items() if set(types) & set(shown)]
+    return [
+        (len(shown) == len(etl.event_types), f"etl.event_types: all of {named} are shown_only; "
+         "at least one has to be an act of the user"),
+        (spec is None or spec.negatives != "logged", f"etl.event_types: {named} is shown_only, "
+         "which takes etl.impressions.negatives: logged; leave the type out, and it is dropped"),
+        (bool(wrong), f"etl.impressions.labels.{', '.join(wrong)} names a type of etl.event_types "
+         f"that is shown_only ({named}), which is no act"),
+        (bool(set(etl.clean.cancellations.cancelled_types) & set(shown)),
+         f"etl.clean.cancellations.cancelled_types: {named} is shown_only, and cannot be "
+         "cancelled"),
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The configuration's section `etl`: what becomes of the rows."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal
 
@@ -15,17 +16,22 @@ class EventType(Section):
     """Weight of such an event as a training target."""
     min_value: float | None = None
     """Events with a smaller value, or with none, are dropped."""
+    shown_only: bool = False
+    """Whether such an event only shows an item to the user: then it stands in no history, is no
+    target, and is an impression alone. Takes `etl.impressions.negatives: logged`."""
 
 
 class Split(Section):
-    kind: Literal["leave_one_out", "leave_last_n", "temporal", "random"] = "leave_one_out"
+    kind: Literal["leave_one_out", "leave_last_n", "temporal", "random", "given"] = "leave_one_out"
     """leave_one_out: a user's last event is the test, the one before it the validation.
     leave_last_n: the last `num_targets` events are the test, as many before them the validation;
     each is a target with all events before it as history.
     temporal: two instants cut the log for everybody; a user's first event behind a cut is the
     target, all events before the cut the history.
     random: `num_targets` events each are drawn, which shows training what came later: for
-    comparison with figures made that way only."""
+    comparison with figures made that way only.
+    given: each log of `input.events` is one part and says which; all events of the validation
+    and the test part are targets, with the parts before theirs as history."""
     num_targets: Positive = 1
     """leave_last_n and random: targets of a user in each of validation and test. Users with
     fewer than twice as many events and one more are in the training part alone."""
@@ -43,6 +49,11 @@ class Split(Section):
     test_share: Share = 0.1
     """Where the days are null: share of events behind the second cut."""
 
+    @property
+    def is_in_time_order(self) -> bool:
+        """Whether a user's test events are the newest and the training ones the oldest."""
+        return self.kind not in ("random", "given")
+
 
 class LeakCheck(Section):
     """A second reading of the raw log that proves on a sample that nothing tells the future."""
@@ -53,6 +64,11 @@ class LeakCheck(Section):
     """Items of the vocabulary that are counted anew."""
     impressions: Positive = 1000
     """Impressions of those users that are worked out anew."""
+
+
+def shown_types(event_types: Mapping[str, EventType]) -> list[int]:
+    """Return the numbers of the types that only show an item."""
+    return [number for number, kind in enumerate(event_types.values()) if kind.shown_only]
 
 
 class Etl(Section):

@@ -145,8 +145,10 @@ class Impressions(Section):
     negatives: Literal["logged", "uniform", "popularity", "session"] = "uniform"
     """logged: every event is an impression and those of other types are the negatives. Else
     negatives are drawn for every positive event: uniformly from the catalogue, by training
-    events, or from the other items
-    of its session (see `etl.session_gap_minutes`)."""
+    events, or from the other items of its session (see `etl.session_gap_minutes`)."""
+    answered_minutes: Positive | None = 30
+    """logged: what was only shown (`shown_only`) to a user who acted on the same item within so
+    many minutes is left out, as the act is the impression; null: each is one of its own."""
     negatives_per_positive: Positive = 4
     history_length: Positive = 50
     """Newest events before the impression that it keeps."""

@@ -153,6 +153,8 @@ class EventSource(Source):
     event_type: str | None = None
     """Type of all events of these files where columns.event_type is null; null: the first of
     `etl.event_types`."""
+    part: Literal["train", "valid", "test"] | None = None
+    """Part that all events of these files belong to, where `etl.split.kind` is given."""
     time_unit: Literal["seconds", "milliseconds", "microseconds", "iso", "order"]
     """Unit of the time column; `order`: a number that only orders a user's events."""
 

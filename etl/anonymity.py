@@ -74,10 +74,10 @@ def measure(rows: DataFrame, names: Sequence[str]) -> Reached:
     return Reached(found[0], found[1] or 0, found[2] or 0)
 
 
-def drop_items_of_few(events: DataFrame, min_users: int) -> DataFrame:
-    """Judge the events of items that fewer distinct users have kept events with."""
+def drop_items_of_few(events: DataFrame, min_users: int, acts: Column) -> DataFrame:
+    """Judge the events of items that fewer distinct users have kept acts on."""
     kept = events.where(F.col(VERDICT).isNull())
-    users = kept.groupBy(ITEM_ID).agg(F.countDistinct(USER_ID).alias("users"))
+    users = kept.groupBy(ITEM_ID).agg(F.countDistinct(F.when(acts, F.col(USER_ID))).alias("users"))
     rare = users.where(F.col("users") < min_users).select(ITEM_ID, F.lit(True).alias("is_rare"))
     verdict = F.when(F.col("is_rare"), DROPPED + "item_of_few_users")
     joined = events.join(rare, ITEM_ID, "left")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.clean_schema import Clean
@@ -33,11 +33,11 @@ def caps_of(clean: Clean) -> list[Cap]:
     return [Cap(reason, most, period) for reason, most, period in asked if most is not None]
 
 
-def drop_bots(events: DataFrame, cap: Cap) -> DataFrame:
-    """Judge all events of users who have more than the cap's in one of its periods (of UTC)."""
+def drop_bots(events: DataFrame, cap: Cap, acts: Column) -> DataFrame:
+    """Judge all events of users who have more acts than the cap in one of its periods (of UTC)."""
     by_user = (VERDICT, USER_ID)
     period = [] if cap.period is None else [F.floor(F.col(TIME) / cap.period)]
-    count = F.count(F.lit(1)).over(Window.partitionBy(*by_user, *period))
+    count = F.count(F.when(acts, 1)).over(Window.partitionBy(*by_user, *period))
     counted = events.withColumn("__in_period", count)
     most = F.max("__in_period").over(Window.partitionBy(*by_user))
     return drop_where(counted, most > cap.most, cap.reason).drop("__in_period")

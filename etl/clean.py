@@ -12,15 +12,16 @@ from pyspark.sql import functions as F
 
 from conf.clean_schema import Clean
 from conf.contract import ITEM_ID, USER_ID
-from conf.etl_schema import Etl
+from conf.etl_schema import Etl, shown_types
 from conf.input_schema import EventSource
 from etl.bots import caps_of, drop_bots
 from etl.cancellations import mark_cancellations, net_cancellations
-from etl.columns import FIELD, LINE_ORDER, TIME, VERDICT
+from etl.columns import FIELD, LINE_ORDER, PART, TIME, VERDICT
 from etl.duplicates import drop_duplicates, drop_near_duplicates, drop_repeated_items
 from etl.fields import check_fields
 from etl.ids import normalise_ids
 from etl.rules import Limits, judge_rows, parse_events
+from etl.shown import drop_answered, is_act
 from etl.times import MICROS_PER_SECOND, day_start
 
 
@@ -32,30 +33,38 @@ def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) ->
     events = parse_events(rows, source.time_unit, etl.event_types, source.event_type)
     if clean.cancellations.is_on:
         events = mark_cancellations(events, clean.cancellations, source.event_type)
+    if source.part is not None:
+        events = events.withColumn(PART, F.lit(source.part))
     judged = judge_rows(events, limits, etl.event_types)
     return check_fields(judged, source.fields, FIELD)
 
 
-def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool) -> DataFrame:
+def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated: bool) -> DataFrame:
     """Judge what takes more than the row itself.
 
     Args:
         events: All logs together.
         etl: The section of the configuration.
         is_numbered: Whether the order of the lines is the time.
+        is_dated: Whether events have times and not just an order.
     """
-    clean = etl.clean
+    clean, acts = etl.clean, is_act(etl.event_types)
     events = (number_lines(events) if is_numbered else events).transform(drop_duplicates)
     if clean.duplicate_seconds is not None:
         events = drop_near_duplicates(events, clean.duplicate_seconds)
     if clean.cancellations.is_on:
         numbers = {name: number for number, name in enumerate(etl.event_types)}
-        types = [numbers[name] for name in clean.cancellations.cancelled_types]
+        asked = clean.cancellations.cancelled_types
+        types = [numbers[name] for name in asked or numbers
+                 if not etl.event_types[name].shown_only]  # fmt: skip
         events = net_cancellations(events, types)
     for cap in caps_of(clean):
-        events = drop_bots(events, cap)
+        events = drop_bots(events, cap, acts)
     if etl.repeated_items != "keep":
-        events = drop_repeated_items(events, etl.repeated_items)
+        events = drop_repeated_items(events, etl.repeated_items, acts)
+    minutes = None if etl.impressions is None else etl.impressions.answered_minutes
+    if shown_types(etl.event_types) and minutes is not None and is_dated:
+        events = drop_answered(events, acts, minutes)
     return events
 
 

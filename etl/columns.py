@@ -30,7 +30,7 @@ QUARANTINED = "quarantined:"
 DROPPED = "dropped:"
 
 # Its place in the user's history.
-PLACE = "place"  # int32, from 0, oldest first
+PLACE = "place"  # int32, from 0, oldest first: how many acts of the user are before it
 PART = "part"  # one of the four below
 TRAIN = "train"
 VALID = "valid"  # the event is the validation's target
@@ -41,7 +41,7 @@ SESSION_PLACE = "session_place"  # int32, from 0 in each session
 
 # Of impressions.
 PERIOD = "period"  # int32: 0 the training part's time, 1 the validation's, 2 the test's
-DRAW = "draw"  # int32: 0 for a logged event, from 1 for the negatives drawn for it
+DRAW = "draw"  # int32: 0 for an act, from 1 for what was shown before it or drawn for it
 GAP = "user_gap"  # float, ln(1 + seconds since the user's event before), -1 where there is none
 NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before)
 HOUR = "hour"  # int32, 2 + hour of the day in UTC

@@ -1,6 +1,6 @@
 """Events that are there more than once."""
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
@@ -40,10 +40,11 @@ def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:
     return drop_where(events, is_near & ~cancels, "near_duplicate")
 
 
-def drop_repeated_items(events: DataFrame, keep: str) -> DataFrame:
-    """Judge all but the `first` or the `last` of one user's events with one item as repeated."""
+def drop_repeated_items(events: DataFrame, keep: str, acts: Column) -> DataFrame:
+    """Judge all but the `first` or the `last` of one user's acts on one item as repeated."""
     order = order_of_events(events)
     if keep == "last":
         order = [column.desc() for column in order]
-    place = F.row_number().over(Window.partitionBy(VERDICT, USER_ID, ITEM_ID).orderBy(*order))
-    return drop_where(events, place > 1, "repeated_item")
+    same = Window.partitionBy(VERDICT, USER_ID, ITEM_ID, acts)
+    place = F.row_number().over(same.orderBy(*order))
+    return drop_where(events, acts & (place > 1), "repeated_item")

@@ -16,7 +16,7 @@ from conf.contract import (
     USER_IDX,
     Vocabulary,
 )
-from etl.columns import DROPPED, PART, TRAIN, VERDICT
+from etl.columns import DRAW, DROPPED, PART, TRAIN, VERDICT
 
 # Who has only such events was there, but has no history.
 _STILL_A_USER = tuple(DROPPED + reason for reason in ("event_type_not_used", "below_threshold"))
@@ -25,15 +25,16 @@ _STILL_A_USER = tuple(DROPPED + reason for reason in ("event_type_not_used", "be
 def number_items(events: DataFrame, known: DataFrame | None = None) -> DataFrame:
     """Return ITEM_ID, ITEM_IDX and TRAIN_EVENTS of the training part's items, frequent ones first.
 
-    One row per item; items of one frequency stand in the byte order of their ids.
+    One row per item; items of one frequency stand in the byte order of their ids. Of items that
+    were only shown there are no TRAIN_EVENTS.
 
     Args:
-        events: USER_ID, ITEM_ID and PART, one row per event.
+        events: ITEM_ID, PART and DRAW, one row per event.
         known: ITEM_ID and ITEM_IDX of items that keep their numbers, those without events too;
             new ones follow.
     """
     counts = events.where(F.col(PART) == TRAIN).groupBy(ITEM_ID)
-    counted = counts.agg(F.count(F.lit(1)).alias(TRAIN_EVENTS))
+    counted = counts.agg(F.count(F.when(F.col(DRAW) == 0, 1)).alias(TRAIN_EVENTS))
     order = Window.orderBy(F.col(TRAIN_EVENTS).desc(), ITEM_ID)
     if known is None:
         return counted.select(ITEM_ID, _number(order, "int").alias(ITEM_IDX), TRAIN_EVENTS)

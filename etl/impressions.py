@@ -35,10 +35,12 @@ from etl.columns import (
     VALUE,
     WEEKDAY,
 )
+from etl.shown import shown_first
 from etl.times import MICROS_PER_DAY
 
 LABEL = "label_"  # in front of a label's name: float
 VALUE_AS_LABEL = ("value",)
+_LAST, _BEFORE = "__last_time", "__num_before"
 _HOURS, _WEEKDAYS = 24, 7
 _FIRST_MONDAY = 4  # of 1970, counted in days from 0
 
@@ -67,16 +69,35 @@ def add_period(events: DataFrame, cuts: tuple[int, int] | None) -> DataFrame:
     return events.withColumn(PERIOD, period)
 
 
-def add_gap(events: DataFrame) -> DataFrame:
-    """Add GAP."""
-    gap = F.col(TIME) - F.lag(TIME).over(Window.partitionBy(USER_IDX).orderBy(PLACE))
-    return events.withColumn(GAP, F.coalesce(F.log1p(gap / 1e6), F.lit(-1.0)).cast("float"))
+def add_history(events: DataFrame, length: int, *, is_growing: bool) -> DataFrame:
+    """Add what a row knows of its user's acts before it.
 
+    HISTORY_ITEMS are the items of the newest `length`, oldest first; NUM_BEFORE says how many
+    there are, GAP how long ago the last one was.
 
-def add_history(events: DataFrame, length: int) -> DataFrame:
-    """Add HISTORY_ITEMS: items of the user's newest `length` events before this, oldest first."""
-    before = Window.partitionBy(USER_IDX).orderBy(PLACE).rowsBetween(-length, -1)
-    return events.withColumn(HISTORY_ITEMS, F.collect_list(ITEM_IDX).over(before))
+    Args:
+        events: The numbered events with PERIOD.
+        length: Most items of a history.
+        is_growing: Whether the history of a target holds the user's targets before it.
+    """
+    acts = F.col(DRAW) == 0
+    before = Window.partitionBy(USER_IDX).orderBy(PLACE).rangeBetween(-length, -1)
+    known = {
+        HISTORY_ITEMS: F.collect_list(F.when(acts, F.col(ITEM_IDX))).over(before),
+        _LAST: F.max(F.when(acts, F.col(TIME))).over(before),
+        _BEFORE: F.col(PLACE),
+    }
+    made = events.withColumns(known)
+    if not is_growing:
+        first = Window.partitionBy(USER_IDX, PERIOD).orderBy(*shown_first())
+        of_part = {n: F.when(F.col(PERIOD) > 0, F.first(n).over(first)).otherwise(F.col(n))
+                   for n in known}  # fmt: skip
+        made = made.withColumns(of_part)
+    gap = F.log1p((F.col(TIME) - F.col(_LAST)) / 1e6)
+    return made.withColumns({
+        NUM_BEFORE: F.log1p(F.col(_BEFORE).cast("double")).cast("float"),
+        GAP: F.when(F.col(_LAST) <= F.col(TIME), gap).otherwise(-1.0).cast("float"),
+    }).drop(_LAST, _BEFORE)  # fmt: skip
 
 
 def add_labels(
@@ -89,19 +110,15 @@ def add_labels(
 
 
 def add_context(events: DataFrame, is_dated: bool) -> DataFrame:
-    """Add DRAW, PROBABILITY, NUM_BEFORE and, where events have times, GAP, HOUR and WEEKDAY."""
+    """Add PROBABILITY and, where events have times, HOUR and WEEKDAY; else take GAP out."""
     day = F.floor(F.col(TIME) / MICROS_PER_DAY)
     hour = F.floor((F.col(TIME) - day * MICROS_PER_DAY) / (MICROS_PER_DAY // _HOURS))
     weekday = F.pmod(day - _FIRST_MONDAY, F.lit(_WEEKDAYS))
-    columns = {
-        DRAW: F.lit(0),
-        PROBABILITY: F.lit(1.0).cast("float"),
-        NUM_BEFORE: F.log1p(F.col(PLACE).cast("double")).cast("float"),
-    }
-    if is_dated:
-        events = add_gap(events)
-        columns |= {HOUR: (hour + 2).cast("int"), WEEKDAY: (weekday + 2).cast("int")}
-    return events.withColumns(columns)
+    probability = F.lit(1.0).cast("float")
+    if not is_dated:
+        return events.withColumn(PROBABILITY, probability).drop(GAP)
+    times = {HOUR: (hour + 2).cast("int"), WEEKDAY: (weekday + 2).cast("int")}
+    return events.withColumns({PROBABILITY: probability, **times})
 
 
 def is_positive(labels: Mapping[str, Sequence[str]]) -> Column:

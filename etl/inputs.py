@@ -21,6 +21,7 @@ from etl.columns import DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.kcore import drop_outside_core, find_core
 from etl.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
 from etl.shards import write_shards
+from etl.shown import is_act
 from etl.staging import Log, quarantined_rows, stage_events, stage_table
 from etl.tables import ID_OF_TABLE
 from etl.times import MICROS_PER_DAY, day_of, day_start
@@ -147,7 +148,7 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
     least = (etl.min_events_per_user, etl.min_events_per_item)
     if max(least) <= 1:
         return events
-    core = find_core(events.kept(), *least, folder)
+    core = find_core(events.kept().where(is_act(etl.event_types)), *least, folder)
     judged = drop_outside_core(events.judged, core)
     left = replace(events, judged=judged, counts=count_verdicts(judged))
     if left.rows_kept() == 0:
@@ -159,7 +160,7 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
     return left
 
 
-def keep_shared_items(events: StagedInput, min_users: int) -> StagedInput:
+def keep_shared_items(events: StagedInput, etl: Etl, min_users: int) -> StagedInput:
     """Drop the items that too few distinct users have events with.
 
     Raises:
@@ -167,7 +168,7 @@ def keep_shared_items(events: StagedInput, min_users: int) -> StagedInput:
     """
     if min_users <= 1:
         return events
-    judged = drop_items_of_few(events.judged, min_users)
+    judged = drop_items_of_few(events.judged, min_users, is_act(etl.event_types))
     left = replace(events, judged=judged, counts=count_verdicts(judged))
     if left.rows_kept() == 0:
         raise InputError(f"no item has events of privacy.min_users_per_item={min_users} distinct "

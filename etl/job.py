@@ -35,6 +35,7 @@ class Made:
     before: Predecessor | None
     """The dataset that this one goes on from."""
     events: DataFrame
+    """Those that only show an item too; in the order that targets are cut from."""
     users: DataFrame
     items: DataFrame
     histories: DataFrame

@@ -19,11 +19,12 @@ from conf.contract import (
     Feature,
     Manifest,
 )
+from conf.etl_schema import shown_types
 from conf.fingerprint import hash_file
 from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import UNDATED, version_id
-from etl.columns import SESSION_PLACE
+from etl.columns import DRAW, SESSION_PLACE
 from etl.encode import describe_vocabulary
 from etl.features import (
     ENCODERS,
@@ -90,6 +91,7 @@ def describe_dataset(
         "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
     }
     num_events = count_events(work / "histories")
+    shown = _count_shown(made.events, config)
     return Manifest(
         id=version_id(config.run.name, date, job.request),
         request=job.request,
@@ -102,12 +104,14 @@ def describe_dataset(
         vocabularies=vocabularies,
         event_types=tuple(config.etl.event_types),
         features=dict(features),
-        ledger=build_ledgers(made.staged, job.inputs, num_events, config.etl.clean.budgets),
+        ledger=build_ledgers(
+            made.staged, job.inputs, num_events + sum(shown.values()), config.etl.clean.budgets
+        ),
         fills=dict(fills),
         leak_check=dict(leak_check),
         privacy=report_privacy(job.protection, made.tables().get("users")),
         counts={**_count(files, num_events, count_events(work / "train")),
-                **_count_sessions(made.events)},
+                **shown, **_count_sessions(made.events)},
     )  # fmt: skip
 
 
@@ -115,7 +119,15 @@ def _count_sessions(events: DataFrame) -> dict[str, int]:
     """Return how many sessions there are, where they are told apart."""
     if SESSION_PLACE not in events.columns:
         return {}
-    return {"sessions": events.where(F.col(SESSION_PLACE) == 0).count()}
+    begins = (F.col(SESSION_PLACE) == 0) & (F.col(DRAW) == 0)
+    return {"sessions": events.where(begins).count()}
+
+
+def _count_shown(events: DataFrame, config: Config) -> dict[str, int]:
+    """Return how many events only show an item, where there are such types."""
+    if not shown_types(config.etl.event_types):
+        return {}
+    return {"shown": events.where(F.col(DRAW) > 0).count()}
 
 
 def _count(

@@ -49,8 +49,9 @@ def write_parts(
     weights = [event_type.weight for event_type in etl.event_types.values()]
     windows = training_windows(examples, etl.window_length, etl.windows, weights)
     rows = _count_rows(examples, config)
-    target_keys = [USER_IDX] if etl.split.num_targets == 1 else [USER_IDX, PLACE]
-    is_growing = etl.split.kind != "random"
+    has_many = etl.split.num_targets > 1 or etl.split.kind == "given"
+    target_keys = [USER_IDX, PLACE] if has_many else [USER_IDX]
+    is_growing = etl.split.is_in_time_order
     dealt = {"train": (windows, [USER_IDX, WINDOW], [WINDOW])}
     for name, places in (("valid", VALID_PLACES), ("test", TEST_PLACES)):
         targets = evaluation_rows(examples, places, is_growing=is_growing)

@@ -16,7 +16,7 @@ from conf.protection import protection_of
 from conf.schema import Config
 from conf.workspace import commit
 from etl.check import check_inputs
-from etl.columns import EVENT_TYPE, FIELD, QUARANTINED, TIME, VALUE
+from etl.columns import DRAW, EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
@@ -113,7 +113,7 @@ def _sound_inputs(
         require_events_on(job.logical_date, staged["events"])
     users = store(_number_users(staged, before), scratch / "numbered-users")
     events = keep_core(staged["events"], etl, scratch / "core")
-    events = keep_shared_items(events, job.config.privacy.min_users_per_item)
+    events = keep_shared_items(events, etl, job.config.privacy.min_users_per_item)
     log.info("etl: %d events in the core (%.1f s)", events.rows_kept(), lap())
     return {**staged, "events": events}, users
 
@@ -127,11 +127,13 @@ def _collected(
     events = store(_split(staged, job.config, cuts), scratch / "split-events")
     known_items = None if before is None else before.items
     items = store(number_items(events, known_items), scratch / "numbered-items")
-    histories = store(collect_histories(events, items, users), scratch / "collected-histories")
+    acts = events.where(F.col(DRAW) == 0)
+    histories = store(collect_histories(acts, items, users), scratch / "collected-histories")
     examples = histories
-    if etl.split.kind == "random":
-        reordered = collect_histories(place_training_first(events), items, users)
-        examples = store(reordered, scratch / "collected-examples")
+    if not etl.split.is_in_time_order:
+        events = place_training_first(events)
+        acts = events.where(F.col(DRAW) == 0)
+        examples = store(collect_histories(acts, items, users), scratch / "collected-examples")
     log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
     newest = _newest_time(events)
     return Made(staged, before, events, users, items, histories, examples, cuts, newest)
@@ -187,7 +189,8 @@ def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> Data
     kept = staged["events"].kept()
     context = (name for name in kept.columns if name == VALUE or name.startswith(FIELD))
     more = context if config.etl.impressions is not None else ()
-    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *more)
+    part = [PART] if PART in kept.columns else []
+    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *part, *more)
     return split_events(chosen, config.etl, config.run.seed, cuts)
 
 
@@ -198,6 +201,7 @@ def _numbered_log(made: Made, config: Config) -> NumberedLog:
         event_types=tuple(config.etl.event_types),
         cuts=made.cuts,
         is_dated=config.input.is_dated,
+        is_in_time_order=config.etl.split.is_in_time_order,
         newest=made.newest,
         seed=config.run.seed,
     )

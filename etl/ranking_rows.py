@@ -49,6 +49,8 @@ class NumberedLog:
     event_types: tuple[str, ...]
     cuts: tuple[int, int] | None
     is_dated: bool
+    is_in_time_order: bool
+    """Whether training comes first in time; else targets do not see one another."""
     newest: int
     seed: int
 
@@ -77,8 +79,8 @@ def make_impressions(
             rows, names = _with_counts(rows, log, key, prefix, features.as_of)
             described += as_of.describe(names)
     if fitted is None:
-        logged = training_part(rows).where(F.col(DRAW) == 0)
-        fitted = fit_all(logged, features.events.encodings, FIELD)
+        logged = F.lit(spec.negatives == "logged") | (F.col(DRAW) == 0)
+        fitted = fit_all(training_part(rows).where(logged), features.events.encodings, FIELD)
     rows, encoded = encode_fields(
         rows, features.events, fitted, prefix=CONTEXT, key=_ROW,
         scratch=scratch / "vocabularies", source_prefix=FIELD,
@@ -99,7 +101,7 @@ def _positives_and_negatives(log: NumberedLog, spec: Impressions, scratch: Path)
     """Return one row per USER_IDX, PLACE and DRAW."""
     made = (
         log.events.transform(add_period, log.cuts)
-        .transform(add_history, spec.history_length)
+        .transform(add_history, spec.history_length, is_growing=log.is_in_time_order)
         .transform(add_labels, spec.labels, log.event_types)
         .transform(add_context, log.is_dated)
         .where(F.col(PERIOD).isNotNull())

@@ -4,21 +4,30 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
-from etl.columns import EVENT_TYPE, HELD_OUT, PART, PLACE, TEST, TIME, TRAIN, VALID
+from etl.columns import DRAW, EVENT_TYPE, HELD_OUT, PART, PLACE, TEST, TIME, TRAIN, VALID
+from etl.shown import number_places
 
 
-def add_places(events: DataFrame, seed: int) -> DataFrame:
-    """Add PLACE: the event's number in its user's history by time, from 0.
+def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> DataFrame:
+    """Add PLACE, the event's number in its user's history by time, from 0, and DRAW.
 
     Events of one instant stand in an order that the seed draws, the same on every run, whatever
     the order of the files and of the ids.
+
+    Args:
+        events: The events.
+        seed: Seed of that order.
+        acts: Whether an event is an act, see `number_places`; None: all are.
     """
     tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
     # The rest only tells apart what differs in nothing but further columns.
     first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
     rest = [name for name in events.columns if name not in first]
-    order = Window.partitionBy(USER_ID).orderBy(TIME, tie_break, ITEM_ID, EVENT_TYPE, *rest)
-    return events.withColumn(PLACE, F.row_number().over(order) - 1)
+    behind = [tie_break, *map(F.col, (ITEM_ID, EVENT_TYPE, *rest))]
+    if acts is not None:
+        return number_places(events, [F.col(TIME), acts, *behind], acts)
+    order = Window.partitionBy(USER_ID).orderBy(TIME, *behind)
+    return events.withColumns({PLACE: F.row_number().over(order) - 1, DRAW: F.lit(0)})
 
 
 def leave_last(events: DataFrame, num_targets: int = 1) -> DataFrame:
@@ -49,13 +58,17 @@ def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataF
 
 
 def place_training_first(events: DataFrame) -> DataFrame:
-    """Renumber PLACE: the training part first, then the validation, then the test, each by time.
+    """Renumber PLACE and DRAW: the training part first, then the validation, then the test.
 
-    A target's history is then what stands before it, as it is with the other splits.
+    Each is in the order of time. A target's history is then what stands before it, as it is
+    with the other splits.
     """
     behind = F.when(F.col(PART) == TRAIN, 0).when(F.col(PART) == VALID, 1).otherwise(2)
-    order = Window.partitionBy(USER_ID).orderBy(behind, PLACE)
-    return events.withColumn(PLACE, F.row_number().over(order) - 1)
+    was = {name: f"__{name}" for name in (PLACE, DRAW)}
+    renamed = events.withColumnsRenamed(was)
+    acts = F.col(was[DRAW]) == 0
+    order = [behind, F.col(was[PLACE]), acts, F.col(was[DRAW])]
+    return number_places(renamed, order, acts).drop(*was.values())
 
 
 def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFrame:

@@ -1,10 +1,13 @@
 """The split that the configuration asks for."""
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from conf.errors import ConfigError
-from conf.etl_schema import Etl, Split
+from conf.etl_schema import Etl, Split, shown_types
+from etl.columns import DRAW
 from etl.sessions import add_sessions
+from etl.shown import add_part_of_shown, is_act
 from etl.split import (
     add_places,
     drop_cold_targets,
@@ -17,26 +20,36 @@ from etl.times import day_start, iso_text
 
 
 def split_events(kept: DataFrame, etl: Etl, seed: int, cuts: tuple[int, int] | None) -> DataFrame:
-    """Add PLACE and PART to events, and their sessions where the configuration tells them apart.
+    """Add PLACE, DRAW and PART to events, and their sessions where those are told apart.
 
     Args:
-        kept: The events that are kept.
+        kept: The events that are kept, with PART where the log gives it.
         etl: The section of the configuration.
         seed: Seed of what is drawn.
         cuts: What `find_cuts` returned.
     """
-    split = etl.split
-    events = add_places(kept, seed)
+    some_are_shown = bool(shown_types(etl.event_types))
+    placed = add_places(kept, seed, is_act(etl.event_types) if some_are_shown else None)
     if etl.session_gap_minutes is not None:
-        events = add_sessions(events, etl.session_gap_minutes)
+        placed = add_sessions(placed, etl.session_gap_minutes)
+    if not some_are_shown:
+        return _with_parts(placed, etl.split, seed, cuts)
+    acts = _with_parts(placed.where(F.col(DRAW) == 0), etl.split, seed, cuts)
+    together = acts.unionByName(placed.where(F.col(DRAW) > 0), allowMissingColumns=True)
+    return add_part_of_shown(together, None if cuts is None else cuts[0])
+
+
+def _with_parts(
+    acts: DataFrame, split: Split, seed: int, cuts: tuple[int, int] | None
+) -> DataFrame:
     if cuts is not None:
-        events = split_by_time(events, *cuts)
+        acts = split_by_time(acts, *cuts)
     elif split.kind == "random":
-        events = split_at_random(events, seed, split.num_targets)
-    else:
-        events = leave_last(events, split.num_targets)
+        acts = split_at_random(acts, seed, split.num_targets)
+    elif split.kind != "given":
+        acts = leave_last(acts, split.num_targets)
     return drop_cold_targets(
-        events, users=split.cold_users == "drop", items=split.cold_items == "drop"
+        acts, users=split.cold_users == "drop", items=split.cold_items == "drop"
     )
 
 

@@ -63,7 +63,10 @@ def stage_events(
     counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
     is_numbered = any(_has_no_time(log.source) for log in logs)
     counted = counted.transform(shield_events, protection)
-    by_user = counted.repartition(USER_ID).transform(judge_histories, etl, is_numbered=is_numbered)
+    by_user = counted.repartition(USER_ID).transform(
+        judge_histories, etl, is_numbered=is_numbered,
+        is_dated=all(log.source.time_unit != "order" for log in logs),
+    )  # fmt: skip
     with _damaged_files_named():
         stored = store(coarsen_events(by_user.drop(c.EVENT_ID), protection), folder)
     return stored, _counted(counter, folder)

@@ -2,6 +2,7 @@ from collections import Counter
 from random import Random
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from conf.privacy_schema import ColumnRule
 from etl.anonymity import COARSER, anonymise, drop_items_of_few, measure
@@ -55,7 +56,7 @@ def test_items_of_few_users_are_dropped(spark: SparkSession) -> None:
         ("u", "alone", None), ("u", "alone", None), ("v", "alone", "dropped:bot"),
     ]  # fmt: skip
     frame = frame_of(spark, "user_id string, item_id string, verdict string", *rows)
-    judged = drop_items_of_few(frame, 2)
+    judged = drop_items_of_few(frame, 2, F.lit(True))
     assert tuples(judged, "item_id", "verdict") == [
         ("alone", "dropped:bot"), *[("alone", "dropped:item_of_few_users")] * 2,
         *[("shared", None)] * 3,

@@ -1,4 +1,5 @@
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from conf.clean_schema import Clean
 from etl.bots import Cap, caps_of, drop_bots
@@ -11,12 +12,12 @@ def test_all_events_of_a_bot_are_dropped_and_nobody_elses(spark: SparkSession) -
     person = [{"time": day * MICROS_PER_DAY} for day in (0, 1, 2)]
     person += [{"time": 5, "verdict": "dropped:duplicate"}, {"time": 5}]
     events = events_of(spark, *bot, *person)
-    assert by_line(drop_bots(events, Cap("bot", 2, MICROS_PER_DAY))) == [
+    assert by_line(drop_bots(events, Cap("bot", 2, MICROS_PER_DAY), F.lit(True))) == [
         *["dropped:bot"] * 4, None, None, None, "dropped:duplicate", None,
     ]  # fmt: skip
     # The duplicate is out already, so four are left of the person as well.
-    assert by_line(drop_bots(events, Cap("bot_in_total", 4, None)))[:4] == [None] * 4
-    assert by_line(drop_bots(events, Cap("bot_in_total", 3, None))) == [
+    assert by_line(drop_bots(events, Cap("bot_in_total", 4, None), F.lit(True)))[:4] == [None] * 4
+    assert by_line(drop_bots(events, Cap("bot_in_total", 3, None), F.lit(True))) == [
         *["dropped:bot_in_total"] * 7, "dropped:duplicate", "dropped:bot_in_total",
     ]  # fmt: skip
 
@@ -31,7 +32,7 @@ def test_each_cap_has_a_reason_of_its_own(spark: SparkSession) -> None:
     ]
     events = events_of(spark, *rows, {"user_id": "person"})
     for cap in caps_of(clean):
-        events = drop_bots(events, cap)
+        events = drop_bots(events, cap, F.lit(True))
     reasons = ("bot_per_minute", "bot_per_hour", "bot", "bot_in_total")
     expected = [f"dropped:{reason}" for reason in reasons for _ in range(6)]
     assert by_line(events) == [*expected, None]

@@ -62,7 +62,7 @@ def test_one_event_stays_of_a_users_with_one_item(
 ) -> None:
     frame = events_of(spark, *({"time": time} for time in (7, 5, 9)),
                       {"item_id": "j", "time": 1}, {"user_id": "v", "time": 1})  # fmt: skip
-    kept = drop_repeated_items(frame, keep).where(f"{VERDICT} IS NULL")
+    kept = drop_repeated_items(frame, keep, F.lit(True)).where(f"{VERDICT} IS NULL")
     assert tuples(kept, "user_id", "item_id", "time") == [
         ("u", "i", stays), ("u", "j", 1), ("v", "i", 1),
     ]  # fmt: skip
@@ -79,7 +79,7 @@ def test_which_one_stays_does_not_depend_on_the_order_of_the_lines(spark: SparkS
     for _ in range(2):
         draw.shuffle(rows)
         judged = events_of(spark, *rows).transform(drop_duplicates)
-        judged = drop_repeated_items(drop_near_duplicates(judged, 0), "last")
+        judged = drop_repeated_items(drop_near_duplicates(judged, 0), "last", F.lit(True))
         outcomes.append(tuples(judged, "item_id", "time", "event_type", "value", "event_id",
                                VERDICT))  # fmt: skip
     assert outcomes[0] == outcomes[1]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from etl.encode import describe_vocabulary, number_items, number_users
 from tests.etl.making import frame_of, tuples
@@ -12,7 +13,8 @@ from tests.etl.making import frame_of, tuples
 def test_items_are_numbered_by_their_frequency_in_train_alone(spark: SparkSession) -> None:
     rows = [("b", "train"), ("a", "train"), ("c", "train"), ("c", "train"), ("a", "valid"),
             ("a", "test"), ("new", "test"), ("é", "train"), ("Z", "train")]  # fmt: skip
-    items = number_items(frame_of(spark, "item_id string, part string", *rows))
+    frame = frame_of(spark, "item_id string, part string", *rows).withColumn("draw", F.lit(0))
+    items = number_items(frame)
     assert tuples(items, "item_idx", "item_id", "train_events") == [
         (2, "c", 2), (3, "Z", 1), (4, "a", 1), (5, "b", 1), (6, "é", 1),
     ]  # fmt: skip

@@ -1,6 +1,8 @@
 """The stage on the logs that the published figures are about."""
 
+import json
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -107,3 +109,56 @@ def netted_by_hand(rows: pd.DataFrame) -> dict[str, int]:
             matched, unmatched = matched + (stacks[key] >= 0), unmatched + (stacks[key] < 0)
             stacks[key] = max(stacks[key], 0)
     return {"cancelled": matched, "cancellation": matched, "cancellation_unmatched": unmatched}
+
+
+@pytest.mark.slow
+def test_the_given_parts_of_frappe_come_back_row_for_row(tmp_path: Path) -> None:
+    root = require("frappe")
+    config = load_config(
+        CHECKOUT / "conf/frappe-x1.yaml", [f"input.root={root}", f"run.output={tmp_path}"]
+    )
+    _, folder = make(config)
+    fields = list(config.etl.features.events.encodings)
+    encoders = json.loads((folder / "encoders/impressions.json").read_text())
+    values = {name: ["", "other", *encoders[name]["values"]] for name in fields}
+    items = {row["item_idx"]: row["item_id"] for row in read_part(folder, "items")}
+    users = {row["user_idx"]: row["user_id"] for row in read_part(folder, "users")}
+    sizes = {"train": (202_027, 67_604), "valid": (57_722, 19_063), "test": (28_860, 9_536)}
+    for part, (rows, positives) in sizes.items():
+        given = pd.read_csv(root / f"frappe_x1_{part}.csv.gz", dtype=str)
+        assert (len(given), (given.label == "1").sum()) == (rows, positives)
+        made = read_part(folder, f"{part}_impressions")
+        for name in ("item", *fields):  # what training lacks is one value to a model
+            known = set(items.values() if name == "item" else values[name])
+            given.loc[~given[name].isin(known), name] = "other"
+        columns = given[["label", "user", "item", *fields]]
+        assert Counter(columns.itertuples(index=False, name=None)) == Counter(
+            (f"{row['label_used']:.0f}", users[row["user_idx"]],
+             items.get(row["item_idx"], "other"),
+             *(values[name][row[f"context_{name}"]] for name in fields))
+            for row in made
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_log_of_frappe_with_what_the_apps_are(tmp_path: Path) -> None:
+    root = require("frappe")
+    config = load_config(
+        CHECKOUT / "conf/frappe.yaml", [f"input.root={root}", f"run.output={tmp_path}"]
+    )
+    manifest, folder = make(config)
+    ledger = manifest.ledger
+    assert ledger["events"].rows_read == ledger["events"].rows_kept == 96_203
+    assert ledger["items"].rows_kept == 4_082
+    assert ledger["items"].warnings[0].startswith("rating_unparsable: 550 of 4082")
+    assert manifest.counts["users"] == 957
+    held_out = manifest.counts["valid"]
+    assert held_out == manifest.counts["test"] > 5 * 700
+    made = {part: read_part(folder, f"{part}_impressions") for part in ("train", "valid", "test")}
+    positives = {part: sum(row["label_used"] for row in rows) for part, rows in made.items()}
+    assert positives == {"train": 96_203 - 2 * held_out, "valid": held_out, "test": held_out}
+    # Two are drawn for each; those that are the user's own are taken out.
+    assert all(len(rows) > 2.5 * positives[part] for part, rows in made.items())
+    features = {row["item_idx"]: row for row in read_part(folder, "item_features")}
+    assert len(features) == manifest.counts["items"]
+    assert sum(row["item_rating"] == 0 for row in features.values()) > 300  # "unknown" is none

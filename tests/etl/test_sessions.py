@@ -4,13 +4,13 @@ from etl.sessions import add_sessions
 from etl.times import MICROS_PER_MINUTE
 from tests.etl.making import frame_of, tuples
 
-EVENT = "user_id string, place int, time long"
+EVENT = "user_id string, place int, draw int, time long"
 
 
 def test_a_gap_longer_than_asked_for_begins_a_session(spark: SparkSession) -> None:
     minutes = {"u": [0, 30, 30, 61, 100], "v": [5]}
     rows = [
-        (user, place, minute * MICROS_PER_MINUTE)
+        (user, place, 0, minute * MICROS_PER_MINUTE)
         for user, times in minutes.items() for place, minute in enumerate(times)
     ]  # fmt: skip
     expected = [

@@ -68,8 +68,9 @@ def test_a_random_split_is_drawn_by_the_seed_and_puts_training_first(spark: Spar
     }
     assert len({tuple(of_user) for of_user in parts.values()}) > 30  # not all at the same places
 
-    placed = place_training_first(frame_of(spark, "user_id string, place int, part string", *(
-        row for row in drawn[0] if row[0] == "u07"
+    schema = "user_id string, place int, part string, draw int"
+    placed = place_training_first(frame_of(spark, schema, *(
+        (*row, 0) for row in drawn[0] if row[0] == "u07"
     )))  # fmt: skip
     was = [place for part in ("train", "valid", "test")
            for user, place, is_part in drawn[0] if (user, is_part) == ("u07", part)]  # fmt: skip
