@@ -38,7 +38,7 @@ FAULTS = {
     f"{CANCELLATIONS}.id_field=order": "id_field='order' is a field of no log",
     f"{CANCELLATIONS}.id_field=null": "id_prefix is set, but no log has columns.event_id",
     "etl.clean.item_pattern='[0-9'": "item_pattern is no regular expression",
-    "etl.split.kind=leave_one_out": "num_targets=2, but the kind leave_one_out has one target",
+    "etl.split.kind=leave_one_out": "num_targets=2 is for the kinds leave_last_n and",
     "input.events.log.time_unit=order": r"etl\.clean\.keep_from is set, .* is 'order'",
     "input.events.log.event_type=sale": "is none of etl.event_types: view, buy",
     f"{FIELDS}.invoice.minimum=0": "minimum and maximum are for integers and numbers, not text",

@@ -5,6 +5,7 @@ import pytest
 from conf.errors import ConfigError
 from conf.load import load_config
 
+CHECKOUT = Path(__file__).parents[2]
 MINIMAL = """
 run: {name: tiny, output: out}
 input:
@@ -110,3 +111,8 @@ def test_keys_within_mappings_and_kinds_are_suggested_too(
     with pytest.raises(ConfigError) as caught:
         load_config(yaml, [override])
     assert f"did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "conf").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_configurations_beside_the_code_can_be_read(path: Path) -> None:
+    assert load_config(path).run.name.startswith(path.stem[:6])

@@ -11,8 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import Manifest
-from conf.errors import ConfigError, GateError
-from conf.load import load_config
+from conf.errors import GateError
 from conf.schema import Config
 from etl import as_of
 from etl.times import MICROS_PER_DAY
@@ -214,31 +213,6 @@ def test_every_column_is_of_numbers_without_nulls(shop: tuple[Manifest, Path]) -
                 assert flat.null_count == 0 and str(flat.type) in (
                     "int32", "int64", "float",
                 ), f"{part}.{name} is {flat.type}"  # fmt: skip
-
-
-def test_wrong_features_are_named_all_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "shop.yaml"
-    path.write_text("""
-run: {name: tiny, output: out}
-input:
-  root: data
-  events: {log: {paths: [events.csv], time_unit: order}}
-  items: {paths: [items.csv], id_column: id, fields: {price: {}, weight: {type: number}}}
-etl:
-  event_types: {view: {}}
-  features:
-    items:
-      encodings: {colour: {kind: hashed}, price: {kind: numeric}, weight: {kind: text}}
-      crosses: {x: {of: [price, colour]}}
-    as_of: {}
-  impressions: {labels: {buy: [buy], rating: [value]}, negatives: session}
-""")
-    with pytest.raises(ConfigError) as caught:
-        load_config(path)
-    for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
-                 "session_gap_minutes is null", "takes a field of type text",
-                 "labels.rating is the event's value"):  # fmt: skip
-        assert part in str(caught.value)
 
 
 def test_the_leak_check_works_out_anew_what_the_rows_may_know(shop: tuple[Manifest, Path]) -> None:

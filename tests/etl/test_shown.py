@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from conf.etl_schema import EventType
-from conf.load import load_config
 from conf.schema import Config
 from etl.shown import drop_answered, is_act
 from etl.times import MICROS_PER_MINUTE
@@ -163,35 +161,3 @@ def test_parts_that_the_log_gives_are_taken_as_they_are(tmp_path: Path) -> None:
     targets = [(users[row["user_idx"]], [names[i] for i in row["history_item_idx"]],
                 names[row["target_item_idx"]]) for row in read_part(folder, "valid")]  # fmt: skip
     assert sorted(targets) == [("u", ["a", "b"], "a"), ("u", ["a", "b"], "b")]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"logs": {**GIVEN, "valid": {**GIVEN["valid"], "part": None}}}, "valid.part is null"),
-        ({"logs": {"test": GIVEN["test"]}}, "no log with part: train"),
-        ({"split": {"kind": "random"}}, "test.part is set"),
-        ({"split": {"kind": "given", "num_targets": 2}}, "num_targets=2 is for the kinds"),
-        ({"event_types": {"1": {"shown_only": True}}}, "all of 1 are shown_only"),
-        ({"impressions": None}, "takes etl.impressions.negatives: logged"),
-        ({"impressions": {"labels": {"used": ["0"]}, "negatives": "logged"}},
-         "labels.used names a type"),
-        ({"clean": {"cancellations": {"cancelled_types": ["0"]}}}, "cannot be cancelled"),
-    ],
-)  # fmt: skip
-def test_parts_and_shown_types_that_make_no_sense_are_refused(
-    tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    tree = benchmark(tmp_path).model_dump()
-    logs = change.pop("logs", None)
-    if logs is not None:
-        tree["input"]["events"] = logs
-    tree["etl"] |= change
-    with pytest.raises(ValidationError, match=message):
-        Config.model_validate(tree)
-
-
-def test_the_example_configurations_of_a_benchmark_can_be_read() -> None:
-    folder = Path(__file__).parents[2] / "conf"
-    assert load_config(folder / "frappe-x1.yaml").etl.split.kind == "given"
-    assert load_config(folder / "frappe.yaml").input.items is not None

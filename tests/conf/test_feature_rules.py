@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from conf.errors import ConfigError
+from conf.load import load_config
+
+GIVEN = """
+run: {name: tiny, output: out}
+input:
+  root: data
+  events:
+    old: {paths: [old.csv], time_unit: order, part: train, columns: {event_type: used}}
+    new: {paths: [new.csv], time_unit: order, part: valid, columns: {event_type: used}}
+etl:
+  event_types: {"1": {}, "0": {shown_only: true}}
+  split: {kind: given}
+  impressions: {labels: {used: ["1"]}, negatives: logged}
+"""
+FAULTS = {
+    "input.events.new.part=null": "input.events.new.part is null, but",
+    "input.events.old.part=test": "input.events has no log with part: train",
+    "etl.split.kind=random": "input.events.old, new.part is set, but etl.split.kind is 'random'",
+    "etl.split.num_targets=2": "num_targets=2 is for the kinds leave_last_n and random, not given",
+    "etl.event_types={'1': {shown_only: true}}": "all of 1, 0 are shown_only",
+    "etl.impressions=null": "takes etl.impressions.negatives: logged",
+    "etl.impressions.labels={used: ['0']}": r"labels.used names a type of etl.event_types",
+    "etl.clean.cancellations.cancelled_types=['0']": "0 is shown_only, and cannot be cancelled",
+}
+
+
+@pytest.mark.parametrize("change", FAULTS)
+def test_parts_and_shown_types_that_make_no_sense_are_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "given.yaml"
+    path.write_text(GIVEN)
+    assert load_config(path).etl.split.kind == "given"
+    with pytest.raises(ConfigError, match=FAULTS[change]):
+        load_config(path, [change])
+
+
+def test_wrong_features_are_named_all_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text("""
+run: {name: tiny, output: out}
+input:
+  root: data
+  events: {log: {paths: [events.csv], time_unit: order}}
+  items: {paths: [items.csv], id_column: id, fields: {price: {}, weight: {type: number}}}
+etl:
+  event_types: {view: {}}
+  features:
+    items:
+      encodings: {colour: {kind: hashed}, price: {kind: numeric}, weight: {kind: text}}
+      crosses: {x: {of: [price, colour]}}
+    as_of: {}
+  impressions: {labels: {buy: [buy], rating: [value]}, negatives: session}
+""")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
+                 "session_gap_minutes is null", "takes a field of type text",
+                 "labels.rating is the event's value"):  # fmt: skip
+        assert part in str(caught.value)
