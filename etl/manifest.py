@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.content import with_content
 from conf.contract import (
     HISTORY_ITEMS,
     ITEM_ID,
@@ -90,7 +91,7 @@ def describe_dataset(
         "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
     }
     num_events = count_events(work / "histories")
-    return Manifest(
+    return with_content(Manifest(
         id=version_id(config.run.name, date, job.request),
         request=job.request,
         base=None if before is None else before.manifest.id,
@@ -108,7 +109,7 @@ def describe_dataset(
         privacy=report_privacy(job.protection, made.tables().get("users")),
         counts={**_count(files, num_events, count_events(work / "train")),
                 **_count_sessions(made.events)},
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _count_sessions(events: DataFrame) -> dict[str, int]:

@@ -16,7 +16,7 @@ def add_places(events: DataFrame, seed: int) -> DataFrame:
     tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
     # The rest only tells apart what differs in nothing but further columns.
     first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
-    rest = [name for name in events.columns if name not in first]
+    rest = sorted(name for name in events.columns if name not in first)
     order = Window.partitionBy(USER_ID).orderBy(TIME, tie_break, ITEM_ID, EVENT_TYPE, *rest)
     return events.withColumn(PLACE, F.row_number().over(order) - 1)
 
