@@ -25,13 +25,13 @@ from conf.feature_schema import (
     Text,
     Vector,
 )
+from etl.rounding import few_digits
 from etl.times import parse_number
 
 PRESENT = "_present"  # behind a feature's name: int32, 1 where the row has a value
 # Columns on the way; no field has such a name.
 _VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
 _WORD = r"[\p{L}\p{N}]+"
-_DIGITS = 7  # of fitted means and deviations: sums of doubles depend on the order behind them
 
 Fitted = dict[str, Any]
 
@@ -179,7 +179,7 @@ def _mean_and_deviation(rows: DataFrame, field: str, encoding: Numeric) -> Fitte
     number = _logged(parse_number(f"`{field}`"), encoding)
     row = rows.agg(F.avg(number), F.stddev_pop(number)).head()
     assert row is not None  # an aggregate without groups has one row
-    mean, deviation = (float(f"{figure or 0.0:.{_DIGITS}g}") for figure in row)
+    mean, deviation = (few_digits(figure or 0.0) for figure in row)
     return {"mean": mean, "deviation": deviation or 1.0}
 
 

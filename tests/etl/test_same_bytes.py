@@ -39,7 +39,7 @@ LOGS = {
 }  # fmt: skip
 ITEMS = {
     "paths": ["tables/items.csv"], "id_column": "id", "title_column": "title",
-    "fields": {"words": {"column": "title"}, "image": {},
+    "fields": {"words": {"column": "title"},
                "price": {"type": "number", "fill": {"kind": "median"}}},
 }  # fmt: skip
 USERS = {
@@ -52,11 +52,9 @@ PRIVACY = {
                           "age": {"method": "generalise", "step": 5}}},
 }  # fmt: skip
 FEATURES = {
-    "items": {"encodings": {"words": {"kind": "text"}, "price": {"kind": "numeric"},
-                            "image": {"kind": "vector", "dimension": 2}}},
-    "users": {"encodings": {"city": {"kind": "categorical"}, "age": {"kind": "categorical"}},
-              "crosses": {"both": {"of": ["city", "age"]}}},
-    "events": {"encodings": {"place": {"kind": "categorical"}, "size": {"kind": "categorical"},
+    "items": {"encodings": {"words": {"kind": "text"}, "price": {"kind": "numeric"}}},
+    "users": {"encodings": {"age": {"kind": "categorical"}}},
+    "events": {"encodings": {"place": {"kind": "categorical"},
                              "device": {"kind": "hashed", "hash_buckets": 8}}},
     "as_of": {"windows_days": [1, 3], "half_life_days": 2},
     "neighbours": {"distance": 2, "min_count": 1},
@@ -69,6 +67,7 @@ ETL = {
     "features": FEATURES,
     "impressions": {"labels": {"buy": ["buy"]}, "negatives": "popularity",
                     "negatives_per_positive": 2},
+    "leak_check": {"users": 20, "items": 20, "impressions": 50},
     "row_group_rows": 50,
 }  # fmt: skip
 
@@ -92,9 +91,9 @@ def write_raw(root: Path) -> None:
     write_lines(root / "1.csv", header, *views[::2], views[0], *faults)
     write_lines(root / "2.csv", header, *views[1::2], faults[1])
     write_lines(root / "buys.jsonl", *map(json.dumps, buys))
-    items = [f'İI{n},TITLE Il\u0131k {n % 5},{n / 7 if n % 4 else ""},"[{n},{n * n / 3}]"'
+    items = [f'İI{n},TITLE Il\u0131k {n % 5},{n / 7 if n % 4 else ""}'
              for n in range(20)]  # fmt: skip
-    write_lines(root / "tables/items.csv", "id,title,price,image", *items)
+    write_lines(root / "tables/items.csv", "id,title,price", *items)
     users = [f"ü{n},{20 + n},City {n % 3},card {n % 2}" for n in range(45)]
     write_lines(root / "tables/users.csv", "id,age,city,card", *users, ",1,x,y")
     (root / "key").write_text("0123456789abcdef0123456789abcdef")
