@@ -25,6 +25,7 @@ from conf.feature_schema import (
     Text,
     Vector,
 )
+from etl.lower_case import lower
 from etl.rounding import few_digits
 from etl.times import parse_number
 
@@ -97,7 +98,7 @@ def encode(
             {name: F.coalesce(vector, none), name + PRESENT: vector.isNotNull().cast("int")}
         )
     if isinstance(encoding, Text):
-        words = F.slice(F.regexp_extract_all(F.lower(F.col(field)), F.lit(_WORD), F.lit(0)),
+        words = F.slice(F.regexp_extract_all(lower(F.col(field)), F.lit(_WORD), F.lit(0)),
                         1, encoding.max_words)  # fmt: skip
         numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
         return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
