@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from conf.content import with_content
 from conf.contract import (
     HISTORY_ITEMS,
     USER_ID,
@@ -62,6 +63,8 @@ def rebuild_dataset(
         "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
         "privacy": _report(manifest.privacy, beside, files),
     })  # fmt: skip
+    if manifest.content is not None:
+        renewed = with_content(renewed)
     rows = {part: table.num_rows for part, table in removed.items()}
     return renewed, {**rows, "pages": pages if any(rows.values()) else 0}
 

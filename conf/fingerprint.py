@@ -104,6 +104,9 @@ def dataset_request(
     """Return the key of a dataset: what it is made from and how, and what it goes on from."""
     section = config.model_dump(mode="json", include={"input", "etl"})
     section["input"].pop("root")
+    logs, tables = section["input"]["events"], (section["input"][n] for n in ("items", "users"))
+    for source in filter(None, (*logs.values(), *tables)):
+        source["paths"] = sorted(set(source["paths"]))  # files are taken in their names' order
     files = {name: sorted((f.name, f.sha256) for f in found) for name, found in inputs.items()}
     return canonical_hash(
         [

@@ -14,6 +14,7 @@ from conf.privacy_schema import Privacy
 from conf.sealing import cipher_of
 
 _LEAST_CHARS = 32
+_PURPOSES = ("seal", "erased", "receipt", "nonce")
 _HOW = (
     "set privacy.key_file, or privacy.key: ${oc.env:NAME} (`openssl rand -hex 32` makes a good one)"
 )
@@ -33,6 +34,8 @@ class Keys:
     """Of the hashes of erased users' ids."""
     receipt: bytes
     """Of receipts' signatures."""
+    nonce: bytes
+    """Of the nonces of AES-GCM."""
 
     def cipher(self) -> AESGCM:
         """Return what seals and unseals texts."""
@@ -57,9 +60,9 @@ def load_keys(privacy: Privacy) -> Keys | None:
         raise ConfigError(f"the key of the section privacy has {len(text)} characters, "
                           f"{_LEAST_CHARS} are the least; {_HOW}")  # fmt: skip
     key = text.encode()
-    derived = {name: _derive(key, name) for name in ("key_id", "seal", "erased", "receipt")}
+    derived = {name: _derive(key, name) for name in ("key_id", *_PURPOSES)}
     key_id = privacy.key_id or derived["key_id"].hex()[:12]
-    return Keys(key_id, privacy.tenant, key, *(derived[n] for n in ("seal", "erased", "receipt")))
+    return Keys(key_id, privacy.tenant, key, *(derived[name] for name in _PURPOSES))
 
 
 def require_keys(privacy: Privacy, why: str) -> Keys:

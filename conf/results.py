@@ -21,8 +21,8 @@ def manifest_of(workspace: Path, kind: str, version: str) -> Result:
 
 def figures_of(folder: Path, manifest: Result) -> Result:
     """Return what of a manifest belongs in the stage's result."""
-    shown: tuple[str, ...] = ("counts", "ledger", "gates", "short_lists")
-    figures: Result = {key: manifest[key] for key in shown if key in manifest}
+    shown: tuple[str, ...] = ("content", "counts", "ledger", "gates", "short_lists")
+    figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
     metrics = folder / "metrics.json"
     if metrics.is_file():
         figures["metrics"] = json.loads(metrics.read_text())

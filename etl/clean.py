@@ -16,7 +16,7 @@ from conf.etl_schema import Etl, shown_types
 from conf.input_schema import EventSource
 from etl.bots import caps_of, drop_bots
 from etl.cancellations import mark_cancellations, net_cancellations
-from etl.columns import FIELD, LINE_ORDER, PART, TIME, VERDICT
+from etl.columns import EVENT_TYPE, FIELD, LINE_ORDER, PART, TIME, VERDICT
 from etl.duplicates import drop_duplicates, drop_near_duplicates, drop_repeated_items
 from etl.fields import check_fields
 from etl.ids import normalise_ids
@@ -103,5 +103,6 @@ def _day_after(day: date) -> int:
 
 def number_lines(events: DataFrame) -> DataFrame:
     """Take the order of a user's lines, counted from 1, as TIME."""
-    order = Window.partitionBy(VERDICT, USER_ID).orderBy(*LINE_ORDER)
+    # Two logs may read one file: then the type tells which of them a line is of.
+    order = Window.partitionBy(VERDICT, USER_ID).orderBy(*LINE_ORDER, EVENT_TYPE, ITEM_ID)
     return events.withColumn(TIME, F.row_number().over(order).cast("long"))

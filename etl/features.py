@@ -180,4 +180,4 @@ def _write_encoders(folder: Path, fitted: Mapping[str, Mapping[str, Fitted]]) ->
     folder.mkdir()
     for part, known in fitted.items():
         text = json.dumps(known, ensure_ascii=False, indent=1, sort_keys=True)
-        (folder / f"{part}.json").write_text(text)
+        (folder / f"{part}.json").write_text(text, encoding="utf-8")

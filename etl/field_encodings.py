@@ -25,13 +25,14 @@ from conf.feature_schema import (
     Text,
     Vector,
 )
+from etl.lower_case import lower
+from etl.rounding import few_digits
 from etl.times import parse_number
 
 PRESENT = "_present"  # behind a feature's name: int32, 1 where the row has a value
 # Columns on the way; no field has such a name.
 _VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
 _WORD = r"[\p{L}\p{N}]+"
-_DIGITS = 7  # of fitted means and deviations: sums of doubles depend on the order behind them
 
 Fitted = dict[str, Any]
 
@@ -97,7 +98,7 @@ def encode(
             {name: F.coalesce(vector, none), name + PRESENT: vector.isNotNull().cast("int")}
         )
     if isinstance(encoding, Text):
-        words = F.slice(F.regexp_extract_all(F.lower(F.col(field)), F.lit(_WORD), F.lit(0)),
+        words = F.slice(F.regexp_extract_all(lower(F.col(field)), F.lit(_WORD), F.lit(0)),
                         1, encoding.max_words)  # fmt: skip
         numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
         return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
@@ -179,7 +180,7 @@ def _mean_and_deviation(rows: DataFrame, field: str, encoding: Numeric) -> Fitte
     number = _logged(parse_number(f"`{field}`"), encoding)
     row = rows.agg(F.avg(number), F.stddev_pop(number)).head()
     assert row is not None  # an aggregate without groups has one row
-    mean, deviation = (float(f"{figure or 0.0:.{_DIGITS}g}") for figure in row)
+    mean, deviation = (few_digits(figure or 0.0) for figure in row)
     return {"mean": mean, "deviation": deviation or 1.0}
 
 

@@ -41,7 +41,7 @@ def store_identities(
     """
     sealed = sealed_identities(staged, numbered)
     if sealed is not None and protection.keys is not None:
-        store(sealed, scratch)
+        store(sealed.repartition(1).sortWithinPartitions(KIND, NUMBER), scratch)
         _write(scratch, protection.keys, folder)
 
 

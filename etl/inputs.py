@@ -182,7 +182,8 @@ def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
     if not any(part.rows_with(QUARANTINED) for part in staged.values()):
         return
     rows = quarantined_rows({name: part.judged for name, part in staged.items()})
-    order = ("input", *LINE_ORDER)
+    order = ["input", *LINE_ORDER]
+    order += [name for name in rows.columns if name not in order]  # two logs may read one line
     write_shards(rows.withColumn(SHARD, F.lit(0)), order, folder, scratch, leave_out=LINE_ORDER[1:])
 
 

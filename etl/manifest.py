@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.content import with_content
 from conf.contract import (
     HISTORY_ITEMS,
     ITEM_ID,
@@ -92,7 +93,7 @@ def describe_dataset(
     }
     num_events = count_events(work / "histories")
     shown = _count_shown(made.events, config)
-    return Manifest(
+    return with_content(Manifest(
         id=version_id(config.run.name, date, job.request),
         request=job.request,
         base=None if before is None else before.manifest.id,
@@ -112,7 +113,7 @@ def describe_dataset(
         privacy=report_privacy(job.protection, made.tables().get("users")),
         counts={**_count(files, num_events, count_events(work / "train")),
                 **shown, **_count_sessions(made.events)},
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _count_sessions(events: DataFrame) -> dict[str, int]:

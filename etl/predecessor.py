@@ -89,7 +89,7 @@ def read_predecessor(spark: SparkSession, workspace: Path, version: str) -> Pred
         manifest=manifest,
         items=_numbers(spark, folder, manifest, "items", ITEM_ID, ITEM_IDX),
         users=_numbers(spark, folder, manifest, "users", USER_ID, USER_IDX),
-        fitted={Path(f.path).stem: json.loads((folder / f.path).read_text()) for f in files},
+        fitted={Path(f.path).stem: json.loads((folder / f.path).read_bytes()) for f in files},
     )
 
 

@@ -110,8 +110,9 @@ def label_ids(rows: DataFrame, protection: Protection) -> DataFrame:
     if keys is None or not labels:
         return rows
     return shield_rows(rows, Shield(
-        label_key=keys.label, seal_key=keys.seal, erased_key=keys.erased, tenant=keys.tenant,
-        labels=labels, remembered=(), sealed=(), user=USER_ID, broken=c.BROKEN, text=c.RAW,
+        label_key=keys.label, seal_key=keys.seal, nonce_key=keys.nonce, erased_key=keys.erased,
+        tenant=keys.tenant, labels=labels, remembered=(), sealed=(), row=(), user=USER_ID,
+        broken=c.BROKEN, text=c.RAW,
         erased=frozenset(), emptied=(),
     )).drop(ERASED)  # fmt: skip
 
@@ -158,10 +159,12 @@ def _shielded(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
     if keys is None or not (labels or sealed or erased):
         return rows
     return shield_rows(rows, Shield(
-        label_key=keys.label, seal_key=keys.seal, erased_key=keys.erased, tenant=keys.tenant,
-        labels=labels, remembered=tuple(name for name in _KINDS if name in labels),
-        sealed=sealed, user=USER_ID if USER_ID in has else None, broken=c.BROKEN, text=c.RAW,
-        erased=erased, emptied=tuple(name for name in _TEXTS if name in has),
+        label_key=keys.label, seal_key=keys.seal, nonce_key=keys.nonce, erased_key=keys.erased,
+        tenant=keys.tenant, labels=labels,
+        remembered=tuple(name for name in _KINDS if name in labels), sealed=sealed,
+        row=tuple(name for name in (USER_ID, ITEM_ID, c.RAW) if name in has),
+        user=USER_ID if USER_ID in has else None, broken=c.BROKEN, text=c.RAW, erased=erased,
+        emptied=tuple(name for name in _TEXTS if name in has),
     ))  # fmt: skip
 
 

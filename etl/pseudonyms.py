@@ -37,6 +37,7 @@ class Shield:
 
     label_key: bytes
     seal_key: bytes
+    nonce_key: bytes
     erased_key: bytes
     tenant: str
     labels: Mapping[str, str]
@@ -45,6 +46,8 @@ class Shield:
     """Those of them whose raw text is kept, sealed, in a column SEALED + name."""
     sealed: tuple[str, ...]
     """Columns whose texts are encrypted."""
+    row: tuple[str, ...]
+    """Columns that tell rows apart, so that equal texts of two of them do not look alike."""
     user: str | None
     """Column of the user's id, where there is one."""
     broken: str | None
@@ -82,16 +85,17 @@ def shield_batches(batches: Iterable[pa.RecordBatch], shield: Shield) -> Iterato
     for batch in batches:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         erased = _erased(columns, shield)
-        raw = {name: columns[name] for name in shield.labels}
+        raw = dict(columns)
         for name, domain in shield.labels.items():
             columns[name] = _mapped(raw[name], partial(_label, shield, domain))
         for name in shield.sealed:
-            columns[name] = _mapped(columns[name], partial(sealing.seal, cipher))
+            columns[name] = _sealed(name, raw, shield, cipher)
         for name in shield.emptied:
             columns[name] = _without(columns[name], erased)
         for name in shield.remembered:
+            seal = partial(sealing.seal, cipher, shield.nonce_key, context=(SEALED + name,))
             columns[SEALED + name] = _remembered(
-                raw[name], columns[name], erased, known[name], cipher
+                raw[name], columns[name], erased, known[name], seal
             )
         columns[ERASED] = pa.array(erased, pa.bool_())
         yield pa.RecordBatch.from_pydict(columns)
@@ -108,6 +112,17 @@ def _mapped(column: pa.Array, function: Callable[[str], str]) -> pa.Array:
     encoded = column.dictionary_encode()
     texts = [function(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(texts, column.type).take(encoded.indices)
+
+
+def _sealed(name: str, columns: Mapping[str, Any], shield: Shield, cipher: AESGCM) -> pa.Array:
+    """Return a column with its texts sealed, each in the context of its row."""
+    texts = columns[name].to_pylist()
+    places = [place for place, text in enumerate(texts) if text is not None]
+    there = pa.array(places, pa.int64())
+    context = zip(*(columns[key].take(there).to_pylist() for key in shield.row), strict=True)
+    for place, row in zip(places, context, strict=True):
+        texts[place] = sealing.seal(cipher, shield.nonce_key, texts[place], (name, *row))
+    return pa.array(texts, columns[name].type)
 
 
 def _erased(columns: Mapping[str, Any], shield: Shield) -> list[bool]:
@@ -142,7 +157,11 @@ def _without(column: pa.Array, erased: list[bool]) -> pa.Array:
 
 
 def _remembered(
-    raw: pa.Array, labels: pa.Array, erased: list[bool], known: set[str], cipher: AESGCM
+    raw: pa.Array,
+    labels: pa.Array,
+    erased: list[bool],
+    known: set[str],
+    seal: Callable[[str], str],
 ) -> pa.Array:
     """Return the raw text, sealed, at the first row of each label, null elsewhere."""
     sealed: list[str | None] = []
@@ -151,5 +170,5 @@ def _remembered(
             sealed.append(None)
             continue
         known.add(label)
-        sealed.append(sealing.seal(cipher, text))
+        sealed.append(seal(text))
     return pa.array(sealed, pa.string())

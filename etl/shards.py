@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from conf.contract import NUM_RESERVED
 from etl.columns import SHARD
+from etl.footers import sort_encodings
 
 # Row groups end by the number of rows, not by their size.
 _ROW_GROUP_BYTES = 256 << 20
@@ -75,6 +76,8 @@ def write_shards(
 ) -> None:
     """Write each SHARD into one file `part-NNNNN.parquet`, its rows sorted by `order`.
 
+    The files' bytes are those that any other JVM would write of the same rows.
+
     Args:
         rows: The rows with SHARD, which is not written.
         order: Columns that sort a shard's rows and tell them apart.
@@ -90,5 +93,6 @@ def write_shards(
     shards = sorted(scratch.glob(f"{SHARD}=*"), key=lambda path: int(path.name.split("=")[1]))
     for number, shard in enumerate(shards):
         (file,) = shard.glob("*.parquet")
+        sort_encodings(file)
         file.replace(folder / f"part-{number:05d}.parquet")
     shutil.rmtree(scratch)

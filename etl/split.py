@@ -22,7 +22,7 @@ def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> Data
     tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
     # The rest only tells apart what differs in nothing but further columns.
     first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
-    rest = [name for name in events.columns if name not in first]
+    rest = sorted(name for name in events.columns if name not in first)
     behind = [tie_break, *map(F.col, (ITEM_ID, EVENT_TYPE, *rest))]
     if acts is not None:
         return number_places(events, [F.col(TIME), acts, *behind], acts)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
+from conf.content import with_content
 from conf.contract import (
     Account,
     Bundle,
@@ -74,7 +75,7 @@ def write_workspace(
     bad = {"line_unparsable": 3, "time_unparsable": 2}
     vocabularies = {"user": Vocabulary(size=8, fingerprint="f"),
                     "item": Vocabulary(size=4, fingerprint="i")}  # fmt: skip
-    commit(workspace, "datasets", Manifest(
+    commit(workspace, "datasets", with_content(Manifest(
         id=DATASET, request="r", logical_date=DAY, as_of=DAY, config={}, columns={}, files=files,
         vocabularies=vocabularies, event_types=("view",), privacy=report,
         ledger={
@@ -84,7 +85,7 @@ def write_workspace(
         },
         counts={"users": 6, "items": 2, "events": 15, "train_rows": 5, "train_targets": 8,
                 "valid": 1, "test": 2, "quarantined": 5},
-    ))  # fmt: skip
+    )))  # fmt: skip
     publish(workspace, "datasets", DATASET, DAY)
     _write_model(workspace, vocabularies)
     _write_lists(workspace, names)

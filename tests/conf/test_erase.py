@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from conf.content import with_content
 from conf.contract import Bundle, ListsManifest, Manifest
 from conf.erase import run
 from conf.erased import read_erased
@@ -58,9 +59,11 @@ def test_rows_go_and_the_others_stay_as_they_were(workspace: Path, users: Path) 
 
 
 def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:
+    before = read_manifest(workspace, "datasets", DATASET, Manifest)
     run_erase(config_of(workspace), users)
 
     manifest = read_manifest(workspace, "datasets", DATASET, Manifest)  # checks the sizes
+    assert manifest.content == with_content(manifest).content != before.content
     groups = {part: [g.rows for g in manifest.row_groups(part)] for part in manifest.files}
     assert groups["users"] == groups["histories"] == [2, 1]
     assert groups["train"] == [1, 1] and groups["valid"] == []

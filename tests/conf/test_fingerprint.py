@@ -47,6 +47,18 @@ def test_what_spark_leaves_beside_its_files_is_no_input(tmp_path: Path) -> None:
     assert names(tmp_path, "*") == ["part-0.parquet"]
 
 
+def test_the_order_of_paths_makes_no_other_dataset(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.csv", "c.csv"):
+        (tmp_path / name).write_text(name)
+
+    def request_of(*paths: str) -> str:
+        config = config_of(tmp_path, paths=paths)
+        return dataset_request(config, fingerprint_inputs(config), None)
+
+    assert request_of("a.csv", "b.csv") == request_of("b.csv", "a.csv", "b.csv")
+    assert request_of("a.csv", "b.csv") != request_of("a.csv", "c.csv")
+
+
 def test_a_table_is_new_where_its_version_is(tmp_path: Path) -> None:
     def request_of(version: str) -> str:
         config = config_of(tmp_path, **{**TABLE, "table_version": version})

@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,23 @@ def test_labels_are_those_of_another_program() -> None:
 
 def test_a_sealed_text_opens_with_its_key_alone() -> None:
     ours, theirs = AESGCM(bytes(32)), AESGCM(bytes(31) + b"1")
-    sealed = seal(ours, "ü, name@example.com")
+    sealed = seal(ours, b"nonce", "ü, name@example.com", ["row 1"])
     assert unseal(ours, sealed) == "ü, name@example.com"
-    assert seal(ours, "ü, name@example.com") != sealed
     with pytest.raises(ValueError, match="another key"):
         unseal(theirs, sealed)
     changed = ("B" if sealed[-5] == "A" else "A").join((sealed[:-5], sealed[-4:]))
     with pytest.raises(ValueError, match="changed since"):
         unseal(ours, changed)
+
+
+def test_a_text_is_sealed_alike_in_its_own_row_alone() -> None:
+    cipher, text = AESGCM(bytes(32)), "name@example.com"
+    contexts = [["a", "b"], ["a", "b"], ["ab"], ["a", None], ["a", "None"], [None, "b"]]
+    sealed = [seal(cipher, b"nonce", text, context) for context in contexts]
+    assert sealed[0] == sealed[1]
+    others = {seal(cipher, b"other", text, ["a", "b"]), seal(cipher, b"nonce", "x", ["a", "b"])}
+    nonces = {base64.b64decode(one)[:12] for one in {*sealed, *others}}
+    assert len(nonces) == len({*sealed, *others}) == 7
 
 
 def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path) -> None:
@@ -46,8 +56,8 @@ def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path) -> None:
 
 def test_each_purpose_has_a_key_of_its_own() -> None:
     keys = require_keys(Privacy(key=SecretStr(KEY)), "this")
-    purposes = {keys.label, keys.seal, keys.erased, keys.receipt}
-    assert len(purposes) == 4
+    purposes = {keys.label, keys.seal, keys.erased, keys.receipt, keys.nonce}
+    assert len(purposes) == 5
     assert erased_hash(keys.erased, "u1")[:32] != pseudonym(keys.label, "", "user", "u1")
     assert KEY not in repr(keys)
 

@@ -11,8 +11,9 @@ from etl.pseudonyms import ERASED, SEALED, Shield, shield_batches, shipped
 
 LABEL, SEAL, GONE = b"label" * 7, b"s" * 32, b"gone" * 8
 SHIELD = Shield(
-    label_key=LABEL, seal_key=SEAL, erased_key=GONE, tenant="shop", labels={"user_id": "user"},
-    remembered=("user_id",), sealed=("raw",), user="user_id", broken="broken", text="raw",
+    label_key=LABEL, seal_key=SEAL, nonce_key=b"nonce", erased_key=GONE, tenant="shop",
+    labels={"user_id": "user"}, remembered=("user_id",), sealed=("raw",), row=("user_id",),
+    user="user_id", broken="broken", text="raw",
     erased=frozenset({erased_hash(GONE, "eve"), erased_hash(GONE, "a.b@c")}), emptied=("raw",),
 )  # fmt: skip
 # Somebody else's row may well hold an erased id; a broken line with it is taken for hers.
@@ -61,6 +62,15 @@ def test_labels_seals_and_erased_users() -> None:
     sealed = [row[SEALED + "user_id"] for row in rows]
     opened = [None if text is None else unseal(cipher, text) for text in sealed]
     assert opened == ["ann", None, None, None, None, "bob", None, "x"]
+
+
+def test_equal_texts_are_sealed_alike_in_one_row_on_every_run_and_in_no_other() -> None:
+    rows = [(user, "same", False) for user in ("ann", "bob", None, "x", "y", "ann")]  # two batches
+    first, second = shielded(rows), shielded(rows)
+    assert first == second
+    sealed = [row["raw"] for row in first]
+    assert sealed[0] == sealed[5] and len(set(sealed)) == 5
+    assert None not in sealed
 
 
 def test_without_erased_users_and_sealed_texts_only_ids_change() -> None:

@@ -41,7 +41,9 @@ def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Pa
     publish(workspace, "datasets", previous.id, "2026-02-01")
     manifest, folder = make(config)
 
-    shown_path = run_etl(config)["report"]  # which finds it done
+    result = run_etl(config)  # which finds it done
+    assert result["content"] == manifest.content and len(result["content"]) == 64
+    shown_path = result["report"]
     assert shown_path == str(folder / "report.html")
     html = Path(shown_path).read_text()
     assert "<script" not in html
