@@ -82,6 +82,17 @@ def test_orc_files_with_zoned_times_are_refused_as_spark_cannot_read_them(tmp_pa
         check(tmp_path, [tmp_path / "a.orc"], format="orc")
 
 
+def test_a_type_that_spark_does_not_know_is_told_with_its_file(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    for type_, told in ((pa.float16(), "FLOAT16"), (pa.decimal256(60, 2), "precision 60")):
+        table = pa.table({"user": [1], "item": [2], "odd": pa.nulls(1, type_)})
+        pq.write_table(table, tmp_path / "a.parquet")
+        message = rf"a\.parquet has a column that Spark cannot read, used or not: .*{told}"
+        with pytest.raises(InputError, match=message):
+            read(spark, tmp_path, tmp_path / "a.parquet", format="parquet")
+
+
 @pytest.fixture
 def table(spark: SparkSession, tmp_path: Path) -> Iterator[str]:
     name = "default.clicks_of_the_test"
