@@ -11,6 +11,7 @@ from conf.contract import Bundle, ListsManifest, Manifest
 from conf.erase import run
 from conf.erased import read_erased
 from conf.errors import ConfigError
+from conf.fingerprint import hash_file
 from conf.keys import require_keys
 from conf.receipts import is_genuine
 from conf.sealing import erased_hash, pseudonym
@@ -51,10 +52,35 @@ def test_rows_go_and_the_others_stay_as_they_were(workspace: Path, users: Path) 
     assert (workspace / folder / "notes.txt").read_text() == "kept as it is"
     assert result["removed"][folder] == {
         "users": 3, "histories": 3, "train": 3, "valid": 1, "test": 1, "quarantine": 3, "pages": 1,
-        "user_features": 3,
+        "user_features": 3, "train_impressions": 3, "valid_impressions": 1, "encoders": 6,
+        "fills": 1,
     }  # fmt: skip
     assert [row["user_idx"] for row in rows_of(workspace, folder, "user_features")] == [2, 3, 6]
-    assert (workspace / folder / "encoders/user_features.json").is_file()
+
+
+def test_values_that_nobody_left_has_are_blanked_in_their_place(
+    workspace: Path, users: Path
+) -> None:
+    run_erase(config_of(workspace), users)
+
+    folder = workspace / "datasets" / DATASET / "encoders"
+    known = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+    values = {
+        field: fitted["values"]
+        for fields in known.values() for field, fitted in fields.items() if "values" in fitted
+    }  # fmt: skip
+    assert values == {
+        "age": ["30", "40"], "city": ["Oslo", None, "Bergen", None],
+        "likes": ["jazz", "rock", None], "shoe": [None],  # left out, so that no row tells of it
+        "place": ["home", None, "cabin", None], "colour": ["red"],
+    }  # fmt: skip
+    assert known["user_features"]["height"] == {"mean": 1.7, "deviation": 0.1}
+    manifest = read_manifest(workspace, "datasets", DATASET, Manifest)  # checks the sizes
+    for file in manifest.files["encoders"]:
+        assert file.sha256 == hash_file(folder.parent / file.path)
+    assert manifest.fills == {"users": {"age": {"value": 30, "groups": {"Oslo": 30}}}}
+    found = everything_in(workspace)
+    assert not [v for v in ("Rome", "Lima", "folk", "clinic", "hideout") if v in found]
 
 
 def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:
