@@ -124,7 +124,7 @@ def _parts(
     broken = rows.broken
     for ours in {USER_ID, ITEM_ID} & rows.values.keys():
         # Bytes that are none of the character set: two ids may have become one.
-        garbled = rows.values[ours].cast("string").rlike(_NOT_DECODED)
+        garbled = F.contains(rows.values[ours].cast("string"), F.lit(_NOT_DECODED))
         broken = broken | F.coalesce(garbled, F.lit(False))
     texts = [value.cast("string").alias(ours) for ours, value in values.items()]
     return [*map(F.col, ORIGIN), broken.alias(BROKEN), rows.raw.alias(RAW), *texts]

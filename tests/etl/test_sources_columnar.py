@@ -93,6 +93,18 @@ def test_a_type_that_spark_does_not_know_is_told_with_its_file(
             read(spark, tmp_path, tmp_path / "a.parquet", format="parquet")
 
 
+def test_a_file_that_breaks_amid_the_work_is_named(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "a b.parquet"
+    users = [f"u{number}" for number in range(5000)]
+    pq.write_table(pa.table({"user_id": users, "item_id": users, "time": range(5000)}), path)
+    content = bytearray(path.read_bytes())
+    content[100:400] = bytes(300)
+    path.write_bytes(content)
+    log = {"paths": ["*.parquet"], "format": "parquet"}
+    with pytest.raises(InputError, match=r"/a b\.parquet cannot be read to its end: .*again$"):
+        make(config_for(tmp_path, log))
+
+
 @pytest.fixture
 def table(spark: SparkSession, tmp_path: Path) -> Iterator[str]:
     name = "default.clicks_of_the_test"
