@@ -1,8 +1,7 @@
 """Turn declared fields into numbers: fit on the training part, save, apply as it is.
 
 Numbers of every categorical column: 0 where there is no value, 1 and on for values out of the
-vocabulary, then the vocabulary. A null in a vocabulary is a value that was erased: nothing has its
-number any more.
+vocabulary, then the vocabulary, in which null is a value that was erased.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from conf.contract import Bundle, ListsManifest, Manifest
-from conf.erase import run
+from conf.erase import read_users, run
+from conf.erase_rows import Target
 from conf.erased import read_erased
 from conf.errors import ConfigError
 from conf.fingerprint import hash_file
@@ -189,6 +190,19 @@ def test_a_receipt_that_was_changed_is_found_out(workspace: Path, users: Path) -
     assert not is_genuine(receipt, others)
     receipt.write_text(receipt.read_text().replace('"users": 3', '"users": 2'))
     assert not is_genuine(receipt, keys)
+
+
+def test_the_ids_of_a_file_have_the_form_that_the_dataset_has(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+    path.write_bytes("\ufeffe\u0301va\r\n 007 \n\n\u00e9va\n".encode())
+    assert read_users(path) == {"e\u0301va", "\u00e9va", " 007 "}
+    assert read_users(path, "nfc") == {"\u00e9va", " 007 "}
+    keys = require_keys(config_of(tmp_path).privacy, "this")
+    names = read_users(path, "nfc")
+    pattern = Target(names, names, frozenset(), keys.cipher()).pattern()
+    for line in ("e\u0301va,1", '{"u":"\u00e9va"}', r'{"u":"\u00e9va"}', r'{"u":"e\u0301va"}'):
+        assert pattern.search(line)
+    assert not pattern.search("eva,1")
 
 
 def test_it_takes_a_key_and_users(workspace: Path, tmp_path: Path, users: Path) -> None:

@@ -79,7 +79,11 @@ def yaml(tmp_path: Path) -> Path:
 
 
 def test_sections_that_fit_are_accepted(yaml: Path) -> None:
-    config = load_config(yaml, ["input.events.log.event_type=refund"])
+    config = load_config(yaml, [
+        "input.events.log.event_type=refund",
+        "etl.features.users.encodings={region: {kind: vector, dimension: 2}}",
+        "etl.clean.budgets.region_no_vector.stop_above=0.1",
+    ])  # fmt: skip
     assert config.etl.clean.cancellations.is_on
     assert config.etl.clean.budgets["duplicate"].stop_above is None
 
