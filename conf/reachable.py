@@ -28,10 +28,11 @@ def require_reachable(folder: Path, parts: Sequence[str]) -> None:
         InputError: Naming the first such folder.
     """
     level = [folder]
-    for part in parts:
+    for number, part in enumerate(parts, start=1):
         for place in level:
             _look_into(place, part)
-        level = [found for place in level for found in place.glob(part) if is_folder(found)]
+        if number < len(parts):  # what the last one finds are the files
+            level = [found for place in level for found in place.glob(part) if is_folder(found)]
 
 
 def regular_files(found: Sequence[Path]) -> list[Path]:
