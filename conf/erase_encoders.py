@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from conf.contract import DataFile, Manifest
 from conf.fingerprint import hash_file
+from conf.workspace import write_json
 
 ENCODERS = "encoders"
 _IMPRESSIONS = ("train_impressions", "valid_impressions", "test_impressions")
@@ -56,8 +57,7 @@ def blank_vocabularies(
             for field, known in fitted.items() if "values" in known
         )  # fmt: skip
         if gone:
-            path.unlink()  # it is the old dataset's file too
-            path.write_text(json.dumps(fitted, ensure_ascii=False, indent=1, sort_keys=True))
+            write_json(path, fitted)  # a new file: the one there is the old dataset's too
             file = file.model_copy(update={"bytes": path.stat().st_size, "sha256": hash_file(path)})
         entries.append(file)
         blanked += gone
@@ -77,8 +77,8 @@ def drop_groups(manifest: Manifest, beside: Path, files: Files) -> tuple[dict[st
         if not filled["groups"]:
             continue
         group_by = source["fields"][field]["fill"]["group_by"]
-        left = set(map(_plain, _values(beside, files.get("users", ()), group_by)))
-        groups = {text: value for text, value in filled["groups"].items() if _plain(text) in left}
+        left = _values(beside, files.get("users", ()), group_by)
+        groups = {text: value for text, value in filled["groups"].items() if _is_among(text, left)}
         dropped += len(filled["groups"]) - len(groups)
         fills["users"] = {**fills["users"], field: {**filled, "groups": groups}}
     return fills, dropped
@@ -93,7 +93,7 @@ def _numbers_in_use(
     """
     entries = [file for member in ENCODED_IN[part][1] for file in files.get(member, ())]
     return {
-        feature.name: (feature.cardinality, set(_values(beside, entries, feature.name)))
+        feature.name: (feature.cardinality, _values(beside, entries, feature.name))
         for feature in manifest.features.get(part, ())
         if feature.encoding in _WITH_VOCABULARY and feature.left_out is None
         and feature.cardinality is not None
@@ -113,7 +113,7 @@ def _blank(values: list[str | None], in_use: tuple[int, set[int]] | None) -> int
     return len(gone)
 
 
-def _values(folder: Path, files: Iterable[DataFile], column: str) -> Iterable[Any]:
+def _values(folder: Path, files: Iterable[DataFile], column: str) -> set[Any]:
     """Return the distinct values of a column, those within lists one by one."""
     found: set[Any] = set()
     for file in files:
@@ -124,11 +124,9 @@ def _values(folder: Path, files: Iterable[DataFile], column: str) -> Iterable[An
     return found
 
 
-def _plain(value: Any) -> Any:
-    """Return a value, or the text that Spark wrote for one, in one form."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
+def _is_among(text: str, values: set[Any]) -> bool:
+    """Return whether one of a column's values is what Spark wrote as `text`."""
+    kinds = {type(value) for value in values if value is not None}
+    if float in kinds:
+        return float(text) in values
+    return text in {str(value).lower() if bool in kinds else str(value) for value in values}

@@ -4,11 +4,14 @@ import shutil
 import stat
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from conf.contract import Bundle, ListsManifest, Manifest
+from conf.contract import Bundle, DataFile, ListsManifest, Manifest
 from conf.erase import read_users, run
+from conf.erase_encoders import drop_groups
 from conf.erase_rows import Target
 from conf.erased import read_erased
 from conf.errors import ConfigError
@@ -190,6 +193,23 @@ def test_a_receipt_that_was_changed_is_found_out(workspace: Path, users: Path) -
     assert not is_genuine(receipt, others)
     receipt.write_text(receipt.read_text().replace('"users": 3', '"users": 2'))
     assert not is_genuine(receipt, keys)
+
+
+@pytest.mark.parametrize(
+    ("column", "left", "gone"),
+    [(["007", "8"], ["007", "8"], ["7"]), ([7, None], ["7"], ["8"]), ([True], ["true"], ["false"]),
+     ([7.0, 1e10], ["7.0", "1.0E10"], ["8.0"])],
+)  # fmt: skip
+def test_groups_of_fills_are_told_by_the_text_that_spark_makes_of_a_value(
+    column: list[object], left: list[str], gone: list[str], tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"group": column}), tmp_path / "users.parquet")
+    files = {"users": (DataFile(path="users.parquet", bytes=1, sha256="", rows=1),)}
+    fills = {"users": {"age": {"value": 1, "groups": dict.fromkeys([*left, *gone], 2)}}}
+    config = {"input": {"users": {"fields": {"age": {"fill": {"group_by": "group"}}}}}}
+    manifest = Manifest.model_construct(fills=fills, config=config)
+    found, dropped = drop_groups(manifest, tmp_path, files)
+    assert (list(found["users"]["age"]["groups"]), dropped) == (left, 1)
 
 
 def test_the_ids_of_a_file_have_the_form_that_the_dataset_has(tmp_path: Path) -> None:
