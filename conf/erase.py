@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from pydantic import BaseModel
 
@@ -38,7 +39,8 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
         ConfigError: Without a key, or when the file names nobody.
     """
     keys = require_keys(config.privacy, "erasing users")
-    raw_ids, workspace = read_users(users), Path(config.run.output)
+    raw_ids = read_users(users, config.etl.clean.id_normal_form)
+    workspace = Path(config.run.output)
     hashes = {raw_id: erased_hash(keys.erased, raw_id) for raw_id in raw_ids}
     read_erased(workspace, keys)  # with another key than before nothing begins
     journal = Journal(workspace, frozenset(hashes.values()))
@@ -62,20 +64,20 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     }
 
 
-def read_users(path: Path) -> frozenset[str]:
-    """Return the raw ids in a file.
+def read_users(path: Path, normal_form: str = "none") -> frozenset[str]:
+    """Return the raw ids in a file, in the form that the ETL gives to ids (none or nfc).
 
     Raises:
         ConfigError: When it cannot be read or holds none.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--users={str(path)!r} cannot be read as text") from error
     found = frozenset(line.removesuffix("\r") for line in lines if line.strip())
     if not found:
         raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id a line")
-    return found
+    return frozenset(normalize("NFC", raw) for raw in found) if normal_form == "nfc" else found
 
 
 def _erase_dataset(

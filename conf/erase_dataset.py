@@ -19,6 +19,7 @@ from conf.contract import (
     PrivacyReport,
     Vocabulary,
 )
+from conf.erase_encoders import ENCODERS, blank_vocabularies, drop_groups
 from conf.erase_rows import Target, copy_without, matching_rows
 from conf.keys import Keys, sign
 from conf.parquet import describe_parquet
@@ -43,7 +44,8 @@ def rebuild_dataset(
         keys: Keys of the workspace.
 
     Returns:
-        The new manifest, and the rows removed by part.
+        The new manifest, and what was removed by part: rows, values of encoders, groups of
+        fills, pages. Nothing where no row is the users'.
     """
     removed: dict[str, pa.Table] = {}
     files: dict[str, tuple[DataFile, ...]] = {}
@@ -55,22 +57,29 @@ def rebuild_dataset(
             for file, rows in zip(members, tables, strict=True)
         ]
         files[part] = tuple(file for file in changed if file is not None)
+    encoders, values = blank_vocabularies(manifest, beside, files)
+    if encoders:
+        files[ENCODERS] = encoders
+    fills, groups = drop_groups(manifest, beside, files)
     pages = _take_others(manifest, folder, beside, target)
     renewed = manifest.model_copy(update={
         "files": files,
         "counts": _counts(manifest.counts, removed),
         "ledger": _ledgers(manifest.ledger, removed),
+        "fills": fills,
         "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
         "privacy": _report(manifest.privacy, beside, files),
     })  # fmt: skip
     if manifest.content is not None:
         renewed = with_content(renewed)
     rows = {part: table.num_rows for part, table in removed.items()}
-    return renewed, {**rows, "pages": pages if any(rows.values()) else 0}
+    if not any(rows.values()):
+        return manifest, {}
+    return renewed, {**rows, "encoders": values, "fills": groups, "pages": pages}
 
 
 def _matching(path: Path, target: Target) -> pa.Table:
-    # Encoders are JSON: what they know is of values, not of rows.
+    # Encoders are JSON: they hold values, no rows.
     return matching_rows(path, target) if path.suffix == ".parquet" else pa.table({})
 
 

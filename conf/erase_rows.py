@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -137,5 +138,10 @@ def _opened(text: str | None, target: Target) -> str:
 
 
 def _forms(name: str) -> set[str]:
-    """Return an id as it stands in a line, and as JSON holds it."""
-    return {name, json.dumps(name)[1:-1], json.dumps(name, ensure_ascii=False)[1:-1]}
+    """Return an id as it stands in a line, its accents composed or not, and as JSON holds it."""
+    plain = {name, normalize("NFC", name), normalize("NFD", name)}
+    return plain | {
+        json.dumps(form, ensure_ascii=is_ascii)[1:-1]
+        for form in plain
+        for is_ascii in (True, False)
+    }

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from conf.clean_schema import RULES, Clean, field_rules
 from conf.etl_schema import Etl
+from conf.feature_schema import vector_dimensions
 from conf.input_schema import Input, InputField
 
 Rule = tuple[bool, str]
@@ -15,7 +16,7 @@ def broken_cleaning_rules(input_: Input, etl: Etl) -> list[str]:
     rules = [
         *([] if input_.is_dated else _rules_of_undated_logs(etl)),
         *_rules_of_cancellations(input_, etl),
-        *_rules_of_budgets(input_, etl.clean),
+        *_rules_of_budgets(input_, etl),
         (_is_behind(etl.clean), f"etl.clean.keep_from={etl.clean.keep_from} is behind "
          f"keep_to={etl.clean.keep_to}: no event is in between"),
         *_rules_of_splits(etl),
@@ -63,12 +64,14 @@ def _rules_of_cancellations(input_: Input, etl: Etl) -> list[Rule]:
     ]  # fmt: skip
 
 
-def _rules_of_budgets(input_: Input, clean: Clean) -> list[Rule]:
+def _rules_of_budgets(input_: Input, etl: Etl) -> list[Rule]:
+    tables = (etl.features.items, etl.features.users)
     known = {*RULES, *(rule for name in _checked_fields(input_) for rule in field_rules(name))}
+    known.update(f"{name}_no_vector" for table in tables for name in vector_dimensions(table))
     return [
         (rule not in known, f"etl.clean.budgets.{rule}: there is no such rule; known are "
          f"{', '.join(sorted(known))}")
-        for rule in clean.budgets
+        for rule in etl.clean.budgets
     ]  # fmt: skip
 
 

@@ -15,12 +15,14 @@ from conf.contract import CONTRACT_VERSION
 from conf.errors import InputError
 from conf.input_schema import Source
 from conf.protection import request_part
+from conf.reachable import is_folder, regular_files, require_reachable, unreadable
 from conf.schema import Config
 
 CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn behind a glob
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
+_IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
 _CHUNK_BYTES = 1 << 22
 
 
@@ -72,10 +74,10 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
         InputError: When a path matches no file.
     """
     root = Path(config.input.root)
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(
-            f"input.root={str(root)!r} is no folder; set input.root=FOLDER to the "
-            "folder that holds the input files"
+            f"input.root={str(root)!r} is no folder that can be opened; set "
+            "input.root=FOLDER to the folder that holds the input files"
         )
     sources = input_sources(config)
     found = {
@@ -145,7 +147,8 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
         matches = next(filter(None, tried), [])
         if not matches:
             raise InputError(
-                f"input.{name}: no file matches {pattern!r} (nor with "
+                f"input.{name}: no file matches {pattern!r}"
+                f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
                 f"{', '.join(_SUFFIXES[1:])} behind it) in {root}; "
                 f"correct input.root or input.{name}.paths"
             )
@@ -155,11 +158,10 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
 
 def _glob(root: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
-        base = Path(pattern).anchor
-        found = Path(base).glob(str(Path(pattern).relative_to(base)))
-    else:
-        found = root.glob(pattern)
-    return [path for path in found if path.is_file() and not _is_bookkeeping(path)]
+        root, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
+    require_reachable(root, Path(pattern).parts)
+    found = [path for path in root.glob(pattern) if not _is_bookkeeping(path)]
+    return regular_files(found)
 
 
 def _is_bookkeeping(path: Path) -> bool:
@@ -175,9 +177,12 @@ def _table(source: Source) -> InputFile:
 
 
 def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, str]) -> InputFile:
-    stat = path.stat()
-    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    digest = known.get(key) or hash_file(path)
+    try:
+        stat = path.stat()
+        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        digest = known.get(key) or hash_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
     fresh[key] = digest
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     return InputFile(path, name, stat.st_size, stat.st_mtime, digest)

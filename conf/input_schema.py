@@ -73,8 +73,9 @@ class Source(Section):
 
     paths: tuple[str, ...] = ()
     """Globs relative to `input.root`, each of which has to match a file. One that matches
-    none is tried again with .gz, .bz2 and .zst behind it. Of folders named `day=2026-03-01`
-    the value can be read as a column `day`."""
+    none is tried again with .gz, .bz2 and .zst behind it. Links to files are followed, links to
+    folders too, but for those that `**` would lead into. Of folders named `day=2026-03-01` the
+    value can be read as a column `day`."""
     format: Literal["csv", "jsonl", "parquet", "orc", "avro", "table", "sequences"] = "csv"
     """`table`: one of Spark's catalogue, see `table`. `sequences`: one user a line,
     "user item item ...", oldest item first. `avro` needs Spark's package spark-avro."""

@@ -28,7 +28,8 @@ class Receipt(BaseModel):
     found: tuple[str, ...]
     """Hashes of those that some dataset held."""
     removed: dict[str, dict[str, int]]
-    """Rows by part, for each folder that they were removed from; for a model, rows zeroed."""
+    """Rows by part, for each folder that they were removed from; for a model, rows zeroed; for
+    encoders and fills, values that nobody else had."""
     signature: str = ""
     """HMAC-SHA256 over all of the above."""
 

@@ -149,7 +149,7 @@ def _problems(
     ]
     if missing:
         present = ", ".join([*layout.names, *(f"{name} (folder)" for name in layout.partitions)])
-        yield f"column(s) {', '.join(missing)} missing; present are {present}"
+        yield f"column(s) {', '.join(missing)} missing; present are {present or 'none'}"
     for ours, place in places.items():
         if place.where == "nowhere":
             continue

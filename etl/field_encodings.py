@@ -1,7 +1,7 @@
 """Turn declared fields into numbers: fit on the training part, save, apply as it is.
 
 Numbers of every categorical column: 0 where there is no value, 1 and on for values out of the
-vocabulary, then the vocabulary.
+vocabulary, then the vocabulary, in which null is a value that was erased.
 """
 
 from collections.abc import Mapping, Sequence
@@ -210,7 +210,7 @@ def _hashed(value: Column, buckets: int) -> Column:
 
 
 def _vocabulary(
-    spark: SparkSession, values: list[str], encoding: Categorical | Tags, folder: Path
+    spark: SparkSession, values: Sequence[str | None], encoding: Categorical | Tags, folder: Path
 ) -> DataFrame:
     """Return _KNOWN and _NUMBER, one row per value."""
     first = UNKNOWN_IDX + encoding.oov_buckets

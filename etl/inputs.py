@@ -17,7 +17,7 @@ from conf.fingerprint import InputFile
 from conf.protection import Protection
 from conf.schema import Config
 from etl.anonymity import drop_items_of_few
-from etl.columns import DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
+from etl.columns import BLOCK, DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.kcore import drop_outside_core, find_core
 from etl.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
 from etl.shards import write_shards
@@ -184,7 +184,9 @@ def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
     rows = quarantined_rows({name: part.judged for name, part in staged.items()})
     order = ["input", *LINE_ORDER]
     order += [name for name in rows.columns if name not in order]  # two logs may read one line
-    write_shards(rows.withColumn(SHARD, F.lit(0)), order, folder, scratch, leave_out=LINE_ORDER[1:])
+    # Always 0, but no literal: by one Spark's writer sorts anew, and drops the order behind it.
+    one_file = rows.withColumn(SHARD, F.pmod(BLOCK, F.lit(1)))
+    write_shards(one_file, order, folder, scratch, leave_out=LINE_ORDER[1:])
 
 
 def build_ledgers(

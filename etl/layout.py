@@ -51,7 +51,7 @@ class Layout:
 
     def is_known(self) -> bool:
         """Return whether anything can be said: of lines that are all broken nothing can."""
-        return bool(self.names)
+        return bool(self.names) or not self.is_sampled
 
 
 def read_layouts(source: Source, files: Sequence[InputFile]) -> list[Layout]:
@@ -106,13 +106,24 @@ def _read_layout(source: Source, file: InputFile) -> Layout | None:
 def _schema(source: Source, file: InputFile) -> pa.Schema:
     try:
         if source.format == "parquet":
-            return pq.read_schema(file.path).remove_metadata()
+            return _require_names_once(pq.read_schema(file.path).remove_metadata())
         if source.format == "orc":
-            return _require_plain_times(orc.ORCFile(file.path).schema.remove_metadata())
+            schema = _require_names_once(orc.ORCFile(file.path).schema.remove_metadata())
+            return _require_plain_times(schema)
         return read_avro_schema(file.path)
     except (pa.ArrowInvalid, OSError, ValueError) as error:
         text = f"{file.name} is no readable {source.format} file: {error}"
         raise InputError(text) from error
+
+
+def _require_names_once(schema: pa.Schema) -> pa.Schema:
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"Spark reads no file with a column named more than once ({', '.join(twice)}); "
+            "rename one of them"
+        )
+    return schema
 
 
 def _require_plain_times(schema: pa.Schema) -> pa.Schema:
@@ -146,7 +157,7 @@ def _json_layout(source: Source, file: InputFile) -> Layout:
     for line in islice(_lines(source, file), SAMPLED_LINES):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # such a line goes to quarantine with the others of its kind
         if isinstance(row, Mapping):
             paths.update((key, (key,)) for key in row)

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_IDX, USER_IDX
+from conf.errors import InputError
 from conf.input_schema import InputField, TableSource
 from conf.schema import Config
 from etl.columns import PLACE, TEST_PLACES, TRAIN_LENGTH, VALID_PLACES, WINDOW
@@ -44,7 +45,15 @@ def write_parts(
 
     Returns:
         What stands in for missing values, by table and field.
+
+    Raises:
+        InputError: When no item is in the training part, nor in that of the dataset before.
     """
+    if items.isEmpty():
+        raise InputError(
+            f"no event is in the training part, as etl.split ({config.etl.split.kind}) leaves all "
+            "to validation and test; let valid_from come later, or lower the shares"
+        )
     etl = config.etl
     weights = [event_type.weight for event_type in etl.event_types.values()]
     windows = training_windows(examples, etl.window_length, etl.windows, weights)

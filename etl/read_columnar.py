@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import pyarrow as pa
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import DataType, LongType
+from pyspark.sql.types import BinaryType, DataType, LongType, StringType
 
 from conf.errors import ConfigError, InputError
 from conf.fingerprint import InputFile
@@ -25,6 +25,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "orc": {"mergeSchema": "false"},
     "avro": {"datetimeRebaseMode": "CORRECTED"},
 }  # fmt: skip
+_NOT_DECODED = "\ufffd"
 
 
 def read_columnar(spark: SparkSession, source: Source, group: Group) -> Rows:
@@ -32,15 +33,19 @@ def read_columnar(spark: SparkSession, source: Source, group: Group) -> Rows:
 
     Raises:
         ConfigError: When this Spark cannot read Avro.
+        InputError: When it cannot read a column's type.
     """
     if source.format == "orc" and any(map(pa.types.is_timestamp, group.layout.types.values())):
         _require_utc(spark)
     reader = spark.read.format(source.format).options(**_OPTIONS[source.format])
     try:
         frame = reader.load(locations([file.path for file in group.files]))
-    except AnalysisException as error:
+    except PySparkException as error:
         if source.format != "avro" or "data source" not in str(error):
-            raise
+            raise InputError(
+                f"{group.layout.file.name} has a column that Spark cannot read, used or not: "
+                f"{str(error).splitlines()[0]} Write it as another type, or leave it out"
+            ) from error
         version = spark.version
         raise ConfigError(
             "format: avro needs Spark's package for it; set spark.conf to {spark.jars.packages: "
@@ -131,4 +136,9 @@ def _as_text(column: Column, written: pa.DataType, read: DataType) -> Column:
         column = F.timestamp_micros(F.floor(column / 1000))
     if pa.types.is_nested(written):
         return F.to_json(column)
-    return column.cast("string")
+    text = column.cast("string")
+    if isinstance(read, BinaryType | StringType):
+        # Spark takes the bytes for UTF-8 without a look; only its patterns see those that are not.
+        decoded = F.regexp_replace(text, _NOT_DECODED, _NOT_DECODED)
+        return F.when(text.rlike(_NOT_DECODED), decoded).otherwise(text)
+    return text

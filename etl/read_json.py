@@ -16,6 +16,9 @@ from etl.row_parts import Rows
 
 _CORRUPT = "__corrupt"
 _AS_DOUBLE = r"^-?[0-9]+\.[0-9]+(E-?[0-9]+)?$|Infinity"
+_HALF_A_SIGN = (  # an escape of UTF-16 without its other half, which Spark makes a question mark
+    r"(?i)\\u(d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2}\\u)d[c-f][0-9a-f]{2})"
+)
 _OPTIONS = {
     "mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "allowSingleQuotes": "false",
 }  # fmt: skip
@@ -25,8 +28,9 @@ def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
     """Read the values of JSON lines.
 
     Broken is a line that is not just one object, or in which a key that matters stands twice,
-    of which Spark would take the last, or whose id is a number with a fraction or an exponent,
-    which Spark would write anew (1E5 as 100000.0).
+    of which Spark would take the last. So is one whose id Spark would make another of: a number
+    with a fraction or an exponent (1E5 as 100000.0), half a sign; or whose id is no value of its
+    own, but an object or an array.
     """
     ways = {ours: _ways(group.layout, place) for ours, place in group.places.items()}
     used = [way for several in ways.values() for way in several]
@@ -48,6 +52,10 @@ def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
     for ours in (USER_ID, ITEM_ID, EVENT_ID):
         for way in ways.get(ours, ()):
             sound = sound & ~_is_rewritten(F.col("line"), values[ours], way)
+            sound = sound & ~_is_nested(F.col("line"), values[ours], way)
+        if ours in values:
+            halved = F.contains(values[ours], F.lit("?")) & F.col("line").rlike(_HALF_A_SIGN)
+            sound = sound & ~F.coalesce(halved, F.lit(False))
     return Rows(
         frame,
         broken=~sound | row.isNull() | row[_CORRUPT].isNotNull(),
@@ -79,6 +87,14 @@ def _is_rewritten(line: Column, value: Column, way: Path) -> Column:
     key = next(step for step in reversed(way) if isinstance(step, str))
     in_line = rf'"{re.escape(key)}"\s*:\s*\[?\s*-?[0-9]+[.eE]'
     return F.coalesce(value.rlike(_AS_DOUBLE) & line.rlike(in_line), F.lit(False))
+
+
+def _is_nested(line: Column, value: Column, way: Path) -> Column:
+    """Return whether a value is an object or an array, and no text that looks like one."""
+    key = next(step for step in reversed(way) if isinstance(step, str))
+    inside = r"\[\s*" if way[-1] == 0 else ""
+    in_line = rf'"{re.escape(key)}"\s*:\s*{inside}[\[{{]'
+    return F.coalesce(value.rlike(r"^[\[{]") & line.rlike(in_line), F.lit(False))
 
 
 def _has_keys_once(text: Column) -> Column:

@@ -18,12 +18,20 @@ from etl.report_counts import (
     events_by_value,
     events_per_id,
     missing_by_field,
+    missing_by_log,
 )
 from etl.report_data import Anonymity, Distribution, ReportData
 from etl.report_drift import find_drift
 from etl.report_features import feature_figures
 from etl.report_ledger import by_log
-from etl.report_missing import declared_fields, missing_fields
+from etl.report_missing import (
+    LogFields,
+    columns_of_logs,
+    declared_fields,
+    fields_of_logs,
+    missing_fields,
+    missing_in_logs,
+)
 from etl.report_page import render
 from etl.report_profile import Profile, describe_long_tail, read_profile
 from etl.report_samples import sample_quarantine
@@ -31,7 +39,7 @@ from etl.report_values import value_bins
 
 log = logging.getLogger(__name__)
 
-_USERS, _ITEMS, _VALUES, _MISSING = "users", "items", "values", "missing."
+_USERS, _ITEMS, _VALUES, _LOGS, _MISSING = "users", "items", "values", "logs", "missing."
 
 
 def write_report(
@@ -54,8 +62,8 @@ def write_report(
         workspace: Where the previous dataset is looked for.
     """
     started = time.monotonic()
-    fields = declared_fields(config, staged)
-    counts = _count(staged["events"].judged, fields, staged)
+    fields, logs = declared_fields(config, staged), fields_of_logs(config, staged, inputs)
+    counts = _count(staged["events"].judged, fields, logs, staged)
     delivered = {table: counts[_MISSING + table] for table in fields}
     profile = read_profile(folder, manifest)
     data = ReportData(
@@ -67,7 +75,10 @@ def write_report(
         files={name: ledger.files for name, ledger in manifest.ledger.items()},
         quarantine=sample_quarantine(folder, manifest),
         cleaning=_cleaning(counts, manifest.event_types),
-        missing=missing_fields(fields, delivered, folder, manifest),
+        missing=[
+            *missing_fields(fields, delivered, folder, manifest),
+            *missing_in_logs(logs, counts.get(_LOGS, {})),
+        ],
         long_tail=describe_long_tail(profile),
         activity=_activity(profile),
         histories=[length_bins(profile.lengths)],
@@ -84,7 +95,10 @@ def write_report(
 
 
 def _count(
-    events: DataFrame, fields: Mapping[str, Sequence[str]], staged: Staged
+    events: DataFrame,
+    fields: Mapping[str, Sequence[str]],
+    logs: Mapping[str, LogFields],
+    staged: Staged,
 ) -> dict[str, Counts]:
     """Return all that is counted in the stored rows."""
     frames = {
@@ -94,6 +108,9 @@ def _count(
     }
     for table, names in fields.items():
         frames[_MISSING + table] = missing_by_field(staged[table].judged, names)
+    if logs:
+        files = [log.files for log in logs.values()]
+        frames[_LOGS] = missing_by_log(events, files, columns_of_logs(logs))
     return collect_counts(frames)
 
 

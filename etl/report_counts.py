@@ -6,7 +6,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from etl.columns import EVENT_TYPE, VALUE, VERDICT
+from etl.columns import EVENT_TYPE, SOURCE_FILE, VALUE, VERDICT
 from etl.rules import is_blank
 
 Counts = dict[tuple[int | None, ...], int]
@@ -74,6 +74,34 @@ def missing_by_field(table: DataFrame, fields: Sequence[str]) -> DataFrame:
     return numbered.select(F.array("field").alias("key"), "rows")
 
 
+def missing_by_log(
+    events: DataFrame, files: Sequence[Sequence[str]], columns: Sequence[str]
+) -> DataFrame:
+    """Count the events of each log, and those without a value in each column.
+
+    Args:
+        events: VERDICT, SOURCE_FILE and the columns, one row per event that was read.
+        files: Names of each log's files; they are told apart by them.
+        columns: The columns, null or blank where an event says nothing that can be used.
+
+    Returns:
+        One row per log and figure: `key` (the log's number; 0 for the rows and n for those without
+        a value in the n-th column; 0 for the rows read and 1 for those kept) and `rows`.
+    """
+    of_log = [F.when(F.col(SOURCE_FILE).isin(list(own)), n) for n, own in enumerate(files[:-1])]
+    log = F.coalesce(*of_log, F.lit(len(files) - 1))
+    is_kept = F.col(VERDICT).isNull()
+    conditions = [F.lit(True), *map(_says_nothing, columns)]
+    counts = F.array(*(
+        F.array(F.count(F.when(condition, 1)), F.count(F.when(condition & is_kept, 1)))
+        for condition in conditions
+    ))  # fmt: skip
+    by_log = events.groupBy(log.alias("log")).agg(counts.alias("counts"))
+    by_column = by_log.select("log", F.posexplode("counts").alias("column", "both"))
+    numbered = by_column.select("log", "column", F.posexplode("both").alias("kept", "rows"))
+    return numbered.select(F.array("log", "column", "kept").alias("key"), "rows")
+
+
 def _counted(rows: DataFrame, key: Sequence[Column]) -> DataFrame:
     return rows.groupBy(F.array(*key).alias("key")).agg(F.count(F.lit(1)).alias("rows"))
 
@@ -84,4 +112,4 @@ def _power_of_two(count: Column) -> Column:
 
 
 def _says_nothing(field: str) -> Column:
-    return ~F.coalesce(F.col(field).cast("string").rlike(r"\S"), F.lit(False))
+    return ~F.coalesce(F.col(f"`{field}`").cast("string").rlike(r"\S"), F.lit(False))

@@ -37,14 +37,17 @@ class RuleSamples:
 
 @dataclass(frozen=True)
 class MissingField:
-    """How often one declared field of a table says nothing."""
+    """How often one declared field of a table or a log says nothing."""
 
     table: str
+    """items, users, or events and the log's name."""
     field: str
     delivered_rows: int
+    """Rows kept of the table; of a log all that were read."""
     delivered_missing: int
     published_rows: int
-    """Rows of the dataset's own table, which also has ids that were not delivered."""
+    """Rows of the dataset's own table, which also has ids that were not delivered; of a log the
+    events kept."""
     published_missing: int
 
 

@@ -12,7 +12,7 @@ from etl.report_text import change, number, share, size
 
 
 def missing_section(fields: Sequence[MissingField]) -> Section | None:
-    """Return how often the fields of the tables say nothing."""
+    """Return how often the fields of the tables and logs say nothing."""
     if not fields:
         return None
     rows = [
@@ -23,8 +23,9 @@ def missing_section(fields: Sequence[MissingField]) -> Section | None:
     ]  # fmt: skip
     header = ["table", "field", "delivered without", "share", "dataset without", "share"]
     note = (
-        "Delivered: the rows kept of the table. Dataset: all its users or items, those included "
-        "that the table does not have."
+        "Delivered: the rows kept of a table, all rows read of a log. Dataset: all its users or "
+        "items, those included that the table does not have; the events kept. What cannot be read "
+        "as its type, and a type of event that is not in use, count as missing."
     )
     table = Table("Missing values by field", header, rows, 2)
     return Section("missing", "Missing values", note, tables=[table])

@@ -13,7 +13,6 @@ from conf.fingerprint import InputFile
 from conf.input_schema import ColumnName, Source
 from etl.columns import BROKEN, RAW
 from etl.drift import Place, Places, group_files, warnings_of
-from etl.file_kinds import TEXT_FORMATS
 from etl.layout import read_layouts
 from etl.origin import ORIGIN, PARTITIONS, PATH, describe_files
 from etl.read_columnar import read_columnar, read_table
@@ -123,11 +122,10 @@ def _parts(
     """Return the columns of the result."""
     values = {**dict.fromkeys(columns, F.lit(None)), **_of_folders(places), **rows.values}
     broken = rows.broken
-    if source.format in TEXT_FORMATS:
-        for ours in {USER_ID, ITEM_ID} & rows.values.keys():
-            # Bytes that are none of the character set: two ids may have become one.
-            garbled = F.contains(rows.values[ours], F.lit(_NOT_DECODED))
-            broken = broken | F.coalesce(garbled, F.lit(False))
+    for ours in {USER_ID, ITEM_ID} & rows.values.keys():
+        # Bytes that are none of the character set: two ids may have become one.
+        garbled = F.contains(rows.values[ours].cast("string"), F.lit(_NOT_DECODED))
+        broken = broken | F.coalesce(garbled, F.lit(False))
     texts = [value.cast("string").alias(ours) for ours, value in values.items()]
     return [*map(F.col, ORIGIN), broken.alias(BROKEN), rows.raw.alias(RAW), *texts]
 
@@ -149,7 +147,19 @@ def _sorted_out(
     if hidden:
         raise InputError(f"{', '.join(hidden)}: Spark passes over files whose name begins with "
                          "'_' or '.'; rename them or narrow `paths`")  # fmt: skip
+    odd = [file.name for file in files if ":" in file.path.name or not _is_text(str(file.path))]
+    if odd:
+        raise InputError(f"{', '.join(map(ascii, odd))}: Spark reads no file whose name holds ':' "
+                         "or bytes that are no UTF-8; rename them")  # fmt: skip
     return split_damaged(source, files)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:

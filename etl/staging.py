@@ -1,11 +1,13 @@
 """Read, judge and store the raw input once; every later step reads what is stored here."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial, reduce
 from pathlib import Path
+from urllib.request import url2pathname
 
 import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
@@ -35,6 +37,7 @@ from etl.sources import field_columns, read_rows
 from etl.tables import judge_table, read_table
 from etl.times import day_of
 
+_FILE_OF_FAILURE = re.compile(r"while reading file file:/*(/\S+?)\.?(?:\s|$)")
 _TEXTS = (c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT)
 
 
@@ -216,6 +219,7 @@ def _damaged_files_named() -> Iterator[None]:
         text = str(error)
         if "FAILED_READ_FILE" not in text:
             raise
-        start = text.index("FAILED_READ_FILE")
-        raise InputError(f"a file cannot be read to its end: {text[start:].splitlines()[0]}; "
-                         "deliver it again") from error  # fmt: skip
+        named = _FILE_OF_FAILURE.search(text)
+        file = "a file of the input" if named is None else url2pathname(named[1])
+        raise InputError(f"{file} cannot be read to its end: it is damaged or went away; deliver "
+                         "it again") from error  # fmt: skip

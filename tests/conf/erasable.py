@@ -1,5 +1,6 @@
 """A workspace of six users, written by hand, with all that an erasure has to reach."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from conf.contract import (
     Account,
     Bundle,
     DataFile,
+    Feature,
     InputLedger,
     ListsManifest,
     Manifest,
@@ -54,8 +56,8 @@ def write_workspace(
     users = pa.table({
         "user_idx": pa.array(range(2, 8), pa.int64()), "user_id": names,
         "num_events": pa.array(LENGTHS, pa.int64()), "age": ["30", "30", "40", None, "40", "30"],
+        "city": CITIES,
     })  # fmt: skip
-    features = pa.table({"user_idx": users["user_idx"], "user_age": pa.array(range(6))})
     files = {
         # Row groups of two users; the first file has two of them.
         **{part: (_write(folder, f"{part}/part-00000.parquet", table.slice(0, 4), 2),
@@ -67,8 +69,9 @@ def write_workspace(
         "test": (_write(folder, "test/part-00000.parquet", _histories([2, 7], [2, 4]), 2),),
         "items": (_write(folder, "items/part-00000.parquet", pa.table({"item_id": ["a"]}), 2),),
         "quarantine": (_write(folder, "quarantine/part-00000.parquet", _quarantine(names), 9),),
-        "user_features": (_write(folder, "user_features/part-00000.parquet", features, 9),),
-        "encoders": (_encoders(folder),),
+        **{part: (_write(folder, f"{part}/part-00000.parquet", table, 9),)
+           for part, table in encoded_rows().items()},
+        "encoders": tuple(_encoders(folder, part) for part in ENCODERS),
     }  # fmt: skip
     (folder / "notes.txt").write_text("kept as it is")
     (folder / "report.html").write_text(" ".join(names))
@@ -76,7 +79,9 @@ def write_workspace(
     vocabularies = {"user": Vocabulary(size=8, fingerprint="f"),
                     "item": Vocabulary(size=4, fingerprint="i")}  # fmt: skip
     commit(workspace, "datasets", with_content(Manifest(
-        id=DATASET, request="r", logical_date=DAY, as_of=DAY, config={}, columns={}, files=files,
+        id=DATASET, request="r", logical_date=DAY, as_of=DAY, config=AGE_BY_CITY, columns={},
+        files=files, features=FEATURES,
+        fills={"users": {"age": {"value": 30, "groups": {"Oslo": 30, "Rome": 9}}}},
         vocabularies=vocabularies, event_types=("view",), privacy=report,
         ledger={
             "events": InputLedger(rows_read=21, rows_kept=15, dropped={"bot": 1}, quarantined=bad,
@@ -119,12 +124,58 @@ def everything_in(folder: Path) -> str:
     return "\n".join(found)
 
 
-def _encoders(folder: Path) -> DataFile:
-    path = folder / "encoders/user_features.json"
-    path.parent.mkdir()
-    path.write_text('{"age": {"values": ["30", "40"]}}')
-    return DataFile(path="encoders/user_features.json", bytes=path.stat().st_size,
+def encoded_rows() -> dict[str, pa.Table]:
+    """Return the parts with numbers of fields' values, by the vocabularies of ENCODERS."""
+    return {
+        "user_features": pa.table({
+            "user_idx": pa.array(range(2, 8), pa.int64()), "user_age": [2, 2, 3, 0, 3, 2],
+            "user_city": [2, 2, 3, 3, 4, 5],
+            "user_likes": [[4], [4, 5], [5], [], [1], [6]],  # the first three are for others
+        }),
+        "train_impressions": pa.table({
+            "user_idx": pa.array([2, 4, 4, 7], pa.int64()), "context_place": [2, 3, 2, 3],
+        }),
+        "valid_impressions": pa.table({
+            "user_idx": pa.array([6, 7], pa.int64()), "context_place": [4, 5],
+        }),
+    }  # fmt: skip
+
+
+def _encoders(folder: Path, part: str) -> DataFile:
+    path = folder / f"encoders/{part}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(ENCODERS[part]))
+    return DataFile(path=f"encoders/{part}.json", bytes=path.stat().st_size,
                     sha256=hash_file(path), rows=0)  # fmt: skip
+
+
+def _feature(
+    name: str, cardinality: int | None, left_out: str | None = None, encoding: str = "categorical"
+) -> Feature:
+    return Feature(
+        name=name, kind="numeric", encoding=encoding, cardinality=cardinality, left_out=left_out
+    )
+
+
+CITIES = ["Oslo", "Oslo", "Rome", "Rome", "Bergen", "Lima"]
+AGE_BY_CITY = {"input": {"users": {"fields": {"age": {"fill": {"group_by": "city"}}}}}}
+ENCODERS = {
+    "item_features": {"colour": {"values": ["red"]}},
+    "user_features": {
+        "age": {"values": ["30", "40"]}, "city": {"values": ["Oslo", "Rome", "Bergen", "Lima"]},
+        "likes": {"values": ["jazz", "rock", "folk"]}, "shoe": {"values": ["size-43"]},
+        "height": {"mean": 1.7, "deviation": 0.1},
+    },
+    "impressions": {"place": {"values": ["home", "clinic", "cabin", "hideout"]}},
+}  # fmt: skip
+FEATURES = {
+    "user_features": (
+        _feature("user_age", 4), _feature("user_city", 6), _feature("user_likes", 7),
+        _feature("user_shoe", 3, "has one value"),
+        _feature("user_height", None, encoding="numeric"),
+    ),
+    "impressions": (_feature("hour", 26, encoding="context"), _feature("context_place", 6)),
+}  # fmt: skip
 
 
 def _histories(numbers: Any, lengths: Any) -> pa.Table:

@@ -4,14 +4,19 @@ import shutil
 import stat
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
 from conf.content import with_content
-from conf.contract import Bundle, ListsManifest, Manifest
-from conf.erase import run
+from conf.contract import Bundle, DataFile, ListsManifest, Manifest
+from conf.erase import read_users, run
+from conf.erase_encoders import drop_groups
+from conf.erase_rows import Target
 from conf.erased import read_erased
 from conf.errors import ConfigError
+from conf.fingerprint import hash_file
 from conf.keys import require_keys
 from conf.receipts import is_genuine
 from conf.sealing import erased_hash, pseudonym
@@ -52,10 +57,35 @@ def test_rows_go_and_the_others_stay_as_they_were(workspace: Path, users: Path) 
     assert (workspace / folder / "notes.txt").read_text() == "kept as it is"
     assert result["removed"][folder] == {
         "users": 3, "histories": 3, "train": 3, "valid": 1, "test": 1, "quarantine": 3, "pages": 1,
-        "user_features": 3,
+        "user_features": 3, "train_impressions": 3, "valid_impressions": 1, "encoders": 6,
+        "fills": 1,
     }  # fmt: skip
     assert [row["user_idx"] for row in rows_of(workspace, folder, "user_features")] == [2, 3, 6]
-    assert (workspace / folder / "encoders/user_features.json").is_file()
+
+
+def test_values_that_nobody_left_has_are_blanked_in_their_place(
+    workspace: Path, users: Path
+) -> None:
+    run_erase(config_of(workspace), users)
+
+    folder = workspace / "datasets" / DATASET / "encoders"
+    known = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+    values = {
+        field: fitted["values"]
+        for fields in known.values() for field, fitted in fields.items() if "values" in fitted
+    }  # fmt: skip
+    assert values == {
+        "age": ["30", "40"], "city": ["Oslo", None, "Bergen", None],
+        "likes": ["jazz", "rock", None], "shoe": [None],  # left out, so that no row tells of it
+        "place": ["home", None, "cabin", None], "colour": ["red"],
+    }  # fmt: skip
+    assert known["user_features"]["height"] == {"mean": 1.7, "deviation": 0.1}
+    manifest = read_manifest(workspace, "datasets", DATASET, Manifest)  # checks the sizes
+    for file in manifest.files["encoders"]:
+        assert file.sha256 == hash_file(folder.parent / file.path)
+    assert manifest.fills == {"users": {"age": {"value": 30, "groups": {"Oslo": 30}}}}
+    found = everything_in(workspace)
+    assert not [v for v in ("Rome", "Lima", "folk", "clinic", "hideout") if v in found]
 
 
 def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:
@@ -166,6 +196,36 @@ def test_a_receipt_that_was_changed_is_found_out(workspace: Path, users: Path) -
     assert not is_genuine(receipt, others)
     receipt.write_text(receipt.read_text().replace('"users": 3', '"users": 2'))
     assert not is_genuine(receipt, keys)
+
+
+@pytest.mark.parametrize(
+    ("column", "left", "gone"),
+    [(["007", "8"], ["007", "8"], ["7"]), ([7, None], ["7"], ["8"]), ([True], ["true"], ["false"]),
+     ([7.0, 1e10], ["7.0", "1.0E10"], ["8.0"])],
+)  # fmt: skip
+def test_groups_of_fills_are_told_by_the_text_that_spark_makes_of_a_value(
+    column: list[object], left: list[str], gone: list[str], tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"group": column}), tmp_path / "users.parquet")
+    files = {"users": (DataFile(path="users.parquet", bytes=1, sha256="", rows=1),)}
+    fills = {"users": {"age": {"value": 1, "groups": dict.fromkeys([*left, *gone], 2)}}}
+    config = {"input": {"users": {"fields": {"age": {"fill": {"group_by": "group"}}}}}}
+    manifest = Manifest.model_construct(fills=fills, config=config)
+    found, dropped = drop_groups(manifest, tmp_path, files)
+    assert (list(found["users"]["age"]["groups"]), dropped) == (left, 1)
+
+
+def test_the_ids_of_a_file_have_the_form_that_the_dataset_has(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+    path.write_bytes("\ufeffe\u0301va\r\n 007 \n\n\u00e9va\n".encode())
+    assert read_users(path) == {"e\u0301va", "\u00e9va", " 007 "}
+    assert read_users(path, "nfc") == {"\u00e9va", " 007 "}
+    keys = require_keys(config_of(tmp_path).privacy, "this")
+    names = read_users(path, "nfc")
+    pattern = Target(names, names, frozenset(), keys.cipher()).pattern()
+    for line in ("e\u0301va,1", '{"u":"\u00e9va"}', r'{"u":"\u00e9va"}', r'{"u":"e\u0301va"}'):
+        assert pattern.search(line)
+    assert not pattern.search("eva,1")
 
 
 def test_it_takes_a_key_and_users(workspace: Path, tmp_path: Path, users: Path) -> None:

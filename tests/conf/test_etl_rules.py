@@ -53,6 +53,18 @@ FAULTS = {
     "input.users.fields.age.type=text": "a text has no median",
     "input.users.fields.age_was_missing.column=x": "age_was_missing: rename it",
     "input.users.fields={a.b: {}}": "should match pattern",
+    "etl.features.users.encodings={size: {kind: hashed}}": (
+        r"encodings\.size is no field of input\.users; declared are age, region, age_was_missing"
+    ),
+    "etl.features.users.encodings={age: {kind: tags}}": "kind='tags' takes a field of type text",
+    "etl.features.users={encodings: {age: {kind: bucketed}, region: {kind: hashed}}, "
+    "crosses: {region: {of: [age, region]}}}": "crosses.region has the name of a field",
+    "etl.impressions={labels: {bought: [buy]}, negatives: session}": (
+        "negatives is 'session', but etl.session_gap_minutes is null"
+    ),
+    "etl.impressions={labels: {bought: [sale]}}": "labels.bought: sale is none of etl.event_types",
+    "etl.impressions={labels: {rating: [value]}}": "no log of input.events has columns.value",
+    "train={workers: 3, max_workers: 2}": "train.workers=3 is above train.max_workers=2",
     "etl={features: {as_of: {}}, event_types: {add to cart: {}, view: {}}}": (
         "'add to cart' cannot be part of a column's name"
     ),
@@ -67,7 +79,11 @@ def yaml(tmp_path: Path) -> Path:
 
 
 def test_sections_that_fit_are_accepted(yaml: Path) -> None:
-    config = load_config(yaml, ["input.events.log.event_type=refund"])
+    config = load_config(yaml, [
+        "input.events.log.event_type=refund",
+        "etl.features.users.encodings={region: {kind: vector, dimension: 2}}",
+        "etl.clean.budgets.region_no_vector.stop_above=0.1",
+    ])  # fmt: skip
     assert config.etl.clean.cancellations.is_on
     assert config.etl.clean.budgets["duplicate"].stop_above is None
 
@@ -76,3 +92,10 @@ def test_sections_that_fit_are_accepted(yaml: Path) -> None:
 def test_sections_that_do_not_fit_are_refused(yaml: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=FAULTS[override]):
         load_config(yaml, [override])
+
+
+def test_a_feature_of_a_field_that_is_dropped_is_refused(yaml: Path) -> None:
+    feature = "etl.features.users.encodings={region: {kind: hashed}}"
+    assert load_config(yaml, [feature]).etl.features.users.encodings
+    with pytest.raises(ConfigError, match=r"encodings\.region: privacy\.columns\.users\.region dr"):
+        load_config(yaml, [feature, "privacy.columns.users.region.method=drop"])

@@ -87,6 +87,13 @@ def test_a_cut_off_gzip_file_is_refused(config: Path) -> None:
     assert "events.csv.gz" in refuse(config, None)
 
 
+def test_without_a_java_that_runs_it_says_which_to_install(config: Path) -> None:
+    (config.parent / "log" / "events.csv").write_text(HEADER + "u,i,1700000000\n")
+    done = headrace("etl", "--config", str(config), exit_code=2, env={"JAVA_HOME": "/nowhere"})
+
+    assert "Java 17 or 21" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_an_unknown_key_names_the_nearest(config: Path) -> None:
     message = refuse(config, None, "etl.min_event_per_user=2", "train.epochs=x", exit_code=2)
 

@@ -1,9 +1,11 @@
 """Two daily runs: the second goes on with the numbers of the first."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from conf import erase
 from conf.contract import Manifest
 from conf.errors import ConfigError
 from conf.fingerprint import dataset_request, fingerprint_inputs
@@ -17,7 +19,12 @@ from tests.etl.making import DAY, HEADER, config_for, read_part, write_lines
 pytestmark = pytest.mark.usefixtures("spark")
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
 ITEMS = {"paths": ["tables/items.csv"], "id_column": "id", "fields": {"colour": {}}}
-FEATURES = {"items": {"encodings": {"colour": {"kind": "categorical"}}}}
+USERS = {"paths": ["tables/users.csv"], "id_column": "id", "fields": {"city": {}}}
+FEATURES = {
+    "items": {"encodings": {"colour": {"kind": "categorical"}}},
+    "users": {"encodings": {"city": {"kind": "categorical"}}},
+}
+KEY = "0123456789abcdef0123456789abcdef"
 
 
 def day_run(config: Config) -> tuple[Manifest, Path]:
@@ -43,11 +50,22 @@ def test_old_ids_keep_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
     write_lines(tmp_path / "tables/items.csv", "id,colour", "a,red", "b,blue", "c,red", "z,green")
     write_lines(tmp_path / "1.csv", HEADER, *(f"u,{item},{START + n}" for n, item in
                 enumerate("aab")), f"v,b,{START}", f"gone,c,{START}")  # fmt: skip
-    config = config_for(tmp_path, items=ITEMS, etl={"vocabulary": "extend", "features": FEATURES})
+    write_lines(tmp_path / "tables/users.csv", "id,city", "u,Oslo", "v,Oslo", "gone,Rome")
+    config = config_for(tmp_path, items=ITEMS, users=USERS, privacy={"key": KEY},
+                        etl={"vocabulary": "extend", "features": FEATURES})  # fmt: skip
     first, folder = day_run(config)
     items, users = numbers(folder, "items"), numbers(folder, "users")
     assert (first.base, first.vocabularies["item"].earlier) == (None, ())
 
+    # An erasure between the two: the numbers stay, the city that only the erased user had does not.
+    gone = write_lines(tmp_path / "gone.txt", "gone")
+    removed = erase.run(config, users=gone)["removed"][f"datasets/{first.id}"]
+    assert (removed["users"], removed["user_features"], removed["encoders"]) == (1, 1, 1)
+    del users["gone"]
+    known = json.loads((folder / "encoders/user_features.json").read_text())
+    assert known == {"city": {"values": ["Oslo", None]}}
+
+    write_lines(tmp_path / "tables/users.csv", "id,city", "u,Oslo", "new,Rome")
     (tmp_path / "1.csv").unlink()
     write_lines(tmp_path / "2.csv", HEADER, *(f"u,{item},{START + DAY + n}" for n, item in
                 enumerate("zzzay")), f"new,b,{START + DAY}")  # fmt: skip
@@ -58,7 +76,10 @@ def test_old_ids_keep_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
     assert {name: later_users[name] for name in users} == users
     # z and then nothing else is new in the training part: a and y are held out.
     assert {name: n for name, n in later_items.items() if name not in items} == {"z": 5}
-    assert {name: n for name, n in later_users.items() if name not in users} == {"new": 5}
+    assert later_users.keys() - users.keys() == {"new"}
+    assert later_users["new"] == max(users.values()) + 1
+    cities = {row["user_idx"]: row["user_city"] for row in read_part(folder, "user_features")}
+    assert [cities[later_users[name]] for name in ("u", "new")] == [2, 1]  # Rome is unknown now
     events = {row["item_id"]: row["train_events"] for row in read_part(folder, "items")}
     assert events == {"a": 0, "b": 1, "c": 0, "z": 3}
     assert second.base == first.id and second.id != first.id
@@ -74,6 +95,6 @@ def test_old_ids_keep_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
 
     # Raw ids of the day before must not get into a dataset of labels.
     write_lines(tmp_path / "3.csv", HEADER, f"u,a,{START + 2 * DAY}")
-    privacy = Privacy(mode="pseudonymise", key="0123456789abcdef0123456789abcdef")
+    privacy = Privacy(mode="pseudonymise", key=KEY)
     with pytest.raises(ConfigError, match="are those of the log, and these would be labels"):
         day_run(config.model_copy(update={"privacy": privacy}))

@@ -11,9 +11,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import Manifest
+from conf.erase_encoders import ENCODED_IN
 from conf.errors import GateError
 from conf.schema import Config
 from etl import as_of
+from etl.features import IMPRESSION_PARTS, IMPRESSIONS, USER_FEATURES
+from etl.ranking_rows import CONTEXT
 from etl.times import MICROS_PER_DAY
 from tests.etl.making import DAY, config_for, make, read_part, write_lines
 
@@ -213,6 +216,12 @@ def test_every_column_is_of_numbers_without_nulls(shop: tuple[Manifest, Path]) -
                 assert flat.null_count == 0 and str(flat.type) in (
                     "int32", "int64", "float",
                 ), f"{part}.{name} is {flat.type}"  # fmt: skip
+
+
+def test_an_erasure_knows_where_the_values_of_people_are() -> None:
+    assert ENCODED_IN == {
+        USER_FEATURES: ("user_", (USER_FEATURES,)), IMPRESSIONS: (CONTEXT, IMPRESSION_PARTS),
+    }  # fmt: skip
 
 
 def test_the_leak_check_works_out_anew_what_the_rows_may_know(shop: tuple[Manifest, Path]) -> None:

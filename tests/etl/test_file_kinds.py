@@ -1,5 +1,6 @@
 import bz2
 import gzip
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,6 +80,30 @@ def test_a_parquet_file_without_its_end_is_named(tmp_path: Path, parquet: bytes)
     assert "cut.parquet: is no parquet file or cut off, it holds plain text" in str(caught.value)
     assert "text.parquet: is no parquet file or cut off" in str(caught.value)
     assert "broken.parquet: is no readable parquet file" in str(caught.value)
+
+
+def test_names_that_spark_cannot_take_are_refused(tmp_path: Path) -> None:
+    odd = ["12:30.csv", os.fsdecode(b"caf\xe9.csv"), "_hidden.csv", ".hidden.csv"]
+    for name in odd:
+        with pytest.raises(InputError, match=r"\.csv'?: Spark .*; rename them"):
+            check(tmp_path, [write(tmp_path / name, TEXT)])
+    (tmp_path / "at=12:30").mkdir()
+    assert check(tmp_path, [write(tmp_path / "at=12:30/new\nline.csv", TEXT)]) == []
+
+
+def test_files_without_columns_or_in_another_character_set_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: column\(s\) user, item missing; .* none"):
+        check(tmp_path, [tmp_path / "a.parquet"], format="parquet")
+    twice = pa.Table.from_arrays([pa.array([1])] * 4, names=["user", "item", "x", "x"])
+    pq.write_table(twice, tmp_path / "b.parquet")
+    with pytest.raises(InputError, match=r"b\.parquet .* a column named more than once \(x\)"):
+        check(tmp_path, [tmp_path / "b.parquet"], format="parquet")
+    wide = write(tmp_path / "a.csv", TEXT.decode().encode("utf-16"))
+    with pytest.raises(InputError, match=r"a\.csv cannot be read as UTF-8: .*; see `encoding`"):
+        check(tmp_path, [wide])
+    with pytest.raises(InputError, match="column_names of the input is empty"):
+        check(tmp_path, [write(tmp_path / "b.csv", TEXT)], header=False)
 
 
 @pytest.mark.parametrize("suffix", PACK)

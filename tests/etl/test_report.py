@@ -22,7 +22,8 @@ def sections(html: str) -> dict[str, str]:
 
 
 def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Path) -> None:
-    lines = [f"u{n % 4},i{n % 5 if n % 3 else 0},{START + n * 3600},view,{n}" for n in range(60)]
+    lines = [f"u{n % 4},i{n % 5 if n % 3 else 0},{START + n * 3600},view,{n or ''}"
+             for n in range(60)]  # fmt: skip
     bad = [f",{HOSTILE},{START},view,1", f"secretive,i1,{START},view,-3"]
     write_lines(tmp_path / "1.csv", "user_id,item_id,time,kind,price", *lines, *bad)
     write_lines(tmp_path / "items.txt", "id,name,colour", "i0,Zero,red", f"i1,{HOSTILE},", "i9,x,y")
@@ -61,6 +62,8 @@ def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Pa
     assert "1.csv &lt;s•••••••••• 17•••••••• vi•• •" in shown["quarantine"]
     assert "secretive" not in html
     assert "items colour 1 33.3% 4 80.0%" in shown["missing"]
+    assert "events.log event_type 0 0.0% 0 0.0%" in shown["missing"]
+    assert "events.log value 1 1.6% 1 1.7%" in shown["missing"]
     assert "2026-03-01 24 2026-03-02 24 2026-03-03 12" in shown["activity"]
     assert "8 to 15 4" in shown["histories"]  # four users of 15 events
 

@@ -10,7 +10,10 @@ from etl.report_counts import (
     events_by_value,
     events_per_id,
     missing_by_field,
+    missing_by_log,
 )
+from etl.report_data import MissingField
+from etl.report_missing import LogFields, columns_of_logs, missing_in_logs
 from etl.report_values import value_bins
 from tests.etl.making import frame_of
 
@@ -25,6 +28,11 @@ EVENTS = [
     (" ", 0, 0.00029, BAD),
     (None, 0, 1e11, BAD),
 ]
+LOG_SCHEMA = "source_file string, field_shop string, value double, verdict string"
+LOGS = [
+    ("a", "x", 1.0, None), ("b", None, 1.0, None), ("b", " ", None, BAD), ("a", "x", None, BOT),
+    ("c", None, None, None), ("c", None, 0.0, None),
+]  # fmt: skip
 ITEMS = [("red", " ", None), ("", "x", None), (None, "y", BOT)]
 
 
@@ -37,6 +45,8 @@ def counts(spark: SparkSession) -> dict[str, Counts]:
         "users": events_per_id(events, "user_id"),
         "values": events_by_value(events),
         "items": missing_by_field(items, ["colour", "size"]),
+        "logs": missing_by_log(frame_of(spark, LOG_SCHEMA, *LOGS), [["a", "b"], ["c"]],
+                               ["field_shop", "value"]),
     })  # fmt: skip
 
 
@@ -69,3 +79,18 @@ def test_fields_that_are_null_or_blank_in_kept_rows_are_counted(
     counts: dict[str, Counts],
 ) -> None:
     assert counts["items"] == {(0,): 2, (1,): 1, (2,): 1}
+
+
+def test_fields_of_events_are_counted_for_each_log_as_read_and_as_kept(
+    counts: dict[str, Counts],
+) -> None:
+    logs = {
+        "clicks": LogFields(["a", "b"], {"shop": "field_shop", "value": "value"}),
+        "sales": LogFields(["c"], {"value": "value"}),
+    }
+    assert columns_of_logs(logs) == ["field_shop", "value"]
+    assert missing_in_logs(logs, counts["logs"]) == [
+        MissingField("events.clicks", "shop", 4, 2, 2, 1),
+        MissingField("events.clicks", "value", 4, 2, 2, 0),
+        MissingField("events.sales", "value", 2, 1, 2, 1),
+    ]

@@ -82,6 +82,29 @@ def test_orc_files_with_zoned_times_are_refused_as_spark_cannot_read_them(tmp_pa
         check(tmp_path, [tmp_path / "a.orc"], format="orc")
 
 
+def test_a_type_that_spark_does_not_know_is_told_with_its_file(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    for type_, told in ((pa.float16(), "FLOAT16"), (pa.decimal256(60, 2), "precision 60")):
+        table = pa.table({"user": [1], "item": [2], "odd": pa.nulls(1, type_)})
+        pq.write_table(table, tmp_path / "a.parquet")
+        message = rf"a\.parquet has a column that Spark cannot read, used or not: .*{told}"
+        with pytest.raises(InputError, match=message):
+            read(spark, tmp_path, tmp_path / "a.parquet", format="parquet")
+
+
+def test_a_file_that_breaks_amid_the_work_is_named(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "a b.parquet"
+    users = [f"u{number}" for number in range(5000)]
+    pq.write_table(pa.table({"user_id": users, "item_id": users, "time": range(5000)}), path)
+    content = bytearray(path.read_bytes())
+    content[100:400] = bytes(300)
+    path.write_bytes(content)
+    log = {"paths": ["*.parquet"], "format": "parquet"}
+    with pytest.raises(InputError, match=r"/a b\.parquet cannot be read to its end: .*again$"):
+        make(config_for(tmp_path, log))
+
+
 @pytest.fixture
 def table(spark: SparkSession, tmp_path: Path) -> Iterator[str]:
     name = "default.clicks_of_the_test"

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from conf.errors import InputError
+from conf.errors import ConfigError, InputError
+from conf.input_schema import TableSource
+from etl.tables import table_columns
 from tests.etl.making import write_lines
 from tests.etl.reading import COLUMNS, read
 from tests.etl.test_file_kinds import PACK
@@ -51,6 +53,14 @@ def test_the_value_of_a_folder_is_a_column(spark: SparkSession, tmp_path: Path) 
     ]  # fmt: skip
     with pytest.raises(InputError, match=r"hour missing; present are user, item, day \(folder\)"):
         read(spark, tmp_path, *paths, columns={**COLUMNS, "time_text": "hour"})
+
+
+def test_a_field_cannot_take_the_name_of_a_column_of_the_dataset() -> None:
+    source = TableSource.model_validate({
+        "paths": ["*"], "id_column": "id", "fields": {"title": {}, "verdict": {}, "size": {}},
+    })  # fmt: skip
+    with pytest.raises(ConfigError, match="title, verdict cannot be a field's name"):
+        table_columns(source, "item_id")
 
 
 def test_compressed_files_are_read_as_plain_ones(spark: SparkSession, tmp_path: Path) -> None:

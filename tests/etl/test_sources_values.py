@@ -91,6 +91,38 @@ def test_json_values_within_objects_come_back_as_they_are(
     assert [row[2:] for row in rows[-len(missing) :]] == [(None, None)] * len(missing)
 
 
+def test_json_ids_that_spark_would_make_others_are_broken(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    good = [r'"a\ud83d\ude42?"', '"[1]"', '"{}"', '"?"']
+    bad = [r'"\ud83d"', r'"\uDE42?"', r'"\ude42\ud83d"', "[1]", '{"id": 1}']
+    flat = [f'{{"user": {text}, "item": 1, "text": "x"}}' for text in (*good, *bad)]
+    elsewhere = [r'{"user": "u", "item": 1, "text": "cut \ud83d"}',
+                 f'{{"user": "u", "item": 1, "text": {"[" * 3000}{"]" * 3000}}}']  # fmt: skip
+    path = write_lines(tmp_path / "a.jsonl", *flat, *elsewhere)
+    rows = read(spark, tmp_path, path, format="jsonl")
+    assert values(rows[: len(good)]) == ["a\U0001f642?", "[1]", "{}", "?"]
+    assert [row[1] for row in rows[len(good) :]] == [True] * len(bad) + [False, True]
+    inner = [f'{{"by": {{"user": {text}}}, "items": [{text}]}}' for text in (*good, *bad)]
+    path = write_lines(tmp_path / "b.jsonl", *inner)
+    columns = {"user_id": "by.user", "item_id": "items[0]"}
+    rows = read(spark, tmp_path, path, columns=columns, format="jsonl")
+    assert [row[1] for row in rows] == [False] * len(good) + [True] * len(bad)
+    assert [row[2] for row in rows[: len(good)]] == [row[3] for row in rows[: len(good)]]
+
+
+def test_bytes_in_parquet_that_are_no_text_break_an_id_and_are_marked_elsewhere(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    user = pa.array([b"\xff", b"\xfe", "caf\u00e9".encode(), b"u"])
+    note = pa.array([b"a", b"b", b"caf\xe9", None])
+    pq.write_table(pa.table({"user": user, "item": [1] * 4, "note": note}), tmp_path / "a.parquet")
+    columns = {"user_id": "user", "item_id": "item", "note": "note"}
+    rows = read(spark, tmp_path, tmp_path / "a.parquet", columns=columns, format="parquet")
+    assert [row[1] for row in rows] == [True, True, False, False]
+    assert [(row[2], row[4]) for row in rows[2:]] == [("caf\u00e9", "caf\ufffd"), ("u", None)]
+
+
 def test_parquet_values_come_back_as_they_are(spark: SparkSession, tmp_path: Path) -> None:
     ids = [*IDS, *MANY_LINED]
     pq.write_table(pa.table({"user": ids, "item": [1] * len(ids)}), tmp_path / "a.parquet")

@@ -1,8 +1,14 @@
+from datetime import date
 from functools import reduce
+from pathlib import Path
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from conf.errors import ConfigError, InputError
+from conf.etl_schema import Split
+from etl.parts import write_parts
 from etl.split import (
     add_places,
     drop_cold_targets,
@@ -12,7 +18,8 @@ from etl.split import (
     split_by_time,
     time_at_shares,
 )
-from tests.etl.making import frame_of, tuples
+from etl.splitting import find_cuts
+from tests.etl.making import config_for, frame_of, tuples
 
 EVENT = "user_id string, item_id string, event_type int, time long"
 
@@ -120,3 +127,18 @@ def test_cuts_by_share_are_exact(spark: SparkSession) -> None:
     assert row is not None and tuple(row) == (7, 8)
     nothing = time_at_shares(frame, 0.0, 0.0).head()
     assert nothing is not None and tuple(nothing) == (9, 9)
+
+
+def test_a_validation_part_behind_the_test_part_is_refused(spark: SparkSession) -> None:
+    split = Split(kind="temporal", valid_from=date(2026, 3, 8), test_from=date(2026, 3, 1))
+    with pytest.raises(ConfigError, match="valid_from has to come first"):
+        find_cuts(frame_of(spark, "time long", (0,)), split)
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    none = spark.createDataFrame([], "item_id string, item_idx int, train_events long")
+    config = config_for(tmp_path, etl={"split": {"kind": "temporal", "valid_share": 0.5}})
+    with pytest.raises(InputError, match=r"no event is in the training part, as .* \(temporal\)"):
+        write_parts(none, none, none, {}, config, tmp_path)
