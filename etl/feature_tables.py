@@ -10,7 +10,7 @@ from conf.contract import Feature
 from conf.feature_schema import Selection, TableFeatures
 from etl.field_encodings import PRESENT, Fitted, cross, describe, encode
 from etl.fit_encodings import fit_all
-from etl.sample_figures import Sample, correlations, count_distinct, draw_sample
+from etl.sample_figures import Sample, correlations, draw_sample
 from etl.selection import Figures, choose, measure
 from etl.staging import store
 
@@ -97,10 +97,8 @@ def examined(
         scratch: Folder for a sample.
         also: Further columns that the sample needs.
     """
-    figures, num_rows = measure(training, features, row_key)
-    sample = draw_sample(training, features, [row_key], scratch, num_rows=num_rows, also=also)
-    for name, distinct in count_distinct(sample.table, features).items():
-        figures[name]["distinct"] = max(figures[name]["distinct"], float(distinct))
+    sample = draw_sample(training, features, [row_key], scratch, also)
+    figures = measure(training, features, row_key, sample.table)
     correlated = correlations(sample.table, features)
     return Encoded(rows, keys, fitted, tuple(features), figures, correlated, sample)
 

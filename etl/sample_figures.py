@@ -6,6 +6,7 @@ Spark would make plans of hundreds of aggregates of them, which take longer to c
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,6 @@ def draw_sample(
     features: Sequence[Feature],
     keys: Sequence[str],
     folder: Path,
-    *,
-    num_rows: int,
     also: Sequence[str] = (),
 ) -> Sample:
     """Draw about `SAMPLE_ROWS` of the rows, or take all, by a hash of their keys.
@@ -49,10 +48,9 @@ def draw_sample(
         features: Features that the sample has.
         keys: Columns that tell the rows apart.
         folder: Where the sample is written.
-        num_rows: How many rows there are.
         also: Further columns that it has.
     """
-    one_in = max(round(num_rows / SAMPLE_ROWS), 1)
+    one_in = max(round(rows.count() / SAMPLE_ROWS), 1)
     drawn = rows if one_in == 1 else rows.where(F.pmod(F.xxhash64(*keys), F.lit(one_in)) == 0)
     values = (F.xxhash64(f.name).alias(f.name) if f.kind in _LISTS else f.name for f in features)
     return sample_of(drawn.select(*also, *values), folder)
@@ -68,6 +66,15 @@ def sample_of(rows: DataFrame, folder: Path) -> Sample:
 def count_distinct(sample: pa.Table, features: Sequence[Feature]) -> dict[str, int]:
     """Return how many values each feature has in the sample."""
     return {feature.name: len(np.unique(_column(sample, feature.name))) for feature in features}
+
+
+def find_alike(sample: pa.Table, features: Sequence[Feature]) -> set[str]:
+    """Return the names of the features that have in all rows the numbers of another one."""
+    groups: dict[str, list[str]] = {}
+    for feature in features:
+        values = _column(sample, feature.name).astype(float)
+        groups.setdefault(sha256(values.tobytes()).hexdigest(), []).append(feature.name)
+    return {name for names in groups.values() if len(names) > 1 for name in names}
 
 
 def correlations(sample: pa.Table, features: Sequence[Feature]) -> dict[tuple[str, str], float]:

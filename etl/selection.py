@@ -7,43 +7,53 @@ before it, correlated with one before it, too little mutual information with the
 import math
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import PADDING_IDX, Feature
 from conf.feature_schema import Selection
 from etl.field_encodings import PRESENT
+from etl.sample_figures import count_distinct, find_alike
 
 _DIGITS = 6
-_ROWS = "|rows"
 
 Figures = dict[str, dict[str, float]]
 
 
-def measure(rows: DataFrame, features: Sequence[Feature], key: str) -> tuple[Figures, int]:
-    """Return what one pass tells of each feature, and how many rows there are.
+def measure(rows: DataFrame, features: Sequence[Feature], key: str, sample: pa.Table) -> Figures:
+    """Return what is known of each feature before it is compared with others.
+
+    A sample settles most of it: features that differ there are no duplicates, and one that varies
+    there is no constant. So the pass over all rows reads few columns.
 
     Args:
         rows: Encoded rows of the training part.
         features: Features to measure; the columns have their names.
         key: Column that tells the rows apart.
+        sample: Some of the rows.
 
     Returns:
-        For each feature its `present_share`, its `distinct` values (1, or 2 for any number of
-        them) and its `fingerprint`: features with equal ones have the same number in every row.
+        For each feature its `present_share`; its `distinct` values in the sample, or 2 where it
+        varies in other rows alone; where it could be a duplicate its `fingerprint`: features with
+        equal ones have the same number in every row.
     """
-    figures: Figures = {feature.name: {} for feature in features}
-    columns = [column for feature in features for column in _aggregates(feature, rows, key)]
-    row = rows.agg(F.count(F.lit(1)).alias(_ROWS), *columns).head()
-    assert row is not None  # an aggregate without groups has one row
-    found = row.asDict()
-    num_rows = int(found.pop(_ROWS))
-    for label, number in found.items():
+    distinct, alike = count_distinct(sample, features), find_alike(sample, features)
+    figures: Figures = {f.name: {"present_share": 1.0} for f in features}
+    columns = [
+        column.alias(f"{feature.name}|{figure}")
+        for feature in features
+        for figure, column in _aggregates(
+            feature, rows, key, is_alike=feature.name in alike, varies=distinct[feature.name] > 1
+        ).items()
+    ]
+    row = rows.agg(*columns).head() if columns else None
+    for label, number in ({} if row is None else row.asDict()).items():
         name, figure = label.rsplit("|", 1)
         figures[name][figure] = round(float(number or 0), _DIGITS)
-    for own in figures.values():
-        own["distinct"] = min(num_rows, 1) + own.pop("varies")
-    return figures, num_rows
+    for name, own in figures.items():
+        own["distinct"] = max(distinct[name], 2 if own.pop("varies", 0) else 1)
+    return figures
 
 
 def choose(
@@ -87,23 +97,27 @@ def _why_left_out(
     return None
 
 
-def _is_present(feature: Feature, rows: DataFrame) -> Column:
+def _aggregates(
+    feature: Feature, rows: DataFrame, key: str, *, is_alike: bool, varies: bool
+) -> dict[str, Column]:
+    found = {}
+    present = _is_present(feature, rows)
+    if present is not None:
+        found["present_share"] = F.avg(present.cast("double"))
+    if is_alike:
+        found["fingerprint"] = F.sum(F.xxhash64(key, feature.name) % (1 << 31))
+    if not varies:
+        value = F.xxhash64(feature.name)
+        found["varies"] = (F.min(value) != F.max(value)).cast("int")
+    return found
+
+
+def _is_present(feature: Feature, rows: DataFrame) -> Column | None:
+    """Return whether a row has a value; None: every row has."""
     if feature.name + PRESENT in rows.columns:
         return F.col(feature.name + PRESENT) == 1
     if feature.kind == "tags":
         return F.size(feature.name) > 0
     if feature.kind == "categorical":
         return F.col(feature.name) != PADDING_IDX
-    return F.lit(True)
-
-
-def _aggregates(feature: Feature, rows: DataFrame, key: str) -> list[Column]:
-    """Return as few and as plain ones as can be: there are some for each feature."""
-    is_list = feature.kind in ("tags", "vector")
-    value = F.xxhash64(feature.name) if is_list else F.col(feature.name)
-    figures = {
-        "present_share": F.avg(_is_present(feature, rows).cast("double")),
-        "varies": (F.min(value) != F.max(value)).cast("int"),
-        "fingerprint": F.sum(F.xxhash64(key, feature.name) % (1 << 31)),
-    }
-    return [column.alias(f"{feature.name}|{name}") for name, column in figures.items()]
+    return None

@@ -9,13 +9,8 @@ from pyspark.sql import functions as F
 
 from conf.contract import Feature
 from conf.feature_schema import Selection
-from etl.sample_figures import (
-    SAMPLE_ROWS,
-    correlations,
-    count_distinct,
-    draw_sample,
-    mutual_information,
-)
+from etl import sample_figures
+from etl.sample_figures import correlations, draw_sample, mutual_information
 from etl.selection import choose, measure
 from tests.etl.making import frame_of
 
@@ -42,8 +37,8 @@ ROWS = [
 
 def test_each_rule_leaves_out_what_it_is_for(spark: SparkSession, tmp_path: Path) -> None:
     rows = frame_of(spark, SCHEMA, *ROWS)
-    figures, num_rows = measure(rows, FEATURES, "id")
-    sample = draw_sample(rows, FEATURES, ["id"], tmp_path / "sample", num_rows=num_rows).table
+    sample = draw_sample(rows, FEATURES, ["id"], tmp_path / "sample").table
+    figures = measure(rows, FEATURES, "id", sample)
     correlated = correlations(sample, FEATURES)
     rules = Selection(min_present_share=0.5, max_correlation=0.99)
 
@@ -57,12 +52,20 @@ def test_each_rule_leaves_out_what_it_is_for(spark: SparkSession, tmp_path: Path
     assert chosen["tags"].figures["present_share"] == 0.75
     assert chosen["rare"].figures["present_share"] == 0.25
     assert chosen["cost"].figures["max_correlation"] == 1.0
-    assert num_rows == sample.num_rows == 4
-    distinct = count_distinct(sample, FEATURES)
+    distinct = {name: own["distinct"] for name, own in figures.items()}
     assert distinct == {"kind": 3, "same": 3, "one": 1, "rare": 2, "price": 4, "cost": 4, "tags": 3}
-    assert {name: own["distinct"] for name, own in figures.items()} == {
-        name: min(number, 2) for name, number in distinct.items()
-    }
+
+
+def test_what_a_sample_leaves_open_is_looked_up_in_all_rows(spark: SparkSession) -> None:
+    names = [part.split()[0] for part in SCHEMA.split(", ")]
+    rows = [*ROWS, (5, 4, 5, 6, 0.0, 0, 1.0, 1.0, [], 1.0)]
+    sample = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in ROWS])
+    figures = measure(frame_of(spark, SCHEMA, *rows), FEATURES[:3], "id", sample)
+
+    kind, same, one = choose(FEATURES[:3], figures, {}, Selection())
+
+    assert (kind.left_out, same.left_out, one.left_out) == (None, None, None)
+    assert one.figures["distinct"] == 2 and kind.figures["present_share"] == 0.8
 
 
 def test_correlations_are_those_of_numpy_and_0_with_a_constant() -> None:
@@ -77,13 +80,15 @@ def test_correlations_are_those_of_numpy_and_0_with_a_constant() -> None:
     assert found["rare", "cost"] == found["price", "cost"] == 0.0
 
 
-def test_a_sample_of_many_rows_is_drawn_by_their_keys(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_sample_of_many_rows_is_drawn_by_their_keys(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_figures, "SAMPLE_ROWS", 200)
     rows = spark.range(2000).select(F.col("id"), F.lit(1).alias("kind"))
     drawn = [
-        draw_sample(frame, FEATURES[:1], ["id"], tmp_path / name, num_rows=10 * SAMPLE_ROWS,
-                    also=["id"]).table["id"].to_pylist()
+        draw_sample(frame, FEATURES[:1], ["id"], tmp_path / name, ["id"]).table["id"].to_pylist()
         for name, frame in (("one", rows), ("two", rows.repartition(7)))
-    ]  # fmt: skip
+    ]
 
     assert sorted(drawn[0]) == sorted(drawn[1])
     assert 140 < len(drawn[0]) < 260  # a tenth, four deviations
