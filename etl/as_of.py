@@ -6,7 +6,7 @@ no more than its days.
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from conf.contract import Feature
@@ -15,7 +15,7 @@ from etl.times import MICROS_PER_DAY
 DAY = "day"  # int64, days since 1970 UTC
 AGE_DAYS = "age_days"
 DECAYED = "popularity"
-_ASKED = "asked_day"
+_NUMBER, _IS_ASKED = "__number", "__is_asked"
 _FARTHEST = 1000.0  # half-lives; 2 ** 1024 is no double
 
 
@@ -52,53 +52,49 @@ def counts_before(
         events in each window and `_all`, the popularity (events, each halved per half-life of
         its age), and days since the first event (-1 where there was none).
     """
-    daily = _daily(events, key, kinds, half_life_days, newest_day)
-    running = _summed_up(daily, asked, key, [f"n_{kind}" for kind in kinds], windows_days)
-    return running.groupBy(key, F.col(_ASKED).alias(DAY)).agg(
-        *_windowed(prefix, list(kinds), windows_days),
-        _popularity(half_life_days, newest_day).alias(f"{prefix}{DECAYED}"),
-        F.coalesce(F.max(F.col(_ASKED) - F.col("first")), F.lit(-1))
-        .cast("float")
-        .alias(f"{prefix}{AGE_DAYS}"),
-    )
-
-
-def _daily(
-    events: DataFrame,
-    key: str,
-    kinds: Mapping[str, Column],
-    half_life_days: float,
-    newest_day: int,
-) -> DataFrame:
-    """Return a row per key and day: events of each kind, and all of them weighed by their age."""
+    daily = _daily(asked, events, key, kinds)
     weight = F.pow(2.0, _capped((F.col(DAY) - newest_day) / half_life_days))
-    return events.groupBy(key, DAY).agg(
-        *(F.count(F.when(is_one, 1)).alias(f"n_{kind}") for kind, is_one in kinds.items()),
-        (F.count(F.lit(1)) * weight).alias("decayed"),
+    weighed = daily.withColumns(
+        {"decayed": F.col(_NUMBER) * weight, "event_day": F.when(F.col(_NUMBER) > 0, F.col(DAY))}
     )
+    order = Window.partitionBy(key).orderBy(DAY)
+    before = _upto(order, 0)
+    since = F.pow(2.0, _capped((newest_day - F.col(DAY)) / half_life_days))
+    popularity = F.coalesce(F.sum("decayed").over(before), F.lit(0.0)) * since
+    age = F.coalesce(F.col(DAY) - F.min("event_day").over(before), F.lit(-1))
+    summed = weighed.withColumns({
+        **_windowed(prefix, list(kinds), windows_days, order),
+        f"{prefix}{DECAYED}": popularity.cast("float"),
+        f"{prefix}{AGE_DAYS}": age.cast("float"),
+    })  # fmt: skip
+    names = feature_names(prefix, list(kinds), windows_days)
+    return summed.where(F.col(_IS_ASKED) == 1).select(key, DAY, *names)
 
 
-def _summed_up(
-    daily: DataFrame,
-    asked: DataFrame,
-    key: str,
-    counts: Sequence[str],
-    windows_days: Sequence[int],
-) -> DataFrame:
-    """Return for each asked day, and the beginnings of its windows, all sums up to before it."""
-    marks = _marks(asked.select(key, DAY).distinct(), [0, *windows_days], key, counts)
-    together = daily.withColumns(
-        {_ASKED: F.lit(None).cast("long"), "back": F.lit(None).cast("int"), "is_event": F.lit(1)}
-    ).unionByName(marks)
-    # Marks stand before the events of their day, so what is summed up lies before it.
-    order = Window.partitionBy(key).orderBy(DAY, "is_event").rowsBetween(
-        Window.unboundedPreceding, Window.currentRow
+def _daily(asked: DataFrame, events: DataFrame, key: str, kinds: Mapping[str, Column]) -> DataFrame:
+    """Return a row per key and day: its events, those of each kind, and whether it is asked for."""
+    counts = {f"n_{kind}": is_one.cast("long") for kind, is_one in kinds.items()}
+    happened = events.select(
+        key, DAY, *(F.coalesce(count, F.lit(0)).alias(name) for name, count in counts.items()),
+        F.lit(1).alias(_NUMBER), F.lit(0).alias(_IS_ASKED),
     )  # fmt: skip
-    first_day = F.min(F.when(F.col("is_event") == 1, F.col(DAY)))
-    return together.withColumns({
-        **{name: F.sum(name).over(order) for name in [*counts, "decayed"]},
-        "first": first_day.over(order),
-    }).where(F.col("is_event") == 0)  # fmt: skip
+    marks = asked.select(
+        key, DAY, *(F.lit(0).cast("long").alias(name) for name in counts),
+        F.lit(0).alias(_NUMBER), F.lit(1).alias(_IS_ASKED),
+    )  # fmt: skip
+    sums = (F.sum(name).alias(name) for name in (*counts, _NUMBER))
+    return happened.unionByName(marks).groupBy(key, DAY).agg(
+        *sums, F.max(_IS_ASKED).alias(_IS_ASKED)
+    )  # fmt: skip
+
+
+def _upto(order: WindowSpec, back: int) -> WindowSpec:
+    """Return the days before the one that is `back` days before the row's.
+
+    All windows begin with the first day, so that each row is added up once and not once for
+    each window that it lies in.
+    """
+    return order.rangeBetween(Window.unboundedPreceding, -1 - back)
 
 
 def feature_names(prefix: str, kinds: Sequence[str], windows_days: Sequence[int]) -> list[str]:
@@ -113,33 +109,18 @@ def describe(names: Sequence[str]) -> tuple[Feature, ...]:
     return tuple(Feature(name=name, kind="numeric", encoding="as_of") for name in names)
 
 
-def _marks(asked: DataFrame, back: Sequence[int], key: str, counts: Sequence[str]) -> DataFrame:
-    """Return a row for each day asked for and for each beginning of a window before it."""
-    begins = F.explode(F.array(*map(F.lit, back))).alias("back")
-    nothing = {name: F.lit(0).cast("long") for name in counts}
-    return (
-        asked.select(key, F.col(DAY).alias(_ASKED), begins)
-        .withColumn(DAY, F.col(_ASKED) - F.col("back"))
-        .withColumns({**nothing, "decayed": F.lit(0.0), "is_event": F.lit(0)})
-    )
-
-
-def _windowed(prefix: str, kinds: Sequence[str], windows_days: Sequence[int]) -> list[Column]:
+def _windowed(
+    prefix: str, kinds: Sequence[str], windows_days: Sequence[int], order: WindowSpec
+) -> dict[str, Column]:
     def upto(kind: str, back: int) -> Column:
-        return F.max(F.when(F.col("back") == back, F.col(f"n_{kind}")))
+        return F.coalesce(F.sum(f"n_{kind}").over(_upto(order, back)), F.lit(0))
 
-    columns = []
+    columns = {}
     for kind in kinds:
         spans = {f"{days}d": upto(kind, 0) - upto(kind, days) for days in windows_days}
         for span, count in {**spans, "all": upto(kind, 0)}.items():
-            columns.append(count.cast("float").alias(f"{prefix}{kind}_{span}"))
+            columns[f"{prefix}{kind}_{span}"] = count.cast("float")
     return columns
-
-
-def _popularity(half_life_days: float, newest_day: int) -> Column:
-    at_day = F.max(F.when(F.col("back") == 0, F.col("decayed")))
-    age = (F.lit(newest_day) - F.max(_ASKED)) / half_life_days
-    return (at_day * F.pow(2.0, _capped(age))).cast("float")
 
 
 def _capped(exponent: Column) -> Column:

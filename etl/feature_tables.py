@@ -8,8 +8,10 @@ from pyspark.sql import DataFrame
 
 from conf.contract import Feature
 from conf.feature_schema import Selection, TableFeatures
-from etl.field_encodings import PRESENT, Fitted, cross, describe, encode, fit_all
-from etl.selection import Figures, choose, correlations, measure, sampled
+from etl.field_encodings import PRESENT, Fitted, cross, describe, encode
+from etl.fit_encodings import fit_all
+from etl.sample_figures import Sample, correlations, draw_sample
+from etl.selection import Figures, choose, measure
 from etl.staging import store
 
 
@@ -23,6 +25,8 @@ class Encoded:
     features: tuple[Feature, ...]
     figures: Figures
     correlated: dict[tuple[str, str], float]
+    sample: Sample
+    """Rows of the training part that figures are measured on."""
 
     def chosen(self, rules: Selection, information: Mapping[str, float]) -> "Encoded":
         """Return the table with its features judged, without the columns that are left out."""
@@ -66,11 +70,37 @@ def encode_table(
                                    scratch=scratch / "vocabularies")  # fmt: skip
     columns = feature_columns(features, rows.columns)
     encoded = store(rows.select(key, is_training, *columns), scratch / "encoded")
-    known = encoded.where(is_training)
-    return Encoded(
-        encoded, (key,), dict(fitted), tuple(features), measure(known, features, key),
-        correlations(sampled(known, [key]), features),
-    )  # fmt: skip
+    return examined(encoded, encoded.where(is_training), features, (key,), dict(fitted),
+                    row_key=key, scratch=scratch / "sample")  # fmt: skip
+
+
+def examined(
+    rows: DataFrame,
+    training: DataFrame,
+    features: Sequence[Feature],
+    keys: tuple[str, ...],
+    fitted: dict[str, Fitted],
+    *,
+    row_key: str,
+    scratch: Path,
+    also: Sequence[str] = (),
+) -> Encoded:
+    """Return an encoded table with what is measured of its training part.
+
+    Args:
+        rows: The encoded rows.
+        training: Those of the training part.
+        features: The features.
+        keys: Columns that are no features but stay.
+        fitted: What the encodings know.
+        row_key: Column that tells the rows apart.
+        scratch: Folder for a sample.
+        also: Further columns that the sample needs.
+    """
+    sample = draw_sample(training, features, [row_key], scratch, also)
+    figures = measure(training, features, row_key, sample.table)
+    correlated = correlations(sample.table, features)
+    return Encoded(rows, keys, fitted, tuple(features), figures, correlated, sample)
 
 
 def encode_fields(

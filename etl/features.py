@@ -21,11 +21,11 @@ from etl.feature_tables import Encoded, encode_table
 from etl.field_encodings import Fitted
 from etl.fill import apply_fills
 from etl.folders import SCRATCH
-from etl.impressions import LABEL, training_part
+from etl.impressions import LABEL
 from etl.neighbours import ITEM_NEIGHBOURS, NEIGHBOUR_IDX, find_neighbours
 from etl.predecessor import Predecessor
 from etl.ranking_rows import ROW_KEYS, NumberedLog, make_impressions
-from etl.selection import mutual_information, sampled
+from etl.sample_figures import mutual_information, sample_of
 from etl.shards import cut_by_number, deal_out, num_shards, write_shards
 
 ITEM_FEATURES, USER_FEATURES = "item_features", "user_features"
@@ -79,7 +79,7 @@ def write_features(
         )
         if table is not None
     }
-    informed = _information(encoded, config)
+    informed = _information(encoded, config, scratch / "information")
     chosen = {
         part: table.chosen(config.etl.features.selection, informed.get(part, {}))
         for part, table in encoded.items()
@@ -124,22 +124,26 @@ def _impressions(made: Prepared, log: NumberedLog, config: Config, scratch: Path
     return make_impressions(log, spec, features, scratch, fitted)
 
 
-def _information(encoded: Mapping[str, Encoded], config: Config) -> dict[str, dict[str, float]]:
+def _information(
+    encoded: Mapping[str, Encoded], config: Config, scratch: Path
+) -> dict[str, dict[str, float]]:
     """Return each feature's mutual information with the first label, in the training part."""
     impressions = encoded.get(IMPRESSIONS)
     if impressions is None or config.etl.impressions is None:
         return {}
     label = LABEL + next(iter(config.etl.impressions.labels))
-    training = sampled(training_part(impressions.rows), ROW_KEYS)
-    pairs = training.select(ITEM_IDX, USER_IDX, label)
-    rows = {IMPRESSIONS: training}
-    for part, key in ((ITEM_FEATURES, ITEM_IDX), (USER_FEATURES, USER_IDX)):
-        if part in encoded:
-            rows[part] = pairs.join(encoded[part].rows, key)
-    return {
-        part: mutual_information(frame, encoded[part].features, label)
-        for part, frame in rows.items()
-    }
+    sample = impressions.sample
+    informed = {IMPRESSIONS: mutual_information(sample.table, impressions.features, label)}
+    keys = {ITEM_FEATURES: ITEM_IDX, USER_FEATURES: USER_IDX}
+    tables = [part for part in keys if part in encoded]
+    rows = sample.frame.select(ITEM_IDX, USER_IDX, label)
+    for part in tables:
+        rows = rows.join(encoded[part].rows.drop(_IN_TRAINING), keys[part], "left")
+    if tables:
+        joined = sample_of(rows, scratch).table
+        for part in tables:
+            informed[part] = mutual_information(joined, encoded[part].features, label)
+    return informed
 
 
 def _write(part: str, table: Encoded, config: Config, folder: Path) -> None:

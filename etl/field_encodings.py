@@ -1,10 +1,10 @@
-"""Turn declared fields into numbers: fit on the training part, save, apply as it is.
+"""Turn declared fields into numbers by what was fitted on the training part.
 
 Numbers of every categorical column: 0 where there is no value, 1 and on for values out of the
 vocabulary, then the vocabulary, in which null is a value that was erased.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from conf.feature_schema import (
     Vector,
 )
 from etl.lower_case import lower
-from etl.rounding import few_digits
 from etl.times import parse_number
 
 PRESENT = "_present"  # behind a feature's name: int32, 1 where the row has a value
@@ -35,25 +34,6 @@ _VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
 _WORD = r"[\p{L}\p{N}]+"
 
 Fitted = dict[str, Any]
-
-
-def fit(rows: DataFrame, field: str, encoding: Encoding) -> Fitted:
-    """Return what an encoding has to know of the training part, as JSON can hold it.
-
-    Args:
-        rows: Rows of the training part, with `field` as text.
-        field: Name of the column.
-        encoding: How it is encoded.
-    """
-    if isinstance(encoding, Categorical):
-        return {"values": _frequent(rows.select(_value(field)), encoding)}
-    if isinstance(encoding, Tags):
-        return {"values": _frequent(rows.select(F.explode(_tags(field, encoding))), encoding)}
-    if isinstance(encoding, Bucketed):
-        return {"bounds": _quantiles(rows, field, encoding.buckets)}
-    if isinstance(encoding, Numeric):
-        return _mean_and_deviation(rows, field, encoding)
-    return {}
 
 
 def encode(
@@ -75,7 +55,7 @@ def encode(
         field: Name of the column.
         name: Name of the new column.
         encoding: How it is encoded.
-        fitted: What `fit` returned.
+        fitted: What `fit_all` found for the field.
         key: Column that tells the rows apart; for tags only.
         scratch: Folder for vocabularies: as literals their values would stand in Spark's plans,
             and so in its event log.
@@ -83,7 +63,7 @@ def encode(
     if isinstance(encoding, Categorical | Tags):
         known = _vocabulary(rows.sparkSession, fitted["values"], encoding, scratch / name)
         if isinstance(encoding, Categorical):
-            return _looked_up(rows, _value(field), name, encoding, known)
+            return _looked_up(rows, value_of(field), name, encoding, known)
         return _tags_looked_up(rows, field, name, encoding, known, key)
     if isinstance(encoding, Numeric):
         number = _scaled(parse_number(f"`{field}`"), encoding, fitted)
@@ -103,7 +83,9 @@ def encode(
         numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
         return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
     if isinstance(encoding, Hashed):
-        number = F.when(_value(field).isNotNull(), _hashed(_value(field), encoding.hash_buckets))
+        number = F.when(
+            value_of(field).isNotNull(), _hashed(value_of(field), encoding.hash_buckets)
+        )
     else:
         number = _bucket(field, fitted["bounds"])
     return rows.withColumn(name, F.coalesce(number, F.lit(PADDING_IDX)).cast("int"))
@@ -142,13 +124,14 @@ def as_vector(field: str, dimension: int) -> Column:
     return F.when((F.size(numbers) == dimension) & finite, numbers.cast("array<float>"))
 
 
-def _value(field: str) -> Column:
+def value_of(field: str) -> Column:
     """Return the text, null where there is none but white space."""
     text = F.col(field).cast("string")
     return F.when(text.rlike(r"\S"), text).alias(_VALUE)
 
 
-def _tags(field: str, encoding: Tags) -> Column:
+def tags_of(field: str, encoding: Tags) -> Column:
+    """Return the tags as an array, null where there is no text."""
     parts = F.split(F.col(field), _literal_pattern(encoding.separator))
     return F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
 
@@ -157,34 +140,8 @@ def _literal_pattern(separator: str) -> str:
     return "".join(f"\\x{{{ord(char):x}}}" for char in separator)
 
 
-def _frequent(values: DataFrame, encoding: Categorical | Tags) -> list[str]:
-    """Return the frequent values, the most frequent first, equal ones in the order of bytes."""
-    (column,) = values.columns
-    counted = values.where(F.col(column).isNotNull()).groupBy(column).count()
-    kept = counted.where(F.col("count") >= encoding.min_count)
-    ordered = kept.orderBy(F.col("count").desc(), column).limit(encoding.max_size)
-    return [row[0] for row in ordered.collect()]
-
-
-def _quantiles(rows: DataFrame, field: str, buckets: int) -> list[float]:
-    # percentile, not its approximation: that depends on how the rows are spread.
-    shares = F.array(*(F.lit(index / buckets) for index in range(1, buckets)))
-    row = rows.agg(F.percentile(parse_number(f"`{field}`"), shares)).head()
-    assert row is not None  # an aggregate without groups has one row
-    return sorted(set(row[0] or []))
-
-
-def _mean_and_deviation(rows: DataFrame, field: str, encoding: Numeric) -> Fitted:
-    if encoding.scale == "none":
-        return {}
-    number = _logged(parse_number(f"`{field}`"), encoding)
-    row = rows.agg(F.avg(number), F.stddev_pop(number)).head()
-    assert row is not None  # an aggregate without groups has one row
-    mean, deviation = (few_digits(figure or 0.0) for figure in row)
-    return {"mean": mean, "deviation": deviation or 1.0}
-
-
-def _logged(number: Column, encoding: Numeric) -> Column:
+def logged(number: Column, encoding: Numeric) -> Column:
+    """Return what of a number is scaled: its logarithm, if that is asked for."""
     if encoding.scale == "log_standard":
         return F.signum(number) * F.log1p(F.abs(number))
     return number
@@ -193,7 +150,7 @@ def _logged(number: Column, encoding: Numeric) -> Column:
 def _scaled(number: Column, encoding: Numeric, fitted: Fitted) -> Column:
     if encoding.scale == "none":
         return number
-    centred = _logged(number, encoding) - F.lit(fitted["mean"])
+    centred = logged(number, encoding) - F.lit(fitted["mean"])
     return centred / F.lit(fitted["deviation"])
 
 
@@ -202,7 +159,7 @@ def _bucket(field: str, bounds: list[float]) -> Column:
     number = parse_number(f"`{field}`")
     above = F.array(*map(F.lit, bounds)) if bounds else F.array().cast("array<double>")
     place: Column = F.size(F.filter(above, lambda bound: number >= bound)) + UNKNOWN_IDX + 1
-    return F.when(number.isNotNull(), place).when(_value(field).isNotNull(), UNKNOWN_IDX)
+    return F.when(number.isNotNull(), place).when(value_of(field).isNotNull(), UNKNOWN_IDX)
 
 
 def _hashed(value: Column, buckets: int) -> Column:
@@ -234,18 +191,9 @@ def _looked_up(
 def _tags_looked_up(
     rows: DataFrame, field: str, name: str, encoding: Tags, known: DataFrame, key: str
 ) -> DataFrame:
-    tags = rows.select(key, F.posexplode(_tags(field, encoding)).alias("__place", "__tag"))
+    tags = rows.select(key, F.posexplode(tags_of(field, encoding)).alias("__place", "__tag"))
     numbered = _looked_up(tags, F.col("__tag"), "__tag_number", encoding, known)
     pairs = F.sort_array(F.collect_list(F.struct("__place", "__tag_number")))
     lists = numbered.groupBy(key).agg(pairs["__tag_number"].alias(name))
     none = F.array().cast("array<int>")
     return rows.join(lists, key, "left").withColumn(name, F.coalesce(name, none))
-
-
-def fit_all(
-    rows: DataFrame, encodings: Mapping[str, Encoding], source_prefix: str = ""
-) -> dict[str, Fitted]:
-    """Return for each field what its encoding has to know."""
-    return {
-        field: fit(rows, source_prefix + field, encoding) for field, encoding in encodings.items()
-    }

@@ -8,7 +8,8 @@ from etl.folders import SCRATCH
 from etl.inputs import logs_of
 from etl.job import Job
 from etl.leak_facts import Facts, collect_facts
-from etl.leaks import Sample, draw_sample, find_leaks, needed_items, require_none
+from etl.leak_sample import Sample, draw_sample, needed_items
+from etl.leaks import find_leaks, require_none
 from etl.staging import known_events
 
 
@@ -57,4 +58,4 @@ def _read_again(spark: SparkSession, job: Job, sample: Sample, scratch: Path) ->
         for log in logs_of(job.readable, job.inputs)
     ]
     users, items = list(sample.users.values()), needed_items(sample)
-    return collect_facts(logs, users, items, job.protection.privacy.time_step)
+    return collect_facts(logs, users, items, scratch, job.protection.privacy.time_step)

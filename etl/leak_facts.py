@@ -3,25 +3,50 @@
 Times are parsed here by Python, not by the code that made the dataset.
 """
 
-import math
 import re
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from etl.columns import EVENT_ID, FIELD, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
+from etl.staging import store
+from etl.times import MICROS_PER_DAY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FACTOR = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 
-Event = tuple[str, int]  # id of the other side, microseconds since 1970
+Event = tuple[str, int]  # id of the item, microseconds since 1970
+
+
+class Times:
+    """The times of one user's or item's events, in order, so that counting takes no loop."""
+
+    def __init__(self, times: Iterable[int]) -> None:
+        self.sorted = np.sort(np.fromiter(times, np.int64))
+        self.days, self.events = np.unique(self.sorted // MICROS_PER_DAY, return_counts=True)
+
+    def count_before(self, until: int, since: int | None = None) -> int:
+        """Return how many events lie before an instant, and not before another."""
+        upto = np.searchsorted(self.sorted, until)
+        return int(upto if since is None else upto - np.searchsorted(self.sorted, since))
+
+    def decayed_before(self, day: int, half_life_days: float) -> float:
+        """Return the events before a day, each halved per half-life of its age in whole days."""
+        known = self.days < day
+        return float(
+            (self.events[known] * 0.5 ** ((day - self.days[known]) / half_life_days)).sum()
+        )
 
 
 @dataclass
@@ -29,13 +54,27 @@ class Facts:
     """What the raw log says of some users and items, equal rows counted once."""
 
     of_user: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    of_item: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    of_item: dict[str, "array[int]"] = field(default_factory=lambda: defaultdict(_no_times))
+    """Times alone: all items together can have much of the log."""
+
+    def first_times(self) -> dict[str, dict[str, int]]:
+        """Return for each user when each item was there first."""
+        firsts: dict[str, dict[str, int]] = defaultdict(dict)
+        for user, events in self.of_user.items():
+            for item, at in events:
+                firsts[user][item] = min(at, firsts[user].get(item, at))
+        return firsts
+
+
+def _no_times() -> "array[int]":
+    return array("q")
 
 
 def collect_facts(
     logs: Iterable[tuple[DataFrame, str]],
     users: Sequence[str],
     items: Sequence[str],
+    scratch: Path,
     time_step: int = 1,
 ) -> Facts:
     """Return all raw events of the users and of the items.
@@ -44,10 +83,11 @@ def collect_facts(
         logs: For each log its raw rows, with USER_ID, ITEM_ID and TIME_TEXT, and its time unit.
         users: Ids of the users.
         items: Ids of the items.
+        scratch: Folder for the rows found.
         time_step: Microseconds that the dataset's times are cut to.
     """
     facts, asked = Facts(), (set(users), set(items))
-    for rows, unit in logs:
+    for number, (rows, unit) in enumerate(logs):
         wanted = F.col(USER_ID).isin(list(users)) | F.col(ITEM_ID).isin(list(items))
         # What the removal of equal events looks at too.
         told_apart_by = (
@@ -56,7 +96,9 @@ def collect_facts(
             if name in (TYPE_TEXT, VALUE_TEXT, EVENT_ID) or name.startswith(FIELD)
         )
         found = rows.where(wanted).select(USER_ID, ITEM_ID, TIME_TEXT, *told_apart_by).distinct()
-        for user, item, text, *_ in found.collect():
+        folder = scratch / f"facts-{number}"
+        store(found, folder)
+        for user, item, text in _read_rows(folder):
             micros = parse_micros(text, unit)
             if micros is None or user is None or item is None:
                 continue  # such a row is in quarantine
@@ -64,8 +106,15 @@ def collect_facts(
             if user in asked[0]:
                 facts.of_user[user].append((item, micros))
             if item in asked[1]:
-                facts.of_item[item].append((user, micros))
+                facts.of_item[item].append(micros)
     return facts
+
+
+def _read_rows(folder: Path) -> Iterator[tuple[str | None, str | None, str | None]]:
+    columns = [USER_ID, ITEM_ID, TIME_TEXT]
+    for file in folder.glob("*.parquet"):
+        for batch in pq.ParquetFile(file).iter_batches(columns=columns):
+            yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
 
 
 def parse_micros(text: str | None, unit: str) -> int | None:
@@ -81,21 +130,6 @@ def parse_micros(text: str | None, unit: str) -> int | None:
         return int((Decimal(text.strip()) * _FACTOR[unit]).to_integral_value("ROUND_FLOOR"))
     except (ValueError, InvalidOperation, OverflowError):
         return None
-
-
-def count_before(events: Iterable[Event], until: int, since: int | None = None) -> int:
-    """Return how many of the events lie before an instant, and not before another."""
-    return sum(1 for _, at in events if at < until and (since is None or at >= since))
-
-
-def decayed_before(events: Iterable[Event], until: int, half_life: float) -> float:
-    """Return the events before an instant, each halved per half-life (microseconds) of its age.
-
-    Ages are counted in whole days, as the feature's are.
-    """
-    day = 86_400_000_000
-    ages = ((until // day - at // day) * day for _, at in events if at < until)
-    return sum(math.pow(0.5, age / half_life) for age in ages)
 
 
 def ids_of(rows: Mapping[int, str], numbers: Iterable[int]) -> set[str]:

@@ -17,8 +17,9 @@ from conf.contract import (
 from conf.feature_schema import AsOf, Features, Impressions
 from etl import as_of
 from etl.columns import DRAW, EVENT_TYPE, FIELD, PERIOD, PLACE, PROBABILITY, SESSION_PLACE, TIME
-from etl.feature_tables import Encoded, encode_fields, feature_columns
-from etl.field_encodings import Fitted, fit_all
+from etl.feature_tables import Encoded, encode_fields, examined, feature_columns
+from etl.field_encodings import Fitted
+from etl.fit_encodings import fit_all
 from etl.impressions import (
     LABEL,
     add_context,
@@ -31,7 +32,6 @@ from etl.impressions import (
     without_labels,
 )
 from etl.negatives import draw_by_popularity, draw_from_session, draw_uniform, drop_known
-from etl.selection import correlations, measure, sampled
 from etl.staging import store
 from etl.times import MICROS_PER_DAY
 
@@ -91,10 +91,9 @@ def make_impressions(
     columns = feature_columns(described, rows.columns)
     stored = store(rows.select(*keys, *columns), scratch / "encoded-impressions")
     training = training_part(stored).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
-    return Encoded(
-        stored, keys, dict(fitted), tuple(described), measure(training, described, _ROW),
-        correlations(sampled(training, [_ROW]), described),
-    )  # fmt: skip
+    return examined(stored, training, described, keys, dict(fitted), row_key=_ROW,
+                    scratch=scratch / "impression-sample",
+                    also=(ITEM_IDX, USER_IDX, *labels))  # fmt: skip
 
 
 def _positives_and_negatives(log: NumberedLog, spec: Impressions, scratch: Path) -> DataFrame:

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from pyspark.sql import SparkSession
 
 from conf.feature_schema import Encoding
-from etl.field_encodings import cross, describe, encode, fit
+from etl.field_encodings import cross, describe, encode
+from etl.fit_encodings import fit_all
 from tests.etl.making import frame_of
 
 TRAIN = [
@@ -32,7 +33,7 @@ def encoded(
 ) -> tuple[dict[int, tuple[Any, ...]], dict[str, Any], Any]:
     """Fit on the first rows, encode all; return the columns by id."""
     how: Any = TypeAdapter(Encoding).validate_python(encoding)
-    fitted = fit(frame_of(spark, SCHEMA, *TRAIN), field, how)
+    fitted = fit_all(frame_of(spark, SCHEMA, *TRAIN), {field: how})[field]
     rows = frame_of(spark, SCHEMA, *TRAIN, *LATER)
     with TemporaryDirectory() as scratch:
         new = encode(rows, field, "f", how, fitted, key="id", scratch=Path(scratch))
@@ -135,9 +136,10 @@ def test_fields_named_like_columns_on_the_way_stay_what_they_are(
     how: Any = TypeAdapter(Encoding).validate_python({"kind": "categorical"})
     rows = frame_of(spark, "id int, value string, number string, known string",
                     (1, "a", "x", "p"), (2, "b", "x", "q"), (3, "b", "y", "q"))  # fmt: skip
-    for field in ("value", "number", "known"):
-        fitted = fit(rows, field, how)
-        rows = encode(rows, field, f"f_{field}", how, fitted, key="id", scratch=tmp_path)
+    fields = ("value", "number", "known")
+    fitted = fit_all(rows, dict.fromkeys(fields, how))
+    for field in fields:
+        rows = encode(rows, field, f"f_{field}", how, fitted[field], key="id", scratch=tmp_path)
 
     columns = ("value", "number", "known", "f_value", "f_number", "f_known")
     found = {row["id"]: [row[name] for name in columns] for row in rows.collect()}

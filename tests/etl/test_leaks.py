@@ -1,6 +1,7 @@
 """The check against a dataset written by hand, right at first and then with one leak each."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from pyspark.sql import SparkSession
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, ITEM_IDX, TARGET_ITEM, USER_IDX
 from conf.errors import GateError
 from etl.columns import TIME
-from etl.leak_facts import Facts, collect_facts, parse_micros
-from etl.leaks import Sample, find_leaks, require_none
+from etl.leak_facts import Facts, Times, collect_facts, parse_micros
+from etl.leak_sample import Sample
+from etl.leaks import find_leaks, require_none
 from etl.times import MICROS_PER_DAY as D
 from tests.etl.making import frame_of
 
@@ -23,7 +25,7 @@ def facts() -> Facts:
     known = Facts()
     for user, item, at in LOG:
         known.of_user[user].append((item, at))
-        known.of_item[item].append((user, at))
+        known.of_item[item].append(at)
     return known
 
 
@@ -118,14 +120,25 @@ def test_times_are_read_a_second_way(text: str | None, unit: str, micros: int | 
     assert parse_micros(text, unit) == micros
 
 
-def test_raw_rows_that_differ_in_a_field_are_two_events(spark: SparkSession) -> None:
+def test_counts_and_decay_stop_at_the_instant() -> None:
+    times = Times([3 * D + 5, 1, D, D + 7])
+
+    assert [times.count_before(at) for at in (0, 1, 2, D + 7, 9 * D)] == [0, 0, 1, 2, 4]
+    assert times.count_before(3 * D, since=D) == 2
+    assert times.decayed_before(3, half_life_days=1) == 2**-3 + 2 * 2**-2
+    assert Times([]).decayed_before(3, half_life_days=1) == 0
+
+
+def test_raw_rows_that_differ_in_a_field_are_two_events(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     rows = frame_of(
         spark, "user_id string, item_id string, time_text string, field_spent string",
         ("u", "a", "5", "1.5"), ("u", "a", "5", "1.5"), ("u", "a", "5", "2"),
         ("u", "b", "soon", "1"),
         ("w", "a", "7", "1"), ("w", "z", "9", "1"),
     )  # fmt: skip
-    found = collect_facts([(rows, "microseconds")], ["u"], ["a"], time_step=2)
+    found = collect_facts([(rows, "microseconds")], ["u"], ["a"], tmp_path, time_step=2)
 
     assert found.of_user == {"u": [("a", 4), ("a", 4)]}
-    assert sorted(found.of_item["a"]) == [("u", 4), ("u", 4), ("w", 6)]
+    assert sorted(found.of_item["a"]) == [4, 4, 6]

@@ -1,0 +1,171 @@
+"""The ETL with all features, in a 2 GiB driver, beside the same transformation in Polars."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+CHECKOUT = Path(__file__).parents[2]
+MILLION = 1_000_000
+DAYS = 90
+FEATURES = (
+    "etl.split.kind=temporal",
+    "etl.session_gap_minutes=30",
+    "etl.features.items.encodings={category: {kind: categorical}, brand: {kind: categorical}, "
+    "price: {kind: bucketed, buckets: 10}}",
+    "etl.features.items.crosses={category_brand: {of: [category, brand], hash_buckets: 4096}}",
+    "etl.features.users.encodings={age_band: {kind: categorical}, region: {kind: categorical}}",
+    "etl.features.as_of={windows_days: [1, 7, 28], half_life_days: 14}",
+    "etl.features.neighbours={distance: 3, min_count: 5, per_item: 20}",
+    "etl.impressions={labels: {seen: [view, cart, purchase], bought: [purchase]}, "
+    "negatives: uniform, negatives_per_positive: 1, history_length: 20}",
+)
+_PARTS = ("train_impressions", "valid_impressions", "test_impressions")
+
+
+def measure(folder: Path, *, millions: Sequence[int]) -> dict[str, Any]:
+    """Run both on made-up logs of several sizes, one after the other."""
+    figures = {f"{size} million": _measure_size(folder / f"{size}", size) for size in millions}
+    costs = [own["cpu_seconds"] / own["rows_read"] for own in figures.values()]
+    return {
+        **figures,
+        "ratio": round(costs[-1] / costs[0], 3),
+        "wanted_below": 1.15,
+        "ratio_of": "CPU seconds an event at the largest size over those at the smallest",
+    }
+
+
+measure_usual = partial(measure, millions=(1, 4))
+measure_large = partial(measure, millions=(16,))
+
+
+def measure_skew(folder: Path) -> dict[str, Any]:
+    """Compare a user of a million events among a million of others with two million of others."""
+    keep = ("etl.repeated_items=keep", "etl.clean.max_events_per_user_day=null")
+    figures = {}
+    for name, millions in (("skewed", 1), ("even", 2)):
+        overrides = [*_overrides(folder / name, millions), *keep]
+        _headrace("generate", overrides)
+        if name == "skewed":
+            _add_busy_user(folder / name / "log", MILLION)
+        figures[name] = _etl(overrides)
+        shutil.rmtree(folder / name)
+    return {
+        **figures,
+        "ratio": round(figures["skewed"]["cpu_seconds"] / figures["even"]["cpu_seconds"], 3),
+        "ratio_of": "CPU seconds with one user of 1 million events over those without",
+    }
+
+
+def _measure_size(folder: Path, millions: int) -> dict[str, Any]:
+    overrides = _overrides(folder, millions)
+    _headrace("generate", overrides)
+    ours = _etl(overrides)
+    made = _made(Path(ours.pop("folder")), ours.pop("counts"))
+    shutil.rmtree(folder / "workspace")
+    script = ["-m", "tests.bench.polars_yardstick", str(folder / "log"), str(folder / "polars")]
+    theirs, seconds, cpu = _timed(script)
+    shutil.rmtree(folder)
+    is_same = made == theirs
+    return {
+        **ours,
+        "polars": {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)},
+        "seconds_over_polars": round(ours["seconds"] / seconds, 2),
+        "cpu_over_polars": round(ours["cpu_seconds"] / cpu, 2),
+        "same_figures": made if is_same else {"ours": made, "polars": theirs},
+        "is_same": is_same,
+    }
+
+
+def _made(folder: Path, counts: Mapping[str, int]) -> dict[str, int]:
+    """Return of a dataset what the yardstick tells of its own."""
+    columns = ["label_seen", "item_events_28d", "user_events_all", "history_item_idx"]
+    totals = dict.fromkeys(("logged", "item_events_28d", "user_events_all", "history_items"), 0)
+    for part in _PARTS:
+        for file in sorted((folder / part).glob("*.parquet")):
+            rows = pq.read_table(file, columns=columns)
+            logged = rows.filter(pc.greater(rows["label_seen"], 0))
+            totals["logged"] += logged.num_rows
+            for name in ("item_events_28d", "user_events_all"):
+                totals[name] += round(pc.sum(pc.cast(logged[name], pa.float64())).as_py() or 0)
+            lengths = pc.list_value_length(logged["history_item_idx"])
+            totals["history_items"] += pc.sum(lengths).as_py() or 0
+    category = pq.read_table(folder / "item_features", columns=["item_category"])
+    known = {name: counts[name] for name in ("events", "items", "train_rows")}
+    return {**known, **totals, "category": pc.sum(category["item_category"]).as_py()}
+
+
+def _add_busy_user(log: Path, events: int) -> None:
+    """Write one more file: all events of one user, spread over all days and items."""
+    rng = np.random.default_rng(7)
+    first = np.datetime64("2026-03-01")
+    times = first + np.sort(rng.integers(0, DAYS * 86_400, events)).astype("timedelta64[s]")
+    numbers = rng.integers(1, 20_001, events)
+    table = pa.table({
+        "event_id": [f"busy-{number}" for number in range(events)],
+        "user_id": pa.repeat(pa.scalar("u0000001"), events),
+        "item_id": [f"i{number:07d}" for number in numbers],
+        "event_type": pa.repeat(pa.scalar("view"), events),
+        "time": pc.strftime(pa.array(times.astype("datetime64[s]")), "%Y-%m-%dT%H:%M:%SZ"),
+        "price": pa.repeat(pa.scalar(1.0), events),
+        "session_id": pa.repeat(pa.scalar("busy"), events),
+    })  # fmt: skip
+    csv.write_csv(table, log / "events/events-busy.csv")
+
+
+def _overrides(folder: Path, millions: int) -> list[str]:
+    return [
+        f"input.root={folder / 'log'}",
+        f"run.output={folder / 'workspace'}",
+        f"generate.num_events={millions * MILLION}",
+        f"generate.num_users={millions * MILLION // 40}",
+        "generate.num_items=20000",
+        "spark.driver_memory=2g",
+        *FEATURES,
+    ]
+
+
+def _etl(overrides: Sequence[str]) -> dict[str, Any]:
+    result, seconds, cpu = _timed(_command("etl", overrides))
+    rows = result["ledger"]["events"]["rows_read"]
+    return {
+        "rows_read": rows,
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
+        "rows_per_second": round(rows / seconds),
+        "rows_per_cpu_second": round(rows / cpu),
+        "folder": result["folder"],
+        "counts": result["counts"],
+    }
+
+
+def _headrace(name: str, overrides: Sequence[str]) -> None:
+    _timed(_command(name, overrides))
+
+
+def _command(name: str, overrides: Sequence[str]) -> list[str]:
+    return ["-m", "conf.cli", name, "--config", "conf/demo.yaml", "--json", *overrides]
+
+
+def _timed(command: Sequence[str]) -> tuple[dict[str, Any], float, float]:
+    """Run Python; return the JSON that it prints, the seconds and the CPU seconds of its tree."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, check=True
+    )
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result, seconds, cpu
