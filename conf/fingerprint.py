@@ -116,7 +116,8 @@ def dataset_request(
             "dataset",
             config.run.name,
             config.run.seed,
-            section,
+            section["input"],
+            json.dumps(section["etl"]),  # as it stands: types are numbered in their order
             files,
             config.train.max_workers,
             logical_date,

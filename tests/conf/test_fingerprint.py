@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from conf.errors import ConfigError, InputError
+from conf.etl_schema import EventType
 from conf.fingerprint import UNKNOWN_BYTES, dataset_request, fingerprint_inputs
 from conf.load import load_config
 from conf.schema import Config
@@ -57,6 +58,17 @@ def test_the_order_of_paths_makes_no_other_dataset(tmp_path: Path) -> None:
 
     assert request_of("a.csv", "b.csv") == request_of("b.csv", "a.csv", "b.csv")
     assert request_of("a.csv", "b.csv") != request_of("a.csv", "c.csv")
+
+
+def test_the_order_of_event_types_makes_another_dataset(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a")
+    config = config_of(tmp_path, paths=("a.csv",))
+    requests = set()
+    for names_ in (("view", "buy"), ("buy", "view"), ("view", "buy")):
+        etl = config.etl.model_copy(update={"event_types": {n: EventType() for n in names_}})
+        changed = config.model_copy(update={"etl": etl})
+        requests.add(dataset_request(changed, fingerprint_inputs(config), None))
+    assert len(requests) == 2
 
 
 def test_a_table_is_new_where_its_version_is(tmp_path: Path) -> None:
