@@ -4,7 +4,6 @@
 written as JSON beside the Parquet files that it describes.
 """
 
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -243,11 +242,3 @@ class ListsManifest(_Record):
 def catalogue_size(manifest: Manifest) -> int:
     """Return the length of the item axis: every number in use, reserved ones included."""
     return manifest.vocabularies["item"].size
-
-
-def version_path(root: Path, relative: str) -> Path:
-    """Return the path of a version's file; refuse one that leads out of the folder."""
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise ValueError(f"{relative!r} leads out of {root}; a manifest names files inside it only")
-    return path

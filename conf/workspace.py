@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from conf.contract import MANIFEST_NAME, DataFile, version_path
+from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import VersionError
 
 POINTER_NAME = "CURRENT.json"
@@ -209,3 +209,11 @@ def _point(workspace: Path, kind: str, pointer: dict[str, Any]) -> None:
 
 def _is_older(date: str, current: str) -> bool:
     return UNDATED not in (date, current) and date < current
+
+
+def version_path(root: Path, relative: str) -> Path:
+    """Return the path of a version's file; refuse one that leads out of the folder."""
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ValueError(f"{relative!r} leads out of {root}; a manifest names files inside it only")
+    return path

@@ -17,9 +17,8 @@ from conf.contract import (
     ITEM_ID,
     TRAIN_EVENTS,
     Manifest,
-    version_path,
 )
-from conf.workspace import UNDATED
+from conf.workspace import UNDATED, version_path
 from etl.report_data import LongTail
 
 _MICROS_PER_HOUR = 3_600_000_000

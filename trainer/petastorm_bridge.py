@@ -23,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from conf.contract import RowGroup, version_path
+from conf.contract import RowGroup
 from conf.errors import VersionError
+from conf.workspace import version_path
 
 PETASTORM_VERSION = "0.12.1"
 _GONE_FROM_ARROW = {"pyarrow.filesystem": "LocalFileSystem", "pyarrow.hdfs": "HadoopFileSystem"}

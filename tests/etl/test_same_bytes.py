@@ -1,7 +1,4 @@
-"""One log with all that the stage can do, made into a dataset here, elsewhere and on a cluster.
-
-The datasets have to be the same to the byte.
-"""
+"""One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster."""
 
 import contextlib
 import json
@@ -46,10 +43,8 @@ ITEMS = {
     "fields": {"words": {"column": "title"},
                "price": {"type": "number", "fill": {"kind": "median"}}},
 }  # fmt: skip
-USERS = {
-    "paths": ["tables/users.csv"], "id_column": "id",
-    "fields": {"age": {}, "city": {}, "card": {}},
-}  # fmt: skip
+USERS = {"paths": ["tables/users.csv"], "id_column": "id",
+         "fields": {"age": {}, "city": {}, "card": {}}}  # fmt: skip
 PRIVACY = {
     "mode": "pseudonymise", "tenant": "shop", "quasi_identifiers": ["age"], "k": 3,
     "columns": {"users": {"city": {"method": "pseudonym"}, "card": {"method": "encrypt"},
