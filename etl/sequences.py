@@ -1,6 +1,6 @@
 """Histories as arrays: one row a user, and what training, evaluation and scoring take of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -97,20 +97,28 @@ def training_windows(
     Returns:
         One row per user and WINDOW: USER_IDX, items, weights and types.
     """
-    last = num_windows(window_length, windows) - 1
-    numbered = histories.where(last >= 0).withColumn(WINDOW, F.explode(F.sequence(F.lit(0), last)))
-    end = F.col(TRAIN_LENGTH) - F.col(WINDOW) * window_length
-    start = F.greatest(end - window_length - 1, F.lit(0))
-    cut = {name: F.slice(name, start + 1, end - start) for name in (HISTORY_ITEMS, HISTORY_TYPES)}
     weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
-    weighed = F.transform(cut[HISTORY_TYPES], lambda kind: F.get(weight_of, kind))
-    return numbered.select(
-        USER_IDX,
-        WINDOW,
-        _without_nulls(cut[HISTORY_ITEMS], "int").alias(HISTORY_ITEMS),
-        _without_nulls(weighed, "float").alias(HISTORY_WEIGHTS),
-        _without_nulls(cut[HISTORY_TYPES], "int").alias(HISTORY_TYPES),
-    )
+    last = num_windows(window_length, windows) - 1
+
+    # Element by element: to explode the numbers of the windows would copy the whole history for
+    # each of them, and so does F.slice within F.transform.
+    def cut(number: Column) -> Column:
+        end = F.col(TRAIN_LENGTH) - number * window_length
+        places = F.sequence(F.greatest(end - window_length - 1, F.lit(0)), end - 1)
+
+        def take(name: str, value: Callable[[Column], Column], kind: str) -> Column:
+            none = F.lit(0).cast(kind)
+            return F.transform(places, lambda place: F.coalesce(value(place), none)).alias(name)
+
+        return F.struct(
+            number.alias(WINDOW),
+            take(HISTORY_ITEMS, lambda place: F.get(HISTORY_ITEMS, place), "int"),
+            take(HISTORY_WEIGHTS, lambda p: F.get(weight_of, F.get(HISTORY_TYPES, p)), "float"),
+            take(HISTORY_TYPES, lambda place: F.get(HISTORY_TYPES, place), "int"),
+        )
+
+    cut_up = F.transform(F.sequence(F.lit(0), last), cut)
+    return histories.where(last >= 0).select(USER_IDX, F.inline(cut_up))
 
 
 def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = True) -> DataFrame:

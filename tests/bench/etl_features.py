@@ -48,7 +48,7 @@ def measure(folder: Path, *, millions: Sequence[int]) -> dict[str, Any]:
 
 
 measure_usual = partial(measure, millions=(1, 4))
-measure_large = partial(measure, millions=(16,))
+measure_large = partial(measure, millions=(1, 16))
 
 
 def measure_skew(folder: Path) -> dict[str, Any]:

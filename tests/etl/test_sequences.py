@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from etl.columns import TEST_PLACES, VALID_PLACES
 from etl.sequences import (
@@ -110,3 +111,16 @@ def test_no_array_can_hold_nulls(spark: SparkSession) -> None:
     ]
     assert len(kinds) == 9
     assert not any(kind.containsNull for kind in kinds)  # type: ignore[attr-defined]
+
+
+def test_a_long_history_is_cut_without_a_copy_of_it_for_each_window(spark: SparkSession) -> None:
+    length = 200_000  # 4,000 windows; with copies they would take 6 GB
+    events = spark.range(length).agg(
+        F.collect_list(F.col("id").cast("int")).alias("history_item_idx"),
+        F.collect_list(F.lit(0)).alias("history_event_type"),
+    )
+    long = events.select(F.lit(7).alias("user_idx"), "*", F.lit(length).alias("train_length"))
+    rows = training_windows(long, 50, "all", [1.0])
+
+    counts = rows.agg(F.count("window"), F.max("window"), F.sum(F.size("history_item_idx"))).head()
+    assert counts == (4000, 3999, length - 1 + 4000)
