@@ -69,7 +69,7 @@ def test_online_retail(tmp_path: Path) -> None:
         CHECKOUT / "conf/online-retail.yaml",
         [f"input.root={tmp_path / 'log'}", f"run.output={tmp_path / 'out'}"],
     )
-    manifest, _ = make(config)
+    manifest, folder = make(config)
 
     files = sorted((tmp_path / "log/by-day").glob("*.csv"))
     rows = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in files])
@@ -92,6 +92,9 @@ def test_online_retail(tmp_path: Path) -> None:
     )}  # fmt: skip
     assert netted == netted_by_hand(left.drop_duplicates())
     assert 4_000 < manifest.counts["users"] <= known.CustomerID.nunique() == 4_372
+    titles = {row["item_id"]: row["title"] for row in read_part(folder, "items")}
+    assert titles["85123A"] == "WHITE HANGING HEART T-LIGHT HOLDER"
+    assert sum(title is None for title in titles.values()) < 0.01 * len(titles)
 
 
 def netted_by_hand(rows: pd.DataFrame) -> dict[str, int]:
@@ -152,8 +155,9 @@ def test_the_log_of_frappe_with_what_the_apps_are(tmp_path: Path) -> None:
     assert ledger["items"].rows_kept == 4_082
     assert ledger["items"].warnings[0].startswith("rating_unparsable: 550 of 4082")
     assert manifest.counts["users"] == 957
-    held_out = manifest.counts["valid"]
-    assert held_out == manifest.counts["test"] > 5 * 700
+    uses = pd.read_csv(root / "frappe.csv.gz", sep="\t").user.value_counts()
+    held_out = 5 * (uses >= 11).sum()  # of users with at least one more than the ten
+    assert manifest.counts["valid"] == manifest.counts["test"] == held_out == 2_860
     made = {part: read_part(folder, f"{part}_impressions") for part in ("train", "valid", "test")}
     positives = {part: sum(row["label_used"] for row in rows) for part, rows in made.items()}
     assert positives == {"train": 96_203 - 2 * held_out, "valid": held_out, "test": held_out}
