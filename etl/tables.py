@@ -1,4 +1,4 @@
-"""The tables of items and users: one row per id, the first one that the files hold."""
+"""The tables of items and users: one row per id."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,7 +57,9 @@ def judge_table(
     fields: Mapping[str, InputField] = MappingProxyType({}),
     vectors: Mapping[str, int] = MappingProxyType({}),
 ) -> DataFrame:
-    """Add VERDICT and give the fields their types: of several rows with one id the first stays.
+    """Add VERDICT and give the fields their types: one row of each id stays.
+
+    It is the first that has a title, or where none has the first.
 
     Args:
         rows: The table's rows, as text.
@@ -73,7 +75,8 @@ def judge_table(
         *(F.when(~is_blank(name) & as_vector(name, dimension).isNull(),
                  f"{c.QUARANTINED}{name}_no_vector") for name, dimension in vectors.items()),
     )  # fmt: skip
-    first = Window.partitionBy(c.VERDICT, id_name).orderBy(*c.LINE_ORDER)
+    untitled = [is_blank(TITLE)] if TITLE in rows.columns else []
+    first = Window.partitionBy(c.VERDICT, id_name).orderBy(*untitled, *c.LINE_ORDER)
     repeated = F.col(c.VERDICT).isNull() & (F.row_number().over(first) > 1)
     duplicate = F.when(repeated, c.DROPPED + "duplicate")
     judged = rows.withColumn(c.VERDICT, alone).transform(check_fields, fields)
