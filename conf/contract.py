@@ -174,9 +174,9 @@ class Manifest(_Record):
     id: str
     request: str
     """Fingerprint of all that the version was made from."""
-    content: str | None = None
-    """Hash of what was made, the same whatever the machines were, see `conf/content.py`; None in
-    datasets of earlier releases."""
+    content: str = ""
+    """Hash of what was made, the same whatever the machines were; `conf.content.with_content`
+    sets it."""
     base: str | None = None
     """Id of the dataset whose numbers and encodings this one goes on from."""
     logical_date: str

@@ -26,7 +26,9 @@ from conf.parquet import describe_parquet
 from conf.swap import link
 
 _ERASED = "erased"
-_NO_FEATURES = {USER_IDX, USER_ID, "num_events"}
+_SHOWN = "num_shown"
+_NO_FEATURES = {USER_IDX, USER_ID, "num_events", _SHOWN}
+_UNKNOWN = "sessions"  # what is left does not say whose they were
 _COUNTED = {"users": "users", "valid": "valid", "test": "test", "train_rows": "train",
             "quarantined": "quarantine"}  # fmt: skip
 
@@ -70,12 +72,10 @@ def rebuild_dataset(
         "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
         "privacy": _report(manifest.privacy, beside, files),
     })  # fmt: skip
-    if manifest.content is not None:
-        renewed = with_content(renewed)
     rows = {part: table.num_rows for part, table in removed.items()}
     if not any(rows.values()):
         return manifest, {}
-    return renewed, {**rows, "encoders": values, "fills": groups, "pages": pages}
+    return with_content(renewed), {**rows, "encoders": values, "fills": groups, "pages": pages}
 
 
 def _matching(path: Path, target: Target) -> pa.Table:
@@ -138,7 +138,8 @@ def _counts(counts: Mapping[str, int], removed: Mapping[str, pa.Table]) -> dict[
     rows = {name: removed[part].num_rows for name, part in _COUNTED.items() if part in removed}
     rows["events"] = num_events(removed.get("histories"))
     rows["train_targets"] = num_events(removed.get("train")) - rows.get("train_rows", 0)
-    return {name: count - rows.get(name, 0) for name, count in counts.items()}
+    rows["shown"] = num_shown(removed.get("users"))
+    return {name: count - rows.get(name, 0) for name, count in counts.items() if name != _UNKNOWN}
 
 
 def num_events(histories: pa.Table | None) -> int:
@@ -146,6 +147,13 @@ def num_events(histories: pa.Table | None) -> int:
     if histories is None or HISTORY_ITEMS not in histories.schema.names:
         return 0
     return int(pc.sum(pc.list_value_length(histories[HISTORY_ITEMS]), min_count=0).as_py())
+
+
+def num_shown(users: pa.Table | None) -> int:
+    """Return the events that only showed the users an item, where they were counted."""
+    if users is None or _SHOWN not in users.schema.names:
+        return 0
+    return int(pc.sum(users[_SHOWN], min_count=0).as_py())
 
 
 def _ledgers(
@@ -156,7 +164,8 @@ def _ledgers(
     The accounts of single files stay those of the delivery: a history does not say which of
     its events came from which file. Of the users' table those rows count that say anything.
     """
-    kept = {"events": num_events(removed.get("histories")), "users": _with_features(removed)}
+    events = num_events(removed.get("histories")) + num_shown(removed.get("users"))
+    kept = {"events": events, "users": _with_features(removed)}
     bad: dict[str, Counter[str]] = {name: Counter() for name in ledgers}
     quarantine = removed.get("quarantine", pa.table({}))
     if quarantine.num_rows:

@@ -50,7 +50,7 @@ def blank_vocabularies(
         if path.stem not in ENCODED_IN:
             entries.append(file)
             continue
-        fitted = json.loads(path.read_text())
+        fitted = json.loads(path.read_bytes())
         numbers = _numbers_in_use(manifest, path.stem, beside, files)
         gone = sum(
             _blank(known["values"], numbers.get(ENCODED_IN[path.stem][0] + field))

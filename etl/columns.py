@@ -50,6 +50,7 @@ PROBABILITY = "sampling_probability"  # float: 1 for logged events
 
 # Of histories.
 NUM_EVENTS = "num_events"
+NUM_SHOWN = "num_shown"  # int64, events that only showed the user an item
 TRAIN_LENGTH = "train_length"  # int32, events of the training part
 VALID_PLACES = "valid_places"  # list<int32>, places of the validation's targets
 TEST_PLACES = "test_places"

@@ -67,16 +67,10 @@ def encode(
         return _tags_looked_up(rows, field, name, encoding, known, key)
     if isinstance(encoding, Numeric):
         number = _scaled(parse_number(f"`{field}`"), encoding, fitted)
-        present = parse_number(f"`{field}`").isNotNull().cast("int")
-        return rows.withColumns(
-            {name: F.coalesce(number, F.lit(0.0)).cast("float"), name + PRESENT: present}
-        )
+        return _with_mask(rows, name, number.cast("float"), F.lit(0.0).cast("float"))
     if isinstance(encoding, Vector):
-        vector = as_vector(field, encoding.dimension)
         none = F.array_repeat(F.lit(0.0).cast("float"), encoding.dimension)
-        return rows.withColumns(
-            {name: F.coalesce(vector, none), name + PRESENT: vector.isNotNull().cast("int")}
-        )
+        return _with_mask(rows, name, as_vector(field, encoding.dimension), none)
     if isinstance(encoding, Text):
         words = F.slice(F.regexp_extract_all(lower(F.col(field)), F.lit(_WORD), F.lit(0)),
                         1, encoding.max_words)  # fmt: skip
@@ -89,6 +83,13 @@ def encode(
     else:
         number = _bucket(field, fitted["bounds"])
     return rows.withColumn(name, F.coalesce(number, F.lit(PADDING_IDX)).cast("int"))
+
+
+def _with_mask(rows: DataFrame, name: str, value: Column, none: Column) -> DataFrame:
+    """Add a value, `none` where it is null, and beside it whether it is there."""
+    return rows.withColumns(
+        {name: F.coalesce(value, none), name + PRESENT: value.isNotNull().cast("int")}
+    )
 
 
 def cross(rows: DataFrame, of: Sequence[str], name: str, hash_buckets: int) -> DataFrame:

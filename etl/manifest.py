@@ -25,7 +25,7 @@ from conf.fingerprint import hash_file
 from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import UNDATED, version_id
-from etl.columns import DRAW, SESSION_PLACE
+from etl.columns import DRAW, NUM_SHOWN, SESSION_PLACE
 from etl.encode import describe_vocabulary
 from etl.features import (
     ENCODERS,
@@ -91,8 +91,7 @@ def describe_dataset(
         "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, known),
         "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
     }
-    num_events = count_events(work / "histories")
-    shown = _count_shown(made.events, config)
+    num_events, shown = count_events(work / "histories"), _count_shown(work / "users", config)
     return with_content(Manifest(
         id=version_id(config.run.name, date, job.request),
         request=job.request,
@@ -124,11 +123,13 @@ def _count_sessions(events: DataFrame) -> dict[str, int]:
     return {"sessions": events.where(begins).count()}
 
 
-def _count_shown(events: DataFrame, config: Config) -> dict[str, int]:
-    """Return how many events only show an item, where there are such types."""
+def _count_shown(users: Path, config: Config) -> dict[str, int]:
+    """Return how many events only showed an item, where there are such types."""
     if not shown_types(config.etl.event_types):
         return {}
-    return {"shown": events.where(F.col(DRAW) > 0).count()}
+    files = sorted(users.glob("*.parquet"))
+    counts = (pq.read_table(path, columns=[NUM_SHOWN])[NUM_SHOWN] for path in files)
+    return {"shown": sum(pc.sum(column).as_py() for column in counts)}
 
 
 def _count(

@@ -9,9 +9,18 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_IDX, USER_IDX
 from conf.errors import InputError
+from conf.etl_schema import shown_types
 from conf.input_schema import InputField, TableSource
 from conf.schema import Config
-from etl.columns import PLACE, TEST_PLACES, TRAIN_LENGTH, VALID_PLACES, WINDOW
+from etl.columns import (
+    NUM_EVENTS,
+    NUM_SHOWN,
+    PLACE,
+    TEST_PLACES,
+    TRAIN_LENGTH,
+    VALID_PLACES,
+    WINDOW,
+)
 from etl.fill import apply_fills, fit_fills
 from etl.folders import SCRATCH
 from etl.predecessor import Predecessor
@@ -52,26 +61,12 @@ def write_parts(
     if items.isEmpty():
         raise InputError(
             f"no event is in the training part, as etl.split ({config.etl.split.kind}) leaves all "
-            "to validation and test; let valid_from come later, or lower the shares"
+            "to validation and test; give it more: a later valid_from, lower shares, or rows in "
+            "the logs with part: train"
         )
-    etl = config.etl
-    weights = [event_type.weight for event_type in etl.event_types.values()]
-    windows = training_windows(examples, etl.window_length, etl.windows, weights)
     rows = _count_rows(examples, config)
-    has_many = etl.split.num_targets > 1 or etl.split.kind == "given"
-    target_keys = [USER_IDX, PLACE] if has_many else [USER_IDX]
-    is_growing = etl.split.is_in_time_order
-    dealt = {"train": (windows, [USER_IDX, WINDOW], [WINDOW])}
-    for name, places in (("valid", VALID_PLACES), ("test", TEST_PLACES)):
-        targets = evaluation_rows(examples, places, is_growing=is_growing)
-        dealt[name] = (targets, target_keys, [PLACE])
-    for name, (frame, keys, leave_out) in dealt.items():
-        shards = num_shards(rows[name], etl.row_group_rows, config.train.max_workers)
-        if shards:
-            frame = deal_out(frame, keys, num_rows=rows[name], num_shards=shards,
-                             seed=config.run.seed)  # fmt: skip
-            write_shards(frame, keys, folder / name, folder / SCRATCH / f"{name}-shards", leave_out)
-    shards = num_shards(rows["users"], etl.row_group_rows, config.train.max_workers)
+    _write_examples(examples, rows, config, folder)
+    shards = num_shards(rows["users"], config.etl.row_group_rows, config.train.max_workers)
     catalogue, users, fills = _filled_tables(histories, items, tables, config, before)
     per_file = -(-rows["users"] // shards)
     numbered = {
@@ -85,6 +80,27 @@ def write_parts(
     return fills
 
 
+def _write_examples(
+    examples: DataFrame, rows: Mapping[str, int], config: Config, folder: Path
+) -> None:
+    """Write train, valid and test, so many rows each."""
+    etl = config.etl
+    weights = [event_type.weight for event_type in etl.event_types.values()]
+    windows = training_windows(examples, etl.window_length, etl.windows, weights)
+    has_many = etl.split.num_targets > 1 or etl.split.kind == "given"
+    target_keys = [USER_IDX, PLACE] if has_many else [USER_IDX]
+    dealt = {"train": (windows, [USER_IDX, WINDOW], [WINDOW])}
+    for name, places in (("valid", VALID_PLACES), ("test", TEST_PLACES)):
+        targets = evaluation_rows(examples, places, is_growing=etl.split.is_in_time_order)
+        dealt[name] = (targets, target_keys, [PLACE])
+    for name, (frame, keys, leave_out) in dealt.items():
+        shards = num_shards(rows[name], etl.row_group_rows, config.train.max_workers)
+        if shards:
+            frame = deal_out(frame, keys, num_rows=rows[name], num_shards=shards,
+                             seed=config.run.seed)  # fmt: skip
+            write_shards(frame, keys, folder / name, folder / SCRATCH / f"{name}-shards", leave_out)
+
+
 def _filled_tables(
     histories: DataFrame,
     items: DataFrame,
@@ -96,8 +112,10 @@ def _filled_tables(
     item_fields, user_fields = _fields(config.input.items), _fields(config.input.users)
     catalogue = item_rows(items, tables.get("items"), list(item_fields))  # the training part's
     in_training = histories.where(F.col(TRAIN_LENGTH) > 0)
+    counts = [NUM_EVENTS, *([NUM_SHOWN] if shown_types(config.etl.event_types) else [])]
     of_users = [
-        user_rows(rows, tables.get("users"), list(user_fields)) for rows in (in_training, histories)
+        user_rows(rows, tables.get("users"), list(user_fields), counts)
+        for rows in (in_training, histories)
     ]
     known = {
         "items": None if before is None else before.fills_of("items", config.input.items),

@@ -16,7 +16,7 @@ from conf.protection import protection_of
 from conf.schema import Config
 from conf.workspace import commit
 from etl.check import check_inputs
-from etl.columns import DRAW, EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
+from etl.columns import EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
 from etl.encode import number_items, number_users
 from etl.features import Prepared, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
@@ -127,13 +127,11 @@ def _collected(
     events = store(_split(staged, job.config, cuts), scratch / "split-events")
     known_items = None if before is None else before.items
     items = store(number_items(events, known_items), scratch / "numbered-items")
-    acts = events.where(F.col(DRAW) == 0)
-    histories = store(collect_histories(acts, items, users), scratch / "collected-histories")
+    histories = store(collect_histories(events, items, users), scratch / "collected-histories")
     examples = histories
     if not etl.split.is_in_time_order:
-        events = place_training_first(events)
-        acts = events.where(F.col(DRAW) == 0)
-        examples = store(collect_histories(acts, items, users), scratch / "collected-examples")
+        events = store(place_training_first(events), scratch / "reordered-events")
+        examples = store(collect_histories(events, items, users), scratch / "collected-examples")
     log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
     newest = _newest_time(events)
     return Made(staged, before, events, users, items, histories, examples, cuts, newest)

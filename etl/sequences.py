@@ -18,8 +18,10 @@ from conf.contract import (
     USER_IDX,
 )
 from etl.columns import (
+    DRAW,
     EVENT_TYPE,
     NUM_EVENTS,
+    NUM_SHOWN,
     PART,
     PLACE,
     TEST,
@@ -36,17 +38,19 @@ _ARRAYS = {HISTORY_ITEMS: "int", HISTORY_TYPES: "int", HISTORY_TIMES: "long"}
 
 
 def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> DataFrame:
-    """Return one row per user: the whole history, oldest event first, and where it is cut.
+    """Return one row per user: the whole history, oldest act first, and where it is cut.
 
     Args:
-        events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE and PART, one row per event.
+        events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE, DRAW and PART, one row per event; those
+            that only show an item are counted alone.
         items: The vocabulary; items outside become the unknown one.
         users: All users; those without events get an empty history.
 
     Returns:
-        USER_IDX, USER_ID, NUM_EVENTS, the three arrays, TRAIN_LENGTH (events of the training
-        part), VALID_PLACES and TEST_PLACES (lists of the targets' places).
+        USER_IDX, USER_ID, NUM_EVENTS, NUM_SHOWN, the three arrays, TRAIN_LENGTH (acts of the
+        training part), VALID_PLACES and TEST_PLACES (lists of the targets' places).
     """
+    is_act = F.col(DRAW) == 0
     numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
     event = F.struct(
         F.col(PLACE),
@@ -55,18 +59,18 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
         F.col(TIME).alias(HISTORY_TIMES),
     )
     collected = numbered.groupBy(USER_ID).agg(
-        F.sort_array(F.collect_list(event)).alias("events"),
-        F.sum(F.when(F.col(PART) == TRAIN, 1).otherwise(0)).alias(TRAIN_LENGTH),
-        F.sort_array(F.collect_list(F.when(F.col(PART) == VALID, F.col(PLACE)))).alias(
-            VALID_PLACES
-        ),
-        F.sort_array(F.collect_list(F.when(F.col(PART) == TEST, F.col(PLACE)))).alias(TEST_PLACES),
+        F.sort_array(F.collect_list(F.when(is_act, event))).alias("events"),
+        F.count(F.when(~is_act, 1)).alias(NUM_SHOWN),
+        F.count(F.when(is_act & (F.col(PART) == TRAIN), 1)).alias(TRAIN_LENGTH),
+        _places_of(VALID, is_act).alias(VALID_PLACES),
+        _places_of(TEST, is_act).alias(TEST_PLACES),
     )
     none = F.array()
     return users.join(collected, USER_ID, "left").select(
         USER_IDX,
         USER_ID,
         F.greatest(F.size("events"), F.lit(0)).cast("long").alias(NUM_EVENTS),
+        F.coalesce(NUM_SHOWN, F.lit(0)).cast("long").alias(NUM_SHOWN),
         *(F.coalesce(F.col(f"events.{name}"), none.cast(f"array<{kind}>")).alias(name)
           for name, kind in _ARRAYS.items()),
         F.coalesce(TRAIN_LENGTH, F.lit(0)).cast("int").alias(TRAIN_LENGTH),
@@ -151,8 +155,8 @@ def whole_histories(histories: DataFrame) -> DataFrame:
     return histories.select(USER_IDX, *arrays)
 
 
-def _places_of(part: str) -> Column:
-    return F.sort_array(F.collect_list(F.when(F.col(PART) == part, F.col(PLACE))))
+def _places_of(part: str, is_act: Column) -> Column:
+    return F.sort_array(F.collect_list(F.when(is_act & (F.col(PART) == part), F.col(PLACE))))
 
 
 def _without_nulls(array: Column, kind: str) -> Column:

@@ -19,8 +19,8 @@ from etl.sources import field_columns, read_rows
 
 ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
 _TAKEN = {
-    ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.VERDICT,
-    c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW, c.BLANKED,
+    ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.NUM_SHOWN,
+    c.VERDICT, c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW, c.BLANKED,
 }  # fmt: skip
 
 
@@ -94,8 +94,13 @@ def item_rows(items: DataFrame, table: DataFrame | None, features: Sequence[str]
     return joined.select(ITEM_IDX, ITEM_ID, TITLE, TRAIN_EVENTS, *features)
 
 
-def user_rows(histories: DataFrame, table: DataFrame | None, features: Sequence[str]) -> DataFrame:
-    """Return the published table of users: numbers, ids and features, a row per user."""
+def user_rows(
+    histories: DataFrame,
+    table: DataFrame | None,
+    features: Sequence[str],
+    counts: Sequence[str] = (c.NUM_EVENTS,),
+) -> DataFrame:
+    """Return the published table of users: numbers, ids, counts and features, a row per user."""
     if table is not None:
         histories = histories.join(table.select(USER_ID, *features), USER_ID, "left")
-    return histories.select(USER_IDX, USER_ID, c.NUM_EVENTS, *features)
+    return histories.select(USER_IDX, USER_ID, *counts, *features)

@@ -1,11 +1,6 @@
 """The ETL with all features, in a 2 GiB driver, beside the same transformation in Polars."""
 
-import json
-import resource
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-CHECKOUT = Path(__file__).parents[2]
-MILLION = 1_000_000
+from tests.bench.runs import MILLION, overrides_for, timed_headrace, timed_python
+
 DAYS = 90
 FEATURES = (
     "etl.split.kind=temporal",
@@ -57,7 +52,7 @@ def measure_skew(folder: Path) -> dict[str, Any]:
     figures = {}
     for name, millions in (("skewed", 1), ("even", 2)):
         overrides = [*_overrides(folder / name, millions), *keep]
-        _headrace("generate", overrides)
+        timed_headrace("generate", overrides)
         if name == "skewed":
             _add_busy_user(folder / name / "log", MILLION)
         figures[name] = _etl(overrides)
@@ -71,12 +66,12 @@ def measure_skew(folder: Path) -> dict[str, Any]:
 
 def _measure_size(folder: Path, millions: int) -> dict[str, Any]:
     overrides = _overrides(folder, millions)
-    _headrace("generate", overrides)
+    timed_headrace("generate", overrides)
     ours = _etl(overrides)
     made = _made(Path(ours.pop("folder")), ours.pop("counts"))
     shutil.rmtree(folder / "workspace")
     script = ["-m", "tests.bench.polars_yardstick", str(folder / "log"), str(folder / "polars")]
-    theirs, seconds, cpu = _timed(script)
+    theirs, seconds, cpu = timed_python(script)
     shutil.rmtree(folder)
     is_same = made == theirs
     return {
@@ -126,19 +121,11 @@ def _add_busy_user(log: Path, events: int) -> None:
 
 
 def _overrides(folder: Path, millions: int) -> list[str]:
-    return [
-        f"input.root={folder / 'log'}",
-        f"run.output={folder / 'workspace'}",
-        f"generate.num_events={millions * MILLION}",
-        f"generate.num_users={millions * MILLION // 40}",
-        "generate.num_items=20000",
-        "spark.driver_memory=2g",
-        *FEATURES,
-    ]
+    return [*overrides_for(folder, millions * MILLION), *FEATURES]
 
 
 def _etl(overrides: Sequence[str]) -> dict[str, Any]:
-    result, seconds, cpu = _timed(_command("etl", overrides))
+    result, seconds, cpu = timed_headrace("etl", overrides)
     rows = result["ledger"]["events"]["rows_read"]
     return {
         "rows_read": rows,
@@ -149,23 +136,3 @@ def _etl(overrides: Sequence[str]) -> dict[str, Any]:
         "folder": result["folder"],
         "counts": result["counts"],
     }
-
-
-def _headrace(name: str, overrides: Sequence[str]) -> None:
-    _timed(_command(name, overrides))
-
-
-def _command(name: str, overrides: Sequence[str]) -> list[str]:
-    return ["-m", "conf.cli", name, "--config", "conf/demo.yaml", "--json", *overrides]
-
-
-def _timed(command: Sequence[str]) -> tuple[dict[str, Any], float, float]:
-    """Run Python; return the JSON that it prints, the seconds and the CPU seconds of its tree."""
-    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, *command], cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, check=True
-    )
-    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result, seconds, cpu

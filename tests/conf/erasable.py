@@ -29,7 +29,8 @@ from conf.workspace import commit, publish
 
 KEY = "0123456789abcdef0123456789abcdef"
 DATASET, MODEL, LISTS = "tiny-dataset", "tiny-model", "tiny-lists"
-LENGTHS = (3, 2, 4, 1, 0, 5)  # events of the users 2, 3, ...
+LENGTHS = (3, 2, 4, 1, 0, 5)  # acts of the users 2, 3, ...
+SHOWN = (1, 0, 2, 0, 0, 1)  # events that only showed them an item
 DAY = "2026-01-31"
 NAMES = tuple(f"token{n}token" for n in range(6))
 GONE = (NAMES[2], NAMES[3], NAMES[5], "nobody-of-ours")  # the whole second row group, and one
@@ -56,7 +57,7 @@ def write_workspace(
     users = pa.table({
         "user_idx": pa.array(range(2, 8), pa.int64()), "user_id": names,
         "num_events": pa.array(LENGTHS, pa.int64()), "age": ["30", "30", "40", None, "40", "30"],
-        "city": CITIES,
+        "city": CITIES, "num_shown": pa.array(SHOWN, pa.int64()),
     })  # fmt: skip
     files = {
         # Row groups of two users; the first file has two of them.
@@ -84,12 +85,12 @@ def write_workspace(
         fills={"users": {"age": {"value": 30, "groups": {"Oslo": 30, "Rome": 9}}}},
         vocabularies=vocabularies, event_types=("view",), privacy=report,
         ledger={
-            "events": InputLedger(rows_read=21, rows_kept=15, dropped={"bot": 1}, quarantined=bad,
-                                  files={"a.csv": Account(rows_read=21, rows_kept=15)}),
+            "events": InputLedger(rows_read=25, rows_kept=19, dropped={"bot": 1}, quarantined=bad,
+                                  files={"a.csv": Account(rows_read=25, rows_kept=19)}),
             "users": InputLedger(rows_read=6, rows_kept=6),
         },
         counts={"users": 6, "items": 2, "events": 15, "train_rows": 5, "train_targets": 8,
-                "valid": 1, "test": 2, "quarantined": 5},
+                "valid": 1, "test": 2, "quarantined": 5, "shown": 4, "sessions": 7},
     )))  # fmt: skip
     publish(workspace, "datasets", DATASET, DAY)
     _write_model(workspace, vocabularies)

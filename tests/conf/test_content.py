@@ -7,7 +7,7 @@ FILE = DataFile(path="users/part-00000.parquet", bytes=9, sha256="a", rows=2)
 LEDGER = InputLedger(rows_read=2, rows_kept=2, files={"a.csv": Account(rows_read=2, rows_kept=2)})
 
 
-def content_of(**changes: Any) -> str | None:
+def content_of(**changes: Any) -> str:
     manifest = Manifest(
         id="tiny", request="r", logical_date="2026-01-31", as_of="2026-01-31T00:00:00Z", config={},
         columns={}, files={"users": (FILE,)}, event_types=("view",), counts={"users": 2},

@@ -99,10 +99,10 @@ def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:
     assert groups["train"] == [1, 1] and groups["valid"] == []
     assert manifest.counts == {
         "users": 3, "items": 2, "events": 5, "train_rows": 2, "train_targets": 2, "valid": 0,
-        "test": 1, "quarantined": 2,
+        "test": 1, "quarantined": 2, "shown": 1,
     }  # fmt: skip
     events, table = manifest.ledger["events"], manifest.ledger["users"]
-    assert events.dropped == {"bot": 1, "erased": 13} and events.rows_kept == 5
+    assert events.dropped == {"bot": 1, "erased": 16} and events.rows_kept == 6
     assert events.quarantined == {"line_unparsable": 1, "time_unparsable": 1}
     assert events.missing_rows() == table.missing_rows() == 0
     assert manifest.vocabularies["user"].size == 8

@@ -15,7 +15,9 @@ from etl.sequences import (
 )
 from tests.etl.making import frame_of, tuples
 
-EVENT = "user_id string, item_id string, event_type int, time long, place int, part string"
+EVENT = (
+    "user_id string, item_id string, event_type int, time long, place int, draw int, part string"
+)
 HISTORY = (
     "user_idx long, history_item_idx array<int>, history_event_type array<int>, "
     "history_time array<long>, train_length int, valid_places array<int>, test_places array<int>"
@@ -43,15 +45,17 @@ def test_histories_are_in_order_and_items_outside_the_vocabulary_unknown(
 ) -> None:
     events = frame_of(
         spark, EVENT,
-        ("u", "z", 0, 300, 2, "test"), ("u", "a", 1, 100, 0, "train"),
-        ("u", "b", 0, 200, 1, "valid"),
+        ("u", "z", 0, 300, 2, 0, "test"), ("u", "a", 1, 100, 0, 0, "train"),
+        ("u", "b", 0, 200, 1, 0, "valid"), ("u", "a", 2, 150, 1, 1, "valid"),
+        ("seer", "a", 2, 150, 0, 1, "train"),
     )  # fmt: skip
     items = frame_of(spark, "item_id string, item_idx int", ("a", 2), ("b", 3))
-    users = frame_of(spark, "user_id string, user_idx long", ("u", 2), ("silent", 3))
+    users = frame_of(spark, "user_id string, user_idx long", ("u", 2), ("silent", 3), ("seer", 4))
     rows = collect_histories(events, items, users).orderBy("user_idx").collect()
     assert [tuple(row) for row in rows] == [
-        (2, "u", 3, [2, 3, 1], [1, 0, 0], [100, 200, 300], 1, [1], [2]),
-        (3, "silent", 0, [], [], [], 0, [], []),
+        (2, "u", 3, 1, [2, 3, 1], [1, 0, 0], [100, 200, 300], 1, [1], [2]),
+        (3, "silent", 0, 0, [], [], [], 0, [], []),
+        (4, "seer", 0, 1, [], [], [], 0, [], []),
     ]
 
 

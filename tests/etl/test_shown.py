@@ -46,6 +46,9 @@ def test_the_shown_is_an_impression_and_no_part_of_a_history(tmp_path: Path) -> 
     assert ledger.dropped == {"answered": 2}
     assert (ledger.rows_kept, manifest.counts["events"], manifest.counts["shown"]) == (8, 5, 3)
     assert manifest.counts["sessions"] == 4
+    counts = {row["user_id"]: (row["num_events"], row["num_shown"])
+              for row in read_part(folder, "users")}  # fmt: skip
+    assert counts == {"u": (4, 2), "v": (1, 0), "w": (0, 1)}
     # z and c were shown in the training part's time, e behind the last act.
     assert {names[row["item_idx"]]: row["train_events"] for row in read_part(folder, "items")} == {
         "b": 2, "a": 1, "c": 0, "z": 0,

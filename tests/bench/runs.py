@@ -1,0 +1,43 @@
+"""Run the product's commands on a made-up log, and measure what they cost."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+MILLION = 1_000_000
+
+
+def overrides_for(folder: Path, events: int) -> list[str]:
+    """Return what the demo's configuration is changed by for a log of so many events."""
+    return [
+        f"input.root={folder / 'log'}",
+        f"run.output={folder / 'workspace'}",
+        f"generate.num_events={events}",
+        f"generate.num_users={events // 40}",
+        "generate.num_items=20000",
+        "spark.driver_memory=2g",
+    ]
+
+
+def timed_headrace(name: str, overrides: Sequence[str]) -> tuple[dict[str, Any], float, float]:
+    """Run `headrace NAME`; return as `timed_python` does."""
+    config = ["--config", "conf/demo.yaml", "--json"]
+    return timed_python(["-m", "conf.cli", name, *config, *overrides])
+
+
+def timed_python(command: Sequence[str]) -> tuple[dict[str, Any], float, float]:
+    """Run Python; return the JSON that it prints, the seconds and the CPU seconds of its tree."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, check=True
+    )
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result, seconds, cpu
