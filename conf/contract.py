@@ -216,8 +216,11 @@ class Bundle(_Record):
     logical_date: str
     dataset_id: str
     vocabularies: dict[str, Vocabulary]
+    algorithm: str
+    """Kind of model: `train.algorithm`."""
     model: dict[str, Any]
-    """The `train.model` section that the weights were trained under."""
+    """Section of the configuration that the model is built from again; `train.model` of neural
+    ones."""
     config: dict[str, Any]
     files: dict[str, tuple[DataFile, ...]]
 

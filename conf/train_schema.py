@@ -1,56 +1,19 @@
-"""The configuration's section `train`: the model, its loss and its training."""
+"""The configuration's section `train`: which kind of model, and its training."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from conf.section import Positive, Section, Share
+from conf.model_schema import Loss, Model
+from conf.optimizer_schema import Optimizer
+from conf.section import Positive, Section
 
 MetricName = Annotated[str, Field(pattern=r"^(hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]*$")]
 
 
-class Model(Section):
-    encoder: Literal["attention"] = "attention"
-    width: Positive = 64
-    blocks: Positive = 2
-    heads: Positive = 2
-    feedforward_factor: Positive = 4
-    """Width of the inner layer over `width`."""
-    dropout: Share = 0.2
-    history_length: Positive = 50
-    """Newest events of a history that the encoder sees."""
-    init: Literal["xavier_uniform", "xavier_normal", "normal"] = "xavier_normal"
-    """Initialisation of dense layers; embeddings are drawn from a normal distribution."""
-    embedding_std: Annotated[float, Field(gt=0)] = 0.02
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> "Model":
-        if self.width % self.heads:
-            raise ValueError(f"heads={self.heads} has to divide width={self.width}")
-        return self
-
-
-class Loss(Section):
-    kind: Literal["cross_entropy", "sampled_softmax"] = "cross_entropy"
-    num_negatives: Positive = 256
-    """Sampled softmax: negatives drawn for each position, or for the batch."""
-    negatives_for: Literal["position", "batch"] = "position"
-    sampling: Literal["uniform", "popularity"] = "uniform"
-    """Distribution of the negatives; the logits are corrected for it."""
-
-
-class Optimizer(Section):
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Not applied to embeddings, norms and biases."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    warmup_steps: Annotated[int, Field(ge=0)] = 100
-    decay: Literal["none", "cosine"] = "none"
-    """Of the learning rate after the warm-up, over `train.epochs`."""
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
-
-
 class Train(Section):
+    algorithm: Literal["neural"] = "neural"
+    """Kind of model: a network that scores the whole catalogue."""
     workers: Positive = 1
     max_workers: Positive = 4
     """Most workers that the dataset should serve: it gets eight row groups for each."""

@@ -1,6 +1,7 @@
 """Write and read a trained model: weights in safetensors, all else in JSON, never pickle."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,39 @@ WEIGHTS_NAME = "weights.safetensors"
 METRICS_NAME = "metrics.json"
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What training comes to."""
+
+    section: dict[str, Any]
+    """Section of the configuration that the model is built from again."""
+    weights: dict[str, Tensor]
+    metrics: dict[str, Any]
+
+
 def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
     """Return an untrained model of a `train.model` section for a catalogue of V items."""
     return RetrievalModel(catalogue=catalogue, **section)
 
 
-def save_bundle(
-    config: Config,
-    manifest: Manifest,
-    request: str,
-    weights: dict[str, Tensor],
-    metrics: dict[str, Any],
-) -> str:
+def save_bundle(config: Config, manifest: Manifest, request: str, trained: Trained) -> str:
     """Commit a model's version and return its id."""
     workspace = Path(config.run.output)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = emptied(new_folder(workspace, "models", version))
     save_file(
-        {name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS_NAME
+        {name: tensor.contiguous() for name, tensor in trained.weights.items()},
+        folder / WEIGHTS_NAME,
     )
-    (folder / METRICS_NAME).write_text(json.dumps(metrics, indent=1))
+    (folder / METRICS_NAME).write_text(json.dumps(trained.metrics, indent=1))
     bundle = Bundle(
         id=version,
         request=request,
         logical_date=manifest.logical_date,
         dataset_id=manifest.id,
         vocabularies=manifest.vocabularies,
-        model=config.train.model.model_dump(mode="json"),
+        algorithm=config.train.algorithm,
+        model=trained.section,
         config=config.model_dump(mode="json"),
         files={"model": tuple(_entry(folder / name) for name in (WEIGHTS_NAME, METRICS_NAME))},
     )

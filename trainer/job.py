@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from conf.contract import Manifest, RowGroup, catalogue_size
+from conf.optimizer_schema import Optimizer
 from conf.schema import Config
-from conf.train_schema import Optimizer
 from trainer.bundle import build_model
 from trainer.catalogue import read_train_events
-from trainer.retrieval import RetrievalModel, TrainingObjective, item_sampling
+from trainer.retrieval import TrainingObjective, item_sampling
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,13 @@ class Job:
     world_size: int
     device: torch.device
 
+    part: str
+    """Part of the dataset that is trained on."""
+
     @property
     def train_groups(self) -> list[RowGroup]:
         """Row groups of the training part."""
-        return self.manifest.row_groups("train")
+        return self.manifest.row_groups(self.part)
 
     @property
     def batch_rows_per_rank(self) -> int:
@@ -71,7 +75,8 @@ class Learner:
 
     objective: nn.Module
     """Possibly wrapped for data parallelism."""
-    model: RetrievalModel
+    model: nn.Module
+    """What it holds is the weights."""
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor]
 
@@ -145,3 +150,10 @@ def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, step: int) -> 
     total_steps = train.epochs * math.ceil(rows / train.batch_rows)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(train.optimizer, step, total_steps)
+
+
+def sum_over_ranks(job: Job, values: Tensor) -> Tensor:
+    """Return the sum of each value over all ranks."""
+    if job.world_size > 1:
+        dist.all_reduce(values)
+    return values

@@ -1,29 +1,19 @@
-"""Train on a dataset: start the workers, wait, measure the best weights, commit the bundle."""
+"""Train on a dataset: train and measure the kind of model asked for, commit the bundle."""
 
-import json
-import logging
 import shutil
-import time
-import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
-from torch import Tensor
-
-from conf.contract import Manifest, catalogue_size
-from conf.errors import ConfigError, HeadraceError, InputError
+from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer.bundle import build_model, save_bundle
-from trainer.checkpoint import load_checkpoint
-from trainer.evaluate import test_figures
-from trainer.loop import FAILURE_NAME, train_worker
-from trainer.progress import PROGRESS_NAME, shown_progress
+from trainer import neural
+from trainer.bundle import Trained, save_bundle
+from trainer.loop import FAILURE_NAME
 from trainer.ray_session import ray_session, require_room
 
-log = logging.getLogger(__name__)
+_TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {"neural": neural.train}
+"""By `train.algorithm`."""
 
 
 def run(config: Config, *, dataset_id: str, request: str) -> str:
@@ -31,37 +21,14 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
 
     Interrupted runs of the same request go on from their newest checkpoint.
     """
-    workspace = Path(config.run.output)
-    manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
-    _require_trainable(config, manifest)
+    manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
     work = _work_folder(config, request)
     with ray_session(config):
         require_room(config)
-        started = time.monotonic()
-        weights, cursor = fit(config, manifest, work)
-        seconds = time.monotonic() - started
-        model = build_model(config.train.model.model_dump(), catalogue_size(manifest))
-        model.load_state_dict(weights)
-        measured = test_figures(config, manifest, model.eval())
-    metrics = {**measured, **_training_figures(config, cursor, seconds, weights)}
-    version = save_bundle(config, manifest, request, weights, metrics)
+        trained = _TRAINERS[config.train.algorithm](config, manifest, work)
+    version = save_bundle(config, manifest, request, trained)
     shutil.rmtree(work, ignore_errors=True)
     return version
-
-
-def _require_trainable(config: Config, manifest: Manifest) -> None:
-    groups, workers = len(manifest.row_groups("train")), config.train.workers
-    if groups < workers:
-        raise ConfigError(
-            f"train.workers={workers}, but dataset {manifest.id} has {groups} training row "
-            f"group(s), and each worker needs one of its own; set train.workers to at most "
-            f"{groups}, or make the dataset with a smaller etl.row_group_rows"
-        )
-    if not manifest.row_groups("valid"):
-        raise InputError(
-            f"dataset {manifest.id} has no validation part: no user has enough events; "
-            "lower etl.min_events_per_user or give a longer log"
-        )
 
 
 def _work_folder(config: Config, request: str) -> Path:
@@ -70,70 +37,3 @@ def _work_folder(config: Config, request: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILURE_NAME).unlink(missing_ok=True)
     return folder
-
-
-def fit(config: Config, manifest: Manifest, work: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Run the workers and return the best weights and where the run ended."""
-    train = config.train
-    dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
-    settings = {
-        "config": config.model_dump(mode="json"),
-        "manifest": manifest.model_dump(mode="json"),
-        "dataset": str(dataset),
-        "work": str(work),
-    }
-    resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config=settings,
-        torch_config=TorchConfig(timeout_s=train.collective_timeout_seconds),
-        scaling_config=ScalingConfig(
-            num_workers=train.workers,
-            use_gpu=train.gpus_per_worker > 0,
-            resources_per_worker={name: count for name, count in resources.items() if count},
-        ),
-        # A name of its own for each start: Ray's own record of an earlier one, whole or damaged,
-        # has no part in a resume. Ours is the newest whole checkpoint in `work`.
-        run_config=RunConfig(
-            name=f"run-{uuid.uuid4().hex[:12]}",
-            storage_path=str(work / "ray"),
-            failure_config=FailureConfig(max_failures=train.max_failures),
-        ),
-    )
-    rows = sum(group.rows for group in manifest.row_groups("train"))
-    with shown_progress(work / PROGRESS_NAME, epochs=train.epochs, rows_in_epoch=rows):
-        trainer.fit()
-    if (work / FAILURE_NAME).is_file():
-        raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
-    state = load_checkpoint(work)
-    assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
-    for record in state["cursor"]["curve"]:
-        log.info(
-            "epoch %d: loss %.4f, %s %.4f, %.0f rows/s",
-            record["epoch"],
-            record["loss"],
-            train.metric,
-            record[train.metric],
-            record["rows"] / max(record["seconds"], 1e-9),
-        )
-    return state["best"], state["cursor"]
-
-
-def _training_figures(
-    config: Config, cursor: dict[str, Any], seconds: float, weights: dict[str, Tensor]
-) -> dict[str, Any]:
-    curve = cursor["curve"]
-    rows, busy = sum(r["rows"] for r in curve), sum(r["seconds"] for r in curve)
-    return {
-        "valid": {config.train.metric: cursor["best_figure"]},
-        "best_epoch": cursor["best_epoch"],
-        "epochs": curve,
-        "training": {
-            "seconds": round(seconds, 1),
-            "steps": cursor["step"],
-            "rows_per_second": round(rows / max(busy, 1e-9), 1),
-            "padding_share": round(curve[-1]["padding_share"], 4),
-            "parameters": sum(tensor.numel() for tensor in weights.values()),
-            "workers": config.train.workers,
-        },
-    }

@@ -14,26 +14,25 @@ from typing import Any
 import ray.train
 import ray.train.torch
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest
+from conf.contract import Manifest
 from conf.errors import HeadraceError
 from conf.schema import Config
 from conf.workspace import write_json
-from trainer.batches import block_batches, concatenate
+from trainer.batches import concatenate
 from trainer.checkpoint import load_checkpoint, save_checkpoint
-from trainer.evaluate import COLUMNS, ModelScorer, count_ranks
-from trainer.inputs import TrainBatch
-from trainer.job import Cursor, Job, Learner, build_objective, build_optimizer, set_learning_rate
-from trainer.metrics import figure
+from trainer.job import Cursor, Job, Learner, set_learning_rate, sum_over_ranks
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter
+from trainer.retrieval_task import RetrievalTask
 from trainer.stream import Columns, read_row_groups
+from trainer.task import Batch, Task, to_device
 
 FAILURE_NAME = "failure.json"
-TRAIN_COLUMNS = (HISTORY_ITEMS, HISTORY_WEIGHTS)
+TASKS: dict[str, Task] = {"neural": RetrievalTask()}
+"""By `train.algorithm`."""
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -47,13 +46,17 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 
 def _train(job: Job) -> None:
-    learner = _build_learner(job)
+    learner = _task(job).learner(job)
     saved = load_checkpoint(job.work)
     cursor = learner.load(saved) if saved else Cursor()
     while not cursor.finished:
         train_epoch(job, learner, cursor)
         _finish_epoch(job, learner, cursor)
         ray.train.report(cursor.curve[-1])
+
+
+def _task(job: Job) -> Task:
+    return TASKS[job.config.train.algorithm]
 
 
 def _open_job(settings: dict[str, Any]) -> Job:
@@ -68,15 +71,8 @@ def _open_job(settings: dict[str, Any]) -> Job:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=ray.train.torch.get_device(),
+        part=TASKS[config.train.algorithm].part,
     )
-
-
-def _build_learner(job: Job) -> Learner:
-    objective = build_objective(job).to(job.device)
-    model = objective.model
-    optimizer = build_optimizer(job, model)
-    wrapped = ray.train.torch.prepare_model(objective) if job.world_size > 1 else objective
-    return Learner(objective=wrapped, model=model, optimizer=optimizer, best={})
 
 
 def train_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
@@ -109,7 +105,7 @@ def _read_rounds(job: Job, rounds: list[Round]) -> Iterator[tuple[Round, Columns
     """Yield each round with this rank's rows of it, None where it has none."""
     groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
     stream = read_row_groups(
-        job.dataset, groups, TRAIN_COLUMNS, threads=job.config.train.stream_threads
+        job.dataset, groups, _task(job).columns, threads=job.config.train.stream_threads
     )
     with closing(stream):
         for part in rounds:
@@ -123,13 +119,18 @@ def _train_round(
     """Take the round's steps; return this rank's [loss, weight, rows, cells, padding] sums."""
     sums = torch.zeros(5, dtype=torch.float64)
     progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
-    for batch in _batches(job, cursor, part, columns):
+    task = _task(job)
+    if columns is None:
+        batches = iter([task.empty_batch(job)] * part.steps)
+    else:
+        batches = task.batches(job, cursor, part, columns)
+    for batch in batches:
         set_learning_rate(job, learner.optimizer, cursor.step)
         loss, weight = _step(job, learner, batch)
         cursor.step += 1
-        rows, cells = batch.item_idx.shape[0], batch.item_idx.numel()
-        padding = cells - int((batch.target_idx != 0).sum())
-        sums += torch.tensor([loss, weight, rows, cells, padding], dtype=torch.float64)
+        sums += torch.tensor(
+            [loss, weight, batch.num_rows, batch.num_cells, batch.num_padding], dtype=torch.float64
+        )
         loss_sum, weight_sum, rows_done = sums[:3].tolist()
         progress.write(
             epoch=cursor.epoch,
@@ -139,27 +140,10 @@ def _train_round(
     return sums
 
 
-def _batches(
-    job: Job, cursor: Cursor, part: Round, columns: Columns | None
-) -> Iterator[TrainBatch]:
-    if columns is None:
-        empty = torch.zeros((0, 1), dtype=torch.int64)
-        yield from (TrainBatch(empty, empty, empty.float()) for _ in range(part.steps))
-        return
-    seed = (job.config.run.seed, cursor.epoch, part.groups_done)
-    yield from block_batches(
-        columns,
-        steps=part.steps,
-        max_length=job.config.train.model.history_length,
-        row_seed=(*seed, job.rank),
-        order_seed=(*seed, job.world_size),
-    )
-
-
-def _step(job: Job, learner: Learner, batch: TrainBatch) -> tuple[float, float]:
+def _step(job: Job, learner: Learner, batch: Batch) -> tuple[float, float]:
     """Take one optimiser step on the mean loss over all ranks; return this rank's sums."""
-    batch = TrainBatch(*(tensor.to(job.device, non_blocking=True) for tensor in batch))
-    weight = batch.target_weight.sum()
+    batch = to_device(batch, job.device)
+    weight = batch.weight
     everywhere = sum_over_ranks(job, weight.detach().clone())
     bf16 = job.config.train.precision == "bf16"
     with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=bf16):
@@ -195,7 +179,8 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     rows = sum(group.rows for group in job.train_groups)
     assert cursor.rows_seen == rows, f"{cursor.rows_seen} of {rows} rows seen in an epoch"
     train = job.config.train
-    value = _validate(job, learner)
+    learner.objective.eval()
+    value = _task(job).validate(job, learner)
     if value > cursor.best_figure:
         cursor.best_figure, cursor.best_epoch = value, cursor.epoch
         learner.keep_best()
@@ -217,26 +202,7 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     _checkpoint(job, learner, cursor)
 
 
-def _validate(job: Job, learner: Learner) -> float:
-    train = job.config.train
-    learner.objective.eval()
-    groups = job.manifest.row_groups("valid")[job.rank :: job.world_size]
-    blocks = (columns for _, columns in read_row_groups(job.dataset, groups, COLUMNS))
-    largest = int(train.metric.partition("@")[2])
-    scorer = ModelScorer(learner.model, job.device)
-    counts = count_ranks(scorer, blocks, batch_rows=train.eval_batch_rows, largest=largest)
-    everywhere = sum_over_ranks(job, torch.from_numpy(counts).to(job.device))
-    return figure(everywhere.cpu().numpy(), train.metric)
-
-
 def _checkpoint(job: Job, learner: Learner, cursor: Cursor) -> None:
     if job.rank == 0:
         number = cursor.epoch * (len(job.train_groups) + 1) + cursor.groups_done
         save_checkpoint(job.work, number, learner.state(cursor))
-
-
-def sum_over_ranks(job: Job, values: Tensor) -> Tensor:
-    """Return the sum of each value over all ranks."""
-    if job.world_size > 1:
-        dist.all_reduce(values)
-    return values

@@ -13,7 +13,7 @@ from conf.load import load_config
 from conf.schema import Config
 from serving import score
 from tests.bench.made_up import write_dataset
-from trainer.bundle import build_model, save_bundle
+from trainer.bundle import Trained, build_model, save_bundle
 
 USERS, ITEMS = 8192, 200_000
 YAML = """
@@ -32,8 +32,10 @@ def measure(folder: Path) -> dict[str, Any]:
     config = load_config(path)
     manifest = write_dataset(folder, users=USERS, items=ITEMS, mean_length=20, row_group_rows=1024)
     torch.manual_seed(1)
-    model = build_model(config.train.model.model_dump(), ITEMS + 2)
-    model_id = save_bundle(config, manifest, "b" * 64, model.state_dict(), {"test": {}})
+    section = config.train.model.model_dump(mode="json")
+    model = build_model(section, ITEMS + 2)
+    trained = Trained(section, model.state_dict(), {"test": {}})
+    model_id = save_bundle(config, manifest, "b" * 64, trained)
     bare = _bare_product(config)
     with _PeakMemory("PartScorer") as peak:
         seconds = _score(config, manifest, model_id)

@@ -15,11 +15,11 @@ from tests.bench.made_up import write_dataset
 from trainer.batches import block_batches, concatenate
 from trainer.bundle import build_model
 from trainer.inputs import TrainBatch
-from trainer.launch import fit
-from trainer.loop import TRAIN_COLUMNS
 from trainer.ray_session import ray_session
 from trainer.retrieval import TrainingObjective
+from trainer.retrieval_task import RetrievalTask
 from trainer.stream import read_row_groups
+from trainer.workers import fit
 
 EPOCHS = 3
 YAML = """
@@ -85,7 +85,7 @@ def _plain_loop(config: Config, manifest: Manifest, dataset: Path) -> float:
 
 
 def _all_batches(config: Config, manifest: Manifest, dataset: Path) -> tuple[list[TrainBatch], int]:
-    groups = read_row_groups(dataset, manifest.row_groups("train"), TRAIN_COLUMNS)
+    groups = read_row_groups(dataset, manifest.row_groups("train"), RetrievalTask.columns)
     columns = concatenate([block for _, block in groups])
     rows = sum(group.rows for group in manifest.row_groups("train"))
     length = config.train.model.history_length

@@ -33,7 +33,7 @@ from conf.load import load_config
 from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import commit, publish
-from trainer.bundle import build_model, save_bundle
+from trainer.bundle import Trained, build_model, save_bundle
 
 CHECKOUT = Path(__file__).parents[2]
 DAY = "2026-01-31"
@@ -104,14 +104,12 @@ def write_dataset(
 def write_model(config: Config, manifest: Manifest, *, fill: float | None = None) -> str:
     """Write a model with random weights, or weights all the same, and return its id."""
     torch.manual_seed(1)
-    model = build_model(
-        {**config.train.model.model_dump(), "embedding_std": 1.0},
-        manifest.vocabularies["item"].size,
-    )
+    section = config.train.model.model_dump(mode="json")
+    model = build_model({**section, "embedding_std": 1.0}, manifest.vocabularies["item"].size)
     weights = model.state_dict()
     if fill is not None:
         weights = {name: torch.full_like(tensor, fill) for name, tensor in weights.items()}
-    model_id = save_bundle(config, manifest, "m" * 64, weights, {})
+    model_id = save_bundle(config, manifest, "m" * 64, Trained(section, weights, {}))
     publish(Path(config.run.output), "models", model_id, DAY)
     return model_id
 

@@ -8,7 +8,13 @@ from conf.contract import Bundle, Manifest, Vocabulary
 from conf.errors import VersionError
 from conf.load import load_config
 from tests.bench.made_up import write_dataset
-from trainer.bundle import build_model, load_bundle, require_same_vocabulary, save_bundle
+from trainer.bundle import (
+    Trained,
+    build_model,
+    load_bundle,
+    require_same_vocabulary,
+    save_bundle,
+)
 
 CONFIG = """
 run: {{name: tiny, output: "{folder}"}}
@@ -24,8 +30,9 @@ def saved(tmp_path: Path) -> tuple[Path, str, Manifest, dict[str, torch.Tensor]]
     path.write_text(CONFIG.format(folder=tmp_path))
     config = load_config(path)
     manifest = write_dataset(tmp_path, users=20, items=15, mean_length=5, row_group_rows=10)
-    weights = build_model(config.train.model.model_dump(), 17).state_dict()
-    version = save_bundle(config, manifest, "a" * 64, weights, {"test": {}})
+    section = config.train.model.model_dump(mode="json")
+    weights = build_model(section, 17).state_dict()
+    version = save_bundle(config, manifest, "a" * 64, Trained(section, weights, {"test": {}}))
     return tmp_path, version, manifest, weights
 
 

@@ -1,0 +1,60 @@
+"""The training of a network that scores the whole catalogue."""
+
+from collections.abc import Iterator, Sequence
+
+import ray.train.torch
+import torch
+
+from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS
+from trainer.batches import block_batches
+from trainer.evaluate import COLUMNS, ModelScorer, count_ranks
+from trainer.inputs import TrainBatch
+from trainer.job import Cursor, Job, Learner, build_objective, build_optimizer, sum_over_ranks
+from trainer.metrics import figure
+from trainer.plan import Round
+from trainer.retrieval import RetrievalModel
+from trainer.stream import Columns, read_row_groups
+
+
+class RetrievalTask:
+    """See `trainer.task.Task`."""
+
+    part: str = "train"
+    columns: Sequence[str] = (HISTORY_ITEMS, HISTORY_WEIGHTS)
+
+    def learner(self, job: Job) -> Learner:
+        """Return model, loss and optimiser, initialised from the run's seed alone."""
+        objective = build_objective(job).to(job.device)
+        optimizer = build_optimizer(job, objective.model)
+        wrapped = ray.train.torch.prepare_model(objective) if job.world_size > 1 else objective
+        return Learner(objective=wrapped, model=objective.model, optimizer=optimizer, best={})
+
+    def batches(
+        self, job: Job, cursor: Cursor, part: Round, columns: Columns
+    ) -> Iterator[TrainBatch]:
+        """Yield this rank's rows of a round, of like length in each batch."""
+        seed = (job.config.run.seed, cursor.epoch, part.groups_done)
+        yield from block_batches(
+            columns,
+            steps=part.steps,
+            max_length=job.config.train.model.history_length,
+            row_seed=(*seed, job.rank),
+            order_seed=(*seed, job.world_size),
+        )
+
+    def empty_batch(self, job: Job) -> TrainBatch:
+        """Return a batch without rows."""
+        empty = torch.zeros((0, 1), dtype=torch.int64)
+        return TrainBatch(empty, empty, empty.float())
+
+    def validate(self, job: Job, learner: Learner) -> float:
+        """Return `train.metric` over the validation part."""
+        train = job.config.train
+        groups = job.manifest.row_groups("valid")[job.rank :: job.world_size]
+        blocks = (columns for _, columns in read_row_groups(job.dataset, groups, COLUMNS))
+        largest = int(train.metric.partition("@")[2])
+        assert isinstance(learner.model, RetrievalModel)
+        scorer = ModelScorer(learner.model, job.device)
+        counts = count_ranks(scorer, blocks, batch_rows=train.eval_batch_rows, largest=largest)
+        everywhere = sum_over_ranks(job, torch.from_numpy(counts).to(job.device))
+        return figure(everywhere.cpu().numpy(), train.metric)

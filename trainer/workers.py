@@ -1,0 +1,99 @@
+"""Start the Ray Train workers of a training, and wait for what they come to."""
+
+import json
+import logging
+import uuid
+from pathlib import Path
+from typing import Any
+
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from torch import Tensor
+
+from conf.contract import Manifest
+from conf.errors import ConfigError, HeadraceError
+from conf.schema import Config
+from trainer.checkpoint import load_checkpoint
+from trainer.loop import FAILURE_NAME, TASKS, train_worker
+from trainer.progress import PROGRESS_NAME, shown_progress
+
+log = logging.getLogger(__name__)
+
+
+def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
+    """Refuse a training part that has fewer row groups than there are workers."""
+    groups, workers = len(manifest.row_groups(part)), config.train.workers
+    if groups < workers:
+        raise ConfigError(
+            f"train.workers={workers}, but dataset {manifest.id} has {groups} row group(s) in "
+            f"{part}, and each worker needs one of its own; set train.workers to at most "
+            f"{groups}, or make the dataset with a smaller etl.row_group_rows"
+        )
+
+
+def fit(config: Config, manifest: Manifest, work: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Run the workers and return the best weights and where the run ended."""
+    train = config.train
+    dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "manifest": manifest.model_dump(mode="json"),
+        "dataset": str(dataset),
+        "work": str(work),
+    }
+    resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=settings,
+        torch_config=TorchConfig(timeout_s=train.collective_timeout_seconds),
+        scaling_config=ScalingConfig(
+            num_workers=train.workers,
+            use_gpu=train.gpus_per_worker > 0,
+            resources_per_worker={name: count for name, count in resources.items() if count},
+        ),
+        # A name of its own for each start: Ray's own record of an earlier one, whole or damaged,
+        # has no part in a resume. Ours is the newest whole checkpoint in `work`.
+        run_config=RunConfig(
+            name=f"run-{uuid.uuid4().hex[:12]}",
+            storage_path=str(work / "ray"),
+            failure_config=FailureConfig(max_failures=train.max_failures),
+        ),
+    )
+    rows = sum(group.rows for group in manifest.row_groups(TASKS[train.algorithm].part))
+    with shown_progress(work / PROGRESS_NAME, epochs=train.epochs, rows_in_epoch=rows):
+        trainer.fit()
+    if (work / FAILURE_NAME).is_file():
+        raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
+    state = load_checkpoint(work)
+    assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
+    for record in state["cursor"]["curve"]:
+        log.info(
+            "epoch %d: loss %.4f, %s %.4f, %.0f rows/s",
+            record["epoch"],
+            record["loss"],
+            train.metric,
+            record[train.metric],
+            record["rows"] / max(record["seconds"], 1e-9),
+        )
+    return state["best"], state["cursor"]
+
+
+def training_figures(
+    config: Config, cursor: dict[str, Any], seconds: float, weights: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Return the figures of a training that `metrics.json` tells."""
+    curve = cursor["curve"]
+    rows, busy = sum(r["rows"] for r in curve), sum(r["seconds"] for r in curve)
+    return {
+        "valid": {config.train.metric: cursor["best_figure"]},
+        "best_epoch": cursor["best_epoch"],
+        "epochs": curve,
+        "training": {
+            "seconds": round(seconds, 1),
+            "steps": cursor["step"],
+            "rows_per_second": round(rows / max(busy, 1e-9), 1),
+            "padding_share": round(curve[-1]["padding_share"], 4),
+            "parameters": sum(tensor.numel() for tensor in weights.values()),
+            "workers": config.train.workers,
+        },
+    }
