@@ -49,7 +49,7 @@ class ModelScorer:
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32."""
         batch = history_batch(histories, rows, self.model.history_length)
-        batch = type(batch)(*(tensor.to(self.device) for tensor in batch))
+        batch = batch.to(self.device)
         scores: Tensor = self.model.encode(batch) @ self.model.item_vectors().T
         return scores
 

@@ -15,7 +15,6 @@ import ray.train
 import ray.train.torch
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from conf.contract import Manifest
 from conf.errors import HeadraceError
@@ -24,6 +23,7 @@ from conf.workspace import write_json
 from trainer.batches import concatenate
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.job import Cursor, Job, Learner, set_learning_rate, sum_over_ranks
+from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter
 from trainer.retrieval_task import RetrievalTask
@@ -125,7 +125,7 @@ def _train_round(
     else:
         batches = task.batches(job, cursor, part, columns)
     for batch in batches:
-        set_learning_rate(job, learner.optimizer, cursor.step)
+        set_learning_rate(job, learner.optimizer, cursor)
         loss, weight = _step(job, learner, batch)
         cursor.step += 1
         sums += torch.tensor(
@@ -151,8 +151,9 @@ def _step(job: Job, learner: Learner, batch: Batch) -> tuple[float, float]:
     learner.optimizer.zero_grad()
     # Data parallelism takes the mean of the ranks' gradients: scaled so, it is that of all rows.
     (loss * (job.world_size / everywhere.clamp(min=1e-12))).backward()
-    clip_grad_norm_(learner.model.parameters(), job.config.train.optimizer.clip_norm)
+    clip_gradients(learner.model.parameters(), job.config.train.optimizer.clip_norm)
     learner.optimizer.step()
+    learner.update_mean(job.config.train.optimizer.ema_decay)
     return float(loss.detach()), float(weight)
 
 
@@ -180,10 +181,12 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     assert cursor.rows_seen == rows, f"{cursor.rows_seen} of {rows} rows seen in an epoch"
     train = job.config.train
     learner.objective.eval()
-    value = _task(job).validate(job, learner)
-    if value > cursor.best_figure:
-        cursor.best_figure, cursor.best_epoch = value, cursor.epoch
-        learner.keep_best()
+    with learner.mean_weights():
+        value = _task(job).validate(job, learner)
+        if value > cursor.best_figure:
+            cursor.best_figure, cursor.best_epoch = value, cursor.epoch
+            learner.keep_best()
+    _lower_rate(job, cursor)
     cursor.curve.append(
         {
             "epoch": cursor.epoch,
@@ -200,6 +203,15 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     cursor.loss_sum = cursor.weight_sum = cursor.seconds = 0.0
     cursor.cells = cursor.padding = 0
     _checkpoint(job, learner, cursor)
+
+
+def _lower_rate(job: Job, cursor: Cursor) -> None:
+    """Lower the learning rate where the figure has not grown for long enough."""
+    options = job.config.train.optimizer
+    cursor.plateau_from = max(cursor.plateau_from, cursor.best_epoch)
+    if options.decay == "plateau" and cursor.epoch - cursor.plateau_from >= options.plateau_epochs:
+        cursor.rate_scale *= options.plateau_factor
+        cursor.plateau_from = cursor.epoch
 
 
 def _checkpoint(job: Job, learner: Learner, cursor: Cursor) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from conf.contract import Manifest, catalogue_size
 from conf.errors import InputError
 from conf.schema import Config
-from trainer.bundle import Trained, build_model
+from trainer.bundle import Trained, build_model, model_section
 from trainer.evaluate import test_figures
 from trainer.workers import fit, require_trainable, training_figures
 
@@ -28,7 +28,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     started = time.monotonic()
     weights, cursor = fit(config, manifest, work)
     seconds = time.monotonic() - started
-    section = config.train.model.model_dump(mode="json")
+    section = model_section(config, manifest)
     model = build_model(section, catalogue_size(manifest))
     model.load_state_dict(weights)
     measured = test_figures(config, manifest, model.eval())

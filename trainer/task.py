@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from trainer.inputs import moved
 from trainer.job import Cursor, Job, Learner
 from trainer.plan import Round
 from trainer.stream import Columns
@@ -56,5 +57,5 @@ class Task(Protocol):
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on the device."""
-    moved: Batch = type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
+    moved: Batch = type(batch)(*(moved(tensor, device) for tensor in batch))
     return moved
