@@ -1,7 +1,6 @@
-"""Self-attention encoders: causal, or over the whole history with a masked place to fill.
+"""Causal self-attention.
 
-Pure torch. Histories are padded behind: no event of a causal encoder sees padding, and the other
-one masks it.
+Pure torch. Histories are padded behind, so that no event sees padding.
 
 Legend of shapes: B rows, L length, D width, H heads, E width of a head.
 """
@@ -73,9 +72,9 @@ class AttentionEncoder(nn.Module):
         Returns:
             [B, L, D]
         """
-        hidden = self._placed(embedded)
+        hidden = self.placed(embedded)
         for block in self.blocks:
-            hidden = block(hidden, self._rotation_to(hidden))
+            hidden = block(hidden, self.rotation_to(hidden))
         encoded: Tensor = self.norm(hidden)
         return encoded
 
@@ -89,82 +88,25 @@ class AttentionEncoder(nn.Module):
         Returns:
             [B, D]
         """
-        hidden = self._placed(embedded)
-        rotation = self._rotation_to(hidden)
+        hidden = self.placed(embedded)
+        rotation = self.rotation_to(hidden)
         for block in self.blocks[:-1]:
             hidden = block(hidden, rotation)
         final = cast(_AttentionBlock, self.blocks[-1])
         encoded: Tensor = self.norm(final.last(hidden, lengths, rotation))
         return encoded
 
-    def _placed(self, embedded: Tensor) -> Tensor:
+    def placed(self, embedded: Tensor) -> Tensor:
+        """Return the input of the first block: [B, L, D] -> [B, L, D]."""
         if self.has_positions:
             embedded = embedded + self.position[: embedded.shape[1]]
         placed: Tensor = self.dropout(embedded)
         return placed
 
-    def _rotation_to(self, hidden: Tensor) -> Tensor | None:
+    def rotation_to(self, hidden: Tensor) -> Tensor | None:
+        """Return the rotation of as many places as there are: [2, L, E / 2]."""
         rotation: Tensor | None = self.rotation  # type: ignore[assignment]
         return None if rotation is None else rotation[:, : hidden.shape[1]]
-
-
-class BidirectionalEncoder(nn.Module):
-    """Self-attention over all of a history, in which some places are masked and filled in.
-
-    The next event is the masked place behind the history. Source: Sun et al. 2019 (BERT4Rec), with
-    the norms before the layers; the first event of a row is never masked.
-    """
-
-    is_causal = False
-
-    def __init__(
-        self,
-        *,
-        width: int,
-        blocks: int,
-        heads: int,
-        feedforward_factor: int,
-        dropout: float,
-        max_length: int,
-        positions: str = "learned",
-        is_gated: bool = False,
-    ) -> None:
-        """Make the layers: see `AttentionEncoder`; one place more is for the mask."""
-        super().__init__()
-        self.mask_vector = nn.Parameter(torch.empty(width))  # [D]
-        self.layers = AttentionEncoder(
-            width=width, blocks=blocks, heads=heads, feedforward_factor=feedforward_factor,
-            dropout=dropout, max_length=max_length + 1, positions=positions, is_gated=is_gated,
-        )  # fmt: skip
-
-    def fill_in(self, embedded: Tensor, masked: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of each position, of masked ones made from the others alone.
-
-        Args:
-            embedded: [B, L, D], L at most `max_length` + 1.
-            masked: [B, L] bool.
-            lengths: [B] events of each row, masked ones included.
-
-        Returns:
-            [B, L, D]
-        """
-        layers = self.layers
-        embedded = torch.where(masked.unsqueeze(-1), self.mask_vector, embedded)
-        hidden = layers._placed(embedded)
-        rotation = layers._rotation_to(hidden)
-        is_there = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]  # [B, L]
-        for block in layers.blocks:
-            hidden = block(hidden, rotation, is_there)
-        encoded: Tensor = layers.norm(hidden)
-        return encoded
-
-    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of the place behind each row: [B, L, D], [B] -> [B, D]."""
-        behind = embedded.new_zeros((len(embedded), 1, embedded.shape[2]))
-        longer = torch.cat([embedded, behind], dim=1)  # [B, L + 1, D]
-        masked = torch.arange(longer.shape[1], device=embedded.device) == lengths[:, None]
-        encoded = self.fill_in(longer, masked, lengths + 1)
-        return encoded[torch.arange(len(embedded), device=embedded.device), lengths]
 
 
 class _AttentionBlock(nn.Module):

@@ -9,7 +9,8 @@ Legend of shapes: B rows, L length, D width.
 import torch
 from torch import Tensor, nn
 
-from trainer.attention import AttentionEncoder, BidirectionalEncoder
+from trainer.attention import AttentionEncoder
+from trainer.bidirectional import BidirectionalEncoder
 from trainer.convolution import CaserEncoder, DilatedEncoder
 from trainer.recurrent import RecurrentEncoder
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from conf.contract import NUM_RESERVED, PADDING_IDX
 from trainer import losses
-from trainer.attention import BidirectionalEncoder
+from trainer.bidirectional import BidirectionalEncoder
 from trainer.encoders import build_encoder
 from trainer.initialisation import initialise
 from trainer.inputs import GAP_CLASSES, HistoryBatch, TrainBatch
