@@ -20,6 +20,15 @@ from trainer.retrieval import TrainingObjective, item_sampling
 
 
 @dataclass(frozen=True)
+class Refit:
+    """A training anew, with what was held out, of what validation has chosen."""
+
+    epochs: int
+    rate_scales: tuple[float, ...]
+    """What plateaus had left of the learning rate in each epoch."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One training run as each of its workers sees it."""
 
@@ -35,6 +44,8 @@ class Job:
 
     part: str
     """Part of the dataset that is trained on."""
+    refit: Refit | None = None
+    """None: validation chooses the weights and ends the training."""
 
     @property
     def train_groups(self) -> list[RowGroup]:
@@ -57,6 +68,8 @@ class Cursor:
     step: int = 0
     rows_seen: int = 0
     """Rows consumed in this epoch."""
+    rows_given: int = 0
+    """Rows that were to be consumed so far: what the shards' rows came to."""
     loss_sum: float = 0.0
     weight_sum: float = 0.0
     cells: int = 0
@@ -73,6 +86,12 @@ class Cursor:
     finished: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
     """One record an epoch."""
+
+    def begin_epoch(self) -> None:
+        """Go on to the next epoch: what is counted within one begins anew."""
+        self.epoch, self.groups_done = self.epoch + 1, 0
+        self.rows_seen = self.rows_given = self.cells = self.padding = 0
+        self.loss_sum = self.weight_sum = self.seconds = 0.0
 
 
 @dataclass

@@ -42,6 +42,12 @@ class Task(Protocol):
     columns: Sequence[str]
     """Columns of that part."""
 
+    def prepared(self, job: Job, columns: Columns) -> Columns:
+        """Return what is trained on of the rows of a round."""
+
+    def num_rows(self, columns: Columns) -> int:
+        """Return how many rows these are once they are prepared."""
+
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""
 
@@ -51,8 +57,11 @@ class Task(Protocol):
     def empty_batch(self, job: Job) -> Batch:
         """Return a batch without rows, for a rank that has none left."""
 
-    def validate(self, job: Job, learner: Learner) -> float:
-        """Return the validation figure over all ranks; higher is better."""
+    def validate(self, job: Job, learner: Learner) -> float | None:
+        """Return the validation figure over all ranks, higher is better.
+
+        None says that nothing is held out: the newest weights are the best.
+        """
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
