@@ -66,5 +66,5 @@ class Task(Protocol):
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on the device."""
-    moved: Batch = type(batch)(*(moved(tensor, device) for tensor in batch))
-    return moved
+    there: Batch = type(batch)(*(moved(tensor, device) for tensor in batch))
+    return there
