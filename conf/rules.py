@@ -31,6 +31,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_counts(etl),
         *_about_workers(train),
         *_about_recency(given, etl, train),
+        *_about_network(given, train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
     ]
@@ -157,6 +158,19 @@ def _about_workers(train: Train) -> Iterator[str]:
         yield (
             f"train.workers={train.workers} is above train.max_workers={train.max_workers}; "
             "raise the latter"
+        )
+
+
+def _about_network(given: Input, train: Train) -> Iterator[str]:
+    if train.model.time_gaps and not given.is_dated:
+        yield (
+            "train.model.time_gaps needs the time of each event, but the time_unit of input.events "
+            "is 'order'; set it to false"
+        )
+    if train.refit != "none" and train.algorithm != "neural":
+        yield (
+            f"train.refit={train.refit!r} trains a network anew, but train.algorithm is "
+            f"{train.algorithm!r}; set train.refit to none"
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import HISTORY_ITEMS, USER_ID, USER_IDX, Manifest
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, USER_ID, USER_IDX, Manifest
 from conf.errors import VersionError
 from conf.schema import Score
 from conf.workspace import read_manifest
@@ -30,6 +30,7 @@ from serving.rules import (
     popular_items,
 )
 from serving.topk import NO_ITEM
+from trainer.batches import histories_of
 from trainer.bundle import load_scorer
 from trainer.catalogue import read_train_events
 from trainer.stream import Ragged, read_row_groups
@@ -105,15 +106,15 @@ class PartScorer:
     def _read(self, part: int) -> tuple[pa.Array, Ragged]:
         """Return the raw ids and the histories of a part's users."""
         group = self.manifest.row_groups("histories")[part]
-        columns = [USER_IDX, HISTORY_ITEMS]
+        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
-        histories = found[HISTORY_ITEMS]
-        assert isinstance(histories, Ragged)
-        histories = known_to_model(histories, self.num_items)
+        histories = known_to_model(histories_of(found), self.num_items)
         users = read_row_group(
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )
-        if not np.array_equal(users[USER_IDX].to_numpy(), found[USER_IDX]):
+        there = found[USER_IDX]
+        assert isinstance(there, np.ndarray)
+        if not np.array_equal(users[USER_IDX].to_numpy(), there):
             raise VersionError(f"users/ and histories/ of dataset {self.manifest.id} differ in row "
                                f"group {part}; build the dataset again")  # fmt: skip
         return users[USER_ID].cast(pa.string()).combine_chunks(), histories

@@ -137,8 +137,15 @@ def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
     A dataset whose vocabulary goes on from the model's is right: it has more items.
 
     Raises:
-        VersionError: When an item number means something else.
+        VersionError: When a number of an item, or of an event type that the model takes, means
+            something else.
     """
+    types = tuple(bundle.config["etl"]["event_types"])
+    if bundle.model.get("event_types") and manifest.event_types != types:
+        raise VersionError(
+            f"model {bundle.id} takes the event types {', '.join(types)}, and dataset "
+            f"{manifest.id} numbers others: {', '.join(manifest.event_types)}; train on it first"
+        )
     ours, theirs = bundle.vocabularies["item"], manifest.vocabularies["item"]
     if not theirs.goes_on_from(ours):
         raise VersionError(

@@ -16,9 +16,17 @@ import ray
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, TARGET_ITEM, Manifest, RowGroup
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    TARGET_ITEM,
+    Manifest,
+    RowGroup,
+)
 from conf.schema import Config
 from conf.workspace import read_manifest
+from trainer.batches import histories_of
 from trainer.bundle import load_scorer, require_same_vocabulary
 from trainer.counting import Source, fit_counting
 from trainer.hybrid import Hybrid
@@ -28,7 +36,7 @@ from trainer.scorer import ModelScorer as ModelScorer
 from trainer.scorer import Scorer as Scorer
 from trainer.stream import Columns, Ragged, read_row_groups
 
-COLUMNS = (HISTORY_ITEMS, TARGET_ITEM)
+COLUMNS = (HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, TARGET_ITEM)
 MODEL_NAME = "model"
 
 
@@ -126,8 +134,8 @@ class HeldOut(NamedTuple):
 
 def held_out_batches(columns: Columns, batch_rows: int) -> Iterator[HeldOut]:
     """Yield a row group with the columns `COLUMNS` in batches of like history length."""
-    histories, targets = columns[HISTORY_ITEMS], columns[TARGET_ITEM]
-    assert isinstance(histories, Ragged) and isinstance(targets, np.ndarray)
+    histories, targets = histories_of(columns), columns[TARGET_ITEM]
+    assert isinstance(targets, np.ndarray)
     for rows in _batches(histories, batch_rows):
         yield HeldOut(histories, rows, targets[rows])
 

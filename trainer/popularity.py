@@ -108,6 +108,7 @@ def fit_recent_popularity(
 def _training_events(columns: Columns, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return item and time of each training event in a row group of `histories/`."""
     users, items, times = columns[USER_IDX], columns[HISTORY_ITEMS], columns[HISTORY_TIMES]
+    assert isinstance(users, np.ndarray)
     assert isinstance(items, Ragged) and isinstance(times, Ragged)
     whole = np.diff(items.offsets)
     place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], whole)

@@ -71,4 +71,5 @@ class ModelScorer:
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
         """Return the chosen rows as the model takes them."""
-        return history_batch(histories, rows, self.model.history_length).to(self.device)
+        length, wanted = self.model.history_length, self.model.takes_context
+        return history_batch(histories, rows, length, with_context=wanted).to(self.device)
