@@ -49,6 +49,7 @@ def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> Non
     assert all(lists["gates"].values()) and lists["counts"]["model_lists"] == 60
 
 
+@pytest.mark.slow
 def test_a_hybrid_is_blended_by_validation_and_published(workspace: Path) -> None:
     """Validation follows the chain, the test does not: the chain has the weight all the same."""
     config = configured(
