@@ -2,13 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from conf.counting_schema import CountingName
 from conf.section import Positive, Section
 
-MemberName = Literal[
-    "neural", "popularity", "recent_popularity", "markov", "item_knn", "ease", "als"
-]
+MemberName = Literal["neural", CountingName]
 
 
 class Hybrid(Section):
@@ -28,3 +27,11 @@ class Hybrid(Section):
         if twice:
             raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
         return members
+
+    @model_validator(mode="after")
+    def _has_use_for_neural(self) -> "Hybrid":
+        if self.neural is not None and "neural" not in self.members:
+            raise ValueError(
+                f"neural={self.neural}, but members has no neural; add it there, or set neural=null"
+            )
+        return self

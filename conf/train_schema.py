@@ -14,7 +14,7 @@ MetricName = Annotated[str, Field(pattern=r"^(hr|ndcg|mrr|map|recall|precision)@
 
 
 class Train(Section):
-    algorithm: Literal["neural", "hybrid"] | CountingName = "neural"
+    algorithm: Literal["neural", "hybrid", CountingName] = "neural"
     """Kind of model: a network that scores the whole catalogue, one that counts, or a blend."""
     workers: Positive = 1
     max_workers: Positive = 4

@@ -52,7 +52,7 @@ def explain(
         some = batch.rows(rows)
         carried = gradient_times_input(model, some, recommended[rows])  # [<= B, K, L]
         parts.append(_strongest(some.item_idx, carried, num_reasons))
-    return _joined(parts)
+    return joined(parts)
 
 
 def explain_scorer(
@@ -76,10 +76,11 @@ def explain_scorer(
         carried = scorer.contributions(histories, some, wanted)  # [<= B, K, L]
         items = history_batch(histories, some, longest).item_idx.to(carried.device)
         parts.append(_strongest(items, carried.float(), num_reasons))
-    return _joined(parts)
+    return joined(parts)
 
 
-def _joined(parts: list[Reasons]) -> Reasons:
+def joined(parts: list[Reasons]) -> Reasons:
+    """Return the reasons of several groups of users as one."""
     return Reasons(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 

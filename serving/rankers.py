@@ -15,7 +15,7 @@ from torch import Tensor
 
 from conf.errors import VersionError
 from conf.schema import Score
-from serving.explain import Reasons, explain, explain_scorer
+from serving.explain import Reasons, explain, explain_scorer, joined
 from serving.rules import nothing_seen, seen_items
 from serving.topk import Seen, TopK, top_k, top_k_of_scores
 from trainer.scorer import ModelScorer, Scorer
@@ -86,24 +86,26 @@ class ScoresRanker:
     def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
         """See `Ranker`."""
         starts = range(0, len(rows), self.users_at_once)
-        parts = [self._best(histories, rows[at : at + self.users_at_once]) for at in starts]
-        best = TopK(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-        if not self.score.reasons:
-            return Ranked(best, None)
-        reasons = explain_scorer(
-            self.scorer, histories, rows, best.item_idx, num_reasons=self.score.reasons
-        )
-        return Ranked(best, reasons)
+        parts = [self._rank_some(histories, rows[at : at + self.users_at_once]) for at in starts]
+        best = TopK(*(torch.cat(tensors) for tensors in zip(*(p.best for p in parts), strict=True)))
+        reasons = [part.reasons for part in parts if part.reasons is not None]
+        return Ranked(best, joined(reasons) if reasons else None)
 
-    def _best(self, histories: Ragged, rows: np.ndarray) -> TopK:
+    def _rank_some(self, histories: Ragged, rows: np.ndarray) -> Ranked:
         score = self.score
         with torch.no_grad():
             scores = self.scorer.scores(histories, rows)  # [B, V]
             _require_finite(scores, self.model_id)
             seen = _seen(score, histories, rows, scores.device)
-            return top_k_of_scores(
+            best = top_k_of_scores(
                 scores, k=score.list_length, seen=seen, block_items=score.block_items
             )
+        if not score.reasons:
+            return Ranked(best, None)
+        reasons = explain_scorer(
+            self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons
+        )
+        return Ranked(best, reasons)
 
 
 def _seen(score: Score, histories: Ragged, rows: np.ndarray, device: torch.device) -> Seen:

@@ -41,5 +41,12 @@ def test_a_member_stands_once_and_never_alone(tmp_path: Path) -> None:
     assert "train.hybrid.members" in complaint(tmp_path, "train.hybrid.members=[ease]")
 
 
+def test_a_network_without_a_place_in_the_blend_is_a_mistake(tmp_path: Path) -> None:
+    assert "members has no neural" in complaint(
+        tmp_path, "train.hybrid.members=[ease,als]", "train.hybrid.neural=some-model"
+    )
+
+
 def test_an_unknown_kind_of_model_is_named_with_its_key(tmp_path: Path) -> None:
-    assert "train.algorithm" in complaint(tmp_path, "train.algorithm=eese")
+    said = complaint(tmp_path, "train.algorithm=eese")
+    assert "1 problem" in said and "train.algorithm='eese'" in said and "'ease'" in said

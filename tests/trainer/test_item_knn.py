@@ -74,3 +74,15 @@ def test_the_withheld_cell_of_a_checkerboard_comes_first() -> None:
     model = fit(rows, 14)
 
     assert best_unseen(model.scores(ragged(rows), np.arange(len(rows))).numpy(), rows) == withheld
+
+
+def test_where_no_neighbour_says_anything_the_popular_come_first() -> None:
+    events = np.array([0, 0, 5, 4, 3, 9])
+    model = fit_item_knn(
+        matrix([[2, 3], [4, 5]], 6), events,
+        neighbours=9, similarity="cosine", shrinkage=0.0, history_decay=1.0,
+    )  # fmt: skip
+
+    scores = model.scores(ragged([[2]]), np.arange(1)).numpy()[0]
+
+    assert sorted([3, 4, 5], key=lambda item: -scores[item]) == [3, 5, 4]
