@@ -6,14 +6,18 @@ from pydantic import Field
 
 from conf.model_schema import Loss, Model
 from conf.optimizer_schema import Optimizer
+from conf.ranking_schema import Ranking
 from conf.section import Positive, Section
 
-MetricName = Annotated[str, Field(pattern=r"^(hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]*$")]
+MetricName = Annotated[
+    str,
+    Field(pattern=r"^((hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]*|auc|gauc|log_loss|rmse)$"),
+]
 
 
 class Train(Section):
-    algorithm: Literal["neural"] = "neural"
-    """Kind of model: a network that scores the whole catalogue."""
+    algorithm: Literal["neural", "ranking"] = "neural"
+    """Kind of model: a network that scores the whole catalogue, or one for single impressions."""
     workers: Positive = 1
     max_workers: Positive = 4
     """Most workers that the dataset should serve: it gets eight row groups for each."""
@@ -29,9 +33,11 @@ class Train(Section):
     """Reading threads of each worker."""
     model: Model = Model()
     loss: Loss = Loss()
+    ranking: Ranking = Ranking()
     optimizer: Optimizer = Optimizer()
     metric: MetricName = "ndcg@10"
-    """Validation figure that chooses the weights and stops the training."""
+    """Validation figure that chooses the weights and stops the training. Ranking models have auc,
+    gauc (the mean of the users' own), log_loss and rmse."""
     patience_epochs: Positive = 5
     """Epochs without a better figure before the training stops."""
     metrics_at: Annotated[tuple[Positive, ...], Field(min_length=1)] = (5, 10, 20)

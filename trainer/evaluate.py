@@ -15,10 +15,11 @@ import ray
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, TARGET_ITEM, Manifest, RowGroup
+from conf.contract import HISTORY_ITEMS, TARGET_ITEM, Bundle, Manifest, RowGroup
 from conf.schema import Config
 from conf.train_schema import Train
 from conf.workspace import read_manifest
+from trainer import ranking_evaluate
 from trainer.baselines import Popularity, fit_markov
 from trainer.batches import history_batch
 from trainer.bundle import load_bundle, require_same_vocabulary
@@ -57,6 +58,8 @@ class ModelScorer:
 def run(config: Config, *, model_id: str) -> dict[str, Any]:
     """Measure a committed model and the baselines on the test part of its dataset."""
     workspace = Path(config.run.output)
+    if read_manifest(workspace, "models", model_id, Bundle).algorithm == "ranking":
+        return ranking_evaluate.run(config, model_id=model_id)
     bundle, model = load_bundle(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)

@@ -26,12 +26,13 @@ from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.job import Cursor, Job, Learner, set_learning_rate, sum_over_ranks
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter
+from trainer.ranking_task import RankingTask
 from trainer.retrieval_task import RetrievalTask
 from trainer.stream import Columns, read_row_groups
 from trainer.task import Batch, Task, to_device
 
 FAILURE_NAME = "failure.json"
-TASKS: dict[str, Task] = {"neural": RetrievalTask()}
+TASKS: dict[str, Task] = {"neural": RetrievalTask(), "ranking": RankingTask()}
 """By `train.algorithm`."""
 
 
@@ -104,9 +105,8 @@ def _plan(job: Job, cursor: Cursor) -> list[Round]:
 def _read_rounds(job: Job, rounds: list[Round]) -> Iterator[tuple[Round, Columns | None]]:
     """Yield each round with this rank's rows of it, None where it has none."""
     groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
-    stream = read_row_groups(
-        job.dataset, groups, _task(job).columns, threads=job.config.train.stream_threads
-    )
+    columns, threads = _task(job).columns(job), job.config.train.stream_threads
+    stream = read_row_groups(job.dataset, groups, columns, threads=threads)
     with closing(stream):
         for part in rounds:
             blocks = [next(stream)[1] for _ in part.groups_by_rank[job.rank]]
@@ -181,14 +181,14 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     train = job.config.train
     learner.objective.eval()
     value = _task(job).validate(job, learner)
-    if value > cursor.best_figure:
+    if cursor.best_epoch < 0 or value > cursor.best_figure:  # a turned sign is below any start
         cursor.best_figure, cursor.best_epoch = value, cursor.epoch
         learner.keep_best()
     cursor.curve.append(
         {
             "epoch": cursor.epoch,
             "loss": cursor.loss_sum / max(cursor.weight_sum, 1e-12),
-            train.metric: value,
+            train.metric: abs(value),  # one whose sign was turned as lower is better
             "rows": rows,
             "seconds": cursor.seconds,
             "padding_share": cursor.padding / max(cursor.cells, 1),

@@ -20,7 +20,10 @@ class RetrievalTask:
     """See `trainer.task.Task`."""
 
     part: str = "train"
-    columns: Sequence[str] = (HISTORY_ITEMS, HISTORY_WEIGHTS)
+
+    def columns(self, job: Job) -> Sequence[str]:
+        """Return histories with the weights of their events."""
+        return (HISTORY_ITEMS, HISTORY_WEIGHTS)
 
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""

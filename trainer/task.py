@@ -38,8 +38,9 @@ class Task(Protocol):
 
     part: str
     """Part of the dataset that it is trained on, each row once an epoch."""
-    columns: Sequence[str]
-    """Columns of that part."""
+
+    def columns(self, job: Job) -> Sequence[str]:
+        """Return the columns of that part that are read."""
 
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""
