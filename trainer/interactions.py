@@ -86,12 +86,12 @@ class Apart(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.num_labels, self.out_width = shape.num_labels, 0
+        self.num_labels, self.out_width = shape.num_labels, 1
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return an empty representation of [B, F, W]."""
+        """Return nothing but zeros of [B, F, W]."""
         rows = len(fields)
-        return Crossed(fields.new_zeros(rows, 0), fields.new_zeros(rows, self.num_labels))
+        return Crossed(fields.new_zeros(rows, 1), fields.new_zeros(rows, self.num_labels))
 
 
 class WideDeep(nn.Module):

@@ -90,8 +90,6 @@ def initialise_ranking(module: nn.Module, *, init: str, embedding_std: float) ->
         "normal": partial(nn.init.normal_, std=_NORMAL_STD),
     }
     for name, parameter in module.named_parameters():
-        if parameter.numel() == 0:
-            continue
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif "norm" in name:
