@@ -54,8 +54,8 @@ class Ranking(Section):
     loss: Literal["bce", "mse"] = "bce"
     """Cross-entropy of labels of 0 and 1, or squared error of a rating."""
     sampling: Literal["none", "logit", "weight"] = "none"
-    """What is done about negatives that were drawn (see the README): nothing, a constant per item
-    in the logit of training, or rows weighted by how seldom they are drawn."""
+    """What is done about negatives that were drawn, n for each positive, an item with probability
+    q: nothing, log(n q) taken from the logit of a row, or such rows counted 1 / (n q) times."""
     features_left_out: tuple[str, ...] = ()
     """Features of the dataset that the model does not see."""
     unknown_share: Share = 0.0

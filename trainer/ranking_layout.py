@@ -14,7 +14,7 @@ from conf.contract import (
     Feature,
     Manifest,
 )
-from conf.errors import VersionError
+from conf.errors import ConfigError, VersionError
 from conf.schema import Config
 from trainer.ranking_inputs import FieldSpec
 
@@ -58,6 +58,7 @@ def layout_of(config: Config, manifest: Manifest) -> Layout:
 
     Raises:
         VersionError: When the dataset has no such impressions.
+        ConfigError: When a feature that is to be left out is none of the dataset's.
     """
     ranking, impressions = config.train.ranking, config.etl.impressions
     assert impressions is not None, "the configuration's rules see to that"
@@ -72,6 +73,7 @@ def layout_of(config: Config, manifest: Manifest) -> Layout:
             f"dataset {manifest.id} has no label {', '.join(missing)} in {TRAIN_PART}, only "
             f"{', '.join(known) or 'none'}; run headrace etl with this configuration first"
         )
+    _require_features(ranking.features_left_out, manifest)
     return Layout(
         **{f"{name}_fields": _fields(manifest.features.get(part, ()), ranking.features_left_out)
            for name, part in (("user", USER_FEATURES), ("item", ITEM_FEATURES),
@@ -79,6 +81,16 @@ def layout_of(config: Config, manifest: Manifest) -> Layout:
         labels=labels,
         history_length=0 if ranking.history == "none" else ranking.history_length,
     )  # fmt: skip
+
+
+def _require_features(left_out: Sequence[str], manifest: Manifest) -> None:
+    known = [feature.name for features in manifest.features.values() for feature in features]
+    odd = [name for name in left_out if name not in known]
+    if odd:
+        raise ConfigError(
+            f"train.ranking.features_left_out: dataset {manifest.id} has no feature "
+            f"{', '.join(odd)}, only {', '.join(known) or 'none'}"
+        )
 
 
 def section_of(config: Config, manifest: Manifest, layout: Layout) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from conf.contract import Manifest
+from conf.errors import ConfigError, VersionError
 from tests.trainer.impression_log import ITEMS, config_for, write_impressions
 from trainer.ranking import RankingModel
 from trainer.ranking_data import Sampling, read_impressions, read_tables, sampling_of, values_of
@@ -48,6 +49,15 @@ def test_each_feature_of_the_dataset_is_a_field_but_those_left_out(
     ]  # fmt: skip
     assert layout.user_fields == ()
     assert layout.context_fields == (FieldSpec("item_events_7d", "numbers", 1, is_count=True),)
+
+
+def test_a_mistyped_feature_and_a_missing_label_are_named(made: tuple[Path, Manifest]) -> None:
+    folder, manifest = made
+    with pytest.raises(ConfigError, match="has no feature huor, only item_kind, item_tags"):
+        layout_of(config_for(folder, {"features_left_out": ["huor"]}), manifest)
+    columns = {**manifest.columns, "train_impressions": ()}
+    with pytest.raises(VersionError, match="has no label liked in train_impressions, only none"):
+        layout_of(config_for(folder, {}), manifest.model_copy(update={"columns": columns}))
 
 
 def test_tables_hold_what_the_dataset_says_by_number(made: tuple[Path, Manifest]) -> None:
