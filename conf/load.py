@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -34,6 +34,41 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         problems = [_describe(detail) for detail in error.errors()]
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"{path}: {len(problems)} problem(s)\n{lines}") from error
+
+
+def write_changed(
+    path: Path,
+    overrides: Sequence[str],
+    settings: Mapping[str, Any],
+    output: Path,
+    comments: Sequence[str] = (),
+) -> None:
+    """Write the configuration in `path` with other settings, checked, and comments above it.
+
+    What comes from the environment is written as it stands in the file, not its value.
+
+    Args:
+        path: The file to start from.
+        overrides: Its changes, `section.key=value`.
+        settings: Further changes by dotted key.
+        output: The file to write.
+        comments: Lines above all else.
+
+    Raises:
+        ConfigError: When the changed configuration breaks a rule.
+    """
+    merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    for key, value in settings.items():
+        OmegaConf.update(merged, key, value)
+    text = "".join(f"# {line}\n" for line in comments) + OmegaConf.to_yaml(merged)
+    temporary = output.with_name(f".{output.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    try:
+        load_config(temporary)
+    except ConfigError:
+        temporary.unlink()
+        raise
+    temporary.replace(output)
 
 
 def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:

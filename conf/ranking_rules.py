@@ -26,6 +26,11 @@ def broken_ranking_rules(etl: Etl, train: Train) -> Iterator[str]:
     yield from _about_labels(etl.impressions, train.ranking)
     yield from _about_metric(train)
     yield from _about_sampling(etl.impressions, train.ranking)
+    if train.refit != "none":
+        yield (
+            f"train.refit={train.refit!r}, but train.algorithm is 'ranking', which is not trained "
+            "anew; use none"
+        )
 
 
 def _about_labels(impressions: Impressions, ranking: Ranking) -> Iterator[str]:

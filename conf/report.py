@@ -97,6 +97,10 @@ def _print_user(console: Console, result: Result) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{key}: {_text(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return "\n".join(_text(item) for item in value) or "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
     if isinstance(value, bool) or not isinstance(value, int):
         return "-" if value is None else str(value)
     return f"{value:,}"

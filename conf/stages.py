@@ -68,6 +68,13 @@ def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
     return {"stage": "evaluate", "status": DONE, "id": model, "metrics": metrics}
 
 
+def run_advise(config: Config) -> Result:
+    """Return which model to start from for the current dataset on this machine, and why."""
+    dataset = _chosen(config, "datasets", None)
+    advice: Result = _call("trainer.advise", "run", config, dataset_id=dataset)
+    return {"stage": "advise", "id": dataset, **advice}
+
+
 def run_generate(config: Config) -> Result:
     """Write the made-up shop's log of the section `generate` to `input.root`."""
     if config.generate is None:

@@ -35,6 +35,10 @@ class Train(Section):
     loss: Loss = Loss()
     ranking: Ranking = Ranking()
     optimizer: Optimizer = Optimizer()
+    refit: Literal["none", "with_valid", "everything"] = "none"
+    """Whether the network that validation has chosen is trained anew, as many epochs, on more:
+    with the validation part, so that the test part still measures it, or on all there is, which is
+    for publishing. The figures of the first training are told in any case."""
     metric: MetricName = "ndcg@10"
     """Validation figure that chooses the weights and stops the training. Ranking models have auc,
     gauc (the mean of the users' own), log_loss and rmse."""

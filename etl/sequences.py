@@ -99,7 +99,7 @@ def training_windows(
         weights: Weight of each event type.
 
     Returns:
-        One row per user and WINDOW: USER_IDX, items, weights and types.
+        One row per user and WINDOW: USER_IDX, items, weights, types and times.
     """
     weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
     last = num_windows(window_length, windows) - 1
@@ -119,6 +119,7 @@ def training_windows(
             take(HISTORY_ITEMS, lambda place: F.get(HISTORY_ITEMS, place), "int"),
             take(HISTORY_WEIGHTS, lambda p: F.get(weight_of, F.get(HISTORY_TYPES, p)), "float"),
             take(HISTORY_TYPES, lambda place: F.get(HISTORY_TYPES, place), "int"),
+            take(HISTORY_TIMES, lambda place: F.get(HISTORY_TIMES, place), "long"),
         )
 
     cut_up = F.transform(F.sequence(F.lit(0), last), cut)

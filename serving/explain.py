@@ -45,7 +45,7 @@ def explain(
     parts = []
     for start in range(0, len(recommended), rows_at_once):
         rows = slice(start, start + rows_at_once)
-        some = HistoryBatch(batch.item_idx[rows], batch.lengths[rows])
+        some = batch.rows(rows)
         carried = contributions(model, some, recommended[rows])  # [<= B, K, L]
         parts.append(_strongest(some.item_idx, carried, num_reasons))
     return Reasons(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
@@ -53,7 +53,7 @@ def explain(
 
 def contributions(model: RetrievalModel, batch: HistoryBatch, recommended: Tensor) -> Tensor:
     """Return each event's part in each recommended item's score: [B, K, L]."""
-    embedded = model.embed(batch.item_idx).detach().requires_grad_()  # [B, L, D]
+    embedded = model.embed(batch).detach().requires_grad_()  # [B, L, D]
     users = model.encode_embedded(embedded, batch.lengths)  # [B, D]
     items = model.item_vectors().detach()[recommended.clamp(min=0)]  # [B, K, D]
     carried = []

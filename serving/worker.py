@@ -99,7 +99,7 @@ class PartScorer:
         """Fill in the lists of the chosen rows."""
         score = self.job.score
         batch = history_batch(histories, rows, self.model.history_length)
-        batch = HistoryBatch(*(tensor.to(self.device) for tensor in batch))
+        batch = batch.to(self.device)
         seen = seen_items(histories, rows) if score.drop_seen else nothing_seen()
         with torch.no_grad():
             best = top_k(

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, PADDING_IDX
-from trainer.inputs import HistoryBatch, TrainBatch
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    PADDING_IDX,
+)
+from trainer.inputs import HistoryBatch, TrainBatch, gap_classes
 from trainer.plan import batch_sizes
 from trainer.stream import Columns, Ragged
 
@@ -31,7 +38,9 @@ def train_batch(columns: Columns, rows: np.ndarray, max_length: int) -> TrainBat
     target_idx = item_idx[:, 1:]  # [B, L]
     target_weight = torch.from_numpy(weights.astype(np.float32))[:, 1:]  # [B, L]
     inputs = item_idx[:, :-1].masked_fill(target_idx == PADDING_IDX, PADDING_IDX)  # [B, L]
-    return TrainBatch(inputs, target_idx, target_weight)
+    context = [part[:, :-1] if part is not None else None
+               for part in _context(columns, rows, max_length + 1)]  # fmt: skip
+    return TrainBatch(inputs, target_idx, target_weight, *context)
 
 
 def block_batches(
@@ -88,6 +97,20 @@ def _ragged(columns: Columns, name: str) -> Ragged:
     if not isinstance(column, Ragged):
         raise TypeError(f"column {name} holds no lists")
     return column
+
+
+def _context(
+    columns: Columns, rows: np.ndarray, max_length: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return types and classes of the time gaps of the chosen rows, each [B, L] int64 or None."""
+    types = gaps = None
+    if HISTORY_TYPES in columns:
+        found, _ = _padded(_ragged(columns, HISTORY_TYPES), rows, max_length)
+        types = torch.from_numpy(found.astype(np.int64))
+    if HISTORY_TIMES in columns:
+        times, _ = _padded(_ragged(columns, HISTORY_TIMES), rows, max_length)
+        gaps = gap_classes(torch.from_numpy(times.astype(np.int64)))
+    return types, gaps
 
 
 def _padded(ragged: Ragged, rows: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -30,8 +30,15 @@ class Trained:
     metrics: dict[str, Any]
 
 
+def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
+    """Return `train.model` as a retrieval network is built from it, event types by their number."""
+    section = config.train.model.model_dump(mode="json")
+    types = len(manifest.event_types) if section["event_types"] else 0
+    return {**section, "event_types": types}
+
+
 def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
-    """Return an untrained model of a `train.model` section for a catalogue of V items."""
+    """Return an untrained network of a `model_section` for a catalogue of V items."""
     return RetrievalModel(catalogue=catalogue, **section)
 
 

@@ -50,7 +50,7 @@ class ModelScorer:
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32."""
         batch = history_batch(histories, rows, self.model.history_length)
-        batch = type(batch)(*(tensor.to(self.device) for tensor in batch))
+        batch = batch.to(self.device)
         scores: Tensor = self.model.encode(batch) @ self.model.item_vectors().T
         return scores
 
@@ -68,10 +68,14 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
         return test_figures(config, manifest, model)
 
 
-def test_figures(config: Config, manifest: Manifest, model: RetrievalModel) -> dict[str, Any]:
-    """Return the test figures of a model and of the configured baselines."""
+def test_figures(
+    config: Config, manifest: Manifest, model: RetrievalModel, *, with_baselines: bool = True
+) -> dict[str, Any]:
+    """Return the test figures of a model and, where asked for, of the configured baselines."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    scorers = {MODEL_NAME: ModelScorer(model), **fit_baselines(config.train, folder, manifest)}
+    scorers: dict[str, Scorer] = {MODEL_NAME: ModelScorer(model)}
+    if with_baselines:
+        scorers |= fit_baselines(config.train, folder, manifest)
     counts = _count_on_workers(config.train, folder, manifest.row_groups("test"), scorers)
     users = next(int(count.sum()) for count in counts.values())
     measured = {name: figures(count, config.train.metrics_at) for name, count in counts.items()}

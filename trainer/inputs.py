@@ -5,7 +5,12 @@ Legend of shapes: B rows, L padded length.
 
 from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+GAP_CLASSES = 34
+"""Of the time since the event before: none, below a second, then one for each power of two."""
 
 
 class HistoryBatch(NamedTuple):
@@ -15,6 +20,19 @@ class HistoryBatch(NamedTuple):
     """[B, L] int64, oldest first, padded behind with 0."""
     lengths: Tensor
     """[B] int64, at least 1."""
+    type_idx: Tensor | None = None
+    """[B, L] int64 event types, where the model takes them."""
+    gap_idx: Tensor | None = None
+    """[B, L] int64 classes of the time since the event before, likewise."""
+
+    def to(self, device: torch.device) -> "HistoryBatch":
+        """Return the batch with its tensors on the device."""
+        return HistoryBatch(*(moved(tensor, device) for tensor in self))  # type: ignore[arg-type]
+
+    def rows(self, chosen: slice) -> "HistoryBatch":
+        """Return some of the rows."""
+        parts = (None if tensor is None else tensor[chosen] for tensor in self)
+        return HistoryBatch(*parts)  # type: ignore[arg-type]
 
 
 class TrainBatch(NamedTuple):
@@ -26,6 +44,16 @@ class TrainBatch(NamedTuple):
     """[B, L] int64: the item after each position, 0 where there is none."""
     target_weight: Tensor
     """[B, L] float32: weight of each target, 0 where there is none."""
+    type_idx: Tensor | None = None
+    """[B, L] int64 event types, where the model takes them."""
+    gap_idx: Tensor | None = None
+    """[B, L] int64 classes of the time since the event before, likewise."""
+
+    @property
+    def histories(self) -> HistoryBatch:
+        """The inputs alone."""
+        lengths = (self.target_idx != 0).sum(1)
+        return HistoryBatch(self.item_idx, lengths, self.type_idx, self.gap_idx)
 
     @property
     def weight(self) -> Tensor:
@@ -46,3 +74,18 @@ class TrainBatch(NamedTuple):
     def num_padding(self) -> int:
         """Positions without a target."""
         return self.num_cells - int((self.target_idx != 0).sum())
+
+
+def moved(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    """Return the tensor on the device, if there is one."""
+    return None if tensor is None else tensor.to(device, non_blocking=True)
+
+
+def gap_classes(times: Tensor) -> Tensor:
+    """Return the class of the time since the event before: [B, L] microseconds -> [B, L] int64.
+
+    The first event has class 0; then one for each power of two of seconds, at most 2 ** 32.
+    """
+    seconds = (times[:, 1:] - times[:, :-1]).clamp(min=0).double() / 1e6  # [B, L - 1]
+    classes = (seconds + 1).log2().floor().long().clamp(max=GAP_CLASSES - 2) + 1
+    return F.pad(classes, (1, 0))

@@ -1,6 +1,8 @@
 """What a training worker is given, and the state that it carries from step to step."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from conf.contract import Manifest, RowGroup, catalogue_size
-from conf.optimizer_schema import Optimizer
 from conf.schema import Config
-from trainer.bundle import build_model
+from trainer.bundle import build_model, model_section
 from trainer.catalogue import read_train_events
+from trainer.optimizers import make_optimizer, rate_scale, set_rates
 from trainer.retrieval import TrainingObjective, item_sampling
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A training anew, with what was held out, of what validation has chosen."""
+
+    epochs: int
+    rate_scales: tuple[float, ...]
+    """What plateaus had left of the learning rate in each epoch."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,8 @@ class Job:
 
     part: str
     """Part of the dataset that is trained on."""
+    refit: Refit | None = None
+    """None: validation chooses the weights and ends the training."""
 
     @property
     def train_groups(self) -> list[RowGroup]:
@@ -55,6 +68,8 @@ class Cursor:
     step: int = 0
     rows_seen: int = 0
     """Rows consumed in this epoch."""
+    rows_given: int = 0
+    """Rows that were to be consumed so far: what the shards' rows came to."""
     loss_sum: float = 0.0
     weight_sum: float = 0.0
     cells: int = 0
@@ -64,9 +79,19 @@ class Cursor:
     """Training time of this epoch."""
     best_figure: float = -1.0
     best_epoch: int = -1
+    rate_scale: float = 1.0
+    """What the plateaus so far have left of the learning rate."""
+    plateau_from: int = 0
+    """Epoch from which a plateau is counted."""
     finished: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
     """One record an epoch."""
+
+    def begin_epoch(self) -> None:
+        """Go on to the next epoch: what is counted within one begins anew."""
+        self.epoch, self.groups_done = self.epoch + 1, 0
+        self.rows_seen = self.rows_given = self.cells = self.padding = 0
+        self.loss_sum = self.weight_sum = self.seconds = 0.0
 
 
 @dataclass
@@ -79,6 +104,8 @@ class Learner:
     """What it holds is the weights."""
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor]
+    mean: dict[str, Tensor] | None = None
+    """Moving mean of the weights, where it is asked for."""
 
     def state(self, cursor: Cursor) -> dict[str, Any]:
         """Return all that a checkpoint has to hold."""
@@ -86,6 +113,7 @@ class Learner:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
+            "mean": self.mean,
             "cursor": vars(cursor),
         }
 
@@ -93,8 +121,35 @@ class Learner:
         """Take up a checkpoint and return its cursor."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.best = state["best"]
+        self.best, self.mean = state["best"], state["mean"]
         return Cursor(**state["cursor"])
+
+    @torch.no_grad()
+    def update_mean(self, decay: float | None) -> None:
+        """Let the moving mean of the weights follow them by one step; None: there is none."""
+        if decay is None:
+            return
+        weights = self.model.state_dict()
+        if self.mean is None:
+            self.mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        for name, tensor in weights.items():
+            if tensor.is_floating_point():
+                self.mean[name].lerp_(tensor, 1 - decay)
+            else:  # what is counted or marked has no mean
+                self.mean[name].copy_(tensor)
+
+    @contextmanager
+    def mean_weights(self) -> Iterator[None]:
+        """Give the model the moving mean for the time of the block, where there is one."""
+        if self.mean is None:
+            yield
+            return
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.mean)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own)
 
     def keep_best(self) -> None:
         """Remember the weights as they are."""
@@ -105,51 +160,37 @@ def build_objective(job: Job) -> TrainingObjective:
     """Return the model with its loss, initialised from the run's seed alone."""
     torch.manual_seed(job.config.run.seed)
     train = job.config.train
-    model = build_model(train.model.model_dump(), catalogue_size(job.manifest))
+    model = build_model(model_section(job.config, job.manifest), catalogue_size(job.manifest))
+    is_alone = job.world_size == 1 or job.device.type == "cpu"  # NCCL adds up no sparse tensors
+    is_by_row = train.optimizer.embeddings != "same" and train.loss.kind != "cross_entropy"
+    model.item_embedding.sparse = is_by_row and is_alone
+    sampling = train.loss.sampling
     probability = None
-    if train.loss.kind == "sampled_softmax" and train.loss.sampling == "popularity":
+    if (train.loss.kind == "sampled_softmax" and sampling != "uniform") or sampling == "popularity":
         events = read_train_events(job.dataset, job.manifest)
         probability = item_sampling(torch.from_numpy(events))
-    return TrainingObjective(
-        model,
-        kind=train.loss.kind,
-        num_negatives=train.loss.num_negatives,
-        negatives_for=train.loss.negatives_for,
-        item_probability=probability,
-    )
+    return TrainingObjective(model, **train.loss.model_dump(), item_probability=probability)
 
 
 def build_optimizer(job: Job, model: nn.Module) -> torch.optim.Optimizer:
-    """Return AdamW, without decay on embeddings, positions, norms and biases."""
+    """Return the configured optimiser of all weights of a model."""
     options = job.config.train.optimizer
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        plain = parameter.dim() > 1 and not name.endswith(("embedding.weight", "position"))
-        (decayed if plain else kept).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=options.betas, fused=True)
+    chosen = ("kind", "learning_rate", "weight_decay", "decay_all", "betas", "momentum",
+              "embeddings", "embedding_learning_rate")  # fmt: skip
+    return make_optimizer(model, **{name: getattr(options, name) for name in chosen})
 
 
-def learning_rate(options: Optimizer, step: int, total_steps: int) -> float:
-    """Return the learning rate of a step, counted from 0: a linear warm-up, then the decay."""
-    warm = min(1.0, (step + 1) / max(options.warmup_steps, 1))
-    if options.decay == "none":
-        return options.learning_rate * warm
-    done = min(1.0, step / max(total_steps, 1))
-    return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Give the optimiser the learning rate of a step."""
+def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, cursor: Cursor) -> None:
+    """Give the optimiser the learning rates of the cursor's step."""
     train = job.config.train
     rows = sum(group.rows for group in job.train_groups)
-    total_steps = train.epochs * math.ceil(rows / train.batch_rows)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(train.optimizer, step, total_steps)
+    scale = rate_scale(
+        cursor.step,
+        total_steps=train.epochs * math.ceil(rows / train.batch_rows),
+        warmup_steps=train.optimizer.warmup_steps,
+        decay=train.optimizer.decay,
+    )
+    set_rates(optimizer, scale * cursor.rate_scale)
 
 
 def sum_over_ranks(job: Job, values: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ import ray.train
 import ray.train.torch
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from conf.contract import Manifest
 from conf.errors import HeadraceError
@@ -23,10 +22,12 @@ from conf.schema import Config
 from conf.workspace import write_json
 from trainer.batches import concatenate
 from trainer.checkpoint import load_checkpoint, save_checkpoint
-from trainer.job import Cursor, Job, Learner, set_learning_rate, sum_over_ranks
+from trainer.job import Cursor, Job, Learner, Refit, set_learning_rate, sum_over_ranks
+from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter
 from trainer.ranking_task import RankingTask
+from trainer.refit_task import RefitTask
 from trainer.retrieval_task import RetrievalTask
 from trainer.stream import Columns, read_row_groups
 from trainer.task import Batch, Task, to_device
@@ -34,6 +35,8 @@ from trainer.task import Batch, Task, to_device
 FAILURE_NAME = "failure.json"
 TASKS: dict[str, Task] = {"neural": RetrievalTask(), "ranking": RankingTask()}
 """By `train.algorithm`."""
+REFIT_TASKS: dict[str, Task] = {"neural": RefitTask()}
+"""Likewise, for those that can be trained anew with what was held out."""
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -57,12 +60,14 @@ def _train(job: Job) -> None:
 
 
 def _task(job: Job) -> Task:
-    return TASKS[job.config.train.algorithm]
+    tasks = TASKS if job.refit is None else REFIT_TASKS
+    return tasks[job.config.train.algorithm]
 
 
 def _open_job(settings: dict[str, Any]) -> Job:
     config = Config.model_validate(settings["config"])
-    context = ray.train.get_context()
+    context, refit = ray.train.get_context(), settings.get("refit")
+    tasks = TASKS if refit is None else REFIT_TASKS
     torch.set_num_threads(config.train.cpus_per_worker)
     return Job(
         config=config,
@@ -72,7 +77,8 @@ def _open_job(settings: dict[str, Any]) -> Job:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=ray.train.torch.get_device(),
-        part=TASKS[config.train.algorithm].part,
+        part=tasks[config.train.algorithm].part,
+        refit=None if refit is None else Refit(**refit),
     )
 
 
@@ -116,19 +122,21 @@ def _read_rounds(job: Job, rounds: list[Round]) -> Iterator[tuple[Round, Columns
 def _train_round(
     job: Job, learner: Learner, cursor: Cursor, part: Round, columns: Columns | None
 ) -> Tensor:
-    """Take the round's steps; return this rank's [loss, weight, rows, cells, padding] sums."""
-    sums = torch.zeros(5, dtype=torch.float64)
+    """Take the round's steps; return this rank's sums as `_add_round` takes them."""
+    sums = torch.zeros(6, dtype=torch.float64)
     progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
     task = _task(job)
     if columns is None:
         batches = iter([task.empty_batch(job)] * part.steps)
     else:
+        columns = task.prepared(job, columns)
+        sums[5] = task.num_rows(columns)
         batches = task.batches(job, cursor, part, columns)
     for batch in batches:
-        set_learning_rate(job, learner.optimizer, cursor.step)
+        set_learning_rate(job, learner.optimizer, cursor)
         loss, weight = _step(job, learner, batch)
         cursor.step += 1
-        sums += torch.tensor(
+        sums[:5] += torch.tensor(
             [loss, weight, batch.num_rows, batch.num_cells, batch.num_padding], dtype=torch.float64
         )
         loss_sum, weight_sum, rows_done = sums[:3].tolist()
@@ -151,16 +159,19 @@ def _step(job: Job, learner: Learner, batch: Batch) -> tuple[float, float]:
     learner.optimizer.zero_grad()
     # Data parallelism takes the mean of the ranks' gradients: scaled so, it is that of all rows.
     (loss * (job.world_size / everywhere.clamp(min=1e-12))).backward()
-    clip_grad_norm_(learner.model.parameters(), job.config.train.optimizer.clip_norm)
+    clip_gradients(learner.model.parameters(), job.config.train.optimizer.clip_norm)
     learner.optimizer.step()
+    learner.update_mean(job.config.train.optimizer.ema_decay)
     return float(loss.detach()), float(weight)
 
 
 def _add_round(job: Job, cursor: Cursor, part: Round, sums: Tensor) -> None:
-    loss, weight, rows, cells, padding = sum_over_ranks(job, sums.to(job.device)).tolist()
+    """Add a round's [loss, weight, rows, cells, padding, rows given] sums over all ranks."""
+    loss, weight, rows, cells, padding, given = sum_over_ranks(job, sums.to(job.device)).tolist()
     cursor.loss_sum += loss
     cursor.weight_sum += weight
     cursor.rows_seen += round(rows)
+    cursor.rows_given += round(given)
     cursor.cells += round(cells)
     cursor.padding += round(padding)
     cursor.groups_done = part.groups_done
@@ -176,30 +187,47 @@ def _require_finite(cursor: Cursor) -> None:
 
 def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     """Check that each row was seen once, validate, decide whether to go on, and save."""
-    rows = sum(group.rows for group in job.train_groups)
-    assert cursor.rows_seen == rows, f"{cursor.rows_seen} of {rows} rows seen in an epoch"
+    rows = sum(group.rows for group in job.train_groups) if job.refit is None else cursor.rows_given
+    seen, given = cursor.rows_seen, cursor.rows_given
+    assert seen == given == rows, f"{seen} of {given} rows ({rows} in the shards) seen in an epoch"
+    record = {
+        "epoch": cursor.epoch,
+        "loss": cursor.loss_sum / max(cursor.weight_sum, 1e-12),
+        "rows": rows,
+        "seconds": cursor.seconds,
+        "padding_share": cursor.padding / max(cursor.cells, 1),
+        "rate_scale": cursor.rate_scale,
+    }
     train = job.config.train
     learner.objective.eval()
-    value = _task(job).validate(job, learner)
-    if cursor.best_epoch < 0 or value > cursor.best_figure:  # a turned sign is below any start
-        cursor.best_figure, cursor.best_epoch = value, cursor.epoch
-        learner.keep_best()
-    cursor.curve.append(
-        {
-            "epoch": cursor.epoch,
-            "loss": cursor.loss_sum / max(cursor.weight_sum, 1e-12),
-            train.metric: abs(value),  # one whose sign was turned as lower is better
-            "rows": rows,
-            "seconds": cursor.seconds,
-            "padding_share": cursor.padding / max(cursor.cells, 1),
-        }
-    )
+    with learner.mean_weights():
+        value = _task(job).validate(job, learner)
+        # A figure whose sign was turned may be below any start.
+        if value is None or cursor.best_epoch < 0 or value > cursor.best_figure:
+            cursor.best_epoch = cursor.epoch
+            cursor.best_figure = cursor.best_figure if value is None else value
+            learner.keep_best()
+    if value is not None:
+        record[train.metric] = abs(value)  # as it is where lower is better, too
+    cursor.curve.append(record)
+    _set_rate_scale(job, cursor)
     patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs
-    cursor.finished = patience_over or cursor.epoch + 1 >= train.epochs
-    cursor.epoch, cursor.groups_done, cursor.rows_seen = cursor.epoch + 1, 0, 0
-    cursor.loss_sum = cursor.weight_sum = cursor.seconds = 0.0
-    cursor.cells = cursor.padding = 0
+    epochs = train.epochs if job.refit is None else job.refit.epochs
+    cursor.finished = patience_over or cursor.epoch + 1 >= epochs
+    cursor.begin_epoch()
     _checkpoint(job, learner, cursor)
+
+
+def _set_rate_scale(job: Job, cursor: Cursor) -> None:
+    """Lower the learning rate where the figure has not grown for long enough."""
+    options = job.config.train.optimizer
+    if job.refit is not None:
+        cursor.rate_scale = job.refit.rate_scales[min(cursor.epoch + 1, job.refit.epochs - 1)]
+        return
+    cursor.plateau_from = max(cursor.plateau_from, cursor.best_epoch)
+    if options.decay == "plateau" and cursor.epoch - cursor.plateau_from >= options.plateau_epochs:
+        cursor.rate_scale *= options.plateau_factor
+        cursor.plateau_from = cursor.epoch
 
 
 def _checkpoint(job: Job, learner: Learner, cursor: Cursor) -> None:

@@ -6,6 +6,7 @@ Legend of shapes: N positions, D width, V catalogue (padding 0 and unknown 1 inc
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
@@ -70,48 +71,74 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         return grad_hidden * grad_loss, (grad_items * grad_loss).to(ctx.item_dtype), None, None
 
 
-def sampled_softmax(
-    hidden: Tensor,
-    items: Tensor,
-    targets: Tensor,
-    weights: Tensor,
-    *,
-    negatives: Tensor,
-    log_probability: Tensor | None,
-) -> Tensor:
+def sampled_softmax(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted sum of cross-entropies over each target and its drawn negatives.
 
-    Every logit is lowered by the logarithm of the item's probability of being drawn, so that
-    the expectation is the full softmax. Source: Jean et al. 2015, eq. 8. A negative that is
-    the target itself counts for nothing.
+    Where negatives are not drawn uniformly, each score is to be lowered by the logarithm of the
+    item's chance of being drawn, so that the expectation is the full softmax. Source: Jean et al.
+    2015, eq. 8. A negative of -inf counts for nothing.
 
     Args:
-        hidden: [N, D]
-        items: [V, D]
-        targets: [N] int64
+        positive: [N] scores of the targets.
+        negative: [N, K] scores of their negatives.
         weights: [N] float32
-        negatives: [N, K] for each position, or [K] for the whole batch; int64.
-        log_probability: [V] logarithm of the distribution they were drawn from; None: uniform,
-            where the correction is the same for all and falls out.
 
     Returns:
         Scalar float32.
     """
-    positive = (hidden * items[targets]).sum(1).float()  # [N]
-    if negatives.dim() == 1:
-        negative = (hidden @ items[negatives].T).float()  # [N, K]
-        same = targets[:, None] == negatives  # [N, K]
-    else:
-        vectors = items[negatives]  # [N, K, D]
-        negative = torch.bmm(vectors, hidden.unsqueeze(2)).squeeze(2).float()  # [N, K]
-        same = targets[:, None] == negatives  # [N, K]
-    if log_probability is not None:
-        positive = positive - log_probability[targets]  # [N]
-        negative = negative - log_probability[negatives]  # [N, K]
-    negative = negative.masked_fill(same, -torch.inf)
     logits = torch.cat([positive[:, None], negative], dim=1)  # [N, 1 + K]
-    losses = torch.logsumexp(logits, dim=1) - positive  # [N]
-    return (losses * weights).sum()
+    return ((torch.logsumexp(logits, dim=1) - positive) * weights).sum()
+
+
+def binary_cross_entropy(
+    positive: Tensor, negative: Tensor, weights: Tensor, *, beta: float = 1.0
+) -> Tensor:
+    """Return the weighted sum over the targets of BCE, the negatives' share in their mean.
+
+    Args:
+        positive: [N] scores of the targets.
+        negative: [N, K] scores of their negatives; -inf counts for nothing.
+        weights: [N] float32
+        beta: Exponent of the positive's probability: 1 for plain BCE, else gBCE. Source: Petrov &
+            Macdonald 2023, eq. 8, with the mean of the negatives instead of their sum.
+    """
+    present = negative > -torch.inf  # [N, K]
+    each = F.softplus(negative.masked_fill(~present, 0.0)) * present  # [N, K]
+    negatives = each.sum(1) / present.sum(1).clamp(min=1)  # [N]
+    return ((beta * F.softplus(-positive) + negatives) * weights).sum()
+
+
+def gbce_exponent(drawn_share: float, calibration: float) -> float:
+    """Return beta of gBCE. Source: Petrov & Macdonald 2023, eq. 9.
+
+    Args:
+        drawn_share: Negatives over items of the catalogue.
+        calibration: t from 0 (plain BCE) to 1 (fully calibrated probabilities).
+    """
+    return drawn_share * (calibration * (1 - 1 / drawn_share) + 1 / drawn_share)
+
+
+def bayesian_ranking(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum of -ln sigmoid(positive - negative), the mean over the negatives.
+
+    Source: Rendle et al. 2009 (BPR), section 4.1.
+
+    Args:
+        positive: [N] scores of the targets.
+        negative: [N, K] scores of their negatives; -inf counts for nothing.
+        weights: [N] float32
+    """
+    present = negative > -torch.inf  # [N, K]
+    distance = positive[:, None] - negative.masked_fill(~present, 0.0)  # [N, K]
+    each = F.softplus(-distance) * present
+    return (each.sum(1) / present.sum(1).clamp(min=1) * weights).sum()
+
+
+def products(hidden: Tensor, vectors: Tensor) -> Tensor:
+    """Return each position's products with its negatives: [N, D], [K, D] or [N, K, D] -> [N, K]."""
+    if vectors.dim() == 2:
+        return (hidden @ vectors.T).float()
+    return torch.bmm(vectors, hidden.unsqueeze(2)).squeeze(2).float()
 
 
 def draw_negatives(

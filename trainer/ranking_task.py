@@ -7,6 +7,7 @@ import ray.train.torch
 import torch
 from torch import Tensor, nn
 
+from conf.contract import ITEM_IDX
 from trainer.job import Cursor, Job, Learner, build_optimizer, sum_over_ranks
 from trainer.plan import Round, batch_sizes
 from trainer.ranking import RankingModel
@@ -56,6 +57,14 @@ class RankingTask:
         return Learner(objective=_wrapped(job, objective), model=model, optimizer=optimizer,
                        best={})  # fmt: skip
 
+    def prepared(self, job: Job, columns: Columns) -> Columns:
+        """Return the rows as they are."""
+        return columns
+
+    def num_rows(self, columns: Columns) -> int:
+        """Return how many impressions there are."""
+        return len(columns[ITEM_IDX])
+
     def batches(
         self, job: Job, cursor: Cursor, part: Round, columns: Columns
     ) -> Iterator[RankingBatch]:
@@ -74,7 +83,7 @@ class RankingTask:
             number, number, flat, flat, flat[:, :, None], labels, labels, scalar, scalar
         )
 
-    def validate(self, job: Job, learner: Learner) -> float:
+    def validate(self, job: Job, learner: Learner) -> float | None:
         """Return `train.metric` of the first label over the validation part."""
         assert isinstance(learner.model, RankingModel)
         _average_norms(job, learner.model)

@@ -13,7 +13,7 @@ from trainer.job import Cursor, Job, Learner, build_objective, build_optimizer, 
 from trainer.metrics import figure
 from trainer.plan import Round
 from trainer.retrieval import RetrievalModel
-from trainer.stream import Columns, read_row_groups
+from trainer.stream import Columns, Ragged, read_row_groups
 
 
 class RetrievalTask:
@@ -31,6 +31,16 @@ class RetrievalTask:
         optimizer = build_optimizer(job, objective.model)
         wrapped = ray.train.torch.prepare_model(objective) if job.world_size > 1 else objective
         return Learner(objective=wrapped, model=objective.model, optimizer=optimizer, best={})
+
+    def prepared(self, job: Job, columns: Columns) -> Columns:
+        """Return the rows as they are."""
+        return columns
+
+    def num_rows(self, columns: Columns) -> int:
+        """Return how many windows there are."""
+        histories = columns[HISTORY_ITEMS]
+        assert isinstance(histories, Ragged)
+        return len(histories.offsets) - 1
 
     def batches(
         self, job: Job, cursor: Cursor, part: Round, columns: Columns
@@ -50,7 +60,7 @@ class RetrievalTask:
         empty = torch.zeros((0, 1), dtype=torch.int64)
         return TrainBatch(empty, empty, empty.float())
 
-    def validate(self, job: Job, learner: Learner) -> float:
+    def validate(self, job: Job, learner: Learner) -> float | None:
         """Return `train.metric` over the validation part."""
         train = job.config.train
         groups = job.manifest.row_groups("valid")[job.rank :: job.world_size]

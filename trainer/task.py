@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from trainer.inputs import moved
 from trainer.job import Cursor, Job, Learner
 from trainer.plan import Round
 from trainer.stream import Columns
@@ -42,6 +43,12 @@ class Task(Protocol):
     def columns(self, job: Job) -> Sequence[str]:
         """Return the columns of that part that are read."""
 
+    def prepared(self, job: Job, columns: Columns) -> Columns:
+        """Return what is trained on of the rows of a round."""
+
+    def num_rows(self, columns: Columns) -> int:
+        """Return how many rows these are once they are prepared."""
+
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""
 
@@ -51,11 +58,14 @@ class Task(Protocol):
     def empty_batch(self, job: Job) -> Batch:
         """Return a batch without rows, for a rank that has none left."""
 
-    def validate(self, job: Job, learner: Learner) -> float:
-        """Return the validation figure over all ranks; higher is better."""
+    def validate(self, job: Job, learner: Learner) -> float | None:
+        """Return the validation figure over all ranks, higher is better.
+
+        None says that nothing is held out: the newest weights are the best.
+        """
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on the device."""
-    moved: Batch = type(batch)(*(tensor.to(device, non_blocking=True) for tensor in batch))
-    return moved
+    there: Batch = type(batch)(*(moved(tensor, device) for tensor in batch))
+    return there

@@ -3,6 +3,7 @@
 import json
 import logging
 import uuid
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from conf.contract import Manifest
 from conf.errors import ConfigError, HeadraceError
 from conf.schema import Config
 from trainer.checkpoint import load_checkpoint
-from trainer.loop import FAILURE_NAME, TASKS, train_worker
+from trainer.job import Refit
+from trainer.loop import FAILURE_NAME, REFIT_TASKS, TASKS, train_worker
 from trainer.progress import PROGRESS_NAME, shown_progress
 
 log = logging.getLogger(__name__)
@@ -31,15 +33,26 @@ def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
         )
 
 
-def fit(config: Config, manifest: Manifest, work: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Run the workers and return the best weights and where the run ended."""
-    train = config.train
+def fit(
+    config: Config, manifest: Manifest, work: Path, *, refit: Refit | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Run the workers and return the best weights and where the run ended.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+        refit: What to train anew with what was held out; None: validation chooses.
+    """
+    train, task = config.train, (TASKS if refit is None else REFIT_TASKS)[config.train.algorithm]
+    work.mkdir(parents=True, exist_ok=True)
     dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
     settings = {
         "config": config.model_dump(mode="json"),
         "manifest": manifest.model_dump(mode="json"),
         "dataset": str(dataset),
         "work": str(work),
+        "refit": None if refit is None else asdict(refit),
     }
     resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
     trainer = TorchTrainer(
@@ -59,21 +72,19 @@ def fit(config: Config, manifest: Manifest, work: Path) -> tuple[dict[str, Tenso
             failure_config=FailureConfig(max_failures=train.max_failures),
         ),
     )
-    rows = sum(group.rows for group in manifest.row_groups(TASKS[train.algorithm].part))
-    with shown_progress(work / PROGRESS_NAME, epochs=train.epochs, rows_in_epoch=rows):
+    epochs = train.epochs if refit is None else refit.epochs
+    rows = sum(group.rows for group in manifest.row_groups(task.part))
+    with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
         trainer.fit()
     if (work / FAILURE_NAME).is_file():
         raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     for record in state["cursor"]["curve"]:
+        figure = f", {train.metric} {record[train.metric]:.4f}" if train.metric in record else ""
+        rate = record["rows"] / max(record["seconds"], 1e-9)
         log.info(
-            "epoch %d: loss %.4f, %s %.4f, %.0f rows/s",
-            record["epoch"],
-            record["loss"],
-            train.metric,
-            record[train.metric],
-            record["rows"] / max(record["seconds"], 1e-9),
+            "epoch %d: loss %.4f%s, %.0f rows/s", record["epoch"], record["loss"], figure, rate
         )
     return state["best"], state["cursor"]
 

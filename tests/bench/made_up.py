@@ -64,7 +64,10 @@ def write_dataset(
         event_types=("view",),
         ledger={},
         counts={"users": users},
-        vocabularies={"item": vocabulary, "user": Vocabulary(size=users, fingerprint="bench")},
+        vocabularies={
+            "item": vocabulary,
+            "user": Vocabulary(size=users + NUM_RESERVED, fingerprint="bench"),
+        },
     )
     commit(workspace, "datasets", manifest)
     publish(workspace, "datasets", "bench", "2026-01-01")

@@ -51,8 +51,8 @@ def main(log: Path, out: Path) -> None:
     print(json.dumps({
         "events": len(events), "items": len(items), "train_rows": int(windows.sum()),
         "logged": len(logged),
-        "item_events_28d": int(logged["item_events_28d"].sum()),
-        "user_events_all": int(logged["user_events_all"].sum()),
+        "item_events_28d": int(logged["item_events_28d"].cast(pl.Float64).sum()),
+        "user_events_all": int(logged["user_events_all"].cast(pl.Float64).sum()),
         "history_items": int(logged["history"].list.len().sum()),
         "category": int(item_features["item_category"].sum()),
     }))  # fmt: skip

@@ -13,7 +13,7 @@ from conf.load import load_config
 from conf.schema import Config
 from serving import score
 from tests.bench.made_up import write_dataset
-from trainer.bundle import Trained, build_model, save_bundle
+from trainer.bundle import Trained, build_model, model_section, save_bundle
 
 USERS, ITEMS = 8192, 200_000
 YAML = """
@@ -32,7 +32,7 @@ def measure(folder: Path) -> dict[str, Any]:
     config = load_config(path)
     manifest = write_dataset(folder, users=USERS, items=ITEMS, mean_length=20, row_group_rows=1024)
     torch.manual_seed(1)
-    section = config.train.model.model_dump(mode="json")
+    section = model_section(config, manifest)
     model = build_model(section, ITEMS + 2)
     trained = Trained(section, model.state_dict(), {"test": {}})
     model_id = save_bundle(config, manifest, "b" * 64, trained)

@@ -13,7 +13,7 @@ from conf.load import load_config
 from conf.schema import Config
 from tests.bench.made_up import write_dataset
 from trainer.batches import block_batches, concatenate
-from trainer.bundle import build_model
+from trainer.bundle import build_model, model_section
 from trainer.inputs import TrainBatch
 from trainer.ray_session import ray_session
 from trainer.retrieval import TrainingObjective
@@ -61,10 +61,8 @@ def _plain_loop(config: Config, manifest: Manifest, dataset: Path) -> float:
     batches, rows = _all_batches(config, manifest, dataset)
     loss = config.train.loss
     objective = TrainingObjective(
-        build_model(config.train.model.model_dump(), catalogue_size(manifest)),
-        kind=loss.kind,
-        num_negatives=loss.num_negatives,
-        negatives_for=loss.negatives_for,
+        build_model(model_section(config, manifest), catalogue_size(manifest)),
+        **loss.model_dump(),
         item_probability=None,
     )
     options = config.train.optimizer

@@ -206,7 +206,7 @@ def _write_model(workspace: Path, vocabularies: dict[str, Vocabulary]) -> None:
     entry = DataFile(path=path.name, bytes=path.stat().st_size, sha256=hash_file(path), rows=0)
     commit(workspace, "models", Bundle(
         id=MODEL, request="r", logical_date=DAY, dataset_id=DATASET, vocabularies=vocabularies,
-        model={}, config={}, files={"model": (entry,)},
+        algorithm="neural", model={}, config={}, files={"model": (entry,)},
     ))  # fmt: skip
 
 

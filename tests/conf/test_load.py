@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import ConfigError
-from conf.load import load_config
+from conf.load import load_config, write_changed
 
 CHECKOUT = Path(__file__).parents[2]
 MINIMAL = """
@@ -116,3 +116,26 @@ def test_keys_within_mappings_and_kinds_are_suggested_too(
 @pytest.mark.parametrize("path", sorted((CHECKOUT / "conf").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_configurations_beside_the_code_can_be_read(path: Path) -> None:
     assert load_config(path).run.name.startswith(path.stem[:6])
+
+
+def test_a_changed_configuration_is_written_whole_with_its_reasons(
+    yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAME_OF_RUN", "from_outside")
+    overrides = ["run.name=${oc.env:NAME_OF_RUN}", "train.epochs=3"]
+    output = tmp_path / "changed.yaml"
+
+    write_changed(yaml, overrides, {"train.model.width": 8, "train.model.heads": 1}, output, ["so"])
+
+    assert output.read_text().startswith("# so\n")
+    assert "from_outside" not in output.read_text()  # what comes from outside stays there
+    changed = load_config(output)
+    assert (changed.run.name, changed.train.epochs) == ("from_outside", 3)
+    assert changed.train.model.width == 8
+
+
+def test_a_change_that_breaks_a_rule_is_not_written(yaml: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="heads=2 has to divide width=9"):
+        write_changed(yaml, [], {"train.model.width": 9}, tmp_path / "changed.yaml")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [yaml.name]

@@ -54,6 +54,10 @@ def test_draws_from_a_session_cannot_be_corrected_in_the_logit() -> None:
     assert "train.ranking.sampling is 'logit', but etl.impressions.negatives is 'session'" in said
 
 
+def test_a_ranking_model_is_not_trained_anew() -> None:
+    assert "train.refit='with_valid', but train.algorithm is" in problem("train.refit=with_valid")
+
+
 def test_heads_have_to_divide_both_outputs() -> None:
     said = problem("train.ranking={interaction: finalmlp, hidden: [8], heads: 3}")
     assert "heads=3 has to divide the last width" in said

@@ -5,6 +5,7 @@ from torch import Tensor
 from serving import explain as explain_module
 from serving.explain import contributions, explain
 from serving.topk import NO_ITEM
+from tests.trainer.small_model import SMALL
 from trainer.inputs import HistoryBatch
 from trainer.retrieval import RetrievalModel
 
@@ -18,10 +19,8 @@ class MeanModel(RetrievalModel):
 
 def make_model(kind: type[RetrievalModel] = RetrievalModel) -> RetrievalModel:
     torch.manual_seed(2)
-    model = kind(
-        catalogue=12, width=4, blocks=1, heads=2, feedforward_factor=2, dropout=0.5,
-        history_length=6, init="xavier_normal", embedding_std=1.0,
-    )  # fmt: skip
+    small = {**SMALL, "width": 4, "blocks": 1, "dropout": 0.5, "history_length": 6}
+    model = kind(catalogue=12, **small)
     return model.eval().requires_grad_(False)
 
 
@@ -46,7 +45,7 @@ def test_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
     model = make_model()
     carried = contributions(model, BATCH, RECOMMENDED)
 
-    embedded = model.embed(BATCH.item_idx).requires_grad_()
+    embedded = model.embed(BATCH).requires_grad_()
     score = model.encode_embedded(embedded, BATCH.lengths)[0] @ model.item_vectors()[8]
     (gradient,) = torch.autograd.grad(score, embedded)
 

@@ -33,7 +33,7 @@ from conf.load import load_config
 from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import commit, publish
-from trainer.bundle import Trained, build_model, save_bundle
+from trainer.bundle import Trained, build_model, model_section, save_bundle
 
 CHECKOUT = Path(__file__).parents[2]
 DAY = "2026-01-31"
@@ -104,7 +104,7 @@ def write_dataset(
 def write_model(config: Config, manifest: Manifest, *, fill: float | None = None) -> str:
     """Write a model with random weights, or weights all the same, and return its id."""
     torch.manual_seed(1)
-    section = config.train.model.model_dump(mode="json")
+    section = model_section(config, manifest)
     model = build_model({**section, "embedding_std": 1.0}, manifest.vocabularies["item"].size)
     weights = model.state_dict()
     if fill is not None:

@@ -12,6 +12,7 @@ from trainer.bundle import (
     Trained,
     build_model,
     load_bundle,
+    model_section,
     require_same_vocabulary,
     save_bundle,
 )
@@ -30,7 +31,7 @@ def saved(tmp_path: Path) -> tuple[Path, str, Manifest, dict[str, torch.Tensor]]
     path.write_text(CONFIG.format(folder=tmp_path))
     config = load_config(path)
     manifest = write_dataset(tmp_path, users=20, items=15, mean_length=5, row_group_rows=10)
-    section = config.train.model.model_dump(mode="json")
+    section = model_section(config, manifest)
     weights = build_model(section, 17).state_dict()
     version = save_bundle(config, manifest, "a" * 64, Trained(section, weights, {"test": {}}))
     return tmp_path, version, manifest, weights

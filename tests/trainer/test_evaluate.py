@@ -6,14 +6,12 @@ import torch
 
 from conf.contract import HISTORY_ITEMS, TARGET_ITEM
 from tests.bench.made_up import write_dataset
+from tests.trainer.small_model import SMALL
 from trainer.bundle import build_model
 from trainer.evaluate import COLUMNS, ModelScorer, Scorer, count_ranks
 from trainer.stream import Columns, Ragged, read_row_groups
 
-SECTION = {
-    "width": 16, "blocks": 1, "heads": 2, "feedforward_factor": 2, "dropout": 0.5,
-    "history_length": 6, "init": "xavier_normal", "embedding_std": 0.5, "encoder": "attention",
-}  # fmt: skip
+SECTION = {**SMALL, "blocks": 1, "dropout": 0.5, "history_length": 6, "embedding_std": 0.5}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -6,9 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
+from tests.trainer.small_model import SMALL
 from trainer import losses
-from trainer.losses import cross_entropy, draw_negatives, sampled_softmax
-from trainer.retrieval import item_sampling
+from trainer.losses import (
+    bayesian_ranking,
+    binary_cross_entropy,
+    cross_entropy,
+    draw_negatives,
+    gbce_exponent,
+    sampled_softmax,
+)
+from trainer.retrieval import RetrievalModel, Targets, TrainingObjective, item_sampling
 
 
 @pytest.fixture
@@ -42,65 +51,101 @@ def test_blocked_cross_entropy_equals_the_plain_one_with_its_gradients(
         torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-5)
 
 
+def objective(items: Tensor, *, probability: Tensor | None = None, **options: Any) -> Any:
+    """An objective whose model takes the hidden vectors as they are."""
+    model = RetrievalModel(catalogue=len(items), **{**SMALL, "width": items.shape[1]})
+    with torch.no_grad():
+        model.item_embedding.weight.copy_(items)
+    chosen = {"num_negatives": 4, "negatives_for": "batch", "sampling": "uniform",
+              "calibration": 0.75, "kind": "sampled_softmax", **options}  # fmt: skip
+    return TrainingObjective(model, item_probability=probability, **chosen)
+
+
+def scores_with(
+    negatives: Tensor, targets: Targets, items: Tensor, monkeypatch: pytest.MonkeyPatch, **more: Any
+) -> tuple[Tensor, Tensor]:
+    monkeypatch.setattr(losses, "draw_negatives", lambda *_: negatives)
+    made: tuple[Tensor, Tensor] = objective(items, **more)._scores(targets)
+    return made
+
+
+@pytest.mark.parametrize("each", [False, True])
 def test_sampled_softmax_over_every_item_is_the_full_one(
-    case: tuple[Tensor, Tensor, Tensor, Tensor],
+    case: tuple[Tensor, Tensor, Tensor, Tensor], each: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden, items, targets, weights = case
+    hidden, items, targets, weights = (tensor.detach() for tensor in case)
     everything = torch.arange(NUM_RESERVED, 53)
+    negatives = everything.expand(37, -1) if each else everything
 
-    for negatives in (everything, everything.expand(37, -1)):
-        loss = sampled_softmax(
-            hidden, items, targets, weights, negatives=negatives, log_probability=None
-        )
-        torch.testing.assert_close(
-            loss, plain_cross_entropy(hidden, items, targets, weights), check_dtype=False
-        )
-
-
-def test_correction_makes_popular_negatives_unbiased() -> None:
-    torch.manual_seed(5)
-    items = torch.randn(40, 6)
-    hidden = torch.randn(1, 6)
-    probability = item_sampling(torch.randint(1, 200, (40,)))
-    target = torch.tensor([7])
-    negatives = draw_negatives((20_000,), 40, probability, torch.device("cpu"))
-    log_p = probability.log()
-
-    corrected = sampled_softmax(
-        hidden, items, target, torch.ones(1), negatives=negatives, log_probability=log_p
+    scores = scores_with(
+        negatives, Targets(hidden.float(), targets, weights), items.float(), monkeypatch
     )
+
+    torch.testing.assert_close(
+        sampled_softmax(*scores, weights),
+        plain_cross_entropy(hidden, items, targets, weights),
+        check_dtype=False,
+    )
+
+
+def test_correction_makes_popular_negatives_unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(5)
+    items, hidden = torch.randn(40, 6), torch.randn(1, 6)
+    probability = item_sampling(torch.randint(1, 200, (40,)))
+    negatives = draw_negatives((20_000,), 40, probability, torch.device("cpu"))
+    targets = Targets(hidden, torch.tensor([7]), torch.ones(1))
+
+    scores = scores_with(negatives, targets, items, monkeypatch, probability=probability)
 
     # The corrected partition sum over K draws estimates K times the full one without the target.
     others = [i for i in range(NUM_RESERVED, 40) if i != 7]
     logits = (hidden @ items.T)[0]
-    positive = logits[7] - log_p[7]
+    positive = logits[7] - probability.log()[7]
     negative = torch.logsumexp(logits[others], 0) + math.log(20_000)
     expected = torch.logaddexp(positive, negative) - positive
-    assert abs(float(corrected) - float(expected)) < 0.05
+    assert abs(float(sampled_softmax(*scores, torch.ones(1))) - float(expected)) < 0.05
 
 
 def test_a_negative_that_is_the_target_counts_for_nothing() -> None:
-    hidden, items = torch.randn(2, 4), torch.randn(9, 4)
-    targets = torch.tensor([3, 5])
+    positive = torch.tensor([1.0, 2.0])
+    with_it = torch.tensor([[-torch.inf, 0.5], [-torch.inf, 3.0]])
+    without = with_it[:, 1:]
 
-    with_it = sampled_softmax(
-        hidden,
-        items,
-        targets,
-        torch.ones(2),
-        negatives=torch.tensor([[3, 6], [5, 6]]),
-        log_probability=None,
-    )
-    without = sampled_softmax(
-        hidden,
-        items,
-        targets,
-        torch.ones(2),
-        negatives=torch.tensor([[6], [6]]),
-        log_probability=None,
-    )
+    for loss in (sampled_softmax, binary_cross_entropy, bayesian_ranking):
+        torch.testing.assert_close(
+            loss(positive, with_it, torch.ones(2)), loss(positive, without, torch.ones(2))
+        )
 
-    torch.testing.assert_close(with_it, without)
+
+def test_batch_negatives_are_the_other_targets() -> None:
+    items = torch.randn(9, 4)
+    targets = Targets(torch.randn(3, 4), torch.tensor([3, 5, 3]), torch.ones(3))
+
+    _, negative = objective(items, sampling="in_batch", kind="bce")._scores(targets)
+
+    expected = targets.hidden @ items[[3, 5, 3]].T
+    expected[[0, 0, 1, 2, 2], [0, 2, 1, 0, 2]] = -torch.inf
+    torch.testing.assert_close(negative, expected)
+
+
+def test_losses_of_pairs_have_the_values_worked_out_by_hand() -> None:
+    positive, negative = torch.tensor([0.0]), torch.tensor([[0.0, math.log(3)]])
+    weight = torch.tensor([2.0])
+
+    # -ln 1/2, and the mean of -ln 1/2 and -ln 1/4.
+    bce = math.log(2) + (math.log(2) + math.log(4)) / 2
+    assert float(binary_cross_entropy(positive, negative, weight)) == pytest.approx(2 * bce)
+    bpr = (math.log(2) + math.log(4)) / 2
+    assert float(bayesian_ranking(positive, negative, weight)) == pytest.approx(2 * bpr)
+    gbce = 0.25 * math.log(2) + (math.log(2) + math.log(4)) / 2
+    found = float(binary_cross_entropy(positive, negative, weight, beta=0.25))
+    assert found == pytest.approx(2 * gbce)
+
+
+def test_the_exponent_of_gbce_goes_from_one_to_the_share_that_is_drawn() -> None:
+    assert gbce_exponent(0.01, 0.0) == pytest.approx(1.0)
+    assert gbce_exponent(0.01, 1.0) == pytest.approx(0.01)
+    assert gbce_exponent(0.01, 0.75) == pytest.approx(0.2575)
 
 
 def test_reserved_numbers_are_never_drawn() -> None:

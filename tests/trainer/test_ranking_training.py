@@ -162,6 +162,20 @@ def test_the_ranks_batches_hold_each_row_once(made: tuple[Path, Manifest], tmp_p
     assert sorted(seen) == sorted(expected) and seen != expected
 
 
+def test_a_moving_mean_of_weights_goes_with_norms_and_marks(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    options = {"learning_rate": 0.02, "warmup_steps": 0, "ema_decay": 0.9}
+    ranking = {"batch_norm": True, "history": "none"}
+    job, learner, cursor = trained(made, tmp_path, ranking, optimizer=options, epochs=2)
+    assert int(learner.best["known_users"].sum()) == 39
+    assert auc(scored(job, learner, "valid").of_model(0, is_rating=False)) == pytest.approx(
+        cursor.best_figure, abs=1e-12
+    )
+    own = learner.model.state_dict()["user_embedding.weight"]
+    assert float((own - learner.best["user_embedding.weight"]).abs().max()) > 1e-4
+
+
 def test_a_label_that_is_no_class_is_refused(made: tuple[Path, Manifest], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"label stars is .* use mse with train.metric=rmse"):
         trained(made, tmp_path, {"labels": {"stars": 1.0}})

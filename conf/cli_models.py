@@ -1,0 +1,40 @@
+"""Subcommands that help to choose a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conf import stages
+from conf.command import AsJson, ConfigPath, Overrides, Verbose, run_command
+from conf.load import write_changed
+from conf.results import Result
+from conf.schema import Config
+
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="YAML file to write with the settings.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the subcommands."""
+    app.command()(advise)
+
+
+def advise(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    output: Output = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say which model to start from for the current dataset on this machine, and why."""
+
+    def work(loaded: Config) -> Result:
+        result = stages.run_advise(loaded)
+        if output is not None:
+            write_changed(config, overrides or [], result["settings"], output, result["because"])
+            result["written"] = str(output)
+        return result
+
+    run_command(config, overrides, as_json, verbose, work)

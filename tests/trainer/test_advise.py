@@ -1,0 +1,72 @@
+from dataclasses import replace
+
+import pytest
+
+from trainer.advise import advise, expected_cost
+from trainer.machine import Machine, this_machine
+from trainer.profile import Profile
+
+LAPTOP = Machine(cores=2, memory_gib=16, gpus=0, gpu_memory_gib=0, has_bf16=False, gflops=100)
+SERVER = Machine(cores=32, memory_gib=200, gpus=4, gpu_memory_gib=80, has_bf16=True, gflops=50_000)
+SHOP = Profile(
+    users=22_000, items=12_000, events=131_000, median_length=6, long_length=15, cold_share=0.0,
+    event_types=1, has_times=True, item_features=(), labels=(), logged_negatives=False,
+)  # fmt: skip
+FILMS = replace(SHOP, users=6_000, items=3_400, events=980_000, median_length=96, long_length=400)
+
+
+def test_few_events_are_counted_and_not_learnt() -> None:
+    assert advise(replace(SHOP, events=5000), LAPTOP).settings["train.algorithm"] == "ease"
+    many_items = replace(SHOP, events=5000, items=90_000)
+    assert advise(many_items, LAPTOP).settings["train.algorithm"] == "item_knn"
+
+
+def test_logged_impressions_are_ranked() -> None:
+    logged = replace(SHOP, labels=("clicked",), logged_negatives=True)
+    assert advise(logged, LAPTOP).settings["train.algorithm"] == "ranking"
+    drawn = replace(SHOP, labels=("clicked",), logged_negatives=False)
+    assert advise(drawn, LAPTOP).settings["train.algorithm"] == "neural"
+
+
+def test_rare_items_get_width_and_dropout_and_frequent_ones_depth() -> None:
+    rare, frequent = advise(SHOP, LAPTOP).settings, advise(FILMS, LAPTOP).settings
+    assert (rare["train.model.blocks"], rare["train.model.dropout"]) == (1, 0.5)
+    assert (frequent["train.model.blocks"], frequent["train.model.dropout"]) == (2, 0.2)
+    assert frequent["train.model.history_length"] == 200
+
+
+def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
+    assert advise(FILMS, LAPTOP).settings["train.loss.kind"] == "cross_entropy"
+    large = advise(replace(SHOP, items=500_000), LAPTOP).settings
+    assert large["train.loss.kind"] == "sampled_softmax"
+    assert "train.optimizer.embeddings" not in large
+    huge = advise(replace(SHOP, items=20_000_000), LAPTOP).settings
+    assert huge["train.optimizer.embeddings"] == "rowwise_adagrad"
+
+
+def test_each_gpu_gets_a_worker() -> None:
+    settings = advise(SHOP, SERVER).settings
+    assert (settings["train.workers"], settings["train.gpus_per_worker"]) == (4, 1)
+    assert settings["train.precision"] == "bf16"
+    assert advise(SHOP, LAPTOP).settings["train.cpus_per_worker"] == 2
+
+
+def test_every_choice_has_a_reason_with_its_figure() -> None:
+    advice = advise(SHOP, LAPTOP)
+    assert len(advice.reasons) >= 5
+    assert any("131,000" in reason for reason in advice.reasons)
+
+
+def test_cost_grows_with_events_and_falls_with_speed() -> None:
+    settings = advise(SHOP, LAPTOP).settings
+    cost = expected_cost(SHOP, LAPTOP, settings)
+    more = expected_cost(replace(SHOP, events=262_000), LAPTOP, settings)
+    faster = expected_cost(SHOP, replace(LAPTOP, gflops=200), settings)
+    assert cost is not None and more is not None and faster is not None
+    assert more["seconds_per_epoch"] == pytest.approx(2 * cost["seconds_per_epoch"], rel=0.05)
+    assert faster["seconds_per_epoch"] == pytest.approx(cost["seconds_per_epoch"] / 2, rel=0.05)
+
+
+def test_this_machine_has_cores_memory_and_speed() -> None:
+    machine = this_machine()
+    assert machine.cores >= 1 and machine.memory_gib > 0.1 and machine.gflops > 0.5

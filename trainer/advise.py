@@ -1,0 +1,194 @@
+"""Which configuration to start from, for a dataset and a machine, and why.
+
+Each rule looks at figures of the dataset and of the machine and says what it chooses in one
+sentence. Estimates are of the order of magnitude: products that an epoch takes over the speed that
+was measured.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conf.contract import Manifest
+from conf.schema import Config
+from conf.workspace import read_manifest
+from trainer.machine import Machine, this_machine
+from trainer.profile import Profile, profile_of
+
+_BYTES_PER_WEIGHT = 16
+"""Weight, gradient and Adam's two moments in single precision."""
+_SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
+"""Of the measured speed that training reaches, as seen with networks of these sizes."""
+_FEW_EVENTS, _FEW_USERS = 20_000, 300
+_EPOCHS = 30
+
+
+@dataclass
+class Advice:
+    """Settings by dotted key, and the reason of each choice."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+
+    def choose(self, reason: str, **settings: Any) -> None:
+        """Set keys (`__` stands for a dot) for a reason."""
+        self.reasons.append(reason)
+        self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
+
+
+def run(config: Config, *, dataset_id: str) -> dict[str, Any]:
+    """Return the advice for a committed dataset on this machine, with what it goes by."""
+    folder = Path(config.run.output) / "datasets" / dataset_id
+    manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
+    profile, machine = profile_of(folder, manifest), this_machine()
+    advice = advise(profile, machine)
+    return {
+        "dataset": vars(profile),
+        "machine": vars(machine),
+        "settings": advice.settings,
+        "because": advice.reasons,
+        "expected": expected_cost(profile, machine, advice.settings),
+    }
+
+
+def advise(profile: Profile, machine: Machine) -> Advice:
+    """Return the configuration to start from."""
+    advice = Advice()
+    if profile.labels and profile.logged_negatives:
+        _for_ranking(profile, machine, advice)
+    elif profile.events < _FEW_EVENTS or profile.users < _FEW_USERS:
+        advice.choose(
+            f"{profile.events:,} events of {profile.users:,} users are few: a model that counts "
+            "does better than a network, which would learn them by heart",
+            train__algorithm="ease" if profile.items <= 20_000 else "item_knn",
+        )
+    else:
+        _for_retrieval(profile, machine, advice)
+    _for_machine(machine, advice)
+    return advice
+
+
+def _for_ranking(profile: Profile, machine: Machine, advice: Advice) -> None:
+    advice.choose(
+        f"the log says what users were shown and did not take ({', '.join(profile.labels)}): rank "
+        "impressions",
+        train__algorithm="ranking",
+        train__metric="auc",
+        train__batch_rows=4096,
+    )
+
+
+def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
+    advice.choose(
+        "no impressions that users passed over are logged: score the whole catalogue",
+        train__algorithm="neural",
+    )
+    _encoder(profile, machine, advice)
+    _size(profile, machine, advice)
+    _loss(profile, machine, advice)
+    if profile.event_types > 1:
+        advice.choose(
+            f"{profile.event_types} event types say different things",
+            train__model__event_types=True,
+        )
+
+
+def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
+    length = min(max(_rounded(profile.long_length), 20), 200 if machine.gpus == 0 else 512)
+    if profile.median_length <= 2:
+        advice.choose(
+            f"half of the histories have {profile.median_length} events or fewer: order says "
+            "little, so their mean will do",
+            train__model__encoder="mean", train__model__history_length=length,
+        )  # fmt: skip
+        return
+    advice.choose(
+        f"nine of ten histories have at most {profile.long_length} events: causal attention over "
+        f"the newest {length}",
+        train__model__encoder="attention", train__model__history_length=length,
+    )  # fmt: skip
+
+
+def _size(profile: Profile, machine: Machine, advice: Advice) -> None:
+    width = 64 if profile.events < 5_000_000 else 128
+    if machine.gpus:
+        width *= 2
+    sparse = profile.events_per_item < 30
+    width *= 2 if sparse else 1
+    advice.choose(
+        f"{profile.events:,} events, {profile.events_per_item:.0f} an item: width {width}"
+        + (", one block and much dropout, as most items are rare" if sparse else ", two blocks"),
+        train__model__width=width,
+        train__model__blocks=1 if sparse else 2,
+        train__model__heads=1 if sparse else 2,
+        train__model__dropout=0.5 if sparse else 0.2,
+    )  # fmt: skip
+
+
+def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
+    width = advice.settings["train.model.width"]
+    table_gib = profile.items * width * _BYTES_PER_WEIGHT / 2**30
+    memory = machine.gpu_memory_gib or machine.memory_gib
+    if table_gib > memory / 4:
+        advice.choose(
+            f"the items' table with Adam's moments takes {table_gib:.1f} GiB of {memory:.0f}: one "
+            "number a row instead, and only the rows of each step are touched",
+            train__optimizer__embeddings="rowwise_adagrad",
+        )
+    most = 1_000_000 if machine.gpus else 8_000
+    if profile.items <= most:
+        advice.choose(
+            f"{profile.items:,} items are few enough to score all of them at every position",
+            train__loss__kind="cross_entropy",
+        )
+        return
+    advice.choose(
+        f"{profile.items:,} items are too many to score all of them at every position here: draw "
+        "negatives, one set for a batch, and correct for it",
+        train__loss__kind="sampled_softmax", train__loss__num_negatives=2048,
+        train__loss__negatives_for="batch",
+    )  # fmt: skip
+
+
+def _for_machine(machine: Machine, advice: Advice) -> None:
+    if machine.gpus:
+        advice.choose(
+            f"{machine.gpus} GPU(s)" + (", which multiply in bfloat16" * machine.has_bf16),
+            train__workers=machine.gpus, train__gpus_per_worker=1,
+            train__precision="bf16" if machine.has_bf16 else "fp32",
+        )  # fmt: skip
+        return
+    advice.choose(
+        f"no GPU: one worker on {machine.cores} core(s), as several would only share them",
+        train__workers=1, train__gpus_per_worker=0, train__cpus_per_worker=machine.cores,
+    )  # fmt: skip
+
+
+def expected_cost(
+    profile: Profile, machine: Machine, settings: dict[str, Any]
+) -> dict[str, float] | None:
+    """Return about what a training of retrieval costs: seconds, and GiB of one worker.
+
+    None for other algorithms, which take seconds to minutes.
+    """
+    if settings["train.algorithm"] != "neural":
+        return None
+    width, blocks = settings["train.model.width"], settings["train.model.blocks"]
+    scored = profile.items
+    if settings["train.loss.kind"] != "cross_entropy":
+        scored = settings["train.loss.num_negatives"]
+    layers = blocks * 12 * width**2 if settings["train.model.encoder"] == "attention" else 0
+    products = profile.events * (layers + scored * width)
+    peak = machine.gflops * 1e9 * _SHARE_OF_PEAK["gpu" if machine.gpus else "cpu"]
+    epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)
+    weights = profile.items * width * _BYTES_PER_WEIGHT / 2**30
+    return {
+        "seconds_per_epoch": round(epoch, 1),
+        "minutes": round(_EPOCHS * epoch / 60, 1),
+        "memory_gib": round(1.0 + weights, 1),
+    }
+
+
+def _rounded(length: int) -> int:
+    """Return the next multiple of 10."""
+    return -(-length // 10) * 10

@@ -1,0 +1,55 @@
+"""What the machine is like: cores, memory, GPUs, and how fast it multiplies matrices."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+_SIZE = 1024
+_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine of those that train."""
+
+    cores: int
+    memory_gib: float
+    """Free for a new process now."""
+    gpus: int
+    gpu_memory_gib: float
+    """Of one GPU; 0 where there is none."""
+    has_bf16: bool
+    """Whether the GPUs multiply in bfloat16."""
+    gflops: float
+    """Of single-precision products, of all cores together or of one GPU, in thousand millions a
+    second."""
+
+
+def this_machine() -> Machine:
+    """Measure the machine that this runs on; takes about a second."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = torch.device("cuda" if gpus else "cpu")
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        memory_gib=psutil.virtual_memory().available / 2**30,
+        gpus=gpus,
+        gpu_memory_gib=torch.cuda.get_device_properties(0).total_memory / 2**30 if gpus else 0.0,
+        has_bf16=bool(gpus) and torch.cuda.is_bf16_supported(),
+        gflops=_gflops(device),
+    )
+
+
+def _gflops(device: torch.device) -> float:
+    """Return the best of several products, so that other work on the machine counts little."""
+    left, right = (torch.randn(_SIZE, _SIZE, device=device) for _ in range(2))
+    best, begun = float("inf"), time.monotonic()
+    while time.monotonic() - begun < _SECONDS:
+        started = time.perf_counter()
+        product = left @ right
+        float(product[0, 0])  # waits for a GPU
+        best = min(best, time.perf_counter() - started)
+    return 2 * _SIZE**3 / best / 1e9

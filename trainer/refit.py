@@ -1,0 +1,83 @@
+"""Train anew on what was held out: the windows of whole histories.
+
+The chosen model and its number of epochs stand when this begins; nothing is measured on the way.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    USER_IDX,
+    Manifest,
+)
+from trainer.stream import Columns, Ragged, read_row_groups
+
+COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
+
+
+def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return how many events each user has before the first target of the test part.
+
+    Returns:
+        [users] int64 by USER_IDX; the largest integer for users without such a target.
+    """
+    lengths = np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
+    groups = manifest.row_groups("test")
+    for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
+        users, histories = columns[USER_IDX], columns[HISTORY_ITEMS]
+        assert isinstance(users, np.ndarray) and isinstance(histories, Ragged)
+        np.minimum.at(lengths, users, np.diff(histories.offsets))
+    return lengths
+
+
+def cut_windows(
+    columns: Columns,
+    *,
+    window_length: int,
+    weights: Sequence[float],
+    most: np.ndarray | None = None,
+) -> Columns:
+    """Cut whole histories into rows as those of the training part are.
+
+    Args:
+        columns: `COLUMNS` of some users.
+        window_length: Most targets in one row; neighbours share one event.
+        weights: Weight of each event type.
+        most: [users] events of each user that count, by USER_IDX; None: all.
+
+    Returns:
+        Items, weights, types and times; none of users with fewer than two events.
+    """
+    users, items = columns[USER_IDX], _ragged(columns, HISTORY_ITEMS)
+    assert isinstance(users, np.ndarray)
+    lengths = np.diff(items.offsets)  # [U]
+    if most is not None:
+        lengths = np.minimum(lengths, most[users])
+    counts = -(-np.maximum(lengths - 1, 0) // window_length)  # [U] windows of each user
+    owner = np.repeat(np.arange(len(users)), counts)  # [R]
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)  # [R]
+    ends = lengths[owner] - number * window_length  # [R] places in the history
+    starts = np.maximum(ends - window_length - 1, 0)
+    sizes = ends - starts
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
+    places = np.repeat(items.offsets[owner] + starts, sizes) + within
+    types = _ragged(columns, HISTORY_TYPES).values[places]
+    return {
+        HISTORY_ITEMS: Ragged(items.values[places], offsets),
+        HISTORY_WEIGHTS: Ragged(np.asarray(weights, dtype=np.float32)[types], offsets),
+        HISTORY_TYPES: Ragged(types, offsets),
+        HISTORY_TIMES: Ragged(_ragged(columns, HISTORY_TIMES).values[places], offsets),
+    }
+
+
+def _ragged(columns: Columns, name: str) -> Ragged:
+    column = columns[name]
+    assert isinstance(column, Ragged)
+    return column

@@ -1,0 +1,43 @@
+"""The training of a chosen network anew, with what was held out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainer.job import Job, Learner
+from trainer.refit import COLUMNS, cut_windows, lengths_before_test
+from trainer.retrieval_task import RetrievalTask
+from trainer.stream import Columns
+
+
+class RefitTask(RetrievalTask):
+    """See `trainer.task.Task`: the same on whole histories, a given number of epochs."""
+
+    part: str = "histories"
+
+    def __init__(self) -> None:
+        self._known: dict[Path, np.ndarray] = {}
+
+    def columns(self, job: Job) -> Sequence[str]:
+        """Return what windows are cut from."""
+        return COLUMNS
+
+    def prepared(self, job: Job, columns: Columns) -> Columns:
+        """Return the windows of the histories, up to the test part unless all is trained on."""
+        everything = job.config.train.refit == "everything"
+        etl = job.manifest.config["etl"]
+        return cut_windows(
+            columns,
+            window_length=etl["window_length"],
+            weights=[etl["event_types"][name]["weight"] for name in job.manifest.event_types],
+            most=None if everything else self._lengths(job),
+        )
+
+    def validate(self, job: Job, learner: Learner) -> None:
+        """Measure nothing: all of it was trained on."""
+
+    def _lengths(self, job: Job) -> np.ndarray:
+        if job.dataset not in self._known:
+            self._known = {job.dataset: lengths_before_test(job.dataset, job.manifest)}
+        return self._known[job.dataset]
