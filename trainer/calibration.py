@@ -82,8 +82,7 @@ def fit_isotonic(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) ->
     """Return the knots of the growing map with the least squared error: [2, K] float64.
 
     Neighbours that violate the order are pooled; then the ends are kept away from 0 and 1 as
-    Platt's targets are. Source: Zadrozny & Elkan 2002, section 3.2; Barlow et al. 1972 for the
-    algorithm.
+    Platt's targets are. Source: Zadrozny & Elkan 2002; Barlow et al. 1972 for the algorithm.
     """
     knots, places = np.unique(logits, return_inverse=True)
     weight = np.bincount(places, weights=weights)

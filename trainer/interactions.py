@@ -110,7 +110,7 @@ class WideDeep(nn.Module):
 
 
 class DeepFM(WideDeep):
-    """All pairwise products as well. Source: Guo et al. 2017, eq. 1 to 4."""
+    """All pairwise products as well. Source: Guo et al. 2017, eq. 1 and 2."""
 
     def forward(self, fields: Tensor) -> Crossed:
         """Return the network's last layer, and the pairwise products beside it."""
@@ -119,7 +119,7 @@ class DeepFM(WideDeep):
 
 
 class CrossDeep(nn.Module):
-    """Cross layers beside a deep network, side by side. Source: Wang et al. 2021, eq. 1, 3."""
+    """Cross layers beside a deep network, side by side. Source: Wang et al. 2021, eq. 1."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class CrossDeep(nn.Module):
 class DotProducts(nn.Module):
     """Dot products of all fields; those of numbers go through a network into one before.
 
-    Source: Naumov et al. 2019, section 2.1.4.
+    Source: Naumov et al. 2019, section 2.2.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -173,8 +173,9 @@ class DotProducts(nn.Module):
 class TwoStreams(nn.Module):
     """Two gated networks whose outputs are multiplied in parts.
 
-    Source: Mao et al. 2023, eq. 6 and 7 (gates), 10 (product of H parts). The gates are those of
-    the user's and the item's vector, the first two fields; each label has products of its own.
+    Source: Mao et al. 2023, its stream-specific feature selection and its multi-head bilinear
+    fusion. The gates are made of the user's and of the item's vector, the first two fields; each
+    label has products of its own.
     """
 
     def __init__(self, shape: Shape) -> None:

@@ -41,7 +41,7 @@ class Sampling:
         """Return the weights of rows by their probability of being drawn: [N] float32.
 
         A drawn negative stands for as many as it takes to be drawn once, which makes sums over
-        rows estimates of sums over all items. Source: Horvitz & Thompson 1952, eq. 5.
+        rows estimates of sums over all items. Source: Horvitz & Thompson 1952.
         """
         if not self.draws:
             return np.ones(len(probability), dtype=np.float32)

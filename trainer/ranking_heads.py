@@ -58,7 +58,7 @@ class SharedBottom(nn.Module):
 class ExpertGates(nn.Module):
     """Each label mixes the experts by shares that depend on the row.
 
-    Source: Ma et al. 2018, eq. 6 to 8.
+    Source: Ma et al. 2018, section 4.2.
     """
 
     def __init__(self, *, num_labels: int, experts: int, inputs: int) -> None:

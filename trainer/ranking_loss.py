@@ -65,7 +65,8 @@ def row_logits(logits: Tensor, batch: RankingBatch) -> Tensor:
     Let an item be in n * q rows as a drawn negative for each positive row of the log. Then the
     rows' odds of being positive are the model's own, p, over n * q, so that the rows are told
     apart by log p - log(n * q); the model alone gives log p, free of how negatives were drawn.
-    Source: Gutmann & Hyvarinen 2012, eq. 4 and 5, with its nu = n; Mnih & Teh 2012, eq. 5.
+    Source: Gutmann & Hyvarinen 2012, with its nu = n; Mnih & Teh 2012. That a user's own items
+    are left out among the drawn ones is not made up for.
 
     Args:
         logits: [B, T] of the model.

@@ -61,8 +61,8 @@ def auc(rows: Predictions) -> float:
 def gauc(rows: Predictions) -> float:
     """Return the mean of the users' own AUC, weighted by their rows.
 
-    Users whose rows are all of one kind are left out. Source: Zhou et al. 2018, eq. 10, with
-    rows in the place of clicks as its text has it.
+    Users whose rows are all of one kind are left out. Source: Zhou et al. 2018, the AUC weighted
+    by impressions that its experiments report.
     """
     _, numbers = np.unique(rows.users, return_inverse=True)
     won, pairs = _won_pairs(numbers, rows)
