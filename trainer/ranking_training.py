@@ -14,8 +14,8 @@ from trainer.ranking_layout import TEST_PART, TRAIN_PART, VALID_PART, layout_of,
 from trainer.ranking_scores import ScoredRows, score_part
 from trainer.workers import fit, require_trainable, training_figures
 
-LINEAR_RATE_FACTOR = 10
-"""The linear baseline has one number for each value, and takes larger steps to get there."""
+LINEAR_LEARNING_RATE = 0.03
+"""The linear baseline has one number for each value: it needs, and bears, large steps."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
@@ -70,14 +70,15 @@ def _linear(config: Config, manifest: Manifest, work: Path) -> Measured:
     """Return a regression on the same features, trained by the same code."""
     train = config.train
     past = "none" if train.ranking.history == "none" else "mean"
-    rate = LINEAR_RATE_FACTOR * train.optimizer.learning_rate
     changed = train.model_copy(
         update={
             "ranking": train.ranking.model_copy(
                 update={"interaction": "linear", "history": past, "multi_task": "shared_bottom",
                         "tower_hidden": (), "embedding_l2": 0.0}
             ),
-            "optimizer": train.optimizer.model_copy(update={"learning_rate": rate}),
+            "optimizer": train.optimizer.model_copy(
+                update={"learning_rate": LINEAR_LEARNING_RATE}
+            ),
         }
     )  # fmt: skip
     plain = config.model_copy(update={"train": changed})
