@@ -22,6 +22,9 @@ HISTORY_TYPES = "history_event_type"  # list<int32>, index into the manifest's `
 HISTORY_TIMES = "history_time"  # list<int64>, microseconds since 1970 UTC, or an order number
 HISTORY_WEIGHTS = "history_weight"  # list<float>, weight of each event as a training target
 TARGET_ITEM = "target_item_idx"  # int32, the held-out item
+LABEL_PREFIX = "label_"  # in front of a label's name: float
+SAMPLING_PROBABILITY = "sampling_probability"  # float, of a drawn negative; 1 for logged events
+PRESENT_SUFFIX = "_present"  # behind a feature's name: int32, 1 where the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
 USER_ID = "user_id"

@@ -58,9 +58,11 @@ def _reasons(counts: dict[str, int]) -> str:
 def _print_metrics(console: Console, metrics: Result) -> None:
     """Print the test figures of the model beside those of the baselines."""
     models: dict[str, dict[str, float]] = metrics["test"]
-    table = Table(
-        title=f"test part, all items ranked, {metrics['test_users']:,} users", title_justify="left"
-    )
+    if "test_rows" in metrics:
+        title = f"test part, {metrics['test_rows']:,} impressions"
+    else:
+        title = f"test part, all items ranked, {metrics['test_users']:,} users"
+    table = Table(title=title, title_justify="left")
     table.add_column("model")
     names = list(next(iter(models.values())))
     for name in names:

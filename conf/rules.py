@@ -17,6 +17,7 @@ from conf.feature_schema import (
 )
 from conf.input_schema import Input, InputField
 from conf.privacy_schema import Privacy, misfits
+from conf.ranking_rules import broken_ranking_rules
 from conf.train_schema import Train
 
 
@@ -32,6 +33,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_workers(train),
         *_about_recency(given, etl, train),
         *_about_network(given, train),
+        *broken_ranking_rules(etl, train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
     ]

@@ -51,6 +51,7 @@ def run_score(config: Config, logical_date: str | None = None) -> Result:
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
     """Go from the raw log to published lists; each stage takes up what the one before made."""
+    _require_list_model("train.algorithm", config.train.algorithm)
     with _lock(config):
         dataset = _etl(config, logical_date)
         model = _train(config, dataset["id"])
@@ -158,6 +159,8 @@ def _train(config: Config, dataset_id: str) -> Result:
 
 
 def _score(config: Config, dataset_id: str, model_id: str) -> Result:
+    algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
+    _require_list_model(f"the algorithm of model {model_id}", algorithm)
     request = lists_request(config, dataset_id, model_id)
     result = _make(
         config,
@@ -174,6 +177,16 @@ def _score(config: Config, dataset_id: str, model_id: str) -> Result:
         ),
     )
     return result
+
+
+def _require_list_model(where: str, algorithm: str) -> None:
+    """Refuse to make lists of a model that has no scores of the whole catalogue."""
+    if algorithm == "ranking":
+        raise ConfigError(
+            f"{where} is 'ranking': such a model says what comes of one impression, and ranks no "
+            "catalogue, so that there are no lists of it; headrace etl, train and evaluate make "
+            "and measure it; for lists set train.algorithm to another one, such as neural"
+        )
 
 
 def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[], str]) -> Result:

@@ -8,14 +8,19 @@ from conf.counting_schema import Counting, CountingName
 from conf.hybrid_schema import Hybrid
 from conf.model_schema import Loss, Model
 from conf.optimizer_schema import Optimizer
+from conf.ranking_schema import Ranking
 from conf.section import Positive, Section
 
-MetricName = Annotated[str, Field(pattern=r"^(hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]*$")]
+MetricName = Annotated[
+    str,
+    Field(pattern=r"^((hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]*|auc|gauc|log_loss|rmse)$"),
+]
 
 
 class Train(Section):
-    algorithm: Literal["neural", "hybrid", CountingName] = "neural"
-    """Kind of model: a network that scores the whole catalogue, one that counts, or a blend."""
+    algorithm: Literal["neural", "ranking", "hybrid", CountingName] = "neural"
+    """Kind of model: a network that scores the whole catalogue, one that ranks single impressions,
+    one that counts, or a blend."""
     workers: Positive = 1
     max_workers: Positive = 4
     """Most workers that the dataset should serve: it gets eight row groups for each."""
@@ -33,13 +38,15 @@ class Train(Section):
     hybrid: Hybrid = Hybrid()
     model: Model = Model()
     loss: Loss = Loss()
+    ranking: Ranking = Ranking()
     optimizer: Optimizer = Optimizer()
     refit: Literal["none", "with_valid", "everything"] = "none"
     """Whether the network that validation has chosen is trained anew, as many epochs, on more:
     with the validation part, so that the test part still measures it, or on all there is, which is
     for publishing. The figures of the first training are told in any case."""
     metric: MetricName = "ndcg@10"
-    """Validation figure that chooses the weights and stops the training."""
+    """Validation figure that chooses the weights and stops the training. Ranking models have auc,
+    gauc (the mean of the users' own), log_loss and rmse."""
     patience_epochs: Positive = 5
     """Epochs without a better figure before the training stops."""
     metrics_at: Annotated[tuple[Positive, ...], Field(min_length=1)] = (5, 10, 20)

@@ -1,5 +1,7 @@
 """Names of the columns that rows carry between the steps of this stage."""
 
+from conf.contract import SAMPLING_PROBABILITY
+
 # Where a row comes from.
 SOURCE_FILE = "source_file"
 BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
@@ -46,7 +48,7 @@ GAP = "user_gap"  # float, ln(1 + seconds since the user's event before), -1 whe
 NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before)
 HOUR = "hour"  # int32, 2 + hour of the day in UTC
 WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
-PROBABILITY = "sampling_probability"  # float: 1 for logged events
+PROBABILITY = SAMPLING_PROBABILITY
 
 # Of histories.
 NUM_EVENTS = "num_events"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.contract import PADDING_IDX, UNKNOWN_IDX, Feature
+from conf.contract import PADDING_IDX, PRESENT_SUFFIX, UNKNOWN_IDX, Feature
 from conf.feature_schema import (
     Bucketed,
     Categorical,
@@ -28,7 +28,7 @@ from conf.feature_schema import (
 from etl.lower_case import lower
 from etl.times import parse_number
 
-PRESENT = "_present"  # behind a feature's name: int32, 1 where the row has a value
+PRESENT = PRESENT_SUFFIX
 # Columns on the way; no field has such a name.
 _VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
 _WORD = r"[\p{L}\p{N}]+"

@@ -12,6 +12,7 @@ from conf.contract import (
     HISTORY_ITEMS,
     ITEM_ID,
     ITEM_IDX,
+    LABEL_PREFIX,
     UNKNOWN_IDX,
     USER_ID,
     USER_IDX,
@@ -38,7 +39,7 @@ from etl.columns import (
 from etl.shown import shown_first
 from etl.times import MICROS_PER_DAY
 
-LABEL = "label_"  # in front of a label's name: float
+LABEL = LABEL_PREFIX
 VALUE_AS_LABEL = ("value",)
 _LAST, _BEFORE = "__last_time", "__num_before"
 _HOURS, _WEEKDAYS = 24, 7

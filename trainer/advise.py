@@ -13,7 +13,7 @@ from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer.machine import Machine, this_machine
-from trainer.profile import Profile, profile_of
+from trainer.dataset_profile import Profile, profile_of
 
 _BYTES_PER_WEIGHT = 16
 """Weight, gradient and Adam's two moments in single precision."""

@@ -21,11 +21,13 @@ from conf.contract import (
     HISTORY_TIMES,
     HISTORY_TYPES,
     TARGET_ITEM,
+    Bundle,
     Manifest,
     RowGroup,
 )
 from conf.schema import Config
 from conf.workspace import read_manifest
+from trainer import ranking_evaluate
 from trainer.batches import histories_of
 from trainer.bundle import load_scorer, require_same_vocabulary
 from trainer.counting import Source, fit_counting
@@ -43,6 +45,8 @@ MODEL_NAME = "model"
 def run(config: Config, *, model_id: str) -> dict[str, Any]:
     """Measure a committed model and the baselines on the test part of its dataset."""
     workspace = Path(config.run.output)
+    if read_manifest(workspace, "models", model_id, Bundle).algorithm == "ranking":
+        return ranking_evaluate.run(config, model_id=model_id)
     bundle, scorer = load_scorer(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)

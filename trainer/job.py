@@ -133,7 +133,10 @@ class Learner:
         if self.mean is None:
             self.mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
         for name, tensor in weights.items():
-            self.mean[name].lerp_(tensor, 1 - decay)
+            if tensor.is_floating_point():
+                self.mean[name].lerp_(tensor, 1 - decay)
+            else:  # what is counted or marked has no mean
+                self.mean[name].copy_(tensor)
 
     @contextmanager
     def mean_weights(self) -> Iterator[None]:

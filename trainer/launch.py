@@ -7,7 +7,7 @@ from pathlib import Path
 from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer import blending, counted, neural
+from trainer import blending, counted, neural, ranking_training
 from trainer.bundle import Trained, save_bundle
 from trainer.counting import COUNTING
 from trainer.loop import FAILURE_NAME
@@ -15,6 +15,7 @@ from trainer.ray_session import ray_session, require_room
 
 _TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
     "neural": neural.train,
+    "ranking": ranking_training.train,
     "hybrid": blending.train,
     **dict.fromkeys(COUNTING, counted.train),
 }

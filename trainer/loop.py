@@ -26,13 +26,14 @@ from trainer.job import Cursor, Job, Learner, Refit, set_learning_rate, sum_over
 from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter
+from trainer.ranking_task import RankingTask
 from trainer.refit_task import RefitTask
 from trainer.retrieval_task import RetrievalTask
 from trainer.stream import Columns, read_row_groups
 from trainer.task import Batch, Task, to_device
 
 FAILURE_NAME = "failure.json"
-TASKS: dict[str, Task] = {"neural": RetrievalTask()}
+TASKS: dict[str, Task] = {"neural": RetrievalTask(), "ranking": RankingTask()}
 """By `train.algorithm`."""
 REFIT_TASKS: dict[str, Task] = {"neural": RefitTask()}
 """Likewise, for those that can be trained anew with what was held out."""
@@ -110,9 +111,8 @@ def _plan(job: Job, cursor: Cursor) -> list[Round]:
 def _read_rounds(job: Job, rounds: list[Round]) -> Iterator[tuple[Round, Columns | None]]:
     """Yield each round with this rank's rows of it, None where it has none."""
     groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
-    stream = read_row_groups(
-        job.dataset, groups, _task(job).columns, threads=job.config.train.stream_threads
-    )
+    columns, threads = _task(job).columns(job), job.config.train.stream_threads
+    stream = read_row_groups(job.dataset, groups, columns, threads=threads)
     with closing(stream):
         for part in rounds:
             blocks = [next(stream)[1] for _ in part.groups_by_rank[job.rank]]
@@ -202,12 +202,13 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     learner.objective.eval()
     with learner.mean_weights():
         value = _task(job).validate(job, learner)
-        if value is None or value > cursor.best_figure:
+        # A figure whose sign was turned may be below any start.
+        if value is None or cursor.best_epoch < 0 or value > cursor.best_figure:
             cursor.best_epoch = cursor.epoch
+            cursor.best_figure = cursor.best_figure if value is None else value
             learner.keep_best()
     if value is not None:
-        cursor.best_figure = max(cursor.best_figure, value)
-        record[train.metric] = value
+        record[train.metric] = abs(value)  # as it is where lower is better, too
     cursor.curve.append(record)
     _set_rate_scale(job, cursor)
     patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs

@@ -15,21 +15,25 @@ class RefitTask(RetrievalTask):
     """See `trainer.task.Task`: the same on whole histories, a given number of epochs."""
 
     part: str = "histories"
-    columns: Sequence[str] = COLUMNS
 
     def __init__(self) -> None:
         self._known: dict[Path, np.ndarray] = {}
+
+    def columns(self, job: Job) -> Sequence[str]:
+        """Return what windows are cut from."""
+        return COLUMNS
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the windows of the histories, up to the test part unless all is trained on."""
         everything = job.config.train.refit == "everything"
         etl = job.manifest.config["etl"]
-        return cut_windows(
+        cut = cut_windows(
             columns,
             window_length=etl["window_length"],
             weights=[etl["event_types"][name]["weight"] for name in job.manifest.event_types],
             most=None if everything else self._lengths(job),
         )
+        return {name: cut[name] for name in super().columns(job)}
 
     def validate(self, job: Job, learner: Learner) -> None:
         """Measure nothing: all of it was trained on."""

@@ -20,7 +20,12 @@ class RetrievalTask:
     """See `trainer.task.Task`."""
 
     part: str = "train"
-    columns: Sequence[str] = (HISTORY_ITEMS, HISTORY_WEIGHTS, HISTORY_TYPES, HISTORY_TIMES)
+
+    def columns(self, job: Job) -> Sequence[str]:
+        """Return histories with the weights of their events, and what else the model takes."""
+        model = job.config.train.model
+        context = (HISTORY_TYPES, HISTORY_TIMES) if model.event_types or model.time_gaps else ()
+        return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context)
 
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""
@@ -44,13 +49,10 @@ class RetrievalTask:
     ) -> Iterator[TrainBatch]:
         """Yield this rank's rows of a round, of like length in each batch."""
         seed = (job.config.run.seed, cursor.epoch, part.groups_done)
-        model = job.config.train.model
-        if not (model.event_types or model.time_gaps):
-            columns = {name: columns[name] for name in (HISTORY_ITEMS, HISTORY_WEIGHTS)}
         yield from block_batches(
             columns,
             steps=part.steps,
-            max_length=model.history_length,
+            max_length=job.config.train.model.history_length,
             row_seed=(*seed, job.rank),
             order_seed=(*seed, job.world_size),
         )

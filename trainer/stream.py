@@ -3,8 +3,8 @@
 Petastorm gives the threads, the queues and the reader around them. Ours are the list of row groups,
 the decoding (Arrow buffers become numpy arrays, with no Python object per row) and the order: a
 row group that was read out of turn waits for its own. Work is handed to the pool by the consumer
-itself, one row group for each one taken. So memory stays bounded, and an early end of data can mean
-one thing only: a row group is missing. It is asked for again once, and then the reading fails.
+itself, one row group for each one taken: memory stays bounded, and an early end of data means that
+a row group is missing. It is asked for again once, and then the reading fails.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -30,14 +30,14 @@ from trainer.petastorm_bridge import (
 
 
 class Ragged(NamedTuple):
-    """A column of lists: row `i` is `values[offsets[i] : offsets[i + 1]]`."""
+    """A column of lists: row `i` is `values[offsets[i] : offsets[i + 1]]`.
 
-    values: np.ndarray
-    """[sum of lengths]"""
-    offsets: np.ndarray
-    """[rows + 1] int64, from 0."""
+    `beside` holds the values of other columns whose lists have the same lengths, by name.
+    """
+
+    values: np.ndarray  # [sum of lengths]
+    offsets: np.ndarray  # [rows + 1] int64, from 0
     beside: "dict[str, np.ndarray] | None" = None
-    """Values of other columns whose lists have the same lengths, by name."""
 
 
 Columns = dict[str, np.ndarray | Ragged]

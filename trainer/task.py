@@ -39,8 +39,9 @@ class Task(Protocol):
 
     part: str
     """Part of the dataset that it is trained on, each row once an epoch."""
-    columns: Sequence[str]
-    """Columns of that part."""
+
+    def columns(self, job: Job) -> Sequence[str]:
+        """Return the columns of that part that are read."""
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return what is trained on of the rows of a round."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from conf.contract import Manifest, catalogue_size
+from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest, catalogue_size
 from conf.load import load_config
 from conf.schema import Config
 from tests.bench.made_up import write_dataset
@@ -17,10 +17,10 @@ from trainer.bundle import build_model, model_section
 from trainer.inputs import TrainBatch
 from trainer.ray_session import ray_session
 from trainer.retrieval import TrainingObjective
-from trainer.retrieval_task import RetrievalTask
 from trainer.stream import read_row_groups
 from trainer.workers import fit
 
+COLUMNS = (HISTORY_ITEMS, HISTORY_WEIGHTS)
 EPOCHS = 3
 YAML = """
 run: {{name: bench, output: "{folder}"}}
@@ -83,7 +83,7 @@ def _plain_loop(config: Config, manifest: Manifest, dataset: Path) -> float:
 
 
 def _all_batches(config: Config, manifest: Manifest, dataset: Path) -> tuple[list[TrainBatch], int]:
-    groups = read_row_groups(dataset, manifest.row_groups("train"), RetrievalTask.columns)
+    groups = read_row_groups(dataset, manifest.row_groups("train"), COLUMNS)
     columns = concatenate([block for _, block in groups])
     rows = sum(group.rows for group in manifest.row_groups("train"))
     length = config.train.model.history_length

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,7 +103,7 @@ def write_dataset(
         "train": _histories(users, train, {HISTORY_WEIGHTS: (1.0, pa.float32())}),
         "valid": _histories(users, train, {}).append_column(TARGET_ITEM, _targets(valid)),
         "test": _histories(users, with_valid, {}).append_column(TARGET_ITEM, _targets(test)),
-        "histories": _histories(users, whole, {HISTORY_TYPES: (0, pa.int32())}),
+        "histories": _histories(users, whole, {}),
         "users": pa.table({USER_IDX: users, USER_ID: [f"u{user}" for user in range(len(train))]}),
         "items": pa.table({
             ITEM_IDX: pa.array(numbers, pa.int32()),
@@ -116,7 +117,10 @@ def write_dataset(
         files={part: (_write(folder, part, table),) for part, table in tables.items()},
         config={
             "input": {"events": {"log": {"time_unit": "seconds"}}},
-            "etl": {"windows": "all", "split": {"kind": "leave_one_out"}},
+            "etl": {
+                "windows": "all", "window_length": 50, "split": {"kind": "leave_one_out"},
+                "event_types": {"view": {"weight": 1.0}},
+            },
         },
         event_types=("view",), counts={"users": len(train)},
         vocabularies={
@@ -129,10 +133,10 @@ def write_dataset(
     return manifest
 
 
-def _histories(users: pa.Array, rows: Rows, more: dict[str, tuple[float, pa.DataType]]) -> pa.Table:
+def _histories(users: pa.Array, rows: Rows, more: dict[str, tuple[Any, pa.DataType]]) -> pa.Table:
     days = [[86_400_000_000 * place for place in range(len(row))] for row in rows]
     columns = {USER_IDX: users, HISTORY_ITEMS: pa.array(rows, pa.list_(pa.int32()))}
-    for name, (value, kind) in more.items():
+    for name, (value, kind) in {HISTORY_TYPES: (0, pa.int32()), **more}.items():
         columns[name] = pa.array([[value] * len(row) for row in rows], pa.list_(kind))
     return pa.table({**columns, HISTORY_TIMES: pa.array(days, pa.list_(pa.int64()))})
 

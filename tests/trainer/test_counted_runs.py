@@ -101,3 +101,23 @@ def write_network(workspace: Path, dataset_id: str) -> str:
     weights = build_model(section, ITEMS + NUM_RESERVED).state_dict()
     manifest = manifest.model_copy(update={"id": dataset_id})
     return save_bundle(config, manifest, dataset_id * 12, Trained(section, weights, {}))
+
+
+def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) -> None:
+    more = ("train.epochs=3", "train.model.event_types=true", "train.model.time_gaps=true")
+    alone = run_train(configured(workspace, *more))
+    refitted = run_train(configured(workspace, *more, "train.refit=with_valid"))
+    everything = run_train(configured(workspace, *more, "train.refit=everything"))
+
+    first, second = alone["metrics"], refitted["metrics"]
+    assert second["test"] == first["test"] and "refit" not in first
+    assert second["refit"]["epochs"] == first["best_epoch"] + 1
+    assert second["refit"]["test_users"] == 60 and "test" not in everything["metrics"]["refit"]
+    weights = [
+        load_bundle(workspace, run["id"])[1].item_embedding.weight
+        for run in (alone, refitted, everything)
+    ]
+    assert not weights[0].equal(weights[1]) and not weights[1].equal(weights[2])
+    # What was published is the network that was trained anew.
+    again = run_evaluate(configured(workspace, *more, "train.refit=with_valid"))
+    assert again["id"] == everything["id"]

@@ -1,0 +1,164 @@
+"""The ranking model: a logit, or a rating, for each label of one impression.
+
+Pure torch: no Ray, no Petastorm, no files.
+
+Legend of shapes: B rows, L history length, F fields, W width, T labels, U users, V items.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from conf.contract import PADDING_IDX, UNKNOWN_IDX
+from trainer.interactions import BODIES, WITH_LINEAR_PART, Shape
+from trainer.ranking_fields import FieldEmbedding, initialise_ranking
+from trainer.ranking_heads import ExpertGates, LabelHeads, SharedBottom
+from trainer.ranking_history import TargetAttention, mean_of_history
+from trainer.ranking_inputs import FieldSpec, RankingBatch, Values
+
+
+class RankingModel(nn.Module):
+    """Fields of user, item, history and impression; bodies in which they meet; heads of labels.
+
+    The linear part's weights stand behind the vectors in the same tables, T numbers a row.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: int,
+        items: int,
+        user_fields: Sequence[Sequence[Any]],
+        item_fields: Sequence[Sequence[Any]],
+        context_fields: Sequence[Sequence[Any]],
+        num_labels: int,
+        interaction: str,
+        width: int,
+        history: str,
+        attention_width: int,
+        multi_task: str,
+        experts: int,
+        tower_hidden: Sequence[int],
+        dropout: float,
+        unknown_share: float,
+        init: str,
+        embedding_std: float,
+        **body: Any,
+    ) -> None:
+        """Build an untrained model; `train.ranking` says what the numbers mean.
+
+        Args:
+            users: U, numbers of users in use.
+            items: V
+            user_fields: Of each field of the users' table what makes a `FieldSpec`.
+            item_fields: Of each field of the items' table.
+            context_fields: Of each field of the impressions.
+            num_labels: T
+            interaction: A name of `BODIES`; `linear` takes no vectors, whatever the width.
+            body: What else a `Shape` takes.
+        """
+        super().__init__()
+        self.history, self.unknown_share = history, unknown_share
+        self.width = 0 if interaction == "linear" else width
+        with_linear = interaction in WITH_LINEAR_PART
+        inner = self.width + (num_labels if with_linear else 0)
+        self.user_embedding = nn.Embedding(users, inner)
+        self.item_embedding = nn.Embedding(items, inner)
+        self.user_fields, self.item_fields, self.context_fields = (
+            FieldEmbedding(fields=[FieldSpec(*field) for field in fields], width=inner)
+            for fields in (user_fields, item_fields, context_fields)
+        )
+        self.register_buffer("known_users", torch.ones(users, dtype=torch.bool))  # [U]
+        self.user_values: Values | None = None
+        self.item_values: Values | None = None
+        if history == "target_attention":
+            of_item = (1 + self.item_fields.num_fields) * inner
+            self.attention = TargetAttention(inputs=of_item, inner_width=attention_width)
+        kinds = self._kinds_of_fields()
+        shape = Shape(
+            num_fields=len(kinds),
+            dense_places=tuple(place for place, kind in enumerate(kinds) if kind == "numbers"),
+            width=self.width, num_labels=num_labels, dropout=dropout, **body,
+        )  # fmt: skip
+        mixes = multi_task == "mmoe" and num_labels > 1
+        self.bodies = nn.ModuleList(
+            BODIES[interaction](shape) for _ in range(experts if mixes else 1)
+        )
+        self.mixer: ExpertGates | SharedBottom = (
+            ExpertGates(num_labels=num_labels, experts=experts, inputs=len(kinds) * self.width)
+            if mixes
+            else SharedBottom(num_labels=num_labels)
+        )
+        self.heads = LabelHeads(
+            num_labels=num_labels,
+            inputs=cast(int, self.bodies[0].out_width),
+            tower_hidden=tower_hidden if num_labels > 1 else (),
+            dropout=dropout,
+        )
+        initialise_ranking(self, init=init, embedding_std=embedding_std)
+
+    def _kinds_of_fields(self) -> list[str]:
+        """Return the kind of each field in the order of `field_vectors`."""
+        of_item = self.item_fields.kinds
+        ids, own = ["categorical"] * 2, [*self.user_fields.kinds, *self.context_fields.kinds]
+        past = [] if self.history == "none" else ["history"] * (1 + len(of_item))
+        return [*ids, *of_item, *past, *own]
+
+    def attach(self, user_values: Values, item_values: Values, device: torch.device) -> None:
+        """Give the model what is known of users and items, by their numbers in the dataset.
+
+        These are no part of its weights: another dataset has its own.
+        """
+        self.user_values = Values(*(tensor.to(device) for tensor in user_values))
+        self.item_values = Values(*(tensor.to(device) for tensor in item_values))
+
+    def forward(self, batch: RankingBatch) -> Tensor:
+        """Return logits, or ratings, not corrected for the drawing of negatives: [B, T]."""
+        vectors = self.field_vectors(batch)  # [B, F, W + linear]
+        fields = vectors[..., : self.width]  # [B, F, W]
+        crossed = self.mixer([body(fields) for body in self.bodies], fields.flatten(1))
+        logits: Tensor = self.heads(crossed)  # [B, T]
+        if vectors.shape[-1] > self.width:
+            logits = logits + vectors[..., self.width :].sum(1)  # [B, T]
+        return logits
+
+    def field_vectors(self, batch: RankingBatch) -> Tensor:
+        """Return the vectors of user, item, the item's fields, history, the user's, the others."""
+        assert self.user_values is not None and self.item_values is not None, "attach() comes first"
+        user_idx = self._known(batch.user_idx, self.user_embedding.num_embeddings)  # [B]
+        user_idx = user_idx.masked_fill(~self.get_buffer("known_users")[user_idx], UNKNOWN_IDX)
+        user = self.user_embedding(user_idx)[:, None]  # [B, 1, W]
+        items = self._item_vectors(batch.item_idx)  # [B, 1 + F of items, W]
+        past = [] if self.history == "none" else [self._history_vectors(batch.history_idx, items)]
+        own = [
+            self.user_fields(self.user_values.rows(batch.user_idx)),
+            self.context_fields(batch.context),
+        ]
+        return torch.cat([user, items, *past, *own], dim=1)  # [B, F, W]
+
+    def _item_vectors(self, item_idx: Tensor) -> Tensor:
+        """Return the vectors of items and of their fields: [...] -> [..., 1 + F of items, W]."""
+        assert self.item_values is not None
+        number = self._known(item_idx, self.item_embedding.num_embeddings)
+        own = self.item_embedding(number).unsqueeze(-2)  # [..., 1, W]
+        return torch.cat([own, self.item_fields(self.item_values.rows(item_idx))], dim=-2)
+
+    def _history_vectors(self, history_idx: Tensor, items: Tensor) -> Tensor:
+        """Return the history as fields like an item's: [B, L], [B, F, W] -> [B, F, W]."""
+        is_there = history_idx != PADDING_IDX  # [B, L]
+        events = self._item_vectors(history_idx).flatten(2)  # [B, L, F * W]
+        if self.history == "mean":
+            return mean_of_history(events, is_there).view_as(items)
+        summed: Tensor = self.attention(events, items.flatten(1), is_there)  # [B, F * W]
+        return summed.view_as(items)
+
+    def _known(self, number: Tensor, size: int) -> Tensor:
+        """Return numbers, the unknown one's in place of those that came after the training."""
+        number = number.long()
+        lacking = number >= size
+        if self.training and self.unknown_share > 0:
+            drawn = torch.rand(number.shape, device=number.device) < self.unknown_share
+            lacking = lacking | (drawn & (number != PADDING_IDX))
+        return number.masked_fill(lacking, UNKNOWN_IDX)

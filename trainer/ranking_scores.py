@@ -1,0 +1,144 @@
+"""Score whole parts of impressions, on one worker or several, with the rows in one order.
+
+Legend of shapes: N rows, T labels, V items.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import ray
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from conf.contract import Manifest, RowGroup
+from conf.schema import Config
+from trainer.calibration import Calibration, sigmoid
+from trainer.ranking import RankingModel
+from trainer.ranking_data import read_impressions, read_tables, sampling_of
+from trainer.ranking_inputs import RankingBatch
+from trainer.ranking_layout import layout_from
+from trainer.ranking_loss import row_logits
+from trainer.ranking_metrics import Predictions
+
+
+class ScoredRows(NamedTuple):
+    """Rows with what a model says of them, as they were drawn."""
+
+    logits: np.ndarray
+    """[N, T] float32; ratings where the loss is mse."""
+    labels: np.ndarray
+    """[N, T] float32"""
+    users: np.ndarray
+    """[N] int64"""
+    items: np.ndarray
+    """[N] int64"""
+    weights: np.ndarray
+    """[N] float32"""
+
+    def predictions(self, label: int, predicted: np.ndarray) -> Predictions:
+        """Return one label's rows with [N] predictions of them, all in float64."""
+        return Predictions(
+            predicted.astype(np.float64),
+            self.labels[:, label].astype(np.float64),
+            self.users,
+            self.weights.astype(np.float64),
+        )
+
+    def of_model(
+        self, label: int, *, is_rating: bool, calibration: Calibration | None = None
+    ) -> Predictions:
+        """Return one label's rows with the model's own predictions."""
+        logits = self.logits[:, label].astype(np.float64)
+        if is_rating:
+            return self.predictions(label, logits)
+        said = sigmoid(logits) if calibration is None else calibration.probabilities(logits)
+        return self.predictions(label, said)
+
+
+def score_groups(
+    model: RankingModel, batches: Iterator[RankingBatch], *, batch_rows: int, device: torch.device
+) -> list[ScoredRows]:
+    """Return the scored rows of each row group.
+
+    Batches are cut inside a row group, the same however many workers share the work.
+    """
+    return [_score(model, batch, batch_rows, device) for batch in batches]
+
+
+@torch.no_grad()
+def _score(
+    model: RankingModel, rows: RankingBatch, batch_rows: int, device: torch.device
+) -> ScoredRows:
+    parts: list[Tensor] = [torch.zeros(0, rows.labels.shape[1])]
+    for chosen in torch.split(torch.arange(rows.num_rows), batch_rows):
+        batch = RankingBatch(*(tensor.to(device) for tensor in rows.take(chosen)))
+        parts.append(row_logits(model(batch).float(), batch).cpu())
+    logits = torch.cat(parts)  # [N, T]
+    if not bool(torch.isfinite(logits).all()):
+        raise FloatingPointError(
+            "a score is not a number: the model has diverged; lower train.optimizer.learning_rate"
+        )
+    tensors = (logits, rows.labels, rows.user_idx, rows.item_idx, rows.row_weight)
+    return ScoredRows(*(tensor.numpy() for tensor in tensors))
+
+
+def gathered(shares: Sequence[Sequence[ScoredRows]]) -> ScoredRows:
+    """Return all rows in the order of the row groups, of which worker w had every W-th from w."""
+    workers, total = len(shares), sum(map(len, shares))
+    groups = [shares[number % workers][number // workers] for number in range(total)]
+    return ScoredRows(*(np.concatenate(column) for column in zip(*groups, strict=True)))
+
+
+def gather_over_ranks(own: list[ScoredRows], world_size: int) -> ScoredRows:
+    """Return the rows of all ranks in the order of the row groups, on each rank."""
+    if world_size == 1:
+        return gathered([own])
+    shares: list[Any] = [None] * world_size
+    dist.all_gather_object(shares, own)
+    return gathered(shares)
+
+
+def score_part(
+    config: Config,
+    manifest: Manifest,
+    section: dict[str, Any],
+    weights: dict[str, Tensor],
+    part: str,
+) -> ScoredRows:
+    """Return the rows of a part of the dataset, scored by Ray tasks.
+
+    Args:
+        config: How many workers, of what kind.
+        manifest: The dataset.
+        section: What the model is built from.
+        weights: Its weights.
+        part: `valid_impressions` or `test_impressions`.
+    """
+    train = config.train
+    shared = ray.put((config, manifest, section, weights))
+    task = ray.remote(_score_share).options(
+        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
+    )
+    groups, workers = manifest.row_groups(part), train.workers
+    shares = [groups[worker::workers] for worker in range(workers)]
+    return gathered(ray.get([task.remote(shared, share) for share in shares]))
+
+
+def _score_share(
+    shared: tuple[Config, Manifest, dict[str, Any], dict[str, Tensor]],
+    groups: Sequence[RowGroup],
+) -> list[ScoredRows]:
+    config, manifest, section, weights = shared
+    torch.set_num_threads(config.train.cpus_per_worker)
+    device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    model = RankingModel(**section["model"])
+    model.load_state_dict(weights)
+    layout = layout_from(section)
+    model.to(device).eval().attach(*read_tables(folder, manifest, layout), device)
+    sampling = sampling_of(folder, manifest, section["sampling"])
+    batches = read_impressions(folder, groups, manifest, layout, sampling)
+    return score_groups(model, batches, batch_rows=config.train.eval_batch_rows, device=device)
