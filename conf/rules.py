@@ -32,6 +32,8 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_counts(etl),
         *_about_workers(train),
         *broken_ranking_rules(etl, train),
+        *_about_recency(given, etl, train),
+        *_about_network(given, train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
     ]
@@ -159,3 +161,34 @@ def _about_workers(train: Train) -> Iterator[str]:
             f"train.workers={train.workers} is above train.max_workers={train.max_workers}; "
             "raise the latter"
         )
+
+
+def _about_network(given: Input, train: Train) -> Iterator[str]:
+    if train.model.time_gaps and not given.is_dated:
+        yield (
+            "train.model.time_gaps needs the time of each event, but the time_unit of input.events "
+            "is 'order'; set it to false"
+        )
+    if train.refit != "none" and train.algorithm != "neural":
+        yield (
+            f"train.refit={train.refit!r} trains a network anew, but train.algorithm is "
+            f"{train.algorithm!r}; set train.refit to none"
+        )
+
+
+def _about_recency(given: Input, etl: Etl, train: Train) -> Iterator[str]:
+    if "recent_popularity" not in train.members:
+        return
+    needs = "recent_popularity (train.algorithm, train.baselines or train.hybrid.members) needs"
+    if not given.is_dated:
+        yield (
+            f"{needs} the time of each event, but the time_unit of input.events is 'order'; "
+            "take popularity instead"
+        )
+    if not etl.split.is_in_time_order:
+        yield (
+            f"{needs} a training part that ends at one time, but etl.split.kind is "
+            f"{etl.split.kind!r}; take popularity instead"
+        )
+    if etl.windows != "all":
+        yield f"{needs} every training event, but etl.windows is {etl.windows!r}; set it to all"

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from conf.counting_schema import Counting, CountingName
+from conf.hybrid_schema import Hybrid
 from conf.model_schema import Loss, Model
 from conf.optimizer_schema import Optimizer
 from conf.ranking_schema import Ranking
@@ -16,8 +18,9 @@ MetricName = Annotated[
 
 
 class Train(Section):
-    algorithm: Literal["neural", "ranking"] = "neural"
-    """Kind of model: a network that scores the whole catalogue, or one for single impressions."""
+    algorithm: Literal["neural", "ranking", "hybrid", CountingName] = "neural"
+    """Kind of model: a network that scores the whole catalogue, one for single impressions, a model
+    that counts, or a blend."""
     workers: Positive = 1
     max_workers: Positive = 4
     """Most workers that the dataset should serve: it gets eight row groups for each."""
@@ -31,6 +34,8 @@ class Train(Section):
     """Rows of one worker that are shuffled together in memory."""
     stream_threads: Positive = 2
     """Reading threads of each worker."""
+    counting: Counting = Counting()
+    hybrid: Hybrid = Hybrid()
     model: Model = Model()
     loss: Loss = Loss()
     ranking: Ranking = Ranking()
@@ -46,9 +51,16 @@ class Train(Section):
     """Epochs without a better figure before the training stops."""
     metrics_at: Annotated[tuple[Positive, ...], Field(min_length=1)] = (5, 10, 20)
     eval_batch_rows: Positive = 256
-    baselines: tuple[Literal["popularity", "markov"], ...] = ("popularity", "markov")
+    baselines: tuple[CountingName, ...] = ("popularity", "markov")
+    """Models that stand beside the trained one in its figures, fitted on the training part."""
     checkpoint_every_rounds: Positive = 1
     """Rounds (see the plan of an epoch) between two checkpoints."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """Worker deaths that a run survives."""
     collective_timeout_seconds: Positive = 300
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Every kind of model that a run fits, once each."""
+        own = self.hybrid.members if self.algorithm == "hybrid" else (self.algorithm,)
+        return tuple(dict.fromkeys([*own, *self.baselines]))

@@ -1,21 +1,25 @@
 """Say which items of a history carried a recommended item's score.
 
-Each event's part in a score is its input vector times the gradient of the score with respect to
-it, summed over the width. Only events that raised the score are named.
-Source: gradient times input, Shrikumar et al. 2016.
+Each event's part in a score comes from the model (see `contributions` in `trainer/scorer.py`).
+Only events that raised the score are named.
 
-Legend of shapes: B users, L history length, D width, K list length, R reasons.
+Legend of shapes: B users, L history length, K list length, R reasons.
 """
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
 from serving.topk import NO_ITEM
+from trainer.attribution import gradient_times_input
+from trainer.batches import history_batch
 from trainer.inputs import HistoryBatch
 from trainer.retrieval import RetrievalModel
+from trainer.scorer import Scorer
+from trainer.stream import Ragged
 
 CELLS_AT_ONCE = 16_384
 """Rows times length that are explained together: what a backward pass keeps grows with it."""
@@ -33,7 +37,7 @@ class Reasons(NamedTuple):
 def explain(
     model: RetrievalModel, batch: HistoryBatch, recommended: Tensor, *, num_reasons: int
 ) -> Reasons:
-    """Return the reasons for each recommended item.
+    """Return the reasons for each item that a network recommends.
 
     Args:
         model: In eval mode.
@@ -46,23 +50,38 @@ def explain(
     for start in range(0, len(recommended), rows_at_once):
         rows = slice(start, start + rows_at_once)
         some = batch.rows(rows)
-        carried = contributions(model, some, recommended[rows])  # [<= B, K, L]
+        carried = gradient_times_input(model, some, recommended[rows])  # [<= B, K, L]
         parts.append(_strongest(some.item_idx, carried, num_reasons))
+    return joined(parts)
+
+
+def explain_scorer(
+    scorer: Scorer, histories: Ragged, rows: np.ndarray, recommended: Tensor, *, num_reasons: int
+) -> Reasons:
+    """Return the reasons for each item that a model of any kind recommends.
+
+    Args:
+        scorer: The model.
+        histories: Item numbers, oldest first.
+        rows: [B], those that are explained.
+        recommended: [B, K] int64, `NO_ITEM` where there is none.
+        num_reasons: R
+    """
+    longest = int(np.diff(histories.offsets)[rows].max(initial=1))
+    rows_at_once = max(CELLS_AT_ONCE // longest, 1)
+    parts = []
+    for start in range(0, len(rows), rows_at_once):
+        some = rows[start : start + rows_at_once]
+        wanted = recommended[start : start + rows_at_once]
+        carried = scorer.contributions(histories, some, wanted)  # [<= B, K, L]
+        items = history_batch(histories, some, longest).item_idx.to(carried.device)
+        parts.append(_strongest(items, carried.float(), num_reasons))
+    return joined(parts)
+
+
+def joined(parts: list[Reasons]) -> Reasons:
+    """Return the reasons of several groups of users as one."""
     return Reasons(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-
-
-def contributions(model: RetrievalModel, batch: HistoryBatch, recommended: Tensor) -> Tensor:
-    """Return each event's part in each recommended item's score: [B, K, L]."""
-    embedded = model.embed(batch).detach().requires_grad_()  # [B, L, D]
-    users = model.encode_embedded(embedded, batch.lengths)  # [B, D]
-    items = model.item_vectors().detach()[recommended.clamp(min=0)]  # [B, K, D]
-    carried = []
-    for position in range(recommended.shape[1]):
-        (gradient,) = torch.autograd.grad(
-            users, embedded, grad_outputs=items[:, position], retain_graph=True
-        )  # [B, L, D]
-        carried.append((gradient * embedded.detach()).sum(-1))  # [B, L]
-    return torch.stack(carried, dim=1)  # [B, K, L]
 
 
 def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
@@ -73,8 +92,7 @@ def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
         carried: [B, K, L]
         num_reasons: R
     """
-    same = item_idx[:, :, None] == item_idx[:, None, :]  # [B, L, L]
-    first = same.byte().argmax(-1)  # [B, L], first event with the same item
+    first = _first_of_item(item_idx)  # [B, L]
     by_item = torch.zeros_like(carried)  # [B, K, L]
     by_item.scatter_add_(2, first[:, None].expand_as(carried), carried)
     by_item.masked_fill_((item_idx < NUM_RESERVED)[:, None], 0).clamp_(min=0)
@@ -86,3 +104,13 @@ def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
     missing = (0, num_reasons - weight.shape[2])
     pad = torch.nn.functional.pad
     return Reasons(pad(named, missing, value=NO_ITEM), pad(weight, missing))
+
+
+def _first_of_item(item_idx: Tensor) -> Tensor:
+    """Return for each event the place of the first one with the same item: [B, L]."""
+    ordered, place = item_idx.sort(dim=1, stable=True)  # [B, L], [B, L]
+    begins = torch.ones_like(ordered, dtype=torch.bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    run = torch.arange(ordered.shape[1], device=item_idx.device).where(begins, 0)  # [B, L]
+    first = place.gather(1, run.cummax(dim=1).values)  # [B, L], in the order of items
+    return torch.empty_like(place).scatter_(1, place, first)

@@ -31,7 +31,7 @@ def known_to_model(histories: Ragged, num_items: int) -> Ragged:
         num_items: Numbers that the model knows, the reserved ones included.
     """
     values = np.where(histories.values < num_items, histories.values, UNKNOWN_IDX)
-    return Ragged(values.astype(histories.values.dtype), histories.offsets)
+    return histories._replace(values=values.astype(histories.values.dtype))
 
 
 def batches_of_like_length(

@@ -21,7 +21,7 @@ from conf.workspace import commit, new_folder, read_manifest, version_id
 from serving.gates import check_parts, passed_gates
 from serving.publish import describe_parts, missing_parts
 from serving.worker import Job, PartScorer
-from trainer.bundle import load_bundle, require_same_vocabulary
+from trainer.bundle import load_scorer, require_same_vocabulary
 from trainer.ray_session import ray_session
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     """
     workspace = Path(config.run.output).resolve()
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
-    bundle, _ = load_bundle(workspace, model_id)
+    bundle, _ = load_scorer(workspace, model_id)
     require_same_vocabulary(bundle, manifest)
     _require_scorable(config.score, manifest)
     version = version_id(config.run.name, manifest.logical_date, request)

@@ -8,7 +8,7 @@ Legend of shapes: U users of a block, V catalogue, D width, N items of a block, 
 S seen events, P chunks looked into, K list length.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class TopK(NamedTuple):
     """The best items of each user, best first."""
 
     scores: Tensor
-    """[U, K] float32, -inf where there is no further item."""
+    """[U, K], of the type of what is scored, -inf where there is no further item."""
     item_idx: Tensor
     """[U, K] int64, `NO_ITEM` where there is no further item."""
 
@@ -52,20 +52,66 @@ def top_k(
         seen: Pairs that are left out.
         block_items: Items scored together: memory goes with U times this.
     """
-    users, catalogue = len(user_vectors), len(item_vectors)
-    best = TopK(
-        user_vectors.new_full((users, k), -torch.inf),
-        torch.full((users, k), NO_ITEM, device=user_vectors.device),
-    )
     by_user = user_vectors.T.contiguous()  # [D, U]
-    chunks = -(-min(block_items, catalogue) // CHUNK)
-    buffer = user_vectors.new_empty((chunks * CHUNK, users))
-    starts = range(NUM_RESERVED, catalogue, block_items)
+
+    def fill(start: int, scores: Tensor) -> None:
+        torch.mm(item_vectors[start : start + len(scores)], by_user, out=scores)
+
+    return _best_of_blocks(
+        fill, user_vectors, num_items=len(item_vectors), k=k, seen=seen, block_items=block_items
+    )
+
+
+def top_k_of_scores(scores: Tensor, *, k: int, seen: Seen, block_items: int) -> TopK:
+    """Return the `k` items of highest score for each user, as `top_k` does.
+
+    Args:
+        scores: [U, V]
+        k: K
+        seen: Pairs that are left out.
+        block_items: Items looked at together.
+    """
+
+    def fill(start: int, block: Tensor) -> None:
+        block.copy_(scores[:, start : start + len(block)].T)
+
+    return _best_of_blocks(
+        fill, scores, num_items=scores.shape[1], k=k, seen=seen, block_items=block_items
+    )
+
+
+def _best_of_blocks(
+    fill: Callable[[int, Tensor], None],
+    like: Tensor,
+    *,
+    num_items: int,
+    k: int,
+    seen: Seen,
+    block_items: int,
+) -> TopK:
+    """Return the best items of all blocks.
+
+    Args:
+        fill: Writes the scores of the items from a number on: [N, U].
+        like: [U, any], of the scores' type and device.
+        num_items: V
+        k: K
+        seen: Pairs that are left out.
+        block_items: Items of a block.
+    """
+    users = len(like)
+    best = TopK(
+        like.new_full((users, k), -torch.inf),
+        torch.full((users, k), NO_ITEM, device=like.device),
+    )
+    chunks = -(-min(block_items, num_items) // CHUNK)
+    buffer = like.new_empty((chunks * CHUNK, users))
+    starts = range(NUM_RESERVED, num_items, block_items)
     for start, seen_here in zip(starts, _by_block(seen, starts), strict=True):
-        items = item_vectors[start : start + block_items]  # [N, D]
-        scores = buffer[: -(-len(items) // CHUNK) * CHUNK]  # [C * CHUNK, U]
-        torch.mm(items, by_user, out=scores[: len(items)])
-        scores[len(items) :] = -torch.inf
+        found = min(block_items, num_items - start)  # N
+        scores = buffer[: -(-found // CHUNK) * CHUNK]  # [C * CHUNK, U]
+        fill(start, scores[:found])
+        scores[found:] = -torch.inf
         scores[seen_here.item_idx - start, seen_here.rows] = -torch.inf
         best = _merge(best, scores, start)
     return best

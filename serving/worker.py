@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import HISTORY_ITEMS, USER_ID, USER_IDX, Manifest
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, USER_ID, USER_IDX, Manifest
 from conf.errors import VersionError
 from conf.schema import Score
 from conf.workspace import read_manifest
-from serving.explain import explain
 from serving.publish import (
     PartLists,
     lists_table,
@@ -23,19 +22,17 @@ from serving.publish import (
     read_row_group,
     write_part,
 )
+from serving.rankers import make_ranker
 from serving.rules import (
     batches_of_like_length,
     has_known_item,
     known_to_model,
-    nothing_seen,
     popular_items,
-    seen_items,
 )
-from serving.topk import NO_ITEM, Seen, top_k
-from trainer.batches import history_batch
-from trainer.bundle import load_bundle
+from serving.topk import NO_ITEM
+from trainer.batches import histories_of
+from trainer.bundle import load_scorer
 from trainer.catalogue import read_train_events
-from trainer.inputs import HistoryBatch
 from trainer.stream import Ragged, read_row_groups
 
 
@@ -57,15 +54,17 @@ class PartScorer:
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(job.score.cpus_per_worker)
         self.job = job
-        self.device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
         self.dataset = job.workspace / "datasets" / job.dataset_id
         self.manifest = read_manifest(job.workspace, "datasets", job.dataset_id, Manifest)
         self.item_ids = read_item_ids(self.dataset, self.manifest)
         events = read_train_events(self.dataset, self.manifest)
         self.popular = popular_items(events, job.score.list_length)
-        _, model = load_bundle(job.workspace, job.model_id)
-        self.model = model.to(self.device).requires_grad_(False)
-        self.item_vectors = self.model.item_vectors()  # [V, D]
+        bundle, scorer = load_scorer(job.workspace, job.model_id)
+        self.num_items = bundle.vocabularies["item"].size
+        device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
+        self.ranker = make_ranker(
+            scorer.to(device), job.score, model_id=job.model_id, num_items=self.num_items
+        )
 
     def score(self, part: int) -> int:
         """Write the lists of one row group's users and return how many users these are."""
@@ -97,44 +96,25 @@ class PartScorer:
 
     def _score_batch(self, histories: Ragged, rows: np.ndarray, lists: PartLists) -> None:
         """Fill in the lists of the chosen rows."""
-        score = self.job.score
-        batch = history_batch(histories, rows, self.model.history_length)
-        batch = batch.to(self.device)
-        seen = seen_items(histories, rows) if score.drop_seen else nothing_seen()
-        with torch.no_grad():
-            best = top_k(
-                self._encode(batch), self.item_vectors, k=score.list_length,
-                seen=Seen(*(tensor.to(self.device) for tensor in seen)),
-                block_items=score.block_items,
-            )  # fmt: skip
+        best, reasons = self.ranker.rank(histories, rows)
         lists.item_idx[rows] = best.item_idx.cpu()
         lists.scores[rows] = best.scores.cpu()
-        if score.reasons:
-            reasons = explain(self.model, batch, best.item_idx, num_reasons=score.reasons)
+        if reasons is not None:
             lists.reason_idx[rows] = reasons.item_idx.cpu()
             lists.reason_weight[rows] = reasons.weight.cpu()
-
-    def _encode(self, batch: HistoryBatch) -> torch.Tensor:
-        vectors = self.model.encode(batch)  # [B, D]
-        if not bool(torch.isfinite(vectors).all()):
-            raise VersionError(
-                f"model {self.job.model_id} gives vectors that are not numbers: it has diverged; "
-                "lower train.optimizer.learning_rate and train again"
-            )
-        return vectors
 
     def _read(self, part: int) -> tuple[pa.Array, Ragged]:
         """Return the raw ids and the histories of a part's users."""
         group = self.manifest.row_groups("histories")[part]
-        columns = [USER_IDX, HISTORY_ITEMS]
+        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
-        histories = found[HISTORY_ITEMS]
-        assert isinstance(histories, Ragged)
-        histories = known_to_model(histories, len(self.item_vectors))
+        histories = known_to_model(histories_of(found), self.num_items)
         users = read_row_group(
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )
-        if not np.array_equal(users[USER_IDX].to_numpy(), found[USER_IDX]):
+        there = found[USER_IDX]
+        assert isinstance(there, np.ndarray)
+        if not np.array_equal(users[USER_IDX].to_numpy(), there):
             raise VersionError(f"users/ and histories/ of dataset {self.manifest.id} differ in row "
                                f"group {part}; build the dataset again")  # fmt: skip
         return users[USER_ID].cast(pa.string()).combine_chunks(), histories

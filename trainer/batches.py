@@ -24,10 +24,37 @@ POOL_BATCHES = 64
 """Batches whose rows are sorted by length together; then the batches are shuffled."""
 
 
-def history_batch(histories: Ragged, rows: np.ndarray, max_length: int) -> HistoryBatch:
-    """Return the newest `max_length` items of the chosen rows."""
+def histories_of(columns: Columns) -> Ragged:
+    """Return the items of the histories, with types and times beside them where they are there."""
+    items = _ragged(columns, HISTORY_ITEMS)
+    beside = {
+        name: _ragged(columns, name).values
+        for name in (HISTORY_TYPES, HISTORY_TIMES)
+        if name in columns
+    }
+    return Ragged(items.values, items.offsets, beside)
+
+
+def history_batch(
+    histories: Ragged, rows: np.ndarray, max_length: int, *, with_context: bool = False
+) -> HistoryBatch:
+    """Return the newest `max_length` events of the chosen rows.
+
+    Args:
+        histories: As `histories_of` returns them, or the items alone.
+        rows: [B]
+        max_length: Most events of one row.
+        with_context: Whether types and time gaps are wanted, which then have to be there.
+    """
     padded, lengths = _padded(histories, rows, max_length)  # [B, L], [B]
-    return HistoryBatch(torch.from_numpy(padded.astype(np.int64)), torch.from_numpy(lengths))
+    context: tuple[Tensor | None, ...] = ()
+    if with_context:
+        known = histories.beside or {}
+        columns: Columns = {name: Ragged(known[name], histories.offsets) for name in known}
+        context = _context(columns, rows, max_length)
+    return HistoryBatch(
+        torch.from_numpy(padded.astype(np.int64)), torch.from_numpy(lengths), *context
+    )
 
 
 def train_batch(columns: Columns, rows: np.ndarray, max_length: int) -> TrainBatch:

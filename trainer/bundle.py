@@ -14,7 +14,10 @@ from conf.errors import VersionError
 from conf.fingerprint import hash_file
 from conf.schema import Config
 from conf.workspace import commit, emptied, new_folder, read_manifest, version_id
+from trainer.counting import COUNTING, load_counting
+from trainer.hybrid import NEURAL, Hybrid
 from trainer.retrieval import RetrievalModel
+from trainer.scorer import ModelScorer, Scorer
 
 WEIGHTS_NAME = "weights.safetensors"
 METRICS_NAME = "metrics.json"
@@ -68,7 +71,21 @@ def save_bundle(config: Config, manifest: Manifest, request: str, trained: Train
 
 
 def load_bundle(workspace: Path, model_id: str) -> tuple[Bundle, RetrievalModel]:
-    """Return a committed model, ready to score.
+    """Return a committed network, ready to score.
+
+    Raises:
+        VersionError: When a file differs from what the bundle says of it, or it is no network.
+    """
+    bundle, scorer = load_scorer(workspace, model_id)
+    if not isinstance(scorer, ModelScorer):
+        raise VersionError(
+            f"model {model_id} is of train.algorithm={bundle.algorithm}, and a neural one is needed"
+        )
+    return bundle, scorer.model
+
+
+def load_scorer(workspace: Path, model_id: str) -> tuple[Bundle, Scorer]:
+    """Return a committed model of any kind, ready to score.
 
     Raises:
         VersionError: When a file differs from what the bundle says of it.
@@ -81,12 +98,37 @@ def load_bundle(workspace: Path, model_id: str) -> tuple[Bundle, RetrievalModel]
                 f"{folder / file.path} is not the file that the bundle was made "
                 "with (SHA-256 differs); restore it or train again"
             )
-    model = build_model(bundle.model, bundle.vocabularies["item"].size)
+    catalogue = bundle.vocabularies["item"].size
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS_NAME))
-    except (SafetensorError, RuntimeError) as error:
+        weights = load_file(folder / WEIGHTS_NAME)
+        return bundle, _scorer(bundle.algorithm, bundle.model, weights, catalogue)
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise VersionError(f"{folder / WEIGHTS_NAME} does not fit its bundle: {error}") from error
-    return bundle, model.eval()
+
+
+def with_prefix(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a member's weights under the names that they have in a hybrid's bundle."""
+    return {f"{name}.{key}": tensor for key, tensor in weights.items()}
+
+
+def _scorer(
+    algorithm: str, section: dict[str, Any], weights: dict[str, Tensor], catalogue: int
+) -> Scorer:
+    """Return the model of a section with its weights in it."""
+    if algorithm == NEURAL:
+        model = build_model(section, catalogue)
+        model.load_state_dict(weights)
+        return ModelScorer(model.eval())
+    if algorithm in COUNTING:
+        return load_counting(algorithm, section, weights, catalogue)
+    if algorithm != "hybrid":
+        raise ValueError(f"its kind of model is {algorithm!r}, which this version does not know")
+    members = {}
+    for name, part in section["members"].items():
+        start = f"{name}."
+        own = {key.removeprefix(start): t for key, t in weights.items() if key.startswith(start)}
+        members[name] = _scorer(name, part, own, catalogue)
+    return Hybrid(members, section["blend"])
 
 
 def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
@@ -95,8 +137,15 @@ def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
     A dataset whose vocabulary goes on from the model's is right: it has more items.
 
     Raises:
-        VersionError: When an item number means something else.
+        VersionError: When a number of an item, or of an event type that the model takes, means
+            something else.
     """
+    types = tuple(bundle.config["etl"]["event_types"])
+    if bundle.model.get("event_types") and manifest.event_types != types:
+        raise VersionError(
+            f"model {bundle.id} takes the event types {', '.join(types)}, and dataset "
+            f"{manifest.id} numbers others: {', '.join(manifest.event_types)}; train on it first"
+        )
     ours, theirs = bundle.vocabularies["item"], manifest.vocabularies["item"]
     if not theirs.goes_on_from(ours):
         raise VersionError(

@@ -6,53 +6,40 @@ counted in whole numbers: figures of several workers equal those of one to the l
 Legend of shapes: B rows, V catalogue, R largest rank counted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import ray
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, TARGET_ITEM, Bundle, Manifest, RowGroup
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    TARGET_ITEM,
+    Bundle,
+    Manifest,
+    RowGroup,
+)
 from conf.schema import Config
-from conf.train_schema import Train
 from conf.workspace import read_manifest
 from trainer import ranking_evaluate
-from trainer.baselines import Popularity, fit_markov
-from trainer.batches import history_batch
-from trainer.bundle import load_bundle, require_same_vocabulary
-from trainer.catalogue import read_train_events
-from trainer.metrics import figures, rank_counts, target_ranks
+from trainer.batches import histories_of
+from trainer.bundle import load_scorer, require_same_vocabulary
+from trainer.counting import Source, fit_counting
+from trainer.hybrid import Hybrid
+from trainer.metrics import figure, figures, rank_counts, target_ranks
 from trainer.ray_session import ray_session, require_room
-from trainer.retrieval import RetrievalModel
+from trainer.scorer import ModelScorer as ModelScorer
+from trainer.scorer import Scorer as Scorer
 from trainer.stream import Columns, Ragged, read_row_groups
 
-COLUMNS = (HISTORY_ITEMS, TARGET_ITEM)
+COLUMNS = (HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, TARGET_ITEM)
 MODEL_NAME = "model"
-
-
-class Scorer(Protocol):
-    """Whatever scores all items for rows of histories."""
-
-    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] scores of the chosen rows."""
-
-
-class ModelScorer:
-    """A retrieval model as a scorer."""
-
-    def __init__(self, model: RetrievalModel, device: torch.device | None = None) -> None:
-        self.device = device or torch.device("cpu")
-        self.model = model.to(self.device)
-
-    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float32."""
-        batch = history_batch(histories, rows, self.model.history_length)
-        batch = batch.to(self.device)
-        scores: Tensor = self.model.encode(batch) @ self.model.item_vectors().T
-        return scores
 
 
 def run(config: Config, *, model_id: str) -> dict[str, Any]:
@@ -60,38 +47,54 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     workspace = Path(config.run.output)
     if read_manifest(workspace, "models", model_id, Bundle).algorithm == "ranking":
         return ranking_evaluate.run(config, model_id=model_id)
-    bundle, model = load_bundle(workspace, model_id)
+    bundle, scorer = load_scorer(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
     with ray_session(config):
         require_room(config)
-        return test_figures(config, manifest, model)
+        return test_figures(config, manifest, scorer)
 
 
 def test_figures(
-    config: Config, manifest: Manifest, model: RetrievalModel, *, with_baselines: bool = True
+    config: Config, manifest: Manifest, scorer: Scorer, *, with_baselines: bool = True
 ) -> dict[str, Any]:
-    """Return the test figures of a model and, where asked for, of the configured baselines."""
-    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    scorers: dict[str, Scorer] = {MODEL_NAME: ModelScorer(model)}
+    """Return the test figures of a model, of what it is blended of, and of the baselines."""
+    members = scorer.members if isinstance(scorer, Hybrid) else {}
+    scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members}
     if with_baselines:
-        scorers |= fit_baselines(config.train, folder, manifest)
-    counts = _count_on_workers(config.train, folder, manifest.row_groups("test"), scorers)
-    users = next(int(count.sum()) for count in counts.values())
+        source = source_of(config, manifest)
+        missing = (name for name in config.train.baselines if name not in members)
+        scorers |= {name: fit_counting(name, source) for name in missing}
+    counts = count_part(config, manifest, "test", scorers, max(config.train.metrics_at))
     measured = {name: figures(count, config.train.metrics_at) for name, count in counts.items()}
-    return {"test": measured, "test_users": users}
+    return {"test": measured, "test_users": int(counts[MODEL_NAME].sum())}
 
 
-def fit_baselines(train: Train, folder: Path, manifest: Manifest) -> dict[str, Scorer]:
-    """Fit the configured baselines on the training part."""
-    train_events = read_train_events(folder, manifest)
-    fitted: dict[str, Scorer] = {}
-    if "popularity" in train.baselines:
-        fitted["popularity"] = Popularity(train_events)
-    if "markov" in train.baselines:
-        groups = read_row_groups(folder, manifest.row_groups("train"), [HISTORY_ITEMS])
-        fitted["markov"] = fit_markov((columns for _, columns in groups), train_events)
-    return fitted
+def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dict[str, float]:
+    """Return `train.metric` of a model on the validation part; nothing where there is none."""
+    if not manifest.row_groups("valid"):
+        return {}
+    metric = config.train.metric
+    largest = int(metric.partition("@")[2])
+    counts = count_part(config, manifest, "valid", {MODEL_NAME: scorer}, largest)
+    return {metric: figure(counts[MODEL_NAME], metric)}
+
+
+def count_part(
+    config: Config, manifest: Manifest, part: str, scorers: Mapping[str, Scorer], largest: int
+) -> dict[str, np.ndarray]:
+    """Return how many of a held-out part's targets have which rank: [R + 1] for each scorer."""
+    if not manifest.row_groups(part):
+        return {name: np.zeros(largest + 1, dtype=np.int64) for name in scorers}
+    count = partial(count_each, batch_rows=config.train.eval_batch_rows, largest=largest)
+    counts = count_on_workers(config, manifest, part, scorers, count)
+    return dict(zip(scorers, counts, strict=True))
+
+
+def source_of(config: Config, manifest: Manifest) -> Source:
+    """Return the training part that counting models are fitted to."""
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    return Source(config.train, config.run.seed, folder, manifest)
 
 
 def count_ranks(
@@ -110,15 +113,35 @@ def count_ranks(
     """
     counts = np.zeros(largest + 1, dtype=np.int64)
     for columns in blocks:
-        histories, targets = columns[HISTORY_ITEMS], columns[TARGET_ITEM]
-        assert isinstance(histories, Ragged) and isinstance(targets, np.ndarray)
-        for rows in _batches(histories, batch_rows):
+        for batch in held_out_batches(columns, batch_rows):
             with torch.no_grad():
-                scores = scorer.scores(histories, rows)  # [B, V]
-                seen_rows, seen_items = _seen(histories, rows, scores.device)
-                target = torch.from_numpy(targets[rows].astype(np.int64)).to(scores.device)
-                counts += rank_counts(target_ranks(scores, target, seen_rows, seen_items), largest)
+                scores = scorer.scores(batch.histories, batch.rows)  # [B, V]
+                counts += rank_counts(batch.ranks(scores), largest)
     return counts
+
+
+class HeldOut(NamedTuple):
+    """Some rows of a held-out part."""
+
+    histories: Ragged
+    rows: np.ndarray
+    """[B]"""
+    targets: np.ndarray
+    """[B]"""
+
+    def ranks(self, scores: Tensor) -> Tensor:
+        """Return the targets' ranks, [B], and change the scores, [B, V]."""
+        seen_rows, seen_items = _seen(self.histories, self.rows, scores.device)
+        targets = torch.from_numpy(self.targets.astype(np.int64)).to(scores.device)
+        return target_ranks(scores, targets, seen_rows, seen_items)
+
+
+def held_out_batches(columns: Columns, batch_rows: int) -> Iterator[HeldOut]:
+    """Yield a row group with the columns `COLUMNS` in batches of like history length."""
+    histories, targets = histories_of(columns), columns[TARGET_ITEM]
+    assert isinstance(targets, np.ndarray)
+    for rows in _batches(histories, batch_rows):
+        yield HeldOut(histories, rows, targets[rows])
 
 
 def _batches(histories: Ragged, batch_rows: int) -> Iterator[np.ndarray]:
@@ -138,49 +161,52 @@ def _seen(histories: Ragged, rows: np.ndarray, device: torch.device) -> tuple[Te
     return torch.from_numpy(seen_rows).to(device), torch.from_numpy(items).to(device)
 
 
+Count = Callable[[Mapping[str, Scorer], Columns], np.ndarray]
+"""Counts ranks in one row group with the columns `COLUMNS`."""
+
+
+def count_on_workers(
+    config: Config, manifest: Manifest, part: str, scorers: Mapping[str, Scorer], count: Count
+) -> np.ndarray:
+    """Return the sum of what `count` finds in each row group of a held-out part."""
+    train, groups = config.train, manifest.row_groups(part)
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    shared = ray.put(dict(scorers))
+    task = ray.remote(_count_share).options(
+        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
+    )
+    how = _How(count, threads=train.cpus_per_worker, on_gpu=train.gpus_per_worker > 0)
+    shares = [groups[worker :: train.workers] for worker in range(train.workers)]
+    parts = ray.get([task.remote(shared, folder, share, how) for share in shares if share])
+    total: np.ndarray = np.sum(parts, axis=0)
+    return total
+
+
+def count_each(
+    scorers: Mapping[str, Scorer], columns: Columns, *, batch_rows: int, largest: int
+) -> np.ndarray:
+    """Count the ranks of one row group for each scorer: [scorers, R + 1]."""
+    counts = [
+        count_ranks(scorer, [columns], batch_rows=batch_rows, largest=largest)
+        for scorer in scorers.values()
+    ]
+    return np.stack(counts)
+
+
 class _How(NamedTuple):
     """What a worker has to know besides its share."""
 
-    batch_rows: int
-    largest: int
+    find: Count
     threads: int
     on_gpu: bool
 
 
-def _count_on_workers(
-    train: Train, folder: Path, groups: Sequence[RowGroup], scorers: dict[str, Scorer]
-) -> dict[str, np.ndarray]:
-    shared = ray.put(scorers)
-    task = ray.remote(_count_share).options(
-        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
-    )
-    how = _How(
-        batch_rows=train.eval_batch_rows,
-        largest=max(train.metrics_at),
-        threads=train.cpus_per_worker,
-        on_gpu=train.gpus_per_worker > 0,
-    )
-    shares = [groups[worker :: train.workers] for worker in range(train.workers)]
-    parts = ray.get([task.remote(shared, folder, share, how) for share in shares])
-    return {name: np.sum([part[name] for part in parts], axis=0) for name in scorers}
-
-
 def _count_share(
-    scorers: dict[str, Scorer],
-    folder: Path,
-    groups: Sequence[RowGroup],
-    how: _How,
-) -> dict[str, np.ndarray]:
+    scorers: dict[str, Scorer], folder: Path, groups: Sequence[RowGroup], how: _How
+) -> np.ndarray:
     torch.set_num_threads(how.threads)
     device = torch.device("cuda" if how.on_gpu else "cpu")
-    scorers = {
-        name: ModelScorer(scorer.model, device) if isinstance(scorer, ModelScorer) else scorer
-        for name, scorer in scorers.items()
-    }
-    counts = {name: np.zeros(how.largest + 1, dtype=np.int64) for name in scorers}
-    for _, columns in read_row_groups(folder, groups, COLUMNS):
-        for name, scorer in scorers.items():
-            counts[name] += count_ranks(
-                scorer, [columns], batch_rows=how.batch_rows, largest=how.largest
-            )
-    return counts
+    scorers = {name: scorer.to(device) for name, scorer in scorers.items()}
+    counts = [how.find(scorers, found) for _, found in read_row_groups(folder, groups, COLUMNS)]
+    total: np.ndarray = np.sum(counts, axis=0)
+    return total

@@ -7,14 +7,17 @@ from pathlib import Path
 from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer import neural, ranking_training
+from trainer import blending, counted, neural, ranking_training
 from trainer.bundle import Trained, save_bundle
+from trainer.counting import COUNTING
 from trainer.loop import FAILURE_NAME
 from trainer.ray_session import ray_session, require_room
 
 _TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
     "neural": neural.train,
     "ranking": ranking_training.train,
+    "hybrid": blending.train,
+    **dict.fromkeys(COUNTING, counted.train),
 }
 """By `train.algorithm`."""
 

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -12,10 +12,19 @@ from conf.schema import Config
 from trainer.bundle import Trained, build_model, model_section
 from trainer.evaluate import test_figures
 from trainer.job import Refit
-from trainer.retrieval import RetrievalModel
+from trainer.scorer import ModelScorer
 from trainer.workers import fit, require_trainable, training_figures
 
 _BY_USER = ("leave_one_out", "leave_last_n")
+
+
+class Best(NamedTuple):
+    """What validation has chosen."""
+
+    weights: dict[str, Tensor]
+    figures: dict[str, Any]
+    refit: Refit
+    """How to train the same anew."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
@@ -26,29 +35,45 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
     """
-    require_trainable(config, manifest, "train")
-    _require_parts(config, manifest)
-    started = time.monotonic()
-    weights, cursor = fit(config, manifest, work)
-    seconds = time.monotonic() - started
-    section = model_section(config, manifest)
-    measured = test_figures(config, manifest, _model(section, weights, manifest))
-    metrics = {**measured, **training_figures(config, cursor, seconds, weights)}
+    _require_refit(config, manifest)
+    best = best_weights(config, manifest, work)
+    section, weights = model_section(config, manifest), best.weights
+    measured = test_figures(config, manifest, _scorer(section, weights, manifest))
+    metrics = {**measured, **best.figures}
     if config.train.refit != "none":
-        weights, metrics["refit"] = _refitted(config, manifest, work / "refit", cursor)
+        weights, metrics["refit"] = _refitted(config, manifest, work / "refit", best.refit)
     return Trained(section, weights, metrics)
 
 
+def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
+    """Train on the training part; validation chooses the weights."""
+    require_trainable(config, manifest, "train")
+    require_validation(manifest)
+    started = time.monotonic()
+    weights, cursor = fit(config, manifest, work)
+    figures = training_figures(config, cursor, time.monotonic() - started, weights)
+    curve = cursor["curve"][: cursor["best_epoch"] + 1]
+    refit = Refit(len(curve), tuple(record["rate_scale"] for record in curve))
+    return Best(weights, figures, refit)
+
+
+def require_validation(manifest: Manifest) -> None:
+    """Refuse a dataset without a validation part."""
+    if not manifest.row_groups("valid"):
+        raise InputError(
+            f"dataset {manifest.id} has no validation part: no user has enough events; "
+            "lower etl.min_events_per_user or give a longer log"
+        )
+
+
 def _refitted(
-    config: Config, manifest: Manifest, work: Path, chosen: dict[str, Any]
+    config: Config, manifest: Manifest, work: Path, refit: Refit
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Train as many epochs as validation has chosen on what `train.refit` adds.
 
     Returns:
         The weights, and their figures: of the test part only where they were not trained on it.
     """
-    curve = chosen["curve"][: chosen["best_epoch"] + 1]
-    refit = Refit(len(curve), tuple(record["rate_scale"] for record in curve))
     started = time.monotonic()
     weights, _ = fit(config, manifest, work, refit=refit)
     figures: dict[str, Any] = {
@@ -57,25 +82,18 @@ def _refitted(
         "seconds": round(time.monotonic() - started, 1),
     }
     if config.train.refit == "with_valid":
-        model = _model(model_section(config, manifest), weights, manifest)
-        figures |= test_figures(config, manifest, model, with_baselines=False)
+        scorer = _scorer(model_section(config, manifest), weights, manifest)
+        figures |= test_figures(config, manifest, scorer, with_baselines=False)
     return weights, figures
 
 
-def _model(
-    section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest
-) -> RetrievalModel:
+def _scorer(section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest) -> ModelScorer:
     model = build_model(section, catalogue_size(manifest))
     model.load_state_dict(weights)
-    return model.eval()
+    return ModelScorer(model.eval())
 
 
-def _require_parts(config: Config, manifest: Manifest) -> None:
-    if not manifest.row_groups("valid"):
-        raise InputError(
-            f"dataset {manifest.id} has no validation part: no user has enough events; "
-            "lower etl.min_events_per_user or give a longer log"
-        )
+def _require_refit(config: Config, manifest: Manifest) -> None:
     kind = manifest.config["etl"]["split"]["kind"]
     if config.train.refit == "with_valid" and kind not in _BY_USER:
         raise ConfigError(

@@ -78,6 +78,11 @@ class RetrievalModel(nn.Module):
         self.mask_share = mask_share
         initialise(self, init=init, std=init_std, embedding_std=embedding_std)
 
+    @property
+    def takes_context(self) -> bool:
+        """Whether types or time gaps of the events enter."""
+        return self.type_embedding is not None or self.gap_embedding is not None
+
     def embed(self, batch: HistoryBatch) -> Tensor:
         """Return the input vectors of events: [B, L, D]."""
         vectors: Tensor = self.item_embedding(batch.item_idx)

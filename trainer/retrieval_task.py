@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import ray.train.torch
 import torch
 
-from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, HISTORY_WEIGHTS
 from trainer.batches import block_batches
 from trainer.evaluate import COLUMNS, ModelScorer, count_ranks
 from trainer.inputs import TrainBatch
@@ -22,8 +22,8 @@ class RetrievalTask:
     part: str = "train"
 
     def columns(self, job: Job) -> Sequence[str]:
-        """Return histories with the weights of their events."""
-        return (HISTORY_ITEMS, HISTORY_WEIGHTS)
+        """Return histories with weight, type and time of their events."""
+        return (HISTORY_ITEMS, HISTORY_WEIGHTS, HISTORY_TYPES, HISTORY_TIMES)
 
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""
@@ -47,10 +47,13 @@ class RetrievalTask:
     ) -> Iterator[TrainBatch]:
         """Yield this rank's rows of a round, of like length in each batch."""
         seed = (job.config.run.seed, cursor.epoch, part.groups_done)
+        model = job.config.train.model
+        if not (model.event_types or model.time_gaps):
+            columns = {name: columns[name] for name in (HISTORY_ITEMS, HISTORY_WEIGHTS)}
         yield from block_batches(
             columns,
             steps=part.steps,
-            max_length=job.config.train.model.history_length,
+            max_length=model.history_length,
             row_seed=(*seed, job.rank),
             order_seed=(*seed, job.world_size),
         )

@@ -36,6 +36,8 @@ class Ragged(NamedTuple):
     """[sum of lengths]"""
     offsets: np.ndarray
     """[rows + 1] int64, from 0."""
+    beside: "dict[str, np.ndarray] | None" = None
+    """Values of other columns whose lists have the same lengths, by name."""
 
 
 Columns = dict[str, np.ndarray | Ragged]

@@ -88,8 +88,7 @@ def _table(
     if split == "train":
         columns[HISTORY_WEIGHTS] = ragged(np.ones(events), offsets, pa.float32())
     columns[HISTORY_TYPES] = ragged(np.zeros(events, np.int32), offsets, pa.int32())
-    if split != "train":
-        columns[HISTORY_TIMES] = ragged(np.arange(events), offsets, pa.int64())
+    columns[HISTORY_TIMES] = ragged(np.arange(events), offsets, pa.int64())
     if split in ("valid", "test"):
         targets = rng.integers(NUM_RESERVED, len(popularity), len(users))
         columns[TARGET_ITEM] = pa.array(targets, pa.int32())

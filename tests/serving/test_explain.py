@@ -3,9 +3,10 @@ import torch
 from torch import Tensor
 
 from serving import explain as explain_module
-from serving.explain import contributions, explain
+from serving.explain import explain
 from serving.topk import NO_ITEM
 from tests.trainer.small_model import SMALL
+from trainer.attribution import gradient_times_input
 from trainer.inputs import HistoryBatch
 from trainer.retrieval import RetrievalModel
 
@@ -34,7 +35,7 @@ def test_parts_of_a_linear_model_add_up_to_the_score() -> None:
     model = make_model(MeanModel)
     items = model.item_vectors()
 
-    carried = contributions(model, BATCH, RECOMMENDED)
+    carried = gradient_times_input(model, BATCH, RECOMMENDED)
 
     score = model.encode(BATCH) @ items.T
     torch.testing.assert_close(carried.sum(-1)[:2], score[:2].gather(1, RECOMMENDED[:2]))
@@ -43,7 +44,7 @@ def test_parts_of_a_linear_model_add_up_to_the_score() -> None:
 
 def test_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
     model = make_model()
-    carried = contributions(model, BATCH, RECOMMENDED)
+    carried = gradient_times_input(model, BATCH, RECOMMENDED)
 
     embedded = model.embed(BATCH).requires_grad_()
     score = model.encode_embedded(embedded, BATCH.lengths)[0] @ model.item_vectors()[8]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from conf.contract import HISTORY_ITEMS
-from trainer import baselines
-from trainer.baselines import Popularity, fit_markov
+from trainer import markov
+from trainer.markov import fit_markov
 from trainer.stream import Columns, Ragged
 
 
@@ -33,21 +33,17 @@ def test_markov_counts_what_follows_the_last_item() -> None:
 def test_markov_skips_unknown_items_and_never_joins_two_rows() -> None:
     model = fit_markov(blocks([[2, 1, 3], [4]], [[5]]), EVENTS)
 
-    assert model.counts.sum() == 0
+    assert len(model.pair_weights) == 0
 
 
 def test_markov_is_the_same_however_the_counting_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     rows = [rng.integers(2, 30, rng.integers(2, 9)).tolist() for _ in range(200)]
     whole = fit_markov(blocks(rows), np.ones(30, dtype=np.int64))
-    monkeypatch.setattr(baselines, "_MERGE_AT", 10)
-    cut = fit_markov(blocks(*[rows[i : i + 7] for i in range(0, 200, 7)]), whole.train_events)
+    monkeypatch.setattr(markov, "_MERGE_AT", 10)
+    cut = fit_markov(
+        blocks(*[rows[i : i + 7] for i in range(0, 200, 7)]), np.ones(30, dtype=np.int64)
+    )
 
-    for name in ("starts", "next_items", "counts"):
+    for name in ("starts", "items", "pair_weights"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
-
-
-def test_popularity_gives_every_user_the_same() -> None:
-    scores = Popularity(EVENTS).scores(ragged([[2], [3, 4]]), np.array([1, 0])).numpy()
-
-    np.testing.assert_array_equal(scores, [EVENTS, EVENTS])

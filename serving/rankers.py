@@ -1,0 +1,121 @@
+"""Find the best items of a batch of users, and the reasons, with one kind of model or another.
+
+A network's scores are dot products: only a block of them is ever held. Other models give the
+scores of all items at once; of those, so many users are taken together that no more scores are
+held than with a network.
+
+Legend of shapes: B users of a batch, V catalogue, D width, K list length, R reasons.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conf.errors import VersionError
+from conf.schema import Score
+from serving.explain import Reasons, explain, explain_scorer, joined
+from serving.rules import nothing_seen, seen_items
+from serving.topk import Seen, TopK, top_k, top_k_of_scores
+from trainer.scorer import ModelScorer, Scorer
+from trainer.stream import Ragged
+
+
+class Ranked(NamedTuple):
+    """The lists of a batch."""
+
+    best: TopK
+    reasons: Reasons | None
+    """None where none are asked for."""
+
+
+class Ranker(Protocol):
+    """Makes the lists of the chosen rows of histories."""
+
+    def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+        """Return the best items and the reasons, in the order of `rows`."""
+
+
+def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) -> Ranker:
+    """Return what ranks with this model.
+
+    Args:
+        scorer: The model, on the device that it works on.
+        score: What is asked for.
+        model_id: Named in complaints.
+        num_items: V
+    """
+    if isinstance(scorer, ModelScorer):
+        return NetworkRanker(scorer, score, model_id)
+    return ScoresRanker(scorer, score, model_id, num_items)
+
+
+class NetworkRanker:
+    """Ranks by a network's dot products, block by block."""
+
+    def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
+        self.scorer, self.score, self.model_id = scorer, score, model_id
+        scorer.model.requires_grad_(False)
+        self.item_vectors = scorer.model.item_vectors()  # [V, D]
+
+    def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+        """See `Ranker`."""
+        batch, score = self.scorer.batch(histories, rows), self.score
+        with torch.no_grad():
+            users = self.scorer.model.encode(batch)  # [B, D]
+            _require_finite(users, self.model_id)
+            best = top_k(
+                users, self.item_vectors, k=score.list_length, block_items=score.block_items,
+                seen=_seen(score, histories, rows, users.device),
+            )  # fmt: skip
+        if not score.reasons:
+            return Ranked(best, None)
+        model = self.scorer.model
+        return Ranked(best, explain(model, batch, best.item_idx, num_reasons=score.reasons))
+
+
+class ScoresRanker:
+    """Ranks by the scores of all items."""
+
+    def __init__(self, scorer: Scorer, score: Score, model_id: str, num_items: int) -> None:
+        self.scorer, self.score, self.model_id = scorer, score, model_id
+        room = score.block_users * score.block_items // num_items
+        self.users_at_once = min(max(room, 1), score.block_users)
+
+    def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+        """See `Ranker`."""
+        starts = range(0, len(rows), self.users_at_once)
+        parts = [self._rank_some(histories, rows[at : at + self.users_at_once]) for at in starts]
+        best = TopK(*(torch.cat(tensors) for tensors in zip(*(p.best for p in parts), strict=True)))
+        reasons = [part.reasons for part in parts if part.reasons is not None]
+        return Ranked(best, joined(reasons) if reasons else None)
+
+    def _rank_some(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+        score = self.score
+        with torch.no_grad():
+            scores = self.scorer.scores(histories, rows)  # [B, V]
+            _require_finite(scores, self.model_id)
+            seen = _seen(score, histories, rows, scores.device)
+            best = top_k_of_scores(
+                scores, k=score.list_length, seen=seen, block_items=score.block_items
+            )
+        if not score.reasons:
+            return Ranked(best, None)
+        reasons = explain_scorer(
+            self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons
+        )
+        return Ranked(best, reasons)
+
+
+def _seen(score: Score, histories: Ragged, rows: np.ndarray, device: torch.device) -> Seen:
+    seen = seen_items(histories, rows) if score.drop_seen else nothing_seen()
+    return Seen(*(tensor.to(device) for tensor in seen))
+
+
+def _require_finite(numbers: Tensor, model_id: str) -> None:
+    if not bool(torch.isfinite(numbers).all()):
+        raise VersionError(
+            f"model {model_id} gives vectors or scores that are not numbers: it has diverged; "
+            "lower train.optimizer.learning_rate and train again"
+        )

@@ -1,0 +1,148 @@
+"""Histories written out by hand: as columns in memory, and as a dataset on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    ITEM_ID,
+    ITEM_IDX,
+    NUM_RESERVED,
+    TARGET_ITEM,
+    TITLE,
+    TRAIN_EVENTS,
+    USER_ID,
+    USER_IDX,
+    DataFile,
+    Manifest,
+    Vocabulary,
+)
+from conf.parquet import describe_parquet
+from conf.workspace import commit, publish
+from trainer.stream import Columns, Ragged
+from trainer.user_items import user_items
+
+Rows = Sequence[Sequence[int]]
+DAY = "2026-01-31"
+YAML = """
+run: {{name: small, output: "{output}"}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
+etl: {{event_types: {{view: {{}}}}}}
+ray: {{num_cpus: 2, object_store_mib: 100}}
+train:
+  epochs: 1
+  metrics_at: [1, 10]
+  model: {{width: 8, blocks: 1, heads: 1, history_length: 6}}
+  counting: {{als: {{factors: 4, iterations: 3}}}}
+score: {{list_length: 3, reasons: 1}}
+"""
+
+
+def ragged(rows: Rows) -> Ragged:
+    values = np.array([item for row in rows for item in row], dtype=np.int32)
+    return Ragged(values, np.cumsum([0] + [len(row) for row in rows]).astype(np.int64))
+
+
+def train_block(rows: Rows, users: Sequence[int] | None = None) -> Columns:
+    """Return a row group of `train/`; users are numbered from 2 where they are not given."""
+    numbers = range(NUM_RESERVED, NUM_RESERVED + len(rows)) if users is None else users
+    return {USER_IDX: np.array(numbers, dtype=np.int64), HISTORY_ITEMS: ragged(rows)}
+
+
+def matrix(rows: Rows, catalogue: int) -> sparse.csr_array:
+    return user_items([train_block(rows)], catalogue)
+
+
+def checkerboard(users: int = 40, items: int = 12) -> tuple[Rows, list[int]]:
+    """Return histories of every second item less one, and the item that each lacks."""
+    rows, withheld = [], []
+    for user in range(users):
+        mine = [NUM_RESERVED + item for item in range(items) if (user + item) % 2 == 0]
+        withheld.append(mine.pop(user // 2 % len(mine)))
+        rows.append(mine)
+    return rows, withheld
+
+
+def best_unseen(scores: np.ndarray, rows: Rows) -> list[int]:
+    """Return the item of highest score for each row among those that it lacks."""
+    scores = scores.copy()
+    scores[:, :NUM_RESERVED] = -np.inf
+    for row, history in enumerate(rows):
+        scores[row, list(history)] = -np.inf
+    best: list[int] = scores.argmax(1).tolist()
+    return best
+
+
+def write_config(workspace: Path) -> Path:
+    workspace.mkdir(parents=True, exist_ok=True)
+    path = workspace / "run.yaml"
+    path.write_text(YAML.format(output=workspace))
+    return path
+
+
+def write_dataset(
+    workspace: Path, train: Rows, valid: Sequence[int], test: Sequence[int], *, items: int
+) -> Manifest:
+    """Write users with a training part and one target each in validation and test."""
+    folder = workspace / "datasets" / "small"
+    users = pa.array(range(NUM_RESERVED, NUM_RESERVED + len(train)), pa.int64())
+    with_valid = [[*row, target] for row, target in zip(train, valid, strict=True)]
+    whole = [[*row, target] for row, target in zip(with_valid, test, strict=True)]
+    counts = np.bincount([item for row in train for item in row], minlength=items + NUM_RESERVED)
+    numbers = range(NUM_RESERVED, NUM_RESERVED + items)
+    tables = {
+        "train": _histories(users, train, {HISTORY_WEIGHTS: (1.0, pa.float32())}),
+        "valid": _histories(users, train, {}).append_column(TARGET_ITEM, _targets(valid)),
+        "test": _histories(users, with_valid, {}).append_column(TARGET_ITEM, _targets(test)),
+        "histories": _histories(users, whole, {HISTORY_TYPES: (0, pa.int32())}),
+        "users": pa.table({USER_IDX: users, USER_ID: [f"u{user}" for user in range(len(train))]}),
+        "items": pa.table({
+            ITEM_IDX: pa.array(numbers, pa.int32()),
+            ITEM_ID: [f"i{number}" for number in numbers],
+            TITLE: pa.nulls(items, pa.string()),
+            TRAIN_EVENTS: pa.array(counts[NUM_RESERVED:], pa.int64()),
+        }),
+    }  # fmt: skip
+    manifest = Manifest(
+        id="small", request="small", logical_date=DAY, as_of=DAY, columns={}, ledger={},
+        files={part: (_write(folder, part, table),) for part, table in tables.items()},
+        config={
+            "input": {"events": {"log": {"time_unit": "seconds"}}},
+            "etl": {"windows": "all", "split": {"kind": "leave_one_out"}},
+        },
+        event_types=("view",), counts={"users": len(train)},
+        vocabularies={
+            "item": Vocabulary(size=NUM_RESERVED + items, fingerprint="items"),
+            "user": Vocabulary(size=NUM_RESERVED + len(train), fingerprint="users"),
+        },
+    )  # fmt: skip
+    commit(workspace, "datasets", manifest)
+    publish(workspace, "datasets", "small", DAY)
+    return manifest
+
+
+def _histories(users: pa.Array, rows: Rows, more: dict[str, tuple[float, pa.DataType]]) -> pa.Table:
+    days = [[86_400_000_000 * place for place in range(len(row))] for row in rows]
+    columns = {USER_IDX: users, HISTORY_ITEMS: pa.array(rows, pa.list_(pa.int32()))}
+    for name, (value, kind) in more.items():
+        columns[name] = pa.array([[value] * len(row) for row in rows], pa.list_(kind))
+    return pa.table({**columns, HISTORY_TIMES: pa.array(days, pa.list_(pa.int64()))})
+
+
+def _targets(targets: Sequence[int]) -> pa.Array:
+    return pa.array(targets, pa.int32())
+
+
+def _write(folder: Path, part: str, table: pa.Table) -> DataFile:
+    path = folder / part / "part-00000.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=20)
+    return describe_parquet(folder, path)

@@ -1,0 +1,103 @@
+"""Train, measure and publish through the real stages: one Ray for all of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conf.contract import NUM_RESERVED, Manifest
+from conf.errors import ConfigError
+from conf.load import load_config
+from conf.schema import Config
+from conf.stages import run_evaluate, run_score, run_train
+from conf.workspace import read_manifest
+from tests.trainer.small_parts import write_config, write_dataset
+from trainer.bundle import Trained, build_model, load_bundle, load_scorer, save_bundle
+from trainer.hybrid import Hybrid
+from trainer.ray_session import ray_session
+
+ITEMS = 12
+# Everybody goes round the items, one after the other; but at the end they all take the first.
+TRAIN = [[2 + (user + step) % ITEMS for step in range(4)] for user in range(60)]
+VALID = [2 + (user + 4) % ITEMS for user in range(60)]
+TEST = [2 if (user + 4) % ITEMS > 5 else 13 for user in range(60)]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    write_dataset(folder, TRAIN, VALID, TEST, items=ITEMS)
+    with ray_session(load_config(write_config(folder))):
+        yield folder
+
+
+def configured(workspace: Path, *overrides: str) -> Config:
+    return load_config(write_config(workspace), overrides)
+
+
+@pytest.mark.parametrize("name", ["recent_popularity", "ease"])
+def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> None:
+    config = configured(workspace, f"train.algorithm={name}", "train.baselines=[markov,als]")
+
+    trained = run_train(config)
+    lists = run_score(config)
+
+    metrics = trained["metrics"]
+    assert set(metrics["test"]) == {"model", "markov", "als"} and metrics["test_users"] == 60
+    assert 0 <= metrics["valid"]["ndcg@10"] <= 1
+    assert run_evaluate(config)["metrics"]["test"] == metrics["test"]
+    assert all(lists["gates"].values()) and lists["counts"]["model_lists"] == 60
+
+
+@pytest.mark.slow
+def test_a_hybrid_is_blended_by_validation_and_published(workspace: Path) -> None:
+    """Validation follows the chain, the test does not: the chain has the weight all the same."""
+    config = configured(
+        workspace, "train.algorithm=hybrid", "train.hybrid.members=[popularity,neural,markov]"
+    )
+
+    metrics = run_train(config)["metrics"]
+    lists = run_score(config)
+
+    assert metrics["valid"]["ndcg@10"] == 1.0 and metrics["blend"]["markov"] >= 0.25
+    assert sum(metrics["blend"].values()) == pytest.approx(1)
+    assert set(metrics["test"]) == {"model", "popularity", "neural", "markov"}
+    assert metrics["test"]["model"]["hr@1"] < 0.5
+    assert metrics["members"]["neural"]["training"]["steps"] > 0
+    assert run_evaluate(config)["metrics"]["test"] == metrics["test"]
+    assert all(lists["gates"].values())
+
+
+def test_a_hybrid_takes_a_network_that_is_there(workspace: Path) -> None:
+    network = write_network(workspace, "small")
+    config = configured(
+        workspace, "train.algorithm=hybrid", f"train.hybrid.neural={network}",
+        "train.hybrid.members=[markov,neural]",
+    )  # fmt: skip
+
+    trained = run_train(config)
+
+    _, hybrid = load_scorer(workspace, trained["id"])
+    assert isinstance(hybrid, Hybrid) and list(hybrid.members) == ["markov", "neural"]
+    ours = hybrid.members["neural"].model.state_dict()  # type: ignore[attr-defined]
+    for name, tensor in load_bundle(workspace, network)[1].state_dict().items():
+        assert bool((ours[name] == tensor).all())
+    assert trained["metrics"]["members"]["neural"] == {"id": network}
+
+
+def test_a_network_of_other_data_is_refused(workspace: Path) -> None:
+    """It may have seen what is held out here."""
+    network = write_network(workspace, "another")
+
+    with pytest.raises(ConfigError, match="was trained on dataset another"):
+        run_train(configured(workspace, "train.algorithm=hybrid", f"train.hybrid.neural={network}"))
+
+
+def write_network(workspace: Path, dataset_id: str) -> str:
+    """Commit a network with random weights, as if it were trained on a dataset."""
+    config = configured(workspace)
+    manifest = read_manifest(workspace, "datasets", "small", Manifest)
+    section = config.train.model.model_dump(mode="json")
+    weights = build_model(section, ITEMS + NUM_RESERVED).state_dict()
+    manifest = manifest.model_copy(update={"id": dataset_id})
+    return save_bundle(config, manifest, dataset_id * 12, Trained(section, weights, {}))

@@ -1,0 +1,104 @@
+"""Fit and measure a hybrid: its members on the training part, their weights on validation."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from conf.contract import Manifest, catalogue_size
+from conf.errors import ConfigError
+from conf.schema import Config
+from trainer.blend_weights import Blend, choose_blend, count_blends
+from trainer.bundle import Trained, build_model, load_bundle, model_section, with_prefix
+from trainer.counting import fit_counting, section_of
+from trainer.evaluate import count_on_workers, source_of, test_figures
+from trainer.hybrid import NEURAL, Hybrid
+from trainer.metrics import figure
+from trainer.neural import best_weights, require_validation
+from trainer.scorer import ModelScorer, Scorer
+
+log = logging.getLogger(__name__)
+
+
+class _Member(NamedTuple):
+    scorer: Scorer
+    section: dict[str, Any]
+    weights: dict[str, Tensor]
+    figures: dict[str, Any]
+
+
+def train(config: Config, manifest: Manifest, work: Path) -> Trained:
+    """Return the blend with its weights and figures; see `trainer.neural.train`."""
+    require_validation(manifest)
+    members = {name: _member(name, config, manifest, work) for name in config.train.hybrid.members}
+    scorers: dict[str, Scorer] = {name: member.scorer for name, member in members.items()}
+    started = time.monotonic()
+    blend, best = _chosen_blend(config, manifest, scorers)
+    log.info("hybrid: %s, %s %.4f in validation", blend, config.train.metric, best)
+    weights: dict[str, Tensor] = {}
+    for name, member in members.items():
+        weights |= with_prefix(name, member.weights)
+    metrics = {
+        **test_figures(config, manifest, Hybrid(scorers, blend)),
+        "valid": {config.train.metric: best},
+        "blend": blend,
+        "blending_seconds": round(time.monotonic() - started, 1),
+        "members": {name: member.figures for name, member in members.items()},
+    }
+    sections = {name: member.section for name, member in members.items()}
+    return Trained({"members": sections, "blend": blend}, weights, metrics)
+
+
+def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Member:
+    if name != NEURAL:
+        started = time.monotonic()
+        counting = fit_counting(name, source_of(config, manifest))
+        seconds = round(time.monotonic() - started, 1)
+        section = section_of(name, config.train)
+        return _Member(counting, section, counting.weights(), {"training": {"seconds": seconds}})
+    if config.train.hybrid.neural is not None:
+        return _published(config, manifest, config.train.hybrid.neural)
+    alone = config.train.model_copy(update={"algorithm": NEURAL})
+    best = best_weights(config.model_copy(update={"train": alone}), manifest, work)
+    section = model_section(config, manifest)
+    model = build_model(section, catalogue_size(manifest))
+    model.load_state_dict(best.weights)
+    return _Member(ModelScorer(model.eval()), section, best.weights, best.figures)
+
+
+def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:
+    """Take a network that is there: of this dataset, or it may have seen what is held out."""
+    bundle, model = load_bundle(Path(config.run.output), model_id)
+    if bundle.dataset_id != manifest.id:
+        raise ConfigError(
+            f"train.hybrid.neural={model_id} was trained on dataset {bundle.dataset_id}, and this "
+            f"is {manifest.id}, whose held-out events it may have seen; name a model of this "
+            "dataset, or set it to null to train one"
+        )
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return _Member(ModelScorer(model), bundle.model, weights, {"id": model_id})
+
+
+def _chosen_blend(
+    config: Config, manifest: Manifest, scorers: Mapping[str, Scorer]
+) -> tuple[dict[str, float], float]:
+    """Return each member's weight and the figure on validation, the one part that is looked at."""
+    train = config.train
+    largest = int(train.metric.partition("@")[2])
+
+    def measure(blends: Sequence[Blend]) -> list[float]:
+        count = partial(
+            count_blends, blends=blends, batch_rows=train.eval_batch_rows, largest=largest
+        )
+        counts = count_on_workers(config, manifest, "valid", scorers, count)
+        return [figure(found, train.metric) for found in counts]
+
+    spec = train.hybrid
+    blend, best = choose_blend(
+        measure, len(scorers), grid_parts=spec.grid_parts, halvings=spec.halvings
+    )
+    return dict(zip(scorers, blend, strict=True)), best

@@ -1,0 +1,33 @@
+"""Fit and measure a model that counts."""
+
+import time
+from pathlib import Path
+
+from conf.contract import Manifest
+from conf.schema import Config
+from trainer.bundle import Trained
+from trainer.counting import fit_counting, section_of
+from trainer.evaluate import source_of, test_figures, validation_figure
+
+
+def train(config: Config, manifest: Manifest, work: Path) -> Trained:
+    """Return the model that `train.algorithm` names, fitted to the training part.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Not used: there is nothing to go on from.
+    """
+    name, started = config.train.algorithm, time.monotonic()
+    model = fit_counting(name, source_of(config, manifest))
+    seconds = time.monotonic() - started
+    weights = model.weights()
+    metrics = {
+        **test_figures(config, manifest, model),
+        "valid": validation_figure(config, manifest, model),
+        "training": {
+            "seconds": round(seconds, 1),
+            "parameters": sum(tensor.numel() for tensor in weights.values()),
+        },
+    }
+    return Trained(section_of(name, config.train), weights, metrics)

@@ -1,0 +1,77 @@
+"""A blend: the weighted sum of several models' scores, brought to one scale for each user.
+
+Counts, cosines and dot products are on scales of their own, and a network's spread differs from
+user to user. So each member's scores of a user lose their mean over the catalogue and are divided
+by their standard deviation before they are added (a member that says the same of all items adds
+nothing). Unlike ranks or probabilities this keeps how far an item stands out, and it is linear:
+the parts that events have in the members' scores add up to those in the blend's.
+
+Legend of shapes: B rows, V catalogue, K recommended items, L longest history.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conf.contract import NUM_RESERVED
+from trainer.scorer import Scorer
+from trainer.stream import Ragged
+
+NEURAL = "neural"
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """Members and their weights; those of weight 0 are not asked."""
+
+    members: Mapping[str, Scorer]
+    blend: Mapping[str, float]
+    """Weights by name, which add up to 1."""
+    device: str | torch.device = "cpu"
+
+    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return [B, V] float32."""
+        weighted = [
+            standard(member.scores(histories, rows))[0].to(self.device) * self.blend[name]
+            for name, member in self._asked()
+        ]
+        return torch.stack(weighted).sum(0)
+
+    def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
+        """Return the weighted sum of the members' parts: [B, K, L]."""
+        total = torch.zeros((), device=self.device)
+        for name, member in self._asked():
+            with torch.no_grad():
+                _, spread = standard(member.scores(histories, rows))  # [B, 1]
+            parts = member.contributions(histories, rows, recommended)  # [B, K, L]
+            share = self.blend[name] / spread.where(spread > 0, torch.inf)  # [B, 1]
+            total = total + (parts * share[..., None]).to(self.device, torch.float32)
+        return total
+
+    def to(self, device: torch.device) -> "Hybrid":
+        """Return the same blend with its members on the device."""
+        members = {name: member.to(device) for name, member in self.members.items()}
+        return Hybrid(members, self.blend, device)
+
+    def _asked(self) -> list[tuple[str, Scorer]]:
+        return [(name, member) for name, member in self.members.items() if self.blend[name] > 0]
+
+
+def standard(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a user's scores with mean 0 and deviation 1 over the catalogue, and the deviation.
+
+    Args:
+        scores: [B, V]; those of the reserved numbers do not count.
+
+    Returns:
+        [B, V] float32 and [B, 1]; zeros where all items have the same score.
+    """
+    items = scores[:, NUM_RESERVED:]
+    spread, mean = torch.std_mean(items, dim=1, correction=0, keepdim=True)  # [B, 1], [B, 1]
+    says_nothing = items.amax(1, keepdim=True) == items.amin(1, keepdim=True)  # [B, 1]
+    spread = spread.masked_fill(says_nothing, 0)
+    scaled = (scores - mean) / spread.where(spread > 0, torch.inf)  # [B, V]
+    return scaled.float(), spread

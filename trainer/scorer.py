@@ -1,0 +1,75 @@
+"""What every kind of model does: score all items for histories, and say which events did it.
+
+Legend of shapes: B rows, V catalogue, K recommended items, L longest history, N newest events
+that a network sees.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.attribution import gradient_times_input
+from trainer.batches import history_batch
+from trainer.inputs import HistoryBatch
+from trainer.retrieval import RetrievalModel
+from trainer.stream import Ragged
+
+
+class Scorer(Protocol):
+    """Whatever scores all items for rows of histories."""
+
+    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return [B, V] scores of the chosen rows."""
+
+    def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
+        """Return each event's part in the scores of some items: [B, K, L].
+
+        Place l is the l-th event of a row, oldest first; behind a row's last event stand zeros.
+
+        Args:
+            histories: As for `scores`.
+            rows: [B]
+            recommended: [B, K] int64; what stands for a negative number has no meaning.
+        """
+
+    def to(self, device: torch.device) -> "Scorer":
+        """Return the same scorer, working on the device if it can make use of one."""
+
+
+class ModelScorer:
+    """A retrieval model as a scorer."""
+
+    def __init__(self, model: RetrievalModel, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+        self.model = model.to(self.device)
+
+    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return [B, V] float32."""
+        encoded = self.model.encode(self.batch(histories, rows))  # [B, D]
+        scores: Tensor = encoded @ self.model.item_vectors().T
+        return scores
+
+    def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
+        """Return [B, K, L] float32, zero before the newest events that the network sees."""
+        batch = self.batch(histories, rows)
+        with torch.enable_grad():
+            seen = gradient_times_input(self.model, batch, recommended)  # [B, K, N]
+        whole = torch.from_numpy(np.diff(histories.offsets)[rows]).to(self.device)  # [B]
+        newest = torch.arange(seen.shape[2], device=self.device)  # [N]
+        present = newest < batch.lengths[:, None]  # [B, N]
+        place = (newest + (whole - batch.lengths)[:, None]).where(present, 0)  # [B, N]
+        carried = seen.new_zeros((*seen.shape[:2], int(whole.max())))  # [B, K, L]
+        return carried.scatter_add_(
+            2, place[:, None].expand_as(seen), seen * present[:, None]
+        )  # fmt: skip
+
+    def to(self, device: torch.device) -> "ModelScorer":
+        """Return the same model on the device."""
+        return ModelScorer(self.model, device)
+
+    def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
+        """Return the chosen rows as the model takes them."""
+        length, wanted = self.model.history_length, self.model.takes_context
+        return history_batch(histories, rows, length, with_context=wanted).to(self.device)
