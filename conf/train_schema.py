@@ -19,8 +19,8 @@ MetricName = Annotated[
 
 class Train(Section):
     algorithm: Literal["neural", "ranking", "hybrid", CountingName] = "neural"
-    """Kind of model: a network that scores the whole catalogue, one that ranks single impressions,
-    one that counts, or a blend."""
+    """Kind of model: a network that scores the whole catalogue, one for single impressions, a model
+    that counts, or a blend."""
     workers: Positive = 1
     max_workers: Positive = 4
     """Most workers that the dataset should serve: it gets eight row groups for each."""

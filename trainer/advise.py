@@ -12,8 +12,8 @@ from typing import Any
 from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer.machine import Machine, this_machine
 from trainer.dataset_profile import Profile, profile_of
+from trainer.machine import Machine, this_machine
 
 _BYTES_PER_WEIGHT = 16
 """Weight, gradient and Adam's two moments in single precision."""

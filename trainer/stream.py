@@ -30,14 +30,11 @@ from trainer.petastorm_bridge import (
 
 
 class Ragged(NamedTuple):
-    """A column of lists: row `i` is `values[offsets[i] : offsets[i + 1]]`.
-
-    `beside` holds the values of other columns whose lists have the same lengths, by name.
-    """
+    """A column of lists: row `i` is `values[offsets[i] : offsets[i + 1]]`."""
 
     values: np.ndarray  # [sum of lengths]
     offsets: np.ndarray  # [rows + 1] int64, from 0
-    beside: "dict[str, np.ndarray] | None" = None
+    beside: "dict[str, np.ndarray] | None" = None  # values of columns with the same lengths
 
 
 Columns = dict[str, np.ndarray | Ragged]

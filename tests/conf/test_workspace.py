@@ -29,6 +29,7 @@ def commit_model(workspace: Path, request: str, date: str = "2026-01-01") -> str
         logical_date=date,
         dataset_id="d",
         config={},
+        algorithm="neural",
         model={},
         vocabularies={"item": Vocabulary(size=5, fingerprint="f")},
         files={"model": (file,)},

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from trainer.advise import advise, expected_cost
-from trainer.machine import Machine, this_machine
 from trainer.dataset_profile import Profile
+from trainer.machine import Machine, this_machine
 
 LAPTOP = Machine(cores=2, memory_gib=16, gpus=0, gpu_memory_gib=0, has_bf16=False, gflops=100)
 SERVER = Machine(cores=32, memory_gib=200, gpus=4, gpu_memory_gib=80, has_bf16=True, gflops=50_000)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED, TARGET_ITEM
+from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import ragged
 from trainer.als import Factors
 from trainer.blend_weights import Blend, choose_blend, count_blends
@@ -21,8 +22,7 @@ from trainer.stream import Columns, Ragged
 
 V = 12
 SECTION = {
-    "width": 8, "blocks": 1, "heads": 2, "feedforward_factor": 2, "dropout": 0.5,
-    "history_length": 3, "init": "xavier_normal", "embedding_std": 0.5,
+    **SMALL, "width": 8, "blocks": 1, "dropout": 0.5, "history_length": 3, "embedding_std": 0.5,
 }  # fmt: skip
 
 
