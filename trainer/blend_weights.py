@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from trainer.evaluate import held_out_batches
+from trainer.held_out import held_out_batches
 from trainer.hybrid import standard
 from trainer.metrics import rank_counts
 from trainer.scorer import Scorer

@@ -6,39 +6,27 @@ counted in whole numbers: figures of several workers equal those of one to the l
 Legend of shapes: B rows, V catalogue, R largest rank counted.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import ray
 import torch
-from torch import Tensor
 
-from conf.contract import (
-    HISTORY_ITEMS,
-    HISTORY_TIMES,
-    HISTORY_TYPES,
-    TARGET_ITEM,
-    Bundle,
-    Manifest,
-    RowGroup,
-)
+from conf.contract import Bundle, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import ranking_evaluate
-from trainer.batches import histories_of
 from trainer.bundle import load_scorer, require_same_vocabulary
 from trainer.counting import Source, fit_counting
+from trainer.held_out import each_row_group, held_out_batches
 from trainer.hybrid import Hybrid
-from trainer.metrics import figure, figures, rank_counts, target_ranks
+from trainer.metrics import figure, figures, rank_counts
 from trainer.ray_session import ray_session, require_room
-from trainer.scorer import ModelScorer as ModelScorer
-from trainer.scorer import Scorer as Scorer
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.scorer import Scorer
+from trainer.stream import Columns
 
-COLUMNS = (HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, TARGET_ITEM)
 MODEL_NAME = "model"
 
 
@@ -120,47 +108,6 @@ def count_ranks(
     return counts
 
 
-class HeldOut(NamedTuple):
-    """Some rows of a held-out part."""
-
-    histories: Ragged
-    rows: np.ndarray
-    """[B]"""
-    targets: np.ndarray
-    """[B]"""
-
-    def ranks(self, scores: Tensor) -> Tensor:
-        """Return the targets' ranks, [B], and change the scores, [B, V]."""
-        seen_rows, seen_items = _seen(self.histories, self.rows, scores.device)
-        targets = torch.from_numpy(self.targets.astype(np.int64)).to(scores.device)
-        return target_ranks(scores, targets, seen_rows, seen_items)
-
-
-def held_out_batches(columns: Columns, batch_rows: int) -> Iterator[HeldOut]:
-    """Yield a row group with the columns `COLUMNS` in batches of like history length."""
-    histories, targets = histories_of(columns), columns[TARGET_ITEM]
-    assert isinstance(targets, np.ndarray)
-    for rows in _batches(histories, batch_rows):
-        yield HeldOut(histories, rows, targets[rows])
-
-
-def _batches(histories: Ragged, batch_rows: int) -> Iterator[np.ndarray]:
-    """Yield the rows in batches of like length."""
-    order = np.argsort(np.diff(histories.offsets), kind="stable")
-    for start in range(0, len(order), batch_rows):
-        yield order[start : start + batch_rows]
-
-
-def _seen(histories: Ragged, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return (row in the batch, item) of every event in the chosen histories: two [S] int64."""
-    starts, ends = histories.offsets[rows], histories.offsets[rows + 1]  # [B], [B]
-    lengths = ends - starts
-    seen_rows = np.repeat(np.arange(len(rows)), lengths)  # [S]
-    within = np.arange(len(seen_rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    items = histories.values[np.repeat(starts, lengths) + within].astype(np.int64)  # [S]
-    return torch.from_numpy(seen_rows).to(device), torch.from_numpy(items).to(device)
-
-
 Count = Callable[[Mapping[str, Scorer], Columns], np.ndarray]
 """Counts ranks in one row group with the columns `COLUMNS`."""
 
@@ -169,16 +116,7 @@ def count_on_workers(
     config: Config, manifest: Manifest, part: str, scorers: Mapping[str, Scorer], count: Count
 ) -> np.ndarray:
     """Return the sum of what `count` finds in each row group of a held-out part."""
-    train, groups = config.train, manifest.row_groups(part)
-    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    shared = ray.put(dict(scorers))
-    task = ray.remote(_count_share).options(
-        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
-    )
-    how = _How(count, threads=train.cpus_per_worker, on_gpu=train.gpus_per_worker > 0)
-    shares = [groups[worker :: train.workers] for worker in range(train.workers)]
-    parts = ray.get([task.remote(shared, folder, share, how) for share in shares if share])
-    total: np.ndarray = np.sum(parts, axis=0)
+    total: np.ndarray = np.sum(each_row_group(config, manifest, part, scorers, count), axis=0)
     return total
 
 
@@ -191,22 +129,3 @@ def count_each(
         for scorer in scorers.values()
     ]
     return np.stack(counts)
-
-
-class _How(NamedTuple):
-    """What a worker has to know besides its share."""
-
-    find: Count
-    threads: int
-    on_gpu: bool
-
-
-def _count_share(
-    scorers: dict[str, Scorer], folder: Path, groups: Sequence[RowGroup], how: _How
-) -> np.ndarray:
-    torch.set_num_threads(how.threads)
-    device = torch.device("cuda" if how.on_gpu else "cpu")
-    scorers = {name: scorer.to(device) for name, scorer in scorers.items()}
-    counts = [how.find(scorers, found) for _, found in read_row_groups(folder, groups, COLUMNS)]
-    total: np.ndarray = np.sum(counts, axis=0)
-    return total

@@ -7,12 +7,14 @@ import torch
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, HISTORY_WEIGHTS
 from trainer.batches import block_batches
-from trainer.evaluate import COLUMNS, ModelScorer, count_ranks
+from trainer.evaluate import count_ranks
+from trainer.held_out import COLUMNS
 from trainer.inputs import TrainBatch
 from trainer.job import Cursor, Job, Learner, build_objective, build_optimizer, sum_over_ranks
 from trainer.metrics import figure
 from trainer.plan import Round
 from trainer.retrieval import RetrievalModel
+from trainer.scorer import ModelScorer
 from trainer.stream import Columns, Ragged, read_row_groups
 
 
