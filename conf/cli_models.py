@@ -19,6 +19,7 @@ Output = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the subcommands."""
     app.command()(advise)
+    app.command()(compare)
 
 
 def advise(
@@ -38,3 +39,13 @@ def advise(
         return result
 
     run_command(config, overrides, as_json, verbose, work)
+
+
+def compare(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure the models of the section `compare` beside one another; train those that are not."""
+    run_command(config, overrides, as_json, verbose, stages.run_compare)

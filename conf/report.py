@@ -5,6 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from conf.report_comparison import print_comparison
+
 Result = dict[str, Any]
 
 
@@ -17,6 +19,9 @@ def print_result(result: Result) -> None:
         return
     if result["stage"] == "show":
         _print_user(console, result)
+        return
+    if result["stage"] == "compare":
+        print_comparison(console, result)
         return
     _print_plain(console, result)
     if "ledger" in result:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from conf.compare_schema import Compare, broken_comparison_rules
 from conf.etl_schema import Etl
 from conf.input_schema import Input
 from conf.privacy_schema import Privacy
@@ -91,11 +92,13 @@ class Config(Section):
     ray: Ray = Ray()
     train: Train = Train()
     score: Score = Score()
+    compare: Compare = Compare()
     generate: Generate | None = None
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
+        problems += broken_comparison_rules(self.train, self.compare)
         if problems:
             raise ValueError("; ".join(problems))
         return self

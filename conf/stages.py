@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from conf.compare_schema import section_of_model
 from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
@@ -73,6 +74,36 @@ def run_advise(config: Config) -> Result:
     dataset = _chosen(config, "datasets", None)
     advice: Result = _call("trainer.advise", "run", config, dataset_id=dataset)
     return {"stage": "advise", "id": dataset, **advice}
+
+
+def run_compare(config: Config) -> Result:
+    """Train what of `compare.models` is missing, and measure all on the current dataset."""
+    if not config.compare.models:
+        raise ConfigError(
+            "compare.models is empty; name the models, each with what of the section train is "
+            "different, such as {counted: {algorithm: ease}, network: {}}"
+        )
+    versions = {}
+    with _lock(config):
+        dataset = _chosen(config, "datasets", None)
+        for name, changes in config.compare.models.items():
+            section = section_of_model(config.train, changes)
+            versions[name] = _trained(config.model_copy(update={"train": section}), dataset)
+            log.info("compare: %s is model %s", name, versions[name])
+    compared: Result = _call(
+        "trainer.compare", "run", config, dataset_id=dataset, versions=versions
+    )
+    return {"stage": "compare", "dataset": dataset, **compared}
+
+
+def _trained(config: Config, dataset_id: str) -> str:
+    """Return the model of a configuration, trained now if it is not there; it is not published."""
+    request = model_request(config, dataset_id)
+    version = find_version(Path(config.run.output), "models", request)
+    if version is not None:
+        return version
+    made: str = _call("trainer.launch", "run", config, dataset_id=dataset_id, request=request)
+    return made
 
 
 def run_generate(config: Config) -> Result:

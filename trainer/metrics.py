@@ -76,14 +76,31 @@ def figure(counts: np.ndarray, name: str) -> float:
     Raises:
         ValueError: When the name is none of ours or its k was not counted.
     """
+    gain, k, divisor = _gain(name)
+    if k >= len(counts):
+        raise ValueError(f"{name}: ranks were counted up to {len(counts) - 1} only")
+    total = sum(int(counts[rank]) * gain(rank) for rank in range(1, k + 1))
+    return total / max(int(counts.sum()), 1) / divisor
+
+
+def gains(ranks: np.ndarray, name: str) -> np.ndarray:
+    """Return what each target adds to a figure, whose mean they have: [N] ranks -> [N] float64.
+
+    Raises:
+        ValueError: When the name is none of ours.
+    """
+    gain, k, divisor = _gain(name)
+    by_rank = np.array([0.0, *(gain(rank) / divisor for rank in range(1, k + 1))])  # [k + 1]
+    found: np.ndarray = by_rank[np.where(ranks <= k, ranks, 0)]
+    return found
+
+
+def _gain(name: str) -> tuple[Callable[[int], float], int, int]:
+    """Return the gain by rank, k, and what the sum is divided by."""
     match = re.fullmatch(r"([a-z]+)@(\d+)", name)
     kind = match.group(1) if match else ""
     gain = METRICS.get(_ALIASES.get(kind, kind))
     if match is None or gain is None:
         raise ValueError(f"{name!r} is no figure; there are {', '.join([*METRICS, *_ALIASES])} @k")
     k = int(match.group(2))
-    if k >= len(counts):
-        raise ValueError(f"{name}: ranks were counted up to {len(counts) - 1} only")
-    total = sum(int(counts[rank]) * gain(rank) for rank in range(1, k + 1))
-    mean = total / max(int(counts.sum()), 1)
-    return mean / k if kind == "precision" else mean
+    return gain, k, k if kind == "precision" else 1

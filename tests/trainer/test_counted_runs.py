@@ -1,5 +1,6 @@
 """Train, measure and publish through the real stages: one Ray for all of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from conf.contract import NUM_RESERVED, Manifest
 from conf.errors import ConfigError
 from conf.load import load_config
 from conf.schema import Config
-from conf.stages import run_evaluate, run_score, run_train
+from conf.stages import run_compare, run_evaluate, run_score, run_train
 from conf.workspace import read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.bundle import Trained, build_model, load_bundle, load_scorer, save_bundle
@@ -121,3 +122,24 @@ def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) 
     # What was published is the network that was trained anew.
     again = run_evaluate(configured(workspace, *more, "train.refit=with_valid"))
     assert again["id"] == everything["id"]
+
+
+def test_models_are_compared_on_the_same_targets(workspace: Path) -> None:
+    """Half of the test follows the chain: what knows it is right there, and no more often."""
+    models = "{chain: {algorithm: markov}, best: {algorithm: popularity}}"
+    compared = run_compare(configured(workspace, f"compare.models={models}"))
+
+    assert compared["targets"] == 60 and set(compared["models"]) == {"chain", "best"}
+    for row in compared["models"].values():
+        figure = row["ndcg@10"]
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        told = json.loads((workspace / "models" / row["id"] / "metrics.json").read_text())
+        assert figure["value"] == pytest.approx(told["test"]["model"]["ndcg@10"])
+    reasons = compared["models"]["chain"]["reasons"]
+    assert reasons["score_falls_without_the_reason"] > 0.9
+    assert len(compared["differences"]) == 1
+    # Done already: the second time nothing is trained.
+    again = run_compare(configured(workspace, f"compare.models={models}"))
+    assert {n: m["id"] for n, m in again["models"].items()} == {
+        n: m["id"] for n, m in compared["models"].items()
+    }
