@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from conf import stages
+from conf import choosing
 from conf.command import AsJson, ConfigPath, Overrides, Verbose, run_command
 from conf.load import write_changed
 from conf.results import Result
@@ -32,7 +32,7 @@ def advise(
     """Say which model to start from for the current dataset on this machine, and why."""
 
     def work(loaded: Config) -> Result:
-        result = stages.run_advise(loaded)
+        result = choosing.run_advise(loaded)
         if output is not None:
             write_changed(config, overrides or [], result["settings"], output, result["because"])
             result["written"] = str(output)
@@ -48,4 +48,4 @@ def compare(
     verbose: Verbose = False,
 ) -> None:
     """Measure the models of the section `compare` beside one another; train those that are not."""
-    run_command(config, overrides, as_json, verbose, stages.run_compare)
+    run_command(config, overrides, as_json, verbose, choosing.run_compare)

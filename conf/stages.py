@@ -12,11 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from conf.compare_schema import section_of_model
 from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
-from conf.lock import workspace_lock
 from conf.predecessor import base_dataset
 from conf.protection import protection_of
 from conf.results import Result, figures_of, manifest_of, origin_of
@@ -33,27 +31,27 @@ KINDS = ("datasets", "models", "lists")
 
 def run_etl(config: Config, logical_date: str | None = None) -> Result:
     """Make the dataset of the configured input, unless it is there."""
-    with _lock(config):
+    with locked(config):
         return _etl(config, logical_date)
 
 
 def run_train(config: Config, logical_date: str | None = None) -> Result:
     """Train on the current dataset, or on that of `logical_date`, unless it was done."""
-    with _lock(config):
-        return _train(config, _chosen(config, "datasets", logical_date))
+    with locked(config):
+        return _train(config, chosen_version(config, "datasets", logical_date))
 
 
 def run_score(config: Config, logical_date: str | None = None) -> Result:
     """Score the current dataset's users with the current model, or those of `logical_date`."""
-    with _lock(config):
-        dataset = _chosen(config, "datasets", logical_date)
-        return _score(config, dataset, _chosen(config, "models", logical_date))
+    with locked(config):
+        dataset = chosen_version(config, "datasets", logical_date)
+        return _score(config, dataset, chosen_version(config, "models", logical_date))
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
     """Go from the raw log to published lists; each stage takes up what the one before made."""
     _require_list_model("train.algorithm", config.train.algorithm)
-    with _lock(config):
+    with locked(config):
         dataset = _etl(config, logical_date)
         model = _train(config, dataset["id"])
         lists = _score(config, dataset["id"], model["id"])
@@ -64,46 +62,9 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
 
 def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
     """Measure the current model, or that of `logical_date`, on its dataset's test part."""
-    model = _chosen(config, "models", logical_date)
-    metrics = _call("trainer.evaluate", "run", config, model_id=model)
+    model = chosen_version(config, "models", logical_date)
+    metrics = call_stage("trainer.evaluate", "run", config, model_id=model)
     return {"stage": "evaluate", "status": DONE, "id": model, "metrics": metrics}
-
-
-def run_advise(config: Config) -> Result:
-    """Return which model to start from for the current dataset on this machine, and why."""
-    dataset = _chosen(config, "datasets", None)
-    advice: Result = _call("trainer.advise", "run", config, dataset_id=dataset)
-    return {"stage": "advise", "id": dataset, **advice}
-
-
-def run_compare(config: Config) -> Result:
-    """Train what of `compare.models` is missing, and measure all on the current dataset."""
-    if not config.compare.models:
-        raise ConfigError(
-            "compare.models is empty; name the models, each with what of the section train is "
-            "different, such as {counted: {algorithm: ease}, network: {}}"
-        )
-    versions = {}
-    with _lock(config):
-        dataset = _chosen(config, "datasets", None)
-        for name, changes in config.compare.models.items():
-            section = section_of_model(config.train, changes)
-            versions[name] = _trained(config.model_copy(update={"train": section}), dataset)
-            log.info("compare: %s is model %s", name, versions[name])
-    compared: Result = _call(
-        "trainer.compare", "run", config, dataset_id=dataset, versions=versions
-    )
-    return {"stage": "compare", "dataset": dataset, **compared}
-
-
-def _trained(config: Config, dataset_id: str) -> str:
-    """Return the model of a configuration, trained now if it is not there; it is not published."""
-    request = model_request(config, dataset_id)
-    version = find_version(Path(config.run.output), "models", request)
-    if version is not None:
-        return version
-    made: str = _call("trainer.launch", "run", config, dataset_id=dataset_id, request=request)
-    return made
 
 
 def run_generate(config: Config) -> Result:
@@ -124,7 +85,7 @@ def run_generate(config: Config) -> Result:
 
 def run_show(config: Config, user_id: str) -> Result:
     """Return a user's history and published list, with titles."""
-    shown: Result = _call("serving.show", "run", config, user_id=user_id)
+    shown: Result = call_stage("serving.show", "run", config, user_id=user_id)
     return shown
 
 
@@ -142,15 +103,15 @@ def run_rollback(config: Config, kind: str) -> Result:
     """Make the version before the current one of `kind` current again."""
     if kind not in KINDS:
         raise ConfigError(f"rollback: {kind!r} is none of {', '.join(KINDS)}")
-    with _lock(config):
+    with locked(config):
         version = rollback(Path(config.run.output), kind)
     return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
 
 
 def run_erase(config: Config, users: Path) -> Result:
     """Remove the users that a file names from all that the workspace holds."""
-    with _lock(config):
-        result: Result = _call("conf.erase", "run", config, users=users)
+    with locked(config):
+        result: Result = call_stage("conf.erase", "run", config, users=users)
     return result
 
 
@@ -166,7 +127,7 @@ def _etl(config: Config, logical_date: str | None) -> Result:
         "etl",
         "datasets",
         request,
-        lambda: _call(
+        lambda: call_stage(
             "etl.pipeline",
             "run",
             config,
@@ -185,7 +146,7 @@ def _train(config: Config, dataset_id: str) -> Result:
         "train",
         "models",
         request,
-        lambda: _call("trainer.launch", "run", config, dataset_id=dataset_id, request=request),
+        lambda: call_stage("trainer.launch", "run", config, dataset_id=dataset_id, request=request),
     )
 
 
@@ -198,7 +159,7 @@ def _score(config: Config, dataset_id: str, model_id: str) -> Result:
         "score",
         "lists",
         request,
-        lambda: _call(
+        lambda: call_stage(
             "serving.score",
             "run",
             config,
@@ -229,7 +190,7 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
         version = work()
     manifest = manifest_of(workspace, kind, version)
     if kind == "lists":
-        _call("serving.gates", "require_passed", manifest)
+        call_stage("serving.gates", "require_passed", manifest)
     published = publish(workspace, kind, version, manifest["logical_date"])
     seconds = time.monotonic() - started
     log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
@@ -244,7 +205,7 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
     return {**result, **figures_of(workspace / kind / version, manifest)}
 
 
-def _chosen(config: Config, kind: str, logical_date: str | None) -> str:
+def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
     """Return the current version, or the newest one published for `logical_date`."""
     workspace = Path(config.run.output)
     current = current_version(workspace, kind)
@@ -265,12 +226,14 @@ def _chosen(config: Config, kind: str, logical_date: str | None) -> str:
 
 
 @contextmanager
-def _lock(config: Config) -> Iterator[None]:
+def locked(config: Config) -> Iterator[None]:
+    """Let nobody else write to the workspace for the time of the block."""
     workspace = Path(config.run.output)
     with workspace_lock(workspace, config.run.lock_lease_seconds):
         finish_swaps(workspace)
         yield
 
 
-def _call(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
+def call_stage(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
+    """Import a stage's module, and call a function of it."""
     return getattr(import_module(module), function)(*args, **kwargs)

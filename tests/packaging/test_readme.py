@@ -17,13 +17,15 @@ README = (CHECKOUT / "README.md").read_text()
 
 def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     path = tmp_path / "shop.yaml"
-    path.write_text(blocks[0])
-    assert load_config(path).input.events["log"].columns.user_id == "customer"
+    path.write_text(f"{blocks[0]}\n{blocks[2]}")
+    config = load_config(path)
+    assert config.input.events["log"].columns.user_id == "customer"
+    assert list(config.compare.models) == ["network", "gru", "counted"]
     etl = {"event_types": {"purchase": {}}, **safe_load(blocks[1])["etl"]}
     assert Etl.model_validate(etl).features.items.encodings["image"].kind == "vector"
-    privacy = Privacy.model_validate(safe_load(blocks[2])["privacy"])
+    privacy = Privacy.model_validate(safe_load(blocks[3])["privacy"])
     assert privacy.columns.users["age"].step == 10
 
 

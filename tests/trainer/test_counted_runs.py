@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from conf.choosing import run_compare
 from conf.contract import NUM_RESERVED, Manifest
 from conf.errors import ConfigError
 from conf.load import load_config
 from conf.schema import Config
-from conf.stages import run_compare, run_evaluate, run_score, run_train
+from conf.stages import run_evaluate, run_score, run_train
 from conf.workspace import read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.bundle import Trained, build_model, load_bundle, load_scorer, save_bundle

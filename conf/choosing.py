@@ -1,0 +1,51 @@
+"""What helps to choose a model: advice for a dataset, and a comparison of several models."""
+
+import logging
+from pathlib import Path
+
+from conf.compare_schema import section_of_model
+from conf.errors import ConfigError
+from conf.fingerprint import model_request
+from conf.results import Result
+from conf.schema import Config
+from conf.stages import call_stage, chosen_version, locked
+from conf.workspace import find_version
+
+log = logging.getLogger(__name__)
+
+
+def run_advise(config: Config) -> Result:
+    """Return which model to start from for the current dataset on this machine, and why."""
+    dataset = chosen_version(config, "datasets", None)
+    advice: Result = call_stage("trainer.advise", "run", config, dataset_id=dataset)
+    return {"stage": "advise", "id": dataset, **advice}
+
+
+def run_compare(config: Config) -> Result:
+    """Train what of `compare.models` is missing, and measure all on the current dataset."""
+    if not config.compare.models:
+        raise ConfigError(
+            "compare.models is empty; name the models, each with what of the section train is "
+            "different, such as {counted: {algorithm: ease}, network: {}}"
+        )
+    versions = {}
+    with locked(config):
+        dataset = chosen_version(config, "datasets", None)
+        for name, changes in config.compare.models.items():
+            section = section_of_model(config.train, changes)
+            versions[name] = _trained(config.model_copy(update={"train": section}), dataset)
+            log.info("compare: %s is model %s", name, versions[name])
+    compared: Result = call_stage(
+        "trainer.compare", "run", config, dataset_id=dataset, versions=versions
+    )
+    return {"stage": "compare", "dataset": dataset, **compared}
+
+
+def _trained(config: Config, dataset_id: str) -> str:
+    """Return the model of a configuration, trained now if it is not there; it is not published."""
+    request = model_request(config, dataset_id)
+    version = find_version(Path(config.run.output), "models", request)
+    if version is not None:
+        return version
+    made: str = call_stage("trainer.launch", "run", config, dataset_id=dataset_id, request=request)
+    return made
