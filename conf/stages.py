@@ -15,6 +15,7 @@ from typing import Any
 from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import dataset_request, fingerprint_inputs, lists_request, model_request
+from conf.lock import workspace_lock
 from conf.predecessor import base_dataset
 from conf.protection import protection_of
 from conf.results import Result, figures_of, manifest_of, origin_of
