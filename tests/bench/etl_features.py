@@ -56,6 +56,7 @@ def measure_skew(folder: Path) -> dict[str, Any]:
         if name == "skewed":
             _add_busy_user(folder / name / "log", MILLION)
         figures[name] = _etl(overrides)
+        del figures[name]["folder"]
         shutil.rmtree(folder / name)
     return {
         **figures,
