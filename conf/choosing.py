@@ -33,6 +33,11 @@ def run_compare(config: Config) -> Result:
         dataset = chosen_version(config, "datasets", None)
         for name, changes in config.compare.models.items():
             section = section_of_model(config.train, changes)
+            if section.algorithm == "ranking":
+                raise ConfigError(
+                    f"compare.models.{name} is a ranking model, which scores no catalogue; compare "
+                    "those that do"
+                )
             versions[name] = _trained(config.model_copy(update={"train": section}), dataset)
             log.info("compare: %s is model %s", name, versions[name])
     compared: Result = call_stage(

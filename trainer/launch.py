@@ -28,6 +28,8 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     Interrupted runs of the same request go on from their newest checkpoint.
     """
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
+    if config.train.algorithm == "neural":
+        neural.require_sound(config, manifest)  # before Ray starts
     work = _work_folder(config, request)
     with ray_session(config):
         require_room(config)

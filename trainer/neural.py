@@ -35,7 +35,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
     """
-    _require_refit(config, manifest)
+    require_sound(config, manifest)
     best = best_weights(config, manifest, work)
     section, weights = model_section(config, manifest), best.weights
     measured = test_figures(config, manifest, _scorer(section, weights, manifest))
@@ -93,7 +93,10 @@ def _scorer(section: dict[str, Any], weights: dict[str, Tensor], manifest: Manif
     return ModelScorer(model.eval())
 
 
-def _require_refit(config: Config, manifest: Manifest) -> None:
+def require_sound(config: Config, manifest: Manifest) -> None:
+    """Refuse what a training cannot be done with: see the errors."""
+    require_trainable(config, manifest, "train")
+    require_validation(manifest)
     kind = manifest.config["etl"]["split"]["kind"]
     if config.train.refit == "with_valid" and kind not in _BY_USER:
         raise ConfigError(

@@ -23,7 +23,6 @@ def test_a_model_has_all_of_the_section_but_its_changes() -> None:
         ("{a: {algorithm: easy}}", "compare.models.a: algorithm"),
         ("{a: {model: {heads: 3}}}", "compare.models.a: model: Value error, heads=3 has to divide"),
         ("{a: {modle: {}}}", "compare.models.a: modle: Extra inputs"),
-        ("{a: {algorithm: ranking}}", "a ranking model scores no catalogue"),
     ],
 )
 def test_changes_that_break_a_rule_are_named(tmp_path: Path, models: str, problem: str) -> None:

@@ -36,7 +36,7 @@ def command(*args: str) -> list[str]:
 
 
 def headrace(
-    *args: str, exit_code: int = 0, env: dict[str, str] | None = None
+    *args: str, exit_code: int = 0, env: dict[str, str] | None = None, timeout: float = 540
 ) -> subprocess.CompletedProcess[str]:
     """Run the real command and check how it ended."""
     done = subprocess.run(
@@ -44,7 +44,7 @@ def headrace(
         cwd=CHECKOUT,
         text=True,
         capture_output=True,
-        timeout=540,
+        timeout=timeout,
         env={**os.environ, **(env or {})},
     )
     assert done.returncode == exit_code, done.stderr[-4000:] + done.stdout[-1000:]

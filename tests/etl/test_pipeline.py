@@ -106,7 +106,7 @@ def check_parts(folder: Path) -> None:
     assert (valid["history_item_idx"], valid["target_item_idx"]) == ([3, 2, 4], 1)
     schema = pq.read_schema(next((folder / "train").glob("*")))
     assert [str(schema.field(name).type.value_type) for name in schema.names[1:]] == [
-        "int32", "float", "int32",
+        "int32", "float", "int32", "int64",
     ]  # fmt: skip
 
 

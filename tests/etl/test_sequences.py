@@ -80,7 +80,7 @@ def test_each_event_but_the_first_is_a_target_once(
 def test_weights_follow_the_event_types(spark: SparkSession) -> None:
     row = training_windows(frame_of(spark, HISTORY, history(2, 3, 3)), 5, "all", [1.0, 0.5]).head()
     assert row is not None
-    assert row["history_event_type"] == [0, 1, 0]
+    assert row["history_event_type"] == [0, 1, 0] and row["history_time"] == [0, 1, 2]
     assert row["history_weight"] == [1.0, 0.5, 1.0]
 
 
@@ -113,7 +113,7 @@ def test_no_array_can_hold_nulls(spark: SparkSession) -> None:
     kinds = [
         field.dataType for frame in frames for field in frame.schema if "history" in field.name
     ]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert not any(kind.containsNull for kind in kinds)  # type: ignore[attr-defined]
 
 
@@ -122,6 +122,7 @@ def test_a_long_history_is_cut_without_a_copy_of_it_for_each_window(spark: Spark
     events = spark.range(length).agg(
         F.collect_list(F.col("id").cast("int")).alias("history_item_idx"),
         F.collect_list(F.lit(0)).alias("history_event_type"),
+        F.collect_list("id").alias("history_time"),
     )
     long = events.select(F.lit(7).alias("user_idx"), "*", F.lit(length).alias("train_length"))
     rows = training_windows(long, 50, "all", [1.0])
