@@ -7,6 +7,7 @@ from conf.compare_schema import section_of_model
 from conf.errors import ConfigError
 from conf.fingerprint import model_request
 from conf.results import Result
+from conf.rules import broken_rules
 from conf.schema import Config
 from conf.stages import call_stage, chosen_version, locked
 from conf.workspace import find_version
@@ -28,22 +29,32 @@ def run_compare(config: Config) -> Result:
             "compare.models is empty; name the models, each with what of the section train is "
             "different, such as {counted: {algorithm: ease}, network: {}}"
         )
+    models = {name: _model(config, name) for name in config.compare.models}
     versions = {}
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
-        for name, changes in config.compare.models.items():
-            section = section_of_model(config.train, changes)
-            if section.algorithm == "ranking":
-                raise ConfigError(
-                    f"compare.models.{name} is a ranking model, which scores no catalogue; compare "
-                    "those that do"
-                )
-            versions[name] = _trained(config.model_copy(update={"train": section}), dataset)
+        for name, model in models.items():
+            versions[name] = _trained(model, dataset)
             log.info("compare: %s is model %s", name, versions[name])
     compared: Result = call_stage(
         "trainer.compare", "run", config, dataset_id=dataset, versions=versions
     )
     return {"stage": "compare", "dataset": dataset, **compared}
+
+
+def _model(config: Config, name: str) -> Config:
+    """Return the configuration of a model of `compare.models`.
+
+    Raises:
+        ConfigError: When it breaks a rule, or is none that scores the catalogue.
+    """
+    section = section_of_model(config.train, config.compare.models[name])
+    problems = broken_rules(config.input, config.etl, section, config.privacy)
+    if section.algorithm == "ranking":
+        problems.append("a ranking model scores no catalogue; compare those that do")
+    if problems:
+        raise ConfigError(f"compare.models.{name}: {'; '.join(problems)}")
+    return config.model_copy(update={"train": section})
 
 
 def _trained(config: Config, dataset_id: str) -> str:

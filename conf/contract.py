@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-CONTRACT_VERSION: Final = 2
+CONTRACT_VERSION: Final = 3
 
 # Reserved numbers of every vocabulary.
 PADDING_IDX = 0
@@ -173,7 +173,7 @@ class PrivacyReport(_Record):
 class Manifest(_Record):
     """Contents of `datasets/<id>/manifest.json`."""
 
-    contract_version: Literal[2] = CONTRACT_VERSION
+    contract_version: Literal[3] = CONTRACT_VERSION
     id: str
     request: str
     """Fingerprint of all that the version was made from."""
@@ -213,7 +213,7 @@ class Manifest(_Record):
 class Bundle(_Record):
     """Contents of `models/<id>/bundle.json`: all that scoring needs, but for the weights."""
 
-    contract_version: Literal[2] = CONTRACT_VERSION
+    contract_version: Literal[3] = CONTRACT_VERSION
     id: str
     request: str
     logical_date: str
@@ -231,7 +231,7 @@ class Bundle(_Record):
 class ListsManifest(_Record):
     """Contents of `lists/<id>/lists.json`."""
 
-    contract_version: Literal[2] = CONTRACT_VERSION
+    contract_version: Literal[3] = CONTRACT_VERSION
     id: str
     request: str
     logical_date: str

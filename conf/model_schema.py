@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from conf.section import Positive, Section, Share
 
+InitName = Literal["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "normal"]
 Dilations = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
@@ -47,9 +48,7 @@ class Model(Section):
     """Of user and item vector."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """What scores are divided by; about 0.05 with cosine."""
-    init: Literal[
-        "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "normal"
-    ] = "xavier_normal"
+    init: InitName = "xavier_normal"
     """Initialisation of dense layers and filters."""
     init_std: Annotated[float, Field(gt=0)] = 0.02
     """Deviation of `init: normal`."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from conf.model_schema import InitName
 from conf.section import Name, Positive, Section, Share
 
 RANKING_METRICS = ("auc", "gauc", "log_loss", "rmse")
@@ -61,7 +62,7 @@ class Ranking(Section):
     unknown_share: Share = 0.0
     """Share of users and items that training takes for unknown ones, so that it learns what to
     make of those."""
-    init: Literal["xavier_uniform", "xavier_normal", "normal"] = "xavier_normal"
+    init: InitName = "xavier_normal"
     """Initialisation of dense layers; embeddings are drawn from a normal distribution."""
     embedding_std: Annotated[float, Field(gt=0)] = 0.01
     embedding_l2: Annotated[float, Field(ge=0)] = 0.0

@@ -16,10 +16,10 @@ from conf.contract import NUM_RESERVED
 from serving.topk import NO_ITEM
 from trainer.attribution import gradient_times_input
 from trainer.batches import history_batch
+from trainer.columns import Ragged
 from trainer.inputs import HistoryBatch
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import Scorer
-from trainer.stream import Ragged
 
 CELLS_AT_ONCE = 16_384
 """Rows times length that are explained together: what a backward pass keeps grows with it."""
@@ -67,7 +67,7 @@ def explain_scorer(
         recommended: [B, K] int64, `NO_ITEM` where there is none.
         num_reasons: R
     """
-    longest = int(np.diff(histories.offsets)[rows].max(initial=1))
+    longest = int(histories.lengths[rows].max(initial=1))
     rows_at_once = max(CELLS_AT_ONCE // longest, 1)
     parts = []
     for start in range(0, len(rows), rows_at_once):

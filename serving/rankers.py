@@ -18,8 +18,8 @@ from conf.schema import Score
 from serving.explain import Reasons, explain, explain_scorer, joined
 from serving.rules import nothing_seen, seen_items
 from serving.topk import Seen, TopK, top_k, top_k_of_scores
+from trainer.columns import Ragged
 from trainer.scorer import ModelScorer, Scorer
-from trainer.stream import Ragged
 
 
 class Ranked(NamedTuple):

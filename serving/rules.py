@@ -6,14 +6,12 @@ stays short, and the gates count it.
 Legend of shapes: N users of a part, B users of a batch, V catalogue, S events, K list length.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
 from conf.contract import NUM_RESERVED, UNKNOWN_IDX
 from serving.topk import Seen
-from trainer.stream import Ragged
+from trainer.columns import Ragged, events_of
 
 
 def has_known_item(histories: Ragged) -> np.ndarray:
@@ -34,22 +32,10 @@ def known_to_model(histories: Ragged, num_items: int) -> Ragged:
     return histories._replace(values=values.astype(histories.values.dtype))
 
 
-def batches_of_like_length(
-    histories: Ragged, rows: np.ndarray, batch_rows: int
-) -> Iterator[np.ndarray]:
-    """Yield the chosen rows in batches of like history length, so that little is padding."""
-    lengths = np.diff(histories.offsets)[rows]
-    by_length = rows[np.argsort(lengths, kind="stable")]
-    for start in range(0, len(by_length), batch_rows):
-        yield by_length[start : start + batch_rows]
-
-
 def seen_items(histories: Ragged, rows: np.ndarray) -> Seen:
     """Return every event of the chosen rows as (row among them, item): two [S] int64."""
-    parts = [histories.values[histories.offsets[r] : histories.offsets[r + 1]] for r in rows]
-    row = np.repeat(np.arange(len(rows)), [len(part) for part in parts])
-    items = np.concatenate(parts) if parts else np.zeros(0)
-    return Seen(torch.from_numpy(row), torch.from_numpy(items.astype(np.int64)))
+    events = events_of(histories, rows)
+    return Seen(torch.from_numpy(events.row), torch.from_numpy(events.item))
 
 
 def nothing_seen() -> Seen:

@@ -24,16 +24,16 @@ from serving.publish import (
 )
 from serving.rankers import make_ranker
 from serving.rules import (
-    batches_of_like_length,
     has_known_item,
     known_to_model,
     popular_items,
 )
 from serving.topk import NO_ITEM
-from trainer.batches import histories_of
+from trainer.batches import histories_of, rows_of_like_length
 from trainer.bundle import load_scorer
 from trainer.catalogue import read_train_events
-from trainer.stream import Ragged, read_row_groups
+from trainer.columns import Ragged, numbers_of
+from trainer.stream import read_row_groups
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ class PartScorer:
             reason_weight=np.zeros((users, k, num_reasons), dtype=np.float32),
         )
         lists.item_idx[~known], lists.scores[~known] = self.popular
-        batches = batches_of_like_length(
-            histories, np.flatnonzero(known), self.job.score.block_users
-        )
+        batches = rows_of_like_length(histories, np.flatnonzero(known), self.job.score.block_users)
         for rows in batches:
             self._score_batch(histories, rows, lists)
         return lists
@@ -112,9 +110,7 @@ class PartScorer:
         users = read_row_group(
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )
-        there = found[USER_IDX]
-        assert isinstance(there, np.ndarray)
-        if not np.array_equal(users[USER_IDX].to_numpy(), there):
+        if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
             raise VersionError(f"users/ and histories/ of dataset {self.manifest.id} differ in row "
                                f"group {part}; build the dataset again")  # fmt: skip
         return users[USER_ID].cast(pa.string()).combine_chunks(), histories

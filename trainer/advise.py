@@ -20,6 +20,8 @@ _BYTES_PER_WEIGHT = 16
 _SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
 """Of the measured speed that training reaches, as seen with networks of these sizes."""
 _FEW_EVENTS, _FEW_USERS = 20_000, 300
+_SHORT = 2  # events of a history in which order says little
+_COLD = 0.05
 _EPOCHS = 30
 
 
@@ -55,7 +57,7 @@ def advise(profile: Profile, machine: Machine) -> Advice:
     """Return the configuration to start from."""
     advice = Advice()
     if profile.labels and profile.logged_negatives:
-        _for_ranking(profile, machine, advice)
+        _for_ranking(profile, advice)
     elif profile.events < _FEW_EVENTS or profile.users < _FEW_USERS:
         advice.choose(
             f"{profile.events:,} events of {profile.users:,} users are few: a model that counts "
@@ -64,18 +66,28 @@ def advise(profile: Profile, machine: Machine) -> Advice:
         )
     else:
         _for_retrieval(profile, machine, advice)
+    if profile.cold_share > _COLD:
+        advice.choose(
+            f"{profile.cold_share:.0%} of the validation part's items are unknown to training, "
+            "and no model here recommends those: train more often"
+        )
     _for_machine(machine, advice)
     return advice
 
 
-def _for_ranking(profile: Profile, machine: Machine, advice: Advice) -> None:
+def _for_ranking(profile: Profile, advice: Advice) -> None:
+    known = len(profile.item_features)
     advice.choose(
         f"the log says what users were shown and did not take ({', '.join(profile.labels)}): rank "
-        "impressions",
-        train__algorithm="ranking",
-        train__metric="auc",
-        train__batch_rows=4096,
-    )
+        f"impressions, by the items and {known} feature(s) of them",
+        train__algorithm="ranking", train__metric="auc", train__batch_rows=4096,
+    )  # fmt: skip
+    history = "target_attention" if profile.median_length > _SHORT else "none"
+    advice.choose(
+        f"half of the histories have {profile.median_length} events or fewer: "
+        + ("weigh them by the candidate" if history != "none" else "leave them out"),
+        train__ranking__interaction="finalmlp", train__ranking__history=history,
+    )  # fmt: skip
 
 
 def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
@@ -95,7 +107,7 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
 
 def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
     length = min(max(_rounded(profile.long_length), 20), 200 if machine.gpus == 0 else 512)
-    if profile.median_length <= 2:
+    if profile.median_length <= _SHORT:
         advice.choose(
             f"half of the histories have {profile.median_length} events or fewer: order says "
             "little, so their mean will do",

@@ -17,8 +17,8 @@ from scipy import sparse
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
-from trainer.history_weights import Events, weighted_events
-from trainer.stream import Ragged
+from trainer.columns import Ragged
+from trainer.history_weights import WeightedEvents, weighted_events
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Factors:
         names = ("regularisation", "alpha", "history_decay")
         return cls(weights["item_factors"].numpy(), **{name: section[name] for name in names})
 
-    def _confidence(self, events: Events) -> np.ndarray:
+    def _confidence(self, events: WeightedEvents) -> np.ndarray:
         """Return the confidence in each event, 1 being that in an absence: [E] float64."""
         confidence: np.ndarray = 1 + self.alpha * events.weight
         return confidence
 
-    def _equations(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
+    def _equations(self, events: WeightedEvents) -> tuple[np.ndarray, np.ndarray]:
         """Return both sides of each user's least squares: [B, F, F], [B, F], float64."""
         matrices = np.tile(self.everyones, (events.num_rows, 1, 1))
         sums = np.zeros(matrices.shape[:2])

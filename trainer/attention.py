@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.history_encoder import HistoryEncoder
+
 _ROTARY_BASE = 10_000.0
 
 
-class AttentionEncoder(nn.Module):
+class AttentionEncoder(HistoryEncoder):
     """Causal self-attention, normalised before each layer.
 
     Source: Kang & McAuley 2018, with the norms before the layers (Xiong et al. 2020) and no
@@ -22,8 +24,6 @@ class AttentionEncoder(nn.Module):
     outcome is multiplied by a sigmoid of what it was made from, as in the LiGR layer (Borisyuk et
     al. 2025), in the spirit of HSTU's gating (Zhai et al. 2024).
     """
-
-    is_causal = True
 
     def __init__(
         self,

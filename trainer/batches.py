@@ -16,9 +16,9 @@ from conf.contract import (
     HISTORY_WEIGHTS,
     PADDING_IDX,
 )
+from trainer.columns import Columns, Ragged, lists_of, padded
 from trainer.inputs import HistoryBatch, TrainBatch, gap_classes
 from trainer.plan import batch_sizes
-from trainer.stream import Columns, Ragged
 
 POOL_BATCHES = 64
 """Batches whose rows are sorted by length together; then the batches are shuffled."""
@@ -26,9 +26,9 @@ POOL_BATCHES = 64
 
 def histories_of(columns: Columns) -> Ragged:
     """Return the items of the histories, with types and times beside them where they are there."""
-    items = _ragged(columns, HISTORY_ITEMS)
+    items = lists_of(columns, HISTORY_ITEMS)
     beside = {
-        name: _ragged(columns, name).values
+        name: lists_of(columns, name).values
         for name in (HISTORY_TYPES, HISTORY_TIMES)
         if name in columns
     }
@@ -46,21 +46,21 @@ def history_batch(
         max_length: Most events of one row.
         with_context: Whether types and time gaps are wanted, which then have to be there.
     """
-    padded, lengths = _padded(histories, rows, max_length)  # [B, L], [B]
+    items, lengths = padded(histories, rows, max_length)  # [B, L], [B]
     context: tuple[Tensor | None, ...] = ()
     if with_context:
         known = histories.beside or {}
         columns: Columns = {name: Ragged(known[name], histories.offsets) for name in known}
         context = _context(columns, rows, max_length)
     return HistoryBatch(
-        torch.from_numpy(padded.astype(np.int64)), torch.from_numpy(lengths), *context
+        torch.from_numpy(items.astype(np.int64)), torch.from_numpy(lengths), *context
     )
 
 
 def train_batch(columns: Columns, rows: np.ndarray, max_length: int) -> TrainBatch:
     """Return the chosen rows as inputs and the targets one step later."""
-    items, _ = _padded(_ragged(columns, HISTORY_ITEMS), rows, max_length + 1)  # [B, L + 1]
-    weights, _ = _padded(_ragged(columns, HISTORY_WEIGHTS), rows, max_length + 1)  # [B, L + 1]
+    items, _ = padded(lists_of(columns, HISTORY_ITEMS), rows, max_length + 1)  # [B, L + 1]
+    weights, _ = padded(lists_of(columns, HISTORY_WEIGHTS), rows, max_length + 1)  # [B, L + 1]
     item_idx = torch.from_numpy(items.astype(np.int64))  # [B, L + 1]
     target_idx = item_idx[:, 1:]  # [B, L]
     target_weight = torch.from_numpy(weights.astype(np.float32))[:, 1:]  # [B, L]
@@ -88,7 +88,7 @@ def block_batches(
         order_seed: Seed of the order of the batches; the same for all ranks, so that they meet
             batches of like length at the same step.
     """
-    lengths = np.diff(_ragged(columns, HISTORY_ITEMS).offsets)  # [N]
+    lengths = lists_of(columns, HISTORY_ITEMS).lengths  # [N]
     order = np.random.default_rng(row_seed).permutation(len(lengths))  # [N]
     bounds = np.concatenate([[0], np.cumsum(batch_sizes(len(lengths), steps))])
     batch_order = np.random.default_rng(order_seed)
@@ -102,51 +102,24 @@ def block_batches(
             yield train_batch(columns, rows, max_length)
 
 
-def concatenate(blocks: list[Columns]) -> Columns:
-    """Return the rows of several row groups as one block."""
-    if len(blocks) == 1:
-        return blocks[0]
-    return {name: _joined([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def _joined(parts: list[np.ndarray | Ragged]) -> np.ndarray | Ragged:
-    ragged = [part for part in parts if isinstance(part, Ragged)]
-    if not ragged:
-        return np.concatenate([part for part in parts if not isinstance(part, Ragged)])
-    ends = np.cumsum([0] + [part.offsets[-1] for part in ragged])
-    offsets = [part.offsets[1:] + end for part, end in zip(ragged, ends[:-1], strict=True)]
-    first = np.zeros(1, dtype=np.int64)
-    return Ragged(np.concatenate([p.values for p in ragged]), np.concatenate([first, *offsets]))
-
-
-def _ragged(columns: Columns, name: str) -> Ragged:
-    column = columns[name]
-    if not isinstance(column, Ragged):
-        raise TypeError(f"column {name} holds no lists")
-    return column
-
-
 def _context(
     columns: Columns, rows: np.ndarray, max_length: int
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return types and classes of the time gaps of the chosen rows, each [B, L] int64 or None."""
     types = gaps = None
     if HISTORY_TYPES in columns:
-        found, _ = _padded(_ragged(columns, HISTORY_TYPES), rows, max_length)
+        found, _ = padded(lists_of(columns, HISTORY_TYPES), rows, max_length)
         types = torch.from_numpy(found.astype(np.int64))
     if HISTORY_TIMES in columns:
-        times, _ = _padded(_ragged(columns, HISTORY_TIMES), rows, max_length)
+        times, _ = padded(lists_of(columns, HISTORY_TIMES), rows, max_length)
         gaps = gap_classes(torch.from_numpy(times.astype(np.int64)))
     return types, gaps
 
 
-def _padded(ragged: Ragged, rows: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the last `max_length` values of each row, padded behind, and their numbers."""
-    ends = ragged.offsets[rows + 1]  # [B]
-    lengths = np.minimum(ends - ragged.offsets[rows], max_length)  # [B]
-    longest = int(lengths.max(initial=1))
-    steps = np.arange(max(longest, 1))  # [L]
-    present = steps < lengths[:, None]  # [B, L]
-    places = np.where(present, (ends - lengths)[:, None] + steps, 0)  # [B, L]
-    values = ragged.values if len(ragged.values) else np.zeros(1, ragged.values.dtype)
-    return np.where(present, values[places], 0), lengths
+def rows_of_like_length(
+    histories: Ragged, rows: np.ndarray, batch_rows: int
+) -> Iterator[np.ndarray]:
+    """Yield the chosen rows in batches of like history length, so that little is padding."""
+    by_length = rows[np.argsort(histories.lengths[rows], kind="stable")]
+    for start in range(0, len(by_length), batch_rows):
+        yield by_length[start : start + batch_rows]

@@ -5,40 +5,33 @@ Pure torch. Histories are padded behind; padding is masked.
 Legend of shapes: B rows, L length, D width.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from trainer.attention import AttentionEncoder
+from trainer.history_encoder import HistoryEncoder
 
 
-class BidirectionalEncoder(nn.Module):
+class BidirectionalEncoder(HistoryEncoder):
     """Self-attention over all of a history, in which some places are masked and filled in.
 
     The next event is the masked place behind the history. Source: Sun et al. 2019 (BERT4Rec), with
     the norms before the layers; the first event of a row is never masked.
     """
 
-    is_causal = False
+    def __init__(self, *, width: int, max_length: int, **options: Any) -> None:
+        """Make the layers.
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        blocks: int,
-        heads: int,
-        feedforward_factor: int,
-        dropout: float,
-        max_length: int,
-        positions: str = "learned",
-        is_gated: bool = False,
-    ) -> None:
-        """Make the layers: see `AttentionEncoder`; one place more is for the mask."""
+        Args:
+            width: D
+            max_length: Longest history; one place more is for the mask.
+            options: What else an `AttentionEncoder` takes.
+        """
         super().__init__()
         self.mask_vector = nn.Parameter(torch.empty(width))  # [D]
-        self.layers = AttentionEncoder(
-            width=width, blocks=blocks, heads=heads, feedforward_factor=feedforward_factor,
-            dropout=dropout, max_length=max_length + 1, positions=positions, is_gated=is_gated,
-        )  # fmt: skip
+        self.layers = AttentionEncoder(width=width, max_length=max_length + 1, **options)
 
     def fill_in(self, embedded: Tensor, masked: Tensor, lengths: Tensor) -> Tensor:
         """Return the encoding of each position, of masked ones made from the others alone.

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from trainer.columns import Columns
 from trainer.held_out import held_out_batches
 from trainer.hybrid import standard
 from trainer.metrics import rank_counts
 from trainer.scorer import Scorer
-from trainer.stream import Columns
 
 Blend = tuple[float, ...]
 """M weights that add up to 1."""

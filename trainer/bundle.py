@@ -1,9 +1,10 @@
 """Write and read a trained model: weights in safetensors, all else in JSON, never pickle."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,6 +22,8 @@ from trainer.scorer import ModelScorer, Scorer
 
 WEIGHTS_NAME = "weights.safetensors"
 METRICS_NAME = "metrics.json"
+Built = TypeVar("Built")
+MODEL_NAME = "model"  # what the model is called beside its baselines in METRICS_NAME
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,22 @@ def load_scorer(workspace: Path, model_id: str) -> tuple[Bundle, Scorer]:
     Raises:
         VersionError: When a file differs from what the bundle says of it.
     """
+
+    def build(bundle: Bundle, weights: dict[str, Tensor]) -> Scorer:
+        catalogue = bundle.vocabularies["item"].size
+        return _scorer(bundle.algorithm, bundle.model, weights, catalogue)
+
+    return load_built(workspace, model_id, build)
+
+
+def load_built(
+    workspace: Path, model_id: str, build: Callable[[Bundle, dict[str, Tensor]], Built]
+) -> tuple[Bundle, Built]:
+    """Return a committed model's bundle, and what is built of it and its weights.
+
+    Raises:
+        VersionError: When a file differs from what the bundle says of it, or nothing can be built.
+    """
     bundle = read_manifest(workspace, "models", model_id, Bundle)
     folder = workspace / "models" / model_id
     for file in bundle.files["model"]:
@@ -98,10 +117,8 @@ def load_scorer(workspace: Path, model_id: str) -> tuple[Bundle, Scorer]:
                 f"{folder / file.path} is not the file that the bundle was made "
                 "with (SHA-256 differs); restore it or train again"
             )
-    catalogue = bundle.vocabularies["item"].size
     try:
-        weights = load_file(folder / WEIGHTS_NAME)
-        return bundle, _scorer(bundle.algorithm, bundle.model, weights, catalogue)
+        return bundle, build(bundle, load_file(folder / WEIGHTS_NAME))
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise VersionError(f"{folder / WEIGHTS_NAME} does not fit its bundle: {error}") from error
 

@@ -16,14 +16,15 @@ import torch
 from conf.contract import USER_IDX, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
+from trainer.batches import histories_of
 from trainer.bundle import METRICS_NAME, load_scorer, require_same_vocabulary
+from trainer.columns import Columns, numbers_of
 from trainer.faithfulness import faithfulness
 from trainer.held_out import each_row_group, held_out_batches
 from trainer.intervals import difference, interval
 from trainer.metrics import gains
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
-from trainer.stream import Columns
 
 
 class Ranked(NamedTuple):
@@ -69,8 +70,7 @@ def rank_and_explain(
     scorers: Mapping[str, Scorer], columns: Columns, *, batch_rows: int, explained: int
 ) -> Ranked:
     """Rank the targets of a row group with each model, and try the reasons of some users."""
-    users = columns[USER_IDX]
-    assert isinstance(users, np.ndarray)
+    users, histories = numbers_of(columns, USER_IDX), histories_of(columns)
     ranks = {name: np.zeros(len(users), dtype=np.int64) for name in scorers}
     seconds = dict.fromkeys(scorers, 0.0)
     reasons = dict.fromkeys(scorers, (0, 0.0, 0.0))
@@ -84,7 +84,7 @@ def rank_and_explain(
     some = np.linspace(0, len(users) - 1, min(explained, len(users))).astype(np.int64)
     for name, scorer in scorers.items():
         if len(some):
-            tried = faithfulness(scorer, batch.histories, np.unique(some))
+            tried = faithfulness(scorer, histories, np.unique(some))
             reasons[name] = (
                 tried.users, tried.by_reason * tried.users, tried.by_other * tried.users,
             )  # fmt: skip

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.history_encoder import HistoryEncoder
 
-class DilatedEncoder(nn.Module):
+
+class DilatedEncoder(HistoryEncoder):
     """Residual blocks of two dilated causal convolutions.
 
     Source: Yuan et al. 2019 (NextItNet), the residual block of fig. 3b: dilations d and 2 d, the
     sequence of d repeated over the blocks.
     """
-
-    is_causal = True
 
     def __init__(
         self,
@@ -52,12 +52,6 @@ class DilatedEncoder(nn.Module):
         encoded: Tensor = self.norm(hidden)
         return encoded
 
-    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of each row's last position: [B, L, D], [B] -> [B, D]."""
-        rows = torch.arange(len(embedded), device=embedded.device)
-        encoded: Tensor = self.forward(embedded)[rows, lengths - 1]
-        return encoded
-
 
 class _DilatedBlock(nn.Module):
     def __init__(self, width: int, kernel_size: int, dilation: int, dropout: float) -> None:
@@ -74,14 +68,12 @@ class _DilatedBlock(nn.Module):
         return result
 
 
-class CaserEncoder(nn.Module):
+class CaserEncoder(HistoryEncoder):
     """Horizontal and vertical filters over the window of newest events at each position.
 
     Source: Tang & Wang 2018 (Caser), eq. 3 to 10, without the user's embedding: a user who was not
     there in training has none.
     """
-
-    is_causal = True
 
     def __init__(
         self,

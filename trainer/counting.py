@@ -13,13 +13,14 @@ from conf.errors import ConfigError
 from conf.train_schema import Train
 from trainer.als import Factors, fit_als
 from trainer.catalogue import read_train_events
+from trainer.columns import Columns
 from trainer.ease import fit_ease
 from trainer.item_knn import fit_item_knn
 from trainer.item_to_item import ItemToItem
 from trainer.markov import fit_markov
 from trainer.popularity import Popularity, fit_recent_popularity, training_lengths
 from trainer.scorer import Scorer
-from trainer.stream import Columns, read_row_groups
+from trainer.stream import read_row_groups
 from trainer.user_items import COLUMNS, user_items
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from conf.contract import (
     HISTORY_ITEMS,
@@ -15,6 +14,8 @@ from conf.contract import (
     RowGroup,
     catalogue_size,
 )
+from trainer.columns import lists_of, numbers_of
+from trainer.stream import read_row_groups
 
 _ROW_GROUPS = 16
 """Row groups that lengths and cold targets are measured on, spread over the part."""
@@ -35,7 +36,6 @@ class Profile:
     cold_share: float
     """Targets of the validation part whose item training does not know."""
     event_types: int
-    has_times: bool
     item_features: tuple[str, ...]
     labels: tuple[str, ...]
     """Labels of the impressions; none where there are no impressions."""
@@ -55,7 +55,7 @@ def profile_of(folder: Path, manifest: Manifest) -> Profile:
         folder: Folder of the dataset.
         manifest: Its manifest.
     """
-    lengths = np.concatenate([*_lengths(folder, manifest), np.zeros(0, dtype=np.int64)])
+    lengths = _lengths(folder, manifest)
     lengths = lengths[lengths > 0]
     impressions = manifest.config["etl"]["impressions"]
     features = manifest.features.get("item_features", ())
@@ -67,31 +67,24 @@ def profile_of(folder: Path, manifest: Manifest) -> Profile:
         long_length=int(np.quantile(lengths, 0.9)) if len(lengths) else 0,
         cold_share=_cold_share(folder, manifest),
         event_types=len(manifest.event_types),
-        has_times=":" in manifest.as_of,
         item_features=tuple(f.name for f in features if f.left_out is None),
         labels=tuple(impressions["labels"]) if impressions else (),
         logged_negatives=bool(impressions) and impressions["negatives"] == "logged",
     )
 
 
-def _lengths(folder: Path, manifest: Manifest) -> list[np.ndarray]:
-    found = []
-    for group in _some(manifest, "histories"):
-        table = pq.ParquetFile(folder / group.path).read_row_group(
-            group.index, columns=[HISTORY_ITEMS]
-        )
-        offsets = table[HISTORY_ITEMS].combine_chunks().offsets.to_numpy()
-        found.append(np.diff(offsets).astype(np.int64))
-    return found
+def _lengths(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return the lengths of some histories: [N] int64."""
+    found = [np.zeros(0, dtype=np.int64)]
+    for _, columns in read_row_groups(folder, _some(manifest, "histories"), [HISTORY_ITEMS]):
+        found.append(lists_of(columns, HISTORY_ITEMS).lengths)
+    return np.concatenate(found)
 
 
 def _cold_share(folder: Path, manifest: Manifest) -> float:
     cold = rows = 0
-    for group in _some(manifest, "valid"):
-        table = pq.ParquetFile(folder / group.path).read_row_group(
-            group.index, columns=[TARGET_ITEM]
-        )
-        targets = table[TARGET_ITEM].to_numpy()
+    for _, columns in read_row_groups(folder, _some(manifest, "valid"), [TARGET_ITEM]):
+        targets = numbers_of(columns, TARGET_ITEM)
         cold, rows = cold + int((targets == UNKNOWN_IDX).sum()), rows + len(targets)
     return cold / max(rows, 1)
 

@@ -1,7 +1,6 @@
-"""Encoders of a history, by name: one vector for each of its positions, made of what is before it.
+"""Encoders of a history, by name.
 
-Pure torch. Histories are padded behind, and every encoder but the bidirectional one is causal, so
-that padding is never seen by an event and needs no mask.
+Pure torch.
 
 Legend of shapes: B rows, L length, D width.
 """
@@ -12,16 +11,12 @@ from torch import Tensor, nn
 from trainer.attention import AttentionEncoder
 from trainer.bidirectional import BidirectionalEncoder
 from trainer.convolution import CaserEncoder, DilatedEncoder
+from trainer.history_encoder import HistoryEncoder
 from trainer.recurrent import RecurrentEncoder
 
-CausalEncoder = AttentionEncoder | RecurrentEncoder | DilatedEncoder | CaserEncoder
-Encoder = nn.Module
 
-
-class MeanEncoder(nn.Module):
+class MeanEncoder(HistoryEncoder):
     """The mean of all vectors up to each position: the floor that others have to beat."""
-
-    is_causal = True
 
     def __init__(self, *, dropout: float) -> None:
         super().__init__()
@@ -31,12 +26,6 @@ class MeanEncoder(nn.Module):
         """Return the encoding of each position: [B, L, D] -> [B, L, D]."""
         numbers = torch.arange(1, embedded.shape[1] + 1, device=embedded.device)  # [L]
         encoded: Tensor = self.dropout(embedded).cumsum(1) / numbers[:, None]
-        return encoded
-
-    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of each row's last position: [B, L, D], [B] -> [B, D]."""
-        rows = torch.arange(len(embedded), device=embedded.device)
-        encoded: Tensor = self.forward(embedded)[rows, lengths - 1]
         return encoded
 
 
@@ -56,7 +45,7 @@ def build_encoder(
     window: int,
     vertical_filters: int,
     horizontal_filters: int,
-) -> Encoder:
+) -> HistoryEncoder:
     """Return the encoder of a name; each takes what it needs of the rest.
 
     Raises:

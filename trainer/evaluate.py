@@ -18,16 +18,14 @@ from conf.contract import Bundle, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import ranking_evaluate
-from trainer.bundle import load_scorer, require_same_vocabulary
+from trainer.bundle import MODEL_NAME, load_scorer, require_same_vocabulary
+from trainer.columns import Columns
 from trainer.counting import Source, fit_counting
 from trainer.held_out import each_row_group, held_out_batches
 from trainer.hybrid import Hybrid
 from trainer.metrics import figure, figures, rank_counts
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
-from trainer.stream import Columns
-
-MODEL_NAME = "model"
 
 
 def run(config: Config, *, model_id: str) -> dict[str, Any]:

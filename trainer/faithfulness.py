@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
+from trainer.columns import Ragged, events_of
 from trainer.scorer import Scorer
-from trainer.stream import Ragged
 
 
 class Faithfulness(NamedTuple):
@@ -23,6 +23,9 @@ class Faithfulness(NamedTuple):
     """The event that is named as the strongest reason is taken out."""
     by_other: float
     """Another one is, drawn at random: what the share is to be compared with."""
+
+
+_NOBODY = Faithfulness(0, 0.0, 0.0)
 
 
 def faithfulness(
@@ -39,26 +42,26 @@ def faithfulness(
             left out.
         seed: Of the other event.
     """
-    rows = rows[np.diff(histories.offsets)[rows] > 1]
+    rows = rows[histories.lengths[rows] > 1]
     if not len(rows):
-        return Faithfulness(0, 0.0, 0.0)
+        return _NOBODY
     with torch.no_grad():
         scores = _unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
     best = scores.argmax(1, keepdim=True)  # [B, 1]
     parts = scorer.contributions(histories, rows, best)[:, 0].cpu()  # [B, L]
-    strongest = parts.argmax(1).numpy()  # [B]
-    has_reason = parts.amax(1).numpy() > 0
-    lengths = np.diff(histories.offsets)[rows]
-    step = np.random.default_rng(seed).integers(1, lengths)  # never the reason itself
-    other = (strongest + step) % lengths
-    before = scores.gather(1, best)[:, 0].cpu().numpy()
+    has_reason = parts.amax(1) > 0  # [B]; behind a history's end stand zeros
+    if not bool(has_reason.any()):
+        return _NOBODY
+    rows, best = rows[has_reason.numpy()], best[has_reason.to(best.device)]
+    before = scores[has_reason.to(scores.device)].gather(1, best)[:, 0].cpu().numpy()
+    strongest = parts[has_reason].argmax(1).numpy()  # [B]
+    lengths = histories.lengths[rows]
+    other = (strongest + np.random.default_rng(seed).integers(1, lengths)) % lengths
     falls = [
-        _scores_without(scorer, histories, rows, place, best) < before
+        float((_scores_without(scorer, histories, rows, place, best) < before).mean())
         for place in (strongest, other)
     ]
-    users = int(has_reason.sum())
-    shares = [float(fall[has_reason].mean()) if users else 0.0 for fall in falls]
-    return Faithfulness(users, *shares)
+    return Faithfulness(len(rows), *falls)
 
 
 def _scores_without(
@@ -79,21 +82,16 @@ def without(histories: Ragged, rows: np.ndarray, places: np.ndarray) -> Ragged:
         rows: [B]
         places: [B] places in the histories, from 0.
     """
-    starts, ends = histories.offsets[rows], histories.offsets[rows + 1]
-    kept = np.concatenate(
-        [
-            np.delete(np.arange(start, end), place)
-            for start, end, place in zip(starts, ends, places, strict=True)
-        ]
-    )
+    row, place, _ = events_of(histories, rows)
+    stays = place != places[row]
+    kept = (histories.offsets[rows][row] + place)[stays]
     beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
-    offsets = np.concatenate([[0], np.cumsum(ends - starts - 1)])
+    offsets = np.concatenate([[0], np.cumsum(histories.lengths[rows] - 1)])
     return Ragged(histories.values[kept], offsets, beside)
 
 
 def _unseen(scores: Tensor, histories: Ragged, rows: np.ndarray) -> Tensor:
     scores[:, :NUM_RESERVED] = -torch.inf
-    for place, row in enumerate(rows):
-        seen = histories.values[histories.offsets[row] : histories.offsets[row + 1]]
-        scores[place, torch.from_numpy(seen.astype(np.int64)).to(scores.device)] = -torch.inf
+    seen = events_of(histories, rows)
+    scores[torch.from_numpy(seen.row), torch.from_numpy(seen.item)] = -torch.inf
     return scores

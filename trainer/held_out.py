@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import ray
 import torch
 from torch import Tensor
 
@@ -24,10 +23,12 @@ from conf.contract import (
     RowGroup,
 )
 from conf.schema import Config
-from trainer.batches import histories_of
+from trainer.batches import histories_of, rows_of_like_length
+from trainer.columns import Columns, Ragged, events_of, numbers_of
 from trainer.metrics import target_ranks
 from trainer.scorer import Scorer
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.shares import device_of, on_workers
+from trainer.stream import read_row_groups
 
 COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, TARGET_ITEM)
 Found = TypeVar("Found")
@@ -44,34 +45,16 @@ class HeldOut(NamedTuple):
 
     def ranks(self, scores: Tensor) -> Tensor:
         """Return the targets' ranks, [B], and change the scores, [B, V]."""
-        seen_rows, seen_items = _seen(self.histories, self.rows, scores.device)
-        targets = torch.from_numpy(self.targets.astype(np.int64)).to(scores.device)
-        return target_ranks(scores, targets, seen_rows, seen_items)
+        seen = events_of(self.histories, self.rows)
+        parts = (self.targets.astype(np.int64), seen.row, seen.item)
+        return target_ranks(scores, *(torch.from_numpy(part).to(scores.device) for part in parts))
 
 
 def held_out_batches(columns: Columns, batch_rows: int) -> Iterator[HeldOut]:
     """Yield a row group with the columns `COLUMNS` in batches of like history length."""
-    histories, targets = histories_of(columns), columns[TARGET_ITEM]
-    assert isinstance(targets, np.ndarray)
-    for rows in _batches(histories, batch_rows):
+    histories, targets = histories_of(columns), numbers_of(columns, TARGET_ITEM)
+    for rows in rows_of_like_length(histories, np.arange(len(targets)), batch_rows):
         yield HeldOut(histories, rows, targets[rows])
-
-
-def _batches(histories: Ragged, batch_rows: int) -> Iterator[np.ndarray]:
-    """Yield the rows in batches of like length."""
-    order = np.argsort(np.diff(histories.offsets), kind="stable")
-    for start in range(0, len(order), batch_rows):
-        yield order[start : start + batch_rows]
-
-
-def _seen(histories: Ragged, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return (row in the batch, item) of every event in the chosen histories: two [S] int64."""
-    starts, ends = histories.offsets[rows], histories.offsets[rows + 1]  # [B], [B]
-    lengths = ends - starts
-    seen_rows = np.repeat(np.arange(len(rows)), lengths)  # [S]
-    within = np.arange(len(seen_rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    items = histories.values[np.repeat(starts, lengths) + within].astype(np.int64)  # [S]
-    return torch.from_numpy(seen_rows).to(device), torch.from_numpy(items).to(device)
 
 
 def each_row_group(
@@ -90,33 +73,19 @@ def each_row_group(
         scorers: Models by name.
         find: Takes the models and a row group with the columns `COLUMNS`.
     """
-    train, groups = config.train, manifest.row_groups(part)
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    shared = ray.put(dict(scorers))
-    task: Any = ray.remote(_find_in_share).options(
-        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
-    )
-    how = _How(threads=train.cpus_per_worker, on_gpu=train.gpus_per_worker > 0)
-    shares = [groups[worker :: train.workers] for worker in range(train.workers)]
-    parts = ray.get([task.remote(find, shared, folder, share, how) for share in shares if share])
-    found: list[Found] = [parts[place % len(parts)][place // len(parts)]
-                          for place in range(len(groups))]  # fmt: skip
-    return found
+    shared = _Shared(find, dict(scorers), folder, device_of(config.train))
+    return on_workers(config.train, manifest.row_groups(part), _find_in_share, shared)
 
 
-class _How(NamedTuple):
-    threads: int
-    on_gpu: bool
+class _Shared(NamedTuple):
+    find: Callable[[Mapping[str, Scorer], Columns], Any]
+    scorers: dict[str, Scorer]
+    folder: Path
+    device: torch.device
 
 
-def _find_in_share(
-    find: Callable[[Mapping[str, Scorer], Columns], Found],
-    scorers: dict[str, Scorer],
-    folder: Path,
-    groups: Sequence[RowGroup],
-    how: _How,
-) -> list[Found]:
-    torch.set_num_threads(how.threads)
-    device = torch.device("cuda" if how.on_gpu else "cpu")
-    scorers = {name: scorer.to(device) for name, scorer in scorers.items()}
-    return [find(scorers, found) for _, found in read_row_groups(folder, groups, COLUMNS)]
+def _find_in_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[Any]:
+    scorers = {name: scorer.to(shared.device) for name, scorer in shared.scorers.items()}
+    blocks = read_row_groups(shared.folder, groups, COLUMNS)
+    return [shared.find(scorers, columns) for _, columns in blocks]

@@ -12,10 +12,10 @@ from scipy import sparse
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
-from trainer.stream import Ragged
+from trainer.columns import Ragged, events_of
 
 
-class Events(NamedTuple):
+class WeightedEvents(NamedTuple):
     """Events in the order of row and item number."""
 
     row: np.ndarray
@@ -44,7 +44,7 @@ class Events(NamedTuple):
         return torch.from_numpy(spread)
 
 
-def weighted_events(histories: Ragged, rows: np.ndarray, decay: float) -> Events:
+def weighted_events(histories: Ragged, rows: np.ndarray, decay: float) -> WeightedEvents:
     """Return the newest event of each known item of the chosen rows.
 
     Args:
@@ -53,17 +53,14 @@ def weighted_events(histories: Ragged, rows: np.ndarray, decay: float) -> Events
         decay: The event n places before the newest weighs decay ** n; with 0 the newest alone
             counts, and unknown items keep their places.
     """
-    starts = histories.offsets[rows]  # [B]
-    lengths = histories.offsets[rows + 1] - starts  # [B]
-    row = np.repeat(np.arange(len(rows)), lengths)  # [S]
-    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # [S]
-    item = histories.values[np.repeat(starts, lengths) + place].astype(np.int64)  # [S]
-    weight = np.float64(decay) ** (np.repeat(lengths, lengths) - 1 - place)  # [S]
+    row, place, item = events_of(histories, rows)  # each [S]
+    lengths = histories.lengths[rows]  # [B]
+    weight = np.float64(decay) ** (lengths[row] - 1 - place)  # [S]
     order = np.lexsort((place, item, row))
     row, place, item, weight = row[order], place[order], item[order], weight[order]
     is_newest = np.append((row[1:] != row[:-1]) | (item[1:] != item[:-1]), True)[: len(row)]
     counts = is_newest & (item >= NUM_RESERVED) & (weight > 0)
-    return Events(
+    return WeightedEvents(
         row[counts], place[counts], item[counts], weight[counts],
         len(rows), int(lengths.max(initial=0)),
     )  # fmt: skip

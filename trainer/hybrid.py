@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
+from trainer.columns import Ragged
 from trainer.scorer import Scorer
-from trainer.stream import Ragged
 
 NEURAL = "neural"
 

@@ -17,9 +17,9 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from trainer.columns import Ragged
 from trainer.history_weights import weighted_events
 from trainer.popularity import scaled_popularity
-from trainer.stream import Ragged
 
 TIE_BREAK = 1e-6
 """Share of popularity in scores that are no whole numbers: below what pairs of items say."""

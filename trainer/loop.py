@@ -20,8 +20,8 @@ from conf.contract import Manifest
 from conf.errors import HeadraceError
 from conf.schema import Config
 from conf.workspace import write_json
-from trainer.batches import concatenate
 from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.columns import Columns, concatenate
 from trainer.job import Cursor, Job, Learner, Refit, set_learning_rate, sum_over_ranks
 from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
@@ -29,7 +29,7 @@ from trainer.progress import PROGRESS_NAME, ProgressWriter
 from trainer.ranking_task import RankingTask
 from trainer.refit_task import RefitTask
 from trainer.retrieval_task import RetrievalTask
-from trainer.stream import Columns, read_row_groups
+from trainer.stream import read_row_groups
 from trainer.task import Batch, Task, to_device
 
 FAILURE_NAME = "failure.json"
@@ -59,15 +59,19 @@ def _train(job: Job) -> None:
         ray.train.report(cursor.curve[-1])
 
 
+def task_of(algorithm: str, refit: Refit | None) -> Task:
+    """Return what is trained, or trained anew."""
+    return (TASKS if refit is None else REFIT_TASKS)[algorithm]
+
+
 def _task(job: Job) -> Task:
-    tasks = TASKS if job.refit is None else REFIT_TASKS
-    return tasks[job.config.train.algorithm]
+    return task_of(job.config.train.algorithm, job.refit)
 
 
 def _open_job(settings: dict[str, Any]) -> Job:
     config = Config.model_validate(settings["config"])
-    context, refit = ray.train.get_context(), settings.get("refit")
-    tasks = TASKS if refit is None else REFIT_TASKS
+    context, refit = ray.train.get_context(), settings["refit"]
+    again = None if refit is None else Refit(**refit)
     torch.set_num_threads(config.train.cpus_per_worker)
     return Job(
         config=config,
@@ -77,8 +81,8 @@ def _open_job(settings: dict[str, Any]) -> Job:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=ray.train.torch.get_device(),
-        part=tasks[config.train.algorithm].part,
-        refit=None if refit is None else Refit(**refit),
+        part=task_of(config.train.algorithm, again).part,
+        refit=again,
     )
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED
+from trainer.columns import Columns, lists_of
 from trainer.item_to_item import ItemToItem
 from trainer.popularity import scaled_popularity
-from trainer.stream import Columns, Ragged
 
 _MERGE_AT = 1 << 22
 """Pairs held before they are merged: bounds the memory of counting."""
@@ -50,8 +50,7 @@ def fit_markov(blocks: Iterable[Columns], train_events: np.ndarray) -> ItemToIte
 
 def _transitions(columns: Columns, catalogue: int) -> np.ndarray:
     """Return each transition as one number, first item times V plus second: [pairs] int64."""
-    histories = columns[HISTORY_ITEMS]
-    assert isinstance(histories, Ragged)
+    histories = lists_of(columns, HISTORY_ITEMS)
     items = histories.values.astype(np.int64)
     inside = np.ones(len(items), dtype=bool)
     inside[histories.offsets[:-1]] = False  # a row's first item follows nothing

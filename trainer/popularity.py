@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, NUM_RESERVED, USER_IDX
-from trainer.stream import Columns, Ragged
+from trainer.columns import Columns, Ragged, lists_of, numbers_of
 
 MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
@@ -31,7 +31,7 @@ class Popularity:
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return zeros: no event of a history has a part in it."""
-        longest = int(np.diff(histories.offsets)[rows].max(initial=0))
+        longest = int(histories.lengths[rows].max(initial=0))
         return torch.zeros((*recommended.shape, longest), dtype=torch.float64)
 
     def to(self, device: torch.device) -> "Popularity":
@@ -67,9 +67,8 @@ def training_lengths(blocks: Iterable[Columns], num_users: int) -> np.ndarray:
     lengths = np.zeros(num_users, dtype=np.int64)
     rows = np.zeros(num_users, dtype=np.int64)
     for columns in blocks:
-        users, histories = columns[USER_IDX], columns[HISTORY_ITEMS]
-        assert isinstance(users, np.ndarray) and isinstance(histories, Ragged)
-        np.add.at(lengths, users, np.diff(histories.offsets))
+        users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+        np.add.at(lengths, users, histories.lengths)
         np.add.at(rows, users, 1)
     return lengths - np.maximum(rows - 1, 0)
 
@@ -107,10 +106,9 @@ def fit_recent_popularity(
 
 def _training_events(columns: Columns, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return item and time of each training event in a row group of `histories/`."""
-    users, items, times = columns[USER_IDX], columns[HISTORY_ITEMS], columns[HISTORY_TIMES]
-    assert isinstance(users, np.ndarray)
-    assert isinstance(items, Ragged) and isinstance(times, Ragged)
-    whole = np.diff(items.offsets)
+    users = numbers_of(columns, USER_IDX)
+    items, times = lists_of(columns, HISTORY_ITEMS), lists_of(columns, HISTORY_TIMES)
+    whole = items.lengths
     place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], whole)
     is_training = place < np.repeat(lengths[users], whole)
     return items.values[is_training], times.values[is_training]

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from conf.contract import PADDING_IDX, UNKNOWN_IDX
+from trainer.initialisation import initialise
 from trainer.interactions import BODIES, WITH_LINEAR_PART, Shape
-from trainer.ranking_fields import FieldEmbedding, initialise_ranking
+from trainer.ranking_fields import FieldEmbedding
 from trainer.ranking_heads import ExpertGates, LabelHeads, SharedBottom
 from trainer.ranking_history import TargetAttention, mean_of_history
 from trainer.ranking_inputs import FieldSpec, RankingBatch, Values
+
+_NORMAL_STD = 0.02  # of dense layers with `init: normal`
 
 
 class RankingModel(nn.Module):
@@ -97,7 +100,7 @@ class RankingModel(nn.Module):
             tower_hidden=tower_hidden if num_labels > 1 else (),
             dropout=dropout,
         )
-        initialise_ranking(self, init=init, embedding_std=embedding_std)
+        initialise(self, init=init, std=_NORMAL_STD, embedding_std=embedding_std)
 
     def _kinds_of_fields(self) -> list[str]:
         """Return the kind of each field in the order of `field_vectors`."""

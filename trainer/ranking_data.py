@@ -23,9 +23,10 @@ from conf.contract import (
     catalogue_size,
 )
 from trainer.catalogue import read_train_events
+from trainer.columns import Columns, Ragged, lists_of, numbers_of, padded
 from trainer.ranking_inputs import FieldSpec, RankingBatch, Values, of_kind
 from trainer.ranking_layout import ITEM_FEATURES, USER_FEATURES, Layout, field_columns
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.stream import read_row_groups
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def sampling_of(folder: Path, manifest: Manifest, how: str) -> Sampling:
 
 def impressions_of(columns: Columns, layout: Layout, sampling: Sampling) -> RankingBatch:
     """Return the rows of row groups as one batch."""
-    items, probability = _array(columns, ITEM_IDX), _array(columns, SAMPLING_PROBABILITY)
-    labels = np.stack([_array(columns, LABEL_PREFIX + name) for name in layout.labels], axis=1)
+    items, probability = numbers_of(columns, ITEM_IDX), numbers_of(columns, SAMPLING_PROBABILITY)
+    labels = np.stack([numbers_of(columns, LABEL_PREFIX + name) for name in layout.labels], axis=1)
     return RankingBatch(
-        torch.from_numpy(_array(columns, USER_IDX).astype(np.int64)),
+        torch.from_numpy(numbers_of(columns, USER_IDX).astype(np.int64)),
         torch.from_numpy(items.astype(np.int64)),
         _histories(columns, layout.history_length, len(items)),
         *values_of(columns, layout.context_fields, len(items)),
@@ -123,7 +124,7 @@ def _read_table(
     names = [key, *field_columns(fields, manifest, part)]
     numbers, parts = [], []
     for _, columns in read_row_groups(folder, manifest.row_groups(part), names):
-        numbers.append(torch.from_numpy(_array(columns, key).astype(np.int64)))
+        numbers.append(torch.from_numpy(numbers_of(columns, key).astype(np.int64)))
         parts.append(values_of(columns, fields, len(numbers[-1])))
     most = max(values.tags.shape[-1] for values in parts)
     table = Values(
@@ -140,8 +141,11 @@ def _read_table(
 
 def values_of(columns: Columns, fields: Sequence[FieldSpec], num_rows: int) -> Values:
     """Return the fields of some rows: [N, ...]."""
-    categorical = [_array(columns, field.name) for field in of_kind(fields, "categorical")]
-    tags = [_padded(_ragged(columns, field.name)) for field in of_kind(fields, "tags")]
+    categorical = [numbers_of(columns, field.name) for field in of_kind(fields, "categorical")]
+    lists = [lists_of(columns, field.name) for field in of_kind(fields, "tags")]
+    longest = [int(one.lengths.max(initial=1)) for one in lists]
+    tags = [padded(one, np.arange(num_rows), most)[0]
+            for one, most in zip(lists, longest, strict=True)]  # fmt: skip
     most = max((one.shape[1] for one in tags), default=0)
     wide = [np.pad(one, ((0, 0), (0, most - one.shape[1]))) for one in tags]
     numbers = [part for f in of_kind(fields, "numbers") for part in _numbers(columns, f, num_rows)]
@@ -163,7 +167,7 @@ def _numbers(columns: Columns, field: FieldSpec, num_rows: int) -> list[np.ndarr
     if field.is_count:
         numbers = np.sign(numbers) * np.log1p(np.abs(numbers))
     present = field.name + PRESENT_SUFFIX
-    mask = _array(columns, present) if present in columns else np.ones(num_rows)
+    mask = numbers_of(columns, present) if present in columns else np.ones(num_rows)
     return [numbers, mask.reshape(num_rows, 1)]
 
 
@@ -171,29 +175,5 @@ def _histories(columns: Columns, length: int, num_rows: int) -> torch.Tensor:
     """Return the newest items before each row: [N, L] int32."""
     if not length:
         return torch.zeros((num_rows, 0), dtype=torch.int32)
-    return torch.from_numpy(_padded(_ragged(columns, HISTORY_ITEMS), length))
-
-
-def _padded(ragged: Ragged, most: int | None = None) -> np.ndarray:
-    """Return the last `most` numbers of each list, padded behind with 0: [N, longest] int32."""
-    lengths = np.diff(ragged.offsets)  # [N]
-    kept = lengths if most is None else np.minimum(lengths, most)  # [N]
-    from_end = np.repeat(ragged.offsets[1:], lengths) - np.arange(len(ragged.values))
-    inside = np.arange(max(int(kept.max(initial=1)), 1)) < kept[:, None]  # [N, longest]
-    padded = np.zeros(inside.shape, dtype=np.int32)
-    padded[inside] = ragged.values[from_end <= np.repeat(kept, lengths)]
-    return padded
-
-
-def _array(columns: Columns, name: str) -> np.ndarray:
-    column = columns[name]
-    if isinstance(column, Ragged):
-        raise TypeError(f"column {name} holds lists")
-    return column
-
-
-def _ragged(columns: Columns, name: str) -> Ragged:
-    column = columns[name]
-    if not isinstance(column, Ragged):
-        raise TypeError(f"column {name} holds no lists")
-    return column
+    items, _ = padded(lists_of(columns, HISTORY_ITEMS), np.arange(num_rows), length)
+    return torch.from_numpy(items.astype(np.int32))

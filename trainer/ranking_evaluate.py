@@ -9,7 +9,7 @@ from torch import Tensor
 from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer.bundle import require_same_vocabulary
+from trainer.bundle import MODEL_NAME, require_same_vocabulary
 from trainer.calibration import Calibration
 from trainer.ranking_bundle import load_ranking
 from trainer.ranking_counts import TrainingCounts, count_training
@@ -18,8 +18,6 @@ from trainer.ranking_layout import TEST_PART, layout_from
 from trainer.ranking_metrics import Predictions, figures
 from trainer.ranking_scores import ScoredRows, score_part
 from trainer.ray_session import ray_session, require_room
-
-MODEL_NAME = "model"
 
 
 class Measured(NamedTuple):
@@ -38,12 +36,12 @@ class Measured(NamedTuple):
 def run(config: Config, *, model_id: str) -> dict[str, Any]:
     """Measure a committed ranking model on the test part of its dataset."""
     workspace = Path(config.run.output)
-    bundle, weights, calibrations = load_ranking(workspace, model_id)
+    bundle, loaded = load_ranking(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
     with ray_session(config):
         require_room(config)
-        return test_figures(config, manifest, Measured(bundle.model, weights, calibrations))
+        return test_figures(config, manifest, Measured(bundle.model, *loaded))
 
 
 def test_figures(

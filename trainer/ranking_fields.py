@@ -5,16 +5,13 @@ Pure torch.
 Legend of shapes: F fields, W width; ... any leading shape; others as in `ranking_inputs`.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from trainer.ranking_inputs import FieldSpec, Values, of_kind
-
-_NORMAL_STD = 0.02
 
 
 class FieldEmbedding(nn.Module):
@@ -77,24 +74,3 @@ def _mean_of_tags(table: nn.Embedding, tags: Tensor) -> Tensor:
     is_there = (tags != 0).unsqueeze(-1).to(table.weight.dtype)  # [..., M, 1]
     total: Tensor = (table(tags) * is_there).sum(-2)  # [..., W]
     return total / is_there.sum(-2).clamp(min=1)
-
-
-def initialise_ranking(module: nn.Module, *, init: str, embedding_std: float) -> None:
-    """Set all weights: dense ones by the named rule, embeddings N(0, std), biases to zero.
-
-    Norms over the batch start as the identity. The names are those of `train.ranking.init`.
-    """
-    rules: dict[str, Callable[[Tensor], Tensor]] = {
-        "xavier_uniform": nn.init.xavier_uniform_,
-        "xavier_normal": nn.init.xavier_normal_,
-        "normal": partial(nn.init.normal_, std=_NORMAL_STD),
-    }
-    for name, parameter in module.named_parameters():
-        if name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        elif "norm" in name:
-            nn.init.ones_(parameter)
-        elif name.endswith("embedding.weight"):
-            nn.init.normal_(parameter, std=embedding_std)
-        else:
-            rules[init](parameter)

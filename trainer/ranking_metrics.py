@@ -6,7 +6,6 @@ of one to the last digit once their rows stand in that order.
 Legend of shapes: N rows, G groups of rows with one score (and, for gAUC, of one user).
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -122,8 +121,3 @@ def calibration_error(rows: Predictions, bins: int = ECE_BINS) -> float:
     places = np.clip(np.ceil(rows.predicted * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(places, weights=rows.weights * (rows.predicted - rows.labels))
     return float(np.abs(gaps).sum() / rows.weights.sum())
-
-
-def joined(parts: Sequence[Predictions]) -> Predictions:
-    """Return the rows of several parts behind one another."""
-    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))

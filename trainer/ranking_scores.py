@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import ray
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -22,6 +21,7 @@ from trainer.ranking_inputs import RankingBatch
 from trainer.ranking_layout import layout_from
 from trainer.ranking_loss import row_logits
 from trainer.ranking_metrics import Predictions
+from trainer.shares import device_of, in_order, on_workers
 
 
 class ScoredRows(NamedTuple):
@@ -85,20 +85,18 @@ def _score(
     return ScoredRows(*(tensor.numpy() for tensor in tensors))
 
 
-def gathered(shares: Sequence[Sequence[ScoredRows]]) -> ScoredRows:
-    """Return all rows in the order of the row groups, of which worker w had every W-th from w."""
-    workers, total = len(shares), sum(map(len, shares))
-    groups = [shares[number % workers][number // workers] for number in range(total)]
+def together(groups: Sequence[ScoredRows]) -> ScoredRows:
+    """Return the rows of several row groups behind one another."""
     return ScoredRows(*(np.concatenate(column) for column in zip(*groups, strict=True)))
 
 
 def gather_over_ranks(own: list[ScoredRows], world_size: int) -> ScoredRows:
     """Return the rows of all ranks in the order of the row groups, on each rank."""
     if world_size == 1:
-        return gathered([own])
+        return together(own)
     shares: list[Any] = [None] * world_size
     dist.all_gather_object(shares, own)
-    return gathered(shares)
+    return together(in_order(shares))
 
 
 def score_part(
@@ -117,23 +115,20 @@ def score_part(
         weights: Its weights.
         part: `valid_impressions` or `test_impressions`.
     """
-    train = config.train
-    shared = ray.put((config, manifest, section, weights))
-    task = ray.remote(_score_share).options(
-        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
-    )
-    groups, workers = manifest.row_groups(part), train.workers
-    shares = [groups[worker::workers] for worker in range(workers)]
-    return gathered(ray.get([task.remote(shared, share) for share in shares]))
+    shared = _Shared(config, manifest, section, weights)
+    return together(on_workers(config.train, manifest.row_groups(part), _score_share, shared))
 
 
-def _score_share(
-    shared: tuple[Config, Manifest, dict[str, Any], dict[str, Tensor]],
-    groups: Sequence[RowGroup],
-) -> list[ScoredRows]:
+class _Shared(NamedTuple):
+    config: Config
+    manifest: Manifest
+    section: dict[str, Any]
+    weights: dict[str, Tensor]
+
+
+def _score_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[ScoredRows]:
     config, manifest, section, weights = shared
-    torch.set_num_threads(config.train.cpus_per_worker)
-    device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
+    device = device_of(config.train)
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     model = RankingModel(**section["model"])
     model.load_state_dict(weights)

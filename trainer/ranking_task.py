@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from conf.contract import ITEM_IDX
+from trainer.columns import Columns, numbers_of
 from trainer.job import Cursor, Job, Learner, build_optimizer, sum_over_ranks
 from trainer.plan import Round, batch_sizes
 from trainer.ranking import RankingModel
@@ -24,7 +25,6 @@ from trainer.ranking_layout import TRAIN_PART, VALID_PART, layout_of, section_of
 from trainer.ranking_loss import RankingObjective
 from trainer.ranking_metrics import validation_figure
 from trainer.ranking_scores import gather_over_ranks, score_groups
-from trainer.stream import Columns
 
 _FAR = 1e-4  # the first bias is that of a mean at least so far from 0 and 1
 
@@ -63,7 +63,7 @@ class RankingTask:
 
     def num_rows(self, columns: Columns) -> int:
         """Return how many impressions there are."""
-        return len(columns[ITEM_IDX])
+        return len(numbers_of(columns, ITEM_IDX))
 
     def batches(
         self, job: Job, cursor: Cursor, part: Round, columns: Columns

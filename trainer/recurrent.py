@@ -6,11 +6,11 @@ Pure torch. Legend of shapes: B rows, L length, D width.
 import torch
 from torch import Tensor, nn
 
+from trainer.history_encoder import HistoryEncoder
 
-class RecurrentEncoder(nn.Module):
+
+class RecurrentEncoder(HistoryEncoder):
     """Gated recurrent units, one layer over the other. Source: Hidasi et al. 2016 (GRU4Rec)."""
-
-    is_causal = True
 
     def __init__(self, *, width: int, blocks: int, dropout: float) -> None:
         """Make the layers.

@@ -16,7 +16,8 @@ from conf.contract import (
     USER_IDX,
     Manifest,
 )
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.columns import Columns, Ragged, lists_of, numbers_of
+from trainer.stream import read_row_groups
 
 COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
 
@@ -30,9 +31,8 @@ def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
     lengths = np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
     groups = manifest.row_groups("test")
     for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
-        users, histories = columns[USER_IDX], columns[HISTORY_ITEMS]
-        assert isinstance(users, np.ndarray) and isinstance(histories, Ragged)
-        np.minimum.at(lengths, users, np.diff(histories.offsets))
+        users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+        np.minimum.at(lengths, users, histories.lengths)
     return lengths
 
 
@@ -54,9 +54,8 @@ def cut_windows(
     Returns:
         Items, weights, types and times; none of users with fewer than two events.
     """
-    users, items = columns[USER_IDX], _ragged(columns, HISTORY_ITEMS)
-    assert isinstance(users, np.ndarray)
-    lengths = np.diff(items.offsets)  # [U]
+    users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+    lengths = items.lengths  # [U]
     if most is not None:
         lengths = np.minimum(lengths, most[users])
     counts = -(-np.maximum(lengths - 1, 0) // window_length)  # [U] windows of each user
@@ -68,16 +67,10 @@ def cut_windows(
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
     places = np.repeat(items.offsets[owner] + starts, sizes) + within
-    types = _ragged(columns, HISTORY_TYPES).values[places]
+    types = lists_of(columns, HISTORY_TYPES).values[places]
     return {
         HISTORY_ITEMS: Ragged(items.values[places], offsets),
         HISTORY_WEIGHTS: Ragged(np.asarray(weights, dtype=np.float32)[types], offsets),
         HISTORY_TYPES: Ragged(types, offsets),
-        HISTORY_TIMES: Ragged(_ragged(columns, HISTORY_TIMES).values[places], offsets),
+        HISTORY_TIMES: Ragged(lists_of(columns, HISTORY_TIMES).values[places], offsets),
     }
-
-
-def _ragged(columns: Columns, name: str) -> Ragged:
-    column = columns[name]
-    assert isinstance(column, Ragged)
-    return column

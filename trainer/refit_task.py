@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.columns import Columns
 from trainer.job import Job, Learner
 from trainer.refit import COLUMNS, cut_windows, lengths_before_test
 from trainer.retrieval_task import RetrievalTask
-from trainer.stream import Columns
 
 
 class RefitTask(RetrievalTask):

@@ -96,8 +96,7 @@ class RetrievalModel(nn.Module):
 
     def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """Return users' vectors from input vectors: [B, L, D], [B] -> [B, D]."""
-        encoded: Tensor = self.encoder.last(embedded, lengths)  # type: ignore[operator]
-        return self._scaled(encoded) / self.temperature
+        return self._scaled(self.encoder.last(embedded, lengths)) / self.temperature
 
     def encode(self, batch: HistoryBatch) -> Tensor:
         """Return each user's vector after the newest event: [B, D]."""

@@ -7,6 +7,7 @@ import torch
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, HISTORY_WEIGHTS
 from trainer.batches import block_batches
+from trainer.columns import Columns, lists_of
 from trainer.evaluate import count_ranks
 from trainer.held_out import COLUMNS
 from trainer.inputs import TrainBatch
@@ -15,7 +16,7 @@ from trainer.metrics import figure
 from trainer.plan import Round
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.stream import read_row_groups
 
 
 class RetrievalTask:
@@ -42,9 +43,7 @@ class RetrievalTask:
 
     def num_rows(self, columns: Columns) -> int:
         """Return how many windows there are."""
-        histories = columns[HISTORY_ITEMS]
-        assert isinstance(histories, Ragged)
-        return len(histories.offsets) - 1
+        return len(lists_of(columns, HISTORY_ITEMS).lengths)
 
     def batches(
         self, job: Job, cursor: Cursor, part: Round, columns: Columns

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from trainer.attribution import gradient_times_input
 from trainer.batches import history_batch
+from trainer.columns import Ragged
 from trainer.inputs import HistoryBatch
 from trainer.retrieval import RetrievalModel
-from trainer.stream import Ragged
 
 
 class Scorer(Protocol):
@@ -56,7 +56,7 @@ class ModelScorer:
         batch = self.batch(histories, rows)
         with torch.enable_grad():
             seen = gradient_times_input(self.model, batch, recommended)  # [B, K, N]
-        whole = torch.from_numpy(np.diff(histories.offsets)[rows]).to(self.device)  # [B]
+        whole = torch.from_numpy(histories.lengths[rows]).to(self.device)  # [B]
         newest = torch.arange(seen.shape[2], device=self.device)  # [N]
         present = newest < batch.lengths[:, None]  # [B, N]
         place = (newest + (whole - batch.lengths)[:, None]).where(present, 0)  # [B, N]

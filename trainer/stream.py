@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from conf.contract import RowGroup
+from trainer.columns import Columns, Ragged
 from trainer.petastorm_bridge import (
     DatasetPiece,
     EmptyResultError,
@@ -27,18 +28,6 @@ from trainer.petastorm_bridge import (
     WorkerBase,
     row_group_error,
 )
-
-
-class Ragged(NamedTuple):
-    """A column of lists: row `i` is `values[offsets[i] : offsets[i + 1]]`."""
-
-    values: np.ndarray  # [sum of lengths]
-    offsets: np.ndarray  # [rows + 1] int64, from 0
-    beside: "dict[str, np.ndarray] | None" = None  # values of columns with the same lengths
-
-
-Columns = dict[str, np.ndarray | Ragged]
-"""Scalars are [rows], lists of fixed size [rows, width]. Arrays may be read-only."""
 
 
 def read_row_groups(

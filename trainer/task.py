@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from trainer.columns import Columns
 from trainer.inputs import moved
 from trainer.job import Cursor, Job, Learner
 from trainer.plan import Round
-from trainer.stream import Columns
 
 
 class Batch(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED, USER_IDX
-from trainer.stream import Columns, Ragged
+from trainer.columns import Columns, lists_of, numbers_of
 
 COLUMNS = (USER_IDX, HISTORY_ITEMS)
 
@@ -31,8 +31,7 @@ def user_items(blocks: Iterable[Columns], catalogue: int) -> sparse.csr_array:
 def _pairs(blocks: Iterable[Columns], catalogue: int) -> Iterable[np.ndarray]:
     """Yield the distinct pairs of each row group as user times V plus item."""
     for columns in blocks:
-        users, histories = columns[USER_IDX], columns[HISTORY_ITEMS]
-        assert isinstance(users, np.ndarray) and isinstance(histories, Ragged)
-        owner = np.repeat(users.astype(np.int64), np.diff(histories.offsets))
+        users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+        owner = np.repeat(users.astype(np.int64), histories.lengths)
         known = histories.values >= NUM_RESERVED
         yield np.unique(owner[known] * catalogue + histories.values[known])

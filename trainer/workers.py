@@ -16,7 +16,7 @@ from conf.errors import ConfigError, HeadraceError
 from conf.schema import Config
 from trainer.checkpoint import load_checkpoint
 from trainer.job import Refit
-from trainer.loop import FAILURE_NAME, REFIT_TASKS, TASKS, train_worker
+from trainer.loop import FAILURE_NAME, task_of, train_worker
 from trainer.progress import PROGRESS_NAME, shown_progress
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def fit(
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
         refit: What to train anew with what was held out; None: validation chooses.
     """
-    train, task = config.train, (TASKS if refit is None else REFIT_TASKS)[config.train.algorithm]
+    train, task = config.train, task_of(config.train.algorithm, refit)
     work.mkdir(parents=True, exist_ok=True)
     dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
     settings = {
@@ -54,8 +54,27 @@ def fit(
         "work": str(work),
         "refit": None if refit is None else asdict(refit),
     }
+    epochs = train.epochs if refit is None else refit.epochs
+    rows = sum(group.rows for group in manifest.row_groups(task.part))
+    with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
+        _ray_trainer(config, settings, work).fit()
+    if (work / FAILURE_NAME).is_file():
+        raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
+    state = load_checkpoint(work)
+    assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
+    for record in state["cursor"]["curve"]:
+        figure = f", {train.metric} {record[train.metric]:.4f}" if train.metric in record else ""
+        rate = record["rows"] / max(record["seconds"], 1e-9)
+        log.info(
+            "epoch %d: loss %.4f%s, %.0f rows/s", record["epoch"], record["loss"], figure, rate
+        )
+    return state["best"], state["cursor"]
+
+
+def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:
+    train = config.train
     resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
-    trainer = TorchTrainer(
+    return TorchTrainer(
         train_worker,
         train_loop_config=settings,
         torch_config=TorchConfig(timeout_s=train.collective_timeout_seconds),
@@ -72,21 +91,6 @@ def fit(
             failure_config=FailureConfig(max_failures=train.max_failures),
         ),
     )
-    epochs = train.epochs if refit is None else refit.epochs
-    rows = sum(group.rows for group in manifest.row_groups(task.part))
-    with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
-        trainer.fit()
-    if (work / FAILURE_NAME).is_file():
-        raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
-    state = load_checkpoint(work)
-    assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
-    for record in state["cursor"]["curve"]:
-        figure = f", {train.metric} {record[train.metric]:.4f}" if train.metric in record else ""
-        rate = record["rows"] / max(record["seconds"], 1e-9)
-        log.info(
-            "epoch %d: loss %.4f%s, %.0f rows/s", record["epoch"], record["loss"], figure, rate
-        )
-    return state["best"], state["cursor"]
 
 
 def training_figures(

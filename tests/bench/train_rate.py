@@ -12,8 +12,9 @@ from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest, catalogue_si
 from conf.load import load_config
 from conf.schema import Config
 from tests.bench.made_up import write_dataset
-from trainer.batches import block_batches, concatenate
+from trainer.batches import block_batches
 from trainer.bundle import build_model, model_section
+from trainer.columns import concatenate
 from trainer.inputs import TrainBatch
 from trainer.ray_session import ray_session
 from trainer.retrieval import TrainingObjective

@@ -1,13 +1,13 @@
 import numpy as np
 
 from serving.rules import (
-    batches_of_like_length,
     has_known_item,
     known_to_model,
     popular_items,
     seen_items,
 )
-from trainer.stream import Ragged
+from trainer.batches import rows_of_like_length
+from trainer.columns import Ragged
 
 HISTORIES = Ragged(np.array([5, 5, 3, 1, 2, 4, 6]), np.array([0, 3, 3, 4, 7]))
 """Four users: three events, none, one with an unknown item, three."""
@@ -33,7 +33,7 @@ def test_popular_items_break_ties_by_number_and_leave_reserved_ones_out() -> Non
 
 
 def test_batches_hold_each_chosen_row_once_by_length() -> None:
-    batches = list(batches_of_like_length(HISTORIES, np.array([0, 2, 3]), 2))
+    batches = list(rows_of_like_length(HISTORIES, np.array([0, 2, 3]), 2))
 
     assert [batch.tolist() for batch in batches] == [[2, 0], [3]]
 

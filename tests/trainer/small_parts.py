@@ -28,7 +28,7 @@ from conf.contract import (
 )
 from conf.parquet import describe_parquet
 from conf.workspace import commit, publish
-from trainer.stream import Columns, Ragged
+from trainer.columns import Columns, Ragged
 from trainer.user_items import user_items
 
 Rows = Sequence[Sequence[int]]

@@ -10,7 +10,7 @@ LAPTOP = Machine(cores=2, memory_gib=16, gpus=0, gpu_memory_gib=0, has_bf16=Fals
 SERVER = Machine(cores=32, memory_gib=200, gpus=4, gpu_memory_gib=80, has_bf16=True, gflops=50_000)
 SHOP = Profile(
     users=22_000, items=12_000, events=131_000, median_length=6, long_length=15, cold_share=0.0,
-    event_types=1, has_times=True, item_features=(), labels=(), logged_negatives=False,
+    event_types=1, item_features=(), labels=(), logged_negatives=False,
 )  # fmt: skip
 FILMS = replace(SHOP, users=6_000, items=3_400, events=980_000, median_length=96, long_length=400)
 
@@ -24,6 +24,9 @@ def test_few_events_are_counted_and_not_learnt() -> None:
 def test_logged_impressions_are_ranked() -> None:
     logged = replace(SHOP, labels=("clicked",), logged_negatives=True)
     assert advise(logged, LAPTOP).settings["train.algorithm"] == "ranking"
+    short = replace(logged, median_length=1)
+    histories = [advise(p, LAPTOP).settings["train.ranking.history"] for p in (logged, short)]
+    assert histories == ["target_attention", "none"]
     drawn = replace(SHOP, labels=("clicked",), logged_negatives=False)
     assert advise(drawn, LAPTOP).settings["train.algorithm"] == "neural"
 
@@ -49,6 +52,12 @@ def test_each_gpu_gets_a_worker() -> None:
     assert (settings["train.workers"], settings["train.gpus_per_worker"]) == (4, 1)
     assert settings["train.precision"] == "bf16"
     assert advise(SHOP, LAPTOP).settings["train.cpus_per_worker"] == 2
+
+
+def test_items_that_training_lacks_are_told_of() -> None:
+    said = advise(replace(SHOP, cold_share=0.2), LAPTOP).reasons
+    assert any("20% of the validation part's items" in reason for reason in said)
+    assert not any("validation part's items" in reason for reason in advise(SHOP, LAPTOP).reasons)
 
 
 def test_every_choice_has_a_reason_with_its_figure() -> None:

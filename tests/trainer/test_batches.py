@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS
-from trainer.batches import block_batches, concatenate, history_batch, train_batch
-from trainer.stream import Columns, Ragged
+from trainer.batches import block_batches, history_batch, train_batch
+from trainer.columns import Columns, Ragged, concatenate
 
 
 def ragged(rows: list[list[int]], dtype: type = np.int32) -> Ragged:

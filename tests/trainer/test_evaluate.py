@@ -8,10 +8,11 @@ from conf.contract import HISTORY_ITEMS, TARGET_ITEM
 from tests.bench.made_up import write_dataset
 from tests.trainer.small_model import SMALL
 from trainer.bundle import build_model
+from trainer.columns import Columns, Ragged
 from trainer.evaluate import count_ranks
 from trainer.held_out import COLUMNS
 from trainer.scorer import ModelScorer, Scorer
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.stream import read_row_groups
 
 SECTION = {**SMALL, "blocks": 1, "dropout": 0.5, "history_length": 6, "embedding_std": 0.5}
 

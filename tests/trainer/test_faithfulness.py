@@ -54,6 +54,24 @@ def test_false_reasons_are_found_out() -> None:
     assert shifted.by_reason <= 0.5 or shifted.users == 0
 
 
+def test_a_short_history_without_a_reason_is_left_out_beside_a_long_one() -> None:
+    """What lowers the score is no reason, and neither is the padding behind it."""
+
+    class Lowering(ItemToItem):
+        def contributions(self, *arguments: object) -> object:
+            parts = super().contributions(*arguments)  # type: ignore[arg-type]
+            parts[0] = -1 - parts[0]
+            parts[0, :, 2:] = 0  # the first history has two events, the other one four
+            return parts
+
+    right = additive()
+    model = Lowering(*(getattr(right, name) for name in right.__dataclass_fields__))
+
+    found = faithfulness(model, HISTORIES, np.array([2, 3]))
+
+    assert (found.users, found.by_reason) == (1, 1.0)
+
+
 @pytest.mark.parametrize("rows", [[], [1]])
 def test_without_users_there_is_nothing_to_say(rows: list[int]) -> None:
     assert faithfulness(additive(), HISTORIES, np.array(rows, dtype=np.int64)).users == 0

@@ -12,13 +12,13 @@ from tests.trainer.small_parts import ragged
 from trainer.als import Factors
 from trainer.blend_weights import Blend, choose_blend, count_blends
 from trainer.bundle import build_model
+from trainer.columns import Columns, Ragged
 from trainer.evaluate import count_ranks
 from trainer.hybrid import Hybrid, standard
 from trainer.item_to_item import ItemToItem
 from trainer.metrics import figure
 from trainer.popularity import Popularity
 from trainer.scorer import ModelScorer
-from trainer.stream import Columns, Ragged
 
 V = 12
 SECTION = {

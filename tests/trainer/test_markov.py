@@ -3,8 +3,8 @@ import pytest
 
 from conf.contract import HISTORY_ITEMS
 from trainer import markov
+from trainer.columns import Columns, Ragged
 from trainer.markov import fit_markov
-from trainer.stream import Columns, Ragged
 
 
 def ragged(rows: list[list[int]]) -> Ragged:

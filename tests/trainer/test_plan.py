@@ -8,8 +8,9 @@ import pytest
 
 from conf.contract import RowGroup
 from tests.trainer.test_stream import write_shards
+from trainer.columns import Ragged
 from trainer.plan import Round, batch_sizes, epoch_order, plan_epoch
-from trainer.stream import Ragged, read_row_groups
+from trainer.stream import read_row_groups
 
 SIZES = (700, 40, 1000, 333, 1, 950, 512)
 COUNTS = (1, 3, 7, 40)

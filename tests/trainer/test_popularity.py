@@ -3,13 +3,13 @@ import pytest
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, USER_IDX
 from tests.trainer.small_parts import ragged, train_block
+from trainer.columns import Columns, Ragged
 from trainer.popularity import (
     MICROSECONDS_PER_DAY,
     Popularity,
     fit_recent_popularity,
     training_lengths,
 )
-from trainer.stream import Columns, Ragged
 
 
 def whole_block(users: list[int], rows: list[list[int]], days: list[list[int]]) -> Columns:

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from conf.contract import Manifest
 from conf.errors import ConfigError, VersionError
 from tests.trainer.impression_log import ITEMS, config_for, write_impressions
+from trainer.columns import Ragged
 from trainer.ranking import RankingModel
 from trainer.ranking_data import Sampling, read_impressions, read_tables, sampling_of, values_of
 from trainer.ranking_fields import FieldEmbedding
 from trainer.ranking_inputs import FieldSpec, RankingBatch, Values
 from trainer.ranking_layout import Layout, layout_from, layout_of, section_of
 from trainer.ranking_loss import RankingObjective, row_logits
-from trainer.stream import Ragged
 
 
 @pytest.fixture(scope="module")

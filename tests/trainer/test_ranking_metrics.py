@@ -9,12 +9,12 @@ from trainer.ranking_metrics import (
     calibration_error,
     figures,
     gauc,
-    joined,
     log_loss,
     rmse,
     validation_figure,
 )
-from trainer.ranking_scores import ScoredRows, gathered
+from trainer.ranking_scores import ScoredRows, together
+from trainer.shares import in_order
 
 
 def rows(
@@ -111,15 +111,10 @@ def test_the_rows_of_workers_come_back_in_the_order_of_the_row_groups() -> None:
         )
         for size in (7, 1, 30, 12, 0, 5)
     ]
-    whole = gathered([groups])
+    whole = together(groups)
     assert whole.users.tolist() == np.concatenate([group.users for group in groups]).tolist()
     alone = figures(whole.of_model(0, is_rating=False), is_rating=False)
     for workers in (2, 3, 7):
         shares = [groups[worker::workers] for worker in range(workers)]
-        together = figures(gathered(shares).of_model(0, is_rating=False), is_rating=False)
-        assert together == alone  # to the last digit
-
-
-def test_joined_rows_stand_behind_one_another() -> None:
-    one, two = made_up(5), made_up(4, seed=2)
-    assert joined([one, two]).users.tolist() == [*one.users, *two.users]
+        several = figures(together(in_order(shares)).of_model(0, is_rating=False), is_rating=False)
+        assert several == alone  # to the last digit

@@ -11,7 +11,7 @@ from conf.contract import Manifest
 from conf.errors import InputError
 from conf.schema import Config
 from tests.trainer.impression_log import PARTS, config_for, job_of, write_impressions
-from trainer.batches import concatenate
+from trainer.columns import concatenate
 from trainer.job import Cursor, Job, Learner
 from trainer.loop import TASKS, _finish_epoch, train_epoch
 from trainer.plan import plan_epoch
@@ -19,7 +19,8 @@ from trainer.ranking_counts import count_training
 from trainer.ranking_data import read_impressions, sampling_of
 from trainer.ranking_layout import layout_of, section_of
 from trainer.ranking_metrics import auc, log_loss, rmse
-from trainer.ranking_scores import ScoredRows, _score_share, gathered
+from trainer.ranking_scores import ScoredRows, _score_share, together
+from trainer.shares import in_order
 from trainer.stream import read_row_groups
 
 
@@ -47,7 +48,7 @@ def trained(
 def scored(job: Job, learner: Learner, part: str = "test") -> ScoredRows:
     section = section_of(job.config, job.manifest, layout_of(job.config, job.manifest))
     groups = job.manifest.row_groups(f"{part}_impressions")
-    return gathered([_score_share((job.config, job.manifest, section, learner.best), groups)])
+    return together(_score_share((job.config, job.manifest, section, learner.best), groups))
 
 
 def mean_of_training(job: Job, label: int = 0) -> float:
@@ -125,10 +126,10 @@ def test_workers_together_say_to_the_last_digit_what_one_says(
     section = section_of(job.config, job.manifest, layout_of(job.config, job.manifest))
     shared = (job.config, job.manifest, section, learner.best)
     groups = job.manifest.row_groups("test_impressions")
-    alone = gathered([_score_share(shared, groups)])
+    alone = together(_score_share(shared, groups))
     for workers in (2, 3):
         parts = [_score_share(shared, groups[worker::workers]) for worker in range(workers)]
-        for one, other in zip(gathered(parts), alone, strict=True):
+        for one, other in zip(together(in_order(parts)), alone, strict=True):
             np.testing.assert_array_equal(one, other)
 
 

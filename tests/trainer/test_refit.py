@@ -10,8 +10,9 @@ from conf.contract import (
     USER_IDX,
 )
 from tests.bench.made_up import write_dataset
+from trainer.columns import Columns, Ragged
 from trainer.refit import cut_windows, lengths_before_test
-from trainer.stream import Columns, Ragged, read_row_groups
+from trainer.stream import read_row_groups
 
 ROWS = [[10, 11, 12, 13, 14], [20], [], [30, 31]]
 
