@@ -52,6 +52,8 @@ def _model(config: Config, name: str) -> Config:
     problems = broken_rules(config.input, config.etl, section, config.privacy)
     if section.algorithm == "ranking":
         problems.append("a ranking model scores no catalogue; compare those that do")
+    if section.refit == "everything":
+        problems.append("train.refit=everything trains on what is to measure it; use none")
     if problems:
         raise ConfigError(f"compare.models.{name}: {'; '.join(problems)}")
     return config.model_copy(update={"train": section})

@@ -13,7 +13,14 @@ from conf.contract import Manifest, catalogue_size
 from conf.errors import ConfigError
 from conf.schema import Config
 from trainer.blend_weights import Blend, choose_blend, count_blends
-from trainer.bundle import Trained, build_model, load_bundle, model_section, with_prefix
+from trainer.bundle import (
+    Trained,
+    build_model,
+    load_bundle,
+    model_section,
+    require_unseen,
+    with_prefix,
+)
 from trainer.counting import fit_counting, section_of
 from trainer.evaluate import count_on_workers, source_of, test_figures
 from trainer.hybrid import NEURAL, Hybrid
@@ -79,6 +86,7 @@ def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:
             f"is {manifest.id}, whose held-out events it may have seen; name a model of this "
             "dataset, or set it to null to train one"
         )
+    require_unseen(bundle, "valid")
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     return _Member(ModelScorer(model), bundle.model, weights, {"id": model_id})
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from conf.contract import Bundle, DataFile, Manifest, catalogue_size
-from conf.errors import VersionError
+from conf.errors import ConfigError, VersionError
 from conf.fingerprint import hash_file
 from conf.schema import Config
 from conf.workspace import commit, emptied, new_folder, read_manifest, version_id
@@ -170,6 +170,25 @@ def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
             f"{ours.fingerprint[:12]} ({ours.size} numbers) is not that of dataset {manifest.id}, "
             f"{theirs.fingerprint[:12]} ({catalogue_size(manifest)} numbers); "
             "train on this dataset first"
+        )
+
+
+def require_unseen(bundle: Bundle, part: str) -> None:
+    """Refuse to look at a held-out part with a model that was trained on it.
+
+    Args:
+        bundle: The model's.
+        part: `valid` or `test`.
+
+    Raises:
+        ConfigError: When its `train.refit` had the part in it.
+    """
+    refit = bundle.config["train"]["refit"]
+    if refit == "everything" or (refit == "with_valid" and part == "valid"):
+        raise ConfigError(
+            f"model {bundle.id} was trained anew with train.refit={refit}, on the {part} part too, "
+            "which cannot measure it; metrics.json has the figures of its first training. Take "
+            "one with train.refit=none"
         )
 
 

@@ -17,7 +17,7 @@ from conf.contract import USER_IDX, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer.batches import histories_of
-from trainer.bundle import METRICS_NAME, load_scorer, require_same_vocabulary
+from trainer.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
 from trainer.columns import Columns, numbers_of
 from trainer.faithfulness import faithfulness
 from trainer.held_out import each_row_group, held_out_batches
@@ -53,6 +53,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
     for name, version in versions.items():
         bundle, scorers[name] = load_scorer(workspace, version)
         require_same_vocabulary(bundle, manifest)
+        require_unseen(bundle, "test")
         costs[name] = _training_cost(workspace / "models" / version / METRICS_NAME)
     groups = max(len(manifest.row_groups("test")), 1)
     look = partial(

@@ -18,7 +18,7 @@ from conf.contract import Bundle, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import ranking_evaluate
-from trainer.bundle import MODEL_NAME, load_scorer, require_same_vocabulary
+from trainer.bundle import MODEL_NAME, load_scorer, require_same_vocabulary, require_unseen
 from trainer.columns import Columns
 from trainer.counting import Source, fit_counting
 from trainer.held_out import each_row_group, held_out_batches
@@ -36,6 +36,7 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     bundle, scorer = load_scorer(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
+    require_unseen(bundle, "test")
     with ray_session(config):
         require_room(config)
         return test_figures(config, manifest, scorer)

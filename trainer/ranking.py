@@ -60,6 +60,17 @@ class RankingModel(nn.Module):
             context_fields: Of each field of the impressions.
             num_labels: T
             interaction: A name of `BODIES`; `linear` takes no vectors, whatever the width.
+            width: W
+            history: What is made of the items before: `none`, `mean` or `target_attention`.
+            attention_width: Inner width of target attention.
+            multi_task: `shared_bottom`, or `mmoe` for several experts where there are several
+                labels.
+            experts: How many.
+            tower_hidden: Widths of each label's own layers, where there are several labels.
+            dropout: Share of values dropped in training.
+            unknown_share: Share of ids that training takes for unknown ones.
+            init: Name of the rule for dense layers, see `trainer.initialisation`.
+            embedding_std: Deviation of embeddings.
             body: What else a `Shape` takes.
         """
         super().__init__()
@@ -79,28 +90,42 @@ class RankingModel(nn.Module):
         if history == "target_attention":
             of_item = (1 + self.item_fields.num_fields) * inner
             self.attention = TargetAttention(inputs=of_item, inner_width=attention_width)
+        self._add_bodies(
+            interaction, num_labels=num_labels, dropout=dropout,
+            experts=experts if multi_task == "mmoe" and num_labels > 1 else 1,
+            tower_hidden=tower_hidden if num_labels > 1 else (), body=body,
+        )  # fmt: skip
+        initialise(self, init=init, std=_NORMAL_STD, embedding_std=embedding_std)
+
+    def _add_bodies(
+        self,
+        interaction: str,
+        *,
+        num_labels: int,
+        dropout: float,
+        experts: int,
+        tower_hidden: Sequence[int],
+        body: dict[str, Any],
+    ) -> None:
+        """Add what the fields meet in, one for each expert, and what the labels make of it."""
         kinds = self._kinds_of_fields()
         shape = Shape(
             num_fields=len(kinds),
             dense_places=tuple(place for place, kind in enumerate(kinds) if kind == "numbers"),
             width=self.width, num_labels=num_labels, dropout=dropout, **body,
         )  # fmt: skip
-        mixes = multi_task == "mmoe" and num_labels > 1
-        self.bodies = nn.ModuleList(
-            BODIES[interaction](shape) for _ in range(experts if mixes else 1)
-        )
+        self.bodies = nn.ModuleList(BODIES[interaction](shape) for _ in range(experts))
         self.mixer: ExpertGates | SharedBottom = (
             ExpertGates(num_labels=num_labels, experts=experts, inputs=len(kinds) * self.width)
-            if mixes
+            if experts > 1
             else SharedBottom(num_labels=num_labels)
         )
         self.heads = LabelHeads(
             num_labels=num_labels,
             inputs=cast(int, self.bodies[0].out_width),
-            tower_hidden=tower_hidden if num_labels > 1 else (),
+            tower_hidden=tower_hidden,
             dropout=dropout,
         )
-        initialise(self, init=init, std=_NORMAL_STD, embedding_std=embedding_std)
 
     def _kinds_of_fields(self) -> list[str]:
         """Return the kind of each field in the order of `field_vectors`."""

@@ -120,9 +120,16 @@ def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) 
         for run in (alone, refitted, everything)
     ]
     assert not weights[0].equal(weights[1]) and not weights[1].equal(weights[2])
-    # What was published is the network that was trained anew.
-    again = run_evaluate(configured(workspace, *more, "train.refit=with_valid"))
-    assert again["id"] == everything["id"]
+    # A part that was trained on measures nothing.
+    with pytest.raises(ConfigError, match=r"train\.refit=everything, on the test part too"):
+        run_evaluate(configured(workspace))
+    blend = ("train.algorithm=hybrid", f"train.hybrid.neural={refitted['id']}")
+    with pytest.raises(ConfigError, match=r"train\.refit=with_valid, on the valid part too"):
+        run_train(configured(workspace, *blend))
+    with pytest.raises(ConfigError, match=r"compare\.models\.all: train\.refit=everything"):
+        run_compare(configured(workspace, "compare.models={all: {refit: everything}}"))
+    with pytest.raises(ConfigError, match=r"compare\.models\.a: train\.metric='auc'"):
+        run_compare(configured(workspace, "compare.models={a: {metric: auc}}"))
 
 
 def test_models_are_compared_on_the_same_targets(workspace: Path) -> None:
