@@ -22,6 +22,7 @@ def broken_cleaning_rules(input_: Input, etl: Etl) -> list[str]:
         *_rules_of_splits(etl),
         *_rules_of_parts(input_, etl),
         *_rules_of_shown_types(etl),
+        *_rules_of_catalogues(input_, etl),
     ]  # fmt: skip
     return [text for is_broken, text in rules if is_broken]
 
@@ -96,6 +97,18 @@ def _rules_of_parts(input_: Input, etl: Etl) -> list[Rule]:
          "which etl.split.kind 'given' needs"),
         (not is_given and bool(given), f"input.events.{', '.join(given)}.part is set, but "
          f"etl.split.kind is {etl.split.kind!r}; set it to given, or the part to null"),
+    ]  # fmt: skip
+
+
+def _rules_of_catalogues(input_: Input, etl: Etl) -> list[Rule]:
+    if etl.catalogue != "table":
+        return []
+    draws = None if etl.impressions is None else etl.impressions.negatives
+    return [
+        (input_.items is None, "etl.catalogue='table' takes the items of input.items, which is "
+         "null; set it, or etl.catalogue to log"),
+        (draws == "uniform", "etl.impressions.negatives='uniform' would draw items of "
+         "etl.catalogue='table' that nobody could act on; use popularity, session or logged"),
     ]  # fmt: skip
 
 

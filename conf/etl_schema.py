@@ -94,6 +94,10 @@ class Etl(Section):
     """fresh: users and items are numbered anew. extend: those of the newest published dataset (of
     an earlier logical date, where one is given) keep their numbers, new ones follow, and what was
     fitted stays as it is."""
+    catalogue: Literal["log", "table"] = "log"
+    """Items that have a number and can be recommended. log: those of the training part. table: also
+    those that the table of items has and the training part lacks, which a model can know by their
+    features alone."""
     window_length: Positive = 50
     """Targets in one training row: longer histories are cut into several rows."""
     windows: Literal["all", "last"] = "all"

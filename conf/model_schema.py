@@ -10,6 +10,17 @@ InitName = Literal["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaimin
 Dilations = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
+class Content(Section):
+    features: Literal["none", "all"] | tuple[str, ...] = "none"
+    """Features of the items, of `etl.features.items`, that join each item's own embedding: none,
+    all of the dataset's, or some by name. With them an item without any event has a score."""
+    dropout: Share = 0.1
+    """Of training: chance of each feature of an item to be taken for missing."""
+    id_dropout: Share = 0.1
+    """Of training: chance of an item's own embedding to be left out, so that its features learn to
+    do without."""
+
+
 class Model(Section):
     encoder: Literal["attention", "bidirectional", "gru", "cnn", "caser", "mean"] = "attention"
     """attention: causal; bidirectional: masked items; cnn: dilated causal convolutions; caser:
@@ -44,6 +55,7 @@ class Model(Section):
     """Whether each event's type enters with its item."""
     time_gaps: bool = False
     """Whether the time since the event before enters with the item; takes a log with times."""
+    content: Content = Content()
     similarity: Literal["dot", "cosine"] = "dot"
     """Of user and item vector."""
     temperature: Annotated[float, Field(gt=0)] = 1.0

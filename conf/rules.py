@@ -33,6 +33,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_workers(train),
         *_about_recency(given, etl, train),
         *_about_network(given, train),
+        *_about_content(etl, train, privacy),
         *broken_ranking_rules(etl, train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
@@ -173,6 +174,26 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
         yield (
             f"train.refit={train.refit!r} trains a network anew, but train.algorithm is "
             f"{train.algorithm!r}; set train.refit to none"
+        )
+
+
+def _about_content(etl: Etl, train: Train, privacy: Privacy) -> Iterator[str]:
+    wanted, encodings = train.model.content.features, etl.features.items
+    known = [f"item_{name}" for name in (*encodings.encodings, *encodings.crosses)]
+    if wanted != "none" and not known:
+        yield (
+            f"train.model.content.features={wanted!r}, but etl.features.items.encodings is empty; "
+            "say there how the fields of input.items become features"
+        )
+    elif not isinstance(wanted, str) and set(wanted) - set(known):
+        yield (
+            f"train.model.content.features: {', '.join(sorted(set(wanted) - set(known)))} is no "
+            f"feature of etl.features.items, which makes {', '.join(known)}"
+        )
+    if etl.catalogue == "table" and privacy.min_users_per_item > 1:
+        yield (
+            f"privacy.min_users_per_item={privacy.min_users_per_item} keeps items of few users "
+            "out of the catalogue, and etl.catalogue='table' would put them back; set it to log"
         )
 
 

@@ -1,4 +1,4 @@
-"""Number users and items. An item's number depends on the training part alone."""
+"""Number users and items. An item's number depends on the training part and the items' table."""
 
 import hashlib
 from pathlib import Path
@@ -22,7 +22,9 @@ from etl.columns import DRAW, DROPPED, PART, TRAIN, VERDICT
 _STILL_A_USER = tuple(DROPPED + reason for reason in ("event_type_not_used", "below_threshold"))
 
 
-def number_items(events: DataFrame, known: DataFrame | None = None) -> DataFrame:
+def number_items(
+    events: DataFrame, known: DataFrame | None = None, table: DataFrame | None = None
+) -> DataFrame:
     """Return ITEM_ID, ITEM_IDX and TRAIN_EVENTS of the training part's items, frequent ones first.
 
     One row per item; items of one frequency stand in the byte order of their ids. Of items that
@@ -32,9 +34,13 @@ def number_items(events: DataFrame, known: DataFrame | None = None) -> DataFrame
         events: ITEM_ID, PART and DRAW, one row per event.
         known: ITEM_ID and ITEM_IDX of items that keep their numbers, those without events too;
             new ones follow.
+        table: ITEM_ID of further items of the catalogue, with events or without.
     """
     counts = events.where(F.col(PART) == TRAIN).groupBy(ITEM_ID)
     counted = counts.agg(F.count(F.when(F.col(DRAW) == 0, 1)).alias(TRAIN_EVENTS))
+    if table is not None:
+        cold = table.select(ITEM_ID).join(counted.select(ITEM_ID), ITEM_ID, "left_anti")
+        counted = counted.unionByName(cold.withColumn(TRAIN_EVENTS, F.lit(0).cast("long")))
     order = Window.orderBy(F.col(TRAIN_EVENTS).desc(), ITEM_ID)
     if known is None:
         return counted.select(ITEM_ID, _number(order, "int").alias(ITEM_IDX), TRAIN_EVENTS)

@@ -7,8 +7,7 @@ Memory is set by users, items and one day's events. Every row of dirt has one de
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,12 @@ from pyarrow import csv
 
 from conf.errors import ConfigError
 from etl.shop import DAY_SECONDS, EVENT_TYPES, DayEvents, Shop, ShopSpec
-from etl.shop_names import category_names, item_titles
+from etl.shop_tables import numbered_ids, write_tables
 
 __all__ = ["ShopSpec", "generate_shop"]
 
 PLANTED_NAME = "planted.json"
 _BAD_TIMES = ("not-a-time", "2026-13-45T99:00:00Z", None)
-_BRANDS = ("Arden", "Birch & Co", "Calder", "Dunmore", "Eastbay", "Fenwick", "Gallow", "Harrow")
-_REGIONS = ("north", "south", "east", "west", "islands")
-_AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 _SHARES = {
     "duplicate": "duplicate_share",
     "user_missing": "missing_user_share",
@@ -63,7 +59,7 @@ def generate_shop(spec: ShopSpec, folder: Path) -> dict[str, Any]:
     shutil.rmtree(making, ignore_errors=True)
     (making / "events").mkdir(parents=True)
     shop = Shop(spec)
-    _write_tables(shop, making)
+    write_tables(shop, making)
     planted = {"spec": wanted, **_write_events(shop, making / "events")}
     (making / PLANTED_NAME).write_text(json.dumps(planted, indent=1))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +79,10 @@ def _read_planted(folder: Path) -> dict[str, Any] | None:
 
 def _write_events(shop: Shop, folder: Path) -> dict[str, Any]:
     spec = shop.spec
-    users, items = _numbered("u", spec.num_users + spec.num_bots), _numbered("i", spec.num_items)
+    users, items = (
+        numbered_ids("u", spec.num_users + spec.num_bots),
+        numbered_ids("i", spec.num_items),
+    )
     rng = np.random.default_rng([spec.seed, 4])
     bot_days = rng.integers(0, spec.num_days, spec.num_bots)
     again = set(rng.permutation(spec.num_days)[: spec.num_redelivered_files].tolist())
@@ -193,45 +192,11 @@ def _spoilt(rows: pa.Table, reason: str) -> pa.Table:
     return rows
 
 
-def _write_tables(shop: Shop, folder: Path) -> None:
-    spec, rng = shop.spec, np.random.default_rng([shop.spec.seed, 6])
-    names = category_names(shop.num_categories)
-    items = pa.table(
-        {
-            "item_id": _numbered("i", spec.num_items),
-            "title": pa.array(item_titles(rng, names, shop.category)),
-            "category": pa.array([names[category] for category in shop.category]),
-            "brand": pa.array(rng.choice(_BRANDS, spec.num_items).tolist()),
-            "price": pa.array(shop.price),
-            "released_on": pa.array([str(day) for day in _dates(spec.first_day, shop.released)]),
-        }
-    )
-    users = pa.table(
-        {
-            "user_id": _numbered("u", spec.num_users),
-            "age_band": pa.array(rng.choice(_AGE_BANDS, spec.num_users).tolist()),
-            "region": pa.array(rng.choice(_REGIONS, spec.num_users).tolist()),
-            "signed_up_on": pa.array([str(day) for day in _dates(spec.first_day, shop.joined)]),
-        }
-    )
-    for name, table in (("items", items), ("users", users)):
-        csv.write_csv(table, folder / f"{name}.csv", csv.WriteOptions(quoting_style="needed"))
-
-
-def _dates(first: date, days: np.ndarray) -> Iterator[date]:
-    return (first + timedelta(days=int(day)) for day in days)
-
-
 @cache
 def _clock() -> pa.Array:
     """Return 00:00:00Z to 23:59:59Z: taking from a list is ten times as fast as formatting."""
     seconds = pa.array(np.arange(DAY_SECONDS).astype("datetime64[s]"))
     return pc.strftime(seconds, "%H:%M:%SZ")
-
-
-def _numbered(prefix: str, count: int) -> pa.Array:
-    """Return ids such as u0000123."""
-    return pa.array([f"{prefix}{number:07d}" for number in range(1, count + 1)])
 
 
 def _event_ids(day: int, numbers: np.ndarray) -> pa.Array:

@@ -126,7 +126,8 @@ def _collected(
     cuts = find_cuts(staged["events"].kept(), etl.split)
     events = store(_split(staged, job.config, cuts), scratch / "split-events")
     known_items = None if before is None else before.items
-    items = store(number_items(events, known_items), scratch / "numbered-items")
+    table = staged["items"].kept() if etl.catalogue == "table" else None
+    items = store(number_items(events, known_items, table), scratch / "numbered-items")
     histories = store(collect_histories(events, items, users), scratch / "collected-histories")
     examples = histories
     if not etl.split.is_in_time_order:

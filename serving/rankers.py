@@ -51,22 +51,29 @@ def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) 
     return ScoresRanker(scorer, score, model_id, num_items)
 
 
+def unknown_items(scorer: Scorer) -> np.ndarray | None:
+    """Return the items that a network knows nothing of: [V] bool; None: none such."""
+    if not isinstance(scorer, ModelScorer) or scorer.unknown is None:
+        return None
+    return scorer.unknown.cpu().numpy()
+
+
 class NetworkRanker:
     """Ranks by a network's dot products, block by block."""
 
     def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         scorer.model.requires_grad_(False)
-        self.item_vectors = scorer.model.item_vectors()  # [V, D]
 
     def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
         """See `Ranker`."""
         batch, score = self.scorer.batch(histories, rows), self.score
         with torch.no_grad():
             users = self.scorer.model.encode(batch)  # [B, D]
-            _require_finite(users, self.model_id)
+            _require_numbers(users, self.model_id, finite=True)
             best = top_k(
-                users, self.item_vectors, k=score.list_length, block_items=score.block_items,
+                users, self.scorer.item_vectors, k=score.list_length,
+                block_items=score.block_items, left_out=self.scorer.unknown,
                 seen=_seen(score, histories, rows, users.device),
             )  # fmt: skip
         if not score.reasons:
@@ -95,7 +102,7 @@ class ScoresRanker:
         score = self.score
         with torch.no_grad():
             scores = self.scorer.scores(histories, rows)  # [B, V]
-            _require_finite(scores, self.model_id)
+            _require_numbers(scores, self.model_id)
             seen = _seen(score, histories, rows, scores.device)
             best = top_k_of_scores(
                 scores, k=score.list_length, seen=seen, block_items=score.block_items
@@ -113,8 +120,10 @@ def _seen(score: Score, histories: Ragged, rows: np.ndarray, device: torch.devic
     return Seen(*(tensor.to(device) for tensor in seen))
 
 
-def _require_finite(numbers: Tensor, model_id: str) -> None:
-    if not bool(torch.isfinite(numbers).all()):
+def _require_numbers(numbers: Tensor, model_id: str, *, finite: bool = False) -> None:
+    """Refuse what is no number; -inf is the score of an item that is not to be recommended."""
+    allowed = torch.isfinite(numbers) if finite else numbers < torch.inf
+    if not bool(allowed.all()):
         raise VersionError(
             f"model {model_id} gives vectors or scores that are not numbers: it has diverged; "
             "lower train.optimizer.learning_rate and train again"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from conf.contract import NUM_RESERVED, UNKNOWN_IDX
-from serving.topk import Seen
+from serving.topk import NO_ITEM, Seen
 from trainer.columns import Ragged, events_of
 
 
@@ -21,14 +21,17 @@ def has_known_item(histories: Ragged) -> np.ndarray:
     return counts > 0
 
 
-def known_to_model(histories: Ragged, num_items: int) -> Ragged:
-    """Return the histories with items that are newer than the model as unknown ones.
+def known_to_model(histories: Ragged, num_items: int, unknown: np.ndarray | None = None) -> Ragged:
+    """Return the histories with items that the model knows nothing of as the unknown one.
 
     Args:
         histories: Histories of the dataset.
-        num_items: Numbers that the model knows, the reserved ones included.
+        num_items: Numbers that the model has, the reserved ones included; others are newer.
+        unknown: [V] bool, those of its numbers that it knows nothing of; None: none.
     """
     values = np.where(histories.values < num_items, histories.values, UNKNOWN_IDX)
+    if unknown is not None:
+        values = np.where(unknown[values], UNKNOWN_IDX, values)
     return histories._replace(values=values.astype(histories.values.dtype))
 
 
@@ -51,9 +54,12 @@ def popular_items(train_events: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
         k: K
 
     Returns:
-        Their numbers, [K] int64, and their shares of all training events, [K] float32.
+        Their numbers, [K] int64, and their shares of all training events, [K] float32;
+        `NO_ITEM` and -inf where there are no more items.
     """
     events = train_events[NUM_RESERVED:]
     order = np.argsort(-events, kind="stable")[:k]
-    share = events[order] / max(int(events.sum()), 1)
-    return order + NUM_RESERVED, share.astype(np.float32)
+    numbers, shares = np.full(k, NO_ITEM), np.full(k, -np.inf, dtype=np.float32)
+    numbers[: len(order)] = order + NUM_RESERVED
+    shares[: len(order)] = events[order] / max(int(events.sum()), 1)
+    return numbers, shares

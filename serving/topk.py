@@ -41,7 +41,13 @@ class Seen(NamedTuple):
 
 
 def top_k(
-    user_vectors: Tensor, item_vectors: Tensor, *, k: int, seen: Seen, block_items: int
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    *,
+    k: int,
+    seen: Seen,
+    block_items: int,
+    left_out: Tensor | None = None,
 ) -> TopK:
     """Return the `k` items of highest dot product for each user, reserved numbers left out.
 
@@ -51,11 +57,14 @@ def top_k(
         k: K
         seen: Pairs that are left out.
         block_items: Items scored together: memory goes with U times this.
+        left_out: [V] bool, items that are in nobody's list; None: none such.
     """
     by_user = user_vectors.T.contiguous()  # [D, U]
 
     def fill(start: int, scores: Tensor) -> None:
         torch.mm(item_vectors[start : start + len(scores)], by_user, out=scores)
+        if left_out is not None:
+            scores[left_out[start : start + len(scores)]] = -torch.inf
 
     return _best_of_blocks(
         fill, user_vectors, num_items=len(item_vectors), k=k, seen=seen, block_items=block_items

@@ -22,7 +22,7 @@ from serving.publish import (
     read_row_group,
     write_part,
 )
-from serving.rankers import make_ranker
+from serving.rankers import make_ranker, unknown_items
 from serving.rules import (
     has_known_item,
     known_to_model,
@@ -33,6 +33,8 @@ from trainer.batches import histories_of, rows_of_like_length
 from trainer.bundle import load_scorer
 from trainer.catalogue import read_train_events
 from trainer.columns import Ragged, numbers_of
+from trainer.content_data import extend_to
+from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
 
 
@@ -61,9 +63,14 @@ class PartScorer:
         self.popular = popular_items(events, job.score.list_length)
         bundle, scorer = load_scorer(job.workspace, job.model_id)
         self.num_items = bundle.vocabularies["item"].size
+        if isinstance(scorer, ModelScorer):
+            extend_to(scorer.model, self.dataset, self.manifest)
+            self.num_items = scorer.model.catalogue
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
+        scorer = scorer.to(device)
+        self.unknown = unknown_items(scorer)
         self.ranker = make_ranker(
-            scorer.to(device), job.score, model_id=job.model_id, num_items=self.num_items
+            scorer, job.score, model_id=job.model_id, num_items=self.num_items
         )
 
     def score(self, part: int) -> int:
@@ -106,7 +113,7 @@ class PartScorer:
         group = self.manifest.row_groups("histories")[part]
         columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
-        histories = known_to_model(histories_of(found), self.num_items)
+        histories = known_to_model(histories_of(found), self.num_items, self.unknown)
         users = read_row_group(
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )

@@ -32,17 +32,25 @@ class Factors:
     history_decay: float
 
     @cached_property
+    def unknown(self) -> np.ndarray:
+        """Return the items that nothing is known of: [V] bool."""
+        found: np.ndarray = (self.item_factors == 0).all(axis=1)
+        found[:NUM_RESERVED] = False  # no items at all
+        return found
+
+    @cached_property
     def everyones(self) -> np.ndarray:
         """Return what the items that a user has not had add to the equations: [F, F] float64."""
         vectors = self.item_factors.astype(np.float64)
         return vectors.T @ vectors + self.regularisation * np.eye(vectors.shape[1])
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float32."""
+        """Return [B, V] float32, -inf for items that nothing is known of."""
         events = weighted_events(histories, rows, self.history_decay)
         matrices, sums = self._equations(events)  # [B, F, F], [B, F]
         users = np.linalg.solve(matrices, sums[..., None])[..., 0]  # [B, F]
-        return torch.from_numpy(users.astype(np.float32)) @ torch.from_numpy(self.item_factors).T
+        scores = torch.from_numpy(users.astype(np.float32)) @ torch.from_numpy(self.item_factors).T
+        return scores.masked_fill(torch.from_numpy(self.unknown), -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return [B, K, L] float64, which add up to the score. Source: Hu et al. 2008, section 5.

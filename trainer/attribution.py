@@ -24,7 +24,7 @@ def gradient_times_input(model: RetrievalModel, batch: HistoryBatch, recommended
     """
     embedded = model.embed(batch).detach().requires_grad_()  # [B, N, D]
     users = model.encode_embedded(embedded, batch.lengths)  # [B, D]
-    items = model.item_vectors().detach()[recommended.clamp(min=0)]  # [B, K, D]
+    items = model.vectors_of(recommended.clamp(min=0)).detach()  # [B, K, D]
     carried = []
     for position in range(recommended.shape[1]):
         (gradient,) = torch.autograd.grad(

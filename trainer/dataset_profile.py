@@ -9,11 +9,11 @@ from conf.contract import (
     HISTORY_ITEMS,
     NUM_RESERVED,
     TARGET_ITEM,
-    UNKNOWN_IDX,
     Manifest,
     RowGroup,
     catalogue_size,
 )
+from trainer.catalogue import read_train_events
 from trainer.columns import lists_of, numbers_of
 from trainer.stream import read_row_groups
 
@@ -82,10 +82,12 @@ def _lengths(folder: Path, manifest: Manifest) -> np.ndarray:
 
 
 def _cold_share(folder: Path, manifest: Manifest) -> float:
+    """Return the share of validation targets whose item has no training event."""
+    events = read_train_events(folder, manifest)
     cold = rows = 0
     for _, columns in read_row_groups(folder, _some(manifest, "valid"), [TARGET_ITEM]):
         targets = numbers_of(columns, TARGET_ITEM)
-        cold, rows = cold + int((targets == UNKNOWN_IDX).sum()), rows + len(targets)
+        cold, rows = cold + int((events[targets] == 0).sum()), rows + len(targets)
     return cold / max(rows, 1)
 
 

@@ -64,14 +64,18 @@ def standard(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Return a user's scores with mean 0 and deviation 1 over the catalogue, and the deviation.
 
     Args:
-        scores: [B, V]; those of the reserved numbers do not count.
+        scores: [B, V]; those of the reserved numbers do not count, nor does -inf, which stays.
 
     Returns:
         [B, V] float32 and [B, 1]; zeros where all items have the same score.
     """
     items = scores[:, NUM_RESERVED:]
+    is_out = scores.isneginf()  # [B, V]
+    if bool(is_out[:, NUM_RESERVED:].any()):
+        # An item without a score is without one for everybody.
+        items = items[:, ~is_out[:, NUM_RESERVED:].any(0)]
     spread, mean = torch.std_mean(items, dim=1, correction=0, keepdim=True)  # [B, 1], [B, 1]
     says_nothing = items.amax(1, keepdim=True) == items.amin(1, keepdim=True)  # [B, 1]
     spread = spread.masked_fill(says_nothing, 0)
     scaled = (scores - mean) / spread.where(spread > 0, torch.inf)  # [B, V]
-    return scaled.float(), spread
+    return scaled.masked_fill(is_out, -torch.inf).float(), spread

@@ -17,6 +17,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from conf.contract import NUM_RESERVED
 from trainer.columns import Ragged
 from trainer.history_weights import weighted_events
 from trainer.popularity import scaled_popularity
@@ -47,12 +48,21 @@ class ItemToItem:
         parts = (self.pair_weights, self.items, self.starts)
         return sparse.csr_array(parts, shape=(catalogue, catalogue))
 
+    @cached_property
+    def unknown(self) -> np.ndarray:
+        """Return the items that nothing is known of, neither alone nor by another one: [V] bool."""
+        found: np.ndarray = self.everyones == 0
+        found[self.items] = False
+        found[:NUM_RESERVED] = False  # no items at all
+        return found
+
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float64."""
+        """Return [B, V] float64, -inf for items that nothing is known of."""
         events = weighted_events(histories, rows, self.history_decay)
         said = events.matrix(len(self.everyones)) @ self.pairs  # [B, V]
         scores = said.toarray().astype(np.float64)
         scores += self.everyones
+        scores[:, self.unknown] = -np.inf
         return torch.from_numpy(scores)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ray.train.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from conf.contract import Manifest, RowGroup, catalogue_size
+from conf.contract import NUM_RESERVED, Manifest, RowGroup, catalogue_size
 from conf.schema import Config
 from trainer.bundle import build_model, model_section
-from trainer.catalogue import read_train_events
+from trainer.content_data import read_content
+from trainer.objective import TrainingObjective, item_sampling
 from trainer.optimizers import make_optimizer, rate_scale, set_rates
-from trainer.retrieval import TrainingObjective, item_sampling
 
 
 @dataclass(frozen=True)
@@ -156,20 +157,31 @@ class Learner:
         self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
 
 
-def build_objective(job: Job) -> TrainingObjective:
-    """Return the model with its loss, initialised from the run's seed alone."""
+def build_objective(job: Job, events: Tensor) -> TrainingObjective:
+    """Return the model with its loss, initialised from the run's seed alone.
+
+    Args:
+        job: The training.
+        events: [V] how often each item occurs in what is trained on.
+    """
     torch.manual_seed(job.config.run.seed)
     train = job.config.train
     model = build_model(model_section(job.config, job.manifest), catalogue_size(job.manifest))
     is_alone = job.world_size == 1 or job.device.type == "cpu"  # NCCL adds up no sparse tensors
     is_by_row = train.optimizer.embeddings != "same" and train.loss.kind != "cross_entropy"
-    model.item_embedding.sparse = is_by_row and is_alone
+    model.items.embedding.sparse = is_by_row and is_alone
+    features = read_content(train.model.content, job.dataset, job.manifest)
+    model.items.set_catalogue(events, features)
+    candidates = None
+    if model.items.has_untrained:
+        candidates = events[NUM_RESERVED:].nonzero()[:, 0] + NUM_RESERVED
     sampling = train.loss.sampling
     probability = None
     if (train.loss.kind == "sampled_softmax" and sampling != "uniform") or sampling == "popularity":
-        events = read_train_events(job.dataset, job.manifest)
-        probability = item_sampling(torch.from_numpy(events))
-    return TrainingObjective(model, **train.loss.model_dump(), item_probability=probability)
+        probability = item_sampling(events)
+    return TrainingObjective(
+        model, **train.loss.model_dump(), item_probability=probability, candidates=candidates
+    )
 
 
 def build_optimizer(job: Job, model: nn.Module) -> torch.optim.Optimizer:
@@ -191,6 +203,16 @@ def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, cursor: Cursor
         decay=train.optimizer.decay,
     )
     set_rates(optimizer, scale * cursor.rate_scale)
+
+
+def wrapped_objective(job: Job, objective: nn.Module) -> nn.Module:
+    """Return the objective, for several ranks in data parallelism that leaves buffers alone."""
+    if job.world_size == 1:
+        return objective
+    wrapped: nn.Module = ray.train.torch.prepare_model(
+        objective, parallel_strategy_kwargs={"broadcast_buffers": False}
+    )
+    return wrapped
 
 
 def sum_over_ranks(job: Job, values: Tensor) -> Tensor:

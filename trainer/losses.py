@@ -16,7 +16,13 @@ BLOCK_ELEMENTS = 1 << 22
 _TINY = torch.finfo(torch.float32).tiny
 
 
-def cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def cross_entropy(
+    hidden: Tensor,
+    items: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    left_out: Tensor | None = None,
+) -> Tensor:
     """Return the weighted sum of full cross-entropies over all items that can be recommended.
 
     The logits are made block by block and never held whole; gradients are those of the plain
@@ -27,18 +33,26 @@ def cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, weights: Tenso
         items: [V, D] item vectors.
         targets: [N] int64, at least `NUM_RESERVED`.
         weights: [N] float32, weight of each position.
+        left_out: [V] bool, items that count for nothing; None: all count.
 
     Returns:
         Scalar float32.
     """
-    loss: Tensor = _BlockedCrossEntropy.apply(hidden, items, targets, weights)  # type: ignore[no-untyped-call]
+    loss: Tensor = _BlockedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, items, targets, weights, left_out
+    )
     return loss
 
 
 class _BlockedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        items: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        left_out: Tensor | None,
     ) -> Tensor:
         with_grad = any(ctx.needs_input_grad[:2])
         grad_hidden = torch.zeros_like(hidden) if with_grad else None
@@ -50,6 +64,8 @@ class _BlockedCrossEntropy(torch.autograd.Function):
             part = slice(start, start + block)
             logits = (hidden[part] @ catalogue.T).float()  # [block, V]
             logits[:, :NUM_RESERVED] = -torch.inf
+            if left_out is not None:
+                logits.masked_fill_(left_out, -torch.inf)
             p = torch.softmax(logits, dim=1)  # [block, V]
             target, weight = targets[part], weights[part, None]  # [block], [block, 1]
             p_target = p.gather(1, target[:, None]).clamp(min=_TINY)  # [block, 1]
@@ -66,9 +82,12 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(
+        ctx: Any, grad_loss: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         grad_hidden, grad_items = ctx.saved_tensors
-        return grad_hidden * grad_loss, (grad_items * grad_loss).to(ctx.item_dtype), None, None
+        by_item = (grad_items * grad_loss).to(ctx.item_dtype)
+        return grad_hidden * grad_loss, by_item, None, None, None
 
 
 def sampled_softmax(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:
@@ -142,7 +161,11 @@ def products(hidden: Tensor, vectors: Tensor) -> Tensor:
 
 
 def draw_negatives(
-    shape: tuple[int, ...], catalogue: int, probability: Tensor | None, device: torch.device
+    shape: tuple[int, ...],
+    catalogue: int,
+    probability: Tensor | None,
+    device: torch.device,
+    candidates: Tensor | None = None,
 ) -> Tensor:
     """Return item numbers drawn with replacement; the reserved ones are never drawn.
 
@@ -151,10 +174,13 @@ def draw_negatives(
         catalogue: V
         probability: [V] float, zero at the reserved numbers; None: uniform.
         device: Of the result.
+        candidates: [C] items that are drawn uniformly from; None: the whole catalogue.
 
     Returns:
         int64 of `shape`.
     """
+    if probability is None and candidates is not None:
+        return candidates[torch.randint(len(candidates), shape, device=device)]
     if probability is None:
         return torch.randint(NUM_RESERVED, catalogue, shape, device=device)
     count = int(torch.tensor(shape).prod())

@@ -105,12 +105,12 @@ def read_impressions(
 
 def read_tables(folder: Path, manifest: Manifest, layout: Layout) -> tuple[Values, Values]:
     """Return what is known of users and of items, a row for each number in use: [V, ...]."""
-    users = _read_table(folder, manifest, USER_FEATURES, layout.user_fields, USER_IDX, "user")
-    items = _read_table(folder, manifest, ITEM_FEATURES, layout.item_fields, ITEM_IDX, "item")
+    users = read_table(folder, manifest, USER_FEATURES, layout.user_fields, USER_IDX, "user")
+    items = read_table(folder, manifest, ITEM_FEATURES, layout.item_fields, ITEM_IDX, "item")
     return users, items
 
 
-def _read_table(
+def read_table(
     folder: Path,
     manifest: Manifest,
     part: str,
@@ -118,6 +118,16 @@ def _read_table(
     key: str,
     vocabulary: str,
 ) -> Values:
+    """Return some features of all users or items, a row for each number in use: [V, ...].
+
+    Args:
+        folder: The dataset's.
+        manifest: The dataset's.
+        part: Part of the dataset that they stand in.
+        fields: The features.
+        key: Column of the numbers.
+        vocabulary: `user` or `item`.
+    """
     size = manifest.vocabularies[vocabulary].size
     if not fields:
         return values_of({}, (), size)

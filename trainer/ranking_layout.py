@@ -75,7 +75,7 @@ def layout_of(config: Config, manifest: Manifest) -> Layout:
         )
     _require_features(ranking.features_left_out, manifest)
     return Layout(
-        **{f"{name}_fields": _fields(manifest.features.get(part, ()), ranking.features_left_out)
+        **{f"{name}_fields": fields_of(manifest.features.get(part, ()), ranking.features_left_out)
            for name, part in (("user", USER_FEATURES), ("item", ITEM_FEATURES),
                               ("context", IMPRESSIONS))},
         labels=labels,
@@ -123,7 +123,8 @@ def layout_from(section: dict[str, Any]) -> Layout:
     )
 
 
-def _fields(features: Sequence[Feature], left_out: Sequence[str]) -> tuple[FieldSpec, ...]:
+def fields_of(features: Sequence[Feature], left_out: Sequence[str]) -> tuple[FieldSpec, ...]:
+    """Return a part's features as models see them, but for those that are left out."""
     return tuple(
         _field(feature)
         for feature in features

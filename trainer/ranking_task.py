@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import ray.train.torch
 import torch
 from torch import Tensor, nn
 
 from conf.contract import ITEM_IDX
 from trainer.columns import Columns, numbers_of
-from trainer.job import Cursor, Job, Learner, build_optimizer, sum_over_ranks
+from trainer.job import Cursor, Job, Learner, build_optimizer, sum_over_ranks, wrapped_objective
 from trainer.plan import Round, batch_sizes
 from trainer.ranking import RankingModel
 from trainer.ranking_counts import count_training
@@ -54,8 +53,8 @@ class RankingTask:
             model, loss=ranking.loss, label_weights=weights, embedding_l2=ranking.embedding_l2
         ).to(job.device)
         optimizer = build_optimizer(job, model)
-        return Learner(objective=_wrapped(job, objective), model=model, optimizer=optimizer,
-                       best={})  # fmt: skip
+        wrapped = wrapped_objective(job, objective)
+        return Learner(objective=wrapped, model=model, optimizer=optimizer, best={})
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the rows as they are."""
@@ -108,16 +107,6 @@ def _first_biases(means: np.ndarray, loss: str) -> Tensor:
     """Return what lets the untrained model say the labels' means: [T]."""
     values = torch.from_numpy(means).float()
     return values if loss == "mse" else torch.logit(values, eps=_FAR)
-
-
-def _wrapped(job: Job, objective: RankingObjective) -> nn.Module:
-    """Return the objective, for several ranks in data parallelism that leaves buffers alone."""
-    if job.world_size == 1:
-        return objective
-    wrapped: nn.Module = ray.train.torch.prepare_model(
-        objective, parallel_strategy_kwargs={"broadcast_buffers": False}
-    )
-    return wrapped
 
 
 def _average_norms(job: Job, model: RankingModel) -> None:

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from trainer.columns import Columns
+from conf.contract import HISTORY_ITEMS, catalogue_size
+from trainer.columns import Columns, lists_of
 from trainer.job import Job, Learner
 from trainer.refit import COLUMNS, cut_windows, lengths_before_test
 from trainer.retrieval_task import RetrievalTask
+from trainer.stream import read_row_groups
 
 
 class RefitTask(RetrievalTask):
@@ -34,6 +38,14 @@ class RefitTask(RetrievalTask):
             most=None if everything else self._lengths(job),
         )
         return {name: cut[name] for name in super().columns(job)}
+
+    def item_events(self, job: Job) -> Tensor:
+        """Return how often each item occurs in the windows, twice where two of them share it."""
+        events = np.zeros(catalogue_size(job.manifest), dtype=np.int64)
+        for _, columns in read_row_groups(job.dataset, job.train_groups, self.columns(job)):
+            items = lists_of(self.prepared(job, columns), HISTORY_ITEMS).values
+            events += np.bincount(items, minlength=len(events))
+        return torch.from_numpy(events)
 
     def validate(self, job: Job, learner: Learner) -> None:
         """Measure nothing: all of it was trained on."""

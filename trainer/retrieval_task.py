@@ -2,16 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 
-import ray.train.torch
 import torch
+from torch import Tensor
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, HISTORY_WEIGHTS
 from trainer.batches import block_batches
+from trainer.catalogue import read_train_events
 from trainer.columns import Columns, lists_of
 from trainer.evaluate import count_ranks
 from trainer.held_out import COLUMNS
 from trainer.inputs import TrainBatch
-from trainer.job import Cursor, Job, Learner, build_objective, build_optimizer, sum_over_ranks
+from trainer.job import (
+    Cursor,
+    Job,
+    Learner,
+    build_objective,
+    build_optimizer,
+    sum_over_ranks,
+    wrapped_objective,
+)
 from trainer.metrics import figure
 from trainer.plan import Round
 from trainer.retrieval import RetrievalModel
@@ -32,10 +41,14 @@ class RetrievalTask:
 
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed alone."""
-        objective = build_objective(job).to(job.device)
+        objective = build_objective(job, self.item_events(job)).to(job.device)
         optimizer = build_optimizer(job, objective.model)
-        wrapped = ray.train.torch.prepare_model(objective) if job.world_size > 1 else objective
+        wrapped = wrapped_objective(job, objective)
         return Learner(objective=wrapped, model=objective.model, optimizer=optimizer, best={})
+
+    def item_events(self, job: Job) -> Tensor:
+        """Return how often each item occurs in what is trained on: [V] int64."""
+        return torch.from_numpy(read_train_events(job.dataset, job.manifest))
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the rows as they are."""

@@ -4,6 +4,7 @@ Legend of shapes: B rows, V catalogue, K recommended items, L longest history, N
 that a network sees.
 """
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -45,11 +46,22 @@ class ModelScorer:
         self.device = device or torch.device("cpu")
         self.model = model.to(self.device)
 
+    @cached_property
+    def item_vectors(self) -> Tensor:
+        """What users are scored against, of the weights at the first use: [V, D]."""
+        with torch.no_grad():
+            return self.model.item_vectors()
+
+    @cached_property
+    def unknown(self) -> Tensor | None:
+        """Items that the model knows nothing of, which it never recommends: [V] bool."""
+        return self.model.items.unknown()
+
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float32."""
+        """Return [B, V] float32, -inf for items that the model knows nothing of."""
         encoded = self.model.encode(self.batch(histories, rows))  # [B, D]
-        scores: Tensor = encoded @ self.model.item_vectors().T
-        return scores
+        scores: Tensor = encoded @ self.item_vectors.T
+        return scores if self.unknown is None else scores.masked_fill(self.unknown, -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return [B, K, L] float32, zero before the newest events that the network sees."""

@@ -16,8 +16,8 @@ from trainer.batches import block_batches
 from trainer.bundle import build_model, model_section
 from trainer.columns import concatenate
 from trainer.inputs import TrainBatch
+from trainer.objective import TrainingObjective
 from trainer.ray_session import ray_session
-from trainer.retrieval import TrainingObjective
 from trainer.stream import read_row_groups
 from trainer.workers import fit
 

@@ -26,6 +26,27 @@ FAULTS = {
     "etl.impressions=null": "takes etl.impressions.negatives: logged",
     "etl.impressions.labels={used: ['0']}": r"labels.used names a type of etl.event_types",
     "etl.clean.cancellations.cancelled_types=['0']": "0 is shown_only, and cannot be cancelled",
+    "etl.catalogue=table": "etl.catalogue='table' takes the items of input.items, which is null",
+    "train.model.content.features=all": "etl.features.items.encodings is empty; say there how",
+}
+COLD = """
+run: {name: tiny, output: out}
+input:
+  root: data
+  events:
+    log: {paths: [new.csv], time_unit: seconds}
+  items: {paths: [items.csv], id_column: id, fields: {price: {}}}
+etl:
+  event_types: {view: {}}
+  catalogue: table
+  features: {items: {encodings: {price: {kind: numeric}}}}
+train: {model: {content: {features: [item_price]}}}
+"""
+COLD_FAULTS = {
+    "train.model.content.features=[item_prise]": "item_prise is no feature of etl.features.items, "
+    "which makes item_price",
+    "privacy.min_users_per_item=3": "would put them back; set it to log",
+    "etl.impressions={labels: {seen: [view]}, negatives: uniform}": "that nobody could act on",
 }
 
 
@@ -61,3 +82,14 @@ etl:
                  "session_gap_minutes is null", "takes a field of type text",
                  "labels.rating is the event's value"):  # fmt: skip
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("change", COLD_FAULTS)
+def test_a_catalogue_and_content_that_make_no_sense_are_refused(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "cold.yaml"
+    path.write_text(COLD)
+    assert load_config(path).train.model.content.features == ("item_price",)
+    with pytest.raises(ConfigError, match=COLD_FAULTS[change]):
+        load_config(path, [change])

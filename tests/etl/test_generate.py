@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import tracemalloc
 from collections import Counter, defaultdict
 from datetime import date
@@ -203,3 +204,18 @@ def peak_bytes(spec: dict[str, Any], folder: Path) -> int:
     finally:
         tracemalloc.stop()
         pa.set_memory_pool(own_pool)
+
+
+def test_items_look_like_those_that_people_go_on_to(shop: tuple[Path, dict[str, Any]]) -> None:
+    items = rows(shop[0] / "items.csv")
+    looks = [json.loads(row["image"]) for row in items]
+    assert {len(look) for look in looks} == {12}
+
+    def distance(one: int, other: int) -> float:
+        return math.dist(looks[one], looks[other])
+
+    same = [n for n in range(len(items) - 9) if items[n]["category"] == items[n + 9]["category"]]
+    assert len(same) > 50
+    assert all(distance(n, n + 1) < distance(n, n + 9) for n in same)
+    other = [n for n in range(len(items)) if items[n]["category"] != items[0]["category"]]
+    assert distance(0, 1) < min(distance(0, n) for n in other)

@@ -116,7 +116,7 @@ def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) 
     assert second["refit"]["epochs"] == first["best_epoch"] + 1
     assert second["refit"]["test_users"] == 60 and "test" not in everything["metrics"]["refit"]
     weights = [
-        load_bundle(workspace, run["id"])[1].item_embedding.weight
+        load_bundle(workspace, run["id"])[1].items.embedding.weight
         for run in (alone, refitted, everything)
     ]
     assert not weights[0].equal(weights[1]) and not weights[1].equal(weights[2])

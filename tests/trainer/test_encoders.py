@@ -194,7 +194,7 @@ def test_initialisation_keeps_the_named_spread(init: str, deviation: float) -> N
     weight = model.encoder.blocks[0].feedforward_in.weight  # type: ignore[union-attr, index]
 
     assert float(weight.detach().std()) == pytest.approx(deviation, rel=0.02)
-    assert float(model.item_embedding.weight.detach().std()) == pytest.approx(0.05, rel=0.05)
+    assert float(model.items.embedding.weight.detach().std()) == pytest.approx(0.05, rel=0.05)
     assert float(model.encoder.norm.weight.detach().min()) == 1.0  # type: ignore[union-attr]
     biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
     assert all(float(bias.detach().abs().max()) == 0 for bias in biases)

@@ -17,7 +17,8 @@ from trainer.losses import (
     gbce_exponent,
     sampled_softmax,
 )
-from trainer.retrieval import RetrievalModel, Targets, TrainingObjective, item_sampling
+from trainer.objective import TrainingObjective, item_sampling
+from trainer.retrieval import RetrievalModel, Targets
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def objective(items: Tensor, *, probability: Tensor | None = None, **options: An
     """An objective whose model takes the hidden vectors as they are."""
     model = RetrievalModel(catalogue=len(items), **{**SMALL, "width": items.shape[1]})
     with torch.no_grad():
-        model.item_embedding.weight.copy_(items)
+        model.items.embedding.weight.copy_(items)
     chosen = {"num_negatives": 4, "negatives_for": "batch", "sampling": "uniform",
               "calibration": 0.75, "kind": "sampled_softmax", **options}  # fmt: skip
     return TrainingObjective(model, item_probability=probability, **chosen)
@@ -151,7 +152,7 @@ def test_the_exponent_of_gbce_goes_from_one_to_the_share_that_is_drawn() -> None
 def test_reserved_numbers_are_never_drawn() -> None:
     device = torch.device("cpu")
     uniform = draw_negatives((500, 20), 12, None, device)
-    popular = draw_negatives((500, 20), 12, item_sampling(torch.zeros(12)), device)
+    popular = draw_negatives((500, 20), 12, item_sampling(torch.ones(12)), device)
 
     for drawn in (uniform, popular):
         assert drawn.min() == NUM_RESERVED and drawn.max() == 11

@@ -1,0 +1,71 @@
+"""Which features of the items enter a retrieval model, and what they are.
+
+Legend of shapes: V catalogue.
+"""
+
+from pathlib import Path
+
+from conf.contract import ITEM_IDX, Manifest
+from conf.errors import ConfigError, VersionError
+from conf.model_schema import Content
+from trainer.ranking_data import read_table
+from trainer.ranking_inputs import FieldSpec, Values
+from trainer.ranking_layout import ITEM_FEATURES, fields_of
+from trainer.retrieval import RetrievalModel
+
+
+def content_fields(content: Content, manifest: Manifest) -> tuple[FieldSpec, ...]:
+    """Return the features that `train.model.content` takes of a dataset.
+
+    Raises:
+        ConfigError: When the dataset lacks one.
+    """
+    if content.features == "none":
+        return ()
+    there = fields_of(manifest.features.get(ITEM_FEATURES, ()), ())
+    wanted = [field.name for field in there] if content.features == "all" else content.features
+    known = {field.name: field for field in there}
+    odd = [name for name in wanted if name not in known]
+    if odd or not wanted:
+        raise ConfigError(
+            f"train.model.content.features: dataset {manifest.id} has no feature of items "
+            f"{', '.join(odd) or 'at all'}, only {', '.join(known) or 'none'}; add it to "
+            "etl.features.items.encodings and run headrace etl again"
+        )
+    return tuple(known[name] for name in wanted)
+
+
+def extend_to(model: RetrievalModel, folder: Path, manifest: Manifest) -> None:
+    """Let a model know the items of a dataset that goes on from its own, by their features.
+
+    A model that takes no features stays as it is.
+
+    Args:
+        model: The network.
+        folder: Folder of the dataset.
+        manifest: The dataset, whose item numbers and encodings go on from the model's.
+
+    Raises:
+        VersionError: When the dataset lacks a feature, or encodes it otherwise.
+    """
+    content, size = model.items.content, manifest.vocabularies["item"].size
+    if content is None or size == model.catalogue:
+        return
+    there = fields_of(manifest.features.get(ITEM_FEATURES, ()), ())
+    odd = [field.name for field in content.specs if field not in there]
+    if odd:
+        raise VersionError(
+            f"dataset {manifest.id} has new items, and the model knows items by the features "
+            f"{', '.join(odd)}, which the dataset lacks or encodes otherwise; make it with "
+            "etl.vocabulary=extend, or train on it first"
+        )
+    model.items.extend(read_table(folder, manifest, ITEM_FEATURES, content.specs, ITEM_IDX, "item"))
+    model.catalogue = size
+
+
+def read_content(content: Content, folder: Path, manifest: Manifest) -> Values | None:
+    """Return the features of all items: [V, ...]; None where none enters."""
+    fields = content_fields(content, manifest)
+    if not fields:
+        return None
+    return read_table(folder, manifest, ITEM_FEATURES, fields, ITEM_IDX, "item")

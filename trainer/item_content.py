@@ -1,0 +1,97 @@
+"""What is known of items besides who took them: their features as vectors of the model's width.
+
+Pure torch.
+
+Legend of shapes: V catalogue, M items asked for, D width; of fields as in `ranking_inputs`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.ranking_fields import FieldEmbedding
+from trainer.ranking_inputs import FieldSpec, Values
+
+
+class ItemContent(nn.Module):
+    """The sum of an item's projected features, and what a small network makes of it.
+
+    The features themselves are part of the model, so that it needs no dataset to score.
+    """
+
+    def __init__(self, *, fields: Sequence[FieldSpec], width: int, dropout: float) -> None:
+        """Make the network, with an empty table.
+
+        Args:
+            fields: Features of the items.
+            width: D
+            dropout: Chance of each feature of an item to be taken for missing, in training.
+        """
+        super().__init__()
+        self.specs = tuple(fields)
+        self.fields = FieldEmbedding(fields=fields, width=width)
+        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+        self.dropout = dropout
+        # Which field each number belongs to: a field's numbers come and go together.
+        sizes = torch.tensor(
+            [field.size + 1 for field in fields if field.kind == "numbers"], dtype=torch.int64
+        )
+        places = torch.arange(len(sizes)).repeat_interleave(sizes)
+        self.register_buffer("number_field", places, persistent=False)
+        for name in Values._fields:
+            self.register_buffer(name, torch.zeros(0))
+
+    @property
+    def table(self) -> Values:
+        """The features of all items: [V, ...]."""
+        return Values(*(self.get_buffer(name) for name in Values._fields))
+
+    def set_table(self, values: Values) -> None:
+        """Take the features of all items: [V, ...]."""
+        for name, tensor in values._asdict().items():
+            setattr(self, name, tensor)
+
+    def has_any(self) -> Tensor:
+        """Return whether anything is known of each item: [V] bool."""
+        table = self.table
+        coded = (table.categorical != 0).any(1) | (table.tags != 0).flatten(1).any(1)
+        present = table.numbers[:, self._present_columns()].any(1)
+        known: Tensor = coded | present
+        return known
+
+    def forward(self, item_idx: Tensor) -> Tensor:
+        """Return the vectors of items: [M] -> [M, D]."""
+        values = self.table.rows(item_idx)
+        if self.training and self.dropout > 0:
+            values = self._with_gaps(values)
+        total: Tensor = self.fields(values).sum(-2)  # [M, D]
+        made: Tensor = self.outer(F.gelu(self.inner(total)))
+        return total + made
+
+    def _with_gaps(self, values: Values) -> Values:
+        """Return the values with some of the features of each item missing."""
+        kept = [torch.rand(len(values.numbers), count, device=values.numbers.device) >= self.dropout
+                for count in (values.categorical.shape[1], values.tags.shape[1],
+                              len(self._present_columns()))]  # fmt: skip
+        return Values(
+            values.categorical * kept[0],
+            values.tags * kept[1][..., None],
+            values.numbers * kept[2][:, self.get_buffer("number_field")],
+        )
+
+    def _present_columns(self) -> Tensor:
+        """Return the columns of `numbers` that say whether a field is there."""
+        field = self.get_buffer("number_field")
+        last = torch.ones_like(field, dtype=torch.bool)
+        last[:-1] = field[:-1] != field[1:]
+        return last.nonzero()[:, 0]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take the table as it comes: its size is the catalogue's and the longest tags'."""
+        for name in Values._fields:
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -1,0 +1,130 @@
+"""Item vectors: each item's own embedding, and what is made of its features.
+
+Pure torch.
+
+Legend of shapes: V catalogue, D width, M items; ... any leading shape.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from conf.contract import NUM_RESERVED
+from trainer.item_content import ItemContent
+from trainer.ranking_inputs import FieldSpec, Values
+
+ITEMS_AT_ONCE = 1 << 16
+"""Items whose features are looked up together where no gradient is wanted."""
+
+
+class ItemVectors(nn.Module):
+    """The embedding of an item that training has seen, plus its content where it is used."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: int,
+        width: int,
+        fields: Sequence[FieldSpec],
+        dropout: float,
+        id_dropout: float,
+    ) -> None:
+        """Make the tables.
+
+        Args:
+            catalogue: V
+            width: D
+            fields: Features that enter; none: embeddings alone.
+            dropout: Chance of each feature to be taken for missing, in training.
+            id_dropout: Chance of an item's own embedding to be left out, in training.
+        """
+        super().__init__()
+        self.embedding = nn.Embedding(catalogue, width)
+        self.content = ItemContent(fields=fields, width=width, dropout=dropout) if fields else None
+        self.id_dropout = id_dropout if fields else 0.0
+        self.register_buffer("is_trained", torch.ones(catalogue, dtype=torch.bool))
+        self.has_untrained = False
+        self.register_load_state_dict_post_hook(_look_again)  # type: ignore[no-untyped-call]
+
+    def look_for_untrained(self) -> None:
+        """Take note of whether there are items without a training event."""
+        self.has_untrained = not bool(self.get_buffer("is_trained").all())
+
+    def set_catalogue(self, train_events: Tensor, features: Values | None) -> None:
+        """Say which items training will see, and what is known of all of them.
+
+        Args:
+            train_events: [V] events of each item in what is trained on.
+            features: [V, ...]; None where no feature enters.
+        """
+        is_trained = train_events > 0
+        is_trained[:NUM_RESERVED] = True  # numbers for items that nobody knows are learned too
+        self.is_trained = is_trained
+        self.look_for_untrained()
+        if self.content is not None and features is not None:
+            self.content.set_table(features)
+
+    @torch.no_grad()
+    def extend(self, features: Values) -> None:
+        """Take items that are new since the training, which are known by their features alone.
+
+        Args:
+            features: [V, ...] of all items, the old ones first.
+        """
+        assert self.content is not None
+        self.content.set_table(features)
+        old, count = self.embedding, len(features.numbers) - self.embedding.num_embeddings
+        weight = torch.cat([old.weight, old.weight.new_zeros(count, old.embedding_dim)])
+        self.embedding = nn.Embedding(len(weight), old.embedding_dim, _weight=weight)
+        seen = self.get_buffer("is_trained")
+        self.is_trained = torch.cat([seen, seen.new_zeros(count)])
+        self.look_for_untrained()
+
+    def unknown(self) -> Tensor | None:
+        """Return the items that nothing is known of, neither events nor features: [V] bool.
+
+        None where there are none such.
+        """
+        if not self.has_untrained:
+            return None
+        known = self.get_buffer("is_trained")
+        return ~known if self.content is None else ~(known | self.content.has_any())
+
+    def forward(self, item_idx: Tensor) -> Tensor:
+        """Return the vectors of some items: [...] -> [..., D]."""
+        if self.content is None:
+            return self._own(item_idx)
+        items, places = torch.unique(item_idx, return_inverse=True)  # [M], [...]
+        return self._whole(items)[places]
+
+    def all(self) -> Tensor:
+        """Return the vectors of all items: [V, D]."""
+        if self.content is None and not self.has_untrained:
+            return self.embedding.weight
+        numbers = torch.arange(self.embedding.num_embeddings, device=self.embedding.weight.device)
+        if self.content is None:
+            return self._own(numbers)
+        if torch.is_grad_enabled():
+            return self._whole(numbers)
+        return torch.cat([self._whole(part) for part in torch.split(numbers, ITEMS_AT_ONCE)])
+
+    def _whole(self, items: Tensor) -> Tensor:
+        assert self.content is not None
+        own, content = self._own(items), self.content(items)  # [M, D], [M, D]
+        if self.training and self.id_dropout > 0:
+            keeps = torch.rand(len(items), 1, device=own.device) >= self.id_dropout
+            own = own * keeps
+        whole: Tensor = own + content
+        return whole
+
+    def _own(self, item_idx: Tensor) -> Tensor:
+        vectors: Tensor = self.embedding(item_idx)
+        if self.has_untrained:
+            vectors = vectors * self.get_buffer("is_trained")[item_idx].unsqueeze(-1)
+        return vectors
+
+
+def _look_again(vectors: ItemVectors, _: Any) -> None:
+    vectors.look_for_untrained()
