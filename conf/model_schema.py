@@ -55,6 +55,8 @@ class Model(Section):
     """Whether each event's type enters with its item."""
     time_gaps: bool = False
     """Whether the time since the event before enters with the item; takes a log with times."""
+    calendar: bool = False
+    """Whether weekday and hour of day (UTC) of each event enter; takes a log with times."""
     content: Content = Content()
     similarity: Literal["dot", "cosine"] = "dot"
     """Of user and item vector."""

@@ -165,11 +165,12 @@ def _about_workers(train: Train) -> Iterator[str]:
 
 
 def _about_network(given: Input, train: Train) -> Iterator[str]:
-    if train.model.time_gaps and not given.is_dated:
-        yield (
-            "train.model.time_gaps needs the time of each event, but the time_unit of input.events "
-            "is 'order'; set it to false"
-        )
+    for key in ("time_gaps", "calendar"):
+        if getattr(train.model, key) and not given.is_dated:
+            yield (
+                f"train.model.{key} needs the time of each event, but the time_unit of "
+                "input.events is 'order'; set it to false"
+            )
     if train.refit != "none" and train.algorithm != "neural":
         yield (
             f"train.refit={train.refit!r} trains a network anew, but train.algorithm is "

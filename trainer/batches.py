@@ -17,7 +17,7 @@ from conf.contract import (
     PADDING_IDX,
 )
 from trainer.columns import Columns, Ragged, lists_of, padded
-from trainer.inputs import HistoryBatch, TrainBatch, gap_classes
+from trainer.inputs import HistoryBatch, TrainBatch, gap_classes, hours_of_week
 from trainer.plan import batch_sizes
 
 POOL_BATCHES = 64
@@ -44,7 +44,7 @@ def history_batch(
         histories: As `histories_of` returns them, or the items alone.
         rows: [B]
         max_length: Most events of one row.
-        with_context: Whether types and time gaps are wanted, which then have to be there.
+        with_context: Whether types, time gaps and hours are wanted, which then have to be there.
     """
     items, lengths = padded(histories, rows, max_length)  # [B, L], [B]
     context: tuple[Tensor | None, ...] = ()
@@ -104,16 +104,17 @@ def block_batches(
 
 def _context(
     columns: Columns, rows: np.ndarray, max_length: int
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return types and classes of the time gaps of the chosen rows, each [B, L] int64 or None."""
-    types = gaps = None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return types, classes of the time gaps and hours of the week, each [B, L] int64 or None."""
+    types = gaps = hours = None
     if HISTORY_TYPES in columns:
         found, _ = padded(lists_of(columns, HISTORY_TYPES), rows, max_length)
         types = torch.from_numpy(found.astype(np.int64))
     if HISTORY_TIMES in columns:
         times, _ = padded(lists_of(columns, HISTORY_TIMES), rows, max_length)
-        gaps = gap_classes(torch.from_numpy(times.astype(np.int64)))
-    return types, gaps
+        moments = torch.from_numpy(times.astype(np.int64))
+        gaps, hours = gap_classes(moments), hours_of_week(moments)
+    return types, gaps, hours
 
 
 def rows_of_like_length(

@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+WEEK_HOURS = 168
+HOURS_TO_1970 = 72
+"""From a Monday's midnight to the Thursday's with which 1970 began."""
+HOUR_MICROSECONDS = 3_600_000_000
 GAP_CLASSES = 34
 """Of the time since the event before: none, below a second, then one for each power of two."""
 
@@ -24,6 +28,8 @@ class HistoryBatch(NamedTuple):
     """[B, L] int64 event types, where the model takes them."""
     gap_idx: Tensor | None = None
     """[B, L] int64 classes of the time since the event before, likewise."""
+    hour_idx: Tensor | None = None
+    """[B, L] int64 hours of the week, from 0 on Monday at midnight (UTC), likewise."""
 
     def to(self, device: torch.device) -> "HistoryBatch":
         """Return the batch with its tensors on the device."""
@@ -48,12 +54,14 @@ class TrainBatch(NamedTuple):
     """[B, L] int64 event types, where the model takes them."""
     gap_idx: Tensor | None = None
     """[B, L] int64 classes of the time since the event before, likewise."""
+    hour_idx: Tensor | None = None
+    """[B, L] int64 hours of the week, likewise."""
 
     @property
     def histories(self) -> HistoryBatch:
         """The inputs alone."""
         lengths = (self.target_idx != 0).sum(1)
-        return HistoryBatch(self.item_idx, lengths, self.type_idx, self.gap_idx)
+        return HistoryBatch(self.item_idx, lengths, self.type_idx, self.gap_idx, self.hour_idx)
 
     @property
     def weight(self) -> Tensor:
@@ -89,3 +97,9 @@ def gap_classes(times: Tensor) -> Tensor:
     seconds = (times[:, 1:] - times[:, :-1]).clamp(min=0).double() / 1e6  # [B, L - 1]
     classes = (seconds + 1).log2().floor().long().clamp(max=GAP_CLASSES - 2) + 1
     return F.pad(classes, (1, 0))
+
+
+def hours_of_week(times: Tensor) -> Tensor:
+    """Return the hour of the week, 0 on Monday at midnight (UTC): microseconds -> int64."""
+    hours = torch.div(times, HOUR_MICROSECONDS, rounding_mode="floor")
+    return (hours + HOURS_TO_1970) % WEEK_HOURS

@@ -16,7 +16,7 @@ from conf.contract import NUM_RESERVED, PADDING_IDX
 from trainer.bidirectional import BidirectionalEncoder
 from trainer.encoders import build_encoder
 from trainer.initialisation import initialise
-from trainer.inputs import GAP_CLASSES, HistoryBatch, TrainBatch
+from trainer.inputs import GAP_CLASSES, WEEK_HOURS, HistoryBatch, TrainBatch
 from trainer.item_vectors import ItemVectors
 from trainer.ranking_inputs import FieldSpec
 
@@ -47,6 +47,7 @@ class RetrievalModel(nn.Module):
         encoder: str,
         event_types: int,
         time_gaps: bool,
+        calendar: bool,
         similarity: str,
         temperature: float,
         mask_share: float,
@@ -65,6 +66,7 @@ class RetrievalModel(nn.Module):
             encoder: Name, see `trainer.encoders`.
             event_types: Types whose embeddings enter each step; 0: they do not.
             time_gaps: Whether the time since the event before enters each step.
+            calendar: Whether its weekday and hour enter.
             similarity: `dot`, or `cosine`: vectors of length 1, divided by the temperature.
             temperature: Of the scores.
             mask_share: Share of targets that a bidirectional encoder masks in training.
@@ -82,6 +84,8 @@ class RetrievalModel(nn.Module):
         )  # fmt: skip
         self.type_embedding = nn.Embedding(event_types, width) if event_types else None
         self.gap_embedding = nn.Embedding(GAP_CLASSES, width) if time_gaps else None
+        self.day_embedding = nn.Embedding(WEEK_HOURS // 24, width) if calendar else None
+        self.hour_embedding = nn.Embedding(24, width) if calendar else None
         self.encoder = build_encoder(encoder, width=width, history_length=history_length, **options)
         self.similarity, self.temperature = similarity, temperature
         self.mask_share = mask_share
@@ -89,8 +93,9 @@ class RetrievalModel(nn.Module):
 
     @property
     def takes_context(self) -> bool:
-        """Whether types or time gaps of the events enter."""
-        return self.type_embedding is not None or self.gap_embedding is not None
+        """Whether types, time gaps or hours of the events enter."""
+        tables = (self.type_embedding, self.gap_embedding, self.hour_embedding)
+        return any(table is not None for table in tables)
 
     def embed(self, batch: HistoryBatch) -> Tensor:
         """Return the input vectors of events: [B, L, D]."""
@@ -101,6 +106,10 @@ class RetrievalModel(nn.Module):
         if self.gap_embedding is not None:
             assert batch.gap_idx is not None
             vectors = vectors + self.gap_embedding(batch.gap_idx)
+        if self.day_embedding is not None and self.hour_embedding is not None:
+            assert batch.hour_idx is not None
+            vectors = vectors + self.day_embedding(batch.hour_idx // 24)
+            vectors = vectors + self.hour_embedding(batch.hour_idx % 24)
         return vectors * (batch.item_idx != PADDING_IDX).unsqueeze(-1)
 
     def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
@@ -140,7 +149,7 @@ class RetrievalModel(nn.Module):
         longer = HistoryBatch(
             torch.cat([batch.item_idx[:, :1], batch.target_idx], dim=1),  # [B, L + 1]
             (batch.target_idx != PADDING_IDX).sum(1) + 1,
-            *(_with_first(part) for part in (batch.type_idx, batch.gap_idx)),
+            *(_with_first(part) for part in (batch.type_idx, batch.gap_idx, batch.hour_idx)),
         )
         places = torch.arange(longer.item_idx.shape[1], device=longer.item_idx.device)
         is_last = places == longer.lengths[:, None] - 1  # [B, L + 1]

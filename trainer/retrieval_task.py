@@ -36,7 +36,8 @@ class RetrievalTask:
     def columns(self, job: Job) -> Sequence[str]:
         """Return histories with the weights of their events, and what else the model takes."""
         model = job.config.train.model
-        context = (HISTORY_TYPES, HISTORY_TIMES) if model.event_types or model.time_gaps else ()
+        takes_context = model.event_types or model.time_gaps or model.calendar
+        context = (HISTORY_TYPES, HISTORY_TIMES) if takes_context else ()
         return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context)
 
     def learner(self, job: Job) -> Learner:

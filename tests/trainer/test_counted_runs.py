@@ -106,7 +106,12 @@ def write_network(workspace: Path, dataset_id: str) -> str:
 
 
 def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) -> None:
-    more = ("train.epochs=3", "train.model.event_types=true", "train.model.time_gaps=true")
+    more = (
+        "train.epochs=3",
+        "train.model.event_types=true",
+        "train.model.time_gaps=true",
+        "train.model.calendar=true",
+    )
     alone = run_train(configured(workspace, *more))
     refitted = run_train(configured(workspace, *more, "train.refit=with_valid"))
     everything = run_train(configured(workspace, *more, "train.refit=everything"))

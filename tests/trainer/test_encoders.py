@@ -1,11 +1,12 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.trainer.small_model import SMALL
-from trainer.inputs import HistoryBatch, TrainBatch, gap_classes
+from trainer.inputs import HistoryBatch, TrainBatch, gap_classes, hours_of_week
 from trainer.retrieval import RetrievalModel
 
 CAUSAL: dict[str, dict[str, Any]] = {
@@ -161,6 +162,26 @@ def test_types_and_time_gaps_enter_each_step() -> None:
 
     for changed in ((torch.tensor([[1, 2]]), gaps), (types, torch.tensor([[0, 8]]))):
         assert not torch.allclose(plain, model.encode(HistoryBatch(items, lengths, *changed)))
+
+
+def test_weekday_and_hour_enter_each_step() -> None:
+    model = build(calendar=True)
+    items, lengths = torch.tensor([[4, 5]]), torch.tensor([2])
+
+    def encoded(*hours: int) -> torch.Tensor:
+        return model.encode(HistoryBatch(items, lengths, hour_idx=torch.tensor([hours])))
+
+    assert torch.allclose(encoded(3, 30), encoded(3, 30))
+    assert not torch.allclose(encoded(3, 30), encoded(3, 31))  # another hour
+    assert not torch.allclose(encoded(3, 30), encoded(3, 54))  # the same one a day later
+
+
+def test_hours_of_the_week_begin_on_monday() -> None:
+    moments = ["1970-01-01T00:59:59", "2026-11-23T00:00:00", "2026-11-29T23:59:59",
+               "1969-12-29T05:30:00"]  # fmt: skip
+    times = np.array(moments, dtype="datetime64[us]").astype(np.int64)
+
+    assert hours_of_week(torch.from_numpy(times)).tolist() == [72, 0, 167, 5]
 
 
 def test_gaps_are_classed_by_powers_of_two_of_seconds() -> None:

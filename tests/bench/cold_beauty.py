@@ -1,0 +1,64 @@
+"""Amazon Beauty with items that nobody has had: a tenth of them lose all their training events.
+
+Prepares the log as a split that is given, and a table of the items with their attributes and
+codes; `conf/beauty-cold.yaml` reads both.
+"""
+
+import csv
+import gzip
+import json
+import random
+from pathlib import Path
+
+COLD_SHARE = 0.1
+
+
+def write_cold_beauty(source: Path, folder: Path, *, seed: int = 1) -> int:
+    """Write train.csv, valid.csv, test.csv and items.csv; return how many items are cold.
+
+    A user's last event is the test, the one before it the validation. Of items that are cold,
+    events stand in the test alone.
+
+    Args:
+        source: Folder of the published files.
+        folder: Where the files go.
+        seed: Of the choice of the items.
+    """
+    with gzip.open(source / "Beauty.txt.gz", "rt") as stream:
+        histories = [line.split() for line in stream]
+    items = sorted({item for _, *events in histories for item in events}, key=int)
+    cold = set(random.Random(seed).sample(items, int(COLD_SHARE * len(items))))
+    parts: dict[str, list[tuple[str, str]]] = {"train": [], "valid": [], "test": []}
+    for user, *events in histories:
+        named = [*["train"] * (len(events) - 2), "valid", "test"]
+        for part, item in zip(named, events, strict=True):
+            if part == "test" or item not in cold:
+                parts[part].append((user, item))
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, rows in parts.items():
+        _write(folder / f"{part}.csv", ["user", "item"], rows)
+    _write(folder / "items.csv", ["item", "attributes", *CODES], _item_rows(source, items))
+    return len(cold)
+
+
+CODES = tuple(f"code_{place}" for place in range(1, 5))
+
+
+def _item_rows(source: Path, items: list[str]) -> list[list[str]]:
+    attributes = _read(source / "Beauty_item2attributes.json.gz")
+    codes = _read(source / "Beauty_semantic_ids.json.gz")
+    return [
+        [item, "|".join(map(str, attributes.get(item, []))), *map(str, codes.get(item, [""] * 4))]
+        for item in items
+    ]
+
+
+def _read(path: Path) -> dict[str, list[int]]:
+    with gzip.open(path, "rt") as stream:
+        found: dict[str, list[int]] = json.load(stream)
+    return found
+
+
+def _write(path: Path, header: list[str], rows: list[tuple[str, str]] | list[list[str]]) -> None:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([header, *rows])
