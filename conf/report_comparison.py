@@ -39,6 +39,7 @@ def print_comparison(console: Console, result: Result) -> None:
     print_costs(console, models)
     if result["differences"]:
         _print_differences(console, result)
+    console.print(f"plot: {result['page']}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_costs(console: Console, models: Mapping[str, Result]) -> None:
