@@ -23,7 +23,10 @@ def run_advise(config: Config) -> Result:
 
 
 def run_compare(config: Config) -> Result:
-    """Train what of `compare.models` is missing, and measure all on the current dataset."""
+    """Train what of `compare.models` is missing, and measure all on the current dataset.
+
+    The result is written as a page, too.
+    """
     if not config.compare.models:
         raise ConfigError(
             "compare.models is empty; name the models, each with what of the section train is "
@@ -39,7 +42,16 @@ def run_compare(config: Config) -> Result:
     compared: Result = call_stage(
         "trainer.compare", "run", config, dataset_id=dataset, versions=versions
     )
-    return {"stage": "compare", "dataset": dataset, **compared}
+    result = {"stage": "compare", "dataset": dataset, **compared}
+    page = call_stage("conf.comparison_page", "write_comparison", Path(config.run.output), result)
+    return {**result, "page": str(page)}
+
+
+def run_card(config: Config, output: Path, logical_date: str | None = None) -> Result:
+    """Write the card of the current model, or of that of `logical_date`, into a file."""
+    model = chosen_version(config, "models", logical_date)
+    written: Result = call_stage("trainer.card", "run", config, model_id=model, output=output)
+    return {"stage": "card", "status": "done", "id": model, **written}
 
 
 def _model(config: Config, name: str) -> Config:

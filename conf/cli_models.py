@@ -16,10 +16,14 @@ Output = Annotated[
 ]
 
 
+PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the subcommands."""
     app.command()(advise)
     app.command()(compare)
+    app.command()(card)
 
 
 def advise(
@@ -49,3 +53,14 @@ def compare(
 ) -> None:
     """Measure the models of the section `compare` beside one another; train those that are not."""
     run_command(config, overrides, as_json, verbose, choosing.run_compare)
+
+
+def card(
+    config: ConfigPath,
+    output: PageFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the card of the current model, made anew, into an HTML file."""
+    run_command(config, overrides, as_json, verbose, lambda c: choosing.run_card(c, output))

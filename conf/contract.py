@@ -46,7 +46,7 @@ MANIFEST_NAME: dict[str, str] = {
     "models": "bundle.json",
     "lists": "lists.json",
 }
-REPORT_NAME = "report.html"  # the data report in a dataset's folder
+REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in a dataset's folder, and in a model's
 
 
 class _Record(BaseModel):

@@ -15,6 +15,7 @@ from unicodedata import normalize
 from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, USER_ID, USER_IDX, Bundle, ListsManifest, Manifest
+from conf.erase_cards import samples_of
 from conf.erase_dataset import rebuild_dataset, renewed_vocabularies
 from conf.erase_lists import rebuild_lists, rebuild_model
 from conf.erase_rows import Target, emptied_groups, matching_rows, replace_without
@@ -102,10 +103,11 @@ def _erase_dataset(
         if bundle.dataset_id == dataset:
             vocabularies = renewed_vocabularies(manifest.vocabularies, keys)
             model = workspace / "models" / version
-            renewed, zeroed = rebuild_model(
-                bundle, model, folder_beside(model), sorted(target.numbers), vocabularies
-            )
-            _put(workspace, "models", renewed, zeroed, journal)
+            renewed, gone = rebuild_model(bundle, model, folder_beside(model), target, vocabularies)
+            # A second run finds a card without them: what was removed before counts.
+            before = journal.removed.get(f"models/{version}", {}).get("samples", 0)
+            gone["samples"] = max(gone["samples"], before)
+            _put(workspace, "models", renewed, gone, journal)
     beside = folder_beside(folder)
     changed, rows = rebuild_dataset(manifest, folder, beside, target, keys)
     if any(rows.values()):
@@ -156,12 +158,21 @@ def _target(
 
 
 def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
-    """Erase users from lists whose dataset is not there any more."""
+    """Erase users from lists, and from models' cards, whose dataset is not there any more."""
     datasets = _versions(workspace, "datasets")
     for version in _versions(workspace, "lists"):
         lists = read_manifest(workspace, "lists", version, ListsManifest)
         if lists.dataset_id not in datasets:
             _erase_lists(workspace, lists, target, (), journal)
+    for version in _versions(workspace, "models"):
+        bundle = read_manifest(workspace, "models", version, Bundle)
+        model = workspace / "models" / version
+        cards = [model / file.path for file in bundle.files.get("card", ())]
+        if bundle.dataset_id not in datasets and any(
+            samples_of(card, target.names) for card in cards
+        ):
+            renewed, gone = rebuild_model(bundle, model, folder_beside(model), target, {})
+            _put(workspace, "models", renewed, gone, journal)
 
 
 def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:

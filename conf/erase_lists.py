@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from conf.contract import SOURCE, USER_ID, Bundle, DataFile, ListsManifest, Vocabulary
+from conf.erase_cards import copy_without_samples
 from conf.erase_rows import Target, copy_without, matching_rows
 from conf.fingerprint import hash_file
 from conf.parquet import describe_parquet
@@ -68,21 +69,29 @@ def rebuild_lists(
 
 
 def rebuild_model(
-    bundle: Bundle, folder: Path, beside: Path, numbers: Sequence[int],
+    bundle: Bundle, folder: Path, beside: Path, target: Target,
     vocabularies: Mapping[str, Vocabulary],
 ) -> tuple[Bundle, dict[str, int]]:  # fmt: skip
-    """Write a model's files beside them, the users' rows of an embedding of users zeroed.
+    """Write a model's files beside them without the users.
+
+    Their rows of an embedding of users are zeroed, and their samples leave the card.
 
     Args:
         bundle: Of the model.
         folder: Of the model.
         beside: Where its replacement is built.
-        numbers: The users' numbers in the model's dataset.
+        target: The users, with their numbers in the model's dataset.
         vocabularies: Those that the dataset has afterwards.
 
     Returns:
-        The new bundle, and the rows zeroed.
+        The new bundle, and the rows zeroed and samples removed.
     """
+    numbers, samples, cards = sorted(target.numbers), 0, []
+    for file in bundle.files.get("card", ()):
+        path = beside / file.path
+        samples += copy_without_samples(folder / file.path, path, target.names)
+        changed = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+        cards.append(file.model_copy(update=changed))
     zeroed, entries = 0, []
     for file in bundle.files["model"]:
         path = beside / file.path
@@ -94,8 +103,9 @@ def rebuild_model(
             link(folder / file.path, path)
             entries.append(file)
     ours = {**bundle.vocabularies, **{k: v for k, v in vocabularies.items() if k == "user"}}
-    renewed = {"files": {"model": tuple(entries)}, "vocabularies": ours}
-    return bundle.model_copy(update=renewed), {"user_embedding": zeroed}
+    files = {"model": tuple(entries), **({"card": tuple(cards)} if cards else {})}
+    renewed = {"files": files, "vocabularies": ours}
+    return bundle.model_copy(update=renewed), {"user_embedding": zeroed, "samples": samples}
 
 
 def zero_rows(path: Path, numbers: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.report_comparison import print_comparison
+from conf.report_metrics import print_metrics
 
 Result = dict[str, Any]
 
@@ -27,7 +28,7 @@ def print_result(result: Result) -> None:
     if "ledger" in result:
         _print_ledger(console, result["ledger"])
     if "metrics" in result:
-        _print_metrics(console, result["metrics"])
+        print_metrics(console, result["metrics"])
 
 
 def _print_plain(console: Console, result: Result) -> None:
@@ -58,23 +59,6 @@ def _print_ledger(console: Console, ledger: Result) -> None:
 
 def _reasons(counts: dict[str, int]) -> str:
     return "\n".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())) or "0"
-
-
-def _print_metrics(console: Console, metrics: Result) -> None:
-    """Print the test figures of the model beside those of the baselines."""
-    models: dict[str, dict[str, float]] = metrics["test"]
-    if "test_rows" in metrics:
-        title = f"test part, {metrics['test_rows']:,} impressions"
-    else:
-        title = f"test part, all items ranked, {metrics['test_users']:,} users"
-    table = Table(title=title, title_justify="left")
-    table.add_column("model")
-    names = list(next(iter(models.values())))
-    for name in names:
-        table.add_column(name, justify="right")
-    for model, figures in models.items():
-        table.add_row(model, *(f"{figures[name]:.4f}" for name in names))
-    console.print(table)
 
 
 def _print_user(console: Console, result: Result) -> None:

@@ -1,9 +1,12 @@
 """Print a comparison of models as tables for people."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from conf.page_text import cost_cells
 
 Result = dict[str, Any]
 
@@ -17,17 +20,13 @@ def print_comparison(console: Console, result: Result) -> None:
         title_justify="left",
     )
     table.add_column("model")
-    for name in (metric, "", *hits, "parameters", "training s", "rows/s", "reasons", "another"):
+    for name in (metric, "", *hits, "reasons", "another"):
         table.add_column(name, justify="right")
     for name, row in sorted(models.items(), key=lambda pair: -pair[1][metric]["value"]):
         figure, reasons = row[metric], row["reasons"]
-        seconds, parameters = row["seconds"], row["parameters"]
         table.add_row(
             name, f"{figure['value']:.4f}", f"{figure['low']:.4f}-{figure['high']:.4f}",
             *(f"{row[key]['value']:.4f}" for key in hits),
-            "-" if parameters is None else f"{parameters:,}",
-            "-" if seconds is None else f"{seconds:,.1f}",
-            f"{row['rows_per_second']:,.0f}",
             _share(reasons["score_falls_without_the_reason"], reasons["users"]),
             _share(reasons["score_falls_without_another_event"], reasons["users"]),
         )  # fmt: skip
@@ -37,8 +36,21 @@ def print_comparison(console: Console, result: Result) -> None:
         "another: without another event",
         highlight=False,
     )
+    print_costs(console, models)
     if result["differences"]:
         _print_differences(console, result)
+    console.print(f"plot: {result['page']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_costs(console: Console, models: Mapping[str, Result]) -> None:
+    """Print what each model costs; rows are those of scoring."""
+    table = Table(title="cost", title_justify="left")
+    table.add_column("model")
+    for name in ("parameters", "training s", "memory", "FLOP an example", "rows/s"):
+        table.add_column(name, justify="right")
+    for name, row in models.items():
+        table.add_row(name, *cost_cells(row))
+    console.print(table)
 
 
 def _print_differences(console: Console, result: Result) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from conf.contract import MANIFEST_NAME, REPORT_NAME
+from conf.contract import CARD_NAME, MANIFEST_NAME, REPORT_NAME
 from conf.errors import VersionError
 
 Result = dict[str, Any]
@@ -26,8 +26,9 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     metrics = folder / "metrics.json"
     if metrics.is_file():
         figures["metrics"] = json.loads(metrics.read_text())
-    if (folder / REPORT_NAME).is_file():
-        figures["report"] = str(folder / REPORT_NAME)
+    for key, name in (("report", REPORT_NAME), ("card", CARD_NAME)):
+        if (folder / name).is_file():
+            figures[key] = str(folder / name)
     for account in figures.get("ledger", {}).values():
         account.pop("files", None)
     return figures

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from conf.contract import ITEM_ID, REPORT_NAME, USER_ID, Manifest, PrivacyReport
 from conf.fingerprint import InputFile
+from conf.page_charts import Distribution
 from conf.schema import Config
 from etl.inputs import Staged
 from etl.report_bins import day_bins, hour_bins, length_bins, per_id_bins, type_bins, weekday_bins
@@ -20,7 +21,7 @@ from etl.report_counts import (
     missing_by_field,
     missing_by_log,
 )
-from etl.report_data import Anonymity, Distribution, ReportData
+from etl.report_data import Anonymity, ReportData
 from etl.report_drift import find_drift
 from etl.report_features import feature_figures
 from etl.report_ledger import by_log

@@ -6,8 +6,8 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TypeVar
 
+from conf.page_charts import Distribution
 from etl.report_counts import Counts
-from etl.report_data import Distribution
 from etl.times import MICROS_PER_DAY, day_of
 
 READ, KEPT = "as read", "kept"

@@ -4,24 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from conf.contract import Account
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """One quantity counted in bins: once, or side by side such as before and after cleaning."""
-
-    title: str
-    unit: str
-    """What is counted, in the plural; empty where `is_share`."""
-    labels: Sequence[str]
-    """Name of each bin."""
-    series: Mapping[str, Sequence[float]]
-    """For each name one number per bin."""
-    note: str = ""
-    is_across: bool = False
-    """Whether bins are names, drawn as bars from left to right, and no points on a scale."""
-    is_share: bool = False
-    """Whether the numbers are shares from 0 to 1 and no counts."""
+from conf.page_charts import Distribution
 
 
 @dataclass(frozen=True)

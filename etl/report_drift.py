@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from conf.contract import ITEM_ID, TRAIN_EVENTS, Manifest
 from conf.errors import VersionError
+from conf.page_charts import Distribution
 from conf.workspace import read_manifest, read_pointer
 from etl.report_bins import hour_bins, weekday_bins
-from etl.report_data import Distribution, Drift, Shift
+from etl.report_data import Drift, Shift
 from etl.report_profile import Profile, read_profile
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from conf.contract import Account
-from etl.report_svg import cut, drawing, rect, text
-from etl.report_text import number, share
+from conf.page_svg import cut, drawing, rect, text
+from conf.page_text import number, share
 
 _NODE = 9  # width of a node
 _FLOW = 230  # height of all rows together

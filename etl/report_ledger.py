@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from conf.contract import Account, InputLedger
 from conf.fingerprint import InputFile
-from etl.report_blocks import Flow, Section, Table
+from conf.page_blocks import Flow, Section, Table
+from conf.page_text import number, share
 from etl.report_data import ReportData, RuleSamples
 from etl.report_flow import NARROW, WIDE, flow, outcomes
-from etl.report_text import number, share
 
 _MOST_FILES = 100
 

@@ -1,12 +1,10 @@
-"""The data report as one HTML file: no script, no network, every text escaped."""
+"""The data report as one HTML file: see `conf.page`."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
-
-from etl.report_blocks import Section, bar_section
+from conf.page import Page, Tile
+from conf.page_blocks import Section, bar_section
+from conf.page_text import number, share
 from etl.report_data import ReportData
 from etl.report_ledger import add_up, ledger_section, quarantine_section
 from etl.report_sections import (
@@ -17,21 +15,17 @@ from etl.report_sections import (
     missing_section,
     splits_section,
 )
-from etl.report_text import number, share
-
-_TEMPLATE = "report_page.html"
-_STYLE = "report_page.css"
 
 
 def render(data: ReportData) -> str:
     """Return the page; the same data gives the same text."""
-    environment = Environment(
-        loader=FunctionLoader(_packaged), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.get_template(_TEMPLATE).render(
-        data=data, style=Markup(_packaged(_STYLE)), tiles=_tiles(data), sections=_sections(data)
-    )
+    return Page(
+        kind="Data report",
+        title=data.dataset_id,
+        note=f"Events up to {data.as_of}, logical date {data.logical_date}",
+        tiles=_tiles(data),
+        sections=_sections(data),
+    ).render()
 
 
 def _sections(data: ReportData) -> Sequence[Section]:
@@ -52,20 +46,15 @@ def _sections(data: ReportData) -> Sequence[Section]:
     return [section for section in sections if section is not None]
 
 
-def _tiles(data: ReportData) -> list[tuple[str, str, str]]:
-    """Return the figures that come first: name, value and share."""
+def _tiles(data: ReportData) -> list[Tile]:
+    """Return the figures that come first."""
     events = add_up(data.flows["events"].values())
     lost = {"dropped": sum(events.dropped.values()),
             "quarantined": sum(events.quarantined.values())}  # fmt: skip
     parts = {"kept": events.rows_kept, **lost}
     return [
-        ("events read", number(events.rows_read), ""),
-        *((name, number(rows), share(rows / max(events.rows_read, 1)))
+        Tile("events read", number(events.rows_read)),
+        *(Tile(name, number(rows), share(rows / max(events.rows_read, 1)))
           for name, rows in parts.items()),
-        *((name, number(data.counts[name]), "") for name in ("users", "items")),
+        *(Tile(name, number(data.counts[name])) for name in ("users", "items")),
     ]  # fmt: skip
-
-
-def _packaged(name: str) -> str:
-    """Return the text of a file that lies beside this module."""
-    return files("etl").joinpath(name).read_text(encoding="utf-8")

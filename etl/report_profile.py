@@ -18,6 +18,7 @@ from conf.contract import (
     TRAIN_EVENTS,
     Manifest,
 )
+from conf.inequality import gini
 from conf.workspace import UNDATED, version_path
 from etl.report_data import LongTail
 
@@ -87,18 +88,6 @@ def describe_long_tail(profile: Profile) -> LongTail | None:
         num_items=len(events),
         num_events=int(events.sum()),
     )
-
-
-def gini(counts: np.ndarray) -> float:
-    """Return how unequal counts are: 0 where all are equal, near 1 where one has all.
-
-    Source: Gini 1912 by the formula for sorted values, G = sum((2i - n - 1) x_i) / (n sum(x)),
-    i from 1 in ascending order.
-    """
-    ascending = np.sort(counts).astype(float)
-    n = len(ascending)
-    ranks = 2 * np.arange(1, n + 1) - n - 1
-    return float((ranks * ascending).sum() / (n * ascending.sum()))
 
 
 def _items(folder: Path, manifest: Manifest) -> pa.Table:

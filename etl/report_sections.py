@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from etl.report_blocks import Chart, Section, Table, bar_chart
-from etl.report_charts import curve
+from conf.page_blocks import Chart, Section, Table, bar_chart
+from conf.page_charts import share_curve
+from conf.page_text import change, number, share, size
 from etl.report_data import Anonymity, Drift, FeatureFigures, LongTail, MissingField, ReportData
 from etl.report_drift import PSI_MAJOR, PSI_MODERATE
-from etl.report_text import change, number, share, size
 
 
 def missing_section(fields: Sequence[MissingField]) -> Section | None:
@@ -49,7 +49,8 @@ def long_tail_section(tail: LongTail | None) -> Section | None:
     )
     return Section(
         "long-tail", "The long tail", note,
-        charts=[Chart(title, curve(tail), Table(title, ["items", "events"], points))],
+        charts=[Chart(title, share_curve(title, tail.points),
+                      Table(title, ["items", "events"], points))],
         tables=[Table("The long tail in figures", ["figure", "value"], facts)],
     )  # fmt: skip
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 
+from conf.page_charts import Distribution
 from etl.report_bins import KEPT, READ, read_and_kept
 from etl.report_counts import Counts
-from etl.report_data import Distribution
 
 _MOST_SINGLE_VALUES = 12
 _MOST_FINE_BINS = 24

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from conf.contract import Manifest, catalogue_size
@@ -14,6 +15,7 @@ from conf.errors import ConfigError
 from conf.schema import Config
 from trainer.blend_weights import Blend, choose_blend, count_blends
 from trainer.bundle import (
+    METRICS_NAME,
     Trained,
     build_model,
     load_bundle,
@@ -22,6 +24,7 @@ from trainer.bundle import (
     with_prefix,
 )
 from trainer.counting import fit_counting, section_of
+from trainer.efficiency import num_parameters, peak_memory_bytes, training_cost
 from trainer.evaluate import count_on_workers, source_of, test_figures
 from trainer.hybrid import NEURAL, Hybrid
 from trainer.metrics import figure
@@ -45,6 +48,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     scorers: dict[str, Scorer] = {name: member.scorer for name, member in members.items()}
     started = time.monotonic()
     blend, best = _chosen_blend(config, manifest, scorers)
+    blending_seconds = round(time.monotonic() - started, 1)
     log.info("hybrid: %s, %s %.4f in validation", blend, config.train.metric, best)
     weights: dict[str, Tensor] = {}
     for name, member in members.items():
@@ -53,11 +57,38 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         **test_figures(config, manifest, Hybrid(scorers, blend)),
         "valid": {config.train.metric: best},
         "blend": blend,
-        "blending_seconds": round(time.monotonic() - started, 1),
+        "blending_seconds": blending_seconds,
         "members": {name: member.figures for name, member in members.items()},
+        "training": _cost(config, list(members.values()), weights, blending_seconds),
     }
     sections = {name: member.section for name, member in members.items()}
     return Trained({"members": sections, "blend": blend}, weights, metrics)
+
+
+def _cost(
+    config: Config, members: Sequence[_Member], weights: dict[str, Tensor], seconds: float
+) -> dict[str, Any]:
+    """Return what all of the training cost, a published network's own included.
+
+    Args:
+        config: The run's configuration.
+        members: What is blended.
+        weights: Of all of them.
+        seconds: That finding the blend took.
+    """
+    models = Path(config.run.output) / "models"
+    costs = [
+        training_cost(models / member.figures["id"] / METRICS_NAME)
+        if "id" in member.figures
+        else member.figures["training"]
+        for member in members
+    ]
+    each = [cost["seconds"] for cost in costs]
+    return {
+        "seconds": None if None in each else round(sum(each) + seconds, 1),
+        "parameters": num_parameters(weights),
+        "peak_memory_bytes": max(cost["peak_memory_bytes"] or 0 for cost in costs) or None,
+    }
 
 
 def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Member:
@@ -66,7 +97,9 @@ def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Membe
         counting = fit_counting(name, source_of(config, manifest))
         seconds = round(time.monotonic() - started, 1)
         section = section_of(name, config.train)
-        return _Member(counting, section, counting.weights(), {"training": {"seconds": seconds}})
+        memory = peak_memory_bytes(torch.device("cpu"))
+        cost = {"seconds": seconds, "peak_memory_bytes": memory}
+        return _Member(counting, section, counting.weights(), {"training": cost})
     if config.train.hybrid.neural is not None:
         return _published(config, manifest, config.train.hybrid.neural)
     alone = config.train.model_copy(update={"algorithm": NEURAL})

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from conf.contract import Bundle, DataFile, Manifest, catalogue_size
+from conf.contract import CARD_NAME, Bundle, DataFile, Manifest, catalogue_size
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import hash_file
 from conf.schema import Config
@@ -54,8 +54,10 @@ def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
     return RetrievalModel(catalogue=catalogue, **section)
 
 
-def save_bundle(config: Config, manifest: Manifest, request: str, trained: Trained) -> str:
-    """Commit a model's version and return its id."""
+def save_bundle(
+    config: Config, manifest: Manifest, request: str, trained: Trained, card: str | None = None
+) -> str:
+    """Commit a model's version, with its card where there is one, and return its id."""
     workspace = Path(config.run.output)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = emptied(new_folder(workspace, "models", version))
@@ -64,6 +66,9 @@ def save_bundle(config: Config, manifest: Manifest, request: str, trained: Train
         folder / WEIGHTS_NAME,
     )
     (folder / METRICS_NAME).write_text(json.dumps(trained.metrics, indent=1))
+    if card is not None:
+        (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    cards = {} if card is None else {"card": (_entry(folder / CARD_NAME),)}
     bundle = Bundle(
         id=version,
         request=request,
@@ -73,7 +78,10 @@ def save_bundle(config: Config, manifest: Manifest, request: str, trained: Train
         algorithm=config.train.algorithm,
         model=trained.section,
         config=config.model_dump(mode="json"),
-        files={"model": tuple(_entry(folder / name) for name in (WEIGHTS_NAME, METRICS_NAME))},
+        files={
+            "model": tuple(_entry(folder / name) for name in (WEIGHTS_NAME, METRICS_NAME)),
+            **cards,
+        },
     )
     commit(workspace, "models", bundle)
     return version
@@ -102,7 +110,7 @@ def load_scorer(workspace: Path, model_id: str) -> tuple[Bundle, Scorer]:
 
     def build(bundle: Bundle, weights: dict[str, Tensor]) -> Scorer:
         catalogue = bundle.vocabularies["item"].size
-        return _scorer(bundle.algorithm, bundle.model, weights, catalogue)
+        return build_scorer(bundle.algorithm, bundle.model, weights, catalogue)
 
     return load_built(workspace, model_id, build)
 
@@ -134,7 +142,7 @@ def with_prefix(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{name}.{key}": tensor for key, tensor in weights.items()}
 
 
-def _scorer(
+def build_scorer(
     algorithm: str, section: dict[str, Any], weights: dict[str, Tensor], catalogue: int
 ) -> Scorer:
     """Return the model of a section with its weights in it."""
@@ -150,7 +158,7 @@ def _scorer(
     for name, part in section["members"].items():
         start = f"{name}."
         own = {key.removeprefix(start): t for key, t in weights.items() if key.startswith(start)}
-        members[name] = _scorer(name, part, own, catalogue)
+        members[name] = build_scorer(name, part, own, catalogue)
     return Hybrid(members, section["blend"])
 
 

@@ -3,10 +3,13 @@
 import time
 from pathlib import Path
 
+import torch
+
 from conf.contract import Manifest
 from conf.schema import Config
 from trainer.bundle import Trained
 from trainer.counting import fit_counting, section_of
+from trainer.efficiency import num_parameters, peak_memory_bytes
 from trainer.evaluate import source_of, test_figures, validation_figure
 
 
@@ -21,13 +24,14 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     name, started = config.train.algorithm, time.monotonic()
     model = fit_counting(name, source_of(config, manifest))
     seconds = time.monotonic() - started
-    weights = model.weights()
+    weights, memory = model.weights(), peak_memory_bytes(torch.device("cpu"))
     metrics = {
         **test_figures(config, manifest, model),
         "valid": validation_figure(config, manifest, model),
         "training": {
             "seconds": round(seconds, 1),
-            "parameters": sum(tensor.numel() for tensor in weights.values()),
+            "parameters": num_parameters(weights),
+            "peak_memory_bytes": memory,
         },
     }
     return Trained(section_of(name, config.train), weights, metrics)

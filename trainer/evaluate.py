@@ -14,18 +14,31 @@ from typing import Any
 import numpy as np
 import torch
 
-from conf.contract import Bundle, Manifest
+from conf.contract import USER_IDX, Bundle, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import ranking_evaluate
-from trainer.bundle import MODEL_NAME, load_scorer, require_same_vocabulary, require_unseen
-from trainer.columns import Columns
+from trainer.batches import histories_of
+from trainer.bundle import (
+    METRICS_NAME,
+    MODEL_NAME,
+    load_scorer,
+    require_same_vocabulary,
+    require_unseen,
+)
+from trainer.catalogue import read_train_events
+from trainer.columns import Columns, Ragged, numbers_of
 from trainer.counting import Source, fit_counting
-from trainer.held_out import each_row_group, held_out_batches
+from trainer.efficiency import flops_of_example, training_cost
+from trainer.held_out import COLUMNS, each_row_group, held_out_batches
 from trainer.hybrid import Hybrid
-from trainer.metrics import figure, figures, rank_counts
+from trainer.list_figures import list_figures
+from trainer.metrics import figure, figures, gains, rank_counts
+from trainer.ranked import Ranked, joined, nothing_ranked, rank_targets
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
+from trainer.segments import counts_of, divisions_of, num_items, popularity_of, segment_figures
+from trainer.stream import read_row_groups
 
 
 def run(config: Config, *, model_id: str) -> dict[str, Any]:
@@ -37,24 +50,83 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
     require_unseen(bundle, "test")
+    cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
     with ray_session(config):
         require_room(config)
-        return test_figures(config, manifest, scorer)
+        return {**test_figures(config, manifest, scorer), "training": cost}
 
 
 def test_figures(
     config: Config, manifest: Manifest, scorer: Scorer, *, with_baselines: bool = True
 ) -> dict[str, Any]:
-    """Return the test figures of a model, of what it is blended of, and of the baselines."""
+    """Return the test figures of a model, of what it is blended of, and of the baselines.
+
+    Returns:
+        `test` and `test_users`; `segments` and `lists`, see `trainer.segments` and
+        `trainer.list_figures`, with the k of `train.metric`; `scoring`, the cost of it.
+    """
     members = scorer.members if isinstance(scorer, Hybrid) else {}
     scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members}
     if with_baselines:
         source = source_of(config, manifest)
         missing = (name for name in config.train.baselines if name not in members)
         scorers |= {name: fit_counting(name, source) for name in missing}
-    counts = count_part(config, manifest, "test", scorers, max(config.train.metrics_at))
-    measured = {name: figures(count, config.train.metrics_at) for name, count in counts.items()}
-    return {"test": measured, "test_users": int(counts[MODEL_NAME].sum())}
+    train, k = config.train, int(config.train.metric.partition("@")[2])
+    rank = partial(rank_targets, batch_rows=train.eval_batch_rows, list_length=k)
+    ranked = joined(
+        each_row_group(config, manifest, "test", scorers, rank) or [nothing_ranked(tuple(scorers))]
+    )
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    events, largest = read_train_events(folder, manifest), max(train.metrics_at)
+    return {
+        "test": {
+            name: figures(counts_of(ranks, largest), train.metrics_at)
+            for name, ranks in ranked.ranks.items()
+        },
+        "test_users": len(ranked.users),
+        "segments": _segments(
+            ranked, events, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
+        ),
+        "lists": {
+            "length": k,
+            "items": num_items(popularity_of(events)),
+            **{name: list_figures(given, events) for name, given in ranked.given.items()},
+        },
+        "scoring": {
+            "flops_per_example": flops_of_example(scorer, some_histories(folder, manifest)),
+            "rows_per_second": round(len(ranked.users) / max(ranked.seconds[MODEL_NAME], 1e-9), 1),
+        },
+    }
+
+
+def _segments(
+    ranked: Ranked, train_events: np.ndarray, trained_users: np.ndarray, *, k: int, seed: int
+) -> dict[str, Any]:
+    """Return HR@k and NDCG@k of each model in each segment."""
+    divisions = divisions_of(
+        ranked.users, ranked.lengths, ranked.targets,
+        trained_users=trained_users, train_events=train_events,
+    )  # fmt: skip
+    told = (f"hr@{k}", f"ndcg@{k}")
+    gained = {
+        name: {key: gains(ranks, key) for key in told} for name, ranks in ranked.ranks.items()
+    }
+    return segment_figures(gained, ranked.users, divisions, seed=seed)
+
+
+def some_histories(folder: Path, manifest: Manifest) -> Ragged:
+    """Return the histories of the test part's first row group."""
+    groups = manifest.row_groups("test")[:1]
+    for _, columns in read_row_groups(folder, groups, COLUMNS, threads=1):
+        return histories_of(columns)
+    return Ragged(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64))
+
+
+def users_in(folder: Path, manifest: Manifest, part: str) -> np.ndarray:
+    """Return the users who stand in a row of a part, ascending."""
+    blocks = read_row_groups(folder, manifest.row_groups(part), (USER_IDX,))
+    found = [np.unique(numbers_of(columns, USER_IDX)) for _, columns in blocks]
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
 
 def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dict[str, float]:
@@ -63,19 +135,9 @@ def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dic
         return {}
     metric = config.train.metric
     largest = int(metric.partition("@")[2])
-    counts = count_part(config, manifest, "valid", {MODEL_NAME: scorer}, largest)
-    return {metric: figure(counts[MODEL_NAME], metric)}
-
-
-def count_part(
-    config: Config, manifest: Manifest, part: str, scorers: Mapping[str, Scorer], largest: int
-) -> dict[str, np.ndarray]:
-    """Return how many of a held-out part's targets have which rank: [R + 1] for each scorer."""
-    if not manifest.row_groups(part):
-        return {name: np.zeros(largest + 1, dtype=np.int64) for name in scorers}
     count = partial(count_each, batch_rows=config.train.eval_batch_rows, largest=largest)
-    counts = count_on_workers(config, manifest, part, scorers, count)
-    return dict(zip(scorers, counts, strict=True))
+    counts = count_on_workers(config, manifest, "valid", {MODEL_NAME: scorer}, count)
+    return {metric: figure(counts[0], metric)}
 
 
 def source_of(config: Config, manifest: Manifest) -> Source:

@@ -46,7 +46,7 @@ def faithfulness(
     if not len(rows):
         return _NOBODY
     with torch.no_grad():
-        scores = _unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
+        scores = unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
     best = scores.argmax(1, keepdim=True)  # [B, 1]
     parts = scorer.contributions(histories, rows, best)[:, 0].cpu()  # [B, L]
     has_reason = parts.amax(1) > 0  # [B]; behind a history's end stand zeros
@@ -90,7 +90,8 @@ def without(histories: Ragged, rows: np.ndarray, places: np.ndarray) -> Ragged:
     return Ragged(histories.values[kept], offsets, beside)
 
 
-def _unseen(scores: Tensor, histories: Ragged, rows: np.ndarray) -> Tensor:
+def unseen(scores: Tensor, histories: Ragged, rows: np.ndarray) -> Tensor:
+    """Return scores, [B, V], changed so that what was seen, and no item, has -inf."""
     scores[:, :NUM_RESERVED] = -torch.inf
     seen = events_of(histories, rows)
     scores[torch.from_numpy(seen.row), torch.from_numpy(seen.item)] = -torch.inf

@@ -16,6 +16,7 @@ from conf.contract import NUM_RESERVED, Manifest, RowGroup, catalogue_size
 from conf.schema import Config
 from trainer.bundle import build_model, model_section
 from trainer.content_data import read_content
+from trainer.efficiency import peak_memory_bytes
 from trainer.objective import TrainingObjective, item_sampling
 from trainer.optimizers import make_optimizer, rate_scale, set_rates
 
@@ -220,3 +221,11 @@ def sum_over_ranks(job: Job, values: Tensor) -> Tensor:
     if job.world_size > 1:
         dist.all_reduce(values)
     return values
+
+
+def most_memory(job: Job) -> int:
+    """Return the most memory in bytes that the worker of any rank has held so far."""
+    most = torch.tensor(peak_memory_bytes(job.device), dtype=torch.int64, device=job.device)
+    if job.world_size > 1:
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+    return int(most)

@@ -9,6 +9,7 @@ from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import blending, counted, neural, ranking_training
 from trainer.bundle import Trained, save_bundle
+from trainer.card import card_of_trained
 from trainer.counting import COUNTING
 from trainer.loop import FAILURE_NAME
 from trainer.ray_session import ray_session, require_room
@@ -34,7 +35,8 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     with ray_session(config):
         require_room(config)
         trained = _TRAINERS[config.train.algorithm](config, manifest, work)
-    version = save_bundle(config, manifest, request, trained)
+    card = card_of_trained(config, manifest, request, trained)
+    version = save_bundle(config, manifest, request, trained, card)
     shutil.rmtree(work, ignore_errors=True)
     return version
 

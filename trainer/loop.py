@@ -22,7 +22,7 @@ from conf.schema import Config
 from conf.workspace import write_json
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.columns import Columns, concatenate
-from trainer.job import Cursor, Job, Learner, Refit, set_learning_rate, sum_over_ranks
+from trainer.job import Cursor, Job, Learner, Refit, most_memory, set_learning_rate, sum_over_ranks
 from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter
@@ -201,6 +201,7 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
         "seconds": cursor.seconds,
         "padding_share": cursor.padding / max(cursor.cells, 1),
         "rate_scale": cursor.rate_scale,
+        "peak_memory_bytes": most_memory(job),
     }
     train = job.config.train
     learner.objective.eval()

@@ -1,23 +1,35 @@
 """The figures of a ranking model on the test part, beside those of its baselines."""
 
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from conf.contract import Manifest
+from conf.contract import HISTORY_ITEMS, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer.bundle import MODEL_NAME, require_same_vocabulary
+from trainer.bundle import METRICS_NAME, MODEL_NAME, require_same_vocabulary
 from trainer.calibration import Calibration
+from trainer.catalogue import read_train_events
+from trainer.columns import lists_of
+from trainer.efficiency import training_cost
 from trainer.ranking_bundle import load_ranking
 from trainer.ranking_counts import TrainingCounts, count_training
 from trainer.ranking_data import sampling_of
 from trainer.ranking_layout import TEST_PART, layout_from
-from trainer.ranking_metrics import Predictions, figures
-from trainer.ranking_scores import ScoredRows, score_part
+from trainer.ranking_metrics import (
+    Predictions,
+    figures,
+    log_losses,
+    reliability,
+    squared_errors,
+)
+from trainer.ranking_scores import ScoredRows, flops_of_impression, score_part
 from trainer.ray_session import ray_session, require_room
+from trainer.segments import divisions_of, segment_figures
+from trainer.stream import read_row_groups
 
 
 class Measured(NamedTuple):
@@ -39,9 +51,11 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     bundle, loaded = load_ranking(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
+    cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
     with ray_session(config):
         require_room(config)
-        return test_figures(config, manifest, Measured(bundle.model, *loaded))
+        found = test_figures(config, manifest, Measured(bundle.model, *loaded))
+    return {**found, "training": cost}
 
 
 def test_figures(
@@ -54,38 +68,98 @@ def test_figures(
         manifest: The dataset.
         measured: The model.
         linear: Logistic or linear regression on the same features; None: it stays out.
+
+    Returns:
+        `test` and `test_rows`; `segments`, see `trainer.segments`; `calibration`: what the model
+        said beside what was so, by label; `scoring`, the cost of it.
     """
+    started = time.monotonic()
     rows = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
-    found = {MODEL_NAME: model_figures(rows, measured)}
+    speed = len(rows.users) / max(time.monotonic() - started, 1e-9)  # reading included
+    said = {MODEL_NAME: _said(rows, measured)}
     if linear is not None:
         scored = score_part(config, manifest, linear.section, linear.weights, TEST_PART)
-        found["linear"] = model_figures(scored, linear)
-    found |= _counted(config, manifest, measured, rows)
-    return {"test": found, "test_rows": len(rows.users)}
+        said["linear"] = _said(scored, linear)
+    said |= _counted(config, manifest, measured, rows)
+    flops = flops_of_impression(config, manifest, measured.section, measured.weights)
+    labels = zip(measured.section["labels"], said[MODEL_NAME], strict=True)
+    return {
+        "test": {name: _by_label(one, measured) for name, one in said.items()},
+        "test_rows": len(rows.users),
+        "segments": _segments(config, manifest, measured, rows, said),
+        "calibration": (
+            {} if measured.is_rating else {label: reliability(one) for label, one in labels}
+        ),
+        "scoring": {"flops_per_example": flops, "rows_per_second": round(speed, 1)},
+    }
 
 
 def model_figures(rows: ScoredRows, measured: Measured) -> dict[str, float]:
     """Return the figures of each label; with several, behind the label's name and a dot."""
-    said = [
+    return _by_label(_said(rows, measured), measured)
+
+
+def _said(rows: ScoredRows, measured: Measured) -> list[Predictions]:
+    """Return what a model says of each label."""
+    return [
         rows.of_model(label, is_rating=measured.is_rating, calibration=calibration)
         for label, calibration in enumerate(measured.calibrations)
     ]
-    return _by_label(said, measured)
 
 
 def _by_label(said: list[Predictions], measured: Measured) -> dict[str, float]:
-    names = [f"{label}." for label in measured.section["labels"]] if len(said) > 1 else [""]
     return {
         name + figure: value
-        for name, one in zip(names, said, strict=True)
+        for name, one in zip(_prefixes(measured), said, strict=True)
         for figure, value in figures(one, is_rating=measured.is_rating).items()
     }
 
 
+def _prefixes(measured: Measured) -> list[str]:
+    labels = measured.section["labels"]
+    return [f"{label}." for label in labels] if len(labels) > 1 else [""]
+
+
+def _segments(
+    config: Config,
+    manifest: Manifest,
+    measured: Measured,
+    rows: ScoredRows,
+    said: dict[str, list[Predictions]],
+) -> dict[str, Any]:
+    """Return the mean loss in each segment: of the figures the one that adds up to the whole."""
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    name, loss_of = ("squared_error", squared_errors) if measured.is_rating else (
+        "log_loss", log_losses
+    )  # fmt: skip
+    losses = {
+        model: {
+            prefix + name: loss_of(one)
+            for prefix, one in zip(_prefixes(measured), each, strict=True)
+        }
+        for model, each in said.items()
+    }
+    divisions = divisions_of(
+        rows.users, _history_lengths(folder, manifest), rows.items,
+        trained_users=np.flatnonzero(measured.weights["known_users"].numpy()),
+        train_events=read_train_events(folder, manifest),
+    )  # fmt: skip
+    weights = rows.weights.astype(np.float64)
+    return segment_figures(losses, rows.users, divisions, weights=weights, seed=config.run.seed)
+
+
+def _history_lengths(folder: Path, manifest: Manifest) -> np.ndarray | None:
+    """Return the events before each row of the test part; None where rows have no histories."""
+    if HISTORY_ITEMS not in {column.name for column in manifest.columns[TEST_PART]}:
+        return None
+    blocks = read_row_groups(folder, manifest.row_groups(TEST_PART), (HISTORY_ITEMS,))
+    return np.concatenate([lists_of(columns, HISTORY_ITEMS).lengths for _, columns in blocks])
+
+
 def _counted(
     config: Config, manifest: Manifest, measured: Measured, rows: ScoredRows
-) -> dict[str, dict[str, float]]:
-    """Return the figures of what is counted in the training part."""
+) -> dict[str, list[Predictions]]:
+    """Return what is said of each label by what is counted in the training part."""
     ranking = config.train.ranking
     asked = [name for name in ("label_mean", "item_rate") if name in ranking.baselines]
     if not asked:
@@ -99,8 +173,7 @@ def _counted(
         ],
     }
     return {
-        name: _by_label([rows.predictions(label, said[name][label]) for label in labels], measured)
-        for name in asked
+        name: [rows.predictions(label, said[name][label]) for label in labels] for name in asked
     }
 
 

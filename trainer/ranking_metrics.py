@@ -103,14 +103,25 @@ def _changes(values: np.ndarray) -> np.ndarray:
 
 def log_loss(rows: Predictions) -> float:
     """Return the mean cross-entropy of probabilities, in nats."""
+    return float(np.average(log_losses(rows), weights=rows.weights))
+
+
+def log_losses(rows: Predictions) -> np.ndarray:
+    """Return the cross-entropy of each row: [N] float64."""
     sure = np.clip(rows.predicted, _TINY, 1 - _TINY)
-    each = -(rows.labels * np.log(sure) + (1 - rows.labels) * np.log1p(-sure))
-    return float(np.average(each, weights=rows.weights))
+    each: np.ndarray = -(rows.labels * np.log(sure) + (1 - rows.labels) * np.log1p(-sure))
+    return each
 
 
 def rmse(rows: Predictions) -> float:
     """Return the root of the mean squared error."""
-    return float(np.sqrt(np.average((rows.predicted - rows.labels) ** 2, weights=rows.weights)))
+    return float(np.sqrt(np.average(squared_errors(rows), weights=rows.weights)))
+
+
+def squared_errors(rows: Predictions) -> np.ndarray:
+    """Return the squared error of each row: [N] float64."""
+    each: np.ndarray = (rows.predicted - rows.labels) ** 2
+    return each
 
 
 def calibration_error(rows: Predictions, bins: int = ECE_BINS) -> float:
@@ -118,6 +129,32 @@ def calibration_error(rows: Predictions, bins: int = ECE_BINS) -> float:
 
     Source: Guo et al. 2017, eq. 3.
     """
-    places = np.clip(np.ceil(rows.predicted * bins).astype(np.int64) - 1, 0, bins - 1)
+    places = _bins(rows, bins)
     gaps = np.bincount(places, weights=rows.weights * (rows.predicted - rows.labels))
     return float(np.abs(gaps).sum() / rows.weights.sum())
+
+
+def reliability(rows: Predictions, bins: int = ECE_BINS) -> list[dict[str, float]]:
+    """Return what was said, what was so, and the share of all rows, of each bin that has rows.
+
+    Weighted by the shares, the gaps of the two add up to `calibration_error`. Source: Guo et al.
+    2017, section 2, reliability diagrams.
+    """
+    places = _bins(rows, bins)
+    weights = np.bincount(places, weights=rows.weights, minlength=bins)
+    said = np.bincount(places, weights=rows.weights * rows.predicted, minlength=bins)
+    was = np.bincount(places, weights=rows.weights * rows.labels, minlength=bins)
+    return [
+        {
+            "said": float(said[place] / weights[place]),
+            "was": float(was[place] / weights[place]),
+            "share": float(weights[place] / weights.sum()),
+        }
+        for place in np.flatnonzero(weights)
+    ]
+
+
+def _bins(rows: Predictions, bins: int) -> np.ndarray:
+    """Return the bin of each prediction: [N] int64; its upper end belongs to a bin."""
+    places: np.ndarray = np.clip(np.ceil(rows.predicted * bins).astype(np.int64) - 1, 0, bins - 1)
+    return places

@@ -15,10 +15,11 @@ from torch import Tensor
 from conf.contract import Manifest, RowGroup
 from conf.schema import Config
 from trainer.calibration import Calibration, sigmoid
+from trainer.efficiency import flop_counter
 from trainer.ranking import RankingModel
 from trainer.ranking_data import read_impressions, read_tables, sampling_of
 from trainer.ranking_inputs import RankingBatch
-from trainer.ranking_layout import layout_from
+from trainer.ranking_layout import TEST_PART, layout_from
 from trainer.ranking_loss import row_logits
 from trainer.ranking_metrics import Predictions
 from trainer.shares import device_of, in_order, on_workers
@@ -127,13 +128,51 @@ class _Shared(NamedTuple):
 
 
 def _score_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[ScoredRows]:
-    config, manifest, section, weights = shared
-    device = device_of(config.train)
+    device = device_of(shared.config.train)
+    model = ready_model(shared.config, shared.manifest, shared.section, shared.weights, device)
+    batches = _batches(shared, groups)
+    batch_rows = shared.config.train.eval_batch_rows
+    return score_groups(model, batches, batch_rows=batch_rows, device=device)
+
+
+def ready_model(
+    config: Config,
+    manifest: Manifest,
+    section: dict[str, Any],
+    weights: dict[str, Tensor],
+    device: torch.device,
+) -> RankingModel:
+    """Return the model of a section and its weights, with its tables, in eval mode."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     model = RankingModel(**section["model"])
     model.load_state_dict(weights)
     layout = layout_from(section)
     model.to(device).eval().attach(*read_tables(folder, manifest, layout), device)
+    return model
+
+
+def flops_of_impression(
+    config: Config, manifest: Manifest, section: dict[str, Any], weights: dict[str, Tensor]
+) -> int | None:
+    """Return the floating point operations of one impression in a batch of the test part.
+
+    Sums and products of matrices count, see `trainer.efficiency.flops_of_example`; None where
+    there are no rows.
+    """
+    device = torch.device("cpu")
+    model = ready_model(config, manifest, section, weights, device)
+    groups = manifest.row_groups(TEST_PART)[:1]
+    for rows in _batches(_Shared(config, manifest, section, weights), groups):
+        some = rows.take(torch.arange(min(rows.num_rows, config.train.eval_batch_rows)))
+        with torch.no_grad(), flop_counter() as counter:
+            model(some)
+        return int(counter.get_total_flops()) // max(some.num_rows, 1)
+    return None
+
+
+def _batches(shared: _Shared, groups: Sequence[RowGroup]) -> Iterator[RankingBatch]:
+    """Yield the rows of each row group as the model takes them."""
+    config, manifest, section, _ = shared
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     sampling = sampling_of(folder, manifest, section["sampling"])
-    batches = read_impressions(folder, groups, manifest, layout, sampling)
-    return score_groups(model, batches, batch_rows=config.train.eval_batch_rows, device=device)
+    return read_impressions(folder, groups, manifest, layout_from(section), sampling)

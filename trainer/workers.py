@@ -15,6 +15,7 @@ from conf.contract import Manifest
 from conf.errors import ConfigError, HeadraceError
 from conf.schema import Config
 from trainer.checkpoint import load_checkpoint
+from trainer.efficiency import num_parameters
 from trainer.job import Refit
 from trainer.loop import FAILURE_NAME, task_of, train_worker
 from trainer.progress import PROGRESS_NAME, shown_progress
@@ -108,7 +109,8 @@ def training_figures(
             "steps": cursor["step"],
             "rows_per_second": round(rows / max(busy, 1e-9), 1),
             "padding_share": round(curve[-1]["padding_share"], 4),
-            "parameters": sum(tensor.numel() for tensor in weights.values()),
+            "parameters": num_parameters(weights),
+            "peak_memory_bytes": max(record.get("peak_memory_bytes", 0) for record in curve),
             "workers": config.train.workers,
         },
     }

@@ -26,6 +26,7 @@ from conf.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identities_fold
 from conf.parquet import describe_parquet
 from conf.schema import Config
 from conf.workspace import commit, publish
+from tests.conf.card_pages import card_of
 
 KEY = "0123456789abcdef0123456789abcdef"
 DATASET, MODEL, LISTS = "tiny-dataset", "tiny-model", "tiny-lists"
@@ -93,7 +94,7 @@ def write_workspace(
                 "valid": 1, "test": 2, "quarantined": 5, "shown": 4, "sessions": 7},
     )))  # fmt: skip
     publish(workspace, "datasets", DATASET, DAY)
-    _write_model(workspace, vocabularies)
+    _write_model(workspace, vocabularies, names)
     _write_lists(workspace, names)
 
 
@@ -146,8 +147,7 @@ def _encoders(folder: Path, part: str) -> DataFile:
     path = folder / f"encoders/{part}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(ENCODERS[part]))
-    return DataFile(path=f"encoders/{part}.json", bytes=path.stat().st_size,
-                    sha256=hash_file(path), rows=0)  # fmt: skip
+    return _entry(path, f"encoders/{part}.json")
 
 
 def _feature(
@@ -196,18 +196,27 @@ def _quarantine(names: tuple[str, ...]) -> pa.Table:
     })  # fmt: skip
 
 
-def _write_model(workspace: Path, vocabularies: dict[str, Vocabulary]) -> None:
+def _write_model(
+    workspace: Path, vocabularies: dict[str, Vocabulary], names: tuple[str, ...]
+) -> None:
     folder = workspace / "models" / MODEL
     folder.mkdir(parents=True)
     embedding = np.arange(1, 33, dtype=np.float32).reshape(8, 4)
     item = np.ones((4, 4), dtype=np.float32)
     path = folder / "weights.safetensors"
     save_file({"item_embedding.weight": item, "user_embedding.weight": embedding}, path)
-    entry = DataFile(path=path.name, bytes=path.stat().st_size, sha256=hash_file(path), rows=0)
+    card = folder / "card.html"
+    card.write_text(card_of(MODEL, names), encoding="utf-8")
+    files = {part: (_entry(file),) for part, file in (("model", path), ("card", card))}
     commit(workspace, "models", Bundle(
         id=MODEL, request="r", logical_date=DAY, dataset_id=DATASET, vocabularies=vocabularies,
-        algorithm="neural", model={}, config={}, files={"model": (entry,)},
+        algorithm="neural", model={}, config={}, files=files,
     ))  # fmt: skip
+
+
+def _entry(path: Path, name: str | None = None) -> DataFile:
+    size = path.stat().st_size
+    return DataFile(path=name or path.name, bytes=size, sha256=hash_file(path), rows=0)
 
 
 def _write_lists(workspace: Path, names: tuple[str, ...]) -> None:

@@ -11,3 +11,26 @@ def test_what_is_odd_about_the_files_is_said_below_the_ledger(
     ledger = {"events": {**account, "warnings": [warning]}, "items": account}
     print_result({"stage": "etl", "ledger": ledger})
     assert capsys.readouterr().out.rstrip().endswith(f"warning: events: {warning}")
+
+
+def test_figures_are_printed_by_segment_and_with_their_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = {"hr@10": {"value": 0.3, "low": 0.25, "high": 0.35},
+            "ndcg@10": {"value": 0.2, "low": 0.15, "high": 0.25}}  # fmt: skip
+    other = {name: {**bounds, "value": 0.0625} for name, bounds in ours.items()}
+    segment = {"targets": 1234, "model": ours, "markov": other}
+    test = {"model": {"hr@10": 0.3}, "markov": {"hr@10": 0.1}}
+    metrics = {
+        "test": test, "test_users": 1234, "training": {"parameters": 4321, "rows_per_second": 777},
+        "segments": {"all": {"all": segment}, "users": {"new": {**segment, "targets": 7}}},
+        "scoring": {"flops_per_example": 9876},
+    }  # fmt: skip
+    print_result({"stage": "evaluate", "metrics": metrics})
+    lines = capsys.readouterr().out.splitlines()
+    (new,) = [line for line in lines if "users new" in line]
+    assert [cell.strip() for cell in new.strip("│").split("│")] == [
+        "users new", "7", "0.3000", "0.2500-0.3500", "0.2000", "0.1500-0.2500", "0.0625",
+    ]  # fmt: skip
+    (cost,) = [line for line in lines if "4,321" in line]
+    assert "9,876" in cost and "777" not in cost  # rows are those of scoring

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conf.contract import Account, DataFile, InputLedger, Manifest
+from conf.page_charts import Distribution
 from etl.report_data import (
     Anonymity,
-    Distribution,
     Drift,
     FeatureFigures,
     LongTail,

@@ -1,9 +1,9 @@
 """Bins worked out by hand."""
 
+from conf.page_charts import bars
+from conf.page_svg import ticks
 from etl.report_bins import day_bins, hour_bins, length_bins, per_id_bins, weekday_bins
-from etl.report_charts import bars
 from etl.report_counts import Counts
-from etl.report_svg import ticks
 from etl.report_values import value_bins
 
 MONDAY = 24 * 4  # hours since 1970 to 1970-01-05

@@ -4,25 +4,50 @@ import shutil
 import struct
 import subprocess
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from conf.comparison_page import comparison_page
+from conf.contract import Manifest
+from conf.train_schema import Train
 from etl.report_page import render
+from tests.conf.test_page_plot import compared
 from tests.etl.reporting import full_data
+from tests.trainer.test_card import figures
+from trainer.card import card
+from trainer.card_samples import Row, UserSample
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 SCHEMES = {"dark": 0, "light": 1}  # as the browser numbers them
+PAGES: dict[str, Callable[[], str]] = {
+    "report": lambda: render(full_data("<script>alert(1)</script>")),
+    "comparison": lambda: comparison_page(compared(12.5)).render(),
+    "card": lambda: card("m-1", Train(), DATASET, figures(), SAMPLES).render(),
+}
+DATASET = Manifest(
+    id="d-1", request="", logical_date="", as_of="", config={}, columns={}, files={},
+    vocabularies={}, event_types=("view",), ledger={}, counts={"users": 3},
+)  # fmt: skip
+SAMPLES = [UserSample("<b>u", "1-4", ("a mug",), (Row("a jug", (("a mug", 1.0),), True),))]
 SIZES = {"desktop": (1000, 700), "phone": (500, 1000)}
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on the path")
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_page_renders_without_errors(tmp_path: Path, scheme: str, size: str) -> None:
-    (tmp_path / "report.html").write_text(render(full_data("<script>alert(1)</script>")))
+@pytest.mark.parametrize(
+    ("page", "scheme", "size"),
+    [
+        *(("report", scheme, size) for scheme in SCHEMES for size in SIZES),
+        ("comparison", "dark", "phone"),
+        ("card", "light", "phone"),
+        ("card", "dark", "desktop"),
+    ],
+)
+def test_page_renders_without_errors(tmp_path: Path, page: str, scheme: str, size: str) -> None:
+    (tmp_path / "report.html").write_text(PAGES[page]())
     width, height = SIZES[size]
     picture = tmp_path / "picture.png"
     done = subprocess.run(

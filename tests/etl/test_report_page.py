@@ -9,10 +9,10 @@ import pytest
 
 from conf.contract import Account, InputLedger
 from conf.fingerprint import InputFile
+from conf.page_text import change, compact, share, size
 from etl.report_flow import NARROW, WIDE, flow
 from etl.report_ledger import by_log
 from etl.report_page import render
-from etl.report_text import change, compact, share, size
 from tests.etl.reporting import data_for, full_data
 
 HOSTILE = "<script>alert('1')</script>\"&<b>"

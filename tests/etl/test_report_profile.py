@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conf.contract import InputLedger
+from conf.inequality import gini
 from conf.workspace import commit, publish
 from etl.report_drift import (
     compare,
@@ -17,7 +18,7 @@ from etl.report_drift import (
     stability_index,
 )
 from etl.report_missing import count_missing
-from etl.report_profile import describe_long_tail, gini, read_profile
+from etl.report_profile import describe_long_tail, read_profile
 from etl.report_samples import masked, sample_quarantine
 from tests.etl.reporting import LEDGER, write_dataset
 

@@ -15,7 +15,7 @@ from tests.packaging.checkout import package_files as files
 
 TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "bench", "clean")
 COMMANDS = ("etl", "train", "evaluate", "score", "run", "generate", "show", "status", "rollback",
-            "erase")  # fmt: skip
+            "erase", "card")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

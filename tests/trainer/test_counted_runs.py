@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from conf.choosing import run_compare
-from conf.contract import NUM_RESERVED, Manifest
+from conf.choosing import run_card, run_compare
+from conf.contract import NUM_RESERVED, Bundle, Manifest
 from conf.errors import ConfigError
+from conf.fingerprint import hash_file
 from conf.load import load_config
 from conf.schema import Config
 from conf.stages import run_evaluate, run_score, run_train
@@ -47,8 +48,16 @@ def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> Non
     metrics = trained["metrics"]
     assert set(metrics["test"]) == {"model", "markov", "als"} and metrics["test_users"] == 60
     assert 0 <= metrics["valid"]["ndcg@10"] <= 1
-    assert run_evaluate(config)["metrics"]["test"] == metrics["test"]
+    again = run_evaluate(config)["metrics"]
+    assert all(again[key] == metrics[key] for key in ("test", "segments", "lists"))
+    assert again["training"]["peak_memory_bytes"] == metrics["training"]["peak_memory_bytes"] > 1e7
+    assert again["scoring"]["flops_per_example"] is None  # it counts
     assert all(lists["gates"].values()) and lists["counts"]["model_lists"] == 60
+    card = Path(trained["card"])
+    assert run_card(config, workspace / "again.html")["id"] == trained["id"]
+    assert (workspace / "again.html").read_bytes() == card.read_bytes()
+    (entry,) = read_manifest(workspace, "models", trained["id"], Bundle).files["card"]
+    assert entry.path == card.name and entry.sha256 == hash_file(card)
 
 
 @pytest.mark.slow
@@ -118,6 +127,9 @@ def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) 
 
     first, second = alone["metrics"], refitted["metrics"]
     assert second["test"] == first["test"] and "refit" not in first
+    assert first["training"]["peak_memory_bytes"] > 1 << 26
+    assert first["scoring"]["flops_per_example"] > 2 * 8 * (ITEMS + NUM_RESERVED)
+    assert "trained anew afterwards" in Path(refitted["card"]).read_text()
     assert second["refit"]["epochs"] == first["best_epoch"] + 1
     assert second["refit"]["test_users"] == 60 and "test" not in everything["metrics"]["refit"]
     weights = [
@@ -148,6 +160,8 @@ def test_models_are_compared_on_the_same_targets(workspace: Path) -> None:
         assert figure["low"] <= figure["value"] <= figure["high"]
         told = json.loads((workspace / "models" / row["id"] / "metrics.json").read_text())
         assert figure["value"] == pytest.approx(told["test"]["model"]["ndcg@10"])
+    page = Path(compared["page"]).read_text()
+    assert 'class="whisker"' in page and "chain" in page and "best" in page
     reasons = compared["models"]["chain"]["reasons"]
     assert reasons["score_falls_without_the_reason"] > 0.9
     assert len(compared["differences"]) == 1

@@ -10,6 +10,7 @@ from trainer.ranking_metrics import (
     figures,
     gauc,
     log_loss,
+    reliability,
     rmse,
     validation_figure,
 )
@@ -89,6 +90,16 @@ def test_calibration_error_is_the_gap_of_each_bin() -> None:
     # Two bins: .1 and .3 say .2 where .5 are; .8 says .8 where all are.
     one = rows([0.1, 0.3, 0.8, 0.8], [0, 1, 1, 1])
     assert calibration_error(one, bins=2) == pytest.approx(0.5 * 0.3 + 0.5 * 0.2)
+
+
+def test_reliability_says_of_each_bin_what_was_said_and_what_was_so() -> None:
+    one = rows([0.1, 0.3, 0.8, 0.8], [0, 1, 1, 1])
+    low, high = reliability(one, bins=2)
+    assert low == pytest.approx({"said": 0.2, "was": 0.5, "share": 0.5})
+    assert high == pytest.approx({"said": 0.8, "was": 1.0, "share": 0.5})
+    large = made_up()
+    gaps = [each["share"] * abs(each["said"] - each["was"]) for each in reliability(large)]
+    assert sum(gaps) == pytest.approx(calibration_error(large), abs=1e-12)
 
 
 def test_the_sign_of_what_should_be_low_is_turned() -> None:

@@ -35,6 +35,15 @@ def test_two_workers_train_a_model_that_is_measured_again_alike(tmp_path: Path) 
     for label in ("liked", "bought"):
         loss = {name: figures[f"{label}.log_loss"] for name, figures in metrics["test"].items()}
         assert loss["model"] < min(loss["linear"], loss["item_rate"], loss["label_mean"])
+    assert set(metrics["calibration"]) == {"liked", "bought"}
+    for segments in metrics["segments"].values():
+        total = sum(s["targets"] * s["model"]["liked.log_loss"]["value"] for s in segments.values())
+        loss = metrics["test"]["model"]["liked.log_loss"]
+        assert total / PARTS["test"] == pytest.approx(loss, abs=1e-9)
+    assert metrics["scoring"]["flops_per_example"] > 0
+    assert metrics["training"]["peak_memory_bytes"] > 1 << 26
+    html = (tmp_path / "models" / version / "card.html").read_text()
+    assert "Reliability of bought" in html and "there are no lists" in html
     assert [record["rows"] for record in metrics["epochs"]] == [PARTS["train"]] * 3
     assert read_manifest(tmp_path, "models", version, Bundle).algorithm == "ranking"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from etl.report_text import compact
+from conf.page_text import compact
 
 _TICKS = 4
 

@@ -1,16 +1,16 @@
-"""The charts of the data report: bars, bars from left to right, and a curve.
+"""The charts of our pages: bars, bars from left to right, and a curve of shares.
 
 They are 360 units wide, which is a phone's width: their text keeps its size there.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from etl.report_data import Distribution, LongTail
-from etl.report_svg import axis, cut, drawing, line, rect, text, ticks
-from etl.report_text import number, share
+from conf.page_svg import axis, cut, drawing, line, rect, text, ticks
+from conf.page_text import number, share
 
 _WIDTH, _HEIGHT = 360, 200
 _LEFT, _TOP, _RIGHT, _BOTTOM = 42, 10, 354, 174  # the box that is drawn in
@@ -18,6 +18,24 @@ _LETTER = 6.4  # most width of a letter of the axis
 _LEAST = 1.5  # height of a bar that is not quite nothing
 _ROW, _BAR = 34, 9  # heights, of bars from left to right
 _MOST_LETTERS = 32
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One quantity counted in bins: once, or side by side such as before and after cleaning."""
+
+    title: str
+    unit: str
+    """What is counted, in the plural; empty where `is_share`."""
+    labels: Sequence[str]
+    """Name of each bin."""
+    series: Mapping[str, Sequence[float]]
+    """For each name one number per bin."""
+    note: str = ""
+    is_across: bool = False
+    """Whether bins are names, drawn as bars from left to right, and no points on a scale."""
+    is_share: bool = False
+    """Whether the numbers are shares from 0 to 1 and no counts."""
 
 
 def bars(distribution: Distribution) -> Markup:
@@ -44,10 +62,10 @@ def bars(distribution: Distribution) -> Markup:
     return drawing(distribution.title, _WIDTH, _HEIGHT, parts)
 
 
-def curve(tail: LongTail) -> Markup:
-    """Return the share of events over the share of items, beside the line of equal shares."""
+def share_curve(title: str, shares: Sequence[tuple[float, float]]) -> Markup:
+    """Return one share over another, from (0, 0) to (1, 1), beside the line of equal shares."""
     width, height = _RIGHT - _LEFT - 10, _BOTTOM - _TOP
-    points = " ".join(f"{_LEFT + x * width:.1f},{_BOTTOM - y * height:.1f}" for x, y in tail.points)
+    points = " ".join(f"{_LEFT + x * width:.1f},{_BOTTOM - y * height:.1f}" for x, y in shares)
     shape = Markup(
         '<polygon class="area" points="{} {},{} {},{}"/><polyline class="curve" points="{}"/>'
     ).format(points, _LEFT + width, _BOTTOM, _LEFT, _BOTTOM, points)
@@ -58,7 +76,7 @@ def curve(tail: LongTail) -> Markup:
         line(_LEFT, _BOTTOM, _LEFT + width, _TOP, "even"),
         *(text(_LEFT + x * width, _BOTTOM + 17, f"{100 * x:g}%", anchor="middle") for x in levels),
     ]
-    return drawing("Share of events over share of items", _WIDTH, _HEIGHT, parts)
+    return drawing(title, _WIDTH, _HEIGHT, parts)
 
 
 def _bars_across(distribution: Distribution) -> Markup:

@@ -1,5 +1,10 @@
 """Numbers as people read them."""
 
+from collections.abc import Mapping
+from typing import Any
+
+_COSTS = ("parameters", "seconds", "flops_per_example", "rows_per_second")
+
 
 def number(count: int) -> str:
     """Return a count with thousands separators."""
@@ -38,3 +43,16 @@ def change(before: float, now: float) -> str:
     if before == 0:
         return "new"
     return f"{(now - before) / before:+,.1%}"
+
+
+def cost_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return a model's parameters, seconds of training, memory, operations and speed.
+
+    Args:
+        row: `parameters`, `seconds`, `peak_memory_bytes`, `flops_per_example` and
+            `rows_per_second` of scoring, each of which may be None or missing: a dash.
+    """
+    memory = row.get("peak_memory_bytes")
+    found = [row.get(name) for name in _COSTS]
+    cells = ["-" if n is None else f"{n:,}" if isinstance(n, int) else f"{n:,.1f}" for n in found]
+    return [*cells[:2], "-" if memory is None else size(memory), *cells[2:]]

@@ -1,13 +1,12 @@
-"""What a section of the data report is made of: charts, each with its table, and tables."""
+"""What a section of a page is made of: charts, each with its table, and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from etl.report_charts import bars
-from etl.report_data import Distribution
-from etl.report_text import number, share
+from conf.page_charts import Distribution, bars
+from conf.page_text import number, share
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,14 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What stands on a page about one user; `conf.erase_cards` finds and removes it."""
+
+    user_id: str
+    tables: Sequence[Table]
+
+
+@dataclass(frozen=True)
 class Section:
     """One heading with what stands under it."""
 
@@ -54,6 +61,7 @@ class Section:
     charts: Sequence[Chart] = ()
     folded: Sequence[Table] = ()
     """Long tables, closed at first."""
+    samples: Sequence[Sample] = ()
 
 
 def bar_chart(distribution: Distribution) -> Chart:

@@ -1,0 +1,50 @@
+"""Operations worked out by hand from the layers' shapes."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.small_model import SMALL
+from tests.trainer.small_parts import ragged
+from trainer.bundle import build_model
+from trainer.efficiency import flops_of_example, peak_memory_bytes
+from trainer.hybrid import Hybrid
+from trainer.popularity import Popularity
+from trainer.scorer import ModelScorer
+
+D, L, V = 16, 10, 102  # width, history length, catalogue
+PRODUCT = 2 * D * V
+# One block of two heads, worked out for the newest event alone: its query, all keys and values,
+# the products of attention, what is made of them, and the two layers of four times the width.
+ATTENTION = 2 * D * D + 2 * L * D * 2 * D + 2 * 2 * L * D + 2 * D * D + 2 * 2 * D * 4 * D
+
+
+def network(encoder: str) -> ModelScorer:
+    section = {**SMALL, "encoder": encoder, "width": D, "history_length": L, "blocks": 1}
+    return ModelScorer(build_model(section, V).eval())
+
+
+@pytest.mark.parametrize(("encoder", "encoding"), [("mean", 0), ("attention", ATTENTION)])
+def test_operations_are_those_of_a_full_history_and_the_whole_catalogue(
+    encoder: str, encoding: int
+) -> None:
+    histories = ragged([[2, 3], [5, 6, 7], []])
+    assert flops_of_example(network(encoder), histories) == encoding + PRODUCT
+
+
+def test_what_counts_has_none_and_a_blend_those_of_its_networks() -> None:
+    counting, mean = Popularity(np.ones(V)), network("mean")
+    histories = ragged([[2, 3]])
+    assert flops_of_example(counting, histories) is None
+    members = {"popularity": counting, "neural": mean}
+    blend = Hybrid(members, {"popularity": 0.5, "neural": 0.5})
+    assert flops_of_example(blend, histories) == PRODUCT
+    assert flops_of_example(Hybrid(members, {"popularity": 1, "neural": 0}), histories) is None
+    assert flops_of_example(mean, ragged([[], []])) is None
+
+
+def test_memory_grows_by_what_is_held() -> None:
+    before = peak_memory_bytes(torch.device("cpu"))
+    held = np.ones(300 << 17)  # 300 MiB
+    assert peak_memory_bytes(torch.device("cpu")) >= max(held.nbytes, before)
+    assert 20 << 20 < before < 1 << 40

@@ -1,0 +1,153 @@
+"""The model card: one page on a model, from its figures and a few of its lists."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conf.contract import Bundle, Manifest
+from conf.page import Page, Tile
+from conf.page_blocks import Sample, Section, Table
+from conf.page_text import number, share
+from conf.schema import Config
+from conf.train_schema import Train
+from conf.workspace import read_manifest, version_id
+from trainer.bundle import METRICS_NAME, Trained, build_scorer, load_scorer
+from trainer.card_samples import UserSample, sample_users
+from trainer.card_sections import (
+    calibration_section,
+    data_section,
+    lists_section,
+    quality_section,
+    segments_section,
+    spots_section,
+    training_section,
+)
+from trainer.weak_spots import weak_spots
+
+_RANKING = "ranking"
+_WITHOUT_LISTS = "It says what comes of one impression and ranks no catalogue: there are no lists."
+_SAMPLES = (
+    "A user of each bin of activity, out of the test part, with the newest items and the list as "
+    "the test part measures it. Because of: the items of the history that raised the score, with "
+    "their shares."
+)
+
+
+def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
+    """Write the card of a committed model into a file."""
+    workspace = Path(config.run.output)
+    bundle = read_manifest(workspace, "models", model_id, Bundle)
+    manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
+    metrics = json.loads((workspace / "models" / model_id / METRICS_NAME).read_text())
+    samples: list[UserSample] = []
+    if bundle.algorithm != _RANKING:
+        _, scorer = load_scorer(workspace, model_id)
+        samples = sample_users(workspace / "datasets" / manifest.id, manifest, scorer)
+    train = Train.model_validate(bundle.config["train"])
+    page = card(model_id, train, manifest, metrics, samples)
+    output.write_text(page.render(), encoding="utf-8")
+    return {"file": str(output)}
+
+
+def card_of_trained(config: Config, manifest: Manifest, request: str, trained: Trained) -> str:
+    """Return the card of a model that is about to be committed."""
+    samples: list[UserSample] = []
+    if config.train.algorithm != _RANKING:
+        size = manifest.vocabularies["item"].size
+        scorer = build_scorer(config.train.algorithm, trained.section, trained.weights, size)
+        dataset = Path(config.run.output) / "datasets" / manifest.id
+        samples = sample_users(dataset, manifest, scorer)
+    version = version_id(config.run.name, manifest.logical_date, request)
+    return card(version, config.train, manifest, trained.metrics, samples).render()
+
+
+def card(
+    model_id: str,
+    train: Train,
+    manifest: Manifest,
+    metrics: dict[str, Any],
+    samples: Sequence[UserSample],
+) -> Page:
+    """Return the page.
+
+    Args:
+        model_id: Of the model.
+        train: What it was trained with.
+        manifest: Of the dataset.
+        metrics: What `metrics.json` tells of it.
+        samples: A few users with their lists.
+    """
+    sections = [
+        quality_section(metrics),
+        spots_section(weak_spots(metrics)),
+        segments_section(metrics),
+        calibration_section(metrics, train.algorithm),
+        lists_section(metrics),
+        training_section(metrics),
+        data_section(manifest, changed_settings(train)),
+        samples_section(samples, train.algorithm),
+    ]
+    return Page(
+        kind="Model card",
+        title=model_id,
+        note=f"{train.algorithm}, trained on {manifest.id}, events up to {manifest.as_of}",
+        tiles=_tiles(train, manifest, metrics),
+        sections=[section for section in sections if section is not None],
+    )
+
+
+def samples_section(samples: Sequence[UserSample], algorithm: str) -> Section:
+    """Return the lists of a few users."""
+    if not samples:
+        note = _WITHOUT_LISTS if algorithm == _RANKING else "The test part has no users."
+        return Section("samples", "Sample lists", note)
+    return Section("samples", "Sample lists", _SAMPLES, samples=[_sample(user) for user in samples])
+
+
+def _sample(user: UserSample) -> Sample:
+    rows = [
+        [number(place), row.item,
+         ", ".join(f"{item} ({part:.0%})" for item, part in row.reasons) or "-",
+         "yes" if row.was_next else ""]
+        for place, row in enumerate(user.rows, start=1)
+    ]  # fmt: skip
+    newest = [[number(place), item] for place, item in enumerate(user.newest, start=1)]
+    return Sample(user.user_id, [
+        Table(f"Newest of {user.activity} events", ["", "item"], newest, 2),
+        Table("List", ["", "item", "because of", "taken next"], rows, 4),
+    ])  # fmt: skip
+
+
+def changed_settings(train: Train) -> list[list[str]]:
+    """Return the settings of the section `train` that differ from the defaults, by dotted key."""
+    ours, theirs = _flat(train.model_dump(mode="json")), _flat(Train().model_dump(mode="json"))
+    kept = {"train.algorithm": ours["train.algorithm"]}
+    kept |= {key: value for key, value in ours.items() if theirs.get(key) != value}
+    return [[key, json.dumps(value)] for key, value in kept.items()]
+
+
+def _flat(section: dict[str, Any], prefix: str = "train") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        name = f"{prefix}.{key}"
+        found |= _flat(value, name) if isinstance(value, dict) and value else {name: value}
+    return found
+
+
+def _tiles(train: Train, manifest: Manifest, metrics: dict[str, Any]) -> list[Tile]:
+    """Return the figures that come first."""
+    own = metrics.get("test", {}).get("model", {})
+    whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get("model", {})
+    names = [name for name in dict.fromkeys([train.metric, *whole]) if name in own or name in whole]
+    tiles = []
+    for name in names:
+        bounds = whole.get(name)
+        value = own[name] if name in own else whole[name]["value"]
+        beside = f"{bounds['low']:.4f} to {bounds['high']:.4f}" if bounds else ""
+        tiles.append(Tile(name, f"{value:.4f}", beside))
+    if "lists" in metrics:
+        tiles.append(Tile("coverage", share(metrics["lists"]["model"]["coverage"])))
+    counts = [Tile(name, number(manifest.counts[name]))
+              for name in ("users", "items", "events") if name in manifest.counts]  # fmt: skip
+    return [*tiles, *counts]

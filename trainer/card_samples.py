@@ -1,0 +1,163 @@
+"""Lists of a few users for the model card: what they had, what they get, and because of what.
+
+They are made as the test part is measured: no item that was seen, ranked among all. Ids are those
+of the dataset, which are labels where the section `privacy` asks for them.
+
+Legend of shapes: B users, V catalogue, K list length, L longest history.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from conf.contract import (
+    ITEM_ID,
+    ITEM_IDX,
+    NUM_RESERVED,
+    TARGET_ITEM,
+    TITLE,
+    USER_ID,
+    USER_IDX,
+    Manifest,
+)
+from trainer.batches import histories_of
+from trainer.columns import Ragged, numbers_of
+from trainer.faithfulness import unseen
+from trainer.held_out import COLUMNS
+from trainer.scorer import Scorer
+from trainer.segments import by_activity
+from trainer.stream import read_row_groups
+
+LIST_LENGTH = 5
+_NEWEST = 5
+_REASONS = 2
+
+
+class Row(NamedTuple):
+    """One place of a list."""
+
+    item: str
+    reasons: tuple[tuple[str, float], ...]
+    """Items of the history with their shares of all that raised the score."""
+    was_next: bool
+    """Whether it is what the user took next."""
+
+
+class UserSample(NamedTuple):
+    """One user."""
+
+    user_id: str
+    activity: str
+    """Bin of `trainer.segments.by_activity`."""
+    newest: tuple[str, ...]
+    """Newest items of the history, the newest first."""
+    rows: tuple[Row, ...]
+
+
+def sample_users(dataset: Path, manifest: Manifest, scorer: Scorer) -> list[UserSample]:
+    """Return one user of each bin of activity, out of the test part's first row group.
+
+    Args:
+        dataset: Folder of the dataset.
+        manifest: Of the dataset.
+        scorer: The model.
+    """
+    groups = manifest.row_groups("test")[:1]
+    if not groups or not groups[0].rows:
+        return []
+    _, columns = next(read_row_groups(dataset, groups, COLUMNS, threads=1))
+    users, histories = numbers_of(columns, USER_IDX), histories_of(columns)
+    bins = by_activity(histories.lengths)
+    _, rows = np.unique(bins.of_target, return_index=True)  # the first one of each bin: [B]
+    rows = rows[histories.lengths[rows] > 0]
+    names = _names(dataset, manifest, "users", USER_IDX, [USER_ID], users[rows].tolist())
+    best, parts = _lists(scorer, histories, rows)  # [B, K], [B, K, L]
+    targets = numbers_of(columns, TARGET_ITEM)[rows]
+    shown = [_events(histories, row) for row in rows]
+    items = _names(
+        dataset, manifest, "items", ITEM_IDX, [TITLE, ITEM_ID],
+        {int(item) for item in np.concatenate([*shown, best.ravel()])},
+    )  # fmt: skip
+    return [
+        UserSample(
+            names[int(users[row])],
+            bins.names[bins.of_target[row]],
+            tuple(items.get(int(item), "(unknown)") for item in shown[at][::-1][:_NEWEST]),
+            tuple(
+                Row(items[int(item)], _reasons(shown[at], parts[at, place], items),
+                    item == targets[at])
+                for place, item in enumerate(best[at]) if item >= 0
+            ),
+        )
+        for at, row in enumerate(rows)
+        if int(users[row]) in names
+    ]  # fmt: skip
+
+
+def _events(histories: Ragged, row: int) -> np.ndarray:
+    events: np.ndarray = histories.values[histories.offsets[row] : histories.offsets[row + 1]]
+    return events
+
+
+def _lists(scorer: Scorer, histories: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best items of some users and each event's part in their scores.
+
+    Returns:
+        [B, K] int64, negative where there is no further item, and [B, K, L].
+    """
+    with torch.no_grad():
+        scores: Tensor = unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
+    best = scores.topk(min(LIST_LENGTH, scores.shape[1] - NUM_RESERVED), dim=1)
+    items = best.indices.where(best.values > -torch.inf, -1)  # [B, K]
+    return items.cpu().numpy(), scorer.contributions(histories, rows, items).cpu().numpy()
+
+
+def _reasons(
+    events: np.ndarray, parts: np.ndarray, items: dict[int, str]
+) -> tuple[tuple[str, float], ...]:
+    """Return the items whose events raised a score the most, with their shares.
+
+    Args:
+        events: [length] items of one history.
+        parts: [L] of each event, zeros behind the last one.
+        items: What they are called.
+    """
+    numbers, places = np.unique(events, return_inverse=True)
+    raised = np.bincount(places, weights=parts[: len(events)]).clip(min=0)
+    raised[numbers < NUM_RESERVED] = 0
+    order = np.argsort(-raised, kind="stable")[:_REASONS]
+    return tuple(
+        (items[int(numbers[at])], float(raised[at] / raised.sum()))
+        for at in order
+        if raised[at] > 0
+    )
+
+
+def _names(
+    dataset: Path, manifest: Manifest, part: str, key: str, names: list[str], wanted: Iterable[int]
+) -> dict[int, str]:
+    """Return what users or items are called, by their numbers.
+
+    Args:
+        dataset: Folder of the dataset.
+        manifest: Of the dataset.
+        part: `users` or `items`.
+        key: Column of the numbers.
+        names: Columns of names; the first that says anything counts.
+        wanted: Numbers.
+    """
+    numbers = pc.field(key).isin(pa.array(list(wanted), pa.int64()))
+    found: dict[int, str] = {}
+    for file in manifest.files[part]:
+        path = dataset / file.path
+        present = [name for name in names if name in pq.read_schema(path).names]
+        for row in pq.read_table(path, columns=[key, *present], filters=numbers).to_pylist():
+            found[row[key]] = next(str(row[name]) for name in present if row[name] is not None)
+    return found

@@ -1,0 +1,93 @@
+"""What a model costs: the operations of one example, and the most memory that a process held.
+
+Legend of shapes: B rows, H heads, L length, E width of a head, D width, V catalogue.
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainer.columns import Ragged
+from trainer.hybrid import Hybrid
+from trainer.scorer import ModelScorer, Scorer
+
+COSTS = ("parameters", "seconds", "rows_per_second", "peak_memory_bytes")
+"""What `metrics.json` tells of a training's cost."""
+_KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # what macOS counts in, and Linux
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory so far: of the GPU in tensors, else this process's resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+
+
+def training_cost(metrics: Path) -> dict[str, Any]:
+    """Return `COSTS` of a model as its metrics file tells them; None: it does not."""
+    told = json.loads(metrics.read_text()).get("training", {})
+    return {name: told.get(name) for name in COSTS}
+
+
+def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
+    """Return the floating point operations of one user: the history encoded, all items scored.
+
+    Additions and multiplications of matrix products, convolutions and attention count, what is
+    done to each number alone does not. What is done once for all users, such as scaling the
+    items' vectors, has no part in it. Of a blend the networks that it asks are counted.
+
+    Args:
+        scorer: The model.
+        histories: Real ones; the longest is repeated until it is as long as the network sees.
+
+    Returns:
+        None for models that count, whose lists are sums over what stands in tables; None too
+        where there is no history with an event.
+    """
+    if isinstance(scorer, Hybrid):
+        asked = (member for name, member in scorer.members.items() if scorer.blend[name] > 0)
+        found = [flops for member in asked if (flops := flops_of_example(member, histories))]
+        return sum(found) if found else None
+    if not isinstance(scorer, ModelScorer) or not histories.lengths.any():
+        return None
+    batch = scorer.batch(_full_history(histories, scorer.model.history_length), np.array([0]))
+    with torch.no_grad():
+        items = scorer.model.item_vectors()  # [V, D]
+        with flop_counter() as counter:
+            scorer.model.encode(batch) @ items.T  # [1, V]
+    return int(counter.get_total_flops())
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return what counts operations in its block, those of attention on a CPU too."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return FlopCounterMode(display=False, custom_mapping={attention: _attention_flops})
+
+
+def _attention_flops(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
+) -> int:
+    """Return those of the two products of attention: [B, H, L, E] each, as shapes."""
+    rows, heads, length, width = query
+    return 2 * rows * heads * length * key[2] * (width + value[3])
+
+
+def _full_history(histories: Ragged, length: int) -> Ragged:
+    """Return the longest history alone, repeated or cut to a length."""
+    row = int(histories.lengths.argmax())
+    places = np.arange(histories.offsets[row], histories.offsets[row + 1])
+    kept = np.resize(places, length)
+    beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
+    return Ragged(histories.values[kept], np.array([0, length]), beside)
+
+
+def num_parameters(weights: dict[str, Tensor]) -> int:
+    """Return how many numbers a model has."""
+    return sum(tensor.numel() for tensor in weights.values())

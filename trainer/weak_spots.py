@@ -1,0 +1,165 @@
+"""Where a model is weak, worked out from its figures by rules that are told with what they find."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+FEWEST_TARGETS = 30
+"""Segments with fewer say too little for a rule."""
+FAR = 2.0
+"""Times that a segment is worse than the whole to be a weak spot."""
+LOW_COVERAGE = 0.1
+MUCH_HEAD = 0.75
+UNSURE = 0.25
+HIGH_ECE = 0.02
+_MODEL = "model"
+_LOSSES = ("log_loss", "squared_error")
+
+Metrics = dict[str, Any]
+
+
+class Spot(NamedTuple):
+    """One weak spot."""
+
+    what: str
+    figures: str
+    rule: str
+
+
+def weak_spots(metrics: Metrics) -> list[Spot]:
+    """Return all that the rules find in what `metrics.json` tells of a model."""
+    return [spot for rule in RULES for spot in rule(metrics)]
+
+
+def worse_than_a_baseline(metrics: Metrics) -> Iterator[Spot]:
+    """Find segments, and the whole, where a baseline is better than the model."""
+    rule = f"a baseline's figure is better, in a segment of {FEWEST_TARGETS} targets or more"
+    for where, segment in _segments(metrics):
+        for name, own in segment[_MODEL].items():
+            others = {
+                model: figures[name]["value"]
+                for model, figures in segment.items()
+                if model not in ("targets", _MODEL)
+            }
+            best = max(others, key=lambda model: _gain(name, others[model]), default=None)
+            if best is not None and _gain(name, others[best]) > _gain(name, own["value"]):
+                side = "above" if _is_loss(name) else "below"
+                yield Spot(
+                    f"{where}: {name} is {side} that of {best}",
+                    f"{own['value']:.4f} against {others[best]:.4f}, {segment['targets']:,} "
+                    f"targets; {_apart(own, segment[best][name])}",
+                    rule,
+                )
+
+
+def far_from_the_whole(metrics: Metrics) -> Iterator[Spot]:
+    """Find segments that are served much worse than all together, and not by chance."""
+    whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get(_MODEL, {})
+    rule = (
+        f"the nearer bound is more than {FAR:g} times worse than the figure of all targets, in a "
+        f"segment of {FEWEST_TARGETS} targets or more"
+    )
+    for where, segment in _segments(metrics):
+        for name, own in segment[_MODEL].items():
+            value = whole[name]["value"]
+            is_far = own["low"] > FAR * value if _is_loss(name) else own["high"] < value / FAR
+            if is_far:
+                yield Spot(
+                    f"{where}: {name} is far worse than that of all targets",
+                    f"{own['value']:.4f} against {value:.4f}, {segment['targets']:,} targets",
+                    rule,
+                )
+
+
+def narrow_lists(metrics: Metrics) -> Iterator[Spot]:
+    """Find lists that show little of the catalogue, or little but what everybody takes."""
+    lists = metrics.get("lists", {})
+    own = lists.get(_MODEL)
+    if not own:
+        return
+    if own["coverage"] < LOW_COVERAGE:
+        yield Spot(
+            "most of the catalogue is recommended to nobody",
+            f"{own['coverage']:.1%} of the items stand in a list of {lists['length']}",
+            f"the lists of the test part show less than {LOW_COVERAGE:.0%} of the items",
+        )
+    if own["shares"]["head"] > MUCH_HEAD:
+        yield Spot(
+            "lists hold little but the most frequent items",
+            f"{own['shares']['head']:.1%} of the places are head items, which have about half of "
+            "the training events",
+            f"head items have more than {MUCH_HEAD:.0%} of the places",
+        )
+
+
+def too_few_targets(metrics: Metrics) -> Iterator[Spot]:
+    """Find figures that are too unsure to choose by."""
+    whole = metrics.get("segments", {}).get("all", {}).get("all", {})
+    for name, own in whole.get(_MODEL, {}).items():
+        half = (own["high"] - own["low"]) / 2
+        if half > UNSURE * abs(own["value"]):
+            yield Spot(
+                f"{name} is unsure",
+                f"{own['value']:.4f}, between {own['low']:.4f} and {own['high']:.4f}, "
+                f"{whole['targets']:,} targets",
+                f"the bounds are more than {UNSURE:.0%} away from the figure",
+            )
+
+
+def ended_early(metrics: Metrics) -> Iterator[Spot]:
+    """Find a training whose last epoch was its best: more epochs may be better."""
+    curve = metrics.get("epochs", [])
+    if len(curve) > 1 and metrics.get("best_epoch") == len(curve) - 1:
+        yield Spot(
+            "training ended while it still grew better",
+            f"the last of {len(curve)} epochs is the best in validation",
+            "the best epoch is the last one",
+        )
+
+
+def uncalibrated(metrics: Metrics) -> Iterator[Spot]:
+    """Find labels whose probabilities are off."""
+    for name, value in metrics.get("test", {}).get(_MODEL, {}).items():
+        if name.rpartition(".")[2] == "ece" and value > HIGH_ECE:
+            yield Spot(
+                "probabilities are not what happens",
+                f"{name} {value:.4f}: so far off are they in the mean",
+                f"the expected calibration error is above {HIGH_ECE:g}",
+            )
+
+
+RULES: tuple[Callable[[Metrics], Iterator[Spot]], ...] = (
+    worse_than_a_baseline, far_from_the_whole, narrow_lists, too_few_targets, ended_early,
+    uncalibrated,
+)  # fmt: skip
+
+
+def _segments(metrics: Metrics) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the segments that are large enough, with what they are called."""
+    for division, found in metrics.get("segments", {}).items():
+        for segment, figures in found.items():
+            if figures["targets"] >= FEWEST_TARGETS:
+                yield segment_name(division, segment), figures
+
+
+def segment_name(division: str, segment: str) -> str:
+    """Return what people call a segment."""
+    return {
+        "all": "all targets",
+        "activity": f"{segment} events in the history",
+        "users": f"{segment} users",
+        "popularity": f"{segment} items",
+    }[division]
+
+
+def _apart(own: dict[str, float], other: dict[str, float]) -> str:
+    is_apart = own["high"] < other["low"] or other["high"] < own["low"]
+    return "the bounds do not meet" if is_apart else "the bounds overlap"
+
+
+def _is_loss(name: str) -> bool:
+    return name.rpartition(".")[2] in _LOSSES
+
+
+def _gain(name: str, value: float) -> float:
+    """Return a figure so that more is better."""
+    return -value if _is_loss(name) else value
