@@ -1,7 +1,7 @@
 """What a training worker is given, and the state that it carries from step to step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,8 @@ class Job:
 
     part: str
     """Part of the dataset that is trained on."""
+    bars: tuple[float | None, ...] = ()
+    """For each epoch, the least best figure that is trained on; None: any."""
     refit: Refit | None = None
     """None: validation chooses the weights and ends the training."""
 
@@ -84,8 +86,15 @@ class Cursor:
     plateau_from: int = 0
     """Epoch from which a plateau is counted."""
     finished: bool = False
+    pruned: bool = False
+    """Whether it ended because the best figure was too low for its epoch."""
     curve: list[dict[str, float]] = field(default_factory=list)
     """One record an epoch."""
+
+    def is_below(self, bars: Sequence[float | None]) -> bool:
+        """Return whether the best figure is too low for its epoch."""
+        bar = bars[self.epoch] if self.epoch < len(bars) else None
+        return bar is not None and self.best_figure < bar
 
     def begin_epoch(self) -> None:
         """Go on to the next epoch: what is counted within one begins anew."""

@@ -26,9 +26,8 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
     """
+    require_sound(config, manifest)
     layout = layout_of(config, manifest)
-    _require_parts(manifest)
-    require_trainable(config, manifest, TRAIN_PART)
     started = time.monotonic()
     weights, cursor = fit(config, manifest, work)
     seconds = time.monotonic() - started
@@ -44,13 +43,16 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     return Trained(section, with_calibrations(weights, measured.calibrations), metrics)
 
 
-def _require_parts(manifest: Manifest) -> None:
+def require_sound(config: Config, manifest: Manifest) -> None:
+    """Refuse what a training cannot be done with: see the errors."""
+    layout_of(config, manifest)
     for part in (TRAIN_PART, VALID_PART, TEST_PART):
         if not manifest.files.get(part):
             raise InputError(
                 f"dataset {manifest.id} has no rows in {part}; change etl.split, or lower "
                 "etl.min_events_per_user, so that each part has some"
             )
+    require_trainable(config, manifest, TRAIN_PART)
 
 
 def _calibrations(rows: ScoredRows, kind: str) -> list[Calibration]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import ConfigError, HeadraceError
+from conf.errors import ConfigError, DivergedError, HeadraceError
 from conf.schema import Config
 from trainer.checkpoint import load_checkpoint
 from trainer.job import Refit
@@ -34,7 +35,12 @@ def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
 
 
 def fit(
-    config: Config, manifest: Manifest, work: Path, *, refit: Refit | None = None
+    config: Config,
+    manifest: Manifest,
+    work: Path,
+    *,
+    refit: Refit | None = None,
+    bars: Sequence[float | None] = (),
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Run the workers and return the best weights and where the run ended.
 
@@ -43,9 +49,14 @@ def fit(
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
         refit: What to train anew with what was held out; None: validation chooses.
+        bars: For each epoch, the least best figure that is trained on; None: any.
+
+    Raises:
+        DivergedError: When the loss is no number any more.
     """
     train, task = config.train, task_of(config.train.algorithm, refit)
     work.mkdir(parents=True, exist_ok=True)
+    (work / FAILURE_NAME).unlink(missing_ok=True)
     dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
     settings = {
         "config": config.model_dump(mode="json"),
@@ -53,13 +64,15 @@ def fit(
         "dataset": str(dataset),
         "work": str(work),
         "refit": None if refit is None else asdict(refit),
+        "bars": list(bars),
     }
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
     with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
         _ray_trainer(config, settings, work).fit()
     if (work / FAILURE_NAME).is_file():
-        raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
+        word = json.loads((work / FAILURE_NAME).read_text())
+        raise (DivergedError if word["diverged"] else HeadraceError)(word["message"])
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     for record in state["cursor"]["curve"]:
