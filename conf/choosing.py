@@ -9,6 +9,7 @@ from conf.results import Result
 from conf.schema import Config
 from conf.stages import call_stage, chosen_version, locked
 from conf.variants import with_changes
+from conf.warm_start import with_start
 from conf.workspace import find_version
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def run_compare(config: Config) -> Result:
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
         for name, model in models.items():
-            versions[name] = _trained(model, dataset)
+            versions[name] = _trained(with_start(model, dataset), dataset)
             log.info("compare: %s is model %s", name, versions[name])
     compared: Result = call_stage(
         "trainer.compare", "run", config, dataset_id=dataset, versions=versions
@@ -50,6 +51,7 @@ def run_tune(config: Config) -> Result:
         )
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
+        config = with_start(config, dataset)
         found: Result = call_stage(
             "trainer.tune", "run", config,
             dataset_id=dataset, request=search_request(config, dataset),

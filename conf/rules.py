@@ -33,6 +33,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_workers(train),
         *_about_recency(given, etl, train),
         *_about_network(given, train),
+        *_about_start(train),
         *broken_ranking_rules(etl, train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
@@ -174,6 +175,18 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
             f"train.refit={train.refit!r} trains a network anew, but train.algorithm is "
             f"{train.algorithm!r}; set train.refit to none"
         )
+
+
+def _about_start(train: Train) -> Iterator[str]:
+    for key, value in (
+        ("warm_start.model", train.warm_start.model),
+        ("save_optimizer", train.save_optimizer),
+    ):
+        if value and train.algorithm != "neural":
+            yield (
+                f"train.{key}={value} is of networks over the catalogue, but train.algorithm is "
+                f"{train.algorithm!r}; leave it out"
+            )
 
 
 def _about_recency(given: Input, etl: Etl, train: Train) -> Iterator[str]:

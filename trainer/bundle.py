@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer, Scorer
 
 WEIGHTS_NAME = "weights.safetensors"
+OPTIMIZER_NAME = "optimizer.safetensors"
 METRICS_NAME = "metrics.json"
 Built = TypeVar("Built")
 MODEL_NAME = "model"  # what the model is called beside its baselines in METRICS_NAME
@@ -34,6 +35,8 @@ class Trained:
     """Section of the configuration that the model is built from again."""
     weights: dict[str, Tensor]
     metrics: dict[str, Any]
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    """The optimiser's state by name, see `trainer.optimizer_state`; {}: it is not saved."""
 
 
 def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
@@ -53,10 +56,10 @@ def save_bundle(config: Config, manifest: Manifest, request: str, trained: Train
     workspace = Path(config.run.output)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = emptied(new_folder(workspace, "models", version))
-    save_file(
-        {name: tensor.contiguous() for name, tensor in trained.weights.items()},
-        folder / WEIGHTS_NAME,
-    )
+    files = {WEIGHTS_NAME: trained.weights, OPTIMIZER_NAME: trained.optimizer}
+    files = {name: tensors for name, tensors in files.items() if tensors}
+    for name, tensors in files.items():
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name)
     (folder / METRICS_NAME).write_text(json.dumps(trained.metrics, indent=1))
     bundle = Bundle(
         id=version,
@@ -67,7 +70,7 @@ def save_bundle(config: Config, manifest: Manifest, request: str, trained: Train
         algorithm=config.train.algorithm,
         model=trained.section,
         config=config.model_dump(mode="json"),
-        files={"model": tuple(_entry(folder / name) for name in (WEIGHTS_NAME, METRICS_NAME))},
+        files={"model": tuple(_entry(folder / name) for name in (*files, METRICS_NAME))},
     )
     commit(workspace, "models", bundle)
     return version

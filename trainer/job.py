@@ -15,6 +15,7 @@ from conf.contract import Manifest, RowGroup, catalogue_size
 from conf.schema import Config
 from trainer.bundle import build_model, model_section
 from trainer.catalogue import read_train_events
+from trainer.optimizer_state import named_state
 from trainer.optimizers import make_optimizer, rate_scale, set_rates
 from trainer.retrieval import TrainingObjective, item_sampling
 
@@ -115,6 +116,10 @@ class Learner:
     best: dict[str, Tensor]
     mean: dict[str, Tensor] | None = None
     """Moving mean of the weights, where it is asked for."""
+    saves_state: bool = False
+    """Whether the optimiser's state is remembered with the best weights."""
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    """That state by name, where it is."""
 
     def state(self, cursor: Cursor) -> dict[str, Any]:
         """Return all that a checkpoint has to hold."""
@@ -122,6 +127,7 @@ class Learner:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
+            "best_state": self.best_state,
             "mean": self.mean,
             "cursor": vars(cursor),
         }
@@ -131,6 +137,7 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best, self.mean = state["best"], state["mean"]
+        self.best_state = state["best_state"]
         return Cursor(**state["cursor"])
 
     @torch.no_grad()
@@ -163,6 +170,8 @@ class Learner:
     def keep_best(self) -> None:
         """Remember the weights as they are."""
         self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        if self.saves_state:
+            self.best_state = named_state(self.model, self.optimizer)
 
 
 def build_objective(job: Job) -> TrainingObjective:
@@ -196,7 +205,7 @@ def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, cursor: Cursor
     scale = rate_scale(
         cursor.step,
         total_steps=train.epochs * math.ceil(rows / train.batch_rows),
-        warmup_steps=train.optimizer.warmup_steps,
+        warmup_steps=(train.warm_start if train.warm_start.model else train.optimizer).warmup_steps,
         decay=train.optimizer.decay,
     )
     set_rates(optimizer, scale * cursor.rate_scale)

@@ -29,7 +29,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     require_sound(config, manifest)
     layout = layout_of(config, manifest)
     started = time.monotonic()
-    weights, cursor = fit(config, manifest, work)
+    weights, cursor, _ = fit(config, manifest, work)
     seconds = time.monotonic() - started
     section = section_of(config, manifest, layout)
     rows = score_part(config, manifest, section, weights, VALID_PART)
@@ -86,6 +86,6 @@ def _linear(config: Config, manifest: Manifest, work: Path) -> Measured:
     plain = config.model_copy(update={"train": changed})
     folder = work / "linear"
     folder.mkdir(exist_ok=True)
-    weights, _ = fit(plain, manifest, folder)
+    weights = fit(plain, manifest, folder).weights
     section = section_of(plain, manifest, layout_of(plain, manifest))
     return Measured(section, weights, [UNCALIBRATED] * len(section["labels"]))

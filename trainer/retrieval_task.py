@@ -17,6 +17,7 @@ from trainer.plan import Round
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
+from trainer.warm_start import take_up
 
 
 class RetrievalTask:
@@ -31,11 +32,19 @@ class RetrievalTask:
         return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context)
 
     def learner(self, job: Job) -> Learner:
-        """Return model, loss and optimiser, initialised from the run's seed alone."""
+        """Return model, loss and optimiser: of the run's seed alone, or of a model that was."""
         objective = build_objective(job).to(job.device)
         optimizer = build_optimizer(job, objective.model)
+        if job.config.train.warm_start.model is not None:
+            take_up(job.work, objective.model, optimizer)
         wrapped = ray.train.torch.prepare_model(objective) if job.world_size > 1 else objective
-        return Learner(objective=wrapped, model=objective.model, optimizer=optimizer, best={})
+        return Learner(
+            objective=wrapped,
+            model=objective.model,
+            optimizer=optimizer,
+            best={},
+            saves_state=job.config.train.save_optimizer,
+        )
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the rows as they are."""

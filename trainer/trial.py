@@ -50,7 +50,7 @@ def _ranking(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Vali
 
 
 def _watched(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
-    _, cursor = fit(config, manifest, work, bars=bars)
+    cursor = fit(config, manifest, work, bars=bars).cursor
     return Validated(cursor["best_figure"], _best_so_far(config, cursor), cursor["pruned"])
 
 

@@ -15,6 +15,7 @@ from conf.fingerprint import canonical_hash
 from conf.schema import Config
 from conf.tune_schema import Pruning, nested
 from conf.variants import require_comparable, with_changes
+from conf.warm_start import with_start
 from conf.workspace import read_manifest, version_id
 from trainer.bars import halving_bars, median_bars
 from trainer.launch import work_folder
@@ -65,7 +66,7 @@ def _make_trial(config: Config, manifest: Manifest, study: optuna.Study, work: P
     number, settings = len(before) + 1, settings_of(trial.params, config.tune)
     log.info("tune: trial %d of %d: %s", number, config.tune.trials, settings)
     try:
-        changed = _changed(config, number, settings)
+        changed = _changed(config, number, settings, manifest.id)
     except ConfigError as error:
         outcome = Outcome("refused", settings, "", message=str(error))
     else:
@@ -77,9 +78,9 @@ def _make_trial(config: Config, manifest: Manifest, study: optuna.Study, work: P
     log.info("tune: trial %d %s, %s %s", number, outcome.state, config.train.metric, figure)
 
 
-def _changed(config: Config, number: int, settings: dict[str, Any]) -> Config:
+def _changed(config: Config, number: int, settings: dict[str, Any], dataset_id: str) -> Config:
     where = f"trial {number}"
-    changed = with_changes(config, where, nested(settings))
+    changed = with_start(with_changes(config, where, nested(settings)), dataset_id)
     require_comparable(config, where, nested(settings))
     require_room(changed)
     return changed

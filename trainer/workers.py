@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
@@ -19,8 +19,20 @@ from trainer.checkpoint import load_checkpoint
 from trainer.job import Refit
 from trainer.loop import FAILURE_NAME, task_of, train_worker
 from trainer.progress import PROGRESS_NAME, shown_progress
+from trainer.warm_start import write_start
 
 log = logging.getLogger(__name__)
+
+
+class Fitted(NamedTuple):
+    """What the workers come to."""
+
+    weights: dict[str, Tensor]
+    """The best ones."""
+    cursor: dict[str, Any]
+    """Where the run ended."""
+    optimizer: dict[str, Tensor]
+    """The optimiser's state with the best weights, where it is to be saved."""
 
 
 def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
@@ -41,7 +53,7 @@ def fit(
     *,
     refit: Refit | None = None,
     bars: Sequence[float | None] = (),
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> Fitted:
     """Run the workers and return the best weights and where the run ended.
 
     Args:
@@ -57,6 +69,8 @@ def fit(
     train, task = config.train, task_of(config.train.algorithm, refit)
     work.mkdir(parents=True, exist_ok=True)
     (work / FAILURE_NAME).unlink(missing_ok=True)
+    if train.warm_start.model is not None:
+        write_start(config, manifest, work)
     dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
     settings = {
         "config": config.model_dump(mode="json"),
@@ -81,7 +95,7 @@ def fit(
         log.info(
             "epoch %d: loss %.4f%s, %.0f rows/s", record["epoch"], record["loss"], figure, rate
         )
-    return state["best"], state["cursor"]
+    return Fitted(state["best"], state["cursor"], state["best_state"])
 
 
 def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:
