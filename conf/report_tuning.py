@@ -31,7 +31,7 @@ def print_tuning(console: Console, result: Result) -> None:
     if result["importance"] is not None:
         shares = Table(title="share of what the figure varies by", title_justify="left")
         for name, share in result["importance"].items():
-            shares.add_row(f"train.{name}", f"{share:.0%}")
+            shares.add_row(name, f"{share:.0%}")
         console.print(shares)
     best = result["best"]
     console.print(

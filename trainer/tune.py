@@ -98,7 +98,9 @@ def _tried(
     section = canonical_hash(config.train.model_dump(mode="json"))
     for number, outcome in enumerate(before, start=1):
         if outcome.section == section:
-            return outcome._replace(seconds=0.0, curve=(), same_as=outcome.same_as or number)
+            return outcome._replace(
+                settings=settings, seconds=0.0, curve=(), same_as=outcome.same_as or number
+            )
     own = work / _name(section)
     own.mkdir(exist_ok=True)
     started = time.monotonic()
@@ -159,9 +161,9 @@ def _told(config: Config, study: optuna.Study) -> dict[str, Any]:
         "best": {
             "trial": best + 1,
             "value": abs(found[best].figure or 0.0),
-            "settings": {f"train.{key}": v for key, v in found[best].settings.items()},
+            "settings": _below_train(found[best].settings),
         },
-        "importance": importances(study) if can_tell else None,
+        "importance": _below_train(importances(study)) if can_tell else None,
     }
 
 
@@ -172,7 +174,12 @@ def _row(number: int, outcome: Outcome) -> dict[str, Any]:
         "value": None if outcome.figure is None else abs(outcome.figure),
         "epochs": len(outcome.curve) or None,
         "seconds": outcome.seconds,
-        "settings": {f"train.{key}": value for key, value in outcome.settings.items()},
+        "settings": _below_train(outcome.settings),
         "message": outcome.message,
         "same_as": outcome.same_as,
     }
+
+
+def _below_train(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands by key below `train` by key of the whole configuration."""
+    return {f"train.{key}": value for key, value in values.items()}

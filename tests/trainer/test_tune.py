@@ -78,7 +78,8 @@ def test_models_that_count_are_searched_and_more_trials_go_on(workspace: Path) -
     assert len(whole["trials"]) == 14
     assert whole["best"]["settings"]["train.algorithm"] != "popularity"
     assert whole["best"]["value"] == 1
-    assert set(whole["importance"]) == {"algorithm", "counting.ease.regularisation"}
+    keys = {"train.algorithm", "train.counting.ease.regularisation"}
+    assert set(whole["importance"]) == keys
     again = run_tune(configured(workspace, space, "tune.trials=14"))
     assert again == whole
     spent = run_tune(configured(workspace, space, "tune.trials=99", "tune.budget_seconds=1"))

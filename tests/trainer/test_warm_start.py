@@ -16,7 +16,7 @@ from conf.load import load_config
 from conf.schema import Config
 from conf.warm_start import with_start
 from conf.workspace import commit, publish, read_manifest
-from tests.trainer.small_parts import DAY, write_config, write_dataset
+from tests.trainer.small_parts import write_config, write_dataset
 from trainer.bundle import OPTIMIZER_NAME, Trained, load_built, model_section, save_bundle
 from trainer.checkpoint import load_checkpoint
 from trainer.job import Cursor, Job, Learner, set_learning_rate
@@ -60,7 +60,7 @@ def saved(config: Config, manifest: Manifest, learner: Learner) -> str:
     section = model_section(config, manifest)
     trained = Trained(section, learner.best, {}, learner.best_state)
     model = save_bundle(config, manifest, model_request(config, manifest.id), trained)
-    publish(Path(config.run.output), "models", model, DAY)
+    publish(Path(config.run.output), "models", model, manifest.logical_date)
     return model
 
 
