@@ -1,15 +1,15 @@
-"""What helps to choose a model: advice for a dataset, and a comparison of several models."""
+"""What helps to choose a model: advice for a dataset, a comparison, a search for settings."""
 
 import logging
 from pathlib import Path
 
-from conf.compare_schema import section_of_model
 from conf.errors import ConfigError
-from conf.fingerprint import model_request
+from conf.fingerprint import model_request, search_request
 from conf.results import Result
-from conf.rules import broken_rules
 from conf.schema import Config
 from conf.stages import call_stage, chosen_version, locked
+from conf.variants import with_changes
+from conf.warm_start import with_start
 from conf.workspace import find_version
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def run_compare(config: Config) -> Result:
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
         for name, model in models.items():
-            versions[name] = _trained(model, dataset)
+            versions[name] = _trained(with_start(model, dataset), dataset)
             log.info("compare: %s is model %s", name, versions[name])
     compared: Result = call_stage(
         "trainer.compare", "run", config, dataset_id=dataset, versions=versions
@@ -54,21 +54,38 @@ def run_card(config: Config, output: Path, logical_date: str | None = None) -> R
     return {"stage": "card", "status": "done", "id": model, **written}
 
 
+def run_tune(config: Config) -> Result:
+    """Search `tune.space` for the settings that validation likes best; go on where one stopped."""
+    if not config.tune.space:
+        raise ConfigError(
+            "tune.space is empty; name keys below train and what to try of each, such as "
+            "{optimizer.learning_rate: {low: 0.0001, high: 0.1, log: true}}"
+        )
+    with locked(config):
+        dataset = chosen_version(config, "datasets", None)
+        config = with_start(config, dataset)
+        found: Result = call_stage(
+            "trainer.tune", "run", config,
+            dataset_id=dataset, request=search_request(config, dataset),
+        )  # fmt: skip
+    return {"stage": "tune", "dataset": dataset, **found}
+
+
 def _model(config: Config, name: str) -> Config:
     """Return the configuration of a model of `compare.models`.
 
     Raises:
         ConfigError: When it breaks a rule, or is none that scores the catalogue.
     """
-    section = section_of_model(config.train, config.compare.models[name])
-    problems = broken_rules(config.input, config.etl, section, config.privacy)
-    if section.algorithm == "ranking":
-        problems.append("a ranking model scores no catalogue; compare those that do")
-    if section.refit == "everything":
-        problems.append("train.refit=everything trains on what is to measure it; use none")
-    if problems:
-        raise ConfigError(f"compare.models.{name}: {'; '.join(problems)}")
-    return config.model_copy(update={"train": section})
+    where = f"compare.models.{name}"
+    changed = with_changes(config, where, config.compare.models[name])
+    if changed.train.algorithm == "ranking":
+        raise ConfigError(f"{where}: a ranking model scores no catalogue; compare those that do")
+    if changed.train.refit == "everything":
+        raise ConfigError(
+            f"{where}: train.refit=everything trains on what is to measure it; use none"
+        )
+    return changed
 
 
 def _trained(config: Config, dataset_id: str) -> str:

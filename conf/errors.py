@@ -7,6 +7,10 @@ class HeadraceError(ValueError):
     exit_code = 1
 
 
+class DivergedError(HeadraceError):
+    """A training's loss is no number any more."""
+
+
 class ConfigError(HeadraceError):
     """The configuration or the command line is wrong."""
 

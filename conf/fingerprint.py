@@ -133,6 +133,12 @@ def model_request(config: Config, dataset_id: str) -> str:
     return canonical_hash([CONTRACT_VERSION, "model", config.run.seed, section, dataset_id])
 
 
+def search_request(config: Config, dataset_id: str) -> str:
+    """Return the key of a search for settings; one may go on with more trials, or more time."""
+    tune = config.tune.model_dump(mode="json", exclude={"trials", "budget_seconds"})
+    return canonical_hash([model_request(config, dataset_id), "search", tune])
+
+
 def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
     """Return the key of published lists."""
     section = config.score.model_dump(mode="json")

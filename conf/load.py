@@ -4,16 +4,16 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from conf.errors import ConfigError
+from conf.key_tree import known_keys
 from conf.schema import Config
 
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
@@ -98,7 +98,9 @@ def _describe(detail: ErrorDetails) -> str:
     keys = [str(key) for key in detail["loc"]]
     dotted = ".".join(keys) or "(whole file)"
     if detail["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1]), n=1, cutoff=0.4)
+        nearest = difflib.get_close_matches(
+            keys[-1], known_keys(Config, keys[:-1]), n=1, cutoff=0.4
+        )
         hint = f"; did you mean {'.'.join([*keys[:-1], nearest[0]])}?" if nearest else ""
         return f"{dotted}: unknown key{hint}"
     if detail["type"] == "missing":
@@ -107,43 +109,3 @@ def _describe(detail: ErrorDetails) -> str:
         return f"{dotted}: {detail['msg'].removeprefix('Value error, ')}"
     value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
     return f"{dotted}={value}: {detail['msg']}"
-
-
-def _known_keys(path: Sequence[str]) -> list[str]:
-    """Return the keys that the section at `path` may hold."""
-    found: list[Any] = [Config]
-    for key in path:
-        found = [inner for annotation in found for inner in _at_key(annotation, key)]
-    sections = [part for annotation in found for part in _parts_of(annotation) if _is_section(part)]
-    return [key for section in sections for key in section.model_fields]
-
-
-def _at_key(annotation: Any, key: str) -> list[Any]:
-    """Return what may stand at a key: of a section, of a mapping, or the kind of a section."""
-    found: list[Any] = []
-    for part in _parts_of(annotation):
-        if get_origin(part) is dict:
-            found.append(get_args(part)[1])
-        elif _is_section(part) and key in part.model_fields:
-            found.append(part.model_fields[key].annotation)
-        elif _is_section(part) and key in _kinds_of(part):
-            found.append(part)
-    return found
-
-
-def _parts_of(annotation: Any) -> list[Any]:
-    """Return the alternatives of an annotation, without what it says of their values."""
-    if get_origin(annotation) is Annotated:
-        return _parts_of(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [part for inner in get_args(annotation) for part in _parts_of(inner)]
-    return [annotation]
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _kinds_of(section: type[BaseModel]) -> tuple[Any, ...]:
-    kind = section.model_fields.get("kind")
-    return () if kind is None else get_args(kind.annotation)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from conf.report_comparison import print_comparison
 from conf.report_metrics import print_metrics
+from conf.report_tuning import print_tuning
 
 Result = dict[str, Any]
 
@@ -23,6 +24,9 @@ def print_result(result: Result) -> None:
         return
     if result["stage"] == "compare":
         print_comparison(console, result)
+        return
+    if result["stage"] == "tune":
+        print_tuning(console, result)
         return
     _print_plain(console, result)
     if "ledger" in result:

@@ -34,6 +34,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_recency(given, etl, train),
         *_about_network(given, train),
         *_about_content(etl, train, privacy),
+        *_about_start(train),
         *broken_ranking_rules(etl, train),
         *misfits(privacy, given),
         *_about_dropped(etl.features, privacy),
@@ -196,6 +197,18 @@ def _about_content(etl: Etl, train: Train, privacy: Privacy) -> Iterator[str]:
             f"privacy.min_users_per_item={privacy.min_users_per_item} keeps items of few users "
             "out of the catalogue, and etl.catalogue='table' would put them back; set it to log"
         )
+
+
+def _about_start(train: Train) -> Iterator[str]:
+    for key, value in (
+        ("warm_start.model", train.warm_start.model),
+        ("save_optimizer", train.save_optimizer),
+    ):
+        if value and train.algorithm != "neural":
+            yield (
+                f"train.{key}={value} is of networks over the catalogue, but train.algorithm is "
+                f"{train.algorithm!r}; leave it out"
+            )
 
 
 def _about_recency(given: Input, etl: Etl, train: Train) -> Iterator[str]:

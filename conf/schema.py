@@ -15,6 +15,7 @@ from conf.privacy_schema import Privacy
 from conf.rules import broken_rules
 from conf.section import Positive, Section, Share
 from conf.train_schema import Train
+from conf.tune_schema import Tune, broken_tuning_rules
 
 
 class Run(Section):
@@ -93,12 +94,14 @@ class Config(Section):
     train: Train = Train()
     score: Score = Score()
     compare: Compare = Compare()
+    tune: Tune = Tune()
     generate: Generate | None = None
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
         problems += broken_comparison_rules(self.train, self.compare)
+        problems += broken_tuning_rules(self.tune)
         if problems:
             raise ValueError("; ".join(problems))
         return self

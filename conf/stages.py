@@ -21,6 +21,7 @@ from conf.protection import protection_of
 from conf.results import Result, figures_of, manifest_of, origin_of
 from conf.schema import Config
 from conf.swap import finish_swaps
+from conf.warm_start import with_start
 from conf.workspace import current_version, find_version, publish, read_pointer, rollback
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ def _etl(config: Config, logical_date: str | None) -> Result:
 
 
 def _train(config: Config, dataset_id: str) -> Result:
+    config = with_start(config, dataset_id)
     request = model_request(config, dataset_id)
     return _make(
         config,

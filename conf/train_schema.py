@@ -10,6 +10,7 @@ from conf.model_schema import Loss, Model
 from conf.optimizer_schema import Optimizer
 from conf.ranking_schema import Ranking
 from conf.section import Positive, Section
+from conf.warm_start_schema import WarmStart
 
 MetricName = Annotated[
     str,
@@ -40,6 +41,10 @@ class Train(Section):
     loss: Loss = Loss()
     ranking: Ranking = Ranking()
     optimizer: Optimizer = Optimizer()
+    warm_start: WarmStart = WarmStart()
+    save_optimizer: bool = False
+    """Whether the optimiser's state is saved with a network, for another training to go on from; it
+    takes about twice the space of the weights."""
     refit: Literal["none", "with_valid", "everything"] = "none"
     """Whether the network that validation has chosen is trained anew, as many epochs, on more:
     with the validation part, so that the test part still measures it, or on all there is, which is

@@ -43,9 +43,7 @@ class _Member(NamedTuple):
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     """Return the blend with its weights and figures; see `trainer.neural.train`."""
-    require_validation(manifest)
-    members = {name: _member(name, config, manifest, work) for name in config.train.hybrid.members}
-    scorers: dict[str, Scorer] = {name: member.scorer for name, member in members.items()}
+    members, scorers = _members(config, manifest, work)
     started = time.monotonic()
     blend, best = _chosen_blend(config, manifest, scorers)
     blending_seconds = round(time.monotonic() - started, 1)
@@ -89,6 +87,21 @@ def _cost(
         "parameters": num_parameters(weights),
         "peak_memory_bytes": max(cost["peak_memory_bytes"] or 0 for cost in costs) or None,
     }
+
+
+def blended_figure(config: Config, manifest: Manifest, work: Path) -> float:
+    """Return `train.metric` of the best blend on validation; see `trainer.neural.train`."""
+    _, scorers = _members(config, manifest, work)
+    return _chosen_blend(config, manifest, scorers)[1]
+
+
+def _members(
+    config: Config, manifest: Manifest, work: Path
+) -> tuple[dict[str, _Member], dict[str, Scorer]]:
+    require_validation(manifest)
+    names: tuple[str, ...] = config.train.hybrid.members
+    members = {name: _member(name, config, manifest, work) for name in names}
+    return members, {name: member.scorer for name, member in members.items()}
 
 
 def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Member:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer, Scorer
 
 WEIGHTS_NAME = "weights.safetensors"
+OPTIMIZER_NAME = "optimizer.safetensors"
 METRICS_NAME = "metrics.json"
 Built = TypeVar("Built")
 MODEL_NAME = "model"  # what the model is called beside its baselines in METRICS_NAME
@@ -35,6 +36,8 @@ class Trained:
     """Section of the configuration that the model is built from again."""
     weights: dict[str, Tensor]
     metrics: dict[str, Any]
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    """The optimiser's state by name, see `trainer.optimizer_state`; {}: it is not saved."""
 
 
 def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
@@ -61,10 +64,10 @@ def save_bundle(
     workspace = Path(config.run.output)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = emptied(new_folder(workspace, "models", version))
-    save_file(
-        {name: tensor.contiguous() for name, tensor in trained.weights.items()},
-        folder / WEIGHTS_NAME,
-    )
+    files = {WEIGHTS_NAME: trained.weights, OPTIMIZER_NAME: trained.optimizer}
+    files = {name: tensors for name, tensors in files.items() if tensors}
+    for name, tensors in files.items():
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name)
     (folder / METRICS_NAME).write_text(json.dumps(trained.metrics, indent=1))
     if card is not None:
         (folder / CARD_NAME).write_text(card, encoding="utf-8")
@@ -78,10 +81,7 @@ def save_bundle(
         algorithm=config.train.algorithm,
         model=trained.section,
         config=config.model_dump(mode="json"),
-        files={
-            "model": tuple(_entry(folder / name) for name in (WEIGHTS_NAME, METRICS_NAME)),
-            **cards,
-        },
+        files={"model": tuple(_entry(folder / name) for name in (*files, METRICS_NAME)), **cards},
     )
     commit(workspace, "models", bundle)
     return version

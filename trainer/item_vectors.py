@@ -66,6 +66,11 @@ class ItemVectors(nn.Module):
         if self.content is not None and features is not None:
             self.content.set_table(features)
 
+    def add_trained(self, is_trained: Tensor) -> None:
+        """Take over that a training before has seen some of the first items: [old V] bool."""
+        self.get_buffer("is_trained")[: len(is_trained)] |= is_trained
+        self.look_for_untrained()
+
     @torch.no_grad()
     def extend(self, features: Values) -> None:
         """Take items that are new since the training, which are known by their features alone.

@@ -1,7 +1,7 @@
 """What a training worker is given, and the state that it carries from step to step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from trainer.bundle import build_model, model_section
 from trainer.content_data import read_content
 from trainer.efficiency import peak_memory_bytes
 from trainer.objective import TrainingObjective, item_sampling
+from trainer.optimizer_state import named_state
 from trainer.optimizers import make_optimizer, rate_scale, set_rates
 
 
@@ -46,6 +47,8 @@ class Job:
 
     part: str
     """Part of the dataset that is trained on."""
+    bars: tuple[float | None, ...] = ()
+    """For each epoch, the least best figure that is trained on; None: any."""
     refit: Refit | None = None
     """None: validation chooses the weights and ends the training."""
 
@@ -86,8 +89,15 @@ class Cursor:
     plateau_from: int = 0
     """Epoch from which a plateau is counted."""
     finished: bool = False
+    pruned: bool = False
+    """Whether it ended because the best figure was too low for its epoch."""
     curve: list[dict[str, float]] = field(default_factory=list)
     """One record an epoch."""
+
+    def is_below(self, bars: Sequence[float | None]) -> bool:
+        """Return whether the best figure is too low for its epoch."""
+        bar = bars[self.epoch] if self.epoch < len(bars) else None
+        return bar is not None and self.best_figure < bar
 
     def begin_epoch(self) -> None:
         """Go on to the next epoch: what is counted within one begins anew."""
@@ -108,6 +118,10 @@ class Learner:
     best: dict[str, Tensor]
     mean: dict[str, Tensor] | None = None
     """Moving mean of the weights, where it is asked for."""
+    saves_state: bool = False
+    """Whether the optimiser's state is remembered with the best weights."""
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    """That state by name, where it is."""
 
     def state(self, cursor: Cursor) -> dict[str, Any]:
         """Return all that a checkpoint has to hold."""
@@ -115,6 +129,7 @@ class Learner:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
+            "best_state": self.best_state,
             "mean": self.mean,
             "cursor": vars(cursor),
         }
@@ -124,6 +139,7 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best, self.mean = state["best"], state["mean"]
+        self.best_state = state["best_state"]
         return Cursor(**state["cursor"])
 
     @torch.no_grad()
@@ -156,6 +172,8 @@ class Learner:
     def keep_best(self) -> None:
         """Remember the weights as they are."""
         self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        if self.saves_state:
+            self.best_state = named_state(self.model, self.optimizer)
 
 
 def build_objective(job: Job, events: Tensor) -> TrainingObjective:
@@ -200,7 +218,7 @@ def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, cursor: Cursor
     scale = rate_scale(
         cursor.step,
         total_steps=train.epochs * math.ceil(rows / train.batch_rows),
-        warmup_steps=train.optimizer.warmup_steps,
+        warmup_steps=(train.warm_start if train.warm_start.model else train.optimizer).warmup_steps,
         decay=train.optimizer.decay,
     )
     set_rates(optimizer, scale * cursor.rate_scale)

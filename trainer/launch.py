@@ -11,7 +11,6 @@ from trainer import blending, counted, neural, ranking_training
 from trainer.bundle import Trained, save_bundle
 from trainer.card import card_of_trained
 from trainer.counting import COUNTING
-from trainer.loop import FAILURE_NAME
 from trainer.ray_session import ray_session, require_room
 
 _TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
@@ -31,7 +30,7 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
     if config.train.algorithm == "neural":
         neural.require_sound(config, manifest)  # before Ray starts
-    work = _work_folder(config, request)
+    work = work_folder(config, request)
     with ray_session(config):
         require_room(config)
         trained = _TRAINERS[config.train.algorithm](config, manifest, work)
@@ -41,9 +40,9 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     return version
 
 
-def _work_folder(config: Config, request: str) -> Path:
+def work_folder(config: Config, request: str) -> Path:
+    """Return the folder of checkpoints of what is trained for `request`, made if need be."""
     base = config.ray.storage or str(Path(config.run.output) / "models")
     folder = Path(base).resolve() / f".work-{request[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FAILURE_NAME).unlink(missing_ok=True)
     return folder

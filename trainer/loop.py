@@ -46,7 +46,8 @@ def train_worker(settings: dict[str, Any]) -> None:
         _train(job)
     except (HeadraceError, FloatingPointError) as error:
         # What a user can mend would fail again in every retry: leave word, and end in peace.
-        write_json(job.work / FAILURE_NAME, {"message": str(error)})
+        word = {"message": str(error), "diverged": isinstance(error, FloatingPointError)}
+        write_json(job.work / FAILURE_NAME, word)
 
 
 def _train(job: Job) -> None:
@@ -83,6 +84,7 @@ def _open_job(settings: dict[str, Any]) -> Job:
         device=ray.train.torch.get_device(),
         part=task_of(config.train.algorithm, again).part,
         refit=again,
+        bars=tuple(settings["bars"]),
     )
 
 
@@ -219,6 +221,8 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs
     epochs = train.epochs if job.refit is None else job.refit.epochs
     cursor.finished = patience_over or cursor.epoch + 1 >= epochs
+    cursor.pruned = not cursor.finished and cursor.is_below(job.bars)
+    cursor.finished |= cursor.pruned
     cursor.begin_epoch()
     _checkpoint(job, learner, cursor)
 

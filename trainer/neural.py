@@ -13,7 +13,8 @@ from trainer.bundle import Trained, build_model, model_section
 from trainer.evaluate import test_figures
 from trainer.job import Refit
 from trainer.scorer import ModelScorer
-from trainer.workers import fit, require_trainable, training_figures
+from trainer.warm_start import require_fitting
+from trainer.workers import Fitted, fit, require_trainable, training_figures
 
 _BY_USER = ("leave_one_out", "leave_last_n")
 
@@ -25,6 +26,8 @@ class Best(NamedTuple):
     figures: dict[str, Any]
     refit: Refit
     """How to train the same anew."""
+    optimizer: dict[str, Tensor]
+    """The optimiser's state, where it is to be saved."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
@@ -37,12 +40,13 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     """
     require_sound(config, manifest)
     best = best_weights(config, manifest, work)
-    section, weights = model_section(config, manifest), best.weights
+    section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
     measured = test_figures(config, manifest, _scorer(section, weights, manifest))
     metrics = {**measured, **best.figures}
     if config.train.refit != "none":
-        weights, metrics["refit"] = _refitted(config, manifest, work / "refit", best.refit)
-    return Trained(section, weights, metrics)
+        again, metrics["refit"] = _refitted(config, manifest, work / "refit", best.refit)
+        weights, optimizer = again.weights, again.optimizer
+    return Trained(section, weights, metrics, optimizer)
 
 
 def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
@@ -50,11 +54,11 @@ def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
     require_trainable(config, manifest, "train")
     require_validation(manifest)
     started = time.monotonic()
-    weights, cursor = fit(config, manifest, work)
+    weights, cursor, optimizer = fit(config, manifest, work)
     figures = training_figures(config, cursor, time.monotonic() - started, weights)
     curve = cursor["curve"][: cursor["best_epoch"] + 1]
     refit = Refit(len(curve), tuple(record["rate_scale"] for record in curve))
-    return Best(weights, figures, refit)
+    return Best(weights, figures, refit, optimizer)
 
 
 def require_validation(manifest: Manifest) -> None:
@@ -68,23 +72,23 @@ def require_validation(manifest: Manifest) -> None:
 
 def _refitted(
     config: Config, manifest: Manifest, work: Path, refit: Refit
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> tuple[Fitted, dict[str, Any]]:
     """Train as many epochs as validation has chosen on what `train.refit` adds.
 
     Returns:
-        The weights, and their figures: of the test part only where they were not trained on it.
+        What came of it, and its figures: of the test part only where it was not trained on it.
     """
     started = time.monotonic()
-    weights, _ = fit(config, manifest, work, refit=refit)
+    fitted = fit(config, manifest, work, refit=refit)
     figures: dict[str, Any] = {
         "trained_on": config.train.refit,
         "epochs": refit.epochs,
         "seconds": round(time.monotonic() - started, 1),
     }
     if config.train.refit == "with_valid":
-        scorer = _scorer(model_section(config, manifest), weights, manifest)
+        scorer = _scorer(model_section(config, manifest), fitted.weights, manifest)
         figures |= test_figures(config, manifest, scorer, with_baselines=False)
-    return weights, figures
+    return fitted, figures
 
 
 def _scorer(section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest) -> ModelScorer:
@@ -97,6 +101,7 @@ def require_sound(config: Config, manifest: Manifest) -> None:
     """Refuse what a training cannot be done with: see the errors."""
     require_trainable(config, manifest, "train")
     require_validation(manifest)
+    require_fitting(config, manifest)
     kind = manifest.config["etl"]["split"]["kind"]
     if config.train.refit == "with_valid" and kind not in _BY_USER:
         raise ConfigError(

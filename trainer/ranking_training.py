@@ -26,11 +26,10 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
     """
+    require_sound(config, manifest)
     layout = layout_of(config, manifest)
-    _require_parts(manifest)
-    require_trainable(config, manifest, TRAIN_PART)
     started = time.monotonic()
-    weights, cursor = fit(config, manifest, work)
+    weights, cursor, _ = fit(config, manifest, work)
     seconds = time.monotonic() - started
     section = section_of(config, manifest, layout)
     rows = score_part(config, manifest, section, weights, VALID_PART)
@@ -44,13 +43,16 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     return Trained(section, with_calibrations(weights, measured.calibrations), metrics)
 
 
-def _require_parts(manifest: Manifest) -> None:
+def require_sound(config: Config, manifest: Manifest) -> None:
+    """Refuse what a training cannot be done with: see the errors."""
+    layout_of(config, manifest)
     for part in (TRAIN_PART, VALID_PART, TEST_PART):
         if not manifest.files.get(part):
             raise InputError(
                 f"dataset {manifest.id} has no rows in {part}; change etl.split, or lower "
                 "etl.min_events_per_user, so that each part has some"
             )
+    require_trainable(config, manifest, TRAIN_PART)
 
 
 def _calibrations(rows: ScoredRows, kind: str) -> list[Calibration]:
@@ -84,6 +86,6 @@ def _linear(config: Config, manifest: Manifest, work: Path) -> Measured:
     plain = config.model_copy(update={"train": changed})
     folder = work / "linear"
     folder.mkdir(exist_ok=True)
-    weights, _ = fit(plain, manifest, folder)
+    weights = fit(plain, manifest, folder).weights
     section = section_of(plain, manifest, layout_of(plain, manifest))
     return Measured(section, weights, [UNCALIBRATED] * len(section["labels"]))

@@ -26,6 +26,7 @@ from trainer.plan import Round
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
+from trainer.warm_start import take_up
 
 
 class RetrievalTask:
@@ -41,11 +42,18 @@ class RetrievalTask:
         return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context)
 
     def learner(self, job: Job) -> Learner:
-        """Return model, loss and optimiser, initialised from the run's seed alone."""
+        """Return model, loss and optimiser: of the run's seed alone, or of a model that was."""
         objective = build_objective(job, self.item_events(job)).to(job.device)
         optimizer = build_optimizer(job, objective.model)
-        wrapped = wrapped_objective(job, objective)
-        return Learner(objective=wrapped, model=objective.model, optimizer=optimizer, best={})
+        if job.config.train.warm_start.model is not None:
+            take_up(job.work, objective.model, optimizer)
+        return Learner(
+            objective=wrapped_objective(job, objective),
+            model=objective.model,
+            optimizer=optimizer,
+            best={},
+            saves_state=job.config.train.save_optimizer,
+        )
 
     def item_events(self, job: Job) -> Tensor:
         """Return how often each item occurs in what is trained on: [V] int64."""

@@ -3,24 +3,37 @@
 import json
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import ConfigError, HeadraceError
+from conf.errors import ConfigError, DivergedError, HeadraceError
 from conf.schema import Config
 from trainer.checkpoint import load_checkpoint
 from trainer.efficiency import num_parameters
 from trainer.job import Refit
 from trainer.loop import FAILURE_NAME, task_of, train_worker
 from trainer.progress import PROGRESS_NAME, shown_progress
+from trainer.warm_start import write_start
 
 log = logging.getLogger(__name__)
+
+
+class Fitted(NamedTuple):
+    """What the workers come to."""
+
+    weights: dict[str, Tensor]
+    """The best ones."""
+    cursor: dict[str, Any]
+    """Where the run ended."""
+    optimizer: dict[str, Tensor]
+    """The optimiser's state with the best weights, where it is to be saved."""
 
 
 def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
@@ -35,8 +48,13 @@ def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
 
 
 def fit(
-    config: Config, manifest: Manifest, work: Path, *, refit: Refit | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    config: Config,
+    manifest: Manifest,
+    work: Path,
+    *,
+    refit: Refit | None = None,
+    bars: Sequence[float | None] = (),
+) -> Fitted:
     """Run the workers and return the best weights and where the run ended.
 
     Args:
@@ -44,9 +62,16 @@ def fit(
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
         refit: What to train anew with what was held out; None: validation chooses.
+        bars: For each epoch, the least best figure that is trained on; None: any.
+
+    Raises:
+        DivergedError: When the loss is no number any more.
     """
     train, task = config.train, task_of(config.train.algorithm, refit)
     work.mkdir(parents=True, exist_ok=True)
+    (work / FAILURE_NAME).unlink(missing_ok=True)
+    if train.warm_start.model is not None:
+        write_start(config, manifest, work)
     dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
     settings = {
         "config": config.model_dump(mode="json"),
@@ -54,13 +79,15 @@ def fit(
         "dataset": str(dataset),
         "work": str(work),
         "refit": None if refit is None else asdict(refit),
+        "bars": list(bars),
     }
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
     with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
         _ray_trainer(config, settings, work).fit()
     if (work / FAILURE_NAME).is_file():
-        raise HeadraceError(json.loads((work / FAILURE_NAME).read_text())["message"])
+        word = json.loads((work / FAILURE_NAME).read_text())
+        raise (DivergedError if word["diverged"] else HeadraceError)(word["message"])
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     for record in state["cursor"]["curve"]:
@@ -69,7 +96,7 @@ def fit(
         log.info(
             "epoch %d: loss %.4f%s, %.0f rows/s", record["epoch"], record["loss"], figure, rate
         )
-    return state["best"], state["cursor"]
+    return Fitted(state["best"], state["cursor"], state["best_state"])
 
 
 def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:

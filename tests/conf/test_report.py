@@ -34,3 +34,25 @@ def test_figures_are_printed_by_segment_and_with_their_cost(
     ]  # fmt: skip
     (cost,) = [line for line in lines if "4,321" in line]
     assert "9,876" in cost and "777" not in cost  # rows are those of scoring
+
+
+def test_a_search_is_told_trial_by_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    rate = {"train.optimizer.learning_rate": 0.0123456}
+    row = {"trial": 1, "state": "done", "value": 0.25, "epochs": 3, "seconds": 1.5,
+           "settings": rate, "message": None, "same_as": None}  # fmt: skip
+    nothing = {"state": "refused", "value": None, "epochs": None, "message": "trial 2: heads=3 no"}
+    refused = {**row, **nothing, "trial": 2, "settings": {"train.model.heads": 3}}
+    print_result({
+        "stage": "tune", "metric": "ndcg@10", "trials": [row, refused, {**row, "same_as": 1}],
+        "best": {"trial": 1, "value": 0.25, "settings": rate}, "written": "best.yaml",
+        "importance": {"train.model.width": 0.75, "train.model.heads": 0.25},
+    })  # fmt: skip
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    assert lines[0] == "trials, ndcg@10 in validation"
+    assert any("0.2500" in line and "learning_rate=0.01235" in line for line in lines)
+    assert any("done, as 1" in line for line in lines) and any("75%" in line for line in lines)
+    assert "trial 2 refused: heads=3 no" in lines
+    assert lines[-2:] == [
+        "best: trial 1, train.optimizer.learning_rate=0.01235", "written: best.yaml",
+    ]  # fmt: skip

@@ -27,9 +27,13 @@ def start(shop: Shop, name: str = "run") -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+def wait_for(
+    process: subprocess.Popen[bytes],
+    happened: Callable[[], bool],
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> None:
     """Return as soon as it has happened; fail if the process ends before."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while not happened():
         assert process.poll() is None, "the process ended before the moment came"
         assert time.monotonic() < deadline

@@ -17,15 +17,16 @@ README = (CHECKOUT / "README.md").read_text()
 
 def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     path = tmp_path / "shop.yaml"
-    path.write_text(f"{blocks[0]}\n{blocks[2]}")
+    path.write_text(f"{blocks[0]}\n{blocks[2]}\n{blocks[3]}")
     config = load_config(path)
     assert config.input.events["log"].columns.user_id == "customer"
     assert list(config.compare.models) == ["network", "gru", "counted"]
+    assert list(config.tune.space)[1:] == ["model.width", "model.dropout"]
     etl = {"event_types": {"purchase": {}}, **safe_load(blocks[1])["etl"]}
     assert Etl.model_validate(etl).features.items.encodings["image"].kind == "vector"
-    privacy = Privacy.model_validate(safe_load(blocks[3])["privacy"])
+    privacy = Privacy.model_validate(safe_load(blocks[4])["privacy"])
     assert privacy.columns.users["age"].step == 10
 
 

@@ -90,10 +90,27 @@ def write_config(workspace: Path) -> Path:
 
 
 def write_dataset(
-    workspace: Path, train: Rows, valid: Sequence[int], test: Sequence[int], *, items: int
+    workspace: Path,
+    train: Rows,
+    valid: Sequence[int],
+    test: Sequence[int],
+    *,
+    items: int,
+    name: str = "small",
+    base: Manifest | None = None,
 ) -> Manifest:
-    """Write users with a training part and one target each in validation and test."""
-    folder = workspace / "datasets" / "small"
+    """Write users with a training part and one target each in validation and test.
+
+    With `base`, the items' numbers go on from those of that dataset.
+    """
+    folder = workspace / "datasets" / name
+    vocabulary = Vocabulary(size=NUM_RESERVED + items, fingerprint="items")
+    if base is not None:
+        before = base.vocabularies["item"]
+        earlier = (*before.earlier, (before.size, before.fingerprint))
+        vocabulary = vocabulary.model_copy(
+            update={"fingerprint": f"items of {name}", "earlier": earlier}
+        )
     users = pa.array(range(NUM_RESERVED, NUM_RESERVED + len(train)), pa.int64())
     with_valid = [[*row, target] for row, target in zip(train, valid, strict=True)]
     whole = [[*row, target] for row, target in zip(with_valid, test, strict=True)]
@@ -113,7 +130,7 @@ def write_dataset(
         }),
     }  # fmt: skip
     manifest = Manifest(
-        id="small", request="small", logical_date=DAY, as_of=DAY, columns={}, ledger={},
+        id=name, request=name, logical_date=DAY, as_of=DAY, columns={}, ledger={},
         files={part: (_write(folder, part, table),) for part, table in tables.items()},
         config={
             "input": {"events": {"log": {"time_unit": "seconds"}}},
@@ -124,12 +141,12 @@ def write_dataset(
         },
         event_types=("view",), counts={"users": len(train)},
         vocabularies={
-            "item": Vocabulary(size=NUM_RESERVED + items, fingerprint="items"),
+            "item": vocabulary,
             "user": Vocabulary(size=NUM_RESERVED + len(train), fingerprint="users"),
         },
     )  # fmt: skip
     commit(workspace, "datasets", manifest)
-    publish(workspace, "datasets", "small", DAY)
+    publish(workspace, "datasets", name, DAY)
     return manifest
 
 

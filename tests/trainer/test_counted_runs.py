@@ -13,7 +13,7 @@ from conf.fingerprint import hash_file
 from conf.load import load_config
 from conf.schema import Config
 from conf.stages import run_evaluate, run_score, run_train
-from conf.workspace import read_manifest
+from conf.workspace import publish, read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.bundle import Trained, build_model, load_bundle, load_scorer, save_bundle
 from trainer.hybrid import Hybrid
@@ -170,3 +170,24 @@ def test_models_are_compared_on_the_same_targets(workspace: Path) -> None:
     assert {n: m["id"] for n, m in again["models"].items()} == {
         n: m["id"] for n, m in compared["models"].items()
     }
+
+
+def test_a_network_goes_on_from_one_of_the_dataset_before(workspace: Path) -> None:
+    """Two items more than before; run again, it is done."""
+    before = read_manifest(workspace, "datasets", "small", Manifest)
+    keep = ("train.save_optimizer=true", "train.baselines=[]")
+    first = run_train(configured(workspace, *keep))
+    train = [*TRAIN, [2, ITEMS + 2, 3], [3, ITEMS + 3, 4]]
+    write_dataset(workspace, train, [*VALID, 4, 5], [*TEST, 5, 6], items=ITEMS + 2, name="later",
+                  base=before)  # fmt: skip
+    warm = configured(workspace, *keep, "train.warm_start.model=current")
+
+    second = run_train(warm)
+    again = run_train(warm)
+
+    assert (second["status"], again["status"]) == ("done", "already done")
+    assert again["id"] == second["id"] != first["id"]
+    bundle = read_manifest(workspace, "models", second["id"], Bundle)
+    assert bundle.config["train"]["warm_start"]["model"] == first["id"]
+    assert len(load_bundle(workspace, second["id"])[1].items.embedding.weight) == ITEMS + 4
+    publish(workspace, "datasets", "small", before.logical_date)

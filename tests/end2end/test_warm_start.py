@@ -1,0 +1,88 @@
+"""A later delivery of the generated log: going on from the model before, and training from nothing.
+
+The deliveries are the log's first 50 days and all of its 60; items come out on every day.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from conf.contract import Manifest
+from conf.load import load_config
+from conf.schema import Config
+from conf.warm_start import with_start
+from conf.workspace import read_manifest
+from tests.end2end.conftest import CHECKOUT, SMALL_SHOP, Shop
+from tests.trainer.test_warm_start import job_of, saved, trained
+from trainer.job import Cursor
+from trainer.warm_start import require_fitting, write_start
+
+SHOP = [
+    *SMALL_SHOP, "generate.num_users=1200", "generate.num_items=500", "generate.num_events=60000",
+    "generate.num_days=60", "etl.vocabulary=extend",
+    "etl.features.items.encodings={category: {kind: categorical}, brand: {kind: categorical}}",
+    "train.epochs=30", "train.save_optimizer=true",
+]  # fmt: skip
+
+
+def figures(cursor: Cursor) -> list[float]:
+    return [record["ndcg@10"] for record in cursor.curve]
+
+
+def steps_to(figure: float, cursor: Cursor) -> float:
+    """Return the steps at whose end validation was first as good."""
+    epochs = next(number for number, own in enumerate(figures(cursor), 1) if own >= figure)
+    return epochs * cursor.step / len(cursor.curve)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_warm_start_comes_to_the_same_figure_in_half_the_steps(tmp_path: Path) -> None:
+    log, workspace = tmp_path / "log", tmp_path / "workspace"
+    shop = Shop(log, workspace, (*SHOP, f"input.root={log}", f"run.output={workspace}"))
+    shop.run("generate")
+    days = sorted((log / "events").iterdir())
+    (log / "first").mkdir()
+    for path in days[:50]:
+        os.link(path, log / "first" / path.name)
+    before = shop.run("etl", "input.events.log.paths=[first/*.csv]", timeout=1200)
+    later = shop.run("etl", timeout=1200)
+    assert later["counts"]["items"] > before["counts"]["items"]
+    config = load_config(CHECKOUT / "conf" / "demo.yaml", shop.overrides)
+    start = config.train.warm_start.model_copy(update={"model": "current"})
+    torch.set_num_threads(1)
+
+    train_first(config, before["id"], tmp_path / "first")
+    cold, warm = (
+        train_later(config.model_copy(update={"train": train}), later["id"], tmp_path / name)
+        for name, train in (
+            ("cold", config.train),
+            ("warm", config.train.model_copy(update={"warm_start": start})),
+        )
+    )
+
+    best = max(figures(cold))
+    steps = [steps_to(best, cold), steps_to(best, warm)]
+    print(f"ndcg@10 {best:.4f} after {steps[0]:.0f} steps, warm after {steps[1]:.0f}; at the end "
+          f"{max(figures(warm)):.4f}")  # fmt: skip
+    assert steps[1] <= steps[0] / 2
+
+
+def train_first(config: Config, dataset: str, work: Path) -> None:
+    """Train on the first delivery, and publish the model."""
+    manifest = read_manifest(Path(config.run.output), "datasets", dataset, Manifest)
+    learner, _ = trained(job_of(config, manifest, work))
+    saved(config, manifest, learner)
+
+
+def train_later(config: Config, dataset: str, work: Path) -> Cursor:
+    """Train as the stage does, Ray apart; return the curve."""
+    manifest = read_manifest(Path(config.run.output), "datasets", dataset, Manifest)
+    config = with_start(config, dataset)
+    require_fitting(config, manifest)
+    job = job_of(config, manifest, work)
+    if config.train.warm_start.model is not None:
+        write_start(config, manifest, work)
+    return trained(job)[1]

@@ -1,0 +1,176 @@
+"""Begin a training where a published model ended, though items have come since.
+
+The driver writes all that the workers begin with into one file; they take it up by name.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from conf.contract import HISTORY_ITEMS, Bundle, Manifest, catalogue_size
+from conf.errors import ConfigError, VersionError
+from conf.etl_schema import Split
+from conf.model_schema import Model
+from conf.schema import Config
+from conf.warm_start import is_later
+from conf.workspace import read_manifest
+from trainer.bundle import OPTIMIZER_NAME, build_model, load_built, model_section, require_unseen
+from trainer.new_items import item_values, near_counts, new_vectors
+from trainer.optimizer_state import grown, load_named_state
+from trainer.retrieval import RetrievalModel
+from trainer.stream import read_row_groups
+
+START_NAME = "start.safetensors"
+ITEM_VECTORS = "items.embedding.weight"
+SEEN_ITEMS = "items.is_trained"
+_MODEL, _STATE = "model:", "optimizer:"
+_FREE = ("dropout", "mask_share", "init", "init_std", "embedding_std")
+"""Of `train.model`: what may be another than the model was trained with."""
+
+
+def require_fitting(config: Config, manifest: Manifest) -> None:
+    """Refuse a model that the training cannot go on from: see the errors.
+
+    Raises:
+        VersionError: When the model is none, or none that fits in kind, day, vocabulary or shape.
+        ConfigError: When it has seen what is held out here.
+    """
+    name = config.train.warm_start.model
+    if name is None:
+        return
+    bundle = read_manifest(Path(config.run.output), "models", name, Bundle)
+    problem = _misfit(config, manifest, bundle)
+    if problem:
+        raise VersionError(
+            f"train.warm_start.model={name} {problem}; name another model, or set "
+            "train.warm_start.model=null to train from nothing"
+        )
+    require_unseen(bundle, "valid")
+    split = Split.model_validate(manifest.config["etl"]["split"])
+    if bundle.dataset_id != manifest.id and not split.is_in_time_order:
+        raise ConfigError(
+            f"train.warm_start.model={name} was trained on dataset {bundle.dataset_id}, which may "
+            f"have had for training what etl.split.kind={split.kind!r} holds out here; name a "
+            "model of this dataset, or use a split in the order of time"
+        )
+
+
+def write_start(config: Config, manifest: Manifest, work: Path) -> None:
+    """Write what the workers begin with, unless an interrupted run has."""
+    path = work / START_NAME
+    if path.is_file():
+        return
+    tensors = _start(config, manifest)
+    temporary = path.with_name(f"{START_NAME}.{os.getpid()}")
+    save_file(tensors, temporary)
+    temporary.replace(path)
+
+
+def take_up(work: Path, model: RetrievalModel, optimizer: Optimizer) -> None:
+    """Give a model and its optimiser what `write_start` has written."""
+    tensors = load_file(work / START_NAME)
+    weights = _below(_MODEL, tensors)
+    model.items.add_trained(weights.pop(SEEN_ITEMS))
+    model.load_state_dict(weights, strict=False)  # other buffers stay
+    state = _below(_STATE, tensors)
+    if state:
+        load_named_state(model, optimizer, state)
+
+
+def _start(config: Config, manifest: Manifest) -> dict[str, Tensor]:
+    spec, workspace = config.train.warm_start, Path(config.run.output)
+    assert spec.model is not None
+    bundle, weights = load_built(workspace, spec.model, lambda _, tensors: tensors)
+    old, catalogue = bundle.vocabularies["item"].size, catalogue_size(manifest)
+    weights[ITEM_VECTORS] = _with_new(config, manifest, weights[ITEM_VECTORS])
+    model = build_model(model_section(config, manifest), catalogue)
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        if name not in weights or weights[name].shape != parameter.shape:
+            there = tuple(weights[name].shape) if name in weights else "missing"
+            raise VersionError(
+                f"train.warm_start.model={spec.model} does not fit: its {name} is {there}, and "
+                f"{tuple(parameter.shape)} is needed; set train.warm_start.model=null"
+            )
+        tensors[f"{_MODEL}{name}"] = weights[name].contiguous()
+    tensors[_MODEL + SEEN_ITEMS] = weights[SEEN_ITEMS]
+    saved = workspace / "models" / spec.model / OPTIMIZER_NAME
+    if spec.keep_optimizer and saved.is_file():
+        for path, state in load_file(saved).items():
+            is_table = path.startswith(ITEM_VECTORS)
+            tensors[f"{_STATE}{path}"] = grown(state, {old: catalogue}) if is_table else state
+    return tensors
+
+
+def _with_new(config: Config, manifest: Manifest, old: Tensor) -> Tensor:
+    """Return the item vectors with those of new items behind them: [O, D] -> [V, D]."""
+    spec, catalogue = config.train.warm_start, catalogue_size(manifest)
+    if catalogue == len(old):
+        return old
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    is_similar = spec.new_items == "similar"
+    groups = manifest.row_groups("train") if is_similar else []
+    blocks = read_row_groups(folder, groups, (HISTORY_ITEMS,))
+    near = near_counts(
+        (columns for _, columns in blocks),
+        old=len(old),
+        catalogue=catalogue,
+        distance=spec.neighbour_distance,
+    )
+    values = item_values(folder, manifest)
+    new = new_vectors(
+        old.float().numpy(),
+        near,
+        values if is_similar else values[:, :0],
+        std=config.train.model.embedding_std,
+        seed=config.run.seed,
+    )
+    return torch.cat([old, torch.from_numpy(new).to(old.dtype)])
+
+
+def _misfit(config: Config, manifest: Manifest, bundle: Bundle) -> str | None:
+    """Return what of a model does not fit, with both sides; None: it fits."""
+    train, there = config.train, bundle.config["train"]
+    if bundle.algorithm != "neural":
+        return f"is of train.algorithm={bundle.algorithm}, and a neural one is needed"
+    if is_later(bundle.logical_date, manifest.logical_date):
+        return f"is of {bundle.logical_date}, after {manifest.logical_date}, the dataset's day"
+    ours, theirs = manifest.vocabularies["item"], bundle.vocabularies["item"]
+    if not ours.goes_on_from(theirs):
+        return (
+            f"has an item vocabulary ({theirs.size} numbers, {theirs.fingerprint[:12]}) that the "
+            f"one of dataset {manifest.id} ({ours.size}, {ours.fingerprint[:12]}) does not go on "
+            "from; make the dataset with etl.vocabulary=extend"
+        )
+    types = tuple(bundle.config["etl"]["event_types"])
+    if bundle.model.get("event_types") and types != manifest.event_types:
+        return f"takes the event types {types}, and the dataset numbers {manifest.event_types}"
+    differs = _differences(Model.model_validate(there["model"]), train.model)
+    if differs:
+        return f"is of another shape: {differs}"
+    has_state = OPTIMIZER_NAME in {file.path for file in bundle.files["model"]}
+    if has_state and train.warm_start.keep_optimizer:
+        for key in ("kind", "embeddings"):
+            was, now = there["optimizer"][key], getattr(train.optimizer, key)
+            if was != now:
+                return (
+                    f"has the state of train.optimizer.{key}={was}, and {now} has none of it; set "
+                    "train.warm_start.keep_optimizer=false"
+                )
+    return None
+
+
+def _differences(there: Model, here: Model) -> str:
+    theirs, ours = there.model_dump(), here.model_dump()
+    keys = [key for key in ours if key not in _FREE and theirs[key] != ours[key]]
+    return ", ".join(f"train.model.{key} {theirs[key]} there, {ours[key]} here" for key in keys)
+
+
+def _below(prefix: str, tensors: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
