@@ -12,6 +12,7 @@ from tests.bench import (
     etl_features,
     etl_scale,
     large_catalogue,
+    peer,
     score_rate,
     stream_rate,
     train_rate,
@@ -28,6 +29,7 @@ ON_REQUEST: dict[str, Callable[[Path], dict[str, Any]]] = {
     "features-16m": etl_features.measure_large,
     "features-skew": etl_features.measure_skew,
     "large-catalogue": large_catalogue.measure,
+    "peer": peer.measure,
 }
 """Those that take many minutes: left out where no name is given."""
 
