@@ -18,7 +18,7 @@ class Run:
 
     study: str
     config: str
-    """File in conf/, without its suffix."""
+    """File of the checkout."""
     changes: list[str]
     """Changes to it, the seed and the paths apart."""
     configuration: str

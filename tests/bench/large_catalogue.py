@@ -78,6 +78,7 @@ def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[
     started, cpu_before = time.monotonic(), time.process_time()
     train_epoch(job, learner, cursor)
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu_before
+    training_gib = _peak_gib()
     learner.objective.eval()
     figure = task.validate(job, learner)
     learner.keep_best()
@@ -89,8 +90,14 @@ def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[
         config.train.metric: figure,
         "seconds_a_step": round(seconds / cursor.step, 2),
         "cpu_seconds_a_step": round(cpu / cursor.step, 2),
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "training_peak_gib": training_gib,
+        "peak_gib": _peak_gib(),
     }
+
+
+def _peak_gib() -> float:
+    """Return the largest resident set that this process has had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
 def _dataset(folder: Path, items: int) -> Manifest:

@@ -17,6 +17,7 @@ from conf.load import load_config
 from tests.bench.kept_runs import Run, keep, kept_runs
 from tests.bench.machine_facts import machine, versions
 from tests.bench.quality_table import tables
+from tests.bench.random_quarter import user_figures, write_parts
 from tests.bench.runs import CHECKOUT, timed_headrace
 from tests.bench.studies import Study, chosen
 
@@ -45,42 +46,51 @@ def main(arguments: list[str]) -> None:
 def measure(study: Study, seeds: list[int], *, data: Path, again: bool) -> None:
     """Make and keep the runs of a study that are not kept yet; all of them with `again`."""
     kept = {run.seed: run for run in kept_runs() if run.study == study.name}
-    path, workspace = f"conf/{study.config}.yaml", WORKSPACES / study.config
-    overrides = [f"input.root={data / study.data}", f"run.output={workspace}"]
     asked_for = configuration(study)
-    is_made = False
     for seed in seeds:
         if seed in kept and not again:
             is_same = kept[seed].configuration == asked_for
             told = "kept" if is_same else "kept, of another configuration: --again makes it anew"
             print(f"{study.name}, seed {seed}: {told}", flush=True)
             continue
-        if not is_made:
-            timed_headrace("etl", overrides, path=path)
-            is_made = True
-        changes = [*overrides, *study.changes, f"run.seed={seed}"]
-        result, _, cpu = timed_headrace("train", changes, path=path)
-        run = _run(study, seed, asked_for, result["metrics"], cpu)
+        run = train(study, seed, data=data / study.data)
         keep(run)
         print(f"{study.name}, seed {seed}: {run.told(study.figures)}", flush=True)
 
 
+def train(study: Study, seed: int, *, data: Path) -> Run:
+    """Make the study's dataset where it is not there yet, and train on it from a seed."""
+    workspace = WORKSPACES / study.folder
+    if study.is_drawn:
+        workspace = workspace / f"seed-{seed}"
+        write_parts(data / "u.data", workspace / "log", seed)
+        data = workspace / "log"
+    places = [f"input.root={data}", f"run.output={workspace}"]
+    timed_headrace("etl", places, path=study.config)
+    changes = [*places, *study.changes, f"run.seed={seed}"]
+    result, _, cpu = timed_headrace("train", changes, path=study.config)
+    metrics = result["metrics"]
+    if study.is_drawn:
+        metrics["test"] = user_figures(CHECKOUT / study.config, changes)
+    return _run(study, seed, metrics, cpu)
+
+
 def configuration(study: Study) -> str:
     """Return a hash of all that a study's figures depend on, the seed apart."""
-    config = load_config(CHECKOUT / f"conf/{study.config}.yaml", study.changes)
+    config = load_config(CHECKOUT / study.config, study.changes)
     parts = config.model_dump(mode="json", include={"input", "etl", "train"})
     parts["input"].pop("root")
     return canonical_hash(parts)[:12]
 
 
-def _run(study: Study, seed: int, asked_for: str, metrics: dict[str, Any], cpu: float) -> Run:
+def _run(study: Study, seed: int, metrics: dict[str, Any], cpu: float) -> Run:
     """Return what is kept of a training that has ended."""
     curve, training = metrics.get("epochs", []), metrics.get("training", {})
     return Run(
         study=study.name,
         config=study.config,
         changes=list(study.changes),
-        configuration=asked_for,
+        configuration=configuration(study),
         seed=seed,
         valid=metrics.get("valid", {}),
         test=metrics["test"],

@@ -6,6 +6,7 @@ its weights had seen the validation item is told only where the source tells it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Study:
 
     name: str
     config: str
-    """File in conf/ without its suffix; studies of one file share a dataset."""
+    """File of the checkout; studies of one file share a dataset."""
     data: str
     """Folder under the data's root."""
     changes: tuple[str, ...] = ()
@@ -34,12 +35,20 @@ class Study:
     figures: tuple[str, ...] = ("hr@10", "ndcg@10")
     seeds: tuple[int, ...] = (1, 2, 3)
     published: tuple[Published, ...] = ()
+    is_drawn: bool = False
+    """Whether each seed also draws what is held out, see `random_quarter`."""
+
+    @property
+    def folder(self) -> str:
+        """Name of its dataset's folder."""
+        return Path(self.config).stem
 
 
 _SASREC_STUDY = "arXiv 2309.07602 (antklen/sasrec-bert4rec-recsys23)"
 _GSASREC = "asash/gSASRec-pytorch"
 _REPORTED = "as reported in blondered/transformer_benchmark"
 _CALCULATED = "as calculated in blondered/transformer_benchmark"
+_RECOMMENDERS = "recommenders-team/recommenders, README"
 _BARS = "BARS leaderboard, Frappe_x1"
 
 BEAUTY = (
@@ -65,20 +74,33 @@ FRAPPE = (
     Published("FinalMLP", (0.9861, 0.1484), _BARS),
     Published("FinalNet", (0.9857, 0.1311), _BARS),
 )
+MOVIELENS_100K = (
+    Published("BiVAE", (0.475,), _RECOMMENDERS),
+    Published("BPR", (0.442,), _RECOMMENDERS),
+    Published("LightGCN", (0.420,), _RECOMMENDERS),
+    Published("NCF", (0.396,), _RECOMMENDERS),
+    Published("SAR", (0.382,), _RECOMMENDERS),
+)
 
 
 def _encoder(name: str) -> Study:
     changes = (f"train.model.encoder={name}", "train.refit=none")
-    return Study(f"beauty-{name}", "beauty", "s3rec_beauty", changes, group="beauty-encoders")
+    return Study(
+        f"beauty-{name}", "conf/beauty.yaml", "s3rec_beauty", changes, group="beauty-encoders"
+    )
 
 
 STUDIES = (
-    Study("beauty", "beauty", "s3rec_beauty", published=BEAUTY),
+    Study("beauty", "conf/beauty.yaml", "s3rec_beauty", published=BEAUTY),
     *(_encoder(name) for name in ("gru", "cnn", "caser", "mean")),
-    Study("movielens-1m", "movielens-1m", "ml-1m", published=MOVIELENS_1M),
+    Study("movielens-1m", "conf/movielens-1m.yaml", "ml-1m", published=MOVIELENS_1M),
     Study(
-        "frappe-x1", "frappe-x1", "frappe", figures=("auc", "log_loss"), seeds=(1, 2, 3, 4, 5),
-        published=FRAPPE,
+        "frappe-x1", "conf/frappe-x1.yaml", "frappe", figures=("auc", "log_loss"),
+        seeds=(1, 2, 3, 4, 5), published=FRAPPE,
+    ),
+    Study(
+        "movielens-100k-random", "tests/bench/movielens-100k-random.yaml", "ml-100k",
+        figures=("ndcg@10",), published=MOVIELENS_100K, is_drawn=True,
     ),
 )  # fmt: skip
 

@@ -11,7 +11,10 @@ from tests.bench.quality_table import table, tables
 from tests.bench.studies import Published, Study, chosen
 
 STUDY = Study(
-    "toy", "beauty", "toy", published=(Published("SASRec", (0.0605, 0.0318), "some paper"),)
+    "toy",
+    "conf/beauty.yaml",
+    "toy",
+    published=(Published("SASRec", (0.0605, 0.0318), "some paper"),),
 )
 
 
@@ -25,7 +28,7 @@ def run(seed: int, hr: float, ndcg: float, refitted: float | None = None) -> Run
         figures = {"model": {"hr@10": refitted, "ndcg@10": refitted / 2}}
         refit = {"trained_on": "with_valid", "epochs": 31, "seconds": 300.0, "test": figures}
     return Run(
-        study="toy", config="beauty", changes=[], configuration="abc", seed=seed,
+        study="toy", config="conf/beauty.yaml", changes=[], configuration="abc", seed=seed,
         valid={"ndcg@10": 0.06}, test=test, refit=refit, blend=None, best_epoch=30,
         epochs=30 + seed, training_seconds=100.4 * seed, cpu_seconds=200.0, parameters=7,
         machine="2 cores", versions={"torch": "2.13.0"}, date="2026-11-26",
@@ -67,7 +70,7 @@ def test_a_run_comes_back_as_it_was_kept(tmp_path: Path) -> None:
 
 def test_studies_are_chosen_by_name_or_group() -> None:
     assert [study.name for study in chosen(["movielens-1m"])] == ["movielens-1m"]
-    assert {study.config for study in chosen(["beauty-encoders"])} == {"beauty"}
+    assert {study.folder for study in chosen(["beauty-encoders"])} == {"beauty"}
     assert len(chosen(["beauty-encoders"])) == 4 < len(chosen([]))
     with pytest.raises(ValueError, match="no study beuty; there are beauty, "):
         chosen(["beuty"])
