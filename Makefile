@@ -14,7 +14,7 @@ HEADRACE := $(BIN)/headrace
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .SILENT:
-.PHONY: help setup java demo check test test-all bench clean
+.PHONY: help setup java demo check test test-all bench bench-quality clean
 
 help: ## List the targets
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ test-all: check ## The same with the slow tests
 
 bench: setup ## Measure speed beside stated baselines (never fails on time)
 	$(BIN)/python -m tests.bench
+
+bench-quality: setup ## Measure accuracy on public data beside baselines (hours; what is kept is not run again)
+	$(BIN)/python -m tests.bench.quality
 
 clean: ## Remove the demo's results, caches and build output; .venv stays
 	rm -rf build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,6 +1,7 @@
 """Losses over the catalogue. Each returns a sum; the caller divides by the sum of the weights.
 
-Legend of shapes: N positions, D width, V catalogue (padding 0 and unknown 1 included), K negatives.
+Legend of shapes: N positions, D width, V catalogue (padding 0 and unknown 1 included), K negatives,
+R positions and C items of a block.
 """
 
 from typing import Any
@@ -13,7 +14,8 @@ from conf.contract import NUM_RESERVED
 
 BLOCK_ELEMENTS = 1 << 22
 """Most logits held at once: memory does not grow with positions times catalogue."""
-_TINY = torch.finfo(torch.float32).tiny
+_FEWEST_POSITIONS = 64
+_MOST_POSITIONS = 1024
 
 
 def cross_entropy(
@@ -26,7 +28,9 @@ def cross_entropy(
     """Return the weighted sum of full cross-entropies over all items that can be recommended.
 
     The logits are made block by block and never held whole; gradients are those of the plain
-    form and are worked out in the forward pass, while a block is at hand.
+    form and are worked out in the forward pass, while a block is at hand. A large catalogue is cut
+    as well, and its logits are made twice, for their sum and for the gradients: otherwise a block
+    would be of a few positions, and each would read and write all items' vectors.
 
     Args:
         hidden: [N, D] encoding of each position.
@@ -55,30 +59,34 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         left_out: Tensor | None,
     ) -> Tensor:
         with_grad = any(ctx.needs_input_grad[:2])
-        grad_hidden = torch.zeros_like(hidden) if with_grad else None
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        grad_hidden = torch.zeros_like(hidden, dtype=wide) if with_grad else None
         grad_items = torch.zeros_like(items, dtype=torch.float32) if with_grad else None
         loss = hidden.new_zeros((), dtype=torch.float32)
         catalogue = items.to(hidden.dtype)  # [V, D]
-        block = max(1, BLOCK_ELEMENTS // len(items))
-        for start in range(0, len(hidden), block):
-            part = slice(start, start + block)
-            logits = (hidden[part] @ catalogue.T).float()  # [block, V]
-            logits[:, :NUM_RESERVED] = -torch.inf
-            if left_out is not None:
-                logits.masked_fill_(left_out, -torch.inf)
-            p = torch.softmax(logits, dim=1)  # [block, V]
-            target, weight = targets[part], weights[part, None]  # [block], [block, 1]
-            p_target = p.gather(1, target[:, None]).clamp(min=_TINY)  # [block, 1]
-            loss -= (p_target.log() * weight).sum()
-            if grad_hidden is None or grad_items is None:
-                continue
-            p = p.to(hidden.dtype)
-            grad_hidden[part] = (p @ catalogue - catalogue[target]) * weight
-            weighted = (hidden[part] * weight).to(hidden.dtype)  # [block, D]
-            grad_items += p.T @ weighted
-            grad_items.index_add_(0, target, weighted.float(), alpha=-1)
+        num_rows, num_items = _block_shape(len(items))
+        for rows in _slices(len(hidden), num_rows):
+            some, target, weight = hidden[rows], targets[rows, None], weights[rows, None]
+            weighted = (some * weight).to(hidden.dtype)  # [R, D]
+            log_sum = None
+            if num_items < len(items):
+                log_sum = _log_sum(some, catalogue, num_items, left_out)
+            for part in _slices(len(items), num_items):
+                log_p = _log_probabilities(
+                    _logits(some, catalogue, part, left_out), log_sum
+                )  # [R, C]
+                loss -= (_of_targets(log_p, target - part.start) * weight).sum()
+                if grad_hidden is None or grad_items is None:
+                    continue
+                p = log_p.exp_().to(hidden.dtype)  # [R, C]
+                grad_hidden[rows] += (p @ catalogue[part]) * weight
+                grad_items[part] += p.T @ weighted
+        if grad_hidden is not None and grad_items is not None:
+            weight = weights[:, None]  # [N, 1]
+            grad_hidden -= catalogue[targets] * weight
+            grad_items.index_add_(0, targets, (hidden * weight).float(), alpha=-1)
         ctx.save_for_backward(*([grad_hidden, grad_items] if with_grad else []))
-        ctx.item_dtype = items.dtype
+        ctx.dtypes = hidden.dtype, items.dtype
         return loss
 
     @staticmethod
@@ -86,8 +94,49 @@ class _BlockedCrossEntropy(torch.autograd.Function):
         ctx: Any, grad_loss: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         grad_hidden, grad_items = ctx.saved_tensors
-        by_item = (grad_items * grad_loss).to(ctx.item_dtype)
-        return grad_hidden * grad_loss, by_item, None, None, None
+        grads = (grad_hidden * grad_loss, grad_items * grad_loss)
+        of_vectors = (grad.to(kind) for grad, kind in zip(grads, ctx.dtypes, strict=True))
+        return *of_vectors, None, None, None
+
+
+def _block_shape(catalogue: int) -> tuple[int, int]:
+    """Return how many positions and items a block has: all items, where there are not too many."""
+    num_rows = BLOCK_ELEMENTS // catalogue
+    if num_rows >= _FEWEST_POSITIONS:
+        return num_rows, catalogue
+    return _MOST_POSITIONS, max(1, BLOCK_ELEMENTS // _MOST_POSITIONS)
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def _logits(hidden: Tensor, catalogue: Tensor, part: slice, left_out: Tensor | None) -> Tensor:
+    """Return the scores of some items: [R, D], [V, D] -> [R, C] float32, -inf for no candidates."""
+    logits = (hidden @ catalogue[part].T).float()
+    logits[:, : max(0, NUM_RESERVED - part.start)] = -torch.inf
+    return logits if left_out is None else logits.masked_fill_(left_out[part], -torch.inf)
+
+
+def _log_sum(hidden: Tensor, catalogue: Tensor, num_items: int, left_out: Tensor | None) -> Tensor:
+    """Return the logarithm of each position's sum over all items: [R, D], [V, D] -> [R, 1]."""
+    total = hidden.new_full((len(hidden), 1), -torch.inf, dtype=torch.float32)
+    for part in _slices(len(catalogue), num_items):
+        own = _logits(hidden, catalogue, part, left_out).logsumexp(1, keepdim=True)
+        total = torch.logaddexp(total, own)
+    return total
+
+
+def _log_probabilities(logits: Tensor, log_sum: Tensor | None) -> Tensor:
+    """Return those of some items, [R, C]; without a sum the items are all there are."""
+    return logits.log_softmax(1) if log_sum is None else logits.sub_(log_sum)
+
+
+def _of_targets(log_p: Tensor, place: Tensor) -> Tensor:
+    """Return the targets' own ones, 0 for those in other parts: [R, C], [R, 1] -> [R, 1]."""
+    is_here = (place >= 0) & (place < log_p.shape[1])
+    found = log_p.gather(1, place.clamp(0, log_p.shape[1] - 1))
+    return torch.where(is_here, found, 0.0)
 
 
 def sampled_softmax(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ METRICS: dict[str, Callable[[int], float]] = {
 
 With one target a user, recall@k is HR@k, MAP@k is MRR@k and precision@k is HR@k / k.
 """
+_COMPARED_ELEMENTS = 1 << 24
+"""Most scores compared together: to be summed, each outcome takes eight bytes."""
 _ALIASES = {"recall": "hr", "map": "mrr", "precision": "hr"}
 
 
@@ -54,7 +56,9 @@ def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items:
     scores[:, :NUM_RESERVED] = -torch.inf
     scores[seen_rows, seen_items] = -torch.inf
     possible = scores.gather(1, targets[:, None]) > -torch.inf  # [B, 1]
-    ranks = (scores >= target_scores).sum(1)  # [B], the target itself included
+    rows = max(1, _COMPARED_ELEMENTS // scores.shape[1])
+    parts = zip(torch.split(scores, rows), torch.split(target_scores, rows), strict=True)
+    ranks = torch.cat([(part >= own).sum(1) for part, own in parts])  # [B], the target included
     possible = possible[:, 0] & (targets != UNKNOWN_IDX)  # [B]
     return torch.where(possible, ranks, scores.shape[1])
 

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import etl_features, etl_scale, score_rate, stream_rate, train_rate
+from tests.bench import (
+    etl_features,
+    etl_scale,
+    large_catalogue,
+    peer,
+    score_rate,
+    stream_rate,
+    train_rate,
+)
 
 BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "stream": stream_rate.measure,
@@ -20,6 +28,8 @@ BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
 ON_REQUEST: dict[str, Callable[[Path], dict[str, Any]]] = {
     "features-16m": etl_features.measure_large,
     "features-skew": etl_features.measure_skew,
+    "large-catalogue": large_catalogue.measure,
+    "peer": peer.measure,
 }
 """Those that take many minutes: left out where no name is given."""
 

@@ -25,9 +25,11 @@ def overrides_for(folder: Path, events: int) -> list[str]:
     ]
 
 
-def timed_headrace(name: str, overrides: Sequence[str]) -> tuple[dict[str, Any], float, float]:
+def timed_headrace(
+    name: str, overrides: Sequence[str], *, path: str = "conf/demo.yaml"
+) -> tuple[dict[str, Any], float, float]:
     """Run `headrace NAME`; return as `timed_python` does."""
-    config = ["--config", "conf/demo.yaml", "--json"]
+    config = ["--config", path, "--json"]
     return timed_python(["-m", "conf.cli", name, *config, *overrides])
 
 

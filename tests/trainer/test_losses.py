@@ -35,11 +35,21 @@ def plain_cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, weights:
     return (F.cross_entropy(logits, targets - NUM_RESERVED, reduction="none") * weights).sum()
 
 
-@pytest.mark.parametrize("elements", [1, 53 * 5, 1 << 22])
+@pytest.mark.parametrize(
+    ("elements", "most_positions", "shape"),
+    [(1 << 22, 9, (79_137, 53)), (53 * 5, 9, (5, 53)), (9 * 7, 9, (9, 7)), (1, 1, (1, 1))],
+)
 def test_blocked_cross_entropy_equals_the_plain_one_with_its_gradients(
-    case: tuple[Tensor, Tensor, Tensor, Tensor], elements: int, monkeypatch: pytest.MonkeyPatch
+    case: tuple[Tensor, Tensor, Tensor, Tensor],
+    elements: int,
+    most_positions: int,
+    shape: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(losses, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(losses, "_FEWEST_POSITIONS", 5)
+    monkeypatch.setattr(losses, "_MOST_POSITIONS", most_positions)
+    assert losses._block_shape(53) == shape
     hidden, items, targets, weights = case
     expected = plain_cross_entropy(hidden, items, targets, weights)
     expected_grads = torch.autograd.grad(3 * expected, [hidden, items])
@@ -50,6 +60,26 @@ def test_blocked_cross_entropy_equals_the_plain_one_with_its_gradients(
     torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
     for grad, wanted in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_cross_entropy_in_half_precision_adds_up_its_parts_in_single(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(losses, "BLOCK_ELEMENTS", 9)  # 1,500 parts of one item
+    monkeypatch.setattr(losses, "_MOST_POSITIONS", 9)
+    torch.manual_seed(3)
+    hidden, items = torch.randn(9, 8), torch.randn(1500, 8)
+    targets, weights = torch.randint(NUM_RESERVED, 1500, (9,)), torch.rand(9)
+    half = hidden.bfloat16().requires_grad_()
+    exact = half.detach().float().requires_grad_()
+    rounded = items.bfloat16().float()
+
+    cross_entropy(half, items, targets, weights).backward()
+    plain_cross_entropy(exact, rounded, targets, weights).backward()
+
+    assert half.grad is not None and exact.grad is not None and half.grad.dtype == torch.bfloat16
+    error = (half.grad.float() - exact.grad).norm() / exact.grad.norm()
+    assert error < 0.01
 
 
 def objective(items: Tensor, *, probability: Tensor | None = None, **options: Any) -> Any:

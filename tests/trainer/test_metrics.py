@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainer import metrics
 from trainer.metrics import figure, figures, rank_counts, target_ranks
 
 NONE = torch.zeros(0, dtype=torch.int64)
@@ -41,6 +42,19 @@ def test_a_constant_model_gets_nothing() -> None:
 def test_a_score_that_is_not_a_number_is_an_error() -> None:
     with pytest.raises(FloatingPointError, match=r"lower train\.optimizer\.learning_rate"):
         rank_of([0, 0, math.nan, 1], 3)
+
+
+def test_ranks_do_not_depend_on_how_many_rows_are_compared_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores, targets = torch.rand(7, 12), torch.arange(2, 9)
+    expected = [
+        int((row[2:] >= row[target]).sum()) for row, target in zip(scores, targets, strict=True)
+    ]
+
+    for elements in (1, 36, 1 << 24):  # one row, three, all
+        monkeypatch.setattr(metrics, "_COMPARED_ELEMENTS", elements)
+        assert target_ranks(scores.clone(), targets, NONE, NONE).tolist() == expected
 
 
 def test_figures_match_fractions_worked_out_by_hand() -> None:
