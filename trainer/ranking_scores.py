@@ -128,11 +128,11 @@ class _Shared(NamedTuple):
 
 
 def _score_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[ScoredRows]:
-    device = device_of(shared.config.train)
-    model = ready_model(shared.config, shared.manifest, shared.section, shared.weights, device)
-    batches = _batches(shared, groups)
-    batch_rows = shared.config.train.eval_batch_rows
-    return score_groups(model, batches, batch_rows=batch_rows, device=device)
+    config, manifest, section, weights = shared
+    device = device_of(config.train)
+    model = ready_model(config, manifest, section, weights, device)
+    batches = _batches(config, manifest, section, groups)
+    return score_groups(model, batches, batch_rows=config.train.eval_batch_rows, device=device)
 
 
 def ready_model(
@@ -162,7 +162,7 @@ def flops_of_impression(
     device = torch.device("cpu")
     model = ready_model(config, manifest, section, weights, device)
     groups = manifest.row_groups(TEST_PART)[:1]
-    for rows in _batches(_Shared(config, manifest, section, weights), groups):
+    for rows in _batches(config, manifest, section, groups):
         some = rows.take(torch.arange(min(rows.num_rows, config.train.eval_batch_rows)))
         with torch.no_grad(), flop_counter() as counter:
             model(some)
@@ -170,9 +170,10 @@ def flops_of_impression(
     return None
 
 
-def _batches(shared: _Shared, groups: Sequence[RowGroup]) -> Iterator[RankingBatch]:
+def _batches(
+    config: Config, manifest: Manifest, section: dict[str, Any], groups: Sequence[RowGroup]
+) -> Iterator[RankingBatch]:
     """Yield the rows of each row group as the model takes them."""
-    config, manifest, section, _ = shared
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     sampling = sampling_of(folder, manifest, section["sampling"])
     return read_impressions(folder, groups, manifest, layout_from(section), sampling)

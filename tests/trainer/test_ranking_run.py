@@ -59,7 +59,7 @@ def test_two_workers_train_a_model_that_is_measured_again_alike(tmp_path: Path) 
     with pytest.raises(ConfigError, match=r"train\.algorithm is 'ranking'"):
         run_all(config)
 
-    _, weights, calibrations = load_ranking(tmp_path, version)
+    _, (weights, calibrations) = load_ranking(tmp_path, version)
     assert not bool(weights["known_users"][-1]) and int(weights["known_users"].sum()) == 39
     assert len(calibrations) == 2 and all(len(one.numbers) == 2 for one in calibrations)
     path = tmp_path / "models" / version / "weights.safetensors"
