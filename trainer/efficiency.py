@@ -16,10 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainer.columns import Ragged
 from trainer.hybrid import Hybrid
+from trainer.ranking_inputs import Values
 from trainer.scorer import ModelScorer, Scorer
 
 COSTS = ("parameters", "seconds", "rows_per_second", "peak_memory_bytes")
 """What `metrics.json` tells of a training's cost."""
+_ONLY_KEPT = {"is_trained", "known_users", "running_mean", "running_var", "num_batches_tracked",
+              *Values._fields}  # fmt: skip
 _KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # what macOS counts in, and Linux
 
 
@@ -89,5 +92,6 @@ def _full_history(histories: Ragged, length: int) -> Ragged:
 
 
 def num_parameters(weights: dict[str, Tensor]) -> int:
-    """Return how many numbers a model has."""
-    return sum(tensor.numel() for tensor in weights.values())
+    """Return how many numbers a model has learned, not what it only keeps beside them."""
+    learned = (t for name, t in weights.items() if name.rpartition(".")[2] not in _ONLY_KEPT)
+    return sum(tensor.numel() for tensor in learned)

@@ -7,9 +7,10 @@ import torch
 from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import ragged
 from trainer.bundle import build_model
-from trainer.efficiency import flops_of_example, peak_memory_bytes
+from trainer.efficiency import flops_of_example, num_parameters, peak_memory_bytes
 from trainer.hybrid import Hybrid
 from trainer.popularity import Popularity
+from trainer.ranking_inputs import Values
 from trainer.scorer import ModelScorer
 
 D, L, V = 16, 10, 102  # width, history length, catalogue
@@ -41,6 +42,19 @@ def test_what_counts_has_none_and_a_blend_those_of_its_networks() -> None:
     assert flops_of_example(blend, histories) == PRODUCT
     assert flops_of_example(Hybrid(members, {"popularity": 1, "neural": 0}), histories) is None
     assert flops_of_example(mean, ragged([[], []])) is None
+
+
+def test_parameters_are_what_is_learned_and_not_the_features_kept_beside_them() -> None:
+    fields = [["kind", "categorical", 9, False], ["price", "numbers", 1, False]]
+    content = {**SMALL["content"], "fields": fields}
+    model = build_model({**SMALL, "encoder": "mean", "content": content}, V)
+    table = Values(torch.ones(V, 1), torch.zeros(V, 0, 1), torch.ones(V, 2))
+    model.items.set_catalogue(torch.ones(V), table)
+    learned = sum(parameter.numel() for parameter in model.parameters())
+    assert num_parameters(model.state_dict()) == learned > V * SMALL["width"]
+    assert sum(tensor.numel() for tensor in model.state_dict().values()) == learned + 4 * V
+    blended = {f"neural.{name}": tensor for name, tensor in model.state_dict().items()}
+    assert num_parameters(blended) == learned
 
 
 def test_memory_grows_by_what_is_held() -> None:
