@@ -51,13 +51,46 @@ def require_fitting(config: Config, manifest: Manifest) -> None:
             "train.warm_start.model=null to train from nothing"
         )
     require_unseen(bundle, "valid")
-    split = Split.model_validate(manifest.config["etl"]["split"])
-    if bundle.dataset_id != manifest.id and not split.is_in_time_order:
+    if bundle.dataset_id != manifest.id:
+        _require_held_out_before(name, bundle, manifest.config["etl"])
+
+
+def _require_held_out_before(name: str, bundle: Bundle, etl: dict[str, Any]) -> None:
+    """Refuse a dataset that holds out what an earlier one may have had for training."""
+    split, fix = Split.model_validate(etl["split"]), ""
+    before = Split.model_validate(bundle.config["etl"]["split"])
+    if not split.is_in_time_order:
+        fix = f"etl.split.kind={split.kind!r} holds out here; use a split in the order of time"
+    elif etl["repeated_items"] == "last":
+        fix = (
+            "etl.repeated_items='last' moves to a user's newest events, which are held out here; "
+            "use first or keep"
+        )
+    elif _holds_out_more(split, before):
+        fix = (
+            f"etl.split holds out here ({_told(split)}) and did not there ({_told(before)}); "
+            "make both datasets with one split"
+        )
+    if fix:
         raise ConfigError(
             f"train.warm_start.model={name} was trained on dataset {bundle.dataset_id}, which may "
-            f"have had for training what etl.split.kind={split.kind!r} holds out here; name a "
-            "model of this dataset, or use a split in the order of time"
+            f"have had for training what {fix}, or name a model of this dataset"
         )
+
+
+def _holds_out_more(split: Split, before: Split) -> bool:
+    """Return whether a split may hold out what another one, of an earlier day, did not."""
+    days = {"valid_from": None, "test_from": None}
+    if split.model_copy(update=days) != before.model_copy(update=days):
+        return True
+    if split.valid_from is None or before.valid_from is None:
+        return split.valid_from != before.valid_from
+    return split.valid_from < before.valid_from
+
+
+def _told(split: Split) -> str:
+    values = split.model_dump(exclude_defaults=True)
+    return ", ".join(f"{key}={value}" for key, value in {"kind": split.kind, **values}.items())
 
 
 def write_start(config: Config, manifest: Manifest, work: Path) -> None:

@@ -15,13 +15,13 @@ from conf.schema import Config
 from conf.warm_start import with_start
 from conf.workspace import read_manifest
 from tests.end2end.conftest import CHECKOUT, SMALL_SHOP, Shop
-from tests.trainer.test_warm_start import job_of, saved, trained
+from tests.trainer.deliveries import job_of, saved, trained
 from trainer.job import Cursor
 from trainer.warm_start import require_fitting, write_start
 
 SHOP = [
     *SMALL_SHOP, "generate.num_users=1200", "generate.num_items=500", "generate.num_events=60000",
-    "generate.num_days=60", "etl.vocabulary=extend",
+    "generate.num_days=60", "etl.vocabulary=extend", "etl.repeated_items=first",
     "etl.features.items.encodings={category: {kind: categorical}, brand: {kind: categorical}}",
     "train.epochs=30", "train.save_optimizer=true",
 ]  # fmt: skip
@@ -65,6 +65,7 @@ def test_a_warm_start_comes_to_the_same_figure_in_half_the_steps(tmp_path: Path)
 
     best = max(figures(cold))
     steps = [steps_to(best, cold), steps_to(best, warm)]
+    print(figures(cold), figures(warm))
     print(f"ndcg@10 {best:.4f} after {steps[0]:.0f} steps, warm after {steps[1]:.0f}; at the end "
           f"{max(figures(warm)):.4f}")  # fmt: skip
     assert steps[1] <= steps[0] / 2

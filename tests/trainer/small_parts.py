@@ -135,7 +135,8 @@ def write_dataset(
         config={
             "input": {"events": {"log": {"time_unit": "seconds"}}},
             "etl": {
-                "windows": "all", "window_length": 50, "split": {"kind": "leave_one_out"},
+                "windows": "all", "window_length": 50, "repeated_items": "keep",
+                "split": {"kind": "leave_one_out"},
                 "event_types": {"view": {"weight": 1.0}},
             },
         },
