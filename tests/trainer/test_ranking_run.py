@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from conf.choosing import run_tune
 from conf.contract import Bundle
 from conf.errors import ConfigError, VersionError
 from conf.stages import run_all, run_score
+from conf.tune_schema import Tune
 from conf.workspace import commit, publish, read_manifest
 from tests.trainer.impression_log import PARTS, config_for, write_impressions
 from trainer import evaluate, launch
@@ -69,3 +71,20 @@ def test_two_workers_train_a_model_that_is_measured_again_alike(tmp_path: Path) 
     with pytest.raises(VersionError, match="SHA-256 differs"):
         load_ranking(tmp_path, version)
     assert isinstance(weights["user_embedding.weight"], torch.Tensor)
+
+
+def test_a_ranking_model_is_tuned_by_its_log_loss(tmp_path: Path) -> None:
+    config = config_for(tmp_path, {"baselines": []}, metric="log_loss", epochs=2)
+    tune = Tune.model_validate({"trials": 4, "space": {
+        "optimizer.learning_rate": {"choice": [0.00001, 0.02]}, "ranking.loss": {"choice": ["bce"]},
+    }})  # fmt: skip
+    manifest = write_impressions(tmp_path / "datasets/impressions", config)
+    commit(tmp_path, "datasets", manifest)
+    publish(tmp_path, "datasets", manifest.id, manifest.logical_date)
+
+    found = run_tune(config.model_copy(update={"tune": tune}))
+
+    values = {row["settings"]["train.optimizer.learning_rate"]: row["value"]
+              for row in found["trials"]}  # fmt: skip
+    assert found["best"]["settings"]["train.optimizer.learning_rate"] == 0.02
+    assert 0 < found["best"]["value"] == values[0.02] < values[0.00001]
