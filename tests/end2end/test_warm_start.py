@@ -65,7 +65,6 @@ def test_a_warm_start_comes_to_the_same_figure_in_half_the_steps(tmp_path: Path)
 
     best = max(figures(cold))
     steps = [steps_to(best, cold), steps_to(best, warm)]
-    print(figures(cold), figures(warm))
     print(f"ndcg@10 {best:.4f} after {steps[0]:.0f} steps, warm after {steps[1]:.0f}; at the end "
           f"{max(figures(warm)):.4f}")  # fmt: skip
     assert steps[1] <= steps[0] / 2
