@@ -36,8 +36,8 @@ class Run:
     epochs: int | None
     training_seconds: float | None
     """Of the first training, its validation included; the refit tells its own."""
-    cpu_seconds: float
-    """Of the whole command and all its processes."""
+    cpu_seconds: float | None
+    """Of the whole command and all its processes; None: the model was there already."""
     parameters: int | None
     machine: str
     versions: dict[str, str]

@@ -7,6 +7,7 @@ published.
 """
 
 import argparse
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,18 +54,23 @@ def measure(study: Study, seeds: list[int], *, data: Path, again: bool) -> None:
             told = "kept" if is_same else "kept, of another configuration: --again makes it anew"
             print(f"{study.name}, seed {seed}: {told}", flush=True)
             continue
-        run = train(study, seed, data=data / study.data)
+        run = train(study, seed, data=data / study.data, again=again)
         keep(run)
         print(f"{study.name}, seed {seed}: {run.told(study.figures)}", flush=True)
 
 
-def train(study: Study, seed: int, *, data: Path) -> Run:
-    """Make the study's dataset where it is not there yet, and train on it from a seed."""
+def train(study: Study, seed: int, *, data: Path, again: bool = False) -> Run:
+    """Make the study's dataset where it is not there yet, and train on it from a seed.
+
+    A model that an interrupted benchmark has left is taken as it is, unless `again`.
+    """
     workspace = WORKSPACES / study.folder
     if study.is_drawn:
         workspace = workspace / f"seed-{seed}"
         write_parts(data / "u.data", workspace / "log", seed)
         data = workspace / "log"
+    if again:
+        shutil.rmtree(workspace / "models", ignore_errors=True)
     places = [f"input.root={data}", f"run.output={workspace}"]
     timed_headrace("etl", places, path=study.config)
     changes = [*places, *study.changes, f"run.seed={seed}"]
@@ -74,7 +80,7 @@ def train(study: Study, seed: int, *, data: Path) -> Run:
     metrics = result["metrics"]
     if study.is_drawn:
         metrics["test"] = user_figures(CHECKOUT / study.config, changes)
-    return _run(study, seed, metrics, cpu)
+    return _run(study, seed, metrics, cpu if result["status"] == "done" else None)
 
 
 def configuration(study: Study) -> str:
@@ -85,7 +91,7 @@ def configuration(study: Study) -> str:
     return canonical_hash(parts)[:12]
 
 
-def _run(study: Study, seed: int, metrics: dict[str, Any], cpu: float) -> Run:
+def _run(study: Study, seed: int, metrics: dict[str, Any], cpu: float | None) -> Run:
     """Return what is kept of a training that has ended."""
     curve, training = metrics.get("epochs", []), metrics.get("training", {})
     return Run(
@@ -101,7 +107,7 @@ def _run(study: Study, seed: int, metrics: dict[str, Any], cpu: float) -> Run:
         best_epoch=metrics.get("best_epoch"),
         epochs=len(curve) or None,
         training_seconds=training.get("seconds"),
-        cpu_seconds=round(cpu, 1),
+        cpu_seconds=None if cpu is None else round(cpu, 1),
         parameters=training.get("parameters"),
         machine=machine(),
         versions=versions(),
