@@ -28,7 +28,7 @@ class Dimension(Section):
     @model_validator(mode="after")
     def _is_one_of_two(self) -> "Dimension":
         if self.choice is not None:
-            if {"low", "high", "log", "step"} & self.model_fields_set:
+            if self.log or any(one is not None for one in (self.low, self.high, self.step)):
                 raise ValueError("has a choice, and low, high, log or step too; take one of them")
             return self
         if self.low is None or self.high is None:

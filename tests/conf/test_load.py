@@ -4,6 +4,7 @@ import pytest
 
 from conf.errors import ConfigError
 from conf.load import load_config, write_changed
+from conf.schema import Config
 
 CHECKOUT = Path(__file__).parents[2]
 MINIMAL = """
@@ -116,6 +117,13 @@ def test_keys_within_mappings_and_kinds_are_suggested_too(
 @pytest.mark.parametrize("path", sorted((CHECKOUT / "conf").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_configurations_beside_the_code_can_be_read(path: Path) -> None:
     assert load_config(path).run.name.startswith(path.stem[:6])
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "conf").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_configuration_comes_back_from_json_as_it_was(path: Path) -> None:
+    config = load_config(path)
+
+    assert Config.model_validate(config.model_dump(mode="json")) == config
 
 
 def test_a_changed_configuration_is_written_whole_with_its_reasons(

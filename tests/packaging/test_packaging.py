@@ -13,9 +13,10 @@ from packaging.version import Version
 from tests.packaging.checkout import BIN, CHECKOUT, PACKAGES, call, copy_of_checkout, project
 from tests.packaging.checkout import package_files as files
 
-TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "bench", "clean")
+TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "bench",
+           "bench-quality", "clean")  # fmt: skip
 COMMANDS = ("etl", "train", "evaluate", "score", "run", "generate", "show", "status", "rollback",
-            "erase", "card")  # fmt: skip
+            "erase", "card", "tune", "compare", "advise")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
