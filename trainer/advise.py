@@ -21,6 +21,7 @@ _SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
 """Of the measured speed that training reaches, as seen with networks of these sizes."""
 _FEW_EVENTS, _FEW_USERS = 20_000, 300
 _SHORT = 2  # events of a history in which order says little
+_RECURRENT = 20  # events of a long history up to which a recurrent network did better
 _COLD = 0.05
 _EPOCHS = 30
 
@@ -67,12 +68,24 @@ def advise(profile: Profile, machine: Machine) -> Advice:
     else:
         _for_retrieval(profile, machine, advice)
     if profile.cold_share > _COLD:
-        advice.choose(
-            f"{profile.cold_share:.0%} of the validation part's items are unknown to training, "
-            "and no model here recommends those: train more often"
-        )
+        _for_cold_items(profile, advice)
     _for_machine(machine, advice)
     return advice
+
+
+def _for_cold_items(profile: Profile, advice: Advice) -> None:
+    said = f"{profile.cold_share:.0%} of the validation part's items are unknown to training"
+    if advice.settings.get("train.algorithm") == "neural" and profile.item_features:
+        advice.choose(
+            f"{said}: let {len(profile.item_features)} feature(s) of the items speak for those, "
+            "and give them numbers by etl.catalogue=table",
+            train__model__content__features="all",
+        )
+        return
+    advice.choose(
+        f"{said}, and only a network that takes features of the items (etl.features.items) "
+        "recommends those: declare some, or train more often"
+    )
 
 
 def _for_ranking(profile: Profile, advice: Advice) -> None:
@@ -97,6 +110,7 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
     )
     _encoder(profile, machine, advice)
     _size(profile, machine, advice)
+    _similarity(advice)
     _loss(profile, machine, advice)
     if profile.event_types > 1:
         advice.choose(
@@ -112,6 +126,13 @@ def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
             f"half of the histories have {profile.median_length} events or fewer: order says "
             "little, so their mean will do",
             train__model__encoder="mean", train__model__history_length=length,
+        )  # fmt: skip
+        return
+    if profile.long_length <= _RECURRENT:
+        advice.choose(
+            f"nine of ten histories have at most {profile.long_length} events: on such short ones "
+            f"a recurrent network learns sooner than attention; it sees the newest {length}",
+            train__model__encoder="gru", train__model__history_length=length,
         )  # fmt: skip
         return
     advice.choose(
@@ -134,6 +155,15 @@ def _size(profile: Profile, machine: Machine, advice: Advice) -> None:
         train__model__blocks=1 if sparse else 2,
         train__model__heads=1 if sparse else 2,
         train__model__dropout=0.5 if sparse else 0.2,
+    )  # fmt: skip
+
+
+def _similarity(advice: Advice) -> None:
+    advice.choose(
+        "cosines tell rare items from frequent ones better than plain products, and bear a high "
+        "learning rate that falls",
+        train__model__similarity="cosine", train__model__temperature=0.06,
+        train__optimizer__learning_rate=0.003, train__optimizer__decay="cosine",
     )  # fmt: skip
 
 
@@ -189,7 +219,8 @@ def expected_cost(
     scored = profile.items
     if settings["train.loss.kind"] != "cross_entropy":
         scored = settings["train.loss.num_negatives"]
-    layers = blocks * 12 * width**2 if settings["train.model.encoder"] == "attention" else 0
+    inner = {"attention": 12, "gru": 6}.get(settings["train.model.encoder"], 0)
+    layers = blocks * inner * width**2  # multiplications of one event
     products = profile.events * (layers + scored * width)
     peak = machine.gflops * 1e9 * _SHARE_OF_PEAK["gpu" if machine.gpus else "cpu"]
     epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)

@@ -60,6 +60,18 @@ def test_items_that_training_lacks_are_told_of() -> None:
     assert not any("validation part's items" in reason for reason in advise(SHOP, LAPTOP).reasons)
 
 
+def test_features_speak_for_items_that_training_lacks() -> None:
+    known = replace(SHOP, cold_share=0.2, item_features=("item_colour", "item_image"))
+    assert advise(known, LAPTOP).settings["train.model.content.features"] == "all"
+    counted = advise(replace(known, events=5000), LAPTOP)
+    assert "train.model.content.features" not in counted.settings
+
+
+def test_short_histories_are_for_a_recurrent_network() -> None:
+    assert advise(SHOP, LAPTOP).settings["train.model.encoder"] == "gru"
+    assert advise(FILMS, LAPTOP).settings["train.model.encoder"] == "attention"
+
+
 def test_every_choice_has_a_reason_with_its_figure() -> None:
     advice = advise(SHOP, LAPTOP)
     assert len(advice.reasons) >= 5
