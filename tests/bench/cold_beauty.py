@@ -1,7 +1,7 @@
 """Amazon Beauty with items that nobody has had: a tenth of them lose all their training events.
 
 Prepares the log as a split that is given, and a table of the items with their attributes and
-codes; `conf/beauty-cold.yaml` reads both.
+codes; `tests/bench/cold-beauty.yaml` reads both.
 """
 
 import csv
