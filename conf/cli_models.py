@@ -1,60 +1,45 @@
 """Subcommands that help to choose a model."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from conf import choosing
-from conf.command import AsJson, ConfigPath, Overrides, Verbose, run_command
+from conf.command import AsJson, ConfigPath, Overrides, Verbose, add_plain, app, run_command
 from conf.errors import ConfigError
 from conf.load import write_changed
 from conf.results import Result
 from conf.schema import Config
 
-Output = Annotated[
+SettingsFile = Annotated[
     Path | None, typer.Option("--output", "-o", help="YAML file to write with the settings.")
 ]
-
-
 PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
+Told = Callable[[Result], tuple[dict[str, Any], Sequence[str]]]
 
 
-def add_to(app: typer.Typer) -> None:
+def add_all() -> None:
     """Add the subcommands."""
-    app.command()(advise)
-    app.command()(compare)
+    _add_writing(
+        "advise",
+        "Say which model to start from for the current dataset on this machine, and why.",
+        choosing.run_advise,
+        lambda result: (result["settings"], result["because"]),
+    )
+    add_plain(
+        "compare",
+        "Measure the models of the section `compare` beside one another; train those that are not.",
+        choosing.run_compare,
+    )
     app.command()(card)
-    app.command()(tune)
-
-
-def advise(
-    config: ConfigPath,
-    overrides: Overrides = None,
-    output: Output = None,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    """Say which model to start from for the current dataset on this machine, and why."""
-
-    def work(loaded: Config) -> Result:
-        result = choosing.run_advise(loaded)
-        if output is not None:
-            write_changed(config, overrides or [], result["settings"], output, result["because"])
-            result["written"] = str(output)
-        return result
-
-    run_command(config, overrides, as_json, verbose, work)
-
-
-def compare(
-    config: ConfigPath,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    """Measure the models of the section `compare` beside one another; train those that are not."""
-    run_command(config, overrides, as_json, verbose, choosing.run_compare)
+    _add_writing(
+        "tune",
+        "Search the section `tune` for the settings that validation likes best; write them.",
+        choosing.run_tune,
+        _best_trial,
+    )
 
 
 def card(
@@ -68,24 +53,39 @@ def card(
     run_command(config, overrides, as_json, verbose, lambda c: choosing.run_card(c, output))
 
 
-def tune(
-    config: ConfigPath,
-    overrides: Overrides = None,
-    output: Output = None,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    """Search the section `tune` for the settings that validation likes best; write them."""
+def _add_writing(name: str, text: str, find: Callable[[Config], Result], told: Told) -> None:
+    """Add a subcommand that finds settings and writes the configuration with them, if asked to.
 
-    def work(loaded: Config) -> Result:
-        if output is not None and not output.absolute().parent.is_dir():
-            raise ConfigError(f"--output={output}: its folder does not exist; make it first")
-        result = choosing.run_tune(loaded)
-        if output is not None:
-            best, figure = result["best"], f"{result['metric']} {result['best']['value']:.4f}"
-            told = f"Trial {best['trial']} of {len(result['trials'])}, {figure} in validation."
-            write_changed(config, overrides or [], best["settings"], output, [told])
-            result["written"] = str(output)
-        return result
+    Args:
+        name: Of the subcommand.
+        text: What its help says.
+        find: Returns the result.
+        told: Returns its settings by dotted key, and the reasons that stand above them.
+    """
 
-    run_command(config, overrides, as_json, verbose, work)
+    def subcommand(
+        config: ConfigPath,
+        overrides: Overrides = None,
+        output: SettingsFile = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        def work(loaded: Config) -> Result:
+            if output is not None and not output.absolute().parent.is_dir():
+                raise ConfigError(f"--output={output}: its folder does not exist; make it first")
+            result = find(loaded)
+            if output is not None:
+                settings, reasons = told(result)
+                write_changed(config, overrides or [], settings, output, reasons)
+                result["written"] = str(output)
+            return result
+
+        run_command(config, overrides, as_json, verbose, work)
+
+    app.command(name, help=text)(subcommand)
+
+
+def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str]]:
+    best, metric = result["best"], result["metric"]
+    said = f"Trial {best['trial']} of {len(result['trials'])}"
+    return best["settings"], [f"{said}, {metric} {best['value']:.4f} in validation."]

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from conf.errors import HeadraceError
+from conf.errors import ConfigError, HeadraceError
 from conf.load import load_config
 from conf.report import print_result
 from conf.schema import Config
@@ -32,6 +33,46 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
+LogicalDate = Annotated[
+    str | None,
+    typer.Option("--date", help="Logical date, YYYY-MM-DD. Else the day of the newest event."),
+]
+Work = Callable[[Config], dict[str, Any]]
+
+
+def add_plain(name: str, text: str, work: Work) -> None:
+    """Add a subcommand that takes no flags but those of all.
+
+    Args:
+        name: Of the subcommand.
+        text: What its help says.
+        work: Does it, and returns the result.
+    """
+
+    def subcommand(
+        config: ConfigPath,
+        overrides: Overrides = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        run_command(config, overrides, as_json, verbose, work)
+
+    app.command(name, help=text)(subcommand)
+
+
+def add_dated(name: str, text: str, work: Callable[[Config, str | None], dict[str, Any]]) -> None:
+    """Add a subcommand that takes a logical date besides, which `work` gets."""
+
+    def subcommand(
+        config: ConfigPath,
+        overrides: Overrides = None,
+        date: LogicalDate = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        run_command(config, overrides, as_json, verbose, lambda c: work(c, _day(date)))
+
+    app.command(name, help=text)(subcommand)
 
 
 def run_command(
@@ -39,7 +80,7 @@ def run_command(
     overrides: list[str] | None,
     as_json: bool,
     verbose: bool,
-    work: Callable[[Config], dict[str, Any]],
+    work: Work,
 ) -> None:
     """Load the configuration, do the work, and print what came of it."""
     _log_to_stderr(verbose)
@@ -57,6 +98,16 @@ def run_command(
         print(json.dumps(result, default=str))
     else:
         print_result(result)
+
+
+def _day(text: str | None) -> str | None:
+    """Return `text` checked to be a day."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise ConfigError(f"--date={text!r} is no day; write it as YYYY-MM-DD") from error
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

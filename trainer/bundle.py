@@ -18,6 +18,7 @@ from conf.workspace import commit, emptied, new_folder, read_manifest, version_i
 from trainer.content_data import content_fields
 from trainer.counting import COUNTING, load_counting
 from trainer.hybrid import NEURAL, Hybrid
+from trainer.initialisation import initialise
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer, Scorer
 
@@ -25,6 +26,7 @@ WEIGHTS_NAME = "weights.safetensors"
 OPTIMIZER_NAME = "optimizer.safetensors"
 METRICS_NAME = "metrics.json"
 Built = TypeVar("Built")
+_INITIAL = ("init", "init_std", "embedding_std")  # of `train.model`: what weights begin as
 MODEL_NAME = "model"  # what the model is called beside its baselines in METRICS_NAME
 
 
@@ -54,7 +56,11 @@ def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
 
 def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
     """Return an untrained network of a `model_section` for a catalogue of V items."""
-    return RetrievalModel(catalogue=catalogue, **section)
+    shape = {name: value for name, value in section.items() if name not in _INITIAL}
+    model = RetrievalModel(catalogue=catalogue, **shape)
+    init, std, embedding_std = (section[name] for name in _INITIAL)
+    initialise(model, init=init, std=std, embedding_std=embedding_std)
+    return model
 
 
 def save_bundle(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.ranking_fields import FieldEmbedding
-from trainer.ranking_inputs import FieldSpec, Values
+from trainer.ranking_inputs import FieldSpec, Values, of_kind
 
 
 class ItemContent(nn.Module):
@@ -35,12 +35,11 @@ class ItemContent(nn.Module):
         self.fields = FieldEmbedding(fields=fields, width=width)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
         self.dropout = dropout
-        # Which field each number belongs to: a field's numbers come and go together.
-        sizes = torch.tensor(
-            [field.size + 1 for field in fields if field.kind == "numbers"], dtype=torch.int64
-        )
+        sizes = torch.tensor([field.size + 1 for field in of_kind(fields, "numbers")]).long()
+        # Which field each number belongs to, and which say whether a field is there.
         places = torch.arange(len(sizes)).repeat_interleave(sizes)
         self.register_buffer("number_field", places, persistent=False)
+        self.register_buffer("present_at", sizes.cumsum(0) - 1, persistent=False)
         for name in Values._fields:
             self.register_buffer(name, torch.zeros(0))
 
@@ -58,7 +57,7 @@ class ItemContent(nn.Module):
         """Return whether anything is known of each item: [V] bool."""
         table = self.table
         coded = (table.categorical != 0).any(1) | (table.tags != 0).flatten(1).any(1)
-        present = table.numbers[:, self._present_columns()].any(1)
+        present = table.numbers[:, self.get_buffer("present_at")].any(1)
         known: Tensor = coded | present
         return known
 
@@ -73,21 +72,18 @@ class ItemContent(nn.Module):
 
     def _with_gaps(self, values: Values) -> Values:
         """Return the values with some of the features of each item missing."""
-        kept = [torch.rand(len(values.numbers), count, device=values.numbers.device) >= self.dropout
-                for count in (values.categorical.shape[1], values.tags.shape[1],
-                              len(self._present_columns()))]  # fmt: skip
+        counts = (
+            values.categorical.shape[1],
+            values.tags.shape[1],
+            len(self.get_buffer("present_at")),
+        )
+        rows, device = len(values.numbers), values.numbers.device
+        kept = [torch.rand(rows, count, device=device) >= self.dropout for count in counts]
         return Values(
             values.categorical * kept[0],
             values.tags * kept[1][..., None],
             values.numbers * kept[2][:, self.get_buffer("number_field")],
         )
-
-    def _present_columns(self) -> Tensor:
-        """Return the columns of `numbers` that say whether a field is there."""
-        field = self.get_buffer("number_field")
-        last = torch.ones_like(field, dtype=torch.bool)
-        last[:-1] = field[:-1] != field[1:]
-        return last.nonzero()[:, 0]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the table as it comes: its size is the catalogue's and the longest tags'."""

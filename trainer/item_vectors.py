@@ -68,7 +68,8 @@ class ItemVectors(nn.Module):
 
     def add_trained(self, is_trained: Tensor) -> None:
         """Take over that a training before has seen some of the first items: [old V] bool."""
-        self.get_buffer("is_trained")[: len(is_trained)] |= is_trained
+        seen = self.get_buffer("is_trained")
+        seen[: len(is_trained)] |= is_trained.to(seen.device)
         self.look_for_untrained()
 
     @torch.no_grad()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from conf.contract import NUM_RESERVED, PADDING_IDX
 from trainer.bidirectional import BidirectionalEncoder
 from trainer.encoders import build_encoder
-from trainer.initialisation import initialise
-from trainer.inputs import GAP_CLASSES, WEEK_HOURS, HistoryBatch, TrainBatch
+from trainer.event_context import EventContext
+from trainer.inputs import HistoryBatch, TrainBatch
 from trainer.item_vectors import ItemVectors
 from trainer.ranking_inputs import FieldSpec
 
@@ -41,9 +41,6 @@ class RetrievalModel(nn.Module):
         catalogue: int,
         width: int,
         history_length: int,
-        init: str,
-        init_std: float,
-        embedding_std: float,
         encoder: str,
         event_types: int,
         time_gaps: bool,
@@ -54,19 +51,16 @@ class RetrievalModel(nn.Module):
         content: Mapping[str, Any],
         **options: Any,
     ) -> None:
-        """Make and initialise the network.
+        """Make the network; `trainer.bundle.build_model` initialises it.
 
         Args:
             catalogue: V
             width: D
             history_length: Newest events that the encoder sees.
-            init: Name of the rule for dense layers, see `trainer.initialisation`.
-            init_std: Deviation of the rule `normal`.
-            embedding_std: Deviation of embeddings.
             encoder: Name, see `trainer.encoders`.
-            event_types: Types whose embeddings enter each step; 0: they do not.
-            time_gaps: Whether the time since the event before enters each step.
-            calendar: Whether its weekday and hour enter.
+            event_types: See `EventContext`, as the next two.
+            time_gaps: See there.
+            calendar: See there.
             similarity: `dot`, or `cosine`: vectors of length 1, divided by the temperature.
             temperature: Of the scores.
             mask_share: Share of targets that a bidirectional encoder masks in training.
@@ -82,34 +76,18 @@ class RetrievalModel(nn.Module):
             catalogue=catalogue, width=width, fields=fields, dropout=content["dropout"],
             id_dropout=content["id_dropout"],
         )  # fmt: skip
-        self.type_embedding = nn.Embedding(event_types, width) if event_types else None
-        self.gap_embedding = nn.Embedding(GAP_CLASSES, width) if time_gaps else None
-        self.day_embedding = nn.Embedding(WEEK_HOURS // 24, width) if calendar else None
-        self.hour_embedding = nn.Embedding(24, width) if calendar else None
+        self.context = EventContext(
+            width=width, event_types=event_types, time_gaps=time_gaps, calendar=calendar
+        )
         self.encoder = build_encoder(encoder, width=width, history_length=history_length, **options)
         self.similarity, self.temperature = similarity, temperature
         self.mask_share = mask_share
-        initialise(self, init=init, std=init_std, embedding_std=embedding_std)
-
-    @property
-    def takes_context(self) -> bool:
-        """Whether types, time gaps or hours of the events enter."""
-        tables = (self.type_embedding, self.gap_embedding, self.hour_embedding)
-        return any(table is not None for table in tables)
 
     def embed(self, batch: HistoryBatch) -> Tensor:
         """Return the input vectors of events: [B, L, D]."""
         vectors: Tensor = self.items(batch.item_idx)
-        if self.type_embedding is not None:
-            assert batch.type_idx is not None
-            vectors = vectors + self.type_embedding(batch.type_idx)
-        if self.gap_embedding is not None:
-            assert batch.gap_idx is not None
-            vectors = vectors + self.gap_embedding(batch.gap_idx)
-        if self.day_embedding is not None and self.hour_embedding is not None:
-            assert batch.hour_idx is not None
-            vectors = vectors + self.day_embedding(batch.hour_idx // 24)
-            vectors = vectors + self.hour_embedding(batch.hour_idx % 24)
+        for part in self.context(batch):
+            vectors = vectors + part
         return vectors * (batch.item_idx != PADDING_IDX).unsqueeze(-1)
 
     def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:

@@ -83,5 +83,5 @@ class ModelScorer:
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
         """Return the chosen rows as the model takes them."""
-        length, wanted = self.model.history_length, self.model.takes_context
+        length, wanted = self.model.history_length, self.model.context.is_used
         return history_batch(histories, rows, length, with_context=wanted).to(self.device)

@@ -199,7 +199,9 @@ def _misfit(config: Config, manifest: Manifest, bundle: Bundle) -> str | None:
 
 
 def _differences(there: Model, here: Model) -> str:
-    theirs, ours = there.model_dump(), here.model_dump()
+    theirs, ours = (
+        {**model.model_dump(), "content": model.content.features} for model in (there, here)
+    )
     keys = [key for key in ours if key not in _FREE and theirs[key] != ours[key]]
     return ", ".join(f"train.model.{key} {theirs[key]} there, {ours[key]} here" for key in keys)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tests.trainer.small_model import SMALL
+from trainer.bundle import build_model
 from trainer.inputs import HistoryBatch, TrainBatch, gap_classes, hours_of_week
 from trainer.retrieval import RetrievalModel
 
@@ -25,7 +26,7 @@ ALL = [*CAUSAL, "bidirectional"]
 def build(name: str = "attention", **changes: Any) -> RetrievalModel:
     torch.manual_seed(1)
     options = {"encoder": name, **CAUSAL.get(name, {}), **changes}
-    return RetrievalModel(catalogue=30, **{**SMALL, **options}).eval()
+    return build_model({**SMALL, **options}, 30).eval()
 
 
 def at_every_position(model: RetrievalModel, items: Tensor) -> Tensor:

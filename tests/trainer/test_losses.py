@@ -9,6 +9,7 @@ from torch import Tensor
 from conf.contract import NUM_RESERVED
 from tests.trainer.small_model import SMALL
 from trainer import losses
+from trainer.bundle import build_model
 from trainer.losses import (
     bayesian_ranking,
     binary_cross_entropy,
@@ -18,7 +19,7 @@ from trainer.losses import (
     sampled_softmax,
 )
 from trainer.objective import TrainingObjective, item_sampling
-from trainer.retrieval import RetrievalModel, Targets
+from trainer.retrieval import Targets
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_cross_entropy_in_half_precision_adds_up_its_parts_in_single(
 
 def objective(items: Tensor, *, probability: Tensor | None = None, **options: Any) -> Any:
     """An objective whose model takes the hidden vectors as they are."""
-    model = RetrievalModel(catalogue=len(items), **{**SMALL, "width": items.shape[1]})
+    model = build_model({**SMALL, "width": items.shape[1]}, len(items))
     with torch.no_grad():
         model.items.embedding.weight.copy_(items)
     chosen = {"num_negatives": 4, "negatives_for": "batch", "sampling": "uniform",
