@@ -47,9 +47,9 @@ def run_compare(config: Config) -> Result:
     return {**result, "page": str(page)}
 
 
-def run_card(config: Config, output: Path, logical_date: str | None = None) -> Result:
-    """Write the card of the current model, or of that of `logical_date`, into a file."""
-    model = chosen_version(config, "models", logical_date)
+def run_card(config: Config, output: Path) -> Result:
+    """Write the card of the current model into a file."""
+    model = chosen_version(config, "models", None)
     written: Result = call_stage("trainer.card", "run", config, model_id=model, output=output)
     return {"stage": "card", "status": "done", "id": model, **written}
 

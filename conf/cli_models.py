@@ -1,5 +1,6 @@
 """Subcommands that help to choose a model."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,12 @@ def card(
     verbose: Verbose = False,
 ) -> None:
     """Write the card of the current model, made anew, into an HTML file."""
-    run_command(config, overrides, as_json, verbose, lambda c: choosing.run_card(c, output))
+
+    def work(loaded: Config) -> Result:
+        _require_place(output)
+        return choosing.run_card(loaded, output)
+
+    run_command(config, overrides, as_json, verbose, work)
 
 
 def _add_writing(name: str, text: str, find: Callable[[Config], Result], told: Told) -> None:
@@ -71,8 +77,8 @@ def _add_writing(name: str, text: str, find: Callable[[Config], Result], told: T
         verbose: Verbose = False,
     ) -> None:
         def work(loaded: Config) -> Result:
-            if output is not None and not output.absolute().parent.is_dir():
-                raise ConfigError(f"--output={output}: its folder does not exist; make it first")
+            if output is not None:
+                _require_place(output)
             result = find(loaded)
             if output is not None:
                 settings, reasons = told(result)
@@ -89,3 +95,13 @@ def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str]]:
     best, metric = result["best"], result["metric"]
     said = f"Trial {best['trial']} of {len(result['trials'])}"
     return best["settings"], [f"{said}, {metric} {best['value']:.4f} in validation."]
+
+
+def _require_place(output: Path) -> None:
+    """Refuse a file that cannot be written, before any work."""
+    if output.is_dir():
+        raise ConfigError(f"--output={output} is a folder; name a file in it")
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"--output={output}: its folder does not exist; make it first")
+    if not os.access(output.absolute().parent, os.W_OK):
+        raise ConfigError(f"--output={output}: its folder cannot be written to")

@@ -8,13 +8,22 @@ import logging
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 from pydantic import BaseModel
 
-from conf.contract import MANIFEST_NAME, USER_ID, USER_IDX, Bundle, ListsManifest, Manifest
+from conf.contract import (
+    MANIFEST_NAME,
+    USER_ID,
+    USER_IDX,
+    WORK_OWNER,
+    Bundle,
+    ListsManifest,
+    Manifest,
+)
 from conf.erase_cards import samples_of
 from conf.erase_dataset import rebuild_dataset, renewed_vocabularies
 from conf.erase_lists import rebuild_lists, rebuild_model
@@ -46,7 +55,7 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     read_erased(workspace, keys)  # with another key than before nothing begins
     journal = Journal(workspace, frozenset(hashes.values()))
     add_erased(workspace, keys, hashes.values())
-    _remove_leavings(workspace)
+    _remove_leavings(workspace, config.ray.storage)
     for dataset in _versions(workspace, "datasets"):
         _erase_dataset(workspace, dataset, raw_ids, keys, journal)
     labels = {pseudonym(keys.label, keys.tenant, "user", raw_id) for raw_id in raw_ids}
@@ -104,9 +113,6 @@ def _erase_dataset(
             vocabularies = renewed_vocabularies(manifest.vocabularies, keys)
             model = workspace / "models" / version
             renewed, gone = rebuild_model(bundle, model, folder_beside(model), target, vocabularies)
-            # A second run finds a card without them: what was removed before counts.
-            before = journal.removed.get(f"models/{version}", {}).get("samples", 0)
-            gone["samples"] = max(gone["samples"], before)
             _put(workspace, "models", renewed, gone, journal)
     beside = folder_beside(folder)
     changed, rows = rebuild_dataset(manifest, folder, beside, target, keys)
@@ -163,16 +169,24 @@ def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
     for version in _versions(workspace, "lists"):
         lists = read_manifest(workspace, "lists", version, ListsManifest)
         if lists.dataset_id not in datasets:
-            _erase_lists(workspace, lists, target, (), journal)
+            theirs = _with_labels(workspace, lists.dataset_id, target)
+            _erase_lists(workspace, lists, theirs, (), journal)
     for version in _versions(workspace, "models"):
         bundle = read_manifest(workspace, "models", version, Bundle)
         model = workspace / "models" / version
+        if bundle.dataset_id in datasets:
+            continue
+        theirs = _with_labels(workspace, bundle.dataset_id, target)
         cards = [model / file.path for file in bundle.files.get("card", ())]
-        if bundle.dataset_id not in datasets and any(
-            samples_of(card, target.names) for card in cards
-        ):
-            renewed, gone = rebuild_model(bundle, model, folder_beside(model), target, {})
+        if any(samples_of(card, theirs.names) for card in cards):
+            renewed, gone = rebuild_model(bundle, model, folder_beside(model), theirs, {})
             _put(workspace, "models", renewed, gone, journal)
+
+
+def _with_labels(workspace: Path, dataset: str, target: Target) -> Target:
+    """Return the target with the labels too that a dataset's table of identities still tells."""
+    labels = labels_of(workspace, dataset, target.raw_ids).values()
+    return replace(target, names=target.names | frozenset(labels))
 
 
 def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
@@ -183,7 +197,7 @@ def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
         paths = sorted(folder.rglob("*.parquet"))
         rows = sum(matching_rows(path, target).num_rows for path in paths)
         if rows:
-            journal.add(name, {"rows": max(rows, journal.removed.get(name, {}).get("rows", 0))})
+            journal.add(name, {"rows": rows})
         for path in paths:
             replace_without(path, target)
 
@@ -194,8 +208,11 @@ def _versions(workspace: Path, kind: str) -> list[str]:
     return sorted(path.parent.name for path in found)
 
 
-def _remove_leavings(workspace: Path) -> None:
-    """Remove what interrupted runs left: it is made again by the next one."""
+def _remove_leavings(workspace: Path, storage: str | None) -> None:
+    """Remove what interrupted runs left, in `ray.storage` too: the next one makes it again."""
+    for owner in Path(storage).glob(f".work-*/{WORK_OWNER}") if storage is not None else ():
+        if owner.read_text() == str(workspace.resolve()):
+            shutil.rmtree(owner.parent)
     for kind, manifest in MANIFEST_NAME.items():
         for work in (workspace / kind).glob(".work-*"):
             shutil.rmtree(work)

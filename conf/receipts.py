@@ -28,8 +28,8 @@ class Receipt(BaseModel):
     found: tuple[str, ...]
     """Hashes of those that some dataset held."""
     removed: dict[str, dict[str, int]]
-    """Rows by part, for each folder that they were removed from; for a model, rows zeroed; for
-    encoders and fills, values that nobody else had."""
+    """Rows by part, for each folder that they were removed from; for a model, rows zeroed and
+    samples cut out of its card; for encoders and fills, values that nobody else had."""
     signature: str = ""
     """HMAC-SHA256 over all of the above."""
 
@@ -57,8 +57,13 @@ class Journal:
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
-        """Note what is about to be removed; a second note on a folder replaces the first."""
-        self.removed[folder] = {part: count for part, count in rows.items() if count}
+        """Note what is about to be removed; of a part noted twice the larger count stands.
+
+        A run that goes on where one was killed finds less than that had found.
+        """
+        earlier = self.removed.get(folder, {})
+        most = {part: max(count, earlier.get(part, 0)) for part, count in rows.items()}
+        self.removed[folder] = {part: count for part, count in most.items() if count}
         self._write()
 
     def add_found(self, hashes: set[str]) -> None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from conf.contract import Manifest
+from conf.contract import WORK_OWNER, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import blending, counted, neural, ranking_training
@@ -42,7 +42,9 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
 
 def work_folder(config: Config, request: str) -> Path:
     """Return the folder of checkpoints of what is trained for `request`, made if need be."""
-    base = config.ray.storage or str(Path(config.run.output) / "models")
-    folder = Path(base).resolve() / f".work-{request[:12]}"
+    workspace = Path(config.run.output).resolve()
+    base = Path(config.ray.storage).resolve() if config.ray.storage else workspace / "models"
+    folder = base / f".work-{request[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / WORK_OWNER).write_text(str(workspace))
     return folder

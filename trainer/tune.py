@@ -10,7 +10,7 @@ import optuna
 from ray.train import TrainingFailedError
 
 from conf.contract import Manifest
-from conf.errors import ConfigError, DivergedError
+from conf.errors import ConfigError, DivergedError, HeadraceError, VersionError
 from conf.fingerprint import canonical_hash
 from conf.schema import Config
 from conf.tune_schema import Pruning, nested
@@ -44,12 +44,12 @@ def run(config: Config, *, dataset_id: str, request: str) -> dict[str, Any]:
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     name = version_id(config.run.name, manifest.logical_date, request)
     study = open_study(workspace / FOLDER / name)
+    work = work_folder(config, request)
     if _has_more(config, study):
-        work = work_folder(config, request)
         with ray_session(config):
             while _has_more(config, study):
                 _make_trial(config, manifest, study, work)
-        shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
     return {"id": name, "metric": config.train.metric, **_told(config, study)}
 
 
@@ -111,11 +111,11 @@ def _tried(
 def _measured(config: Config, manifest: Manifest, own: Path, blank: Outcome, bars: Bars) -> Outcome:
     try:
         found = validated(config, manifest, own, bars)
-    except ConfigError as error:  # what the data does not bear: a matrix that is too large
-        return blank._replace(state="refused", message=str(error))
     except DivergedError as error:
         return blank._replace(state="diverged", message=str(error))
-    except TrainingFailedError as error:  # it was tried `train.max_failures` times
+    except (ConfigError, VersionError) as error:  # too large a matrix, a start that does not fit
+        return blank._replace(state="refused", message=str(error))
+    except (HeadraceError, TrainingFailedError) as error:  # tried `train.max_failures` times
         return blank._replace(state="failed", message=str(error).strip().splitlines()[-1])
     state: State = "pruned" if found.is_pruned else "done"
     return blank._replace(state=state, figure=found.figure, curve=found.curve)

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from conf.contract import NUM_RESERVED, Manifest
+from conf.contract import Manifest
 from conf.load import load_config
 from conf.workspace import current_version, read_manifest
 from trainer.held_out import COLUMNS, held_out_batches
 from trainer.job import Cursor, Job, Learner
 from trainer.loop import train_epoch
-from trainer.metrics import figure, rank_counts
+from trainer.metrics import figure, rank_counts, target_ranks
 from trainer.retrieval_task import RetrievalTask
 from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
@@ -57,14 +57,12 @@ def train(path: Path, overrides: list[str], work: Path) -> list[dict[str, Any]]:
 def _figures(job: Job, learner: Learner) -> dict[str, float]:
     scorer = ModelScorer(learner.model)  # type: ignore[arg-type]
     dropped, kept = (np.zeros(TOP + 1, dtype=np.int64) for _ in range(2))
+    nothing = torch.zeros(0, dtype=torch.int64)
     for _, columns in read_row_groups(job.dataset, job.manifest.row_groups("valid"), COLUMNS):
         for batch in held_out_batches(columns, job.config.train.eval_batch_rows):
             scores = scorer.scores(batch.histories, batch.rows)  # [B, V]
-            scores[:, :NUM_RESERVED] = -torch.inf
-            targets = torch.from_numpy(batch.targets.astype(np.int64))[:, None]  # [B, 1]
-            ranks = (scores >= scores.gather(1, targets)).sum(1)  # [B]
-            ranks = torch.where(targets[:, 0] < NUM_RESERVED, scores.shape[1], ranks)
-            kept += rank_counts(ranks, TOP)
+            targets = torch.from_numpy(batch.targets.astype(np.int64))  # [B]
+            kept += rank_counts(target_ranks(scores, targets, nothing, nothing), TOP)
             dropped += rank_counts(batch.ranks(scores), TOP)
     return {"dropped": figure(dropped, f"ndcg@{TOP}"), "kept": figure(kept, f"ndcg@{TOP}")}
 

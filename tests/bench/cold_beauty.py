@@ -1,16 +1,19 @@
 """Amazon Beauty with items that nobody has had: a tenth of them lose all their training events.
 
-Prepares the log as a split that is given, and a table of the items with their attributes and
-codes; `tests/bench/cold-beauty.yaml` reads both.
+`python -m tests.bench.cold_beauty SOURCE FOLDER` writes the log as a split that is given, and a
+table of the items with their attributes and codes; `tests/bench/cold-beauty.yaml` reads both from
+workspace/cold-beauty/log.
 """
 
 import csv
 import gzip
 import json
 import random
+import sys
 from pathlib import Path
 
 COLD_SHARE = 0.1
+CODES = tuple(f"code_{place}" for place in range(1, 5))
 
 
 def write_cold_beauty(source: Path, folder: Path, *, seed: int = 1) -> int:
@@ -41,9 +44,6 @@ def write_cold_beauty(source: Path, folder: Path, *, seed: int = 1) -> int:
     return len(cold)
 
 
-CODES = tuple(f"code_{place}" for place in range(1, 5))
-
-
 def _item_rows(source: Path, items: list[str]) -> list[list[str]]:
     attributes = _read(source / "Beauty_item2attributes.json.gz")
     codes = _read(source / "Beauty_semantic_ids.json.gz")
@@ -62,3 +62,7 @@ def _read(path: Path) -> dict[str, list[int]]:
 def _write(path: Path, header: list[str], rows: list[tuple[str, str]] | list[list[str]]) -> None:
     with path.open("w", newline="") as stream:
         csv.writer(stream).writerows([header, *rows])
+
+
+if __name__ == "__main__":
+    print(write_cold_beauty(Path(sys.argv[1]), Path(sys.argv[2])), "items are cold")

@@ -6,7 +6,6 @@ of its own, through the trainer's own epoch and validation, and prints one JSON 
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from conf.load import load_config
 from conf.workspace import current_version, read_manifest
 from tests.bench.made_up import write_dataset
 from tests.bench.runs import timed_python
+from trainer.efficiency import peak_memory_bytes
 from trainer.job import Cursor, Job
 from trainer.loop import train_epoch
 from trainer.retrieval_task import RetrievalTask
@@ -78,7 +78,7 @@ def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[
     started, cpu_before = time.monotonic(), time.process_time()
     train_epoch(job, learner, cursor)
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu_before
-    training_gib = _peak_gib()
+    training_peak = peak_memory_bytes(device)
     learner.objective.eval()
     figure = task.validate(job, learner)
     learner.keep_best()
@@ -90,14 +90,9 @@ def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[
         config.train.metric: figure,
         "seconds_a_step": round(seconds / cursor.step, 2),
         "cpu_seconds_a_step": round(cpu / cursor.step, 2),
-        "training_peak_gib": training_gib,
-        "peak_gib": _peak_gib(),
+        "training_peak_gib": round(training_peak / 2**30, 2),
+        "peak_gib": round(peak_memory_bytes(device) / 2**30, 2),
     }
-
-
-def _peak_gib() -> float:
-    """Return the largest resident set that this process has had."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
 def _dataset(folder: Path, items: int) -> Manifest:
