@@ -46,7 +46,6 @@ MANIFEST_NAME: dict[str, str] = {
     "models": "bundle.json",
     "lists": "lists.json",
 }
-WORK_OWNER = "workspace"  # in a training's work folder: the workspace that it is for
 REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in a dataset's folder, and in a model's
 
 

@@ -19,7 +19,6 @@ from conf.contract import (
     MANIFEST_NAME,
     USER_ID,
     USER_IDX,
-    WORK_OWNER,
     Bundle,
     ListsManifest,
     Manifest,
@@ -36,7 +35,7 @@ from conf.receipts import Journal
 from conf.schema import Config
 from conf.sealing import erased_hash, pseudonym
 from conf.swap import folder_beside, name_beside, swap
-from conf.workspace import read_manifest, write_json
+from conf.workspace import WORK_OWNER, read_manifest, write_json
 
 log = logging.getLogger(__name__)
 _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")

@@ -33,7 +33,8 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_workers(train),
         *_about_recency(given, etl, train),
         *_about_network(given, train),
-        *_about_content(etl, train, privacy),
+        *_about_content(etl, train),
+        *_about_catalogue(etl, privacy),
         *_about_start(train),
         *broken_ranking_rules(etl, train),
         *misfits(privacy, given),
@@ -179,7 +180,7 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
         )
 
 
-def _about_content(etl: Etl, train: Train, privacy: Privacy) -> Iterator[str]:
+def _about_content(etl: Etl, train: Train) -> Iterator[str]:
     wanted, encodings = train.model.content.features, etl.features.items
     known = [f"item_{name}" for name in (*encodings.encodings, *encodings.crosses)]
     if wanted != "none" and not known:
@@ -192,6 +193,9 @@ def _about_content(etl: Etl, train: Train, privacy: Privacy) -> Iterator[str]:
             f"train.model.content.features: {', '.join(sorted(set(wanted) - set(known)))} is no "
             f"feature of etl.features.items, which makes {', '.join(known)}"
         )
+
+
+def _about_catalogue(etl: Etl, privacy: Privacy) -> Iterator[str]:
     if etl.catalogue == "table" and privacy.min_users_per_item > 1:
         yield (
             f"privacy.min_users_per_item={privacy.min_users_per_item} keeps items of few users "
@@ -200,6 +204,12 @@ def _about_content(etl: Etl, train: Train, privacy: Privacy) -> Iterator[str]:
 
 
 def _about_start(train: Train) -> Iterator[str]:
+    if train.warm_start.model == "current" and train.refit != "none":
+        yield (
+            f"train.warm_start.model='current' with train.refit={train.refit!r}: the next training "
+            "would go on from a model that has seen what it holds out; set one of them to null or "
+            "none"
+        )
     for key, value in (
         ("warm_start.model", train.warm_start.model),
         ("save_optimizer", train.save_optimizer),

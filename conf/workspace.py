@@ -17,6 +17,7 @@ from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import VersionError
 
 POINTER_NAME = "CURRENT.json"
+WORK_OWNER = "workspace"  # in a training's work folder: the workspace that it is for
 UNDATED = "undated"
 Record = TypeVar("Record", bound=BaseModel)
 

@@ -51,13 +51,6 @@ def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) 
     return ScoresRanker(scorer, score, model_id, num_items)
 
 
-def unknown_items(scorer: Scorer) -> np.ndarray | None:
-    """Return the items that a network knows nothing of: [V] bool; None: none such."""
-    if not isinstance(scorer, ModelScorer) or scorer.unknown is None:
-        return None
-    return scorer.unknown.cpu().numpy()
-
-
 class NetworkRanker:
     """Ranks by a network's dot products, block by block."""
 
@@ -73,7 +66,7 @@ class NetworkRanker:
             _require_numbers(users, self.model_id, finite=True)
             best = top_k(
                 users, self.scorer.item_vectors, k=score.list_length,
-                block_items=score.block_items, left_out=self.scorer.unknown,
+                block_items=score.block_items, left_out=self.scorer.left_out,
                 seen=_seen(score, histories, rows, users.device),
             )  # fmt: skip
         if not score.reasons:

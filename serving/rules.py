@@ -55,10 +55,11 @@ def popular_items(train_events: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
 
     Returns:
         Their numbers, [K] int64, and their shares of all training events, [K] float32;
-        `NO_ITEM` and -inf where there are no more items.
+        `NO_ITEM` and -inf where there are no more items with an event.
     """
     events = train_events[NUM_RESERVED:]
-    order = np.argsort(-events, kind="stable")[:k]
+    order = np.argsort(-events, kind="stable")
+    order = order[events[order] > 0][:k]
     numbers, shares = np.full(k, NO_ITEM), np.full(k, -np.inf, dtype=np.float32)
     numbers[: len(order)] = order + NUM_RESERVED
     shares[: len(order)] = events[order] / max(int(events.sum()), 1)

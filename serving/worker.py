@@ -22,7 +22,7 @@ from serving.publish import (
     read_row_group,
     write_part,
 )
-from serving.rankers import make_ranker, unknown_items
+from serving.rankers import make_ranker
 from serving.rules import (
     has_known_item,
     known_to_model,
@@ -64,11 +64,11 @@ class PartScorer:
         bundle, scorer = load_scorer(job.workspace, job.model_id)
         self.num_items = bundle.vocabularies["item"].size
         if isinstance(scorer, ModelScorer):
-            extend_to(scorer.model, self.dataset, self.manifest)
+            extend_to(scorer.model, bundle.model["content"], self.dataset, self.manifest)
             self.num_items = scorer.model.catalogue
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
         scorer = scorer.to(device)
-        self.unknown = unknown_items(scorer)
+        self.unknown = scorer.unknown
         self.ranker = make_ranker(
             scorer, job.score, model_id=job.model_id, num_items=self.num_items
         )

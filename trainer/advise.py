@@ -20,9 +20,12 @@ _BYTES_PER_WEIGHT = 16
 _SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
 """Of the measured speed that training reaches, as seen with networks of these sizes."""
 _FEW_EVENTS, _FEW_USERS = 20_000, 300
-_SHORT = 2  # events of a history in which order says little
-_RECURRENT = 20  # events of a long history up to which a recurrent network did better
+_SHORT = 2
+"""Events of a history in which order says little."""
+_RECURRENT = 20
+"""Events of a long history up to which a recurrent network did better."""
 _COLD = 0.05
+"""Share of cold targets above which something is said of them."""
 _EPOCHS = 30
 
 
@@ -89,10 +92,10 @@ def _for_cold_items(profile: Profile, advice: Advice) -> None:
 
 
 def _for_ranking(profile: Profile, advice: Advice) -> None:
-    known = len(profile.item_features)
+    num_features = len(profile.item_features)
     advice.choose(
         f"the log says what users were shown and did not take ({', '.join(profile.labels)}): rank "
-        f"impressions, by the items and {known} feature(s) of them",
+        f"impressions, by the items and {num_features} feature(s) of them",
         train__algorithm="ranking", train__metric="auc", train__batch_rows=4096,
     )  # fmt: skip
     history = "target_attention" if profile.median_length > _SHORT else "none"

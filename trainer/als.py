@@ -19,6 +19,7 @@ from torch import Tensor
 from conf.contract import NUM_RESERVED
 from trainer.columns import Ragged
 from trainer.history_weights import WeightedEvents, weighted_events
+from trainer.popularity import without_events
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,8 @@ class Factors:
 
     @cached_property
     def unknown(self) -> np.ndarray:
-        """Return the items that nothing is known of: [V] bool."""
-        found: np.ndarray = (self.item_factors == 0).all(axis=1)
-        found[:NUM_RESERVED] = False  # no items at all
-        return found
+        """See `trainer.scorer.Scorer`: items without a training row."""
+        return without_events(np.abs(self.item_factors).sum(axis=1))
 
     @cached_property
     def everyones(self) -> np.ndarray:

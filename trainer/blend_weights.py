@@ -10,7 +10,7 @@ import torch
 
 from trainer.columns import Columns
 from trainer.held_out import held_out_batches
-from trainer.hybrid import standard
+from trainer.hybrid import standard, weighted_sum
 from trainer.metrics import rank_counts
 from trainer.scorer import Scorer
 
@@ -73,8 +73,8 @@ def count_blends(
             device = next((s.device for s in scores if s.is_cuda), scores[0].device)
             scores = [s.to(device) for s in scores]  # M times [B, V]
             for number, blend in enumerate(blends):
-                weighted = [s * weight for s, weight in zip(scores, blend, strict=True) if weight]
-                total = torch.stack(weighted).sum(0)  # [B, V]
+                asked = [(s, weight) for s, weight in zip(scores, blend, strict=True) if weight]
+                total = weighted_sum(*zip(*asked, strict=True))  # [B, V]
                 counts[number] += rank_counts(batch.ranks(total), largest)
     return counts
 

@@ -15,7 +15,7 @@ from conf.errors import ConfigError, VersionError
 from conf.fingerprint import hash_file
 from conf.schema import Config
 from conf.workspace import commit, emptied, new_folder, read_manifest, version_id
-from trainer.content_data import content_fields
+from trainer.content_data import content_section
 from trainer.counting import COUNTING, load_counting
 from trainer.hybrid import NEURAL, Hybrid
 from trainer.initialisation import initialise
@@ -45,13 +45,13 @@ class Trained:
 def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
     """Return `train.model` as a retrieval network is built from it.
 
-    Event types stand in it by their number, the content's features with their sizes.
+    Event types stand in it by their number; of the content see `content_section`.
     """
     model = config.train.model
     section = model.model_dump(mode="json")
     types = len(manifest.event_types) if section["event_types"] else 0
-    fields = [list(field) for field in content_fields(model.content, manifest)]
-    return {**section, "event_types": types, "content": {**section["content"], "fields": fields}}
+    content = content_section(model.content, manifest)
+    return {**section, "event_types": types, "content": content}
 
 
 def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:

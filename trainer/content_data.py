@@ -3,7 +3,9 @@
 Legend of shapes: V catalogue.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from conf.contract import ITEM_IDX, Manifest
 from conf.errors import ConfigError, VersionError
@@ -35,15 +37,34 @@ def content_fields(content: Content, manifest: Manifest) -> tuple[FieldSpec, ...
     return tuple(known[name] for name in wanted)
 
 
-def extend_to(model: RetrievalModel, folder: Path, manifest: Manifest) -> None:
+def content_section(content: Content, manifest: Manifest) -> dict[str, Any]:
+    """Return `train.model.content` as a network is built from it.
+
+    Besides the features with their sizes it tells the file of what their encodings know.
+    """
+    fields = content_fields(content, manifest)
+    return {**content.model_dump(mode="json"), "fields": [list(field) for field in fields],
+            "encodings": encodings_of(manifest) if fields else None}  # fmt: skip
+
+
+def encodings_of(manifest: Manifest) -> str | None:
+    """Return the SHA-256 of what the encodings of the items' features know; None without any."""
+    files = manifest.files.get("encoders", ())
+    return next((file.sha256 for file in files if Path(file.path).stem == ITEM_FEATURES), None)
+
+
+def extend_to(
+    model: RetrievalModel, section: Mapping[str, Any], folder: Path, manifest: Manifest
+) -> None:
     """Let a model know the items of a dataset that goes on from its own, by their features.
 
     A model that takes no features stays as it is.
 
     Args:
         model: The network.
+        section: The `content_section` that it was built from.
         folder: Folder of the dataset.
-        manifest: The dataset, whose item numbers and encodings go on from the model's.
+        manifest: The dataset, whose item numbers go on from the model's.
 
     Raises:
         VersionError: When the dataset lacks a feature, or encodes it otherwise.
@@ -52,7 +73,8 @@ def extend_to(model: RetrievalModel, folder: Path, manifest: Manifest) -> None:
     if content is None or size == model.catalogue:
         return
     there = fields_of(manifest.features.get(ITEM_FEATURES, ()), ())
-    odd = [field.name for field in content.specs if field not in there]
+    same = encodings_of(manifest) == section["encodings"]
+    odd = [field.name for field in content.specs if not same or field not in there]
     if odd:
         raise VersionError(
             f"dataset {manifest.id} has new items, and the model knows items by the features "
@@ -60,7 +82,6 @@ def extend_to(model: RetrievalModel, folder: Path, manifest: Manifest) -> None:
             "etl.vocabulary=extend, or train on it first"
         )
     model.items.extend(read_table(folder, manifest, ITEM_FEATURES, content.specs, ITEM_IDX, "item"))
-    model.catalogue = size
 
 
 def read_content(content: Content, folder: Path, manifest: Manifest) -> Values | None:

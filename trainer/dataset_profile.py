@@ -15,6 +15,7 @@ from conf.contract import (
 )
 from trainer.catalogue import read_train_events
 from trainer.columns import lists_of, numbers_of
+from trainer.ranking_layout import ITEM_FEATURES
 from trainer.stream import read_row_groups
 
 _ROW_GROUPS = 16
@@ -58,7 +59,7 @@ def profile_of(folder: Path, manifest: Manifest) -> Profile:
     lengths = _lengths(folder, manifest)
     lengths = lengths[lengths > 0]
     impressions = manifest.config["etl"]["impressions"]
-    features = manifest.features.get("item_features", ())
+    features = manifest.features.get(ITEM_FEATURES, ())
     return Profile(
         users=manifest.counts["users"],
         items=catalogue_size(manifest) - NUM_RESERVED,

@@ -9,7 +9,7 @@ the parts that events have in the members' scores add up to those in the blend's
 Legend of shapes: B rows, V catalogue, K recommended items, L longest history.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +34,9 @@ class Hybrid:
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32."""
-        weighted = [
-            standard(member.scores(histories, rows))[0].to(self.device) * self.blend[name]
-            for name, member in self._asked()
-        ]
-        return torch.stack(weighted).sum(0)
+        asked = self._asked()
+        scores = [standard(m.scores(histories, rows))[0].to(self.device) for _, m in asked]
+        return weighted_sum(scores, [self.blend[name] for name, _ in asked])
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return the weighted sum of the members' parts: [B, K, L]."""
@@ -51,6 +49,13 @@ class Hybrid:
             total = total + (parts * share[..., None]).to(self.device, torch.float32)
         return total
 
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """See `trainer.scorer.Scorer`: what no member knows."""
+        each = [member.unknown for _, member in self._asked()]
+        known = [own for own in each if own is not None]
+        return np.logical_and.reduce(known) if len(known) == len(each) else None
+
     def to(self, device: torch.device) -> "Hybrid":
         """Return the same blend with its members on the device."""
         members = {name: member.to(device) for name, member in self.members.items()}
@@ -58,6 +63,16 @@ class Hybrid:
 
     def _asked(self) -> list[tuple[str, Scorer]]:
         return [(name, member) for name, member in self.members.items() if self.blend[name] > 0]
+
+
+def weighted_sum(scores: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return the sum of members' scores, of one scale, by their weights: [B, V].
+
+    A member without a score for an item adds 0, its mean; an item without any keeps -inf.
+    """
+    unknown = torch.stack([own.isneginf() for own in scores]).all(0)
+    parts = [own.masked_fill(own.isneginf(), 0) * w for own, w in zip(scores, weights, strict=True)]
+    return torch.stack(parts).sum(0).masked_fill(unknown, -torch.inf)
 
 
 def standard(scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,8 @@ class ItemContent(nn.Module):
         places = torch.arange(len(sizes)).repeat_interleave(sizes)
         self.register_buffer("number_field", places, persistent=False)
         self.register_buffer("present_at", sizes.cumsum(0) - 1, persistent=False)
+        own = [not field.is_cross for field in of_kind(fields, "categorical")]
+        self.register_buffer("is_own", torch.tensor(own, dtype=torch.bool), persistent=False)
         for name in Values._fields:
             self.register_buffer(name, torch.zeros(0))
 
@@ -56,7 +58,8 @@ class ItemContent(nn.Module):
     def has_any(self) -> Tensor:
         """Return whether anything is known of each item: [V] bool."""
         table = self.table
-        coded = (table.categorical != 0).any(1) | (table.tags != 0).flatten(1).any(1)
+        codes = table.categorical[:, self.get_buffer("is_own")]
+        coded = (codes != 0).any(1) | (table.tags != 0).flatten(1).any(1)
         present = table.numbers[:, self.get_buffer("present_at")].any(1)
         known: Tensor = coded | present
         return known
@@ -89,5 +92,6 @@ class ItemContent(nn.Module):
         """Take the table as it comes: its size is the catalogue's and the longest tags'."""
         for name in Values._fields:
             if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+                own = torch.empty_like(state_dict[prefix + name], device=self.inner.weight.device)
+                setattr(self, name, own)
         super()._load_from_state_dict(state_dict, prefix, *rest)

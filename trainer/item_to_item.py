@@ -17,10 +17,9 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from conf.contract import NUM_RESERVED
 from trainer.columns import Ragged
 from trainer.history_weights import weighted_events
-from trainer.popularity import scaled_popularity
+from trainer.popularity import scaled_popularity, without_events
 
 TIE_BREAK = 1e-6
 """Share of popularity in scores that are no whole numbers: below what pairs of items say."""
@@ -50,10 +49,9 @@ class ItemToItem:
 
     @cached_property
     def unknown(self) -> np.ndarray:
-        """Return the items that nothing is known of, neither alone nor by another one: [V] bool."""
-        found: np.ndarray = self.everyones == 0
+        """See `trainer.scorer.Scorer`: items that nothing says anything of."""
+        found = without_events(self.everyones)
         found[self.items] = False
-        found[:NUM_RESERVED] = False  # no items at all
         return found
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:

@@ -107,11 +107,11 @@ class ItemVectors(nn.Module):
 
     def all(self) -> Tensor:
         """Return the vectors of all items: [V, D]."""
-        if self.content is None and not self.has_untrained:
-            return self.embedding.weight
-        numbers = torch.arange(self.embedding.num_embeddings, device=self.embedding.weight.device)
         if self.content is None:
-            return self._own(numbers)
+            weight = self.embedding.weight
+            seen = self.get_buffer("is_trained").unsqueeze(-1)
+            return weight * seen if self.has_untrained else weight
+        numbers = torch.arange(self.embedding.num_embeddings, device=self.embedding.weight.device)
         if torch.is_grad_enabled():
             return self._whole(numbers)
         return torch.cat([self._whole(part) for part in torch.split(numbers, ITEMS_AT_ONCE)])

@@ -138,7 +138,10 @@ class Learner:
         """Take up a checkpoint and return its cursor."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        device = next(self.model.parameters()).device
         self.best, self.mean = state["best"], state["mean"]
+        if self.mean is not None:
+            self.mean = {name: tensor.to(device) for name, tensor in self.mean.items()}
         self.best_state = state["best_state"]
         return Cursor(**state["cursor"])
 
@@ -147,14 +150,11 @@ class Learner:
         """Let the moving mean of the weights follow them by one step; None: there is none."""
         if decay is None:
             return
-        weights = self.model.state_dict()
+        weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         if self.mean is None:
-            self.mean = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        for name, tensor in weights.items():
-            if tensor.is_floating_point():
-                self.mean[name].lerp_(tensor, 1 - decay)
-            else:  # what is counted or marked has no mean
-                self.mean[name].copy_(tensor)
+            self.mean = {name: weight.clone() for name, weight in weights.items()}
+        for name, weight in weights.items():
+            self.mean[name].lerp_(weight, 1 - decay)
 
     @contextmanager
     def mean_weights(self) -> Iterator[None]:
@@ -162,12 +162,12 @@ class Learner:
         if self.mean is None:
             yield
             return
-        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self.mean)
+        own = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.model.load_state_dict(self.mean, strict=False)  # buffers have no mean
         try:
             yield
         finally:
-            self.model.load_state_dict(own)
+            self.model.load_state_dict(own, strict=False)
 
     def keep_best(self) -> None:
         """Remember the weights as they are."""

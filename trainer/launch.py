@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from conf.contract import WORK_OWNER, Manifest
+from conf.contract import Manifest
 from conf.schema import Config
-from conf.workspace import read_manifest
+from conf.workspace import WORK_OWNER, read_manifest
 from trainer import blending, counted, neural, ranking_training
 from trainer.bundle import Trained, save_bundle
 from trainer.card import card_of_trained

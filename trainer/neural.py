@@ -10,6 +10,7 @@ from conf.contract import Manifest, catalogue_size
 from conf.errors import ConfigError, InputError
 from conf.schema import Config
 from trainer.bundle import Trained, build_model, model_section
+from trainer.content_data import content_fields
 from trainer.evaluate import test_figures
 from trainer.job import Refit
 from trainer.scorer import ModelScorer
@@ -101,6 +102,7 @@ def require_sound(config: Config, manifest: Manifest) -> None:
     """Refuse what a training cannot be done with: see the errors."""
     require_trainable(config, manifest, "train")
     require_validation(manifest)
+    content_fields(config.train.model.content, manifest)
     require_fitting(config, manifest)
     kind = manifest.config["etl"]["split"]["kind"]
     if config.train.refit == "with_valid" and kind not in _BY_USER:

@@ -6,17 +6,14 @@ of all features together.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy import sparse
 
 from conf.contract import HISTORY_ITEMS, ITEM_IDX, NUM_RESERVED, Manifest, catalogue_size
 from trainer.columns import Columns, lists_of
-
-FEATURES = "item_features"
+from trainer.ranking_data import read_table
+from trainer.ranking_layout import ITEM_FEATURES, fields_of
 
 
 def new_vectors(
@@ -79,32 +76,14 @@ def near_counts(
 
 def item_values(folder: Path, manifest: Manifest) -> sparse.csr_array:
     """Return which categories and tags each item has, of those that training knows: [V, C]."""
-    kinds = ("categorical", "tags")
-    features = [
-        feature.name
-        for feature in manifest.features.get(FEATURES, ())
-        if feature.kind in kinds and feature.left_out is None
-    ]
-    size = catalogue_size(manifest)
-    parts = [sparse.csr_array((size, 0))]
-    for name in features:
-        pairs = [
-            _pairs(pq.read_table(folder / file.path, columns=[ITEM_IDX, name]), name)
-            for file in manifest.files[FEATURES]
-        ]
-        items, values = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        known = values >= NUM_RESERVED
-        ones = np.ones(int(known.sum()))
-        parts.append(sparse.csr_array((ones, (items[known], values[known] - NUM_RESERVED)),
-                                      shape=(size, int(values.max(initial=0)) + 1)))  # fmt: skip
+    there = fields_of(manifest.features.get(ITEM_FEATURES, ()), ())
+    fields = [field for field in there if field.kind != "numbers"]
+    table = read_table(folder, manifest, ITEM_FEATURES, fields, ITEM_IDX, "item")
+    codes = [one[:, None] for one in table.categorical.unbind(1)] + list(table.tags.unbind(1))
+    parts = [sparse.csr_array((catalogue_size(manifest), 0))]
+    for values in (one.numpy() for one in codes):  # [V, values of an item]
+        items, place = np.nonzero(values >= NUM_RESERVED)
+        found = values[items, place] - NUM_RESERVED
+        shape = (len(values), int(values.max(initial=0)) + 1)
+        parts.append(sparse.csr_array((np.ones(len(found)), (items, found)), shape=shape))
     return sparse.hstack(parts, format="csr")
-
-
-def _pairs(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return items and their values of a feature, an item with several values several times."""
-    items, values = table[ITEM_IDX].to_numpy(), table[name].combine_chunks()
-    if not pa.types.is_list(values.type):
-        return items, values.to_numpy(zero_copy_only=False)
-    lists: Any = values
-    lengths = np.diff(lists.offsets.to_numpy())
-    return np.repeat(items, lengths), lists.flatten().to_numpy(zero_copy_only=False)

@@ -52,14 +52,16 @@ class TrainingObjective(nn.Module):
         self.calibration = calibration
         self.register_buffer("item_probability", item_probability, persistent=False)
         self.register_buffer("candidates", candidates, persistent=False)
-        self.num_candidates = (
-            model.catalogue - NUM_RESERVED if candidates is None else len(candidates)
-        )
+        left_out = None
+        if candidates is not None:
+            left_out = torch.ones(model.catalogue, dtype=torch.bool)
+            left_out[candidates] = False
+        self.register_buffer("left_out", left_out, persistent=False)
 
     def forward(self, batch: TrainBatch) -> Tensor:
         """Return the weighted sum of the losses of all targets; a rank without rows has zero."""
         if not bool((batch.target_idx >= NUM_RESERVED).any()):
-            return torch.stack([p.sum() * 0 for p in self.parameters()]).sum()
+            return self._nothing(batch)
         targets = self.model.targets(batch)
         if self.kind == "cross_entropy":
             return self._cross_entropy(targets)
@@ -71,16 +73,20 @@ class TrainingObjective(nn.Module):
             return losses.bayesian_ranking(positive, negative, weights)
         beta = 1.0
         if self.kind == "gbce":
-            drawn_share = self.num_negatives / self.num_candidates
+            candidates = self._candidates()
+            count = self.model.catalogue - NUM_RESERVED if candidates is None else len(candidates)
+            drawn_share = self.num_negatives / count
             beta = losses.gbce_exponent(drawn_share, self.calibration)
         return losses.binary_cross_entropy(positive, negative, weights, beta=beta)
 
+    def _nothing(self, batch: TrainBatch) -> Tensor:
+        """Return zero with a gradient for every weight, sparse where other ranks have it so."""
+        table = self.model.items.embedding
+        rest = [p.sum() * 0 for p in self.parameters() if p is not table.weight]
+        return torch.stack([table(batch.target_idx.new_zeros(0)).sum(), *rest]).sum()
+
     def _cross_entropy(self, targets: Targets) -> Tensor:
-        candidates = self._candidates()
-        left_out = None
-        if candidates is not None:
-            left_out = torch.ones(self.model.catalogue, dtype=torch.bool, device=candidates.device)
-            left_out[candidates] = False
+        left_out: Tensor | None = self.left_out  # type: ignore[assignment]
         return losses.cross_entropy(
             targets.hidden,
             self.model.item_vectors(),

@@ -40,17 +40,17 @@ def load_named_state(model: nn.Module, optimizer: Optimizer, tensors: Mapping[st
         part.load_state_dict(own)
 
 
-def grown(tensor: Tensor, rows: Mapping[int, int]) -> Tensor:
-    """Return a state with rows of zeros for new items.
+def grown(state: Tensor, old: int, now: int) -> Tensor:
+    """Return a table's state with zeros for new rows; a single number stays as it is.
 
     Args:
-        tensor: The state of a table, or a single number.
-        rows: For a number of rows, how many there are now.
+        state: [old, ...], or a number for the whole table.
+        old: Rows that the table had.
+        now: Rows that it has.
     """
-    if tensor.dim() == 0 or len(tensor) not in rows:
-        return tensor
-    more = rows[len(tensor)] - len(tensor)
-    return torch.cat([tensor, tensor.new_zeros((more, *tensor.shape[1:]))])
+    if state.dim() == 0 or len(state) != old:
+        return state
+    return torch.cat([state, state.new_zeros((now - old, *state.shape[1:]))])
 
 
 def _parts(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[Optimizer, list[str]]]:

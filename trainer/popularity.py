@@ -25,14 +25,20 @@ class Popularity:
     """[V] float64: events, or their sum of weights."""
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float64."""
-        events = torch.from_numpy(self.train_events.astype(np.float64))  # [V]
-        return events.repeat(len(rows), 1)
+        """Return [B, V] float64, -inf for items without an event."""
+        unknown = without_events(self.train_events)
+        events = np.where(unknown, -np.inf, self.train_events)  # [V]
+        return torch.from_numpy(events).repeat(len(rows), 1)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return zeros: no event of a history has a part in it."""
         longest = int(histories.lengths[rows].max(initial=0))
         return torch.zeros((*recommended.shape, longest), dtype=torch.float64)
+
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """See `trainer.scorer.Scorer`: items without an event."""
+        return without_events(self.train_events)
 
     def to(self, device: torch.device) -> "Popularity":
         """Return itself: it works on the CPU."""
@@ -46,6 +52,13 @@ class Popularity:
     def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "Popularity":
         """Return the model that these are the weights of."""
         return cls(weights["train_events"].numpy())
+
+
+def without_events(train_events: np.ndarray) -> np.ndarray:
+    """Return the items without an event: [V] bool, False for the reserved numbers."""
+    found: np.ndarray = train_events == 0
+    found[:NUM_RESERVED] = False
+    return found
 
 
 def scaled_popularity(train_events: np.ndarray) -> np.ndarray:

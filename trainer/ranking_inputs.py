@@ -19,6 +19,8 @@ class FieldSpec(NamedTuple):
     """Numbers in use of a categorical field or of tags; length of a vector, 1 for one number."""
     is_count: bool = False
     """Whether its numbers are counts, of which the logarithm is taken."""
+    is_cross: bool = False
+    """Whether it is made of others; it has a number even where they have none."""
 
 
 class Values(NamedTuple):

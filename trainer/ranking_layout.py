@@ -135,7 +135,8 @@ def fields_of(features: Sequence[Feature], left_out: Sequence[str]) -> tuple[Fie
 def _field(feature: Feature) -> FieldSpec:
     if feature.kind in ("categorical", "tags"):
         assert feature.cardinality is not None
-        return FieldSpec(feature.name, feature.kind, feature.cardinality)
+        is_cross = bool(feature.made_of)
+        return FieldSpec(feature.name, feature.kind, feature.cardinality, is_cross=is_cross)
     return FieldSpec(
         feature.name, "numbers", feature.dimension or 1, is_count=feature.encoding == "as_of"
     )

@@ -69,9 +69,8 @@ class RetrievalModel(nn.Module):
             options: What the encoder takes besides.
         """
         super().__init__()
-        self.catalogue = catalogue
         self.history_length = history_length
-        fields = [FieldSpec(*field) for field in content.get("fields", ())]
+        fields = [FieldSpec(*field) for field in content["fields"]]
         self.items = ItemVectors(
             catalogue=catalogue, width=width, fields=fields, dropout=content["dropout"],
             id_dropout=content["id_dropout"],
@@ -82,6 +81,11 @@ class RetrievalModel(nn.Module):
         self.encoder = build_encoder(encoder, width=width, history_length=history_length, **options)
         self.similarity, self.temperature = similarity, temperature
         self.mask_share = mask_share
+
+    @property
+    def catalogue(self) -> int:
+        """V: numbers of items, the reserved ones included."""
+        return self.items.embedding.num_embeddings
 
     def embed(self, batch: HistoryBatch) -> Tensor:
         """Return the input vectors of events: [B, L, D]."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conf.contract import UNKNOWN_IDX
 from trainer.attribution import gradient_times_input
 from trainer.batches import history_batch
 from trainer.columns import Ragged
@@ -38,6 +39,10 @@ class Scorer(Protocol):
     def to(self, device: torch.device) -> "Scorer":
         """Return the same scorer, working on the device if it can make use of one."""
 
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """Items that it knows nothing of and never recommends: [V] bool; None: none such."""
+
 
 class ModelScorer:
     """A retrieval model as a scorer."""
@@ -53,15 +58,20 @@ class ModelScorer:
             return self.model.item_vectors()
 
     @cached_property
-    def unknown(self) -> Tensor | None:
-        """Items that the model knows nothing of, which it never recommends: [V] bool."""
+    def left_out(self) -> Tensor | None:
+        """The same as `unknown`, on the device."""
         return self.model.items.unknown()
+
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """See `Scorer`."""
+        return None if self.left_out is None else self.left_out.cpu().numpy()
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32, -inf for items that the model knows nothing of."""
         encoded = self.model.encode(self.batch(histories, rows))  # [B, D]
         scores: Tensor = encoded @ self.item_vectors.T
-        return scores if self.unknown is None else scores.masked_fill(self.unknown, -torch.inf)
+        return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return [B, K, L] float32, zero before the newest events that the network sees."""
@@ -82,6 +92,10 @@ class ModelScorer:
         return ModelScorer(self.model, device)
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
-        """Return the chosen rows as the model takes them."""
+        """Return the chosen rows as the model takes them: what it knows nothing of is unknown."""
         length, wanted = self.model.history_length, self.model.context.is_used
-        return history_batch(histories, rows, length, with_context=wanted).to(self.device)
+        batch = history_batch(histories, rows, length, with_context=wanted).to(self.device)
+        if self.left_out is None:
+            return batch
+        unknown = self.left_out[batch.item_idx]  # [B, L]
+        return batch._replace(item_idx=batch.item_idx.masked_fill(unknown, UNKNOWN_IDX))

@@ -31,7 +31,8 @@ def on_workers(
     task: Any = ray.remote(_in_task).options(
         num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
     )
-    shares = [groups[worker :: train.workers] for worker in range(train.workers)]
+    workers = min(train.workers, len(groups))
+    shares = [groups[worker::workers] for worker in range(workers)]
     return in_order(ray.get([task.remote(train, work, once, share) for share in shares]))
 
 
@@ -53,4 +54,4 @@ def _in_task(
     share: Sequence[RowGroup],
 ) -> list[Found]:
     torch.set_num_threads(train.cpus_per_worker)
-    return work(shared, share) if share else []
+    return work(shared, share)

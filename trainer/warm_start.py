@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from scipy import sparse
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -20,6 +21,7 @@ from conf.schema import Config
 from conf.warm_start import is_later
 from conf.workspace import read_manifest
 from trainer.bundle import OPTIMIZER_NAME, build_model, load_built, model_section, require_unseen
+from trainer.content_data import encodings_of
 from trainer.new_items import item_values, near_counts, new_vectors
 from trainer.optimizer_state import grown, load_named_state
 from trainer.retrieval import RetrievalModel
@@ -136,7 +138,7 @@ def _start(config: Config, manifest: Manifest) -> dict[str, Tensor]:
     if spec.keep_optimizer and saved.is_file():
         for path, state in load_file(saved).items():
             is_table = path.startswith(ITEM_VECTORS)
-            tensors[f"{_STATE}{path}"] = grown(state, {old: catalogue}) if is_table else state
+            tensors[f"{_STATE}{path}"] = grown(state, old, catalogue) if is_table else state
     return tensors
 
 
@@ -145,24 +147,20 @@ def _with_new(config: Config, manifest: Manifest, old: Tensor) -> Tensor:
     spec, catalogue = config.train.warm_start, catalogue_size(manifest)
     if catalogue == len(old):
         return old
-    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    is_similar = spec.new_items == "similar"
-    groups = manifest.row_groups("train") if is_similar else []
-    blocks = read_row_groups(folder, groups, (HISTORY_ITEMS,))
-    near = near_counts(
-        (columns for _, columns in blocks),
-        old=len(old),
-        catalogue=catalogue,
-        distance=spec.neighbour_distance,
-    )
-    values = item_values(folder, manifest)
-    new = new_vectors(
-        old.float().numpy(),
-        near,
-        values if is_similar else values[:, :0],
-        std=config.train.model.embedding_std,
-        seed=config.run.seed,
-    )
+    near = sparse.csr_array((catalogue - len(old), len(old)))
+    values = sparse.csr_array((catalogue, 0))
+    if spec.new_items == "similar":
+        folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+        blocks = read_row_groups(folder, manifest.row_groups("train"), (HISTORY_ITEMS,))
+        near = near_counts(
+            (columns for _, columns in blocks),
+            old=len(old),
+            catalogue=catalogue,
+            distance=spec.neighbour_distance,
+        )
+        values = item_values(folder, manifest)
+    std, seed = config.train.model.embedding_std, config.run.seed
+    new = new_vectors(old.float().numpy(), near, values, std=std, seed=seed)
     return torch.cat([old, torch.from_numpy(new).to(old.dtype)])
 
 
@@ -183,6 +181,9 @@ def _misfit(config: Config, manifest: Manifest, bundle: Bundle) -> str | None:
     types = tuple(bundle.config["etl"]["event_types"])
     if bundle.model.get("event_types") and types != manifest.event_types:
         return f"takes the event types {types}, and the dataset numbers {manifest.event_types}"
+    encodings = bundle.model["content"]["encodings"]
+    if encodings is not None and encodings != encodings_of(manifest):
+        return "knows items by features that the dataset encodes otherwise; make it with extend"
     differs = _differences(Model.model_validate(there["model"]), train.model)
     if differs:
         return f"is of another shape: {differs}"

@@ -137,7 +137,7 @@ def training_figures(
             "rows_per_second": round(rows / max(busy, 1e-9), 1),
             "padding_share": round(curve[-1]["padding_share"], 4),
             "parameters": num_parameters(weights),
-            "peak_memory_bytes": max(record.get("peak_memory_bytes", 0) for record in curve),
+            "peak_memory_bytes": max(record["peak_memory_bytes"] for record in curve),
             "workers": config.train.workers,
         },
     }

@@ -12,6 +12,7 @@ COUNTING = ("popularity", "recent_popularity", "markov", "item_knn", "ease", "al
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_every_encoder_and_loss_beats_popularity(finished_shop: tuple[Shop, Any]) -> None:
     shop, _ = finished_shop
     models = {

@@ -16,6 +16,7 @@ from serving.rankers import ScoresRanker
 from serving.topk import NO_ITEM
 from serving.worker import Job, PartScorer
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
+from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import matrix, ragged, train_block
 from trainer.als import fit_als
 from trainer.bundle import Trained, build_model, load_scorer, save_bundle, with_prefix
@@ -58,7 +59,7 @@ def trained(name: str, config: Config) -> Trained:
         section, model = fitted(name)
         return Trained(section, model.weights(), {})
     torch.manual_seed(1)
-    neural = config.train.model.model_dump(mode="json")
+    neural = {**config.train.model.model_dump(mode="json"), "content": SMALL["content"]}
     weights = with_prefix("neural", build_model(neural, ITEMS + 2).state_dict())
     sections = {"neural": neural}
     for member in ("markov", "als"):

@@ -7,6 +7,7 @@ from serving.explain import explain
 from serving.topk import NO_ITEM
 from tests.trainer.small_model import SMALL
 from trainer.attribution import gradient_times_input
+from trainer.initialisation import initialise
 from trainer.inputs import HistoryBatch
 from trainer.retrieval import RetrievalModel
 
@@ -21,7 +22,11 @@ class MeanModel(RetrievalModel):
 def make_model(kind: type[RetrievalModel] = RetrievalModel) -> RetrievalModel:
     torch.manual_seed(2)
     small = {**SMALL, "width": 4, "blocks": 1, "dropout": 0.5, "history_length": 6}
-    model = kind(catalogue=12, **small)
+    shape = {
+        name: value for name, value in small.items() if "init" not in name and "std" not in name
+    }
+    model = kind(catalogue=12, **shape)
+    initialise(model, init="xavier_normal", std=0.02, embedding_std=1.0)
     return model.eval().requires_grad_(False)
 
 

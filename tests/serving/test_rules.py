@@ -6,6 +6,7 @@ from serving.rules import (
     popular_items,
     seen_items,
 )
+from serving.topk import NO_ITEM
 from trainer.batches import rows_of_like_length
 from trainer.columns import Ragged
 
@@ -23,6 +24,13 @@ def test_seen_items_name_the_row_in_the_batch() -> None:
     assert seen.rows.tolist() == [0, 0, 0, 1, 1, 1]
     assert seen.item_idx.tolist() == [2, 4, 6, 5, 5, 3]
     assert len(seen_items(HISTORIES, np.array([1])).rows) == 0
+
+
+def test_items_without_an_event_are_not_popular() -> None:
+    items, shares = popular_items(np.array([0, 0, 4, 0, 12]), 3)
+
+    assert items.tolist() == [4, 2, NO_ITEM]
+    assert shares.tolist() == [0.75, 0.25, -np.inf]
 
 
 def test_popular_items_break_ties_by_number_and_leave_reserved_ones_out() -> None:

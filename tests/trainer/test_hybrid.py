@@ -14,7 +14,7 @@ from trainer.blend_weights import Blend, choose_blend, count_blends
 from trainer.bundle import build_model
 from trainer.columns import Columns, Ragged
 from trainer.evaluate import count_ranks
-from trainer.hybrid import Hybrid, standard
+from trainer.hybrid import Hybrid, standard, weighted_sum
 from trainer.item_to_item import ItemToItem
 from trainer.metrics import figure
 from trainer.popularity import Popularity
@@ -33,6 +33,7 @@ class Saying:
     step: int
     scale: float
     seed: int
+    unknown = None
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         last = histories.values[histories.offsets[rows + 1] - 1]
@@ -188,3 +189,10 @@ def test_a_networks_parts_stand_at_the_newest_events() -> None:
     assert bool((parts[1, 0, :2] != 0).all()) and not parts[1, 0, 2:].any()
     newest = network.contributions(ragged([[4, 5, 3]]), np.array([0]), torch.tensor([[6]]))
     torch.testing.assert_close(newest[0, 0], parts[0, 0, 2:])
+
+
+def test_an_item_that_one_member_alone_knows_has_its_part_of_the_score() -> None:
+    none = -torch.inf
+    scores = [torch.tensor([[0.5, none, none]]), torch.tensor([[0.5, 2.0, none]])]
+
+    assert weighted_sum(scores, [0.25, 0.75]).tolist() == [[0.5, 1.5, none]]

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
-from serving.rankers import unknown_items
 from serving.rules import known_to_model
 from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import ragged
@@ -99,7 +98,7 @@ def test_what_nothing_is_known_of_is_never_recommended(features_in: bool) -> Non
         number - NUM_RESERVED for number in unknown
     ]
     # In a history it stands for any item that is not known.
-    left = known_to_model(ragged([[2, 3], [6, 9]]), ITEMS + NUM_RESERVED, unknown_items(scorer))
+    left = known_to_model(ragged([[2, 3], [6, 9]]), ITEMS + NUM_RESERVED, scorer.unknown)
     assert left.values.tolist() == [2, 3, 6 if features_in else 1, 1]
 
 
@@ -165,3 +164,48 @@ def test_weights_bring_the_features_along() -> None:
     assert again.items.has_untrained and torch.equal(
         torch.as_tensor(again.items.unknown()), torch.as_tensor(made.items.unknown())
     )
+
+
+def test_a_cross_says_nothing_of_an_item_that_has_none_of_what_it_is_made_of() -> None:
+    cross = FieldSpec("item_both", "categorical", 9, is_cross=True)
+    vectors = ItemVectors(
+        catalogue=4, width=4, fields=[*FIELDS[1:2], cross], dropout=0.0, id_dropout=0.0
+    )
+    codes = torch.tensor([[0, 0], [0, 0], [3, 5], [0, 5]], dtype=torch.int32)
+    values = Values(codes, torch.zeros(4, 0, 1).int(), torch.zeros(4, 0))
+
+    vectors.set_catalogue(torch.zeros(4), values)
+
+    assert torch.as_tensor(vectors.unknown()).tolist() == [False, False, False, True]
+
+
+def test_a_checkpoint_of_another_device_leaves_the_table_where_the_weights_are() -> None:
+    content, elsewhere = (model().items.content for _ in range(2))
+    assert content is not None and elsewhere is not None
+    elsewhere.to("meta")
+
+    elsewhere.load_state_dict(content.state_dict())
+
+    assert {tensor.device.type for tensor in elsewhere.table} == {"meta"}
+
+
+def test_what_nothing_is_known_of_counts_as_unknown_in_every_history() -> None:
+    scorer = ModelScorer(model().eval())
+
+    with torch.no_grad():
+        scores = scorer.scores(ragged([[2, 3, 9], [2, 3, 1]]), np.arange(2))
+
+    torch.testing.assert_close(scores[0], scores[1])
+
+
+def test_a_rank_without_rows_has_gradients_of_the_kind_that_others_have() -> None:
+    made = model(features_in=False)
+    made.items.embedding.sparse = True
+    nothing = torch.zeros((0, 1), dtype=torch.int64)
+
+    objective(made, "bpr")(TrainBatch(nothing, nothing, nothing.float())).backward()
+
+    grads = {name: parameter.grad for name, parameter in made.named_parameters()}
+    table = grads.pop("items.embedding.weight")
+    assert table is not None and table.is_sparse and table._nnz() == 0
+    assert all(grad is not None and not grad.any() for grad in grads.values())

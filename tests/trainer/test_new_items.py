@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from conf.contract import HISTORY_ITEMS, ITEM_IDX, Feature, Manifest
+from conf.contract import HISTORY_ITEMS, ITEM_IDX, Column, Feature, Manifest
 from conf.parquet import describe_parquet
 from tests.trainer.small_parts import ragged, write_dataset
 from trainer.new_items import item_values, near_counts, new_vectors
@@ -70,10 +70,17 @@ def with_features(manifest: Manifest, workspace: Path) -> Manifest:
     same = Feature(name="item_same", kind="categorical", encoding="categorical",
                    left_out="constant")  # fmt: skip
     features = (
-        Feature(name="item_colour", kind="categorical", encoding="categorical"),
-        Feature(name="item_tags", kind="tags", encoding="tags"),
+        Feature(name="item_colour", kind="categorical", encoding="categorical", cardinality=5),
+        Feature(name="item_tags", kind="tags", encoding="tags", cardinality=5),
         Feature(name="item_size", kind="numeric", encoding="numeric"),
         same,
     )
     files = {**manifest.files, "item_features": (describe_parquet(folder, path),)}
-    return manifest.model_copy(update={"features": {"item_features": features}, "files": files})
+    columns = [Column(name=name, kind="numeric", dtype="") for name in table.column_names]
+    return manifest.model_copy(
+        update={
+            "features": {"item_features": features},
+            "files": files,
+            "columns": {**manifest.columns, "item_features": tuple(columns)},
+        }
+    )

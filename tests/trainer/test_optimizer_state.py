@@ -60,6 +60,6 @@ def test_steps_go_on_as_if_they_had_never_stopped(kind: str, embeddings: str) ->
 def test_new_rows_have_no_state_and_numbers_stay() -> None:
     table = torch.ones(5, 3)
 
-    assert grown(table, {5: 7}).tolist() == [[1.0] * 3] * 5 + [[0.0] * 3] * 2
-    assert grown(torch.ones(5), {5: 6}).tolist() == [1.0] * 5 + [0.0]
-    assert grown(torch.tensor(4.0), {5: 6}).tolist() == 4.0
+    assert grown(table, 5, 7).tolist() == [[1.0] * 3] * 5 + [[0.0] * 3] * 2
+    assert grown(torch.ones(5), 5, 6).tolist() == [1.0] * 5 + [0.0]
+    assert grown(torch.tensor(4.0), 5, 6).tolist() == 4.0

@@ -123,6 +123,8 @@ def test_bounds_of_a_segment_are_those_of_its_targets_alone() -> None:
 class _InOrder:
     """Gives every user the items by their numbers, the smallest first."""
 
+    unknown = None
+
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         return -torch.arange(9.0).repeat(len(rows), 1)
 
