@@ -17,8 +17,8 @@ class Content(Section):
     dropout: Share = 0.1
     """Of training: chance of each feature of an item to be taken for missing."""
     id_dropout: Share = 0.1
-    """Of training: chance of an item's own embedding to be left out, so that its features learn to
-    do without."""
+    """Of training: chance of an item's own embedding to be left out where the item is scored, so
+    that its features learn to do without; in histories it stays."""
 
 
 class Model(Section):

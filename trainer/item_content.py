@@ -17,7 +17,7 @@ from trainer.ranking_inputs import FieldSpec, Values, of_kind
 
 
 class ItemContent(nn.Module):
-    """The sum of an item's projected features, and what a small network makes of it.
+    """The sum of an item's projected features, normalised, and what a small network makes of it.
 
     The features themselves are part of the model, so that it needs no dataset to score.
     """
@@ -33,6 +33,8 @@ class ItemContent(nn.Module):
         super().__init__()
         self.specs = tuple(fields)
         self.fields = FieldEmbedding(fields=fields, width=width)
+        # Brings features to a scale of their own: added up as they are, they learn too slowly.
+        self.norm = nn.LayerNorm(width)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
         self.dropout = dropout
         sizes = torch.tensor([field.size + 1 for field in of_kind(fields, "numbers")]).long()
@@ -69,7 +71,7 @@ class ItemContent(nn.Module):
         values = self.table.rows(item_idx)
         if self.training and self.dropout > 0:
             values = self._with_gaps(values)
-        total: Tensor = self.fields(values).sum(-2)  # [M, D]
+        total: Tensor = self.norm(self.fields(values).sum(-2))  # [M, D]
         made: Tensor = self.outer(F.gelu(self.inner(total)))
         return total + made
 

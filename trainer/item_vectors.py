@@ -38,7 +38,7 @@ class ItemVectors(nn.Module):
             width: D
             fields: Features that enter; none: embeddings alone.
             dropout: Chance of each feature to be taken for missing, in training.
-            id_dropout: Chance of an item's own embedding to be left out, in training.
+            id_dropout: Chance of a candidate's own embedding to be left out, in training.
         """
         super().__init__()
         self.embedding = nn.Embedding(catalogue, width)
@@ -98,29 +98,35 @@ class ItemVectors(nn.Module):
         known = self.get_buffer("is_trained")
         return ~known if self.content is None else ~(known | self.content.has_any())
 
-    def forward(self, item_idx: Tensor) -> Tensor:
-        """Return the vectors of some items: [...] -> [..., D]."""
+    def forward(self, item_idx: Tensor, *, are_candidates: bool = False) -> Tensor:
+        """Return the vectors of some items: [...] -> [..., D].
+
+        Args:
+            item_idx: Their numbers.
+            are_candidates: Whether they are to be scored, where embeddings are left out now and
+                then; in histories they never are.
+        """
         if self.content is None:
             return self._own(item_idx)
         items, places = torch.unique(item_idx, return_inverse=True)  # [M], [...]
-        return self._whole(items)[places]
+        return self._whole(items, self.id_dropout if are_candidates else 0.0)[places]
 
     def all(self) -> Tensor:
-        """Return the vectors of all items: [V, D]."""
+        """Return the vectors of all items, as candidates: [V, D]."""
         if self.content is None:
             weight = self.embedding.weight
             seen = self.get_buffer("is_trained").unsqueeze(-1)
             return weight * seen if self.has_untrained else weight
         numbers = torch.arange(self.embedding.num_embeddings, device=self.embedding.weight.device)
         if torch.is_grad_enabled():
-            return self._whole(numbers)
-        return torch.cat([self._whole(part) for part in torch.split(numbers, ITEMS_AT_ONCE)])
+            return self._whole(numbers, self.id_dropout)
+        return torch.cat([self._whole(part, 0.0) for part in torch.split(numbers, ITEMS_AT_ONCE)])
 
-    def _whole(self, items: Tensor) -> Tensor:
+    def _whole(self, items: Tensor, id_dropout: float) -> Tensor:
         assert self.content is not None
         own, content = self._own(items), self.content(items)  # [M, D], [M, D]
-        if self.training and self.id_dropout > 0:
-            keeps = torch.rand(len(items), 1, device=own.device) >= self.id_dropout
+        if self.training and id_dropout > 0:
+            keeps = torch.rand(len(items), 1, device=own.device) >= id_dropout
             own = own * keeps
         whole: Tensor = own + content
         return whole

@@ -116,8 +116,8 @@ class RetrievalModel(nn.Module):
         return self._scaled(self.items.all())
 
     def vectors_of(self, item_idx: Tensor) -> Tensor:
-        """Return the vectors of some items alone: [...] -> [..., D]."""
-        return self._scaled(self.items(item_idx))
+        """Return the vectors that users are scored against, of some items: [...] -> [..., D]."""
+        return self._scaled(self.items(item_idx, are_candidates=True))
 
     def _scaled(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors

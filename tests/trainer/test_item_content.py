@@ -129,8 +129,11 @@ def test_cross_entropy_over_the_candidates_is_that_of_a_catalogue_of_them() -> N
 def test_dropped_features_and_embeddings_are_those_of_missing_ones() -> None:
     made = model(dropout=1.0, id_dropout=1.0)
     made.train()
-    vectors = made.items(torch.tensor([2, 3, 8]))
+    vectors = made.items(torch.tensor([2, 3, 8]), are_candidates=True)
     assert torch.allclose(vectors[0], vectors[1]) and torch.allclose(vectors[0], vectors[2])
+
+    in_histories = made.items(torch.tensor([2, 3]))
+    assert not torch.allclose(in_histories[0], in_histories[1])  # embeddings stay
 
     made.eval()
     nothing = made.items(torch.tensor([9]))  # an item without events or features
