@@ -15,7 +15,14 @@ from conf.schema import Config
 from conf.stages import run_evaluate, run_score, run_train
 from conf.workspace import publish, read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
-from trainer.bundle import Trained, build_model, load_bundle, load_scorer, save_bundle
+from trainer.bundle import (
+    Trained,
+    build_model,
+    load_bundle,
+    load_scorer,
+    model_section,
+    save_bundle,
+)
 from trainer.hybrid import Hybrid
 from trainer.ray_session import ray_session
 
@@ -108,7 +115,7 @@ def write_network(workspace: Path, dataset_id: str) -> str:
     """Commit a network with random weights, as if it were trained on a dataset."""
     config = configured(workspace)
     manifest = read_manifest(workspace, "datasets", "small", Manifest)
-    section = config.train.model.model_dump(mode="json")
+    section = model_section(config, manifest)
     weights = build_model(section, ITEMS + NUM_RESERVED).state_dict()
     manifest = manifest.model_copy(update={"id": dataset_id})
     return save_bundle(config, manifest, dataset_id * 12, Trained(section, weights, {}))
