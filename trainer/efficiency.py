@@ -39,6 +39,17 @@ def training_cost(metrics: Path) -> dict[str, Any]:
     return {name: told.get(name) for name in COSTS}
 
 
+def scored_per_second(examples: int, seconds: float) -> float:
+    """Return how many users, or impressions, one worker scores in a second.
+
+    Args:
+        examples: Targets or impressions of the test part.
+        seconds: What the model took for them, its workers' seconds added up: from the rows in
+            memory to scores, ranks included where it ranks a catalogue. Reading is no part of it.
+    """
+    return round(examples / max(seconds, 1e-9), 1)
+
+
 def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
     """Return the floating point operations of one user: the history encoded, all items scored.
 

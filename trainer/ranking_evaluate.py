@@ -1,20 +1,19 @@
 """The figures of a ranking model on the test part, beside those of its baselines."""
 
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, Manifest
+from conf.contract import HISTORY_ITEMS, MODEL_NAME, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer.bundle import METRICS_NAME, MODEL_NAME, require_same_vocabulary
+from trainer.bundle import METRICS_NAME, require_same_vocabulary
 from trainer.calibration import Calibration
 from trainer.catalogue import read_train_events
 from trainer.columns import lists_of
-from trainer.efficiency import training_cost
+from trainer.efficiency import scored_per_second, training_cost
 from trainer.ranking_bundle import load_ranking
 from trainer.ranking_counts import TrainingCounts, count_training
 from trainer.ranking_data import sampling_of
@@ -73,12 +72,10 @@ def test_figures(
         `test` and `test_rows`; `segments`, see `trainer.segments`; `calibration`: what the model
         said beside what was so, by label; `scoring`, the cost of it.
     """
-    started = time.monotonic()
-    rows = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
-    speed = len(rows.users) / max(time.monotonic() - started, 1e-9)  # reading included
+    rows, seconds = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
     said = {MODEL_NAME: _said(rows, measured)}
     if linear is not None:
-        scored = score_part(config, manifest, linear.section, linear.weights, TEST_PART)
+        scored, _ = score_part(config, manifest, linear.section, linear.weights, TEST_PART)
         said["linear"] = _said(scored, linear)
     said |= _counted(config, manifest, measured, rows)
     flops = flops_of_impression(config, manifest, measured.section, measured.weights)
@@ -90,7 +87,10 @@ def test_figures(
         "calibration": (
             {} if measured.is_rating else {label: reliability(one) for label, one in labels}
         ),
-        "scoring": {"flops_per_example": flops, "rows_per_second": round(speed, 1)},
+        "scoring": {
+            "flops_per_example": flops,
+            "scored_per_second": scored_per_second(len(rows.users), seconds),
+        },
     }
 
 

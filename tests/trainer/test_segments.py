@@ -13,7 +13,7 @@ from trainer.columns import Columns, Ragged
 from trainer.intervals import MOST_UNITS, interval, intervals
 from trainer.list_figures import list_figures
 from trainer.metrics import figures, gains
-from trainer.ranked import Given, joined, nothing_ranked, rank_targets
+from trainer.ranked import Given, joined, rank_targets
 from trainer.segments import (
     Division,
     by_activity,
@@ -71,7 +71,7 @@ def test_figures_of_segments_are_those_worked_out_by_hand() -> None:
 
 
 def test_without_targets_there_are_no_segments() -> None:
-    none = joined([nothing_ranked(["model"])])
+    none = joined([], ["model"])
     divisions = divisions_of(
         none.users, none.lengths, none.targets, trained_users=none.users, train_events=EVENTS
     )
@@ -146,7 +146,7 @@ def test_lists_hold_the_best_items_that_were_not_seen() -> None:
     parts = [
         rank_targets({"model": _InOrder()}, block, batch_rows=2, list_length=2) for block in blocks
     ]
-    ranked = joined(parts)
+    ranked = joined(parts, ["model"])
 
     assert ranked.users.tolist() == [2, 3, 4] and ranked.lengths.tolist() == [2, 3, 1]
     # Without what was seen: 3 5 6 7 8, then 2 3 4 7 8, then 3 4 5 6 7 8.
