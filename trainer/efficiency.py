@@ -66,8 +66,8 @@ def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
         where there is no history with an event.
     """
     if isinstance(scorer, Hybrid):
-        asked = (member for name, member in scorer.members.items() if scorer.blend[name] > 0)
-        found = [flops for member in asked if (flops := flops_of_example(member, histories))]
+        each = (flops_of_example(member, histories) for _, member in scorer.asked())
+        found = [flops for flops in each if flops]
         return sum(found) if found else None
     if not isinstance(scorer, ModelScorer) or not histories.lengths.any():
         return None

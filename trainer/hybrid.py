@@ -36,14 +36,14 @@ class Hybrid:
         """Return [B, V] float32."""
         weighted = [
             standard(member.scores(histories, rows))[0].to(self.device) * self.blend[name]
-            for name, member in self._asked()
+            for name, member in self.asked()
         ]
         return torch.stack(weighted).sum(0)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return the weighted sum of the members' parts: [B, K, L]."""
         total = torch.zeros((), device=self.device)
-        for name, member in self._asked():
+        for name, member in self.asked():
             with torch.no_grad():
                 _, spread = standard(member.scores(histories, rows))  # [B, 1]
             parts = member.contributions(histories, rows, recommended)  # [B, K, L]
@@ -56,7 +56,8 @@ class Hybrid:
         members = {name: member.to(device) for name, member in self.members.items()}
         return Hybrid(members, self.blend, device)
 
-    def _asked(self) -> list[tuple[str, Scorer]]:
+    def asked(self) -> list[tuple[str, Scorer]]:
+        """Return the members that have a weight, by name."""
         return [(name, member) for name, member in self.members.items() if self.blend[name] > 0]
 
 
