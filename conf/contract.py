@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 CONTRACT_VERSION: Final = 3
+MODEL_NAME = "model"  # the model's figures, beside those of its baselines by their names
 
 # Reserved numbers of every vocabulary.
 PADDING_IDX, UNKNOWN_IDX, NUM_RESERVED = 0, 1, 2
@@ -27,9 +28,7 @@ NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before an imp
 PRESENT_SUFFIX = "_present"  # behind a feature's name: int32, 1 where the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
-USER_ID = "user_id"
-ITEM_ID = "item_id"
-ITEM_IDX = "item_idx"
+USER_ID, ITEM_ID, ITEM_IDX = "user_id", "item_id", "item_idx"
 TITLE = "title"
 TRAIN_EVENTS = "train_events"  # int64, an item's events in the training part
 
@@ -46,7 +45,6 @@ MANIFEST_NAME: dict[str, str] = {
     "lists": "lists.json",
 }
 REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in a dataset's folder, and in a model's
-MODEL_NAME = "model"  # the model's figures, beside those of its baselines by their names
 
 
 class _Record(BaseModel):

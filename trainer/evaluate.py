@@ -36,7 +36,7 @@ from trainer.metrics import figure, figures, gains, rank_counts
 from trainer.ranked import Ranked, joined, rank_targets
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
-from trainer.segments import counts_of, divisions_of, num_items, popularity_of, segment_figures
+from trainer.segments import divisions_of, num_items, popularity_of, segment_figures
 from trainer.stream import read_row_groups
 
 
@@ -75,19 +75,20 @@ def test_figures(
     ranked = joined(each_row_group(config, manifest, "test", scorers, rank), scorers)
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     events, largest = read_train_events(folder, manifest), max(train.metrics_at)
+    kinds = popularity_of(events)
     return {
         "test": {
-            name: figures(counts_of(ranks, largest), train.metrics_at)
+            name: figures(rank_counts(torch.from_numpy(ranks), largest), train.metrics_at)
             for name, ranks in ranked.ranks.items()
         },
         "test_users": len(ranked.users),
         "segments": _segments(
-            ranked, events, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
+            ranked, kinds, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
         ),
         "lists": {
             "length": k,
-            "items": num_items(popularity_of(events)),
-            **{name: list_figures(given, events) for name, given in ranked.given.items()},
+            "items": num_items(kinds),
+            **{name: list_figures(given, events, kinds) for name, given in ranked.given.items()},
         },
         "scoring": {
             "flops_per_example": flops_of_example(scorer, some_histories(folder, manifest)),
@@ -97,12 +98,12 @@ def test_figures(
 
 
 def _segments(
-    ranked: Ranked, train_events: np.ndarray, trained_users: np.ndarray, *, k: int, seed: int
+    ranked: Ranked, kinds: np.ndarray, trained_users: np.ndarray, *, k: int, seed: int
 ) -> dict[str, Any]:
     """Return HR@k and NDCG@k of each model in each segment."""
     divisions = divisions_of(
         ranked.users, ranked.lengths, ranked.targets,
-        trained_users=trained_users, train_events=train_events,
+        trained_users=trained_users, kinds=kinds,
     )  # fmt: skip
     told = (f"hr@{k}", f"ndcg@{k}")
     gained = {

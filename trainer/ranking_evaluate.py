@@ -27,7 +27,7 @@ from trainer.ranking_metrics import (
 )
 from trainer.ranking_scores import ScoredRows, flops_of_impression, score_part
 from trainer.ray_session import ray_session, require_room
-from trainer.segments import divisions_of, segment_figures
+from trainer.segments import divisions_of, popularity_of, segment_figures
 from trainer.stream import read_row_groups
 
 
@@ -142,7 +142,7 @@ def _segments(
     divisions = divisions_of(
         rows.users, _history_lengths(folder, manifest), rows.items,
         trained_users=np.flatnonzero(measured.weights["known_users"].numpy()),
-        train_events=read_train_events(folder, manifest),
+        kinds=popularity_of(read_train_events(folder, manifest)),
     )  # fmt: skip
     weights = rows.weights.astype(np.float64)
     return segment_figures(losses, rows.users, divisions, weights=weights, seed=config.run.seed)

@@ -3,7 +3,7 @@
 The segments of one division hold each target once: their targets add up to all, and so do their
 figures, weighted by targets.
 
-Legend of shapes: N targets, V catalogue, S segments, F figures of all models, R largest rank.
+Legend of shapes: N targets, V catalogue, S segments, F figures of all models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,9 +41,9 @@ def by_user(users: np.ndarray, trained_users: np.ndarray) -> Division:
     return Division(("known", "new"), (~np.isin(users, trained_users)).astype(np.int64))
 
 
-def by_popularity(targets: np.ndarray, train_events: np.ndarray) -> Division:
-    """Divide targets by the training events of their item, see `popularity_of`."""
-    return Division(POPULARITY, popularity_of(train_events)[targets])
+def by_popularity(targets: np.ndarray, kinds: np.ndarray) -> Division:
+    """Divide targets by the kind of their item: [V] as `popularity_of` returns them."""
+    return Division(POPULARITY, kinds[targets])
 
 
 def popularity_of(train_events: np.ndarray) -> np.ndarray:
@@ -108,18 +108,13 @@ def segment_figures(
     return found
 
 
-def counts_of(ranks: np.ndarray, largest: int) -> np.ndarray:
-    """Count ranks: [N] -> [R + 1] int64, of which place 0 counts all above `largest`."""
-    return np.bincount(np.where(ranks <= largest, ranks, 0), minlength=largest + 1)
-
-
 def divisions_of(
     users: np.ndarray,
     lengths: np.ndarray | None,
     targets: np.ndarray,
     *,
     trained_users: np.ndarray,
-    train_events: np.ndarray,
+    kinds: np.ndarray,
 ) -> dict[str, Division]:
     """Return all divisions; `all` has the one segment `all`.
 
@@ -128,14 +123,14 @@ def divisions_of(
         lengths: [N] events before each target; None where nobody knows.
         targets: [N] items.
         trained_users: Who stands in a row of the training part.
-        train_events: [V]
+        kinds: [V] of `POPULARITY`, see `popularity_of`.
     """
     activity = {} if lengths is None else {"activity": by_activity(lengths)}
     return {
         "all": Division(("all",), np.zeros(len(users), dtype=np.int64)),
         **activity,
         "users": by_user(users, trained_users),
-        "popularity": by_popularity(targets, train_events),
+        "popularity": by_popularity(targets, kinds),
     }
 
 
