@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, MODEL_NAME, Manifest
+from conf.contract import HISTORY_ITEMS, MODEL_NAME, NUM_BEFORE, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer.bundle import METRICS_NAME, require_same_vocabulary
 from trainer.calibration import Calibration
 from trainer.catalogue import read_train_events
-from trainer.columns import lists_of
+from trainer.columns import lists_of, numbers_of
 from trainer.efficiency import scored_per_second, training_cost
 from trainer.ranking_bundle import load_ranking
 from trainer.ranking_counts import TrainingCounts, count_training
@@ -139,21 +139,34 @@ def _segments(
         }
         for model, each in said.items()
     }
+    lengths, most = history_lengths(folder, manifest)
     divisions = divisions_of(
-        rows.users, _history_lengths(folder, manifest), rows.items,
+        rows.users, lengths, rows.items,
         trained_users=np.flatnonzero(measured.weights["known_users"].numpy()),
-        kinds=popularity_of(read_train_events(folder, manifest)),
+        kinds=popularity_of(read_train_events(folder, manifest)), most=most,
     )  # fmt: skip
     weights = rows.weights.astype(np.float64)
     return segment_figures(losses, rows.users, divisions, weights=weights, seed=config.run.seed)
 
 
-def _history_lengths(folder: Path, manifest: Manifest) -> np.ndarray | None:
-    """Return the events before each row of the test part; None where rows have no histories."""
-    if HISTORY_ITEMS not in {column.name for column in manifest.columns[TEST_PART]}:
-        return None
-    blocks = read_row_groups(folder, manifest.row_groups(TEST_PART), (HISTORY_ITEMS,))
-    return np.concatenate([lists_of(columns, HISTORY_ITEMS).lengths for _, columns in blocks])
+def history_lengths(folder: Path, manifest: Manifest) -> tuple[np.ndarray | None, int | None]:
+    """Return the events before each row of the test part, and what they are cut at.
+
+    Rows that count them have them all; where selection has left the count out, the lists tell, up
+    to the most items that they hold. Where there are neither, nobody knows: None.
+    """
+    there = {column.name for column in manifest.columns[TEST_PART]}
+    groups = manifest.row_groups(TEST_PART)
+    if NUM_BEFORE in there:
+        logs = [numbers_of(columns, NUM_BEFORE)
+                for _, columns in read_row_groups(folder, groups, (NUM_BEFORE,))]  # fmt: skip
+        counts = np.rint(np.expm1(np.concatenate(logs).astype(np.float64)))
+        return counts.astype(np.int64), None
+    if HISTORY_ITEMS in there:
+        lists = [lists_of(columns, HISTORY_ITEMS).lengths
+                 for _, columns in read_row_groups(folder, groups, (HISTORY_ITEMS,))]  # fmt: skip
+        return np.concatenate(lists), int(manifest.config["etl"]["impressions"]["history_length"])
+    return None, None
 
 
 def _counted(

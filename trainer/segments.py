@@ -29,11 +29,18 @@ class Division(NamedTuple):
     """[N] int64 places in `names`."""
 
 
-def by_activity(lengths: np.ndarray) -> Division:
-    """Divide targets by the number of events before them."""
-    ends = [f"-{end - 1}" for end in ACTIVITY[1:]]
-    names = ["0", *(f"{start}{end}" for start, end in zip(ACTIVITY, [*ends, "+"], strict=True))]
-    return Division(names, np.searchsorted(ACTIVITY, lengths, side="right"))
+def by_activity(lengths: np.ndarray, most: int | None = None) -> Division:
+    """Divide targets by the number of events before them.
+
+    Args:
+        lengths: [N]
+        most: What `lengths` are cut at: the bin that holds it has all that is longer too. None:
+            they are not cut.
+    """
+    starts = [start for start in ACTIVITY if most is None or start <= most]
+    ends = [f"-{end - 1}" for end in starts[1:]]
+    names = ["0", *(f"{start}{end}" for start, end in zip(starts, [*ends, "+"], strict=True))]
+    return Division(names, np.searchsorted(starts, lengths, side="right"))
 
 
 def by_user(users: np.ndarray, trained_users: np.ndarray) -> Division:
@@ -115,6 +122,7 @@ def divisions_of(
     *,
     trained_users: np.ndarray,
     kinds: np.ndarray,
+    most: int | None = None,
 ) -> dict[str, Division]:
     """Return all divisions; `all` has the one segment `all`.
 
@@ -124,8 +132,9 @@ def divisions_of(
         targets: [N] items.
         trained_users: Who stands in a row of the training part.
         kinds: [V] of `POPULARITY`, see `popularity_of`.
+        most: What `lengths` are cut at; None: they are not.
     """
-    activity = {} if lengths is None else {"activity": by_activity(lengths)}
+    activity = {} if lengths is None else {"activity": by_activity(lengths, most)}
     return {
         "all": Division(("all",), np.zeros(len(users), dtype=np.int64)),
         **activity,

@@ -45,6 +45,15 @@ def test_activity_has_the_bins_that_its_names_say() -> None:
     ]  # fmt: skip
 
 
+def test_a_bin_that_lengths_are_cut_in_has_all_that_is_longer() -> None:
+    for most, last in ((20, "20+"), (19, "10+"), (15, "10+"), (50, "50+"), (1, "1+")):
+        names, places = by_activity(np.minimum([0, 3, 9, 12, most, 70], most), most)
+        assert names[-1] == names[places[-1]] == names[places[-2]] == last
+        assert names[places[0]] == "0"
+        if most > 9:
+            assert [names[place] for place in places[1:3]] == ["1-4", "5-9"]
+
+
 def test_users_without_a_training_row_are_new() -> None:
     names, places = by_user(np.array([7, 3, 7, 5]), np.array([3, 4, 5]))
     assert [names[place] for place in places] == ["new", "known", "new", "known"]
