@@ -7,7 +7,7 @@ from conf.fingerprint import canonical_hash
 from conf.page import Page
 from conf.page_blocks import Chart, Section, Table
 from conf.page_plot import Axis, Point, Series, plot
-from conf.page_text import cost_cells
+from conf.page_text import COST_HEADER, cost_cells
 
 COMPARISONS = "comparisons"
 """Folder in the workspace."""
@@ -15,8 +15,6 @@ _NOTE = (
     "Each point is a model: its figure on the test part with the bounds of 95 in 100 draws of the "
     "users, against the seconds that its training took."
 )
-_COST = ("parameters", "training seconds", "most memory", "operations an example",
-         "examples a second in scoring")  # fmt: skip
 
 Result = dict[str, Any]
 
@@ -88,7 +86,7 @@ def _quality(result: Result) -> Table:
 
 def _costs(result: Result) -> Table:
     rows = [[name, *cost_cells(row)] for name, row in _best_first(result)]
-    return Table("Cost", ["model", *_COST], rows)
+    return Table("Cost", ["model", *COST_HEADER], rows)
 
 
 def _differences(result: Result) -> Section:

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 CONTRACT_VERSION: Final = 3
+MODEL_NAME = "model"  # the model's figures, beside those of its baselines by their names
 
 # Reserved numbers of every vocabulary.
-PADDING_IDX = 0
-UNKNOWN_IDX = 1
-NUM_RESERVED = 2
+PADDING_IDX, UNKNOWN_IDX, NUM_RESERVED = 0, 1, 2
+NO_ITEM = -1  # in a list, where there is no further item
 
 # Columns of the shards (numbers only).
 USER_IDX = "user_idx"
@@ -24,12 +24,11 @@ HISTORY_WEIGHTS = "history_weight"  # list<float>, weight of each event as a tra
 TARGET_ITEM = "target_item_idx"  # int32, the held-out item
 LABEL_PREFIX = "label_"  # in front of a label's name: float
 SAMPLING_PROBABILITY = "sampling_probability"  # float, of a drawn negative; 1 for logged events
+NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before an impression)
 PRESENT_SUFFIX = "_present"  # behind a feature's name: int32, 1 where the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
-USER_ID = "user_id"
-ITEM_ID = "item_id"
-ITEM_IDX = "item_idx"
+USER_ID, ITEM_ID, ITEM_IDX = "user_id", "item_id", "item_idx"
 TITLE = "title"
 TRAIN_EVENTS = "train_events"  # int64, an item's events in the training part
 
@@ -38,8 +37,7 @@ POSITION = "position"
 SCORE = "score"
 SOURCE = "source"
 REASONS = "reasons"
-SOURCE_MODEL = "model"
-SOURCE_FALLBACK = "fallback"
+SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
 
 MANIFEST_NAME: dict[str, str] = {
     "datasets": "manifest.json",

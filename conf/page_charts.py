@@ -43,7 +43,8 @@ def bars(distribution: Distribution) -> Markup:
     if distribution.is_across:
         return _bars_across(distribution)
     labels, series = distribution.labels, distribution.series
-    levels = ticks(_largest(distribution))
+    largest = _largest(distribution)
+    levels = ticks(0, largest) if largest else [0, 1]
     slot = (_RIGHT - _LEFT) / max(len(labels), 1)
     gap = min(slot * 0.18, 5)
     width = (slot - gap) / len(series)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from conf.page_svg import drawing, line, text
+from conf.page_svg import drawing, line, text, ticks
 
 _WIDTH, _HEIGHT = 360, 230
 _LEFT, _TOP, _RIGHT, _BOTTOM = 50, 18, 344, 186  # the box that is drawn in
-_TICKS = 4
 _ROOM = 0.06  # left free at each end of an axis, as a share of it
 _LOG_FROM = 30  # times that the largest value is above the least, for a scale of powers
 _LETTER, _LINE = 6.2, 13  # width of a letter, height of a line
@@ -138,13 +137,13 @@ def _scale(
     low, high = axis.ends or (min(values), max(values))
     is_log = axis.is_log and low > 0 and high / low >= _LOG_FROM
     if is_log:
-        ticks = [
+        marks = [
             10.0**n for n in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ]
     else:
-        ticks = steps(low, high)
+        marks = ticks(low, high)
     if axis.ends is None:
-        low, high = min(low, ticks[0]), max(high, ticks[-1])
+        low, high = min(low, marks[0]), max(high, marks[-1])
     turned: Callable[[float], float] = math.log10 if is_log else float
     start, span = turned(low), turned(high) - turned(low) or 1.0
     room = 0.0 if axis.ends else _ROOM
@@ -153,18 +152,7 @@ def _scale(
         share = room + (1 - 2 * room) * (turned(value) - start) / span
         return first + share * (last - first)
 
-    return place, ticks
-
-
-def steps(low: float, high: float) -> list[float]:
-    """Return round numbers, equally far apart, from at most `low` to at least `high`."""
-    if high <= low:
-        low, high = low - abs(low) / 2 - 0.5 * (low == 0), high + abs(high) / 2 + 0.5 * (high == 0)
-    rough = (high - low) / _TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(n * step, 12) for n in range(first, last + 1)]
+    return place, marks
 
 
 def _level(y: float, tick: float) -> Markup:
@@ -172,11 +160,11 @@ def _level(y: float, tick: float) -> Markup:
     return line(_LEFT, y, _RIGHT, y, "grid") + words
 
 
-def _apart(ticks: Sequence[float], across: Callable[[float], float]) -> list[float]:
+def _apart(marks: Sequence[float], across: Callable[[float], float]) -> list[float]:
     """Return those of the marks whose numbers do not run into each other."""
     shown: list[float] = []
     free = -math.inf
-    for tick in ticks:
+    for tick in marks:
         half = len(f"{tick:,.6g}") * _LETTER / 2 + 3
         if across(tick) - half >= free:
             shown.append(tick)

@@ -42,14 +42,15 @@ def cut(words: str, most: int) -> str:
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
-def ticks(largest: float) -> list[float]:
-    """Return round numbers from 0 to `largest` or the next one above it."""
-    if largest <= 0:
-        return [0, 1]
-    rough = largest / _TICKS
+def ticks(low: float, high: float) -> list[float]:
+    """Return round numbers, equally far apart, from at most `low` to at least `high`."""
+    if high <= low:
+        low, high = low - abs(low) / 2 - 0.5 * (low == 0), high + abs(high) / 2 + 0.5 * (high == 0)
+    rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(round(n * power, 12) for n in (1, 2, 5, 10) if n * power >= rough)
-    return [round(n * step, 12) for n in range(math.ceil(largest / step) + 1)]
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(n * step, 12) for n in range(first, last + 1)]
 
 
 def axis(

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-_COSTS = ("parameters", "seconds", "flops_per_example", "rows_per_second")
+COST_HEADER = ("parameters", "training seconds", "most memory", "operations an example",
+               "examples a second in scoring")  # fmt: skip
+"""What the cells of `cost_cells` are."""
+_COSTS = ("parameters", "seconds", "flops_per_example", "scored_per_second")
 
 
 def number(count: int) -> str:
@@ -46,11 +49,11 @@ def change(before: float, now: float) -> str:
 
 
 def cost_cells(row: Mapping[str, Any]) -> list[str]:
-    """Return a model's parameters, seconds of training, memory, operations and speed.
+    """Return a model's cost in the order of `COST_HEADER`.
 
     Args:
         row: `parameters`, `seconds`, `peak_memory_bytes`, `flops_per_example` and
-            `rows_per_second` of scoring, each of which may be None or missing: a dash.
+            `scored_per_second`, each of which may be None or missing: a dash.
     """
     memory = row.get("peak_memory_bytes")
     found = [row.get(name) for name in _COSTS]

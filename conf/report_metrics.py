@@ -5,10 +5,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from conf.contract import MODEL_NAME
 from conf.report_comparison import print_costs
 
 Result = dict[str, Any]
-_MODEL = "model"
 _MOST_FIGURES = 2  # of the model in the table of segments; each has its bounds beside it
 
 
@@ -30,14 +30,13 @@ def print_metrics(console: Console, metrics: Result) -> None:
     if metrics.get("segments", {}).get("all"):
         _print_segments(console, metrics["segments"])
     if "scoring" in metrics:
-        cost = {**metrics.get("training", {}), "rows_per_second": None, **metrics["scoring"]}
-        print_costs(console, {_MODEL: cost})
+        print_costs(console, {MODEL_NAME: {**metrics.get("training", {}), **metrics["scoring"]}})
 
 
 def _print_segments(console: Console, segments: Result) -> None:
     whole = segments["all"]["all"]
-    shown = list(whole[_MODEL])[:_MOST_FIGURES]
-    baselines = [name for name in whole if name not in ("targets", _MODEL)]
+    shown = list(whole[MODEL_NAME])[:_MOST_FIGURES]
+    baselines = [name for name in whole if name not in ("targets", MODEL_NAME)]
     table = Table(title="segments; bounds of 95 in 100 draws of the users", title_justify="left")
     table.add_column("segment")
     others = [f"{name} {shown[-1]}" for name in baselines]
@@ -45,7 +44,7 @@ def _print_segments(console: Console, segments: Result) -> None:
         table.add_column(name, justify="right")
     for division, found in segments.items():
         for segment, figures in found.items():
-            own = [figures[_MODEL][name] for name in shown]
+            own = [figures[MODEL_NAME][name] for name in shown]
             table.add_row(
                 segment if division == "all" else f"{division} {segment}",
                 f"{figures['targets']:,}",

@@ -45,7 +45,6 @@ SESSION_PLACE = "session_place"  # int32, from 0 in each session
 PERIOD = "period"  # int32: 0 the training part's time, 1 the validation's, 2 the test's
 DRAW = "draw"  # int32: 0 for an act, from 1 for what was shown before it or drawn for it
 GAP = "user_gap"  # float, ln(1 + seconds since the user's event before), -1 where there is none
-NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before)
 HOUR = "hour"  # int32, 2 + hour of the day in UTC
 WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
 PROBABILITY = SAMPLING_PROBABILITY

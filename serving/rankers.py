@@ -15,10 +15,10 @@ from torch import Tensor
 
 from conf.errors import VersionError
 from conf.schema import Score
-from serving.explain import Reasons, explain, explain_scorer, joined
 from serving.rules import nothing_seen, seen_items
 from serving.topk import Seen, TopK, top_k, top_k_of_scores
 from trainer.columns import Ragged
+from trainer.reasons import Reasons, explain, explain_scorer, joined
 from trainer.scorer import ModelScorer, Scorer
 
 

@@ -9,8 +9,8 @@ Legend of shapes: N users of a part, B users of a batch, V catalogue, S events, 
 import numpy as np
 import torch
 
-from conf.contract import NUM_RESERVED, UNKNOWN_IDX
-from serving.topk import NO_ITEM, Seen
+from conf.contract import NO_ITEM, NUM_RESERVED, UNKNOWN_IDX
+from serving.topk import Seen
 from trainer.columns import Ragged, events_of
 
 

@@ -15,11 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from conf.contract import NUM_RESERVED
+from conf.contract import NO_ITEM, NUM_RESERVED
 
 CHUNK = 32
 """Items whose highest score is looked at first."""
-NO_ITEM = -1
 
 
 class TopK(NamedTuple):

@@ -10,7 +10,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, USER_ID, USER_IDX, Manifest
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    NO_ITEM,
+    USER_ID,
+    USER_IDX,
+    Manifest,
+)
 from conf.errors import VersionError
 from conf.schema import Score
 from conf.workspace import read_manifest
@@ -28,7 +36,6 @@ from serving.rules import (
     known_to_model,
     popular_items,
 )
-from serving.topk import NO_ITEM
 from trainer.batches import histories_of, rows_of_like_length
 from trainer.bundle import load_scorer
 from trainer.catalogue import read_train_events

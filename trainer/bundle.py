@@ -27,7 +27,6 @@ OPTIMIZER_NAME = "optimizer.safetensors"
 METRICS_NAME = "metrics.json"
 Built = TypeVar("Built")
 _INITIAL = ("init", "init_std", "embedding_std")  # of `train.model`: what weights begin as
-MODEL_NAME = "model"  # what the model is called beside its baselines in METRICS_NAME
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conf.contract import Bundle, Manifest
+from conf.contract import MODEL_NAME, Bundle, Manifest
 from conf.page import Page, Tile
 from conf.page_blocks import Sample, Section, Table
 from conf.page_text import number, share
@@ -28,10 +28,10 @@ from trainer.weak_spots import weak_spots
 _RANKING = "ranking"
 _WITHOUT_LISTS = "It says what comes of one impression and ranks no catalogue: there are no lists."
 _SAMPLES = (
-    "A user of each bin of activity, out of the test part, with the newest items and the list as "
-    "the test part measures it. Because of: the items of the history that raised the score, with "
-    "their shares."
+    "A user of each bin of activity, out of the test part, with the newest items and the list{}. "
+    "Because of: the items of the history that raised the score, with their shares."
 )
+_AS_MEASURED = " as the test part measures it"
 
 
 def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def card(
         lists_section(metrics),
         training_section(metrics),
         data_section(manifest, changed_settings(train)),
-        samples_section(samples, train.algorithm),
+        samples_section(samples, train),
     ]
     return Page(
         kind="Model card",
@@ -97,25 +97,32 @@ def card(
     )
 
 
-def samples_section(samples: Sequence[UserSample], algorithm: str) -> Section:
-    """Return the lists of a few users."""
+def samples_section(samples: Sequence[UserSample], train: Train) -> Section:
+    """Return the lists of a few users.
+
+    Of a model that was trained on the test part too, what they took next is not told beside them.
+    """
     if not samples:
-        note = _WITHOUT_LISTS if algorithm == _RANKING else "The test part has no users."
+        note = _WITHOUT_LISTS if train.algorithm == _RANKING else "The test part has no users."
         return Section("samples", "Sample lists", note)
-    return Section("samples", "Sample lists", _SAMPLES, samples=[_sample(user) for user in samples])
+    tells_next = train.refit != "everything"
+    note = _SAMPLES.format(_AS_MEASURED if tells_next else "")
+    shown = [_sample(user, tells_next=tells_next) for user in samples]
+    return Section("samples", "Sample lists", note, samples=shown)
 
 
-def _sample(user: UserSample) -> Sample:
+def _sample(user: UserSample, *, tells_next: bool) -> Sample:
+    header = ["", "item", "because of", *(["taken next"] if tells_next else [])]
     rows = [
         [number(place), row.item,
          ", ".join(f"{item} ({part:.0%})" for item, part in row.reasons) or "-",
-         "yes" if row.was_next else ""]
+         *(["yes" if row.was_next else ""] if tells_next else [])]
         for place, row in enumerate(user.rows, start=1)
     ]  # fmt: skip
     newest = [[number(place), item] for place, item in enumerate(user.newest, start=1)]
     return Sample(user.user_id, [
         Table(f"Newest of {user.activity} events", ["", "item"], newest, 2),
-        Table("List", ["", "item", "because of", "taken next"], rows, 4),
+        Table("List", header, rows, len(header)),
     ])  # fmt: skip
 
 
@@ -137,8 +144,8 @@ def _flat(section: dict[str, Any], prefix: str = "train") -> dict[str, Any]:
 
 def _tiles(train: Train, manifest: Manifest, metrics: dict[str, Any]) -> list[Tile]:
     """Return the figures that come first."""
-    own = metrics.get("test", {}).get("model", {})
-    whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get("model", {})
+    own = metrics.get("test", {}).get(MODEL_NAME, {})
+    whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get(MODEL_NAME, {})
     names = [name for name in dict.fromkeys([train.metric, *whole]) if name in own or name in whole]
     tiles = []
     for name in names:
@@ -147,7 +154,7 @@ def _tiles(train: Train, manifest: Manifest, metrics: dict[str, Any]) -> list[Ti
         beside = f"{bounds['low']:.4f} to {bounds['high']:.4f}" if bounds else ""
         tiles.append(Tile(name, f"{value:.4f}", beside))
     if "lists" in metrics:
-        tiles.append(Tile("coverage", share(metrics["lists"]["model"]["coverage"])))
+        tiles.append(Tile("coverage", share(metrics["lists"][MODEL_NAME]["coverage"])))
     counts = [Tile(name, number(manifest.counts[name]))
               for name in ("users", "items", "events") if name in manifest.counts]  # fmt: skip
     return [*tiles, *counts]

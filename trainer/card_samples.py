@@ -3,7 +3,7 @@
 They are made as the test part is measured: no item that was seen, ranked among all. Ids are those
 of the dataset, which are labels where the section `privacy` asks for them.
 
-Legend of shapes: B users, V catalogue, K list length, L longest history.
+Legend of shapes: B users, V catalogue, K list length.
 """
 
 from collections.abc import Iterable
@@ -20,6 +20,7 @@ from torch import Tensor
 from conf.contract import (
     ITEM_ID,
     ITEM_IDX,
+    NO_ITEM,
     NUM_RESERVED,
     TARGET_ITEM,
     TITLE,
@@ -29,8 +30,8 @@ from conf.contract import (
 )
 from trainer.batches import histories_of
 from trainer.columns import Ragged, numbers_of
-from trainer.faithfulness import unseen
-from trainer.held_out import COLUMNS
+from trainer.held_out import COLUMNS, unseen
+from trainer.reasons import Reasons, explain_scorer
 from trainer.scorer import Scorer
 from trainer.segments import by_activity
 from trainer.stream import read_row_groups
@@ -40,11 +41,14 @@ _NEWEST = 5
 _REASONS = 2
 
 
+Named = tuple[tuple[str, float], ...]
+
+
 class Row(NamedTuple):
     """One place of a list."""
 
     item: str
-    reasons: tuple[tuple[str, float], ...]
+    reasons: Named
     """Items of the history with their shares of all that raised the score."""
     was_next: bool
     """Whether it is what the user took next."""
@@ -77,8 +81,10 @@ def sample_users(dataset: Path, manifest: Manifest, scorer: Scorer) -> list[User
     bins = by_activity(histories.lengths)
     _, rows = np.unique(bins.of_target, return_index=True)  # the first one of each bin: [B]
     rows = rows[histories.lengths[rows] > 0]
+    if not len(rows):
+        return []
     names = _names(dataset, manifest, "users", USER_IDX, [USER_ID], users[rows].tolist())
-    best, parts = _lists(scorer, histories, rows)  # [B, K], [B, K, L]
+    best, reasons = _lists(scorer, histories, rows)  # [B, K]
     targets = numbers_of(columns, TARGET_ITEM)[rows]
     shown = [_events(histories, row) for row in rows]
     items = _names(
@@ -91,9 +97,8 @@ def sample_users(dataset: Path, manifest: Manifest, scorer: Scorer) -> list[User
             bins.names[bins.of_target[row]],
             tuple(items.get(int(item), "(unknown)") for item in shown[at][::-1][:_NEWEST]),
             tuple(
-                Row(items[int(item)], _reasons(shown[at], parts[at, place], items),
-                    item == targets[at])
-                for place, item in enumerate(best[at]) if item >= 0
+                Row(items[int(item)], _named(reasons, at, place, items), item == targets[at])
+                for place, item in enumerate(best[at]) if item != NO_ITEM
             ),
         )
         for at, row in enumerate(rows)
@@ -106,38 +111,20 @@ def _events(histories: Ragged, row: int) -> np.ndarray:
     return events
 
 
-def _lists(scorer: Scorer, histories: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best items of some users and each event's part in their scores.
-
-    Returns:
-        [B, K] int64, negative where there is no further item, and [B, K, L].
-    """
+def _lists(scorer: Scorer, histories: Ragged, rows: np.ndarray) -> tuple[np.ndarray, Reasons]:
+    """Return the best items of some users, [B, K] int64 or `NO_ITEM`, and the reasons."""
     with torch.no_grad():
         scores: Tensor = unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
     best = scores.topk(min(LIST_LENGTH, scores.shape[1] - NUM_RESERVED), dim=1)
-    items = best.indices.where(best.values > -torch.inf, -1)  # [B, K]
-    return items.cpu().numpy(), scorer.contributions(histories, rows, items).cpu().numpy()
+    items = best.indices.where(best.values > -torch.inf, NO_ITEM)  # [B, K]
+    return items.cpu().numpy(), explain_scorer(scorer, histories, rows, items, num_reasons=_REASONS)
 
 
-def _reasons(
-    events: np.ndarray, parts: np.ndarray, items: dict[int, str]
-) -> tuple[tuple[str, float], ...]:
-    """Return the items whose events raised a score the most, with their shares.
-
-    Args:
-        events: [length] items of one history.
-        parts: [L] of each event, zeros behind the last one.
-        items: What they are called.
-    """
-    numbers, places = np.unique(events, return_inverse=True)
-    raised = np.bincount(places, weights=parts[: len(events)]).clip(min=0)
-    raised[numbers < NUM_RESERVED] = 0
-    order = np.argsort(-raised, kind="stable")[:_REASONS]
-    return tuple(
-        (items[int(numbers[at])], float(raised[at] / raised.sum()))
-        for at in order
-        if raised[at] > 0
-    )
+def _named(reasons: Reasons, at: int, place: int, items: dict[int, str]) -> Named:
+    """Return the reasons of one place of one user's list by what the items are called."""
+    found = zip(reasons.item_idx[at, place].tolist(), reasons.weight[at, place].tolist(),
+                strict=True)  # fmt: skip
+    return tuple((items[item], share) for item, share in found if item != NO_ITEM)
 
 
 def _names(

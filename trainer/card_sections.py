@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from conf.contract import Manifest
+from conf.contract import MODEL_NAME, Manifest
 from conf.page_blocks import Chart, Section, Table, bar_chart
 from conf.page_charts import Distribution
 from conf.page_plot import Axis, Point, Series, plot
-from conf.page_text import cost_cells, number, share
+from conf.page_text import COST_HEADER, cost_cells, number, share
 from trainer.segments import POPULARITY
-from trainer.weak_spots import Spot, segment_name
+from trainer.weak_spots import Spot, network_figures, segment_name
 
-_MODEL = "model"
 _BOUNDS = "95% of draws"
 _DIVISIONS = {"activity": "By events in the history", "users": "By user",
               "popularity": "By frequency of the target"}  # fmt: skip
@@ -61,7 +60,7 @@ def quality_section(metrics: Metrics) -> Section:
     test, whole = metrics.get("test", {}), metrics.get("segments", {}).get("all", {}).get("all", {})
     tables = []
     if whole:
-        bounded = list(whole[_MODEL])
+        bounded = list(whole[MODEL_NAME])
         header = ["model", *(cell for name in bounded for cell in (name, _BOUNDS))]
         rows = [[model, *_cells(whole[model], bounded)] for model in test]
         kind = "targets" if "test_users" in metrics else "impressions"
@@ -78,8 +77,8 @@ def quality_section(metrics: Metrics) -> Section:
             f" The figures are of the training that validation has measured; what is published was "
             f"trained anew afterwards ({refit['trained_on']}, {refit['epochs']} epochs)."
         )
-    names = list(test.get(_MODEL, {}))
-    again = {"refitted": refit["test"][_MODEL]} if refit is not None and "test" in refit else {}
+    names = list(test.get(MODEL_NAME, {}))
+    again = {"refitted": refit["test"][MODEL_NAME]} if refit is not None and "test" in refit else {}
     rows = [[model, *(f"{figures[name]:.4f}" for name in names)]
             for model, figures in {**test, **again}.items()]  # fmt: skip
     every = Table("All figures of the test part", ["model", *names], rows)
@@ -89,20 +88,20 @@ def quality_section(metrics: Metrics) -> Section:
 def segments_section(metrics: Metrics) -> Section | None:
     """Return the figures of kinds of users and targets."""
     divisions = {name: found for name, found in metrics.get("segments", {}).items()
-                 if name in _DIVISIONS}  # fmt: skip
+                 if name in _DIVISIONS and found}  # fmt: skip
     if not divisions:
         return None
     charts, tables = [], []
     for division, found in divisions.items():
         first = next(iter(found.values()))
-        models = [name for name in first if name != "targets"]
-        names = list(first[_MODEL])
+        others = [name for name in first if name not in ("targets", MODEL_NAME)]
+        names = list(first[MODEL_NAME])
         header = ["segment", "targets", *(cell for name in names for cell in (name, _BOUNDS)),
-                  *(f"{model} {names[0]}" for model in models if model != _MODEL)]  # fmt: skip
+                  *(f"{model} {names[0]}" for model in others)]  # fmt: skip
         rows = [
             [segment_name(division, segment), number(figures["targets"]),
-             *_cells(figures[_MODEL], names),
-             *(f"{figures[model][names[0]]['value']:.4f}" for model in models if model != _MODEL)]
+             *_cells(figures[MODEL_NAME], names),
+             *(f"{figures[model][names[0]]['value']:.4f}" for model in others)]
             for segment, figures in found.items()
         ]  # fmt: skip
         if names[0].startswith("hr@"):
@@ -116,9 +115,10 @@ def _segment_chart(division: str, found: dict[str, Any], name: str) -> Chart:
     best = []
     for figures in found.values():
         others = [figures[model][name]["value"] for model in figures
-                  if model not in ("targets", _MODEL)]  # fmt: skip
+                  if model not in ("targets", MODEL_NAME)]  # fmt: skip
         best.append(max(others, default=0.0))
-    series = {"best baseline": best, _MODEL: [f[_MODEL][name]["value"] for f in found.values()]}
+    own = [figures[MODEL_NAME][name]["value"] for figures in found.values()]
+    series = {"best baseline": best, MODEL_NAME: own}
     if not any(best):
         series.pop("best baseline")
     title = f"{name}: {_DIVISIONS[division].lower()}"
@@ -139,7 +139,7 @@ def lists_section(metrics: Metrics) -> Section | None:
     items = sum(lists["items"].values())
     series = {
         "of the catalogue": [lists["items"][kind] / max(items, 1) for kind in POPULARITY],
-        "of the places": [lists[_MODEL]["shares"][kind] for kind in POPULARITY],
+        "of the places": [lists[MODEL_NAME]["shares"][kind] for kind in POPULARITY],
     }
     title = "Share of items and of the lists' places"
     return Section(
@@ -156,17 +156,12 @@ def lists_section(metrics: Metrics) -> Section | None:
 def training_section(metrics: Metrics) -> Section:
     """Return loss and validation figure by epoch, and the cost."""
     training = metrics.get("training", {})
-    told = {**training, "rows_per_second": None, **metrics.get("scoring", {})}
-    header = ["parameters", "training seconds", "most memory", "operations an example",
-              "examples a second in scoring"]  # fmt: skip
-    rows = [list(row) for row in zip(header, cost_cells(told), strict=True)]
+    told = {**training, **metrics.get("scoring", {})}
+    rows = [list(row) for row in zip(COST_HEADER, cost_cells(told), strict=True)]
     if "rows_per_second" in training:
         rows.append(["rows a second in training", f"{training['rows_per_second']:,.1f}"])
     cost = Table("Cost", ["what", "value"], rows)
-    curve: list[dict[str, Any]] = metrics.get("epochs") or next(
-        (member["epochs"] for member in metrics.get("members", {}).values() if "epochs" in member),
-        [],
-    )
+    curve: list[dict[str, Any]] = network_figures(metrics).get("epochs", [])
     note = "" if curve else "Fitted in one go: there is no curve."
     skip = {"epoch", "rows", "seconds", "padding_share", "rate_scale", "peak_memory_bytes"}
     charts = [
@@ -199,7 +194,7 @@ def calibration_section(metrics: Metrics, algorithm: str) -> Section:
         )
         return Section("calibration", "Calibration", note)
     charts = [_reliability_chart(f"Reliability of {label}", bins) for label, bins in labels.items()]
-    errors = [[name, f"{value:.4f}"] for name, value in metrics["test"][_MODEL].items()
+    errors = [[name, f"{value:.4f}"] for name, value in metrics["test"][MODEL_NAME].items()
               if name.rpartition(".")[2] == "ece"]  # fmt: skip
     return Section(
         "calibration", "Calibration",

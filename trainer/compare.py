@@ -16,7 +16,7 @@ from conf.workspace import read_manifest
 from trainer.batches import histories_of
 from trainer.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
 from trainer.columns import Columns
-from trainer.efficiency import flops_of_example, training_cost
+from trainer.efficiency import flops_of_example, scored_per_second, training_cost
 from trainer.evaluate import some_histories
 from trainer.faithfulness import faithfulness
 from trainer.held_out import each_row_group
@@ -25,6 +25,8 @@ from trainer.metrics import gains
 from trainer.ranked import Ranked, joined, rank_targets
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
+
+_NO_REASONS = (0, 0.0, 0.0)
 
 
 class Looked(NamedTuple):
@@ -73,7 +75,7 @@ def rank_and_explain(
     """Rank the targets of a row group with each model, and try the reasons of some users."""
     ranked = rank_targets(scorers, columns, batch_rows=batch_rows, list_length=0)
     histories, users = histories_of(columns), len(ranked.users)
-    reasons = dict.fromkeys(scorers, (0, 0.0, 0.0))
+    reasons = dict.fromkeys(scorers, _NO_REASONS)
     some = np.linspace(0, users - 1, min(explained, users)).astype(np.int64)
     for name, scorer in scorers.items():
         if len(some):
@@ -91,7 +93,7 @@ def compared(
     found: list[Looked],
 ) -> dict[str, Any]:
     """Return the figures of all models, and how sure their differences are."""
-    ranked = joined([part.ranked for part in found])
+    ranked = joined([part.ranked for part in found], versions)
     users = ranked.users
     draws, seed, metric = config.compare.draws, config.run.seed, config.train.metric
     rows, own = {}, {}
@@ -99,20 +101,20 @@ def compared(
         ranks = ranked.ranks[name]
         own[name] = gains(ranks, metric)
         shown = dict.fromkeys([metric, *(f"hr@{k}" for k in config.train.metrics_at)])
-        looked, fell, other = np.sum([part.reasons[name] for part in found], axis=0)
+        looked, fell, other = np.sum([_NO_REASONS, *(p.reasons[name] for p in found)], axis=0)
         rows[name] = {
             "id": version,
             **{key: interval(gains(ranks, key), users, draws=draws, seed=seed)._asdict()
                for key in shown},
             **costs[name],
-            "rows_per_second": round(len(users) / ranked.seconds[name], 1),
+            "scored_per_second": scored_per_second(len(users), ranked.seconds[name]),
             "reasons": {
                 "users": int(looked),
                 "score_falls_without_the_reason": round(fell / max(looked, 1), 4),
                 "score_falls_without_another_event": round(other / max(looked, 1), 4),
             },
         }  # fmt: skip
-    reference = config.compare.reference or max(own, key=lambda name: own[name].mean())
+    reference = config.compare.reference or max(rows, key=lambda name: rows[name][metric]["value"])
     differences = {
         name: difference(own[name], own[reference], users, draws=draws, seed=seed)._asdict()
         for name in own

@@ -39,6 +39,17 @@ def training_cost(metrics: Path) -> dict[str, Any]:
     return {name: told.get(name) for name in COSTS}
 
 
+def scored_per_second(examples: int, seconds: float) -> float:
+    """Return how many users, or impressions, one worker scores in a second.
+
+    Args:
+        examples: Targets or impressions of the test part.
+        seconds: What the model took for them, its workers' seconds added up: from the rows in
+            memory to scores, ranks included where it ranks a catalogue. Reading is no part of it.
+    """
+    return round(examples / max(seconds, 1e-9), 1)
+
+
 def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
     """Return the floating point operations of one user: the history encoded, all items scored.
 
@@ -55,8 +66,8 @@ def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
         where there is no history with an event.
     """
     if isinstance(scorer, Hybrid):
-        asked = (member for name, member in scorer.members.items() if scorer.blend[name] > 0)
-        found = [flops for member in asked if (flops := flops_of_example(member, histories))]
+        each = (flops_of_example(member, histories) for _, member in scorer.asked())
+        found = [flops for flops in each if flops]
         return sum(found) if found else None
     if not isinstance(scorer, ModelScorer) or not histories.lengths.any():
         return None

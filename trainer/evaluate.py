@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from conf.contract import USER_IDX, Bundle, Manifest
+from conf.contract import MODEL_NAME, USER_IDX, Bundle, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer import ranking_evaluate
 from trainer.batches import histories_of
 from trainer.bundle import (
     METRICS_NAME,
-    MODEL_NAME,
     load_scorer,
     require_same_vocabulary,
     require_unseen,
@@ -29,15 +28,15 @@ from trainer.bundle import (
 from trainer.catalogue import read_train_events
 from trainer.columns import Columns, Ragged, numbers_of
 from trainer.counting import Source, fit_counting
-from trainer.efficiency import flops_of_example, training_cost
+from trainer.efficiency import flops_of_example, scored_per_second, training_cost
 from trainer.held_out import COLUMNS, each_row_group, held_out_batches
 from trainer.hybrid import Hybrid
 from trainer.list_figures import list_figures
 from trainer.metrics import figure, figures, gains, rank_counts
-from trainer.ranked import Ranked, joined, nothing_ranked, rank_targets
+from trainer.ranked import Ranked, joined, rank_targets
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
-from trainer.segments import counts_of, divisions_of, num_items, popularity_of, segment_figures
+from trainer.segments import divisions_of, num_items, popularity_of, segment_figures
 from trainer.stream import read_row_groups
 
 
@@ -73,39 +72,38 @@ def test_figures(
         scorers |= {name: fit_counting(name, source) for name in missing}
     train, k = config.train, int(config.train.metric.partition("@")[2])
     rank = partial(rank_targets, batch_rows=train.eval_batch_rows, list_length=k)
-    ranked = joined(
-        each_row_group(config, manifest, "test", scorers, rank) or [nothing_ranked(tuple(scorers))]
-    )
+    ranked = joined(each_row_group(config, manifest, "test", scorers, rank), scorers)
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     events, largest = read_train_events(folder, manifest), max(train.metrics_at)
+    kinds = popularity_of(events)
     return {
         "test": {
-            name: figures(counts_of(ranks, largest), train.metrics_at)
+            name: figures(rank_counts(torch.from_numpy(ranks), largest), train.metrics_at)
             for name, ranks in ranked.ranks.items()
         },
         "test_users": len(ranked.users),
         "segments": _segments(
-            ranked, events, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
+            ranked, kinds, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
         ),
         "lists": {
             "length": k,
-            "items": num_items(popularity_of(events)),
-            **{name: list_figures(given, events) for name, given in ranked.given.items()},
+            "items": num_items(kinds),
+            **{name: list_figures(given, events, kinds) for name, given in ranked.given.items()},
         },
         "scoring": {
             "flops_per_example": flops_of_example(scorer, some_histories(folder, manifest)),
-            "rows_per_second": round(len(ranked.users) / max(ranked.seconds[MODEL_NAME], 1e-9), 1),
+            "scored_per_second": scored_per_second(len(ranked.users), ranked.seconds[MODEL_NAME]),
         },
     }
 
 
 def _segments(
-    ranked: Ranked, train_events: np.ndarray, trained_users: np.ndarray, *, k: int, seed: int
+    ranked: Ranked, kinds: np.ndarray, trained_users: np.ndarray, *, k: int, seed: int
 ) -> dict[str, Any]:
     """Return HR@k and NDCG@k of each model in each segment."""
     divisions = divisions_of(
         ranked.users, ranked.lengths, ranked.targets,
-        trained_users=trained_users, train_events=train_events,
+        trained_users=trained_users, kinds=kinds,
     )  # fmt: skip
     told = (f"hr@{k}", f"ndcg@{k}")
     gained = {

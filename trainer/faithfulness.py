@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import NUM_RESERVED
 from trainer.columns import Ragged, events_of
+from trainer.held_out import unseen
 from trainer.scorer import Scorer
 
 
@@ -88,11 +88,3 @@ def without(histories: Ragged, rows: np.ndarray, places: np.ndarray) -> Ragged:
     beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
     offsets = np.concatenate([[0], np.cumsum(histories.lengths[rows] - 1)])
     return Ragged(histories.values[kept], offsets, beside)
-
-
-def unseen(scores: Tensor, histories: Ragged, rows: np.ndarray) -> Tensor:
-    """Return scores, [B, V], changed so that what was seen, and no item, has -inf."""
-    scores[:, :NUM_RESERVED] = -torch.inf
-    seen = events_of(histories, rows)
-    scores[torch.from_numpy(seen.row), torch.from_numpy(seen.item)] = -torch.inf
-    return scores

@@ -17,6 +17,7 @@ from conf.contract import (
     HISTORY_ITEMS,
     HISTORY_TIMES,
     HISTORY_TYPES,
+    NUM_RESERVED,
     TARGET_ITEM,
     USER_IDX,
     Manifest,
@@ -48,6 +49,14 @@ class HeldOut(NamedTuple):
         seen = events_of(self.histories, self.rows)
         parts = (self.targets.astype(np.int64), seen.row, seen.item)
         return target_ranks(scores, *(torch.from_numpy(part).to(scores.device) for part in parts))
+
+
+def unseen(scores: Tensor, histories: Ragged, rows: np.ndarray) -> Tensor:
+    """Return scores, [B, V], changed so that what was seen, and no item, has -inf."""
+    scores[:, :NUM_RESERVED] = -torch.inf
+    seen = events_of(histories, rows)
+    scores[torch.from_numpy(seen.row), torch.from_numpy(seen.item)] = -torch.inf
+    return scores
 
 
 def held_out_batches(columns: Columns, batch_rows: int) -> Iterator[HeldOut]:

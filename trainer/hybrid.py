@@ -34,14 +34,14 @@ class Hybrid:
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32."""
-        asked = self._asked()
+        asked = self.asked()
         scores = [standard(m.scores(histories, rows))[0].to(self.device) for _, m in asked]
         return weighted_sum(scores, [self.blend[name] for name, _ in asked])
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return the weighted sum of the members' parts: [B, K, L]."""
         total = torch.zeros((), device=self.device)
-        for name, member in self._asked():
+        for name, member in self.asked():
             with torch.no_grad():
                 _, spread = standard(member.scores(histories, rows))  # [B, 1]
             parts = member.contributions(histories, rows, recommended)  # [B, K, L]
@@ -52,7 +52,7 @@ class Hybrid:
     @property
     def unknown(self) -> np.ndarray | None:
         """See `trainer.scorer.Scorer`: what no member knows."""
-        each = [member.unknown for _, member in self._asked()]
+        each = [member.unknown for _, member in self.asked()]
         known = [own for own in each if own is not None]
         return np.logical_and.reduce(known) if len(known) == len(each) else None
 
@@ -61,7 +61,8 @@ class Hybrid:
         members = {name: member.to(device) for name, member in self.members.items()}
         return Hybrid(members, self.blend, device)
 
-    def _asked(self) -> list[tuple[str, Scorer]]:
+    def asked(self) -> list[tuple[str, Scorer]]:
+        """Return the members that have a weight, by name."""
         return [(name, member) for name, member in self.members.items() if self.blend[name] > 0]
 
 

@@ -2,7 +2,7 @@
 
 Users are drawn, not targets: the targets of one user are no independent measurements.
 
-Legend of shapes: N targets, U users, S draws; in `intervals` also G segments and F figures.
+Legend of shapes: N targets, U users or groups of them, S draws, G segments, F figures.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 DRAWS = 1000
 LEVEL = 0.95
 MOST_UNITS = 4096
+_DRAWS_AT_ONCE = 1000
 
 
 class Interval(NamedTuple):
@@ -35,10 +36,7 @@ class Difference(NamedTuple):
 def interval(
     gains: np.ndarray, users: np.ndarray, *, draws: int = DRAWS, seed: int = 1
 ) -> Interval:
-    """Return the mean gain over all targets with its interval.
-
-    Source: Efron 1979, the percentile interval; users are weighted by Poisson(1), which for many
-    users is drawing them with replacement.
+    """Return the mean gain over all targets with its interval, see `intervals`.
 
     Args:
         gains: [N] gain of each target.
@@ -46,10 +44,10 @@ def interval(
         draws: S
         seed: Of the draws.
     """
-    sums, counts = _by_user(gains, users)
-    means = _drawn_means(sums, counts, draws, seed)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(sums.sum() / max(counts.sum(), 1)), float(low), float(high))
+    one, each = np.zeros(len(users), dtype=np.int64), np.ones(len(users))
+    bounds = intervals(gains[:, None], users, one, 1, weights=each, draws=draws, seed=seed)
+    low, high = bounds[:, 0, 0].tolist()
+    return Interval(float(gains.sum() / max(len(gains), 1)), low, high)
 
 
 def intervals(
@@ -64,9 +62,10 @@ def intervals(
 ) -> np.ndarray:
     """Return the bounds of several figures in each of several segments, of the same draws.
 
-    More than `MOST_UNITS` users are dealt out at random to so many groups, which are drawn as one:
-    the spread of the means is the same, and the time does not grow with the users. Source:
-    Wolter 2007, chapter 2, random groups.
+    Source: Efron 1979, the percentile interval; users are weighted by Poisson(1), which for many
+    users is drawing them with replacement. More than `MOST_UNITS` users are dealt out at random to
+    so many groups, which are drawn as one: the spread of the means is the same, and the time does
+    not grow with the users. Source: Wolter 2007, chapter 2, random groups.
 
     Args:
         gains: [N, F] gain of each target in each figure.
@@ -83,21 +82,30 @@ def intervals(
     rng = np.random.default_rng(seed)
     units = _units(users, rng)  # [N]
     num_units = int(units.max(initial=-1)) + 1
-    cells, shape = units * num_segments + segments, (num_units, num_segments)
-    size = num_units * num_segments
-    counts = np.bincount(cells, weights, minlength=size).reshape(shape)  # [U, G]
-    sums = [np.bincount(cells, weights * one, minlength=size).reshape(shape) for one in gains.T]
-    times = rng.poisson(1.0, (draws, num_units)).astype(np.float64)  # [S, U]
-    drawn = times @ counts  # [S, G]
+    cells, size = units * num_segments + segments, num_units * num_segments
+    columns = [weights, *(weights * one for one in gains.T)]
+    sums = np.stack([np.bincount(cells, column, minlength=size) for column in columns])
+    by_unit = sums.reshape(len(columns), num_units, num_segments).swapaxes(0, 1)  # [U, 1 + F, G]
+    drawn = _drawn(by_unit.reshape(num_units, len(columns) * num_segments), draws, rng)
+    counts, *totals = drawn.reshape(draws, len(columns), num_segments).swapaxes(0, 1)  # [S, G]
     bounds = np.zeros((2, num_segments, gains.shape[1]))
-    for place, one in enumerate(sums):
-        means = times @ one  # [S, G]
+    for place, total in enumerate(totals):
         for segment in range(num_segments):
-            has = drawn[:, segment] > 0
+            has = counts[:, segment] > 0
             if has.any():
-                found = means[has, segment] / drawn[has, segment]
-                bounds[:, segment, place] = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+                means = total[has, segment] / counts[has, segment]
+                bounds[:, segment, place] = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return bounds
+
+
+def _drawn(by_unit: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the sums over the units of each draw: [U, any] -> [S, any]."""
+    found = np.zeros((draws, by_unit.shape[1]))
+    for start in range(0, draws, _DRAWS_AT_ONCE):
+        part = found[start : start + _DRAWS_AT_ONCE]
+        times = rng.poisson(1.0, (len(part), len(by_unit))).astype(np.float64)  # [<= S, U]
+        part[:] = times @ by_unit
+    return found
 
 
 def _units(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -124,29 +132,14 @@ def difference(
         draws: S
         seed: Of the draws.
     """
-    sums, counts = _by_user(first - second, users)
-    means = _drawn_means(sums, counts, draws, seed)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    gained = first - second
+    _, owners = np.unique(users, return_inverse=True)
+    sums = np.bincount(owners, weights=gained)
     seen, rng = abs(sums.sum()), np.random.default_rng([seed, 1])
     moved = sums[sums != 0]  # users without a difference have no part in it
     as_large = sum(
         abs(float(moved @ (2 * rng.integers(0, 2, len(moved)) - 1))) >= seen - 1e-12
         for _ in range(draws)
     )
-    value = float(sums.sum() / max(counts.sum(), 1))
-    return Difference(value, float(low), float(high), (as_large + 1) / (draws + 1))
-
-
-def _by_user(gains: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each user's sum of gains and number of targets: [N], [N] -> [U], [U]."""
-    _, places = np.unique(users, return_inverse=True)
-    return np.bincount(places, weights=gains), np.bincount(places)
-
-
-def _drawn_means(sums: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    means = np.zeros(draws)
-    for draw in range(draws):
-        weights = rng.poisson(1.0, len(sums))
-        means[draw] = (weights @ sums) / max(float(weights @ counts), 1.0)
-    return means
+    bounded = interval(gained, users, draws=draws, seed=seed)
+    return Difference(*bounded, p=(as_large + 1) / (draws + 1))

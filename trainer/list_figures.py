@@ -10,10 +10,10 @@ import numpy as np
 from conf.contract import NUM_RESERVED
 from conf.inequality import gini
 from trainer.ranked import Given
-from trainer.segments import POPULARITY, popularity_of
+from trainer.segments import POPULARITY
 
 
-def list_figures(given: Given, train_events: np.ndarray) -> dict[str, Any]:
+def list_figures(given: Given, train_events: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
     """Return coverage, Gini coefficient, novelty and what kinds of items lists hold.
 
     Coverage is the share of the catalogue that stands in any list; the Gini coefficient says how
@@ -25,6 +25,7 @@ def list_figures(given: Given, train_events: np.ndarray) -> dict[str, Any]:
     Args:
         given: How often items stand in the lists.
         train_events: [V] int64
+        kinds: [V] of `POPULARITY`, see `trainer.segments.popularity_of`.
     """
     events = train_events[NUM_RESERVED:].astype(np.float64)  # [N]
     places = int(given.times.sum())
@@ -38,10 +39,10 @@ def list_figures(given: Given, train_events: np.ndarray) -> dict[str, Any]:
     times = np.zeros(len(train_events), dtype=np.int64)  # [V]
     times[given.items] = given.times
     bits = -np.log2((events + 1) / (events.sum() + len(events)))  # [N]
-    kinds = np.bincount(popularity_of(train_events), weights=times, minlength=len(POPULARITY))
+    places_of = np.bincount(kinds, weights=times, minlength=len(POPULARITY))
     return {
         "coverage": len(given.items) / len(events),
         "gini": gini(times[NUM_RESERVED:]),
         "novelty": float(bits @ times[NUM_RESERVED:]) / places,
-        "shares": dict(zip(POPULARITY, (kinds / places).tolist(), strict=True)),
+        "shares": dict(zip(POPULARITY, (places_of / places).tolist(), strict=True)),
     }

@@ -4,7 +4,7 @@ Legend of shapes: N targets, B rows, V catalogue, K list length, G items recomme
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,26 +76,27 @@ def rank_targets(
     )
 
 
-def joined(parts: Sequence[Ranked]) -> Ranked:
-    """Return the targets of several row groups, at least one, as one."""
-    names = parts[0].ranks
-    return Ranked(
-        np.concatenate([part.users for part in parts]),
-        np.concatenate([part.lengths for part in parts]),
-        np.concatenate([part.targets for part in parts]),
-        {name: np.concatenate([part.ranks[name] for part in parts]) for name in names},
-        {name: _summed([part.given[name] for part in parts]) for name in names},
-        {name: sum(part.seconds[name] for part in parts) for name in names},
-    )
+def joined(parts: Iterable[Ranked], names: Iterable[str]) -> Ranked:
+    """Return the targets of several row groups as one; without any there are no targets.
 
-
-def nothing_ranked(names: Sequence[str]) -> Ranked:
-    """Return what is found where there are no targets."""
-    none = np.zeros(0, dtype=np.int64)
-    return Ranked(
-        none, none, none, dict.fromkeys(names, none), dict.fromkeys(names, Given(none, none)),
-        dict.fromkeys(names, 0.0),
+    Args:
+        parts: One for each row group.
+        names: The models that have ranked them.
+    """
+    none, own = np.zeros(0, dtype=np.int64), tuple(names)
+    nothing = Ranked(
+        none, none, none, dict.fromkeys(own, none), dict.fromkeys(own, Given(none, none)),
+        dict.fromkeys(own, 0.0),
     )  # fmt: skip
+    all_parts = [nothing, *parts]
+    return Ranked(
+        np.concatenate([part.users for part in all_parts]),
+        np.concatenate([part.lengths for part in all_parts]),
+        np.concatenate([part.targets for part in all_parts]),
+        {name: np.concatenate([part.ranks[name] for part in all_parts]) for name in own},
+        {name: _summed([part.given[name] for part in all_parts]) for name in own},
+        {name: sum(part.seconds[name] for part in all_parts) for name in own},
+    )
 
 
 def _best_items(scores: torch.Tensor, list_length: int) -> np.ndarray:

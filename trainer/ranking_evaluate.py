@@ -1,20 +1,19 @@
 """The figures of a ranking model on the test part, beside those of its baselines."""
 
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, Manifest
+from conf.contract import HISTORY_ITEMS, MODEL_NAME, NUM_BEFORE, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
-from trainer.bundle import METRICS_NAME, MODEL_NAME, require_same_vocabulary
+from trainer.bundle import METRICS_NAME, require_same_vocabulary
 from trainer.calibration import Calibration
 from trainer.catalogue import read_train_events
-from trainer.columns import lists_of
-from trainer.efficiency import training_cost
+from trainer.columns import lists_of, numbers_of
+from trainer.efficiency import scored_per_second, training_cost
 from trainer.ranking_bundle import load_ranking
 from trainer.ranking_counts import TrainingCounts, count_training
 from trainer.ranking_data import sampling_of
@@ -28,7 +27,7 @@ from trainer.ranking_metrics import (
 )
 from trainer.ranking_scores import ScoredRows, flops_of_impression, score_part
 from trainer.ray_session import ray_session, require_room
-from trainer.segments import divisions_of, segment_figures
+from trainer.segments import divisions_of, popularity_of, segment_figures
 from trainer.stream import read_row_groups
 
 
@@ -73,12 +72,10 @@ def test_figures(
         `test` and `test_rows`; `segments`, see `trainer.segments`; `calibration`: what the model
         said beside what was so, by label; `scoring`, the cost of it.
     """
-    started = time.monotonic()
-    rows = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
-    speed = len(rows.users) / max(time.monotonic() - started, 1e-9)  # reading included
+    rows, seconds = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
     said = {MODEL_NAME: _said(rows, measured)}
     if linear is not None:
-        scored = score_part(config, manifest, linear.section, linear.weights, TEST_PART)
+        scored, _ = score_part(config, manifest, linear.section, linear.weights, TEST_PART)
         said["linear"] = _said(scored, linear)
     said |= _counted(config, manifest, measured, rows)
     flops = flops_of_impression(config, manifest, measured.section, measured.weights)
@@ -90,7 +87,10 @@ def test_figures(
         "calibration": (
             {} if measured.is_rating else {label: reliability(one) for label, one in labels}
         ),
-        "scoring": {"flops_per_example": flops, "rows_per_second": round(speed, 1)},
+        "scoring": {
+            "flops_per_example": flops,
+            "scored_per_second": scored_per_second(len(rows.users), seconds),
+        },
     }
 
 
@@ -139,21 +139,34 @@ def _segments(
         }
         for model, each in said.items()
     }
+    lengths, most = history_lengths(folder, manifest)
     divisions = divisions_of(
-        rows.users, _history_lengths(folder, manifest), rows.items,
+        rows.users, lengths, rows.items,
         trained_users=np.flatnonzero(measured.weights["known_users"].numpy()),
-        train_events=read_train_events(folder, manifest),
+        kinds=popularity_of(read_train_events(folder, manifest)), most=most,
     )  # fmt: skip
     weights = rows.weights.astype(np.float64)
     return segment_figures(losses, rows.users, divisions, weights=weights, seed=config.run.seed)
 
 
-def _history_lengths(folder: Path, manifest: Manifest) -> np.ndarray | None:
-    """Return the events before each row of the test part; None where rows have no histories."""
-    if HISTORY_ITEMS not in {column.name for column in manifest.columns[TEST_PART]}:
-        return None
-    blocks = read_row_groups(folder, manifest.row_groups(TEST_PART), (HISTORY_ITEMS,))
-    return np.concatenate([lists_of(columns, HISTORY_ITEMS).lengths for _, columns in blocks])
+def history_lengths(folder: Path, manifest: Manifest) -> tuple[np.ndarray | None, int | None]:
+    """Return the events before each row of the test part, and what they are cut at.
+
+    Rows that count them have them all; where selection has left the count out, the lists tell, up
+    to the most items that they hold. Where there are neither, nobody knows: None.
+    """
+    there = {column.name for column in manifest.columns[TEST_PART]}
+    groups = manifest.row_groups(TEST_PART)
+    if NUM_BEFORE in there:
+        logs = [numbers_of(columns, NUM_BEFORE)
+                for _, columns in read_row_groups(folder, groups, (NUM_BEFORE,))]  # fmt: skip
+        counts = np.rint(np.expm1(np.concatenate(logs).astype(np.float64)))
+        return counts.astype(np.int64), None
+    if HISTORY_ITEMS in there:
+        lists = [lists_of(columns, HISTORY_ITEMS).lengths
+                 for _, columns in read_row_groups(folder, groups, (HISTORY_ITEMS,))]  # fmt: skip
+        return np.concatenate(lists), int(manifest.config["etl"]["impressions"]["history_length"])
+    return None, None
 
 
 def _counted(

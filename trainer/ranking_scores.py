@@ -3,6 +3,7 @@
 Legend of shapes: N rows, T labels, V items.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,8 +107,10 @@ def score_part(
     section: dict[str, Any],
     weights: dict[str, Tensor],
     part: str,
-) -> ScoredRows:
-    """Return the rows of a part of the dataset, scored by Ray tasks.
+) -> tuple[ScoredRows, float]:
+    """Return the rows of a part of the dataset, scored by Ray tasks, and the seconds it took.
+
+    The seconds are those of the model alone, all tasks' added up: reading is no part of them.
 
     Args:
         config: How many workers, of what kind.
@@ -117,7 +120,8 @@ def score_part(
         part: `valid_impressions` or `test_impressions`.
     """
     shared = _Shared(config, manifest, section, weights)
-    return together(on_workers(config.train, manifest.row_groups(part), _score_share, shared))
+    found = on_workers(config.train, manifest.row_groups(part), _score_share, shared)
+    return together([rows for rows, _ in found]), sum(seconds for _, seconds in found)
 
 
 class _Shared(NamedTuple):
@@ -127,12 +131,17 @@ class _Shared(NamedTuple):
     weights: dict[str, Tensor]
 
 
-def _score_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[ScoredRows]:
+def _score_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[tuple[ScoredRows, float]]:
+    """Return the scored rows of each row group, and the seconds that scoring them took."""
     config, manifest, section, weights = shared
     device = device_of(config.train)
     model = ready_model(config, manifest, section, weights, device)
-    batches = _batches(config, manifest, section, groups)
-    return score_groups(model, batches, batch_rows=config.train.eval_batch_rows, device=device)
+    found = []
+    for batch in _batches(config, manifest, section, groups):
+        started = time.perf_counter()
+        rows = _score(model, batch, config.train.eval_batch_rows, device)
+        found.append((rows, time.perf_counter() - started))
+    return found
 
 
 def ready_model(

@@ -32,7 +32,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     weights, cursor, _ = fit(config, manifest, work)
     seconds = time.monotonic() - started
     section = section_of(config, manifest, layout)
-    rows = score_part(config, manifest, section, weights, VALID_PART)
+    rows, _ = score_part(config, manifest, section, weights, VALID_PART)
     measured = Measured(section, weights, _calibrations(rows, section["calibration"]))
     linear = _linear(config, manifest, work) if _wants_linear(config) else None
     metrics = {

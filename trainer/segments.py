@@ -3,7 +3,7 @@
 The segments of one division hold each target once: their targets add up to all, and so do their
 figures, weighted by targets.
 
-Legend of shapes: N targets, V catalogue, S segments, F figures of all models, R largest rank.
+Legend of shapes: N targets, V catalogue, S segments, F figures of all models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,18 @@ class Division(NamedTuple):
     """[N] int64 places in `names`."""
 
 
-def by_activity(lengths: np.ndarray) -> Division:
-    """Divide targets by the number of events before them."""
-    ends = [f"-{end - 1}" for end in ACTIVITY[1:]]
-    names = ["0", *(f"{start}{end}" for start, end in zip(ACTIVITY, [*ends, "+"], strict=True))]
-    return Division(names, np.searchsorted(ACTIVITY, lengths, side="right"))
+def by_activity(lengths: np.ndarray, most: int | None = None) -> Division:
+    """Divide targets by the number of events before them.
+
+    Args:
+        lengths: [N]
+        most: What `lengths` are cut at: the bin that holds it has all that is longer too. None:
+            they are not cut.
+    """
+    starts = [start for start in ACTIVITY if most is None or start <= most]
+    ends = [f"-{end - 1}" for end in starts[1:]]
+    names = ["0", *(f"{start}{end}" for start, end in zip(starts, [*ends, "+"], strict=True))]
+    return Division(names, np.searchsorted(starts, lengths, side="right"))
 
 
 def by_user(users: np.ndarray, trained_users: np.ndarray) -> Division:
@@ -41,9 +48,9 @@ def by_user(users: np.ndarray, trained_users: np.ndarray) -> Division:
     return Division(("known", "new"), (~np.isin(users, trained_users)).astype(np.int64))
 
 
-def by_popularity(targets: np.ndarray, train_events: np.ndarray) -> Division:
-    """Divide targets by the training events of their item, see `popularity_of`."""
-    return Division(POPULARITY, popularity_of(train_events)[targets])
+def by_popularity(targets: np.ndarray, kinds: np.ndarray) -> Division:
+    """Divide targets by the kind of their item: [V] as `popularity_of` returns them."""
+    return Division(POPULARITY, kinds[targets])
 
 
 def popularity_of(train_events: np.ndarray) -> np.ndarray:
@@ -108,18 +115,14 @@ def segment_figures(
     return found
 
 
-def counts_of(ranks: np.ndarray, largest: int) -> np.ndarray:
-    """Count ranks: [N] -> [R + 1] int64, of which place 0 counts all above `largest`."""
-    return np.bincount(np.where(ranks <= largest, ranks, 0), minlength=largest + 1)
-
-
 def divisions_of(
     users: np.ndarray,
     lengths: np.ndarray | None,
     targets: np.ndarray,
     *,
     trained_users: np.ndarray,
-    train_events: np.ndarray,
+    kinds: np.ndarray,
+    most: int | None = None,
 ) -> dict[str, Division]:
     """Return all divisions; `all` has the one segment `all`.
 
@@ -128,14 +131,15 @@ def divisions_of(
         lengths: [N] events before each target; None where nobody knows.
         targets: [N] items.
         trained_users: Who stands in a row of the training part.
-        train_events: [V]
+        kinds: [V] of `POPULARITY`, see `popularity_of`.
+        most: What `lengths` are cut at; None: they are not.
     """
-    activity = {} if lengths is None else {"activity": by_activity(lengths)}
+    activity = {} if lengths is None else {"activity": by_activity(lengths, most)}
     return {
         "all": Division(("all",), np.zeros(len(users), dtype=np.int64)),
         **activity,
         "users": by_user(users, trained_users),
-        "popularity": by_popularity(targets, train_events),
+        "popularity": by_popularity(targets, kinds),
     }
 
 

@@ -27,6 +27,8 @@ def on_workers(
         work: Returns what it finds in each of some row groups; a function of a module.
         shared: Handed to every worker.
     """
+    if not groups:
+        return []
     once = ray.put(shared)
     task: Any = ray.remote(_in_task).options(
         num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from conf.contract import MODEL_NAME
+
 FEWEST_TARGETS = 30
 """Segments with fewer say too little for a rule."""
 FAR = 2.0
@@ -11,7 +13,6 @@ LOW_COVERAGE = 0.1
 MUCH_HEAD = 0.75
 UNSURE = 0.25
 HIGH_ECE = 0.02
-_MODEL = "model"
 _LOSSES = ("log_loss", "squared_error")
 
 Metrics = dict[str, Any]
@@ -34,11 +35,11 @@ def worse_than_a_baseline(metrics: Metrics) -> Iterator[Spot]:
     """Find segments, and the whole, where a baseline is better than the model."""
     rule = f"a baseline's figure is better, in a segment of {FEWEST_TARGETS} targets or more"
     for where, segment in _segments(metrics):
-        for name, own in segment[_MODEL].items():
+        for name, own in segment[MODEL_NAME].items():
             others = {
                 model: figures[name]["value"]
                 for model, figures in segment.items()
-                if model not in ("targets", _MODEL)
+                if model not in ("targets", MODEL_NAME)
             }
             best = max(others, key=lambda model: _gain(name, others[model]), default=None)
             if best is not None and _gain(name, others[best]) > _gain(name, own["value"]):
@@ -53,13 +54,13 @@ def worse_than_a_baseline(metrics: Metrics) -> Iterator[Spot]:
 
 def far_from_the_whole(metrics: Metrics) -> Iterator[Spot]:
     """Find segments that are served much worse than all together, and not by chance."""
-    whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get(_MODEL, {})
+    whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get(MODEL_NAME, {})
     rule = (
         f"the nearer bound is more than {FAR:g} times worse than the figure of all targets, in a "
         f"segment of {FEWEST_TARGETS} targets or more"
     )
     for where, segment in _segments(metrics):
-        for name, own in segment[_MODEL].items():
+        for name, own in segment[MODEL_NAME].items():
             value = whole[name]["value"]
             is_far = own["low"] > FAR * value if _is_loss(name) else own["high"] < value / FAR
             if is_far:
@@ -73,7 +74,7 @@ def far_from_the_whole(metrics: Metrics) -> Iterator[Spot]:
 def narrow_lists(metrics: Metrics) -> Iterator[Spot]:
     """Find lists that show little of the catalogue, or little but what everybody takes."""
     lists = metrics.get("lists", {})
-    own = lists.get(_MODEL)
+    own = lists.get(MODEL_NAME)
     if not own:
         return
     if own["coverage"] < LOW_COVERAGE:
@@ -94,7 +95,7 @@ def narrow_lists(metrics: Metrics) -> Iterator[Spot]:
 def too_few_targets(metrics: Metrics) -> Iterator[Spot]:
     """Find figures that are too unsure to choose by."""
     whole = metrics.get("segments", {}).get("all", {}).get("all", {})
-    for name, own in whole.get(_MODEL, {}).items():
+    for name, own in whole.get(MODEL_NAME, {}).items():
         half = (own["high"] - own["low"]) / 2
         if half > UNSURE * abs(own["value"]):
             yield Spot(
@@ -107,8 +108,9 @@ def too_few_targets(metrics: Metrics) -> Iterator[Spot]:
 
 def ended_early(metrics: Metrics) -> Iterator[Spot]:
     """Find a training whose last epoch was its best: more epochs may be better."""
-    curve = metrics.get("epochs", [])
-    if len(curve) > 1 and metrics.get("best_epoch") == len(curve) - 1:
+    network = network_figures(metrics)
+    curve = network.get("epochs", [])
+    if len(curve) > 1 and network.get("best_epoch") == len(curve) - 1:
         yield Spot(
             "training ended while it still grew better",
             f"the last of {len(curve)} epochs is the best in validation",
@@ -118,7 +120,7 @@ def ended_early(metrics: Metrics) -> Iterator[Spot]:
 
 def uncalibrated(metrics: Metrics) -> Iterator[Spot]:
     """Find labels whose probabilities are off."""
-    for name, value in metrics.get("test", {}).get(_MODEL, {}).items():
+    for name, value in metrics.get("test", {}).get(MODEL_NAME, {}).items():
         if name.rpartition(".")[2] == "ece" and value > HIGH_ECE:
             yield Spot(
                 "probabilities are not what happens",
@@ -131,6 +133,15 @@ RULES: tuple[Callable[[Metrics], Iterator[Spot]], ...] = (
     worse_than_a_baseline, far_from_the_whole, narrow_lists, too_few_targets, ended_early,
     uncalibrated,
 )  # fmt: skip
+
+
+def network_figures(metrics: Metrics) -> Metrics:
+    """Return what tells of a network's training: the model's own, or a blend's; {}: there is none.
+
+    Its `epochs` and `best_epoch` are those of the network wherever it stands.
+    """
+    found = (metrics, *metrics.get("members", {}).values())
+    return next((figures for figures in found if figures.get("epochs")), {})
 
 
 def _segments(metrics: Metrics) -> Iterator[tuple[str, dict[str, Any]]]:

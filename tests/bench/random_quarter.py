@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from conf.contract import NUM_RESERVED, TARGET_ITEM, USER_IDX, Manifest
+from conf.contract import MODEL_NAME, NUM_RESERVED, TARGET_ITEM, USER_IDX, Manifest
 from conf.load import load_config
 from conf.workspace import current_version, read_manifest
 from trainer.batches import histories_of
-from trainer.bundle import MODEL_NAME, load_scorer
+from trainer.bundle import load_scorer
 from trainer.columns import concatenate, events_of, numbers_of
 from trainer.counting import fit_counting
 from trainer.evaluate import source_of

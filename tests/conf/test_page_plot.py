@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from conf.comparison_page import write_comparison
-from conf.page_plot import Axis, Point, Series, plot, steps
+from conf.page_plot import Axis, Point, Series, plot
+from conf.page_svg import ticks
 from conf.report import print_result
 
 HOSTILE = "<script>alert('1')</script>\"&"
@@ -27,7 +28,7 @@ HOSTILE = "<script>alert('1')</script>\"&"
 def test_marks_are_round_and_hold_all_values(
     low: float, high: float, expected: list[float]
 ) -> None:
-    assert steps(low, high) == expected
+    assert ticks(low, high) == expected
 
 
 def places(svg: str) -> list[tuple[float, float]]:
@@ -70,7 +71,7 @@ def compared(seconds: float | None) -> dict[str, Any]:
     row = {
         "id": "m-1", "ndcg@10": {"value": 0.25, "low": 0.2, "high": 0.3},
         "hr@5": {"value": 0.4, "low": 0.3, "high": 0.5}, "seconds": seconds, "parameters": 1234,
-        "peak_memory_bytes": 3 << 20, "flops_per_example": None, "rows_per_second": 10.0,
+        "peak_memory_bytes": 3 << 20, "flops_per_example": None, "scored_per_second": 10.0,
         "reasons": {"users": 0, "score_falls_without_the_reason": 0,
                     "score_falls_without_another_event": 0},
     }  # fmt: skip

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from conf.contract import Manifest
+from conf.contract import NO_ITEM, Manifest
 from conf.errors import VersionError
 from conf.schema import Config
 from conf.stages import run_score
 from conf.workspace import publish
 from serving.rankers import ScoresRanker
-from serving.topk import NO_ITEM
 from serving.worker import Job, PartScorer
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
 from tests.trainer.small_model import SMALL

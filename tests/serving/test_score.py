@@ -21,7 +21,6 @@ from conf.schema import Config
 from conf.stages import run_score
 from conf.workspace import current_version
 from serving import score
-from serving.explain import explain
 from tests.serving.tiny_shop import (
     finish,
     read_lists,
@@ -35,6 +34,7 @@ from tests.serving.tiny_shop import (
 from trainer.bundle import load_bundle
 from trainer.inputs import HistoryBatch
 from trainer.ray_session import ray_session
+from trainer.reasons import explain
 
 HISTORIES = [[2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3], [2], [12, 2, 9, 9], [1], [4, 11]]
 ITEMS = 11

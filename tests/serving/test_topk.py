@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from conf.contract import NUM_RESERVED
+from conf.contract import NO_ITEM, NUM_RESERVED
 from serving.rules import nothing_seen
-from serving.topk import NO_ITEM, Seen, TopK, top_k
+from serving.topk import Seen, TopK, top_k
 
 USERS, ITEMS, WIDTH, K = 17, 300, 8, 10
 

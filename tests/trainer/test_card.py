@@ -16,6 +16,7 @@ from tests.trainer.small_parts import write_config, write_dataset
 from trainer.card import card, changed_settings
 from trainer.card_samples import UserSample, sample_users
 from trainer.counting import Source, fit_counting
+from trainer.evaluate import test_figures as measure
 from trainer.scorer import Scorer
 
 ITEMS = 8
@@ -127,6 +128,37 @@ def test_a_card_shows_its_figures_and_nothing_but_text_from_outside(
     assert html == page(workspace, manifest, figures(), samples=samples)
     (tmp_path / "card.html").write_text(html)
     assert samples_of(tmp_path / "card.html", {"a", "c"}) == 2
+
+
+def test_what_a_model_was_trained_on_is_not_told_as_what_comes_next(
+    workspace: Path, manifest: Manifest, samples: list[UserSample]
+) -> None:
+    measured = page(workspace, manifest, figures(), "train.refit=with_valid", samples=samples)
+    assert "taken next" in measured and "the list as the test part measures it" in measured
+    trained = page(workspace, manifest, figures(), "train.refit=everything", samples=samples)
+    assert "taken next" not in trained and "the test part measures" not in trained
+    assert trained.count("because of") == measured.count("because of") == len(samples)
+
+
+def test_a_test_part_without_targets_has_a_card_too(workspace: Path, manifest: Manifest) -> None:
+    empty = manifest.model_copy(update={"files": {**manifest.files, "test": ()}})
+    config = load_config(write_config(workspace), ["train.baselines=[popularity]"])
+    metrics = measure(config, empty, scorer_of(workspace, manifest, "markov"))
+    assert metrics["test_users"] == 0 and metrics["test"]["model"]["ndcg@10"] == 0
+    assert metrics["segments"] == {"all": {}, "activity": {}, "users": {}, "popularity": {}}
+    html = page(workspace, empty, metrics, samples=[])
+    assert 'id="segments"' not in html and 'id="quality"' in html
+    some = {**figures(), "segments": {**figures()["segments"], "activity": {}}}
+    html = page(workspace, manifest, some, samples=[])
+    assert "By user" in html and "By events in the history" not in html
+
+
+def test_a_blends_network_has_its_curve_on_the_card(workspace: Path, manifest: Manifest) -> None:
+    told = figures()
+    own = {name: told.pop(name) for name in ("epochs", "best_epoch")}
+    told["members"] = {"markov": {"training": {}}, "neural": own}
+    html = page(workspace, manifest, told, samples=[])
+    assert "Loss by epoch" in html and "training ended while it still grew better" in html
 
 
 def test_a_ranking_models_card_shows_what_was_said_beside_what_was_so(

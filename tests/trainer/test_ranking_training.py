@@ -1,5 +1,6 @@
 """The training loop on impressions with a right answer, without Ray."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conf.contract import Manifest
+from conf.contract import Manifest, RowGroup
 from conf.errors import InputError
 from conf.schema import Config
 from tests.trainer.impression_log import PARTS, config_for, job_of, write_impressions
@@ -48,7 +49,11 @@ def trained(
 def scored(job: Job, learner: Learner, part: str = "test") -> ScoredRows:
     section = section_of(job.config, job.manifest, layout_of(job.config, job.manifest))
     groups = job.manifest.row_groups(f"{part}_impressions")
-    return together(_score_share((job.config, job.manifest, section, learner.best), groups))
+    return together(rows_of((job.config, job.manifest, section, learner.best), groups))
+
+
+def rows_of(shared: Any, groups: Sequence[RowGroup]) -> list[ScoredRows]:
+    return [rows for rows, _ in _score_share(shared, groups)]
 
 
 def mean_of_training(job: Job, label: int = 0) -> float:
@@ -126,9 +131,9 @@ def test_workers_together_say_to_the_last_digit_what_one_says(
     section = section_of(job.config, job.manifest, layout_of(job.config, job.manifest))
     shared = (job.config, job.manifest, section, learner.best)
     groups = job.manifest.row_groups("test_impressions")
-    alone = together(_score_share(shared, groups))
+    alone = together(rows_of(shared, groups))
     for workers in (2, 3):
-        parts = [_score_share(shared, groups[worker::workers]) for worker in range(workers)]
+        parts = [rows_of(shared, groups[worker::workers]) for worker in range(workers)]
         for one, other in zip(together(in_order(parts)), alone, strict=True):
             np.testing.assert_array_equal(one, other)
 

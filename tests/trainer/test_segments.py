@@ -12,14 +12,13 @@ from tests.trainer.small_parts import ragged
 from trainer.columns import Columns, Ragged
 from trainer.intervals import MOST_UNITS, interval, intervals
 from trainer.list_figures import list_figures
-from trainer.metrics import figures, gains
-from trainer.ranked import Given, joined, nothing_ranked, rank_targets
+from trainer.metrics import figures, gains, rank_counts
+from trainer.ranked import Given, joined, rank_targets
 from trainer.segments import (
     Division,
     by_activity,
     by_popularity,
     by_user,
-    counts_of,
     divisions_of,
     popularity_of,
     segment_figures,
@@ -27,13 +26,14 @@ from trainer.segments import (
 
 # Of 20 events the items 2 and 3 hold 8 and 4, then come 3, 2, 2, 1 and one without any.
 EVENTS = np.array([0, 0, 8, 4, 3, 2, 2, 1, 0])
+KINDS = popularity_of(EVENTS)
 HEAD, MID, TAIL, COLD = range(4)
 
 
 def test_the_head_holds_half_of_the_events_and_the_tail_what_is_behind_four_fifths() -> None:
     # Before item 2 stand 0 % of the events, before 3 40 %, before 4 60 %, 5 75 %, 6 85 %, 7 95 %.
     assert popularity_of(EVENTS).tolist() == [COLD, COLD, HEAD, HEAD, MID, MID, TAIL, TAIL, COLD]
-    unknown_and_new = by_popularity(np.array([1, 8, 2]), EVENTS)
+    unknown_and_new = by_popularity(np.array([1, 8, 2]), popularity_of(EVENTS))
     assert unknown_and_new.of_target.tolist() == [COLD, COLD, HEAD]
     assert popularity_of(np.zeros(4, dtype=np.int64)).tolist() == [COLD] * 4
 
@@ -43,6 +43,15 @@ def test_activity_has_the_bins_that_its_names_say() -> None:
     assert [names[place] for place in places] == [
         "0", "1-4", "1-4", "5-9", "5-9", "10-19", "10-19", "20-49", "20-49", "50+", "50+",
     ]  # fmt: skip
+
+
+def test_a_bin_that_lengths_are_cut_in_has_all_that_is_longer() -> None:
+    for most, last in ((20, "20+"), (19, "10+"), (15, "10+"), (50, "50+"), (1, "1+")):
+        names, places = by_activity(np.minimum([0, 3, 9, 12, most, 70], most), most)
+        assert names[-1] == names[places[-1]] == names[places[-2]] == last
+        assert names[places[0]] == "0"
+        if most > 9:
+            assert [names[place] for place in places[1:3]] == ["1-4", "5-9"]
 
 
 def test_users_without_a_training_row_are_new() -> None:
@@ -71,14 +80,14 @@ def test_figures_of_segments_are_those_worked_out_by_hand() -> None:
 
 
 def test_without_targets_there_are_no_segments() -> None:
-    none = joined([nothing_ranked(["model"])])
+    none = joined([], ["model"])
     divisions = divisions_of(
-        none.users, none.lengths, none.targets, trained_users=none.users, train_events=EVENTS
+        none.users, none.lengths, none.targets, trained_users=none.users, kinds=KINDS
     )
     gained = {"model": {"hr@10": gains(none.ranks["model"], "hr@10")}}
     found = segment_figures(gained, none.users, divisions, seed=1)
     assert found == {"all": {}, "activity": {}, "users": {}, "popularity": {}}
-    assert list_figures(none.given["model"], EVENTS)["coverage"] == 0
+    assert list_figures(none.given["model"], EVENTS, KINDS)["coverage"] == 0
 
 
 def test_figures_of_all_segments_add_up_to_the_whole() -> None:
@@ -86,14 +95,14 @@ def test_figures_of_all_segments_add_up_to_the_whole() -> None:
     users, ranks = rng.integers(2, 60, 500), rng.integers(1, 30, 500)
     divisions = divisions_of(
         users, rng.integers(0, 80, 500), rng.integers(1, 9, 500),
-        trained_users=np.arange(10, 50), train_events=EVENTS,
+        trained_users=np.arange(10, 50), kinds=KINDS,
     )  # fmt: skip
     names = ("hr@10", "ndcg@10")
     found = segment_figures(
         {"model": {name: gains(ranks, name) for name in names}}, users, divisions, seed=1
     )
 
-    whole = figures(counts_of(ranks, 10), [10])
+    whole = figures(rank_counts(torch.from_numpy(ranks), 10), [10])
     assert list(found) == ["all", "activity", "users", "popularity"]
     assert {len(segments) for segments in found.values()} == {1, 6, 2, 4}
     for segments in found.values():
@@ -148,7 +157,7 @@ def test_lists_hold_the_best_items_that_were_not_seen() -> None:
     parts = [
         rank_targets({"model": _InOrder()}, block, batch_rows=2, list_length=2) for block in blocks
     ]
-    ranked = joined(parts)
+    ranked = joined(parts, ["model"])
 
     assert ranked.users.tolist() == [2, 3, 4] and ranked.lengths.tolist() == [2, 3, 1]
     # Without what was seen: 3 5 6 7 8, then 2 3 4 7 8, then 3 4 5 6 7 8.
@@ -158,7 +167,7 @@ def test_lists_hold_the_best_items_that_were_not_seen() -> None:
 
 
 def test_list_figures_are_those_worked_out_by_hand() -> None:
-    found = list_figures(Given(np.array([2, 3, 4, 5]), np.array([1, 3, 1, 1])), EVENTS)
+    found = list_figures(Given(np.array([2, 3, 4, 5]), np.array([1, 3, 1, 1])), EVENTS, KINDS)
 
     assert found["coverage"] == 4 / 7
     # Sorted 0 0 0 1 1 1 3 with factors -6 -4 -2 0 2 4 6: 24 over 7 items times 6 places.

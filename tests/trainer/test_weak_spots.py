@@ -82,3 +82,11 @@ def test_narrow_lists_an_early_end_unsure_figures_and_wrong_probabilities_are_to
         "training ended while it still grew better",
         "probabilities are not what happens",
     ]
+
+
+def test_a_blends_network_that_ended_early_is_told_too() -> None:
+    early = {"epochs": [{"epoch": 0}, {"epoch": 1}], "best_epoch": 1}
+    late = {**early, "best_epoch": 0}
+    for network, found in ((early, 1), (late, 0), ({"id": "published"}, 0)):
+        members = {"popularity": {"training": {}}, "neural": network}
+        assert len(weak_spots({"members": members})) == found

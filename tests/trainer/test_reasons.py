@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from serving import explain as explain_module
-from serving.explain import explain
-from serving.topk import NO_ITEM
+from conf.contract import NO_ITEM
 from tests.trainer.small_model import SMALL
+from trainer import reasons as reasons_module
 from trainer.attribution import gradient_times_input
 from trainer.initialisation import initialise
 from trainer.inputs import HistoryBatch
+from trainer.reasons import explain
 from trainer.retrieval import RetrievalModel
 
 
@@ -85,7 +85,7 @@ def test_unknown_items_are_no_reason_and_a_short_history_has_fewer() -> None:
 def test_cutting_the_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
     together = explain(model, BATCH, RECOMMENDED, num_reasons=2)
-    monkeypatch.setattr(explain_module, "CELLS_AT_ONCE", 4)
+    monkeypatch.setattr(reasons_module, "CELLS_AT_ONCE", 4)
     apart = explain(model, BATCH, RECOMMENDED, num_reasons=2)
 
     assert together.item_idx.tolist() == apart.item_idx.tolist()

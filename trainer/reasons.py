@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import NUM_RESERVED
-from serving.topk import NO_ITEM
+from conf.contract import NO_ITEM, NUM_RESERVED
 from trainer.attribution import gradient_times_input
 from trainer.batches import history_batch
 from trainer.columns import Ragged

@@ -1,0 +1,60 @@
+"""The comparison's figures, put together from what was found in row groups, without Ray."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conf.load import load_config
+from conf.schema import Config
+from tests.trainer.small_parts import write_config
+from trainer.compare import Looked, compared
+from trainer.efficiency import COSTS
+from trainer.intervals import MOST_UNITS
+from trainer.metrics import gains
+from trainer.ranked import Given, Ranked
+from trainer.segments import Division, segment_figures
+
+VERSIONS = {"first": "m-1", "second": "m-2"}
+NO_COSTS = dict.fromkeys(VERSIONS, dict.fromkeys(COSTS))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_config(write_config(tmp_path))
+
+
+def looked(users: np.ndarray, seed: int) -> Looked:
+    rng, nothing = np.random.default_rng(seed), Given(np.zeros(0, int), np.zeros(0, int))
+    ranks = {name: rng.integers(1, 40, len(users)) for name in VERSIONS}
+    ranked = Ranked(
+        users, users, users, ranks, dict.fromkeys(VERSIONS, nothing), dict.fromkeys(VERSIONS, 0.25)
+    )
+    return Looked(ranked, {"first": (4, 3.0, 1.0), "second": (0, 0.0, 0.0)})
+
+
+def test_bounds_are_those_that_the_card_tells_of_as_many_users(config: Config) -> None:
+    """Of groups of users as well as of users alone."""
+    metric, seed = config.train.metric, config.run.seed
+    for users in (300, MOST_UNITS + 200):
+        found = [looked(np.arange(users // 2), 1), looked(np.arange(users // 2, users), 2)]
+        result = compared(config, VERSIONS, NO_COSTS, found)
+
+        own = np.concatenate([gains(part.ranked.ranks["first"], metric) for part in found])
+        told = segment_figures(
+            {"model": {metric: own}}, np.arange(users),
+            {"all": Division(("all",), np.zeros(users, dtype=np.int64))}, seed=seed,
+        )["all"]["all"]  # fmt: skip
+        assert result["targets"] == told["targets"] == users
+        assert result["models"]["first"][metric] == pytest.approx(told["model"][metric], abs=1e-12)
+        assert result["models"]["first"]["reasons"]["score_falls_without_the_reason"] == 0.75
+        assert result["models"]["second"]["scored_per_second"] == 2 * users
+
+
+def test_an_empty_test_part_is_compared_too(config: Config) -> None:
+    result = compared(config, VERSIONS, NO_COSTS, [])
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert result["targets"] == 0 and result["reference"] == "first"
+    assert result["models"]["second"][config.train.metric] == nothing
+    assert result["models"]["second"]["scored_per_second"] == 0
+    assert result["differences"] == {"second": {**nothing, "p": 1.0}}
