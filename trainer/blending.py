@@ -142,8 +142,9 @@ def _chosen_blend(
 
     def measure(blends: Sequence[Blend]) -> list[float]:
         count = partial(
-            count_blends, blends=blends, batch_rows=train.eval_batch_rows, largest=largest
-        )
+            count_blends, blends=blends, batch_rows=train.eval_batch_rows, largest=largest,
+            drop_seen=config.score.drop_seen,
+        )  # fmt: skip
         counts = count_on_workers(config, manifest, "valid", scorers, count)
         return [figure(found, train.metric) for found in counts]
 

@@ -43,7 +43,8 @@ def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
     samples: list[UserSample] = []
     if bundle.algorithm != _RANKING:
         _, scorer = load_scorer(workspace, model_id)
-        samples = sample_users(workspace / "datasets" / manifest.id, manifest, scorer)
+        dataset, drop_seen = workspace / "datasets" / manifest.id, metrics["drop_seen"]
+        samples = sample_users(dataset, manifest, scorer, drop_seen=drop_seen)
     train = Train.model_validate(bundle.config["train"])
     page = card(model_id, train, manifest, metrics, samples)
     output.write_text(page.render(), encoding="utf-8")
@@ -57,7 +58,7 @@ def card_of_trained(config: Config, manifest: Manifest, request: str, trained: T
         size = manifest.vocabularies["item"].size
         scorer = build_scorer(config.train.algorithm, trained.section, trained.weights, size)
         dataset = Path(config.run.output) / "datasets" / manifest.id
-        samples = sample_users(dataset, manifest, scorer)
+        samples = sample_users(dataset, manifest, scorer, drop_seen=config.score.drop_seen)
     version = version_id(config.run.name, manifest.logical_date, request)
     return card(version, config.train, manifest, trained.metrics, samples).render()
 

@@ -57,7 +57,7 @@ def scorer_of(workspace: Path, manifest: Manifest, name: str) -> Scorer:
 @pytest.fixture(scope="module")
 def samples(workspace: Path, manifest: Manifest) -> list[UserSample]:
     markov = scorer_of(workspace, manifest, "markov")
-    return sample_users(workspace / "datasets" / manifest.id, manifest, markov)
+    return sample_users(workspace / "datasets" / manifest.id, manifest, markov, drop_seen=True)
 
 
 def test_samples_are_a_user_of_each_bin_with_the_list_and_the_reason(
@@ -76,7 +76,7 @@ def test_samples_are_a_user_of_each_bin_with_the_list_and_the_reason(
 
 def test_popularity_has_no_reasons(workspace: Path, manifest: Manifest) -> None:
     popularity = scorer_of(workspace, manifest, "popularity")
-    found = sample_users(workspace / "datasets" / manifest.id, manifest, popularity)
+    found = sample_users(workspace / "datasets" / manifest.id, manifest, popularity, drop_seen=True)
     assert all(row.reasons == () for user in found for row in user.rows)
 
 
