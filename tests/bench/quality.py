@@ -63,7 +63,8 @@ def measure(study: Study, seeds: list[int], *, data: Path, again: bool) -> None:
 def train(study: Study, seed: int, *, data: Path, again: bool = False) -> Run:
     """Make the study's dataset where it is not there yet, and train on it from a seed.
 
-    A model that an interrupted benchmark has left is taken as it is, unless `again`.
+    A model that an interrupted benchmark has left is taken as it is, unless `again`. So is the
+    network that a blend takes, which is trained where it is not there.
     """
     workspace = WORKSPACES / study.folder
     if study.log == "random_quarter":
@@ -78,6 +79,11 @@ def train(study: Study, seed: int, *, data: Path, again: bool = False) -> Run:
     places = [f"input.root={data}", f"run.output={workspace}"]
     timed_headrace("etl", places, path=study.config)
     changes = [*places, *study.changes, f"run.seed={seed}"]
+    if study.network:
+        (base,) = chosen([study.network])
+        begun, _, _ = timed_headrace("train", [*places, *base.changes, f"run.seed={seed}"],
+                                     path=base.config)  # fmt: skip
+        changes.append(f"train.hybrid.neural={begun['id']}")
     # Figures of one row a target are another question: of the drawn ones all are measured below.
     alone = ["train.baselines=[]"] if study.log == "random_quarter" else []
     result, _, cpu = timed_headrace("train", [*changes, *alone], path=study.config)

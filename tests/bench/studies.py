@@ -40,6 +40,9 @@ class Study:
     """What is trained on: a log as it was published; its events with a random quarter of each user
     held out, drawn by the seed (`random_quarter`); without a tenth of the items (`cold_beauty`)."""
 
+    network: str = ""
+    """Study of the same data whose network, of the same seed, a blend takes; "": it trains one."""
+
     @property
     def folder(self) -> str:
         """Name of its dataset's folder."""
@@ -109,6 +112,11 @@ STUDIES = (
     *(_encoder(name) for name in ("attention", "cnn", "caser", "mean")),
     _cold("none", "none"), _cold("attributes", "[item_attributes]"), _cold("all", "all"),
     Study("movielens-1m", "conf/movielens-1m.yaml", "ml-1m", published=MOVIELENS_1M),
+    Study(
+        "movielens-1m-hybrid", "conf/movielens-1m.yaml", "ml-1m",
+        ("train.algorithm=hybrid", "train.hybrid.members=[neural,markov,item_knn,ease]"),
+        network="movielens-1m",
+    ),
     Study(
         "frappe-x1", "conf/frappe-x1.yaml", "frappe", figures=("auc", "log_loss"),
         seeds=(1, 2, 3, 4, 5), published=FRAPPE,
