@@ -31,11 +31,12 @@ def test_logged_impressions_are_ranked() -> None:
     assert advise(drawn, LAPTOP).settings["train.algorithm"] == "neural"
 
 
-def test_rare_items_get_width_and_dropout_and_frequent_ones_depth() -> None:
+def test_rare_items_get_dropout_and_many_events_width() -> None:
     rare, frequent = advise(SHOP, LAPTOP).settings, advise(FILMS, LAPTOP).settings
-    assert (rare["train.model.blocks"], rare["train.model.dropout"]) == (1, 0.5)
-    assert (frequent["train.model.blocks"], frequent["train.model.dropout"]) == (2, 0.2)
+    assert (rare["train.model.width"], rare["train.model.dropout"]) == (128, 0.5)
+    assert (frequent["train.model.width"], frequent["train.model.dropout"]) == (256, 0.3)
     assert frequent["train.model.history_length"] == 200
+    assert advise(FILMS, SERVER).settings["train.model.blocks"] == 2
 
 
 def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
@@ -67,9 +68,10 @@ def test_features_speak_for_items_that_training_lacks() -> None:
     assert "train.model.content.features" not in counted.settings
 
 
-def test_short_histories_are_for_a_recurrent_network() -> None:
+def test_histories_that_are_not_very_long_are_for_a_recurrent_network() -> None:
     assert advise(SHOP, LAPTOP).settings["train.model.encoder"] == "gru"
-    assert advise(FILMS, LAPTOP).settings["train.model.encoder"] == "attention"
+    assert advise(FILMS, LAPTOP).settings["train.model.encoder"] == "gru"
+    assert advise(FILMS, SERVER).settings["train.model.encoder"] == "attention"
 
 
 def test_every_choice_has_a_reason_with_its_figure() -> None:
