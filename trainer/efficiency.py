@@ -3,7 +3,6 @@
 Legend of shapes: B rows, H heads, L length, E width of a head, D width, V catalogue.
 """
 
-import json
 import resource
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from conf.workspace import read_json
 from trainer.columns import Ragged
 from trainer.hybrid import Hybrid
 from trainer.ranking_inputs import Values
@@ -35,7 +35,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 def training_cost(metrics: Path) -> dict[str, Any]:
     """Return `COSTS` of a model as its metrics file tells them; None: it does not."""
-    told = json.loads(metrics.read_text()).get("training", {})
+    told = read_json(metrics).get("training", {})
     return {name: told.get(name) for name in COSTS}
 
 
