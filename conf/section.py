@@ -11,6 +11,11 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class Section(BaseModel):
-    """A part of the tree: frozen, without unknown keys, its fields described where they stand."""
+    """A part of the tree: frozen, without unknown keys, its fields described where they stand.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    Numbers are finite: `.inf` and `.nan` pass for YAML numbers, but say nothing here.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
