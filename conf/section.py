@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+VersionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+"""Id of a dataset or a model: the name of its folder, not a path."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 """Of what becomes a column: letters, digits and _."""
 

@@ -74,7 +74,11 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
     try:
         manifest = model.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise VersionError(f"{path} is damaged or of another release: {error}") from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise VersionError(
+            f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
+        ) from error
     files: dict[str, tuple[DataFile, ...]] = getattr(manifest, "files")  # noqa: B009
     for file in (file for part in files.values() for file in part):
         on_disk = version_path(folder, file.path)

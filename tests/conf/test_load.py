@@ -169,3 +169,12 @@ def test_lists_too_long_to_count_are_refused(yaml: Path) -> None:
     for change in ("train.metric=ndcg@9999999", "train.metrics_at=[5, 9999999]"):
         with pytest.raises(ConfigError, match=r"train\.metric"):
             load_config(yaml, [change])
+
+
+def test_a_model_is_named_by_its_id_and_not_by_a_path(yaml: Path) -> None:
+    hybrid = "train.algorithm=hybrid"
+    for change in ("train.warm_start.model=../other/models/m", "train.hybrid.neural=" + "x" * 300):
+        with pytest.raises(ConfigError, match="should match pattern"):
+            load_config(yaml, [change])
+    assert load_config(yaml, [hybrid, "train.hybrid.neural=shop-2026-01-31-0123456789ab"])
+    assert load_config(yaml, ["train.warm_start.model=current"])
