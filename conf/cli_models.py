@@ -52,7 +52,7 @@ def card(
     """Write the card of the current model, made anew, into an HTML file."""
 
     def work(loaded: Config) -> Result:
-        require_place(output, config)
+        require_place(output, config, Path(loaded.run.output))
         return choosing.run_card(loaded, output)
 
     run_command(config, overrides, as_json, verbose, work)
@@ -77,7 +77,7 @@ def _add_writing(name: str, text: str, find: Callable[[Config], Result], told: T
     ) -> None:
         def work(loaded: Config) -> Result:
             if output is not None:
-                require_place(output, config)
+                require_place(output, config, Path(loaded.run.output))
             result = find(loaded)
             if output is not None:
                 settings, reasons = told(result)

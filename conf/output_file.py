@@ -3,15 +3,17 @@
 import os
 from pathlib import Path
 
+from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError
 
 
-def require_place(output: Path, config: Path) -> None:
+def require_place(output: Path, config: Path, workspace: Path) -> None:
     """Refuse a file that cannot be written, before any work.
 
     Args:
         output: What `--output` names; a regular file that is there is written anew.
         config: The configuration's own file.
+        workspace: Folder of the workspace, whose versions never change.
 
     Raises:
         ConfigError: When it is none.
@@ -27,6 +29,12 @@ def require_place(output: Path, config: Path) -> None:
             f"--output={output} is the configuration itself, whose comments would be lost; name "
             "another file"
         )
+    for kind in MANIFEST_NAME:
+        if output.resolve().is_relative_to((workspace / kind).resolve()):
+            raise ConfigError(
+                f"--output={output} lies in {workspace / kind}, whose files are counted in their "
+                "versions and never change; name a file elsewhere"
+            )
     if not os.access(output.resolve().parent, os.W_OK):
         raise ConfigError(f"--output={output}: its folder cannot be written to")
 

@@ -10,7 +10,10 @@ def test_what_is_no_file_to_write_is_refused_before_the_work(tmp_path: Path) -> 
     config, link = tmp_path / "shop.yaml", tmp_path / "link.yaml"
     config.write_text("run: {}  # a comment\n")
     link.symlink_to(config)
+    model = tmp_path / "workspace" / "models" / "shop-1"
+    model.mkdir(parents=True)
     refused = {
+        model / "card.html": "models, whose files are counted in their versions and never change",
         tmp_path: "is a folder",
         tmp_path / "no" / "best.yaml": "its folder does not exist",
         Path("/dev/null"): "is no regular file",
@@ -19,8 +22,8 @@ def test_what_is_no_file_to_write_is_refused_before_the_work(tmp_path: Path) -> 
     }
     for output, problem in refused.items():
         with pytest.raises(ConfigError, match=problem):
-            require_place(output, config)
-    require_place(tmp_path / "best.yaml", config)
+            require_place(output, config, tmp_path / "workspace")
+    require_place(tmp_path / "best.yaml", config, tmp_path / "workspace")
 
 
 def test_what_was_there_stays_unless_all_of_it_is_written(tmp_path: Path) -> None:
