@@ -12,6 +12,7 @@ from typing import Any
 from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
+from trainer.advice_fit import what_does_not_fit
 from trainer.dataset_profile import Profile, profile_of
 from trainer.machine import Machine, this_machine
 
@@ -49,6 +50,10 @@ def run(config: Config, *, dataset_id: str) -> dict[str, Any]:
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
     profile, machine = profile_of(folder, manifest), this_machine()
     advice = advise(profile, machine)
+    others = what_does_not_fit(config.train, advice.settings)
+    if others:
+        advice.settings |= others
+        advice.reasons.append(f"set, as train is otherwise refused: {', '.join(others)}")
     return {
         "dataset": vars(profile),
         "machine": vars(machine),

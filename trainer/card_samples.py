@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from conf.contract import (
@@ -27,6 +26,7 @@ from conf.contract import (
     USER_IDX,
     Manifest,
 )
+from conf.parquet import read_columns
 from trainer.batches import histories_of
 from trainer.columns import Ragged, numbers_of
 from trainer.held_out import COLUMNS, recommendable
@@ -148,8 +148,7 @@ def _names(
     numbers = pc.field(key).isin(pa.array(list(wanted), pa.int64()))
     found: dict[int, str] = {}
     for file in manifest.files[part]:
-        path = dataset / file.path
-        present = [name for name in names if name in pq.read_schema(path).names]
-        for row in pq.read_table(path, columns=[key, *present], filters=numbers).to_pylist():
-            found[row[key]] = next(str(row[name]) for name in present if row[name] is not None)
+        for row in read_columns(dataset / file.path, [key, *names], numbers).to_pylist():
+            called = (row.get(name) for name in names)
+            found[row[key]] = next(str(name) for name in called if name is not None)
     return found

@@ -4,7 +4,6 @@ Legend of shapes: B rows, H heads, L length, E width of a head, D width, V catal
 """
 
 import contextlib
-import json
 import resource
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from conf.workspace import read_json
 from trainer.columns import Ragged
 from trainer.hybrid import Hybrid
 from trainer.ranking_inputs import Values
@@ -50,7 +50,7 @@ def forget_peak_memory() -> None:
 
 def training_cost(metrics: Path) -> dict[str, Any]:
     """Return `COSTS` of a model as its metrics file tells them; None: it does not."""
-    told = json.loads(metrics.read_text()).get("training", {})
+    told = read_json(metrics).get("training", {})
     return {name: told.get(name) for name in COSTS}
 
 

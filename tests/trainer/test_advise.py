@@ -1,8 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from trainer.advise import advise, expected_cost
+from conf.load import load_config, write_changed
+from tests.packaging.checkout import CHECKOUT
+from tests.trainer.small_parts import write_config, write_dataset
+from trainer.advice_fit import what_does_not_fit
+from trainer.advise import advise, expected_cost, run
 from trainer.dataset_profile import Profile
 from trainer.machine import Machine, this_machine
 
@@ -93,3 +98,28 @@ def test_cost_grows_with_events_and_falls_with_speed() -> None:
 def test_this_machine_has_cores_memory_and_speed() -> None:
     machine = this_machine()
     assert machine.cores >= 1 and machine.memory_gib > 0.1 and machine.gflops > 0.5
+
+
+def test_advice_fits_what_the_configuration_has_otherwise(tmp_path: Path) -> None:
+    """Of few events: a model that counts, which bears no network's or ranking model's settings."""
+    write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
+    for changes in (
+        ["train.algorithm=ranking", "train.metric=auc", "etl.impressions={labels: {a: [view]}}"],
+        ["train.refit=everything", "train.save_optimizer=true"],
+        ["train.warm_start.model=current"],
+    ):
+        path = write_config(tmp_path)
+        found = run(load_config(path, changes), dataset_id="small")
+        write_changed(path, changes, found["settings"], tmp_path / "advised.yaml", found["because"])
+        assert load_config(tmp_path / "advised.yaml").train.algorithm == "ease"
+
+
+def test_advice_to_rank_fits_a_rating_and_the_most_workers() -> None:
+    changes = ["train.algorithm=ranking", "train.metric=rmse", "train.ranking.loss=mse",
+               "etl.impressions={labels: {bought: [purchase]}}"]  # fmt: skip
+    train = load_config(CHECKOUT / "conf/demo.yaml", changes).train
+    settings = advise(replace(SHOP, labels=("clicked",), logged_negatives=True), SERVER).settings
+    servers = settings | {"train.workers": train.max_workers + 1}
+    assert what_does_not_fit(train, servers) == {
+        "train.metric": "rmse", "train.workers": train.max_workers,
+    }  # fmt: skip
