@@ -50,7 +50,7 @@ def rank_targets(
 
     Args:
         scorers: Models by name.
-        columns: `trainer.held_out.COLUMNS` of the row group.
+        columns: `trainer.held_out.columns_of` of the row group.
         batch_rows: Rows scored together.
         list_length: K; the lists hold no item that the user has seen, nor reserved numbers.
     """
