@@ -16,7 +16,7 @@ from trainer.columns import Columns, Ragged, lists_of, padded
 from trainer.ranking_inputs import FieldSpec, of_kind
 from trainer.ranking_layout import fields_of
 
-_PART = "histories"
+HISTORIES = "histories"
 
 
 def event_fields(
@@ -29,7 +29,7 @@ def event_fields(
     """
     if wanted == "none":
         return ()
-    there = fields_of(manifest.features.get(_PART, ()), ())
+    there = fields_of(manifest.features.get(HISTORIES, ()), ())
     known = {field.name.removeprefix(HISTORY_CONTEXT): field for field in there}
     names = list(known) if isinstance(wanted, str) else wanted
     odd = [name for name in names if name not in known]

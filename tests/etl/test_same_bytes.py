@@ -62,6 +62,7 @@ ETL = {
     "split": {"kind": "temporal", "valid_share": 0.2, "test_share": 0.2},
     "session_gap_minutes": 600,
     "features": FEATURES,
+    "history_features": ["place"],
     "impressions": {"labels": {"buy": ["buy"]}, "negatives": "popularity",
                     "negatives_per_positive": 2},
     "leak_check": {"users": 20, "items": 20, "impressions": 50},

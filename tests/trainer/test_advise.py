@@ -10,7 +10,7 @@ LAPTOP = Machine(cores=2, memory_gib=16, gpus=0, gpu_memory_gib=0, has_bf16=Fals
 SERVER = Machine(cores=32, memory_gib=200, gpus=4, gpu_memory_gib=80, has_bf16=True, gflops=50_000)
 SHOP = Profile(
     users=22_000, items=12_000, events=131_000, median_length=6, long_length=15, cold_share=0.0,
-    event_types=1, item_features=(), labels=(), logged_negatives=False,
+    event_types=1, event_features=(), item_features=(), labels=(), logged_negatives=False,
 )  # fmt: skip
 FILMS = replace(SHOP, users=6_000, items=3_400, events=980_000, median_length=96, long_length=400)
 
@@ -65,6 +65,14 @@ def test_features_speak_for_items_that_training_lacks() -> None:
     assert advise(known, LAPTOP).settings["train.model.content.features"] == "all"
     counted = advise(replace(known, events=5000), LAPTOP)
     assert "train.model.content.features" not in counted.settings
+
+
+def test_what_histories_tell_of_events_is_taken() -> None:
+    told = replace(SHOP, event_types=2, event_features=("history_context_device",))
+    settings = advise(told, LAPTOP).settings
+    assert settings["train.model.event_types"] is True
+    assert settings["train.model.event_features"] == "all"
+    assert "train.model.event_features" not in advise(SHOP, LAPTOP).settings
 
 
 def test_short_histories_are_for_a_recurrent_network() -> None:
