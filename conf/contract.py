@@ -20,6 +20,7 @@ USER_IDX = "user_idx"
 HISTORY_ITEMS = "history_item_idx"  # list<int32>, oldest first
 HISTORY_TYPES = "history_event_type"  # list<int32>, index into the manifest's `event_types`
 HISTORY_TIMES = "history_time"  # list<int64>, microseconds since 1970 UTC, or an order number
+HISTORY_CONTEXT = "history_context_"  # in front of a field's name: list<int32> or list<float>
 HISTORY_WEIGHTS = "history_weight"  # list<float>, weight of each event as a training target
 TARGET_ITEM = "target_item_idx"  # int32, the held-out item
 LABEL_PREFIX = "label_"  # in front of a label's name: float
@@ -190,9 +191,10 @@ class Manifest(_Record):
     """For each of train, valid, test, histories, items, users and quarantine, and for what was
     asked for: item_features, user_features, item_neighbours, encoders and impressions."""
     vocabularies: dict[str, Vocabulary]
+    """Of item, user and each feature of histories; of those the fingerprint is of the encoding."""
     event_types: tuple[str, ...]
     features: dict[str, tuple[Feature, ...]] = {}
-    """For each of item_features, user_features and impressions, in the order of columns."""
+    """By part: item_features, user_features, impressions, histories; in the order of columns."""
     ledger: dict[str, InputLedger]
     fills: dict[str, dict[str, Any]] = {}
     """What stands in for missing values, by table and field: `value`, and `groups` by the text of

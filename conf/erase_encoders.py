@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from conf.contract import DataFile, Manifest
+from conf.contract import HISTORY_CONTEXT, DataFile, Manifest
 from conf.fingerprint import hash_file
 from conf.workspace import write_json
 
@@ -23,6 +23,7 @@ _IMPRESSIONS = ("train_impressions", "valid_impressions", "test_impressions")
 ENCODED_IN = {
     "user_features": ("user_", ("user_features",)),
     "impressions": ("context_", _IMPRESSIONS),
+    "histories": (HISTORY_CONTEXT, ("histories",)),
 }
 _WITH_VOCABULARY = ("categorical", "tags")
 Files = Mapping[str, Sequence[DataFile]]

@@ -88,6 +88,10 @@ class Etl(Section):
     features: Features = Features()
     impressions: Impressions | None = None
     """null: no rows for a ranking model."""
+    history_features: tuple[str, ...] = ()
+    """Fields of the events, of `features.events.encodings`, that every event of a history tells
+    beside its item, type and time: device, channel, price paid. Categories are numbered from the
+    training part; with `vocabulary: extend` new ones get numbers behind the old ones."""
     leak_check: LeakCheck | None = LeakCheck()
     """Of a temporal split, before the dataset is committed; null: none."""
     vocabulary: Literal["fresh", "extend"] = "fresh"

@@ -106,6 +106,8 @@ def dataset_request(
     """Return the key of a dataset: what it is made from and how, and what it goes on from."""
     section = config.model_dump(mode="json", include={"input", "etl"})
     section["input"].pop("root")
+    if not section["etl"]["history_features"]:
+        del section["etl"]["history_features"]  # without any, datasets are those of before the key
     logs, tables = section["input"]["events"], (section["input"][n] for n in ("items", "users"))
     for source in filter(None, (*logs.values(), *tables)):
         source["paths"] = sorted(set(source["paths"]))  # files are taken in their names' order

@@ -57,6 +57,9 @@ class Model(Section):
     """Whether the time since the event before enters with the item; takes a log with times."""
     calendar: bool = False
     """Whether weekday and hour of day (UTC) of each event enter; takes a log with times."""
+    event_features: Literal["none", "all"] | tuple[str, ...] = "none"
+    """What else of each event enters with its item: none, all of `etl.history_features`, or some
+    by name."""
     content: Content = Content()
     similarity: Literal["dot", "cosine"] = "dot"
     """Of user and item vector."""

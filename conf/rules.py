@@ -15,6 +15,7 @@ from conf.feature_schema import (
     Text,
     Vector,
 )
+from conf.history_rules import broken_history_rules
 from conf.input_schema import Input, InputField
 from conf.privacy_schema import Privacy, misfits
 from conf.ranking_rules import broken_ranking_rules
@@ -34,6 +35,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
         *_about_recency(given, etl, train),
         *_about_network(given, train),
         *_about_content(etl, train),
+        *broken_history_rules(etl, train),
         *_about_catalogue(etl, privacy),
         *_about_start(train),
         *broken_ranking_rules(etl, train),

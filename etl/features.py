@@ -88,7 +88,7 @@ def write_features(
         _write(part, table, config, folder)
     if config.etl.features.neighbours is not None:
         _write_neighbours(made, config, folder)
-    _write_encoders(folder / ENCODERS, {part: table.fitted for part, table in chosen.items()})
+    write_encoders(folder / ENCODERS, {part: table.fitted for part, table in chosen.items()})
     return {part: table.features for part, table in chosen.items()}
 
 
@@ -177,11 +177,11 @@ def _write_neighbours(made: Prepared, config: Config, folder: Path) -> None:
                  folder / SCRATCH / "neighbour-shards")  # fmt: skip
 
 
-def _write_encoders(folder: Path, fitted: Mapping[str, Mapping[str, Fitted]]) -> None:
+def write_encoders(folder: Path, fitted: Mapping[str, Mapping[str, Fitted]]) -> None:
     """Write one JSON file for each part: what each of its encodings knows."""
     if not fitted:
         return
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for part, known in fitted.items():
         text = json.dumps(known, ensure_ascii=False, indent=1, sort_keys=True)
         (folder / f"{part}.json").write_text(text, encoding="utf-8")

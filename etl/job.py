@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from conf.fingerprint import InputFile
 from conf.protection import Protection
 from conf.schema import Config
+from etl.history_features import HistoryFeatures
 from etl.inputs import Staged
 from etl.predecessor import Predecessor
 
@@ -38,6 +39,8 @@ class Made:
     """Those that only show an item too; in the order that targets are cut from."""
     users: DataFrame
     items: DataFrame
+    context: HistoryFeatures
+    """What of the events' fields the histories tell."""
     histories: DataFrame
     examples: DataFrame
     """The histories in the order that training rows and targets are cut from."""

@@ -90,6 +90,7 @@ def describe_dataset(
     vocabularies = {
         "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, known),
         "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
+        **made.context.vocabularies(job.request),
     }
     num_events, shown = count_events(work / "histories"), _count_shown(work / "users", config)
     return with_content(Manifest(

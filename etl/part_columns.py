@@ -19,6 +19,7 @@ from conf.contract import (
     Vocabulary,
 )
 from etl.features import IMPRESSION_PARTS, IMPRESSIONS, ITEM_FEATURES, USER_FEATURES
+from etl.history_features import HISTORIES
 from etl.impressions import LABEL
 from etl.neighbours import ITEM_NEIGHBOURS, NEIGHBOUR_IDX
 
@@ -26,8 +27,9 @@ _FEATURES_OF = {
     ITEM_FEATURES: ITEM_FEATURES,
     USER_FEATURES: USER_FEATURES,
     **dict.fromkeys(IMPRESSION_PARTS, IMPRESSIONS),
+    **dict.fromkeys(("train", "valid", "test", HISTORIES), HISTORIES),
 }
-STREAMED = ("train", "valid", "test", "histories", *_FEATURES_OF, ITEM_NEIGHBOURS)
+STREAMED = (*_FEATURES_OF, ITEM_NEIGHBOURS)
 _ITEMS = (HISTORY_ITEMS, TARGET_ITEM, ITEM_IDX, NEIGHBOUR_IDX)
 _RESERVED = {"padding": PADDING_IDX, "unknown": UNKNOWN_IDX}
 
@@ -67,7 +69,8 @@ def _column(field: pa.Field, sizes: Mapping[str, int], features: Mapping[str, Fe
     dtype = str(field.type).replace("element: ", "").replace("item: ", "").replace(" not null", "")
     feature = features.get(field.name)
     if feature is not None:
-        kind = "sequence" if feature.kind == "tags" else feature.kind
+        is_list = pa.types.is_list(field.type) and feature.kind != "vector"
+        kind = "sequence" if is_list else feature.kind
         reserved = {} if feature.cardinality is None else _RESERVED
         return Column(name=field.name, kind=kind, dtype=dtype, cardinality=feature.cardinality,
                       reserved_ids=reserved)  # fmt: skip

@@ -18,8 +18,9 @@ from conf.workspace import commit
 from etl.check import check_inputs
 from etl.columns import EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
 from etl.encode import number_items, number_users
-from etl.features import Prepared, write_features
+from etl.features import ENCODERS, Prepared, write_encoders, write_features
 from etl.folders import SCRATCH, finish, refused_folder, work_folder
+from etl.history_features import fit_history_features
 from etl.identities import store_identities
 from etl.impressions import number_events
 from etl.inputs import (
@@ -128,14 +129,19 @@ def _collected(
     known_items = None if before is None else before.items
     table = staged["items"].kept() if etl.catalogue == "table" else None
     items = store(number_items(events, known_items, table), scratch / "numbered-items")
-    histories = store(collect_histories(events, items, users), scratch / "collected-histories")
-    examples = histories
+    context = fit_history_features(events, etl, before)
+
+    def collected(name: str) -> DataFrame:
+        rows = context.encode(events, scratch / f"{name}-vocabularies")
+        return store(collect_histories(rows, items, users), scratch / name)
+
+    histories = examples = collected("collected-histories")
     if not etl.split.is_in_time_order:
         events = store(place_training_first(events), scratch / "reordered-events")
-        examples = store(collect_histories(events, items, users), scratch / "collected-examples")
+        examples = collected("collected-examples")
     log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
     newest = _newest_time(events)
-    return Made(staged, before, events, users, items, histories, examples, cuts, newest)
+    return Made(staged, before, events, users, items, context, histories, examples, cuts, newest)
 
 
 def _written(spark: SparkSession, job: Job, made: Made, work: Path) -> Manifest:
@@ -150,6 +156,8 @@ def _written(spark: SparkSession, job: Job, made: Made, work: Path) -> Manifest:
         job.readable,
         work,
     )
+    write_encoders(work / ENCODERS, made.context.fitted_by_part())
+    features |= made.context.described()
     write_quarantine(made.staged, work / "quarantine", work / SCRATCH / "quarantine")
     checked = check_leaks(spark, job, made.cuts, work)
     manifest = describe_dataset(job, made, work, fills=fills, features=features, leak_check=checked)
@@ -186,10 +194,11 @@ def _number_users(staged: Staged, before: Predecessor | None) -> DataFrame:
 
 def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> DataFrame:
     kept = staged["events"].kept()
-    context = (name for name in kept.columns if name == VALUE or name.startswith(FIELD))
-    more = context if config.etl.impressions is not None else ()
+    context = [name for name in kept.columns if name == VALUE or name.startswith(FIELD)]
+    if config.etl.impressions is None:
+        context = [FIELD + name for name in config.etl.history_features]
     part = [PART] if PART in kept.columns else []
-    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *part, *more)
+    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *part, *context)
     return split_events(chosen, config.etl, config.run.seed, cuts)
 
 

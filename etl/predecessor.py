@@ -11,7 +11,7 @@ from pyspark.sql.types import IntegerType, LongType, StringType, StructField, St
 
 from conf.contract import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX, Manifest
 from conf.errors import ConfigError
-from conf.feature_schema import TableFeatures
+from conf.feature_schema import Encoding, TableFeatures
 from conf.input_schema import TableSource
 from conf.protection import Protection
 from conf.schema import Config
@@ -37,6 +37,16 @@ class Predecessor:
         known = self.fitted.get(part)
         is_same = before == spec.model_dump(mode="json")["encodings"]
         return dict(known) if is_same and known is not None else None
+
+    def fitted_fields(self, part: str, encodings: Mapping[str, Encoding]) -> dict[str, Fitted]:
+        """Return what the encodings of a part's events' fields know, of those that are the same."""
+        before = self.manifest.config["etl"]["features"]["events"]["encodings"]
+        known = self.fitted.get(part, {})
+        return {
+            field: known[field]
+            for field, encoding in encodings.items()
+            if field in known and before.get(field) == encoding.model_dump(mode="json")
+        }
 
     def fills_of(self, table: str, source: TableSource | None) -> dict[str, Any] | None:
         """Return what stands in for missing values of items or users, None if fields differ."""

@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import (
+    HISTORY_CONTEXT,
     HISTORY_ITEMS,
     HISTORY_TIMES,
     HISTORY_TYPES,
@@ -42,21 +43,23 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
 
     Args:
         events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE, DRAW and PART, one row per event; those
-            that only show an item are counted alone.
+            that only show an item are counted alone. Columns called HISTORY_CONTEXT and on,
+            without nulls, become arrays too.
         items: The vocabulary; items outside become the unknown one.
         users: All users; those without events get an empty history.
 
     Returns:
-        USER_IDX, USER_ID, NUM_EVENTS, NUM_SHOWN, the three arrays, TRAIN_LENGTH (acts of the
+        USER_IDX, USER_ID, NUM_EVENTS, NUM_SHOWN, the arrays, TRAIN_LENGTH (acts of the
         training part), VALID_PLACES and TEST_PLACES (lists of the targets' places).
     """
-    is_act = F.col(DRAW) == 0
+    is_act, context = F.col(DRAW) == 0, _context_of(events)
     numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
     event = F.struct(
         F.col(PLACE),
         F.coalesce(ITEM_IDX, F.lit(UNKNOWN_IDX)).cast("int").alias(HISTORY_ITEMS),
         F.col(EVENT_TYPE).alias(HISTORY_TYPES),
         F.col(TIME).alias(HISTORY_TIMES),
+        *context,
     )
     collected = numbered.groupBy(USER_ID).agg(
         F.sort_array(F.collect_list(F.when(is_act, event))).alias("events"),
@@ -72,7 +75,7 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
         F.greatest(F.size("events"), F.lit(0)).cast("long").alias(NUM_EVENTS),
         F.coalesce(NUM_SHOWN, F.lit(0)).cast("long").alias(NUM_SHOWN),
         *(F.coalesce(F.col(f"events.{name}"), none.cast(f"array<{kind}>")).alias(name)
-          for name, kind in _ARRAYS.items()),
+          for name, kind in {**_ARRAYS, **context}.items()),
         F.coalesce(TRAIN_LENGTH, F.lit(0)).cast("int").alias(TRAIN_LENGTH),
         *(F.coalesce(name, none.cast("array<int>")).alias(name)
           for name in (VALID_PLACES, TEST_PLACES)),
@@ -99,10 +102,10 @@ def training_windows(
         weights: Weight of each event type.
 
     Returns:
-        One row per user and WINDOW: USER_IDX, items, weights, types and times.
+        One row per user and WINDOW: USER_IDX, items, weights, types, times and what else there is.
     """
     weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
-    last = num_windows(window_length, windows) - 1
+    last, context = num_windows(window_length, windows) - 1, _context_of(histories)
 
     # Element by element: to explode the numbers of the windows would copy the whole history for
     # each of them, and so does F.slice within F.transform.
@@ -114,12 +117,16 @@ def training_windows(
             none = F.lit(0).cast(kind)
             return F.transform(places, lambda place: F.coalesce(value(place), none)).alias(name)
 
+        def taken(name: str, kind: str) -> Column:
+            return take(name, lambda place: F.get(name, place), kind)
+
         return F.struct(
             number.alias(WINDOW),
-            take(HISTORY_ITEMS, lambda place: F.get(HISTORY_ITEMS, place), "int"),
+            taken(HISTORY_ITEMS, "int"),
             take(HISTORY_WEIGHTS, lambda p: F.get(weight_of, F.get(HISTORY_TYPES, p)), "float"),
-            take(HISTORY_TYPES, lambda place: F.get(HISTORY_TYPES, place), "int"),
-            take(HISTORY_TIMES, lambda place: F.get(HISTORY_TIMES, place), "long"),
+            taken(HISTORY_TYPES, "int"),
+            taken(HISTORY_TIMES, "long"),
+            *(taken(name, kind) for name, kind in context.items()),
         )
 
     cut_up = F.transform(F.sequence(F.lit(0), last), cut)
@@ -135,7 +142,7 @@ def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = Tru
         is_growing: Whether a target's history holds the user's targets before it.
 
     Returns:
-        USER_IDX, the target's PLACE, the three arrays and TARGET_ITEM.
+        USER_IDX, the target's PLACE, the arrays and TARGET_ITEM.
     """
     target = histories.withColumn("__first", F.array_min(places)).withColumn(
         PLACE, F.explode(places)
@@ -145,15 +152,22 @@ def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = Tru
         USER_IDX,
         PLACE,
         *(_without_nulls(F.slice(name, F.lit(1), before), kind).alias(name)
-          for name, kind in _ARRAYS.items()),
+          for name, kind in {**_ARRAYS, **_context_of(histories)}.items()),
         F.coalesce(F.get(HISTORY_ITEMS, F.col(PLACE)), F.lit(UNKNOWN_IDX)).alias(TARGET_ITEM),
     )  # fmt: skip
 
 
 def whole_histories(histories: DataFrame) -> DataFrame:
-    """Return USER_IDX and the three arrays, one row per user."""
-    arrays = (_without_nulls(F.col(name), kind).alias(name) for name, kind in _ARRAYS.items())
+    """Return USER_IDX and the arrays, one row per user."""
+    kinds = {**_ARRAYS, **_context_of(histories)}
+    arrays = (_without_nulls(F.col(name), kind).alias(name) for name, kind in kinds.items())
     return histories.select(USER_IDX, *arrays)
+
+
+def _context_of(rows: DataFrame) -> dict[str, str]:
+    """Return the columns of events' further features, or of their arrays, with a value's type."""
+    return {name: kind.removeprefix("array<").removesuffix(">")
+            for name, kind in rows.dtypes if name.startswith(HISTORY_CONTEXT)}  # fmt: skip
 
 
 def _places_of(part: str, is_act: Column) -> Column:

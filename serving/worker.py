@@ -41,6 +41,7 @@ from trainer.bundle import load_scorer
 from trainer.catalogue import read_train_events
 from trainer.columns import Ragged, numbers_of
 from trainer.content_data import extend_to
+from trainer.event_features import context_columns
 from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
 
@@ -118,7 +119,8 @@ class PartScorer:
     def _read(self, part: int) -> tuple[pa.Array, Ragged]:
         """Return the raw ids and the histories of a part's users."""
         group = self.manifest.row_groups("histories")[part]
-        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
+        more = context_columns(self.manifest, "histories")
+        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
         histories = known_to_model(histories_of(found), self.num_items, self.unknown)
         users = read_row_group(

@@ -1,8 +1,7 @@
 """Which configuration to start from, for a dataset and a machine, and why.
 
 Each rule looks at figures of the dataset and of the machine and says what it chooses in one
-sentence. Estimates are of the order of magnitude: products that an epoch takes over the speed that
-was measured.
+sentence.
 """
 
 from dataclasses import dataclass, field
@@ -12,14 +11,11 @@ from typing import Any
 from conf.contract import Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
+from trainer.advice_cost import BYTES_PER_WEIGHT, expected_cost
 from trainer.advice_fit import what_does_not_fit
 from trainer.dataset_profile import Profile, profile_of
 from trainer.machine import Machine, this_machine
 
-_BYTES_PER_WEIGHT = 16
-"""Weight, gradient and Adam's two moments in single precision."""
-_SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
-"""Of the measured speed that training reaches, as seen with networks of these sizes."""
 _FEW_EVENTS, _FEW_USERS = 20_000, 300
 _SHORT = 2
 """Events of a history in which order says little."""
@@ -28,7 +24,6 @@ _RECURRENT = 200
 Amazon Beauty (median 6 events) and on MovieLens 1M (median 96, the newest 200)."""
 _COLD = 0.05
 """Share of cold targets above which something is said of them."""
-_EPOCHS = 30
 
 
 @dataclass
@@ -126,6 +121,11 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
             f"{profile.event_types} event types say different things",
             train__model__event_types=True,
         )
+    if profile.event_features:
+        advice.choose(
+            f"histories tell {len(profile.event_features)} feature(s) of their events",
+            train__model__event_features="all",
+        )
 
 
 def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
@@ -179,7 +179,7 @@ def _similarity(advice: Advice) -> None:
 
 def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
     width = advice.settings["train.model.width"]
-    table_gib = profile.items * width * _BYTES_PER_WEIGHT / 2**30
+    table_gib = profile.items * width * BYTES_PER_WEIGHT / 2**30
     memory = machine.gpu_memory_gib or machine.memory_gib
     if table_gib > memory / 4:
         advice.choose(
@@ -214,32 +214,6 @@ def _for_machine(machine: Machine, advice: Advice) -> None:
         f"no GPU: one worker on {machine.cores} core(s), as several would only share them",
         train__workers=1, train__gpus_per_worker=0, train__cpus_per_worker=machine.cores,
     )  # fmt: skip
-
-
-def expected_cost(
-    profile: Profile, machine: Machine, settings: dict[str, Any]
-) -> dict[str, float] | None:
-    """Return about what a training of retrieval costs: seconds, and GiB of one worker.
-
-    None for other algorithms, which take seconds to minutes.
-    """
-    if settings["train.algorithm"] != "neural":
-        return None
-    width, blocks = settings["train.model.width"], settings["train.model.blocks"]
-    scored = profile.items
-    if settings["train.loss.kind"] != "cross_entropy":
-        scored = settings["train.loss.num_negatives"]
-    inner = {"attention": 12, "gru": 6}.get(settings["train.model.encoder"], 0)
-    layers = blocks * inner * width**2  # multiplications of one event
-    products = profile.events * (layers + scored * width)
-    peak = machine.gflops * 1e9 * _SHARE_OF_PEAK["gpu" if machine.gpus else "cpu"]
-    epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)
-    weights = profile.items * width * _BYTES_PER_WEIGHT / 2**30
-    return {
-        "seconds_per_epoch": round(epoch, 1),
-        "minutes": round(_EPOCHS * epoch / 60, 1),
-        "memory_gib": round(1.0 + weights, 1),
-    }
 
 
 def _rounded(length: int) -> int:

@@ -17,6 +17,7 @@ from conf.schema import Config
 from conf.workspace import commit, emptied, new_folder, read_manifest, version_id
 from trainer.content_data import content_section
 from trainer.counting import COUNTING, load_counting
+from trainer.event_features import event_fields, require_same_features
 from trainer.hybrid import NEURAL, Hybrid
 from trainer.initialisation import initialise
 from trainer.retrieval import RetrievalModel
@@ -44,13 +45,15 @@ class Trained:
 def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
     """Return `train.model` as a retrieval network is built from it.
 
-    Event types stand in it by their number; of the content see `content_section`.
+    Event types stand in it by their number, events' features as `FieldSpec`s; of the content see
+    `content_section`.
     """
     model = config.train.model
     section = model.model_dump(mode="json")
     types = len(manifest.event_types) if section["event_types"] else 0
     content = content_section(model.content, manifest)
-    return {**section, "event_types": types, "content": content}
+    fields = [list(field) for field in event_fields(model.event_features, manifest)]
+    return {**section, "event_types": types, "event_features": fields, "content": content}
 
 
 def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
@@ -173,8 +176,8 @@ def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
     A dataset whose vocabulary goes on from the model's is right: it has more items.
 
     Raises:
-        VersionError: When a number of an item, or of an event type that the model takes, means
-            something else.
+        VersionError: When a number of an item, or of an event type or another feature of events
+            that the model takes, means something else.
     """
     types = tuple(bundle.config["etl"]["event_types"])
     if bundle.model.get("event_types") and manifest.event_types != types:
@@ -190,6 +193,7 @@ def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
             f"{theirs.fingerprint[:12]} ({catalogue_size(manifest)} numbers); "
             "train on this dataset first"
         )
+    require_same_features(bundle, manifest)
 
 
 def require_unseen(bundle: Bundle, part: str) -> None:

@@ -29,7 +29,7 @@ from conf.contract import (
 from conf.parquet import read_columns
 from trainer.batches import histories_of
 from trainer.columns import Ragged, numbers_of
-from trainer.held_out import COLUMNS, recommendable
+from trainer.held_out import columns_of, recommendable
 from trainer.reasons import Reasons, explain_scorer
 from trainer.scorer import Scorer
 from trainer.segments import by_activity
@@ -78,7 +78,8 @@ def sample_users(
     groups = manifest.row_groups("test")[:1]
     if not groups or not groups[0].rows:
         return []
-    _, columns = next(read_row_groups(dataset, groups, COLUMNS, threads=1))
+    wanted = columns_of(manifest, "test")
+    _, columns = next(read_row_groups(dataset, groups, wanted, threads=1))
     users, histories = numbers_of(columns, USER_IDX), histories_of(columns)
     bins = by_activity(histories.lengths)
     _, rows = np.unique(bins.of_target, return_index=True)  # the first one of each bin: [B]

@@ -15,6 +15,7 @@ from conf.contract import (
 )
 from trainer.catalogue import read_train_events
 from trainer.columns import lists_of, numbers_of
+from trainer.event_features import HISTORIES
 from trainer.ranking_layout import ITEM_FEATURES
 from trainer.stream import read_row_groups
 
@@ -37,6 +38,8 @@ class Profile:
     cold_share: float
     """Targets of the validation part whose item training does not know."""
     event_types: int
+    event_features: tuple[str, ...]
+    """What histories tell of events besides."""
     item_features: tuple[str, ...]
     labels: tuple[str, ...]
     """Labels of the impressions; none where there are no impressions."""
@@ -68,6 +71,7 @@ def profile_of(folder: Path, manifest: Manifest) -> Profile:
         long_length=int(np.quantile(lengths, 0.9)) if len(lengths) else 0,
         cold_share=_cold_share(folder, manifest),
         event_types=len(manifest.event_types),
+        event_features=tuple(feature.name for feature in manifest.features.get(HISTORIES, ())),
         item_features=tuple(f.name for f in features if f.left_out is None),
         labels=tuple(impressions["labels"]) if impressions else (),
         logged_negatives=bool(impressions) and impressions["negatives"] == "logged",

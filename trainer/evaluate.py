@@ -29,7 +29,7 @@ from trainer.catalogue import read_train_events
 from trainer.columns import Columns, Ragged, numbers_of
 from trainer.counting import Source, fit_counting
 from trainer.efficiency import flops_of_example, scored_per_second, training_cost
-from trainer.held_out import COLUMNS, each_row_group, held_out_batches
+from trainer.held_out import columns_of, each_row_group, held_out_batches
 from trainer.hybrid import Hybrid
 from trainer.list_figures import list_figures
 from trainer.metrics import figure, figures, gains, rank_counts
@@ -120,7 +120,7 @@ def _segments(
 def some_histories(folder: Path, manifest: Manifest) -> Ragged:
     """Return the histories of the test part's first row group."""
     groups = manifest.row_groups("test")[:1]
-    for _, columns in read_row_groups(folder, groups, COLUMNS, threads=1):
+    for _, columns in read_row_groups(folder, groups, columns_of(manifest, "test"), threads=1):
         return histories_of(columns)
     return Ragged(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64))
 
@@ -159,7 +159,7 @@ def count_ranks(
 
     Args:
         scorer: What ranks.
-        blocks: Row groups with the columns `COLUMNS`.
+        blocks: Row groups with the columns `trainer.held_out.columns_of`.
         batch_rows: Rows scored together.
         largest: R
         drop_seen: Whether the ranking leaves out what the user has seen.
@@ -177,7 +177,7 @@ def count_ranks(
 
 
 Count = Callable[[Mapping[str, Scorer], Columns], np.ndarray]
-"""Counts ranks in one row group with the columns `COLUMNS`."""
+"""Counts ranks in one row group with the columns `trainer.held_out.columns_of`."""
 
 
 def count_on_workers(

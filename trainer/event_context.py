@@ -1,13 +1,17 @@
-"""What of an event enters a history's step besides its item: type, time gap, weekday and hour.
+"""What of an event enters a history's step besides its item: type, time, and further features.
 
 Pure torch.
 
-Legend of shapes: B rows, L length, D width.
+Legend of shapes: B rows, L length, D width, F features.
 """
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from trainer.inputs import GAP_CLASSES, WEEK_HOURS, HistoryBatch
+from trainer.ranking_fields import FieldEmbedding
+from trainer.ranking_inputs import FieldSpec, Values
 
 _DAY_HOURS = 24
 
@@ -15,7 +19,15 @@ _DAY_HOURS = 24
 class EventContext(nn.Module):
     """The sum of what is looked up for an event; each part only where it is asked for."""
 
-    def __init__(self, *, width: int, event_types: int, time_gaps: bool, calendar: bool) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        event_types: int,
+        time_gaps: bool,
+        calendar: bool,
+        fields: Sequence[FieldSpec] = (),
+    ) -> None:
         """Make the tables.
 
         Args:
@@ -23,6 +35,7 @@ class EventContext(nn.Module):
             event_types: How many types there are; 0: they do not enter.
             time_gaps: Whether the time since the event before enters.
             calendar: Whether weekday and hour of day enter.
+            fields: Features that enter, categorical or one number each.
         """
         super().__init__()
         days = WEEK_HOURS // _DAY_HOURS
@@ -30,6 +43,8 @@ class EventContext(nn.Module):
         self.gap_embedding = nn.Embedding(GAP_CLASSES, width) if time_gaps else None
         self.day_embedding = nn.Embedding(days, width) if calendar else None
         self.hour_embedding = nn.Embedding(_DAY_HOURS, width) if calendar else None
+        self.specs = tuple(fields)
+        self.features = FieldEmbedding(fields=fields, width=width) if fields else None
 
     @property
     def is_used(self) -> bool:
@@ -49,4 +64,9 @@ class EventContext(nn.Module):
             assert batch.hour_idx is not None
             parts.append(self.day_embedding(batch.hour_idx // _DAY_HOURS))
             parts.append(self.hour_embedding(batch.hour_idx % _DAY_HOURS))
+        if self.features is not None:
+            assert batch.feature_idx is not None and batch.feature_numbers is not None
+            no_tags = batch.feature_idx.new_zeros((*batch.item_idx.shape, 0, 1))
+            values = Values(batch.feature_idx, no_tags, batch.feature_numbers)
+            parts.append(self.features(values).sum(-2))  # [B, L, F, D] -> [B, L, D]
         return parts

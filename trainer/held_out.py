@@ -26,6 +26,7 @@ from conf.contract import (
 from conf.schema import Config
 from trainer.batches import histories_of, rows_of_like_length
 from trainer.columns import Columns, Ragged, events_of, numbers_of
+from trainer.event_features import context_columns
 from trainer.metrics import target_ranks
 from trainer.scorer import Scorer
 from trainer.shares import device_of, on_workers
@@ -33,6 +34,11 @@ from trainer.stream import read_row_groups
 
 COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, TARGET_ITEM)
 Found = TypeVar("Found")
+
+
+def columns_of(manifest: Manifest, part: str) -> tuple[str, ...]:
+    """Return `COLUMNS`, and those of the features that the part's histories tell of events."""
+    return (*COLUMNS, *context_columns(manifest, part))
 
 
 class HeldOut(NamedTuple):
@@ -74,7 +80,7 @@ def _left_out(
 
 
 def held_out_batches(columns: Columns, batch_rows: int, *, drop_seen: bool) -> Iterator[HeldOut]:
-    """Yield a row group with the columns `COLUMNS` in batches of like history length.
+    """Yield a row group with the columns `columns_of` in batches of like history length.
 
     Args:
         columns: The row group.
@@ -101,10 +107,11 @@ def each_row_group(
         manifest: The dataset.
         part: `valid` or `test`.
         scorers: Models by name.
-        find: Takes the models and a row group with the columns `COLUMNS`.
+        find: Takes the models and a row group with the columns `columns_of`.
     """
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    shared = _Shared(find, dict(scorers), folder, device_of(config.train))
+    columns = columns_of(manifest, part)
+    shared = _Shared(find, dict(scorers), folder, columns, device_of(config.train))
     return on_workers(config.train, manifest.row_groups(part), _find_in_share, shared)
 
 
@@ -112,10 +119,11 @@ class _Shared(NamedTuple):
     find: Callable[[Mapping[str, Scorer], Columns], Any]
     scorers: dict[str, Scorer]
     folder: Path
+    columns: tuple[str, ...]
     device: torch.device
 
 
 def _find_in_share(shared: _Shared, groups: Sequence[RowGroup]) -> list[Any]:
     scorers = {name: scorer.to(shared.device) for name, scorer in shared.scorers.items()}
-    blocks = read_row_groups(shared.folder, groups, COLUMNS)
+    blocks = read_row_groups(shared.folder, groups, shared.columns)
     return [shared.find(scorers, columns) for _, columns in blocks]

@@ -1,6 +1,6 @@
 """What models take: batches of histories as tensors.
 
-Legend of shapes: B rows, L padded length.
+Legend of shapes: B rows, L padded length, C categorical features of an event, N numbers.
 """
 
 from typing import NamedTuple
@@ -30,6 +30,10 @@ class HistoryBatch(NamedTuple):
     """[B, L] int64 classes of the time since the event before, likewise."""
     hour_idx: Tensor | None = None
     """[B, L] int64 hours of the week, from 0 on Monday at midnight (UTC), likewise."""
+    feature_idx: Tensor | None = None
+    """[B, L, C] int64 numbers of events' categorical features, 0 where there is none, likewise."""
+    feature_numbers: Tensor | None = None
+    """[B, L, 2 N] float32: of each number its value, and 1 where it is there, likewise."""
 
     def to(self, device: torch.device) -> "HistoryBatch":
         """Return the batch with its tensors on the device."""
@@ -56,12 +60,21 @@ class TrainBatch(NamedTuple):
     """[B, L] int64 classes of the time since the event before, likewise."""
     hour_idx: Tensor | None = None
     """[B, L] int64 hours of the week, likewise."""
+    feature_idx: Tensor | None = None
+    """[B, L, C] int64, see `HistoryBatch`, as is the next."""
+    feature_numbers: Tensor | None = None
+    """[B, L, 2 N] float32"""
 
     @property
     def histories(self) -> HistoryBatch:
         """The inputs alone."""
         lengths = (self.target_idx != 0).sum(1)
-        return HistoryBatch(self.item_idx, lengths, self.type_idx, self.gap_idx, self.hour_idx)
+        return HistoryBatch(self.item_idx, lengths, *self.context)
+
+    @property
+    def context(self) -> tuple[Tensor | None, ...]:
+        """What else of the events enters, in the order of `HistoryBatch`."""
+        return (self.type_idx, self.gap_idx, self.hour_idx, self.feature_idx, self.feature_numbers)
 
     @property
     def weight(self) -> Tensor:

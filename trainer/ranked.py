@@ -51,7 +51,7 @@ def rank_targets(
 
     Args:
         scorers: Models by name.
-        columns: `trainer.held_out.COLUMNS` of the row group.
+        columns: `trainer.held_out.columns_of` of the row group.
         batch_rows: Rows scored together.
         list_length: K; the lists hold no reserved numbers.
         drop_seen: Whether ranking and lists leave out what the user has seen.

@@ -84,7 +84,8 @@ def layout_of(config: Config, manifest: Manifest) -> Layout:
 
 
 def _require_features(left_out: Sequence[str], manifest: Manifest) -> None:
-    known = [feature.name for features in manifest.features.values() for feature in features]
+    parts = (USER_FEATURES, ITEM_FEATURES, IMPRESSIONS)
+    known = [feature.name for part in parts for feature in manifest.features.get(part, ())]
     odd = [name for name in left_out if name not in known]
     if odd:
         raise ConfigError(

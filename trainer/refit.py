@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from conf.contract import (
+    HISTORY_CONTEXT,
     HISTORY_ITEMS,
     HISTORY_TIMES,
     HISTORY_TYPES,
@@ -46,13 +47,14 @@ def cut_windows(
     """Cut whole histories into rows as those of the training part are.
 
     Args:
-        columns: `COLUMNS` of some users.
+        columns: `COLUMNS` of some users, and what else the histories tell of events.
         window_length: Most targets in one row; neighbours share one event.
         weights: Weight of each event type.
         most: [users] events of each user that count, by USER_IDX; None: all.
 
     Returns:
-        Items, weights, types and times; none of users with fewer than two events.
+        Items, weights, types, times and what else there is; none of users with fewer than two
+        events.
     """
     users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
     lengths = items.lengths  # [U]
@@ -72,5 +74,6 @@ def cut_windows(
         HISTORY_ITEMS: Ragged(items.values[places], offsets),
         HISTORY_WEIGHTS: Ragged(np.asarray(weights, dtype=np.float32)[types], offsets),
         HISTORY_TYPES: Ragged(types, offsets),
-        HISTORY_TIMES: Ragged(lists_of(columns, HISTORY_TIMES).values[places], offsets),
-    }
+        **{name: Ragged(lists_of(columns, name).values[places], offsets) for name in columns
+           if name == HISTORY_TIMES or name.startswith(HISTORY_CONTEXT)},
+    }  # fmt: skip

@@ -10,6 +10,7 @@ from torch import Tensor
 from conf.contract import HISTORY_ITEMS, catalogue_size
 from trainer.columns import Columns, lists_of
 from trainer.job import Job, Learner
+from trainer.ranking_layout import field_columns
 from trainer.refit import COLUMNS, cut_windows, lengths_before_test
 from trainer.retrieval_task import RetrievalTask
 from trainer.stream import read_row_groups
@@ -25,7 +26,7 @@ class RefitTask(RetrievalTask):
 
     def columns(self, job: Job) -> Sequence[str]:
         """Return what windows are cut from."""
-        return COLUMNS
+        return (*COLUMNS, *field_columns(self.fields(job), job.manifest, self.part))
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the windows of the histories, up to the test part unless all is trained on."""

@@ -5,7 +5,7 @@ Pure torch: no Ray, no Petastorm, no files.
 Legend of shapes: B rows, L length, D width, V catalogue, N targets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -45,6 +45,7 @@ class RetrievalModel(nn.Module):
         event_types: int,
         time_gaps: bool,
         calendar: bool,
+        event_features: Sequence[Sequence[Any]],
         similarity: str,
         temperature: float,
         mask_share: float,
@@ -61,6 +62,7 @@ class RetrievalModel(nn.Module):
             event_types: See `EventContext`, as the next two.
             time_gaps: See there.
             calendar: See there.
+            event_features: Features of the events that enter, each as a `FieldSpec`.
             similarity: `dot`, or `cosine`: vectors of length 1, divided by the temperature.
             temperature: Of the scores.
             mask_share: Share of targets that a bidirectional encoder masks in training.
@@ -76,8 +78,9 @@ class RetrievalModel(nn.Module):
             id_dropout=content["id_dropout"],
         )  # fmt: skip
         self.context = EventContext(
-            width=width, event_types=event_types, time_gaps=time_gaps, calendar=calendar
-        )
+            width=width, event_types=event_types, time_gaps=time_gaps, calendar=calendar,
+            fields=[FieldSpec(*field) for field in event_features],
+        )  # fmt: skip
         self.encoder = build_encoder(encoder, width=width, history_length=history_length, **options)
         self.similarity, self.temperature = similarity, temperature
         self.mask_share = mask_share
@@ -131,7 +134,7 @@ class RetrievalModel(nn.Module):
         longer = HistoryBatch(
             torch.cat([batch.item_idx[:, :1], batch.target_idx], dim=1),  # [B, L + 1]
             (batch.target_idx != PADDING_IDX).sum(1) + 1,
-            *(_with_first(part) for part in (batch.type_idx, batch.gap_idx, batch.hour_idx)),
+            *(_with_last(part) for part in batch.context),
         )
         places = torch.arange(longer.item_idx.shape[1], device=longer.item_idx.device)
         is_last = places == longer.lengths[:, None] - 1  # [B, L + 1]
@@ -145,6 +148,6 @@ class RetrievalModel(nn.Module):
         return Targets(hidden, longer.item_idx[masked], weights[masked])
 
 
-def _with_first(part: Tensor | None) -> Tensor | None:
-    """Return [B, L] values of inputs as [B, L + 1]; the last event has the class 0."""
-    return None if part is None else F.pad(part, (0, 1))
+def _with_last(part: Tensor | None) -> Tensor | None:
+    """Return [B, L, ...] values of inputs as [B, L + 1, ...]; the last event has 0 everywhere."""
+    return None if part is None else F.pad(part, (0, 0) * (part.dim() - 2) + (0, 1))

@@ -10,7 +10,8 @@ from trainer.batches import block_batches
 from trainer.catalogue import read_train_events
 from trainer.columns import Columns, lists_of
 from trainer.evaluate import count_ranks
-from trainer.held_out import COLUMNS
+from trainer.event_features import event_fields
+from trainer.held_out import columns_of
 from trainer.inputs import TrainBatch
 from trainer.job import (
     Cursor,
@@ -23,6 +24,8 @@ from trainer.job import (
 )
 from trainer.metrics import figure
 from trainer.plan import Round
+from trainer.ranking_inputs import FieldSpec
+from trainer.ranking_layout import field_columns
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
@@ -39,7 +42,12 @@ class RetrievalTask:
         model = job.config.train.model
         takes_context = model.event_types or model.time_gaps or model.calendar
         context = (HISTORY_TYPES, HISTORY_TIMES) if takes_context else ()
-        return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context)
+        features = field_columns(self.fields(job), job.manifest, self.part)
+        return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context, *features)
+
+    def fields(self, job: Job) -> tuple[FieldSpec, ...]:
+        """Return the features of events that the model takes."""
+        return event_fields(job.config.train.model.event_features, job.manifest)
 
     def learner(self, job: Job) -> Learner:
         """Return model, loss and optimiser: of the run's seed alone, or of a model that was."""
@@ -78,6 +86,7 @@ class RetrievalTask:
             max_length=job.config.train.model.history_length,
             row_seed=(*seed, job.rank),
             order_seed=(*seed, job.world_size),
+            fields=self.fields(job),
         )
 
     def empty_batch(self, job: Job) -> TrainBatch:
@@ -89,7 +98,8 @@ class RetrievalTask:
         """Return `train.metric` over the validation part."""
         train = job.config.train
         groups = job.manifest.row_groups("valid")[job.rank :: job.world_size]
-        blocks = (columns for _, columns in read_row_groups(job.dataset, groups, COLUMNS))
+        wanted = columns_of(job.manifest, "valid")
+        blocks = (columns for _, columns in read_row_groups(job.dataset, groups, wanted))
         largest = int(train.metric.partition("@")[2])
         assert isinstance(learner.model, RetrievalModel)
         scorer = ModelScorer(learner.model, job.device)

@@ -93,8 +93,10 @@ class ModelScorer:
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
         """Return the chosen rows as the model takes them: what it knows nothing of is unknown."""
-        length, wanted = self.model.history_length, self.model.context.is_used
-        batch = history_batch(histories, rows, length, with_context=wanted).to(self.device)
+        length, context = self.model.history_length, self.model.context
+        batch = history_batch(
+            histories, rows, length, with_context=context.is_used, fields=context.specs
+        ).to(self.device)
         if self.left_out is None:
             return batch
         unknown = self.left_out[batch.item_idx]  # [B, L]

@@ -13,7 +13,13 @@ from scipy import sparse
 from torch import Tensor
 from torch.optim import Optimizer
 
-from conf.contract import HISTORY_ITEMS, Bundle, Manifest, catalogue_size
+from conf.contract import (
+    HISTORY_ITEMS,
+    UNKNOWN_IDX,
+    Bundle,
+    Manifest,
+    catalogue_size,
+)
 from conf.errors import ConfigError, VersionError
 from conf.etl_schema import Split
 from conf.model_schema import Model
@@ -22,13 +28,15 @@ from conf.warm_start import is_later
 from conf.workspace import read_manifest
 from trainer.bundle import OPTIMIZER_NAME, build_model, load_built, model_section, require_unseen
 from trainer.content_data import encodings_of
+from trainer.event_features import other_features
 from trainer.new_items import item_values, near_counts, new_vectors
-from trainer.optimizer_state import grown, load_named_state
+from trainer.optimizer_state import SEPARATOR, grown, load_named_state
 from trainer.retrieval import RetrievalModel
 from trainer.stream import read_row_groups
 
 START_NAME = "start.safetensors"
 ITEM_VECTORS = "items.embedding.weight"
+EVENT_TABLES = "context.features.embeddings."
 SEEN_ITEMS = "items.is_trained"
 _MODEL, _STATE = "model:", "optimizer:"
 _FREE = ("dropout", "mask_share", "init", "init_std", "embedding_std")
@@ -124,6 +132,7 @@ def _start(config: Config, manifest: Manifest) -> dict[str, Tensor]:
     old, catalogue = bundle.vocabularies["item"].size, catalogue_size(manifest)
     weights[ITEM_VECTORS] = _with_new(config, manifest, weights[ITEM_VECTORS])
     model = build_model(model_section(config, manifest), catalogue)
+    grew = {ITEM_VECTORS: (old, catalogue), **_grow_event_tables(weights, model)}
     tensors = {}
     for name, parameter in model.named_parameters():
         if name not in weights or weights[name].shape != parameter.shape:
@@ -137,9 +146,26 @@ def _start(config: Config, manifest: Manifest) -> dict[str, Tensor]:
     saved = workspace / "models" / spec.model / OPTIMIZER_NAME
     if spec.keep_optimizer and saved.is_file():
         for path, state in load_file(saved).items():
-            is_table = path.startswith(ITEM_VECTORS)
-            tensors[f"{_STATE}{path}"] = grown(state, old, catalogue) if is_table else state
+            rows = grew.get(path.rpartition(SEPARATOR)[0])
+            tensors[f"{_STATE}{path}"] = state if rows is None else grown(state, *rows)
     return tensors
+
+
+def _grow_event_tables(
+    weights: dict[str, Tensor], model: RetrievalModel
+) -> dict[str, tuple[int, int]]:
+    """Give new values of events' features rows behind the old ones, each as the unknown one has.
+
+    Returns:
+        For each table that grew, how many rows it had and how many it has.
+    """
+    grew = {}
+    for name, parameter in model.named_parameters():
+        old, now = len(weights.get(name, parameter)), len(parameter)
+        if name.startswith(EVENT_TABLES) and old < now:
+            new = weights[name][UNKNOWN_IDX].expand(now - old, -1)
+            weights[name], grew[name] = torch.cat([weights[name], new]), (old, now)
+    return grew
 
 
 def _with_new(config: Config, manifest: Manifest, old: Tensor) -> Tensor:
@@ -181,6 +207,9 @@ def _misfit(config: Config, manifest: Manifest, bundle: Bundle) -> str | None:
     types = tuple(bundle.config["etl"]["event_types"])
     if bundle.model.get("event_types") and types != manifest.event_types:
         return f"takes the event types {types}, and the dataset numbers {manifest.event_types}"
+    others = other_features(bundle, manifest, train.model.event_features)
+    if others is not None:
+        return others
     encodings = bundle.model["content"]["encodings"]
     if encodings is not None and encodings != encodings_of(manifest):
         return "knows items by features that the dataset encodes otherwise; make it with extend"

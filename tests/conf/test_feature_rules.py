@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,48 @@ def test_a_catalogue_and_content_that_make_no_sense_are_refused(
     assert load_config(path).train.model.content.features == ("item_price",)
     with pytest.raises(ConfigError, match=COLD_FAULTS[change]):
         load_config(path, [change])
+
+
+CONTEXT = """
+run: {name: tiny, output: out}
+input:
+  root: data
+  events:
+    log:
+      paths: [new.csv]
+      time_unit: seconds
+      fields: {device: {}, words: {}, price: {type: number}, price_present: {}}
+etl:
+  event_types: {view: {}}
+  features:
+    events:
+      encodings:
+        device: {kind: categorical}
+        words: {kind: text}
+        price: {kind: numeric}
+        price_present: {kind: hashed}
+  history_features: [device, price]
+train: {model: {event_features: [price]}}
+"""
+CONTEXT_FAULTS = {
+    "etl.history_features=[price,place]": "'place' is none of etl.features.events.encodings, which "
+    "has device, words, price, price_present; say there",
+    "etl.history_features=[price,words]": "'words' is encoded as text, which is several numbers",
+    "etl.history_features=[price,price]": "etl.history_features has 'price' twice",
+    "etl.history_features=[price,price_present]": "'price_present' is what the mask of 'price' is",
+    "etl.history_features=[]": "event_features=('price',), but etl.history_features is empty",
+    "train.model.event_features=[price,words]": "words is none of etl.history_features: device, pr",
+    "train.model.event_features=[price,price]": "event_features=['price', 'price'] names one twice",
+}
+
+
+@pytest.mark.parametrize("override", CONTEXT_FAULTS)
+def test_features_of_past_events_are_named_where_they_cannot_be(
+    tmp_path: Path, override: str
+) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(CONTEXT)
+    assert load_config(path).etl.history_features == ("device", "price")
+    assert load_config(path, ["train.model.event_features=all"]).train.model.event_features == "all"
+    with pytest.raises(ConfigError, match=re.escape(CONTEXT_FAULTS[override])):
+        load_config(path, [override])

@@ -1,4 +1,7 @@
-"""Features and impressions of a whole dataset, made from a small log."""
+"""Features and impressions of a whole dataset, made from a small log; one dataset for all.
+
+Longer than most: one Spark session serves all of it.
+"""
 
 import json
 import math
@@ -10,12 +13,13 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import Manifest
+from conf.contract import HISTORY_CONTEXT, Manifest
 from conf.erase_encoders import ENCODED_IN
 from conf.errors import GateError
 from conf.schema import Config
 from etl import as_of
 from etl.features import IMPRESSION_PARTS, IMPRESSIONS, USER_FEATURES
+from etl.history_features import HISTORIES
 from etl.ranking_rows import CONTEXT
 from etl.times import MICROS_PER_DAY
 from tests.etl.making import DAY, config_for, make, read_part, write_lines
@@ -221,6 +225,7 @@ def test_every_column_is_of_numbers_without_nulls(shop: tuple[Manifest, Path]) -
 def test_an_erasure_knows_where_the_values_of_people_are() -> None:
     assert ENCODED_IN == {
         USER_FEATURES: ("user_", (USER_FEATURES,)), IMPRESSIONS: (CONTEXT, IMPRESSION_PARTS),
+        HISTORIES: (HISTORY_CONTEXT, (HISTORIES,)),
     }  # fmt: skip
 
 

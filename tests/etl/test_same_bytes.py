@@ -1,4 +1,7 @@
-"""One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster."""
+"""One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster.
+
+Longer than most: one Spark session serves all of it.
+"""
 
 import contextlib
 import json
@@ -62,6 +65,7 @@ ETL = {
     "split": {"kind": "temporal", "valid_share": 0.2, "test_share": 0.2},
     "session_gap_minutes": 600,
     "features": FEATURES,
+    "history_features": ["place"],
     "impressions": {"labels": {"buy": ["buy"]}, "negatives": "popularity",
                     "negatives_per_positive": 2},
     "leak_check": {"users": 20, "items": 20, "impressions": 50},

@@ -6,8 +6,9 @@ import pytest
 from conf.load import load_config, write_changed
 from tests.packaging.checkout import CHECKOUT
 from tests.trainer.small_parts import write_config, write_dataset
+from trainer.advice_cost import expected_cost
 from trainer.advice_fit import what_does_not_fit
-from trainer.advise import advise, expected_cost, run
+from trainer.advise import advise, run
 from trainer.dataset_profile import Profile
 from trainer.machine import Machine, this_machine
 
@@ -15,7 +16,7 @@ LAPTOP = Machine(cores=2, memory_gib=16, gpus=0, gpu_memory_gib=0, has_bf16=Fals
 SERVER = Machine(cores=32, memory_gib=200, gpus=4, gpu_memory_gib=80, has_bf16=True, gflops=50_000)
 SHOP = Profile(
     users=22_000, items=12_000, events=131_000, median_length=6, long_length=15, cold_share=0.0,
-    event_types=1, item_features=(), labels=(), logged_negatives=False,
+    event_types=1, event_features=(), item_features=(), labels=(), logged_negatives=False,
 )  # fmt: skip
 FILMS = replace(SHOP, users=6_000, items=3_400, events=980_000, median_length=96, long_length=400)
 
@@ -71,6 +72,14 @@ def test_features_speak_for_items_that_training_lacks() -> None:
     assert advise(known, LAPTOP).settings["train.model.content.features"] == "all"
     counted = advise(replace(known, events=5000), LAPTOP)
     assert "train.model.content.features" not in counted.settings
+
+
+def test_what_histories_tell_of_events_is_taken() -> None:
+    told = replace(SHOP, event_types=2, event_features=("history_context_device",))
+    settings = advise(told, LAPTOP).settings
+    assert settings["train.model.event_types"] is True
+    assert settings["train.model.event_features"] == "all"
+    assert "train.model.event_features" not in advise(SHOP, LAPTOP).settings
 
 
 def test_histories_that_are_not_very_long_are_for_a_recurrent_network() -> None:
