@@ -193,7 +193,7 @@ def test_a_damaged_file_of_titles_is_told_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "datasets" / made.id / made.files["items"][0].path
     path.write_bytes(b"x" * path.stat().st_size)  # of the size that the manifest says
     for work in (
-        lambda: sample_users(path.parents[1], made, markov),
+        lambda: sample_users(path.parents[1], made, markov, drop_seen=True),
         lambda: scorer_of(tmp_path, made, "popularity"),
     ):
         with pytest.raises(VersionError, match=r"items/part-00000\.parquet is damaged: .* again"):
