@@ -1,8 +1,10 @@
 import math
 
+import ir_measures
 import numpy as np
 import pytest
 import torch
+from ir_measures import RR, Success, nDCG
 
 from trainer import metrics
 from trainer.metrics import figure, figures, rank_counts, target_ranks
@@ -71,6 +73,24 @@ def test_figures_match_fractions_worked_out_by_hand() -> None:
     assert figure(counts, "precision@5") == pytest.approx(3 / 25)
     assert figure(counts, "recall@5") == measured["hr@5"]
     assert figure(counts, "map@10") == measured["mrr@10"]
+
+
+def test_figures_are_those_of_an_independent_library() -> None:
+    """Of ir-measures, which is given scores, for users with one relevant item each."""
+    users, catalogue = 300, 40
+    scores = torch.rand(users, catalogue, generator=torch.Generator().manual_seed(1))
+    targets = torch.randint(2, catalogue, (users,), generator=torch.Generator().manual_seed(2))
+    run = [ir_measures.ScoredDoc(str(user), str(item), float(scores[user, item]))
+           for user in range(users) for item in range(2, catalogue)]  # fmt: skip
+    relevant = [ir_measures.Qrel(str(user), str(int(item)), 1) for user, item in enumerate(targets)]
+    names = {"hr": Success, "ndcg": nDCG, "mrr": RR}
+    wanted = {f"{name}@{k}": made @ k for name, made in names.items() for k in (1, 5, 10)}
+
+    ours = figures(rank_counts(target_ranks(scores, targets, NONE, NONE), 10), (1, 5, 10))
+    theirs = ir_measures.calc_aggregate(wanted.values(), relevant, run)
+
+    for name, measure in wanted.items():
+        assert ours[name] == pytest.approx(theirs[measure], abs=1e-6), name
 
 
 def test_shares_of_workers_add_up_to_the_same_digits() -> None:
