@@ -7,7 +7,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import ITEM_IDX, USER_IDX
+from conf.contract import ITEM_IDX, TRAIN_EVENTS, USER_IDX
 from conf.errors import InputError
 from conf.etl_schema import shown_types
 from conf.input_schema import InputField, TableSource
@@ -58,7 +58,8 @@ def write_parts(
     Raises:
         InputError: When no item is in the training part, nor in that of the dataset before.
     """
-    if items.isEmpty():
+    known = items.where(F.col(TRAIN_EVENTS) > 0) if before is None else items
+    if known.isEmpty():
         raise InputError(
             f"no event is in the training part, as etl.split ({config.etl.split.kind}) leaves all "
             "to validation and test; give it more: a later valid_from, lower shares, or rows in "

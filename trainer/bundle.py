@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -13,7 +14,9 @@ from torch import Tensor
 from conf.contract import CARD_NAME, Bundle, DataFile, Manifest, catalogue_size
 from conf.errors import ConfigError, VersionError
 from conf.fingerprint import hash_file
+from conf.problems import described
 from conf.schema import Config
+from conf.train_schema import Train
 from conf.workspace import commit, emptied, new_folder, read_manifest, version_id
 from trainer.content_data import content_section
 from trainer.counting import COUNTING, load_counting
@@ -168,6 +171,22 @@ def build_scorer(
         own = {key.removeprefix(start): t for key, t in weights.items() if key.startswith(start)}
         members[name] = build_scorer(name, part, own, catalogue)
     return Hybrid(members, section["blend"])
+
+
+def train_section(bundle: Bundle) -> Train:
+    """Return the section `train` that a model was trained with.
+
+    Raises:
+        VersionError: When it is of a release whose settings this one does not know.
+    """
+    try:
+        return Train.model_validate(bundle.config["train"])
+    except ValidationError as error:
+        problems = "; ".join(described(detail, Train) for detail in error.errors())
+        raise VersionError(
+            f"model {bundle.id} was trained by a release with other settings: train.{problems}; "
+            "train again"
+        ) from error
 
 
 def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:

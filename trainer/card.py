@@ -13,7 +13,7 @@ from conf.page_text import number, share
 from conf.schema import Config
 from conf.train_schema import Train
 from conf.workspace import read_json, read_manifest, version_id
-from trainer.bundle import METRICS_NAME, Trained, build_scorer, load_scorer
+from trainer.bundle import METRICS_NAME, Trained, build_scorer, load_scorer, train_section
 from trainer.card_samples import UserSample, sample_users
 from trainer.card_sections import (
     calibration_section,
@@ -44,10 +44,10 @@ def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
     samples: list[UserSample] = []
     if bundle.algorithm != _RANKING:
         _, scorer = load_scorer(workspace, model_id)
-        dataset, drop_seen = workspace / "datasets" / manifest.id, metrics["drop_seen"]
+        # A model of a release that did not tell was ranked without what was seen.
+        dataset, drop_seen = workspace / "datasets" / manifest.id, metrics.get("drop_seen", True)
         samples = sample_users(dataset, manifest, scorer, drop_seen=drop_seen)
-    train = Train.model_validate(bundle.config["train"])
-    page = card(model_id, train, manifest, metrics, samples)
+    page = card(model_id, train_section(bundle), manifest, metrics, samples)
     write_whole(output, page.render())
     return {"file": str(output)}
 

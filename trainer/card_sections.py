@@ -66,7 +66,9 @@ def quality_section(metrics: Metrics) -> Section:
         kind = "targets" if "test_users" in metrics else "impressions"
         tables.append(Table(f"Test part, {number(whole['targets'])} {kind}", header, rows))
     refit = metrics.get("refit")
-    ranked = "without those that the user has seen" if metrics.get("drop_seen") else "seen or not"
+    ranked = (
+        "without those that the user has seen" if metrics.get("drop_seen", True) else "seen or not"
+    )
     note = (
         f"Every item of the catalogue is ranked, {ranked}, and a tie counts against the model."
         if "test_users" in metrics

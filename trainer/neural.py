@@ -17,6 +17,13 @@ from trainer.scorer import ModelScorer
 from trainer.warm_start import require_fitting
 from trainer.workers import Fitted, fit, require_trainable, training_figures
 
+_TOO_FEW = "no user has enough events; lower etl.min_events_per_user or give a longer log"
+_WITHOUT_VALID = {
+    "temporal": "no event lies between its cuts; move etl.split.valid_from and test_from to days "
+    "of the log, or set them to null",
+    "given": "no log of input.events with part: valid has an event that was kept",
+}
+"""By `etl.split.kind`."""
 _BY_USER = ("leave_one_out", "leave_last_n")
 
 
@@ -63,9 +70,9 @@ def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
 def require_validation(manifest: Manifest) -> None:
     """Refuse a dataset without a validation part."""
     if not manifest.row_groups("valid"):
+        kind = manifest.config["etl"]["split"]["kind"]
         raise InputError(
-            f"dataset {manifest.id} has no validation part: no user has enough events; "
-            "lower etl.min_events_per_user or give a longer log"
+            f"dataset {manifest.id} has no validation part: {_WITHOUT_VALID.get(kind, _TOO_FEW)}"
         )
 
 

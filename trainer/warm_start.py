@@ -26,7 +26,14 @@ from conf.model_schema import Model
 from conf.schema import Config
 from conf.warm_start import is_later
 from conf.workspace import read_manifest
-from trainer.bundle import OPTIMIZER_NAME, build_model, load_built, model_section, require_unseen
+from trainer.bundle import (
+    OPTIMIZER_NAME,
+    build_model,
+    load_built,
+    model_section,
+    require_unseen,
+    train_section,
+)
 from trainer.content_data import encodings_of
 from trainer.event_features import other_features
 from trainer.new_items import item_values, near_counts, new_vectors
@@ -213,7 +220,7 @@ def _misfit(config: Config, manifest: Manifest, bundle: Bundle) -> str | None:
     encodings = bundle.model["content"]["encodings"]
     if encodings is not None and encodings != encodings_of(manifest):
         return "knows items by features that the dataset encodes otherwise; make it with extend"
-    differs = _differences(Model.model_validate(there["model"]), train.model)
+    differs = _differences(train_section(bundle).model, train.model)
     if differs:
         return f"is of another shape: {differs}"
     has_state = OPTIMIZER_NAME in {file.path for file in bundle.files["model"]}

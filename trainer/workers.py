@@ -13,7 +13,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import ConfigError, DivergedError, HeadraceError
+from conf.errors import ConfigError, DivergedError, HeadraceError, InputError
 from conf.schema import Config
 from trainer.checkpoint import load_checkpoint
 from trainer.efficiency import num_parameters
@@ -37,8 +37,13 @@ class Fitted(NamedTuple):
 
 
 def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
-    """Refuse a training part that has fewer row groups than there are workers."""
+    """Refuse a training part that is empty, or has fewer row groups than there are workers."""
     groups, workers = len(manifest.row_groups(part)), config.train.workers
+    if not groups:
+        raise InputError(
+            f"dataset {manifest.id} has no rows in {part}, so that there is nothing to train on; "
+            "change etl.split, or give a longer log"
+        )
     if groups < workers:
         raise ConfigError(
             f"train.workers={workers}, but dataset {manifest.id} has {groups} row group(s) in "

@@ -140,5 +140,7 @@ def test_a_split_that_leaves_nothing_to_train_on_is_refused(
 ) -> None:
     none = spark.createDataFrame([], "item_id string, item_idx int, train_events long")
     config = config_for(tmp_path, etl={"split": {"kind": "temporal", "valid_share": 0.5}})
-    with pytest.raises(InputError, match=r"no event is in the training part, as .* \(temporal\)"):
-        write_parts(none, none, none, {}, config, tmp_path)
+    of_the_table = spark.createDataFrame([("a", 2, 0)], none.schema)  # etl.catalogue: table
+    for items in (none, of_the_table):
+        with pytest.raises(InputError, match=r"no event is in the training part.* \(temporal\)"):
+            write_parts(none, none, items, {}, config, tmp_path)

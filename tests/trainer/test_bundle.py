@@ -7,6 +7,7 @@ import torch
 from conf.contract import Bundle, Manifest, Vocabulary
 from conf.errors import VersionError
 from conf.load import load_config
+from conf.workspace import read_manifest
 from tests.bench.made_up import write_dataset
 from trainer.bundle import (
     Trained,
@@ -15,6 +16,7 @@ from trainer.bundle import (
     model_section,
     require_same_vocabulary,
     save_bundle,
+    train_section,
 )
 
 CONFIG = """
@@ -93,3 +95,16 @@ def test_a_dataset_that_goes_on_from_the_models_vocabulary_is_accepted(
         require_same_vocabulary(
             bundle, manifest.model_copy(update={"vocabularies": {"item": shrunk}})
         )
+
+
+def test_settings_of_another_release_are_told_with_their_key(
+    saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
+) -> None:
+    workspace, version, _, _ = saved
+    bundle = read_manifest(workspace, "models", version, Bundle)
+    assert train_section(bundle).model.width == 8
+
+    train = {**bundle.config["train"], "modle": {}}
+    other = bundle.model_copy(update={"config": {**bundle.config, "train": train}})
+    with pytest.raises(VersionError, match=r"train\.modle: unknown key; did you mean model\?"):
+        train_section(other)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from conf.contract import Feature
-from conf.errors import ConfigError
+from conf.errors import ConfigError, InputError
 from conf.load import load_config
 from conf.model_schema import Content
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.blending import train as train_hybrid
 from trainer.content_data import content_fields
-from trainer.neural import require_sound
+from trainer.neural import require_sound, require_validation
 from trainer.ranking_layout import ITEM_FEATURES
 
 ORDER = {"input": {"events": {"log": {"time_unit": "order"}}}}
@@ -41,6 +41,30 @@ def test_what_the_dataset_does_not_bear_is_refused(
     config = load_config(write_config(tmp_path), [changes])
     with pytest.raises(ConfigError, match=problem):
         require_sound(config, other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("leave_one_out", "no user has enough events"),
+        ("temporal", "no event lies between its cuts"),
+    ],
+)
+def test_why_there_is_no_validation_part_is_told(tmp_path: Path, kind: str, problem: str) -> None:
+    manifest = write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
+    changes = {
+        "files": {**manifest.files, "valid": ()},
+        "config": {**manifest.config, **split(kind)},
+    }
+    with pytest.raises(InputError, match=f"has no validation part: {problem}"):
+        require_validation(manifest.model_copy(update=changes))
+
+
+def test_an_empty_training_part_is_refused(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
+    empty = manifest.model_copy(update={"files": {**manifest.files, "train": ()}})
+    with pytest.raises(InputError, match="no rows in train, so that there is nothing to train on"):
+        require_sound(load_config(write_config(tmp_path)), empty)
 
 
 def test_a_feature_that_was_left_out_is_told_with_the_reason(tmp_path: Path) -> None:
