@@ -1,9 +1,11 @@
 """What helps to choose a model: advice for a dataset, a comparison, a search for settings."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from conf.errors import ConfigError
+from conf.errors import ConfigError, HeadraceError
 from conf.fingerprint import model_request, search_request
 from conf.results import Result
 from conf.schema import Config
@@ -37,7 +39,8 @@ def run_compare(config: Config) -> Result:
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
         for name, model in models.items():
-            versions[name] = _trained(with_start(model, dataset), dataset)
+            with _said_of(f"compare.models.{name}"):
+                versions[name] = _trained(with_start(model, dataset), dataset)
             log.info("compare: %s is model %s", name, versions[name])
     compared: Result = call_stage(
         "trainer.compare", "run", config, dataset_id=dataset, versions=versions
@@ -86,6 +89,15 @@ def _model(config: Config, name: str) -> Config:
             f"{where}: train.refit=everything trains on what is to measure it; use none"
         )
     return changed
+
+
+@contextmanager
+def _said_of(where: str) -> Iterator[None]:
+    """Say of an error in the block which model it is about."""
+    try:
+        yield
+    except HeadraceError as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def _trained(config: Config, dataset_id: str) -> str:

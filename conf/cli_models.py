@@ -1,6 +1,5 @@
 """Subcommands that help to choose a model."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,8 @@ import typer
 
 from conf import choosing
 from conf.command import AsJson, ConfigPath, Overrides, Verbose, add_plain, app, run_command
-from conf.errors import ConfigError
 from conf.load import write_changed
+from conf.output_file import require_place
 from conf.results import Result
 from conf.schema import Config
 
@@ -53,7 +52,7 @@ def card(
     """Write the card of the current model, made anew, into an HTML file."""
 
     def work(loaded: Config) -> Result:
-        _require_place(output)
+        require_place(output, config, Path(loaded.run.output))
         return choosing.run_card(loaded, output)
 
     run_command(config, overrides, as_json, verbose, work)
@@ -78,7 +77,7 @@ def _add_writing(name: str, text: str, find: Callable[[Config], Result], told: T
     ) -> None:
         def work(loaded: Config) -> Result:
             if output is not None:
-                _require_place(output)
+                require_place(output, config, Path(loaded.run.output))
             result = find(loaded)
             if output is not None:
                 settings, reasons = told(result)
@@ -95,13 +94,3 @@ def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str]]:
     best, metric = result["best"], result["metric"]
     said = f"Trial {best['trial']} of {len(result['trials'])}"
     return best["settings"], [f"{said}, {metric} {best['value']:.4f} in validation."]
-
-
-def _require_place(output: Path) -> None:
-    """Refuse a file that cannot be written, before any work."""
-    if output.is_dir():
-        raise ConfigError(f"--output={output} is a folder; name a file in it")
-    if not output.absolute().parent.is_dir():
-        raise ConfigError(f"--output={output}: its folder does not exist; make it first")
-    if not os.access(output.absolute().parent, os.W_OK):
-        raise ConfigError(f"--output={output}: its folder cannot be written to")

@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 
 from conf.errors import ConfigError, HeadraceError
 from conf.load import load_config
-from conf.report import print_result
+from conf.report import print_result, printable
 from conf.schema import Config
 
 app = typer.Typer(
@@ -89,7 +89,7 @@ def run_command(
         with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is the result's alone
             result = work(load_config(path, overrides or []))
     except HeadraceError as error:
-        print(f"headrace: {error}", file=sys.stderr)
+        print(f"headrace: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt:
         print("headrace: interrupted; what was committed stays", file=sys.stderr)

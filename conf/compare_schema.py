@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from conf.problems import described
 from conf.section import Name, Positive, Section
 from conf.train_schema import Train
 
@@ -31,10 +32,7 @@ def section_of_model(train: Train, changes: Changes) -> Train:
     try:
         return Train.model_validate(_merged(train.model_dump(), changes))
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(key) for key in detail['loc'])}: {detail['msg']}"
-            for detail in error.errors()
-        )
+        problems = (described(detail, Train) for detail in error.errors())
         raise ValueError("; ".join(problems)) from error
 
 

@@ -8,7 +8,7 @@ class HeadraceError(ValueError):
 
 
 class DivergedError(HeadraceError):
-    """A training's loss is no number any more."""
+    """A training came to what is no number: to a loss, or to equations without a solution."""
 
 
 class ConfigError(HeadraceError):

@@ -130,9 +130,11 @@ def dataset_request(
 
 
 def model_request(config: Config, dataset_id: str) -> str:
-    """Return the key of a model."""
+    """Return the key of a model; whether seen items are ranked has a part in what it is."""
     section = config.train.model_dump(mode="json")
-    return canonical_hash([CONTRACT_VERSION, "model", config.run.seed, section, dataset_id])
+    ranked = [] if config.score.drop_seen else ["seen items kept"]
+    parts = [CONTRACT_VERSION, "model", config.run.seed, section, dataset_id, *ranked]
+    return canonical_hash(parts)
 
 
 def search_request(config: Config, dataset_id: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from conf.counting_schema import CountingName
-from conf.section import Positive, Section
+from conf.section import Positive, Section, VersionName
 
 MemberName = Literal["neural", CountingName]
 
@@ -13,7 +13,7 @@ MemberName = Literal["neural", CountingName]
 class Hybrid(Section):
     members: Annotated[tuple[MemberName, ...], Field(min_length=2)] = ("neural", "markov")
     """Models that are blended, each as the other sections describe it."""
-    neural: str | None = None
+    neural: VersionName | None = None
     """Id of a neural model of the same dataset that is taken as it is; null: one is trained."""
     grid_parts: Positive = 4
     """The search for the weights, which add up to 1, begins with all multiples of one over this."""

@@ -1,6 +1,5 @@
 """Read a YAML file and its overrides into a `Config`, or report all that is wrong with it."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from conf.errors import ConfigError
-from conf.key_tree import known_keys
+from conf.output_file import write_whole
+from conf.problems import described
 from conf.schema import Config
 
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
@@ -27,11 +26,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     if not path.is_file():
         raise ConfigError(f"configuration file {path} does not exist; name one with --config")
-    tree = _merged_tree(path, overrides)
+    return _checked(path, _merged_tree(path, overrides))
+
+
+def _checked(path: Path, tree: Any) -> Config:
+    """Return what a tree of keys makes; `path` is what it is called in the errors."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [_describe(detail) for detail in error.errors()]
+        problems = [described(detail, Config) for detail in error.errors()]
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"{path}: {len(problems)} problem(s)\n{lines}") from error
 
@@ -61,14 +64,8 @@ def write_changed(
     for key, value in settings.items():
         OmegaConf.update(merged, key, value)
     text = "".join(f"# {line}\n" for line in comments) + OmegaConf.to_yaml(merged)
-    temporary = output.with_name(f".{output.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    try:
-        load_config(temporary)
-    except ConfigError:
-        temporary.unlink()
-        raise
-    temporary.replace(output)
+    _checked(output, OmegaConf.to_container(OmegaConf.create(text), resolve=True))
+    write_whole(output, text)
 
 
 def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
@@ -92,20 +89,3 @@ def _require_key_from_environment(path: Path, tree: Any) -> None:
     if key is not None and not (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
         raise ConfigError(f"{path}: privacy.key holds a text; write ${{oc.env:NAME}} and put the "
                           "key into that variable, or name a file by privacy.key_file")  # fmt: skip
-
-
-def _describe(detail: ErrorDetails) -> str:
-    keys = [str(key) for key in detail["loc"]]
-    dotted = ".".join(keys) or "(whole file)"
-    if detail["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(
-            keys[-1], known_keys(Config, keys[:-1]), n=1, cutoff=0.4
-        )
-        hint = f"; did you mean {'.'.join([*keys[:-1], nearest[0]])}?" if nearest else ""
-        return f"{dotted}: unknown key{hint}"
-    if detail["type"] == "missing":
-        return f"{dotted}: is missing and has no default"
-    if detail["type"] == "value_error":
-        return f"{dotted}: {detail['msg'].removeprefix('Value error, ')}"
-    value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
-    return f"{dotted}={value}: {detail['msg']}"

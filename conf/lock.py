@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from conf.errors import LockHeldError
+from conf.errors import ConfigError, LockHeldError
 
 LOCK_NAME = ".lock.json"
 
@@ -28,15 +28,22 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[None]:
 
     Raises:
         LockHeldError: When a living owner holds it.
+        ConfigError: When the workspace cannot be written to.
     """
-    workspace.mkdir(parents=True, exist_ok=True)
     path = workspace / LOCK_NAME
     owner = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "started_at": _process_start(os.getpid()),
     }
-    _acquire(path, owner, lease_seconds)
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        _acquire(path, owner, lease_seconds)
+    except OSError as error:
+        raise ConfigError(
+            f"run.output={str(workspace)!r} is no folder that can be written to: {error.strerror}; "
+            "set run.output to one"
+        ) from error
     stop = threading.Event()
     renewal = threading.Thread(
         target=_renew, args=(path, owner, lease_seconds, stop), daemon=True, name="lock-renewal"

@@ -1,6 +1,5 @@
 """Find the dataset whose numbers a new one goes on from."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from conf.contract import MANIFEST_NAME
 from conf.fingerprint import InputFile, dataset_request
 from conf.schema import Config
-from conf.workspace import read_pointer
+from conf.workspace import read_json, read_pointer
 
 
 def base_dataset(
@@ -21,7 +20,7 @@ def base_dataset(
     newest logical date, of those before `logical_date` where one is given.
     """
     folder = Path(config.run.output) / "datasets"
-    committed = {path.parent.name: json.loads(path.read_text())
+    committed = {path.parent.name: read_json(path)
                  for path in sorted(folder.glob(f"*/{MANIFEST_NAME['datasets']}"))}  # fmt: skip
     for manifest in committed.values():
         base = manifest.get("base")

@@ -1,5 +1,6 @@
 """Print a stage's result as short tables for people."""
 
+import re
 from typing import Any
 
 from rich.console import Console
@@ -10,11 +11,15 @@ from conf.report_metrics import print_metrics
 from conf.report_tuning import print_tuning
 
 Result = dict[str, Any]
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_result(result: Result) -> None:
     """Print a result on stdout, in the form that fits its stage."""
-    console = Console(width=None if Console().is_terminal else 120)
+    result = printable(result)
+    # Titles and ids come from the log: what looks like rich's own markup is none.
+    width = None if Console().is_terminal else 120
+    console = Console(width=width, markup=False, emoji=False)
     if result["stage"] == "run":
         for part in ("etl", "train", "score"):
             print_result(result[part])
@@ -33,6 +38,17 @@ def print_result(result: Result) -> None:
         _print_ledger(console, result["ledger"])
     if "metrics" in result:
         print_metrics(console, result["metrics"])
+
+
+def printable(value: Any) -> Any:
+    """Return a result whose texts do nothing to a terminal: control characters as escapes."""
+    if isinstance(value, str):
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+    if isinstance(value, dict):
+        return {printable(key): printable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable(inner) for inner in value]
+    return value
 
 
 def _print_plain(console: Console, result: Result) -> None:

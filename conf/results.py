@@ -1,11 +1,11 @@
 """What a stage tells of a version: its figures, and what it was made from."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from conf.contract import CARD_NAME, MANIFEST_NAME, REPORT_NAME
 from conf.errors import VersionError
+from conf.workspace import read_json
 
 Result = dict[str, Any]
 
@@ -15,8 +15,7 @@ def manifest_of(workspace: Path, kind: str, version: str) -> Result:
     path = workspace / kind / version / MANIFEST_NAME[kind]
     if not path.is_file():
         raise VersionError(f"{path} does not exist: {version} is no committed version")
-    manifest: Result = json.loads(path.read_text())
-    return manifest
+    return read_json(path)
 
 
 def figures_of(folder: Path, manifest: Result) -> Result:
@@ -25,7 +24,7 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
     metrics = folder / "metrics.json"
     if metrics.is_file():
-        figures["metrics"] = json.loads(metrics.read_text())
+        figures["metrics"] = read_json(metrics)
     for key, name in (("report", REPORT_NAME), ("card", CARD_NAME)):
         if (folder / name).is_file():
             figures[key] = str(folder / name)

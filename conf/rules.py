@@ -185,6 +185,11 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
 def _about_content(etl: Etl, train: Train) -> Iterator[str]:
     wanted, encodings = train.model.content.features, etl.features.items
     known = [f"item_{name}" for name in (*encodings.encodings, *encodings.crosses)]
+    twice = [] if isinstance(wanted, str) else [n for n in set(wanted) if wanted.count(n) > 1]
+    if not wanted:
+        yield "train.model.content.features is []; write none, all, or the features' names"
+    if twice:
+        yield f"train.model.content.features names {', '.join(sorted(twice))} twice; once will do"
     if wanted != "none" and not known:
         yield (
             f"train.model.content.features={wanted!r}, but etl.features.items.encodings is empty; "

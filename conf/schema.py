@@ -58,7 +58,8 @@ class Score(Section):
     block_items: Positive = 16_384
     """Items scored together: memory goes with block_users times block_items."""
     drop_seen: bool = True
-    """Whether items of the user's history are left out."""
+    """Whether items of the user's history are left out, of lists and of the ranking that validation
+    and test measure."""
     reasons: Annotated[int, Field(ge=0, le=10)] = 2
     """Most history items named as reasons of one recommended item; 0 for none."""
     min_full_share: Share = 0.99

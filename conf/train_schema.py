@@ -14,8 +14,11 @@ from conf.warm_start_schema import WarmStart
 
 MetricName = Annotated[
     str,
-    Field(pattern=r"^((hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]*|auc|gauc|log_loss|rmse)$"),
+    Field(pattern=r"^((hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]{0,5}|auc|gauc|log_loss|rmse)$"),
 ]
+
+Length = Annotated[int, Field(ge=1, le=999_999)]
+"""Of a list that is looked at; memory goes with it."""
 
 
 class Train(Section):
@@ -54,7 +57,7 @@ class Train(Section):
     gauc (the mean of the users' own), log_loss and rmse."""
     patience_epochs: Positive = 5
     """Epochs without a better figure before the training stops."""
-    metrics_at: Annotated[tuple[Positive, ...], Field(min_length=1)] = (5, 10, 20)
+    metrics_at: Annotated[tuple[Length, ...], Field(min_length=1)] = (5, 10, 20)
     eval_batch_rows: Positive = 256
     baselines: tuple[CountingName, ...] = ("popularity", "markov")
     """Models that stand beside the trained one in its figures, fitted on the training part."""

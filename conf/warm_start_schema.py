@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from conf.section import Positive, Section
+from conf.section import Positive, Section, VersionName
 
 
 class WarmStart(Section):
-    model: str | None = None
+    model: VersionName | None = None
     """Id of the model to go on from; `current`: the newest published network of another dataset,
     of the same day at the latest, or none where there is none; null: train from nothing."""
     new_items: Literal["similar", "mean"] = "similar"

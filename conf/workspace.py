@@ -19,6 +19,7 @@ from conf.errors import VersionError
 POINTER_NAME = "CURRENT.json"
 WORK_OWNER = "workspace"  # in a training's work folder: the workspace that it is for
 UNDATED = "undated"
+_MEND = "restore it, or remove it (of a version its whole folder) and run again"
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -30,7 +31,7 @@ def version_id(name: str, logical_date: str, request: str) -> str:
 def find_version(workspace: Path, kind: str, request: str) -> str | None:
     """Return the id of the committed version made for `request`, if there is one."""
     for manifest in sorted((workspace / kind).glob(f"*-{request[:12]}/{MANIFEST_NAME[kind]}")):
-        if json.loads(manifest.read_text()).get("request") == request:
+        if read_json(manifest).get("request") == request:
             return manifest.parent.name
     return None
 
@@ -73,7 +74,11 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
     try:
         manifest = model.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise VersionError(f"{path} is damaged or of another release: {error}") from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise VersionError(
+            f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
+        ) from error
     files: dict[str, tuple[DataFile, ...]] = getattr(manifest, "files")  # noqa: B009
     for file in (file for part in files.values() for file in part):
         on_disk = version_path(folder, file.path)
@@ -92,9 +97,10 @@ def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
     path = workspace / kind / POINTER_NAME
     if not path.is_file():
         return None
-    pointer = json.loads(path.read_text())
-    if not isinstance(pointer, dict):
-        raise VersionError(f"{path} is damaged; restore it or remove it and run again")
+    pointer = read_json(path)
+    missing = [key for key in ("id", "number", "previous", "withdrawn") if key not in pointer]
+    if missing:
+        raise VersionError(f"{path} is damaged: it has no {', '.join(missing)}; {_MEND}")
     return pointer
 
 
@@ -174,7 +180,7 @@ def rollback(workspace: Path, kind: str) -> str:
     )
     if pointer is None or not previous:
         raise VersionError(f"{workspace / kind} has no version before the current one")
-    manifest = json.loads((workspace / kind / previous[0] / MANIFEST_NAME[kind]).read_text())
+    manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
     _point(
         workspace,
         kind,
@@ -187,6 +193,21 @@ def rollback(workspace: Path, kind: str) -> str:
         },
     )
     return str(previous[0])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what `write_json` has written of a mapping.
+
+    Raises:
+        VersionError: When something else has been at it.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise VersionError(f"{path} is damaged: {error}; {_MEND}") from error
+    if not isinstance(value, dict):
+        raise VersionError(f"{path} is damaged: it holds no mapping; {_MEND}")
+    return value
 
 
 def write_json(path: Path, value: Any) -> None:

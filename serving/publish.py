@@ -31,7 +31,7 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
-from conf.parquet import describe_parquet
+from conf.parquet import describe_parquet, read_columns, told_if_damaged
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
 LISTS_SCHEMA = pa.schema([
@@ -68,8 +68,7 @@ def part_name(part: int) -> str:
 def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
     """Return the raw id of every number: [V], null at the reserved ones."""
     tables = [
-        pq.read_table(folder / file.path, columns=[ITEM_IDX, ITEM_ID])
-        for file in manifest.files["items"]
+        read_columns(folder / file.path, [ITEM_IDX, ITEM_ID]) for file in manifest.files["items"]
     ]
     items = pa.concat_tables(tables).sort_by(ITEM_IDX).combine_chunks()
     wanted = np.arange(NUM_RESERVED, catalogue_size(manifest))
@@ -82,7 +81,8 @@ def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
 
 def read_row_group(folder: Path, group: RowGroup, columns: list[str]) -> pa.Table:
     """Return columns of one row group of a version."""
-    with pq.ParquetFile(folder / group.path) as file:
+    path = folder / group.path
+    with told_if_damaged(path), pq.ParquetFile(path) as file:
         return file.read_row_group(group.index, columns=columns)
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from conf.contract import (
     HISTORY_ITEMS,
@@ -30,10 +29,11 @@ from conf.contract import (
 )
 from conf.errors import InputError, VersionError
 from conf.keys import load_keys
+from conf.parquet import read_columns
 from conf.schema import Config
 from conf.sealing import pseudonym
 from conf.workspace import current_version, read_manifest
-from serving.publish import read_row_group
+from serving.publish import LISTS_SCHEMA, read_row_group
 
 FIRST = "first"
 NUM_SHOWN = 20
@@ -155,7 +155,7 @@ def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[s
     if place.part >= len(files):
         raise VersionError(f"lists {lists.id} have fewer parts than their dataset; score again")
     path = folder / files[place.part].path
-    rows = pq.read_table(path, filters=pc.field(USER_ID) == place.user_id)
+    rows = read_columns(path, LISTS_SCHEMA.names, pc.field(USER_ID) == place.user_id)
     found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
     return found
 
@@ -172,10 +172,8 @@ def _items(
     wanted = has_number | pc.field(ITEM_ID).isin(pa.array(names, pa.string()))
     found: list[dict[str, Any]] = []
     for file in manifest.files["items"]:
-        path = dataset / file.path
-        present = pq.read_schema(path).names
-        columns = [name for name in (ITEM_IDX, ITEM_ID, TITLE) if name in present]
-        found.extend(pq.read_table(path, columns=columns, filters=wanted).to_pylist())
+        table = read_columns(dataset / file.path, (ITEM_IDX, ITEM_ID, TITLE), wanted)
+        found.extend(table.to_pylist())
     return found
 
 

@@ -17,6 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
+from conf.errors import DivergedError
 from trainer.columns import Ragged
 from trainer.history_weights import WeightedEvents, weighted_events
 from trainer.popularity import without_events
@@ -123,9 +124,13 @@ def fit_als(
             1 + alpha * history_decay ** n when a history is scored. (The paper has 1.)
         seed: Of the first vectors.
         threads: Threads that solve for users and items.
+
+    Raises:
+        DivergedError: When there is too little regularisation beside the confidence.
     """
     # Imported here alone: networks are trained and scored without it.
     from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.recommender_base import ModelFitError
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):  # each thread solves small systems of its own
@@ -134,7 +139,13 @@ def fit_als(
             use_cg=False, random_state=seed, num_threads=threads,
         )  # fmt: skip
         confidence = sparse.csr_matrix(user_items * np.float32(1 + alpha))
-        model.fit(confidence, show_progress=False)
+        try:
+            model.fit(confidence, show_progress=False)
+        except (ModelFitError, ValueError) as error:
+            raise DivergedError(
+                f"train.counting.als.regularisation={regularisation} and alpha={alpha} leave "
+                f"equations without a solution ({error}); raise the one or lower the other"
+            ) from error
     vectors = np.array(model.item_factors, dtype=np.float32)
     vectors[:NUM_RESERVED] = 0
     return Factors(vectors, regularisation, alpha, history_decay)

@@ -58,13 +58,14 @@ def count_blends(
     blends: Sequence[Blend],
     batch_rows: int,
     largest: int,
+    drop_seen: bool,
 ) -> np.ndarray:
     """Count the ranks of one row group's targets for each blend: [G, R + 1].
 
     Each member is asked once for all blends.
     """
     counts = np.zeros((len(blends), largest + 1), dtype=np.int64)
-    for batch in held_out_batches(columns, batch_rows):
+    for batch in held_out_batches(columns, batch_rows, drop_seen=drop_seen):
         with torch.no_grad():
             scores = [
                 standard(member.scores(batch.histories, batch.rows))[0]

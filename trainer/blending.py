@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from conf.contract import Manifest, catalogue_size
@@ -23,8 +22,9 @@ from trainer.bundle import (
     require_unseen,
     with_prefix,
 )
-from trainer.counting import fit_counting, section_of
-from trainer.efficiency import num_parameters, peak_memory_bytes, training_cost
+from trainer.counted import measured_fit
+from trainer.counting import section_of
+from trainer.efficiency import num_parameters, training_cost
 from trainer.evaluate import count_on_workers, source_of, test_figures
 from trainer.hybrid import NEURAL, Hybrid
 from trainer.metrics import figure
@@ -106,12 +106,8 @@ def _members(
 
 def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Member:
     if name != NEURAL:
-        started = time.monotonic()
-        counting = fit_counting(name, source_of(config, manifest))
-        seconds = round(time.monotonic() - started, 1)
+        counting, cost = measured_fit(name, source_of(config, manifest))
         section = section_of(name, config.train)
-        memory = peak_memory_bytes(torch.device("cpu"))
-        cost = {"seconds": seconds, "peak_memory_bytes": memory}
         return _Member(counting, section, counting.weights(), {"training": cost})
     if config.train.hybrid.neural is not None:
         return _published(config, manifest, config.train.hybrid.neural)
@@ -146,8 +142,9 @@ def _chosen_blend(
 
     def measure(blends: Sequence[Blend]) -> list[float]:
         count = partial(
-            count_blends, blends=blends, batch_rows=train.eval_batch_rows, largest=largest
-        )
+            count_blends, blends=blends, batch_rows=train.eval_batch_rows, largest=largest,
+            drop_seen=config.score.drop_seen,
+        )  # fmt: skip
         counts = count_on_workers(config, manifest, "valid", scorers, count)
         return [figure(found, train.metric) for found in counts]
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from conf.contract import MODEL_NAME, Bundle, Manifest
+from conf.output_file import write_whole
 from conf.page import Page, Tile
 from conf.page_blocks import Sample, Section, Table
 from conf.page_text import number, share
 from conf.schema import Config
 from conf.train_schema import Train
-from conf.workspace import read_manifest, version_id
+from conf.workspace import read_json, read_manifest, version_id
 from trainer.bundle import METRICS_NAME, Trained, build_scorer, load_scorer
 from trainer.card_samples import UserSample, sample_users
 from trainer.card_sections import (
@@ -39,14 +40,15 @@ def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
     workspace = Path(config.run.output)
     bundle = read_manifest(workspace, "models", model_id, Bundle)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
-    metrics = json.loads((workspace / "models" / model_id / METRICS_NAME).read_text())
+    metrics = read_json(workspace / "models" / model_id / METRICS_NAME)
     samples: list[UserSample] = []
     if bundle.algorithm != _RANKING:
         _, scorer = load_scorer(workspace, model_id)
-        samples = sample_users(workspace / "datasets" / manifest.id, manifest, scorer)
+        dataset, drop_seen = workspace / "datasets" / manifest.id, metrics["drop_seen"]
+        samples = sample_users(dataset, manifest, scorer, drop_seen=drop_seen)
     train = Train.model_validate(bundle.config["train"])
     page = card(model_id, train, manifest, metrics, samples)
-    output.write_text(page.render(), encoding="utf-8")
+    write_whole(output, page.render())
     return {"file": str(output)}
 
 
@@ -57,7 +59,7 @@ def card_of_trained(config: Config, manifest: Manifest, request: str, trained: T
         size = manifest.vocabularies["item"].size
         scorer = build_scorer(config.train.algorithm, trained.section, trained.weights, size)
         dataset = Path(config.run.output) / "datasets" / manifest.id
-        samples = sample_users(dataset, manifest, scorer)
+        samples = sample_users(dataset, manifest, scorer, drop_seen=config.score.drop_seen)
     version = version_id(config.run.name, manifest.logical_date, request)
     return card(version, config.train, manifest, trained.metrics, samples).render()
 

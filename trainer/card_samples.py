@@ -1,6 +1,6 @@
 """Lists of a few users for the model card: what they had, what they get, and because of what.
 
-They are made as the test part is measured: no item that was seen, ranked among all. Ids are those
+They are made as the test part is measured, ranked among all items. Ids are those
 of the dataset, which are labels where the section `privacy` asks for them.
 
 Legend of shapes: B users, V catalogue, K list length.
@@ -13,9 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
-from torch import Tensor
 
 from conf.contract import (
     ITEM_ID,
@@ -28,9 +26,10 @@ from conf.contract import (
     USER_IDX,
     Manifest,
 )
+from conf.parquet import read_columns
 from trainer.batches import histories_of
 from trainer.columns import Ragged, numbers_of
-from trainer.held_out import columns_of, unseen
+from trainer.held_out import columns_of, recommendable
 from trainer.reasons import Reasons, explain_scorer
 from trainer.scorer import Scorer
 from trainer.segments import by_activity
@@ -65,13 +64,16 @@ class UserSample(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def sample_users(dataset: Path, manifest: Manifest, scorer: Scorer) -> list[UserSample]:
+def sample_users(
+    dataset: Path, manifest: Manifest, scorer: Scorer, *, drop_seen: bool
+) -> list[UserSample]:
     """Return one user of each bin of activity, out of the test part's first row group.
 
     Args:
         dataset: Folder of the dataset.
         manifest: Of the dataset.
         scorer: The model.
+        drop_seen: Whether the lists leave out what the user has seen.
     """
     groups = manifest.row_groups("test")[:1]
     if not groups or not groups[0].rows:
@@ -85,7 +87,7 @@ def sample_users(dataset: Path, manifest: Manifest, scorer: Scorer) -> list[User
     if not len(rows):
         return []
     names = _names(dataset, manifest, "users", USER_IDX, [USER_ID], users[rows].tolist())
-    best, reasons = _lists(scorer, histories, rows)  # [B, K]
+    best, reasons = _lists(scorer, histories, rows, drop_seen=drop_seen)  # [B, K]
     targets = numbers_of(columns, TARGET_ITEM)[rows]
     shown = [_events(histories, row) for row in rows]
     items = _names(
@@ -112,10 +114,13 @@ def _events(histories: Ragged, row: int) -> np.ndarray:
     return events
 
 
-def _lists(scorer: Scorer, histories: Ragged, rows: np.ndarray) -> tuple[np.ndarray, Reasons]:
+def _lists(
+    scorer: Scorer, histories: Ragged, rows: np.ndarray, *, drop_seen: bool
+) -> tuple[np.ndarray, Reasons]:
     """Return the best items of some users, [B, K] int64 or `NO_ITEM`, and the reasons."""
     with torch.no_grad():
-        scores: Tensor = unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
+        scores = scorer.scores(histories, rows).double()  # [B, V]
+        scores = recommendable(scores, histories, rows, drop_seen=drop_seen)
     best = scores.topk(min(LIST_LENGTH, scores.shape[1] - NUM_RESERVED), dim=1)
     items = best.indices.where(best.values > -torch.inf, NO_ITEM)  # [B, K]
     return items.cpu().numpy(), explain_scorer(scorer, histories, rows, items, num_reasons=_REASONS)
@@ -144,8 +149,7 @@ def _names(
     numbers = pc.field(key).isin(pa.array(list(wanted), pa.int64()))
     found: dict[int, str] = {}
     for file in manifest.files[part]:
-        path = dataset / file.path
-        present = [name for name in names if name in pq.read_schema(path).names]
-        for row in pq.read_table(path, columns=[key, *present], filters=numbers).to_pylist():
-            found[row[key]] = next(str(row[name]) for name in present if row[name] is not None)
+        for row in read_columns(dataset / file.path, [key, *names], numbers).to_pylist():
+            called = (row.get(name) for name in names)
+            found[row[key]] = next(str(name) for name in called if name is not None)
     return found

@@ -66,9 +66,9 @@ def quality_section(metrics: Metrics) -> Section:
         kind = "targets" if "test_users" in metrics else "impressions"
         tables.append(Table(f"Test part, {number(whole['targets'])} {kind}", header, rows))
     refit = metrics.get("refit")
+    ranked = "without those that the user has seen" if metrics.get("drop_seen") else "seen or not"
     note = (
-        "Every item of the catalogue is ranked, items that the user has seen are left out, and a "
-        "tie counts against the model."
+        f"Every item of the catalogue is ranked, {ranked}, and a tie counts against the model."
         if "test_users" in metrics
         else "Impressions of the test part."
     )

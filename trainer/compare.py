@@ -62,6 +62,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
         rank_and_explain,
         batch_rows=config.train.eval_batch_rows,
         explained=-(-config.compare.explained_users // groups),
+        drop_seen=config.score.drop_seen,
     )
     with ray_session(config):
         require_room(config)
@@ -70,16 +71,19 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
 
 
 def rank_and_explain(
-    scorers: Mapping[str, Scorer], columns: Columns, *, batch_rows: int, explained: int
-) -> Looked:
+    scorers: Mapping[str, Scorer], columns: Columns, *,
+    batch_rows: int, explained: int, drop_seen: bool,
+) -> Looked:  # fmt: skip
     """Rank the targets of a row group with each model, and try the reasons of some users."""
-    ranked = rank_targets(scorers, columns, batch_rows=batch_rows, list_length=0)
+    ranked = rank_targets(
+        scorers, columns, batch_rows=batch_rows, list_length=0, drop_seen=drop_seen
+    )
     histories, users = histories_of(columns), len(ranked.users)
     reasons = dict.fromkeys(scorers, _NO_REASONS)
     some = np.linspace(0, users - 1, min(explained, users)).astype(np.int64)
     for name, scorer in scorers.items():
         if len(some):
-            tried = faithfulness(scorer, histories, np.unique(some))
+            tried = faithfulness(scorer, histories, np.unique(some), drop_seen=drop_seen)
             reasons[name] = (
                 tried.users, tried.by_reason * tried.users, tried.by_other * tried.users,
             )  # fmt: skip

@@ -29,10 +29,15 @@ def content_fields(content: Content, manifest: Manifest) -> tuple[FieldSpec, ...
     known = {field.name: field for field in there}
     odd = [name for name in wanted if name not in known]
     if odd or not wanted:
+        why = {f.name: f.left_out for f in manifest.features.get(ITEM_FEATURES, ()) if f.left_out}
+        told = [
+            f"{name} (etl.features.selection left it out: {why[name]})" if name in why else name
+            for name in odd
+        ]
         raise ConfigError(
             f"train.model.content.features: dataset {manifest.id} has no feature of items "
-            f"{', '.join(odd) or 'at all'}, only {', '.join(known) or 'none'}; add it to "
-            "etl.features.items.encodings and run headrace etl again"
+            f"{', '.join(told) or 'at all'}, only {', '.join(known) or 'none'}; take those, or add "
+            "it to etl.features.items.encodings and run headrace etl again"
         )
     return tuple(known[name] for name in wanted)
 

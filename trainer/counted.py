@@ -2,14 +2,15 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from conf.contract import Manifest
 from conf.schema import Config
 from trainer.bundle import Trained
-from trainer.counting import fit_counting, section_of
-from trainer.efficiency import num_parameters, peak_memory_bytes
+from trainer.counting import CountingModel, Source, fit_counting, section_of
+from trainer.efficiency import forget_peak_memory, num_parameters, peak_memory_bytes
 from trainer.evaluate import source_of, test_figures, validation_figure
 
 
@@ -21,17 +22,21 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Not used: there is nothing to go on from.
     """
-    name, started = config.train.algorithm, time.monotonic()
-    model = fit_counting(name, source_of(config, manifest))
-    seconds = time.monotonic() - started
-    weights, memory = model.weights(), peak_memory_bytes(torch.device("cpu"))
+    name = config.train.algorithm
+    model, cost = measured_fit(name, source_of(config, manifest))
+    weights = model.weights()
     metrics = {
         **test_figures(config, manifest, model),
         "valid": validation_figure(config, manifest, model),
-        "training": {
-            "seconds": round(seconds, 1),
-            "parameters": num_parameters(weights),
-            "peak_memory_bytes": memory,
-        },
+        "training": {**cost, "parameters": num_parameters(weights)},
     }
     return Trained(section_of(name, config.train), weights, metrics)
+
+
+def measured_fit(name: str, source: Source) -> tuple[CountingModel, dict[str, Any]]:
+    """Return a model that counts, fitted, with its `seconds` and `peak_memory_bytes`."""
+    forget_peak_memory()
+    started = time.monotonic()
+    model = fit_counting(name, source)
+    seconds = round(time.monotonic() - started, 1)
+    return model, {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes(torch.device("cpu"))}

@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from conf.errors import ConfigError
+from conf.errors import ConfigError, DivergedError
 from trainer.item_to_item import ItemToItem, item_to_item, strongest_of_each_row, tie_break
 
 _BLOCK_ITEMS = 512
@@ -42,6 +42,7 @@ def fit_ease(
 
     Raises:
         ConfigError: When there are more.
+        DivergedError: When the regularisation is too small, or far too large.
     """
     catalogue = user_items.shape[1]
     if catalogue > max_items:
@@ -65,7 +66,13 @@ def _regularised_inverse(user_items: sparse.csr_array, regularisation: float) ->
     """Return the inverse of the co-occurrence counts plus the regularisation: [V, V] float32."""
     together = torch.from_numpy((user_items.T @ user_items).toarray())
     together.diagonal().add_(regularisation)
-    factor = torch.linalg.cholesky(together, out=together)
+    fails_at = torch.zeros((), dtype=torch.int32)  # 0: nowhere
+    factor, _ = torch.linalg.cholesky_ex(together, out=(together, fails_at))
+    if int(fails_at):
+        raise DivergedError(
+            f"train.counting.ease.regularisation={regularisation} leaves equations without a "
+            "solution in single precision; set it nearer to the events of an item"
+        )
     return torch.cholesky_inverse(factor)
 
 

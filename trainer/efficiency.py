@@ -3,7 +3,7 @@
 Legend of shapes: B rows, H heads, L length, E width of a head, D width, V catalogue.
 """
 
-import json
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from conf.workspace import read_json
 from trainer.columns import Ragged
 from trainer.hybrid import Hybrid
 from trainer.ranking_inputs import Values
@@ -23,19 +24,33 @@ COSTS = ("parameters", "seconds", "rows_per_second", "peak_memory_bytes")
 """What `metrics.json` tells of a training's cost."""
 _ONLY_KEPT = {"is_trained", "known_users", "running_mean", "running_var", "num_batches_tracked",
               *Values._fields}  # fmt: skip
+_FORGET_PEAK = "5"  # see proc(5)
 _KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # what macOS counts in, and Linux
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most memory so far: of the GPU in tensors, else this process's resident set."""
+    """Return the most memory so far: of the GPU in tensors, else this process's resident set.
+
+    So far is since the process began, or since `forget_peak_memory`.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
 
 
+def forget_peak_memory() -> None:
+    """Begin the mark of `peak_memory_bytes` on the CPU anew, from what the process holds now.
+
+    Only Linux lets a process do that; elsewhere the mark stays that of the process's lifetime,
+    which is at least what is asked for.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(_FORGET_PEAK)
+
+
 def training_cost(metrics: Path) -> dict[str, Any]:
     """Return `COSTS` of a model as its metrics file tells them; None: it does not."""
-    told = json.loads(metrics.read_text()).get("training", {})
+    told = read_json(metrics).get("training", {})
     return {name: told.get(name) for name in COSTS}
 
 

@@ -61,8 +61,9 @@ def test_figures(
     """Return the test figures of a model, of what it is blended of, and of the baselines.
 
     Returns:
-        `test` and `test_users`; `segments` and `lists`, see `trainer.segments` and
-        `trainer.list_figures`, with the k of `train.metric`; `scoring`, the cost of it.
+        `test` and `test_users`; `drop_seen`, how they were ranked; `segments` and `lists`, see
+        `trainer.segments` and `trainer.list_figures`, with the k of `train.metric`; `scoring`, the
+        cost of it.
     """
     members = scorer.members if isinstance(scorer, Hybrid) else {}
     scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members}
@@ -71,7 +72,10 @@ def test_figures(
         missing = (name for name in config.train.baselines if name not in members)
         scorers |= {name: fit_counting(name, source) for name in missing}
     train, k = config.train, int(config.train.metric.partition("@")[2])
-    rank = partial(rank_targets, batch_rows=train.eval_batch_rows, list_length=k)
+    rank = partial(
+        rank_targets, batch_rows=train.eval_batch_rows, list_length=k,
+        drop_seen=config.score.drop_seen,
+    )  # fmt: skip
     ranked = joined(each_row_group(config, manifest, "test", scorers, rank), scorers)
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     events, largest = read_train_events(folder, manifest), max(train.metrics_at)
@@ -82,6 +86,7 @@ def test_figures(
             for name, ranks in ranked.ranks.items()
         },
         "test_users": len(ranked.users),
+        "drop_seen": config.score.drop_seen,
         "segments": _segments(
             ranked, kinds, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
         ),
@@ -133,7 +138,10 @@ def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dic
         return {}
     metric = config.train.metric
     largest = int(metric.partition("@")[2])
-    count = partial(count_each, batch_rows=config.train.eval_batch_rows, largest=largest)
+    count = partial(
+        count_each, batch_rows=config.train.eval_batch_rows, largest=largest,
+        drop_seen=config.score.drop_seen,
+    )  # fmt: skip
     counts = count_on_workers(config, manifest, "valid", {MODEL_NAME: scorer}, count)
     return {metric: figure(counts[0], metric)}
 
@@ -145,7 +153,7 @@ def source_of(config: Config, manifest: Manifest) -> Source:
 
 
 def count_ranks(
-    scorer: Scorer, blocks: Iterable[Columns], *, batch_rows: int, largest: int
+    scorer: Scorer, blocks: Iterable[Columns], *, batch_rows: int, largest: int, drop_seen: bool
 ) -> np.ndarray:
     """Count the ranks of all targets in row groups of a held-out part.
 
@@ -154,13 +162,14 @@ def count_ranks(
         blocks: Row groups with the columns `trainer.held_out.columns_of`.
         batch_rows: Rows scored together.
         largest: R
+        drop_seen: Whether the ranking leaves out what the user has seen.
 
     Returns:
         [R + 1] int64, place 0 counting the ranks above R.
     """
     counts = np.zeros(largest + 1, dtype=np.int64)
     for columns in blocks:
-        for batch in held_out_batches(columns, batch_rows):
+        for batch in held_out_batches(columns, batch_rows, drop_seen=drop_seen):
             with torch.no_grad():
                 scores = scorer.scores(batch.histories, batch.rows)  # [B, V]
                 counts += rank_counts(batch.ranks(scores), largest)
@@ -180,11 +189,12 @@ def count_on_workers(
 
 
 def count_each(
-    scorers: Mapping[str, Scorer], columns: Columns, *, batch_rows: int, largest: int
-) -> np.ndarray:
+    scorers: Mapping[str, Scorer], columns: Columns, *,
+    batch_rows: int, largest: int, drop_seen: bool,
+) -> np.ndarray:  # fmt: skip
     """Count the ranks of one row group for each scorer: [scorers, R + 1]."""
     counts = [
-        count_ranks(scorer, [columns], batch_rows=batch_rows, largest=largest)
+        count_ranks(scorer, [columns], batch_rows=batch_rows, largest=largest, drop_seen=drop_seen)
         for scorer in scorers.values()
     ]
     return np.stack(counts)

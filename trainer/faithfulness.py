@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.columns import Ragged, events_of
-from trainer.held_out import unseen
+from trainer.held_out import recommendable
 from trainer.scorer import Scorer
 
 
@@ -29,7 +29,7 @@ _NOBODY = Faithfulness(0, 0.0, 0.0)
 
 
 def faithfulness(
-    scorer: Scorer, histories: Ragged, rows: np.ndarray, *, seed: int = 1
+    scorer: Scorer, histories: Ragged, rows: np.ndarray, *, drop_seen: bool, seed: int = 1
 ) -> Faithfulness:
     """Take the strongest reason, and another event, out of each history and score again.
 
@@ -40,13 +40,15 @@ def faithfulness(
         histories: Item numbers, oldest first.
         rows: [B] users to look at; those with fewer than two events, or without a reason, are
             left out.
+        drop_seen: Whether what is recommended is nothing that the user has seen.
         seed: Of the other event.
     """
     rows = rows[histories.lengths[rows] > 1]
     if not len(rows):
         return _NOBODY
     with torch.no_grad():
-        scores = unseen(scorer.scores(histories, rows).double(), histories, rows)  # [B, V]
+        scores = scorer.scores(histories, rows).double()  # [B, V]
+        scores = recommendable(scores, histories, rows, drop_seen=drop_seen)
     best = scores.argmax(1, keepdim=True)  # [B, 1]
     parts = scorer.contributions(histories, rows, best)[:, 0].cpu()  # [B, L]
     has_reason = parts.amax(1) > 0  # [B]; behind a history's end stand zeros

@@ -49,27 +49,48 @@ class HeldOut(NamedTuple):
     """[B]"""
     targets: np.ndarray
     """[B]"""
+    drops_seen: bool
+    """Whether the items of the history are left out of the ranking."""
 
     def ranks(self, scores: Tensor) -> Tensor:
         """Return the targets' ranks, [B], and change the scores, [B, V]."""
-        seen = events_of(self.histories, self.rows)
-        parts = (self.targets.astype(np.int64), seen.row, seen.item)
+        seen = _left_out(self.histories, self.rows, drop_seen=self.drops_seen)
+        parts = (self.targets.astype(np.int64), *seen)
         return target_ranks(scores, *(torch.from_numpy(part).to(scores.device) for part in parts))
 
 
-def unseen(scores: Tensor, histories: Ragged, rows: np.ndarray) -> Tensor:
-    """Return scores, [B, V], changed so that what was seen, and no item, has -inf."""
+def recommendable(
+    scores: Tensor, histories: Ragged, rows: np.ndarray, *, drop_seen: bool
+) -> Tensor:
+    """Return scores, [B, V], changed so that what may not stand in a list has -inf."""
     scores[:, :NUM_RESERVED] = -torch.inf
-    seen = events_of(histories, rows)
-    scores[torch.from_numpy(seen.row), torch.from_numpy(seen.item)] = -torch.inf
+    row, item = _left_out(histories, rows, drop_seen=drop_seen)
+    scores[torch.from_numpy(row), torch.from_numpy(item)] = -torch.inf
     return scores
 
 
-def held_out_batches(columns: Columns, batch_rows: int) -> Iterator[HeldOut]:
-    """Yield a row group with the columns `columns_of` in batches of like history length."""
+def _left_out(
+    histories: Ragged, rows: np.ndarray, *, drop_seen: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the item of each score that is left out as seen: [S] int64 each."""
+    if not drop_seen:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    seen = events_of(histories, rows)
+    return seen.row, seen.item
+
+
+def held_out_batches(columns: Columns, batch_rows: int, *, drop_seen: bool) -> Iterator[HeldOut]:
+    """Yield a row group with the columns `columns_of` in batches of like history length.
+
+    Args:
+        columns: The row group.
+        batch_rows: Most rows of a batch.
+        drop_seen: Whether the ranking leaves the items of the history out, as `score.drop_seen`
+            does in lists.
+    """
     histories, targets = histories_of(columns), numbers_of(columns, TARGET_ITEM)
     for rows in rows_of_like_length(histories, np.arange(len(targets)), batch_rows):
-        yield HeldOut(histories, rows, targets[rows])
+        yield HeldOut(histories, rows, targets[rows], drop_seen)
 
 
 def each_row_group(

@@ -39,7 +39,6 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run goes on from what lies there.
     """
-    require_sound(config, manifest)
     best = best_weights(config, manifest, work)
     section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
     measured = test_figures(config, manifest, _scorer(section, weights, manifest))
@@ -52,8 +51,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
 
 def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
     """Train on the training part; validation chooses the weights."""
-    require_trainable(config, manifest, "train")
-    require_validation(manifest)
+    require_sound(config, manifest)
     started = time.monotonic()
     weights, cursor, optimizer = fit(config, manifest, work)
     figures = training_figures(config, cursor, time.monotonic() - started, weights)
@@ -102,6 +100,7 @@ def require_sound(config: Config, manifest: Manifest) -> None:
     """Refuse what a training cannot be done with: see the errors."""
     require_trainable(config, manifest, "train")
     require_validation(manifest)
+    _require_times(config, manifest)
     content_fields(config.train.model.content, manifest)
     require_fitting(config, manifest)
     kind = manifest.config["etl"]["split"]["kind"]
@@ -110,4 +109,15 @@ def require_sound(config: Config, manifest: Manifest) -> None:
             f"train.refit='with_valid' takes a split whose test part is each user's last events "
             f"({', '.join(_BY_USER)}), and that of dataset {manifest.id} is {kind!r}; use "
             "train.refit=everything, which trains on all there is, or none"
+        )
+
+
+def _require_times(config: Config, manifest: Manifest) -> None:
+    """Refuse order numbers where times enter: the configuration may be newer than the dataset."""
+    wanted = [key for key in ("time_gaps", "calendar") if getattr(config.train.model, key)]
+    logs = manifest.config["input"]["events"].values()
+    if wanted and any(log["time_unit"] == "order" for log in logs):
+        raise ConfigError(
+            f"train.model.{wanted[0]} needs the time of each event, but dataset {manifest.id} was "
+            "made with time_unit=order; set it to false, or run headrace etl again"
         )

@@ -44,21 +44,23 @@ class Ranked(NamedTuple):
 
 
 def rank_targets(
-    scorers: Mapping[str, Scorer], columns: Columns, *, batch_rows: int, list_length: int
-) -> Ranked:
+    scorers: Mapping[str, Scorer], columns: Columns, *, batch_rows: int, list_length: int,
+    drop_seen: bool,
+) -> Ranked:  # fmt: skip
     """Rank the targets of a row group with each model.
 
     Args:
         scorers: Models by name.
         columns: `trainer.held_out.columns_of` of the row group.
         batch_rows: Rows scored together.
-        list_length: K; the lists hold no item that the user has seen, nor reserved numbers.
+        list_length: K; the lists hold no reserved numbers.
+        drop_seen: Whether ranking and lists leave out what the user has seen.
     """
     users = numbers_of(columns, USER_IDX).astype(np.int64)
     ranks = {name: np.zeros(len(users), dtype=np.int64) for name in scorers}
     lists: dict[str, list[np.ndarray]] = {name: [] for name in scorers}
     seconds = dict.fromkeys(scorers, 0.0)
-    for batch in held_out_batches(columns, batch_rows):
+    for batch in held_out_batches(columns, batch_rows, drop_seen=drop_seen):
         for name, scorer in scorers.items():
             started = time.perf_counter()
             with torch.no_grad():

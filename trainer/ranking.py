@@ -52,6 +52,8 @@ class RankingModel(nn.Module):
     ) -> None:
         """Build an untrained model; `train.ranking` says what the numbers mean.
 
+        Long for what its arguments are: a line each here and above.
+
         Args:
             users: U, numbers of users in use.
             items: V

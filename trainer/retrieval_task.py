@@ -103,6 +103,9 @@ class RetrievalTask:
         largest = int(train.metric.partition("@")[2])
         assert isinstance(learner.model, RetrievalModel)
         scorer = ModelScorer(learner.model, job.device)
-        counts = count_ranks(scorer, blocks, batch_rows=train.eval_batch_rows, largest=largest)
+        counts = count_ranks(
+            scorer, blocks, batch_rows=train.eval_batch_rows, largest=largest,
+            drop_seen=job.config.score.drop_seen,
+        )  # fmt: skip
         everywhere = sum_over_ranks(job, torch.from_numpy(counts).to(job.device))
         return figure(everywhere.cpu().numpy(), train.metric)

@@ -6,6 +6,7 @@ nothing had happened.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,6 +24,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from conf.errors import VersionError
 from conf.tune_schema import Dimension, Tune, is_whole
 
 JOURNAL_NAME = "journal.log"
@@ -57,18 +59,26 @@ def open_study(folder: Path) -> optuna.Study:
     """Return the study of a folder; the caller has the workspace's lock.
 
     A trial in which the writer was killed counts no more.
+
+    Raises:
+        VersionError: When the journal is damaged by something else than a kill.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL_NAME
     _drop_torn_line(path)
     for left in folder.glob(f"{JOURNAL_NAME}.lock*"):
         left.unlink()
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(path))),
-        study_name="search",
-        direction="maximize",
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name="search",
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError) as error:
+        raise VersionError(
+            f"{path} is damaged: {error}; restore it, or remove {folder} to search anew"
+        ) from error
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     return study
@@ -138,4 +148,4 @@ def _drop_torn_line(path: Path) -> None:
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
-            path.write_bytes(content[:whole])
+            os.truncate(path, whole)

@@ -21,7 +21,7 @@ from conf.workspace import current_version, read_manifest
 from trainer.held_out import COLUMNS, held_out_batches
 from trainer.job import Cursor, Job, Learner
 from trainer.loop import train_epoch
-from trainer.metrics import figure, rank_counts, target_ranks
+from trainer.metrics import figure, rank_counts
 from trainer.retrieval_task import RetrievalTask
 from trainer.scorer import ModelScorer
 from trainer.stream import read_row_groups
@@ -57,12 +57,11 @@ def train(path: Path, overrides: list[str], work: Path) -> list[dict[str, Any]]:
 def _figures(job: Job, learner: Learner) -> dict[str, float]:
     scorer = ModelScorer(learner.model)  # type: ignore[arg-type]
     dropped, kept = (np.zeros(TOP + 1, dtype=np.int64) for _ in range(2))
-    nothing = torch.zeros(0, dtype=torch.int64)
+    rows = job.config.train.eval_batch_rows
     for _, columns in read_row_groups(job.dataset, job.manifest.row_groups("valid"), COLUMNS):
-        for batch in held_out_batches(columns, job.config.train.eval_batch_rows):
+        for batch in held_out_batches(columns, rows, drop_seen=True):
             scores = scorer.scores(batch.histories, batch.rows)  # [B, V]
-            targets = torch.from_numpy(batch.targets.astype(np.int64))  # [B]
-            kept += rank_counts(target_ranks(scores, targets, nothing, nothing), TOP)
+            kept += rank_counts(batch._replace(drops_seen=False).ranks(scores), TOP)
             dropped += rank_counts(batch.ranks(scores), TOP)
     return {"dropped": figure(dropped, f"ndcg@{TOP}"), "kept": figure(kept, f"ndcg@{TOP}")}
 

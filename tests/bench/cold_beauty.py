@@ -10,7 +10,11 @@ import gzip
 import json
 import random
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from conf.contract import MODEL_NAME
 
 COLD_SHARE = 0.1
 CODES = tuple(f"code_{place}" for place in range(1, 5))
@@ -42,6 +46,27 @@ def write_cold_beauty(source: Path, folder: Path, *, seed: int = 1) -> int:
         _write(folder / f"{part}.csv", ["user", "item"], rows)
     _write(folder / "items.csv", ["item", "attributes", *CODES], _item_rows(source, items))
     return len(cold)
+
+
+def figures_by_kind(
+    segments: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the model's figures where the target is a cold item, and where it is another.
+
+    Args:
+        segments: Targets and figures by how popular the target is, as `headrace train` tells them.
+        names: Of the figures.
+    """
+    kinds = {"cold items": ["cold"], "other items": [name for name in segments if name != "cold"]}
+    found = {}
+    for title, own in kinds.items():
+        parts = [segments[name] for name in own if name in segments]
+        targets = sum(part["targets"] for part in parts)
+        found[f"{MODEL_NAME}, {title}"] = {
+            name: sum(part["targets"] * part[MODEL_NAME][name]["value"] for part in parts) / targets
+            for name in names
+        }
+    return found
 
 
 def _item_rows(source: Path, items: list[str]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """Training time to a validation figure on Beauty, beside RecBole's SASRec on the same machine.
 
+Ours is the network of conf/beauty.yaml, over fewer epochs: what counts is the time to a quality.
 Both train on the same file with the same number of threads, one after the other, ours before and
 after the peer, so that neither has the quieter machine. Only training is counted, not validation
 and not the start; the whole command stands beside it. RecBole ranks with the items of the history
@@ -23,26 +24,8 @@ TARGETS = (0.0450, 0.0496)
 THREADS, SEED, MOST_EPOCHS = 1, 1, 60
 WAYS = ("dropped", "kept")
 """Items of the history left out of the ranking, or kept in it."""
-QUICK = (
-    "train.refit=none",
-    "train.model.width=128",
-    "train.model.blocks=1",
-    "train.model.heads=2",
-    "train.model.dropout=0.5",
-    "train.model.history_length=50",
-    "train.model.similarity=dot",
-    "train.model.temperature=1.0",
-    "train.loss.kind=sampled_softmax",
-    "train.loss.num_negatives=2048",
-    "train.loss.negatives_for=batch",
-    "train.loss.sampling=uniform",
-    "train.optimizer.learning_rate=0.003",
-    "train.optimizer.decay=none",
-    "train.batch_rows=256",
-    "train.epochs=20",
-    "train.patience_epochs=20",
-)
-"""What of conf/beauty.yaml is changed to be at the targets soon, rather than far above them."""
+QUICK = ("train.refit=none", "train.epochs=8", "train.patience_epochs=8")
+"""What of conf/beauty.yaml is changed: fewer epochs, over which the learning rate goes down."""
 Curve = Sequence[Mapping[str, float]]
 
 

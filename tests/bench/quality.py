@@ -15,6 +15,7 @@ from typing import Any
 
 from conf.fingerprint import canonical_hash
 from conf.load import load_config
+from tests.bench.cold_beauty import figures_by_kind, write_cold_beauty
 from tests.bench.kept_runs import Run, keep, kept_runs
 from tests.bench.machine_facts import machine, versions
 from tests.bench.quality_table import tables
@@ -62,31 +63,45 @@ def measure(study: Study, seeds: list[int], *, data: Path, again: bool) -> None:
 def train(study: Study, seed: int, *, data: Path, again: bool = False) -> Run:
     """Make the study's dataset where it is not there yet, and train on it from a seed.
 
-    A model that an interrupted benchmark has left is taken as it is, unless `again`.
+    A model that an interrupted benchmark has left is taken as it is, unless `again`. So is the
+    network that a blend takes, which is trained where it is not there.
     """
     workspace = WORKSPACES / study.folder
-    if study.is_drawn:
+    if study.log == "random_quarter":
         workspace = workspace / f"seed-{seed}"
         write_parts(data / "u.data", workspace / "log", seed)
+        data = workspace / "log"
+    if study.log == "cold_items":
+        write_cold_beauty(data, workspace / "log")
         data = workspace / "log"
     if again:
         shutil.rmtree(workspace / "models", ignore_errors=True)
     places = [f"input.root={data}", f"run.output={workspace}"]
     timed_headrace("etl", places, path=study.config)
     changes = [*places, *study.changes, f"run.seed={seed}"]
+    if study.network:
+        (base,) = chosen([study.network])
+        begun, _, _ = timed_headrace("train", [*places, *base.changes, f"run.seed={seed}"],
+                                     path=base.config)  # fmt: skip
+        changes.append(f"train.hybrid.neural={begun['id']}")
     # Figures of one row a target are another question: of the drawn ones all are measured below.
-    alone = ["train.baselines=[]"] if study.is_drawn else []
+    alone = ["train.baselines=[]"] if study.log == "random_quarter" else []
     result, _, cpu = timed_headrace("train", [*changes, *alone], path=study.config)
     metrics = result["metrics"]
-    if study.is_drawn:
+    if study.log == "random_quarter":
         metrics["test"] = user_figures(CHECKOUT / study.config, changes)
+    if study.log == "cold_items":
+        metrics["test"] |= figures_by_kind(metrics["segments"]["popularity"], study.figures)
     return _run(study, seed, metrics, cpu if result["status"] == "done" else None)
 
 
 def configuration(study: Study) -> str:
-    """Return a hash of all that a study's figures depend on, the seed apart."""
+    """Return a hash of all that a study's figures depend on, the seed apart.
+
+    Keys that stand at what they are by themselves have no part in it: new ones leave it as it is.
+    """
     config = load_config(CHECKOUT / study.config, study.changes)
-    parts = config.model_dump(mode="json", include={"input", "etl", "train"})
+    parts = config.model_dump(mode="json", include={"input", "etl", "train"}, exclude_defaults=True)
     parts["input"].pop("root")
     return canonical_hash(parts)[:12]
 

@@ -29,7 +29,8 @@ def table(study: Study, runs: Sequence[Run]) -> str:
         rows.append(_row(HEADLINE, _REFITTED, refitted, study))
     for name in dict.fromkeys(name for run in runs for name in run.test if name != OURS):
         figures = [run.test[name] for run in runs if name in run.test]
-        rows.append(_row(name, _TRAINING, figures, study))
+        shown = name.replace(f"{OURS}, ", f"{HEADLINE}, ")
+        rows.append(_row(shown, _TRAINING, figures, study))
     rows += [
         (one.model, one.source, *(_number(value) for value in one.figures), "")
         for one in study.published

@@ -7,6 +7,7 @@ its weights had seen the validation item is told only where the source tells it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,12 @@ class Study:
     figures: tuple[str, ...] = ("hr@10", "ndcg@10")
     seeds: tuple[int, ...] = (1, 2, 3)
     published: tuple[Published, ...] = ()
-    is_drawn: bool = False
-    """Whether each seed also draws what is held out, see `random_quarter`."""
+    log: Literal["published", "random_quarter", "cold_items"] = "published"
+    """What is trained on: a log as it was published; its events with a random quarter of each user
+    held out, drawn by the seed (`random_quarter`); without a tenth of the items (`cold_beauty`)."""
+
+    network: str = ""
+    """Study of the same data whose network, of the same seed, a blend takes; "": it trains one."""
 
     @property
     def folder(self) -> str:
@@ -90,17 +95,35 @@ def _encoder(name: str) -> Study:
     )
 
 
+def _cold(name: str, features: str) -> Study:
+    return Study(
+        f"beauty-cold-{name}", "tests/bench/cold-beauty.yaml", "s3rec_beauty",
+        (f"train.model.content.features={features}",), group="beauty-cold", log="cold_items",
+    )  # fmt: skip
+
+
 STUDIES = (
     Study("beauty", "conf/beauty.yaml", "s3rec_beauty", published=BEAUTY),
-    *(_encoder(name) for name in ("gru", "cnn", "caser", "mean")),
+    Study(
+        "beauty-hybrid", "conf/beauty.yaml", "s3rec_beauty",
+        ("train.algorithm=hybrid", "train.hybrid.members=[neural,markov,item_knn,ease]",
+         "train.refit=none"),
+    ),
+    *(_encoder(name) for name in ("attention", "cnn", "caser", "mean")),
+    _cold("none", "none"), _cold("attributes", "[item_attributes]"), _cold("all", "all"),
     Study("movielens-1m", "conf/movielens-1m.yaml", "ml-1m", published=MOVIELENS_1M),
+    Study(
+        "movielens-1m-hybrid", "conf/movielens-1m.yaml", "ml-1m",
+        ("train.algorithm=hybrid", "train.hybrid.members=[neural,markov,item_knn,ease]"),
+        network="movielens-1m",
+    ),
     Study(
         "frappe-x1", "conf/frappe-x1.yaml", "frappe", figures=("auc", "log_loss"),
         seeds=(1, 2, 3, 4, 5), published=FRAPPE,
     ),
     Study(
         "movielens-100k-random", "tests/bench/movielens-100k-random.yaml", "ml-100k",
-        figures=("ndcg@10",), published=MOVIELENS_100K, is_drawn=True,
+        figures=("ndcg@10",), published=MOVIELENS_100K, log="random_quarter",
     ),
 )  # fmt: skip
 

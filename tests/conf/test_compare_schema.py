@@ -20,9 +20,10 @@ def test_a_model_has_all_of_the_section_but_its_changes() -> None:
 @pytest.mark.parametrize(
     ("models", "problem"),
     [
-        ("{a: {algorithm: easy}}", "compare.models.a: algorithm"),
-        ("{a: {model: {heads: 3}}}", "compare.models.a: model: Value error, heads=3 has to divide"),
-        ("{a: {modle: {}}}", "compare.models.a: modle: Extra inputs"),
+        ("{a: {algorithm: easy}}", "compare.models.a: algorithm='easy': Input should be 'neural'"),
+        ("{a: {model: {heads: 3}}}", "compare.models.a: model: heads=3 has to divide"),
+        ("{a: {model: {hedas: 3}}}", "model.hedas: unknown key; did you mean model.heads?"),
+        ("{a: {modle: {}}}", "compare.models.a: modle: unknown key; did you mean model?"),
     ],
 )
 def test_changes_that_break_a_rule_are_named(tmp_path: Path, models: str, problem: str) -> None:

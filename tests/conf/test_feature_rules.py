@@ -46,6 +46,8 @@ train: {model: {content: {features: [item_price]}}}
 COLD_FAULTS = {
     "train.model.content.features=[item_prise]": "item_prise is no feature of etl.features.items, "
     "which makes item_price",
+    "train.model.content.features=[]": "write none, all, or the features' names",
+    "train.model.content.features=[item_price, item_price]": "names item_price twice; once will do",
     "privacy.min_users_per_item=3": "would put them back; set it to log",
     "etl.impressions={labels: {seen: [view]}, negatives: uniform}": "that nobody could act on",
 }

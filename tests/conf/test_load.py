@@ -147,3 +147,34 @@ def test_a_change_that_breaks_a_rule_is_not_written(yaml: Path, tmp_path: Path) 
         write_changed(yaml, [], {"train.model.width": 9}, tmp_path / "changed.yaml")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [yaml.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "train.optimizer.learning_rate=.inf",
+        "train.model.temperature=.inf",
+        "etl.clean.min_value=.nan",
+        "tune.space={model.width: {low: 8, high: .inf}}",
+        "tune.space={model.dropout: {low: .nan, high: 0.5}}",
+        "compare.models={a: {optimizer: {clip_norm: .inf}}}",
+    ],
+)
+def test_numbers_are_finite(yaml: Path, change: str) -> None:
+    with pytest.raises(ConfigError, match="should be a finite number"):
+        load_config(yaml, [change])
+
+
+def test_lists_too_long_to_count_are_refused(yaml: Path) -> None:
+    for change in ("train.metric=ndcg@9999999", "train.metrics_at=[5, 9999999]"):
+        with pytest.raises(ConfigError, match=r"train\.metric"):
+            load_config(yaml, [change])
+
+
+def test_a_model_is_named_by_its_id_and_not_by_a_path(yaml: Path) -> None:
+    hybrid = "train.algorithm=hybrid"
+    for change in ("train.warm_start.model=../other/models/m", "train.hybrid.neural=" + "x" * 300):
+        with pytest.raises(ConfigError, match="should match pattern"):
+            load_config(yaml, [change])
+    assert load_config(yaml, [hybrid, "train.hybrid.neural=shop-2026-01-31-0123456789ab"])
+    assert load_config(yaml, ["train.warm_start.model=current"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import LockHeldError
+from conf.errors import ConfigError, LockHeldError
 from conf.lock import LOCK_NAME, workspace_lock
 
 HOLD = """
@@ -80,3 +80,13 @@ def test_it_is_free_again_after_an_error_inside(tmp_path: Path) -> None:
         raise RuntimeError
     with workspace_lock(tmp_path, 60):
         pass
+
+
+def test_a_workspace_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for workspace in (tmp_path / "file", tmp_path / "file" / "below"):
+        with (
+            pytest.raises(ConfigError, match=r"run\.output='.*file.*' is no folder that can be"),
+            workspace_lock(workspace, 60),
+        ):
+            pass

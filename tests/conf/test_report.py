@@ -56,3 +56,18 @@ def test_a_search_is_told_trial_by_trial(capsys: pytest.CaptureFixture[str]) -> 
     assert lines[-2:] == [
         "best: trial 1, train.optimizer.learning_rate=0.01235", "written: best.yaml",
     ]  # fmt: skip
+
+
+def test_a_title_is_shown_as_it_stands_and_does_nothing_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    titles = ["Shirt [/sale] [bold]x[/bold] :smile:", "a\x1b[31mb"]
+    events = [{"when": "-", "event": "view", "item_id": "[/i]", "title": title} for title in titles]
+    row = {"position": 1, "item_id": "i", "title": titles[0], "score": 1.0, "source": "model"}
+    print_result({"stage": "show", "user_id": "[/u]", "lists_id": "l", "history": events,
+                  "list": [{**row, "because": [titles[0]]}]})  # fmt: skip
+    printed = capsys.readouterr().out
+
+    assert "history of [/u], newest" in printed and "│ [/i] │" in printed
+    assert printed.count(titles[0]) >= 2
+    assert r"a\x1b[31mb" in printed and "\x1b" not in printed

@@ -5,6 +5,7 @@ import pytest
 
 from conf.contract import Bundle, DataFile, Vocabulary
 from conf.errors import VersionError
+from conf.results import manifest_of
 from conf.workspace import (
     commit,
     current_version,
@@ -124,3 +125,22 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VersionError, match="damaged or of another release"):
         read_manifest(tmp_path, "models", version, Bundle)
+
+
+@pytest.mark.parametrize("content", ["", '{"id": "tin', "[]", "{}", "\x00\x00"])
+def test_a_damaged_pointer_is_told_with_its_name(tmp_path: Path, content: str) -> None:
+    publish(tmp_path, "models", commit_model(tmp_path, "a" * 64), "2026-01-01")
+    (tmp_path / "models" / "CURRENT.json").write_text(content)
+    for work in (current_version, rollback):
+        with pytest.raises(VersionError, match=r"models/CURRENT\.json is damaged: .* run again"):
+            work(tmp_path, "models")
+
+
+def test_a_damaged_manifest_is_told_with_its_name(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    path = tmp_path / "models" / version / "bundle.json"
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(VersionError, match=r"bundle\.json is damaged: .* its whole folder"):
+        find_version(tmp_path, "models", "a" * 64)
+    with pytest.raises(VersionError, match=r"bundle\.json is damaged"):
+        manifest_of(tmp_path, "models", version)

@@ -38,7 +38,7 @@ def cold_hits(shop: Shop, model_id: str) -> tuple[float, int]:
     _, scorer = load_scorer(shop.workspace, model_id)
     hits: list[np.ndarray] = []
     for _, columns in read_row_groups(folder, manifest.row_groups("test"), COLUMNS):
-        for batch in held_out_batches(columns, 512):
+        for batch in held_out_batches(columns, 512, drop_seen=True):
             with torch.no_grad():
                 ranks = batch.ranks(scorer.scores(batch.histories, batch.rows)).numpy()
             hits.append(ranks[events[batch.targets] == 0] <= 10)

@@ -136,6 +136,7 @@ def write_dataset(
             "input": {"events": {"log": {"time_unit": "seconds"}}},
             "etl": {
                 "windows": "all", "window_length": 50, "repeated_items": "keep",
+                "impressions": None,
                 "split": {"kind": "leave_one_out"},
                 "event_types": {"view": {"weight": 1.0}},
             },

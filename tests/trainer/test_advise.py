@@ -1,8 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from trainer.advise import advise, expected_cost
+from conf.load import load_config, write_changed
+from tests.packaging.checkout import CHECKOUT
+from tests.trainer.small_parts import write_config, write_dataset
+from trainer.advice_fit import what_does_not_fit
+from trainer.advise import advise, expected_cost, run
 from trainer.dataset_profile import Profile
 from trainer.machine import Machine, this_machine
 
@@ -31,11 +36,12 @@ def test_logged_impressions_are_ranked() -> None:
     assert advise(drawn, LAPTOP).settings["train.algorithm"] == "neural"
 
 
-def test_rare_items_get_width_and_dropout_and_frequent_ones_depth() -> None:
+def test_rare_items_get_dropout_and_many_events_width() -> None:
     rare, frequent = advise(SHOP, LAPTOP).settings, advise(FILMS, LAPTOP).settings
-    assert (rare["train.model.blocks"], rare["train.model.dropout"]) == (1, 0.5)
-    assert (frequent["train.model.blocks"], frequent["train.model.dropout"]) == (2, 0.2)
+    assert (rare["train.model.width"], rare["train.model.dropout"]) == (128, 0.5)
+    assert (frequent["train.model.width"], frequent["train.model.dropout"]) == (256, 0.3)
     assert frequent["train.model.history_length"] == 200
+    assert advise(FILMS, SERVER).settings["train.model.blocks"] == 2
 
 
 def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
@@ -75,9 +81,10 @@ def test_what_histories_tell_of_events_is_taken() -> None:
     assert "train.model.event_features" not in advise(SHOP, LAPTOP).settings
 
 
-def test_short_histories_are_for_a_recurrent_network() -> None:
+def test_histories_that_are_not_very_long_are_for_a_recurrent_network() -> None:
     assert advise(SHOP, LAPTOP).settings["train.model.encoder"] == "gru"
-    assert advise(FILMS, LAPTOP).settings["train.model.encoder"] == "attention"
+    assert advise(FILMS, LAPTOP).settings["train.model.encoder"] == "gru"
+    assert advise(FILMS, SERVER).settings["train.model.encoder"] == "attention"
 
 
 def test_every_choice_has_a_reason_with_its_figure() -> None:
@@ -99,3 +106,28 @@ def test_cost_grows_with_events_and_falls_with_speed() -> None:
 def test_this_machine_has_cores_memory_and_speed() -> None:
     machine = this_machine()
     assert machine.cores >= 1 and machine.memory_gib > 0.1 and machine.gflops > 0.5
+
+
+def test_advice_fits_what_the_configuration_has_otherwise(tmp_path: Path) -> None:
+    """Of few events: a model that counts, which bears no network's or ranking model's settings."""
+    write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
+    for changes in (
+        ["train.algorithm=ranking", "train.metric=auc", "etl.impressions={labels: {a: [view]}}"],
+        ["train.refit=everything", "train.save_optimizer=true"],
+        ["train.warm_start.model=current"],
+    ):
+        path = write_config(tmp_path)
+        found = run(load_config(path, changes), dataset_id="small")
+        write_changed(path, changes, found["settings"], tmp_path / "advised.yaml", found["because"])
+        assert load_config(tmp_path / "advised.yaml").train.algorithm == "ease"
+
+
+def test_advice_to_rank_fits_a_rating_and_the_most_workers() -> None:
+    changes = ["train.algorithm=ranking", "train.metric=rmse", "train.ranking.loss=mse",
+               "etl.impressions={labels: {bought: [purchase]}}"]  # fmt: skip
+    train = load_config(CHECKOUT / "conf/demo.yaml", changes).train
+    settings = advise(replace(SHOP, labels=("clicked",), logged_negatives=True), SERVER).settings
+    servers = settings | {"train.workers": train.max_workers + 1}
+    assert what_does_not_fit(train, servers) == {
+        "train.metric": "rmse", "train.workers": train.max_workers,
+    }  # fmt: skip

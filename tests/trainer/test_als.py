@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from conf.errors import DivergedError
 from tests.trainer.small_parts import best_unseen, checkerboard, matrix, ragged
 from trainer.als import Factors, fit_als
 
@@ -68,3 +69,13 @@ def test_reserved_numbers_have_no_factors() -> None:
     scores = model.scores(ragged([[1], [3]]), np.arange(2)).numpy()
     assert not scores[0, :5].any() and scores[1, 3] == pytest.approx(1, abs=0.2)
     assert scores[0, 5] == -np.inf, "nobody had it"
+
+
+@pytest.mark.parametrize("changes", [{"alpha": 1e38}, {"regularisation": 1e-300}])
+def test_equations_without_a_solution_are_told_with_the_keys(changes: dict[str, float]) -> None:
+    settings = {"regularisation": 1.0, "alpha": 10.0, **changes}
+    with pytest.raises(DivergedError, match=r"als\.regularisation=.* leave equations without"):
+        fit_als(
+            matrix([[2, 3, 4]] * 20, 7), factors=4, iterations=3, history_decay=1.0, seed=1,
+            threads=1, **settings,
+        )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 
 from conf.contract import TITLE, USER_ID, Manifest
 from conf.erase_cards import samples_of
+from conf.errors import VersionError
 from conf.load import load_config
 from conf.parquet import describe_parquet
 from tests.trainer.small_parts import write_config, write_dataset
@@ -57,7 +58,7 @@ def scorer_of(workspace: Path, manifest: Manifest, name: str) -> Scorer:
 @pytest.fixture(scope="module")
 def samples(workspace: Path, manifest: Manifest) -> list[UserSample]:
     markov = scorer_of(workspace, manifest, "markov")
-    return sample_users(workspace / "datasets" / manifest.id, manifest, markov)
+    return sample_users(workspace / "datasets" / manifest.id, manifest, markov, drop_seen=True)
 
 
 def test_samples_are_a_user_of_each_bin_with_the_list_and_the_reason(
@@ -76,7 +77,7 @@ def test_samples_are_a_user_of_each_bin_with_the_list_and_the_reason(
 
 def test_popularity_has_no_reasons(workspace: Path, manifest: Manifest) -> None:
     popularity = scorer_of(workspace, manifest, "popularity")
-    found = sample_users(workspace / "datasets" / manifest.id, manifest, popularity)
+    found = sample_users(workspace / "datasets" / manifest.id, manifest, popularity, drop_seen=True)
     assert all(row.reasons == () for user in found for row in user.rows)
 
 
@@ -184,3 +185,16 @@ def test_settings_are_told_where_they_are_no_defaults(workspace: Path) -> None:
     found = dict(changed_settings(train))
     assert found["train.algorithm"] == '"neural"' and found["train.loss.kind"] == '"bpr"'
     assert found["train.model.history_length"] == "6" and "train.optimizer.kind" not in found
+
+
+def test_a_damaged_file_of_titles_is_told_with_its_name(tmp_path: Path) -> None:
+    made = write_dataset(tmp_path, TRAIN, VALID, TEST, items=ITEMS)
+    markov = scorer_of(tmp_path, made, "markov")
+    path = tmp_path / "datasets" / made.id / made.files["items"][0].path
+    path.write_bytes(b"x" * path.stat().st_size)  # of the size that the manifest says
+    for work in (
+        lambda: sample_users(path.parents[1], made, markov),
+        lambda: scorer_of(tmp_path, made, "popularity"),
+    ):
+        with pytest.raises(VersionError, match=r"items/part-00000\.parquet is damaged: .* again"):
+            work()

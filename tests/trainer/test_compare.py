@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conf.choosing import run_compare
+from conf.errors import VersionError
 from conf.load import load_config
 from conf.schema import Config
-from tests.trainer.small_parts import write_config
+from tests.trainer.small_parts import write_config, write_dataset
 from trainer.compare import Looked, compared
 from trainer.efficiency import COSTS
 from trainer.intervals import MOST_UNITS
@@ -58,3 +60,12 @@ def test_an_empty_test_part_is_compared_too(config: Config) -> None:
     assert result["models"]["second"][config.train.metric] == nothing
     assert result["models"]["second"]["scored_per_second"] == 0
     assert result["differences"] == {"second": {**nothing, "p": 1.0}}
+
+
+def test_an_error_says_which_model_it_is_about(tmp_path: Path) -> None:
+    write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
+    models = "compare.models={later: {warm_start: {model: nowhere}}}"
+    config = load_config(write_config(tmp_path), [models])
+    with pytest.raises(VersionError, match=r"^compare\.models\.later: .*nowhere holds no bundle"):
+        run_compare(config)
+    assert not list((tmp_path / "models").glob("*/bundle.json"))

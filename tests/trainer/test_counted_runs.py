@@ -179,6 +179,28 @@ def test_models_are_compared_on_the_same_targets(workspace: Path) -> None:
     }
 
 
+def test_what_was_seen_is_ranked_where_lists_may_hold_it(workspace: Path, tmp_path: Path) -> None:
+    """Everybody takes the same item again: nobody may have it in a list, or everybody has it."""
+    write_dataset(tmp_path, [[2, 3, 2]] * 8, [2] * 8, [2] * 8, items=20)
+    for algorithm in ("popularity", "neural"):
+        own = (f"train.algorithm={algorithm}", "train.baselines=[]")
+        dropped = run_train(configured(tmp_path, *own))
+        kept = run_train(configured(tmp_path, *own, "score.drop_seen=false"))
+
+        assert dropped["id"] != kept["id"]
+        for run, is_kept in ((dropped, False), (kept, True)):
+            metrics = run["metrics"]
+            valid = metrics.get("valid") or metrics["epochs"][-1]
+            assert (valid["ndcg@10"] > 0) == (metrics["test"]["model"]["ndcg@10"] > 0) == is_kept
+            assert metrics["drop_seen"] is not is_kept
+            note = ", seen or not, and a tie" if is_kept else ", without those that the user"
+            assert note in Path(run["card"]).read_text()
+    compared = run_compare(
+        configured(tmp_path, "compare.models={a: {algorithm: popularity}}", "score.drop_seen=false")
+    )
+    assert compared["models"]["a"]["hr@10"]["value"] == 1
+
+
 def test_a_network_goes_on_from_one_of_the_dataset_before(workspace: Path) -> None:
     """Two items more than before; run again, it is done."""
     before = read_manifest(workspace, "datasets", "small", Manifest)

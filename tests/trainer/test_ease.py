@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from conf.errors import ConfigError
+from conf.errors import ConfigError, DivergedError
 from tests.trainer.small_parts import best_unseen, checkerboard, matrix, ragged
 from trainer import ease
 from trainer.ease import fit_ease
@@ -62,3 +62,10 @@ def test_the_withheld_cell_of_a_checkerboard_comes_first() -> None:
 def test_a_catalogue_that_is_too_large_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"max_items=39, but there are 40 items"):
         fit(ROWS, 40, max_items=39)
+
+
+@pytest.mark.parametrize("regularisation", [1e-30, 1e300])
+def test_equations_without_a_solution_are_told_with_the_key(regularisation: float) -> None:
+    """Three items that always come together: without regularisation nothing tells them apart."""
+    with pytest.raises(DivergedError, match=r"ease\.regularisation=1e.* leaves equations without"):
+        fit([[2, 3, 4]] * 20, 7, regularisation=regularisation)

@@ -1,5 +1,7 @@
 """Operations worked out by hand from the layers' shapes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,12 @@ import torch
 from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import ragged
 from trainer.bundle import build_model
-from trainer.efficiency import flops_of_example, num_parameters, peak_memory_bytes
+from trainer.efficiency import (
+    flops_of_example,
+    forget_peak_memory,
+    num_parameters,
+    peak_memory_bytes,
+)
 from trainer.hybrid import Hybrid
 from trainer.popularity import Popularity
 from trainer.ranking_inputs import Values
@@ -62,3 +69,14 @@ def test_memory_grows_by_what_is_held() -> None:
     held = np.ones(300 << 17)  # 300 MiB
     assert peak_memory_bytes(torch.device("cpu")) >= max(held.nbytes, before)
     assert 20 << 20 < before < 1 << 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets a peak")
+def test_memory_that_was_freed_before_is_forgotten() -> None:
+    many = 1 << 28
+    held = bytearray(many)
+    held[::4096] = b"1" * len(held[::4096])
+    del held
+    before = peak_memory_bytes(torch.device("cpu"))
+    forget_peak_memory()
+    assert peak_memory_bytes(torch.device("cpu")) < before - many // 2

@@ -29,7 +29,7 @@ def test_an_event_is_taken_out_with_what_stands_beside_it() -> None:
 
 
 def test_reasons_of_a_sum_are_true() -> None:
-    found = faithfulness(additive(), HISTORIES, np.arange(4))
+    found = faithfulness(additive(), HISTORIES, np.arange(4), drop_seen=True)
 
     # The user with one event is left out: nothing would be left of the history.
     assert (found.users, found.by_reason) == (3, 1.0)
@@ -37,7 +37,7 @@ def test_reasons_of_a_sum_are_true() -> None:
 
 
 def test_a_model_without_reasons_has_no_user_to_look_at() -> None:
-    found = faithfulness(Popularity(np.arange(10.0)), HISTORIES, np.arange(4))
+    found = faithfulness(Popularity(np.arange(10.0)), HISTORIES, np.arange(4), drop_seen=True)
 
     assert found == (0, 0.0, 0.0)
 
@@ -49,7 +49,7 @@ def test_false_reasons_are_found_out() -> None:
 
     right = additive()
     wrong = Wrong(*(getattr(right, name) for name in right.__dataclass_fields__))
-    shifted = faithfulness(wrong, HISTORIES, np.arange(4))
+    shifted = faithfulness(wrong, HISTORIES, np.arange(4), drop_seen=True)
 
     assert shifted.by_reason <= 0.5 or shifted.users == 0
 
@@ -67,11 +67,14 @@ def test_a_short_history_without_a_reason_is_left_out_beside_a_long_one() -> Non
     right = additive()
     model = Lowering(*(getattr(right, name) for name in right.__dataclass_fields__))
 
-    found = faithfulness(model, HISTORIES, np.array([2, 3]))
+    found = faithfulness(model, HISTORIES, np.array([2, 3]), drop_seen=True)
 
     assert (found.users, found.by_reason) == (1, 1.0)
 
 
 @pytest.mark.parametrize("rows", [[], [1]])
 def test_without_users_there_is_nothing_to_say(rows: list[int]) -> None:
-    assert faithfulness(additive(), HISTORIES, np.array(rows, dtype=np.int64)).users == 0
+    assert (
+        faithfulness(additive(), HISTORIES, np.array(rows, dtype=np.int64), drop_seen=True).users
+        == 0
+    )

@@ -61,7 +61,9 @@ def held_out(step: int) -> Columns:
 
 def search(members: dict[str, Saying], valid: Columns) -> tuple[Blend, float]:
     def measure(blends: Sequence[Blend]) -> list[float]:
-        counts = count_blends(members, valid, blends=blends, batch_rows=4, largest=10)
+        counts = count_blends(
+            members, valid, blends=blends, batch_rows=4, largest=10, drop_seen=True
+        )
         return [figure(found, "ndcg@10") for found in counts]
 
     return choose_blend(measure, len(members), grid_parts=4, halvings=3)
@@ -80,7 +82,7 @@ def test_the_member_that_is_right_on_validation_gets_the_weight() -> None:
     assert weights["valid"] > max(weights["noise"], weights["test"])
     hybrid = Hybrid(members, weights)
     counts = {
-        name: count_ranks(hybrid, [part], batch_rows=4, largest=10)
+        name: count_ranks(hybrid, [part], batch_rows=4, largest=10, drop_seen=True)
         for name, part in (("valid", valid), ("test", test))
     }
     assert figure(counts["valid"], "hr@1") == 1.0 and figure(counts["test"], "hr@1") < 0.5
@@ -97,7 +99,10 @@ def test_the_blend_of_two_that_are_each_half_right_is_better_than_either() -> No
     blend, best = search({"ones": Saying(1, 1.0, 1), "twos": Saying(2, 5.0, 2)}, valid)
 
     alone = [
-        figure(count_ranks(Saying(step, 1.0, step), [valid], batch_rows=4, largest=10), "ndcg@10")
+        figure(
+            count_ranks(Saying(step, 1.0, step), [valid], batch_rows=4, largest=10, drop_seen=True),
+            "ndcg@10",
+        )
         for step in (1, 2)
     ]
     assert min(blend) > 0 and best > max(alone) + 0.05

@@ -155,7 +155,8 @@ def _block(users: list[int], histories: list[list[int]], targets: list[int]) -> 
 def test_lists_hold_the_best_items_that_were_not_seen() -> None:
     blocks = [_block([2, 3], [[2, 4], [5, 5, 6]], [3, 4]), _block([4], [[2]], [8])]
     parts = [
-        rank_targets({"model": _InOrder()}, block, batch_rows=2, list_length=2) for block in blocks
+        rank_targets({"model": _InOrder()}, block, batch_rows=2, list_length=2, drop_seen=True)
+        for block in blocks
     ]
     ranked = joined(parts, ["model"])
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from conf.errors import VersionError
 from conf.tune_schema import Dimension, Tune
 from trainer.study import (
     JOURNAL_NAME,
@@ -68,3 +69,13 @@ def test_what_the_figure_hangs_on_is_most_important(tmp_path: Path) -> None:
 
     assert next(iter(shares)) == "optimizer.learning_rate" and set(shares) == set(SPACE)
     assert sum(shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("damage", [b"#", b"\x00\x00\xff\n"])
+def test_a_damaged_journal_is_told_with_its_name(tmp_path: Path, damage: bytes) -> None:
+    search(tmp_path, Tune(trials=2, space=SPACE))
+    journal = tmp_path / JOURNAL_NAME
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:2], damage, *lines[2:]]))
+    with pytest.raises(VersionError, match=r"journal\.log is damaged: .* to search anew"):
+        open_study(tmp_path)
