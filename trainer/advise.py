@@ -122,10 +122,8 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
             train__model__event_types=True,
         )
     if profile.event_features:
-        advice.choose(
-            f"histories tell {len(profile.event_features)} feature(s) of their events",
-            train__model__event_features="all",
-        )
+        said = f"histories tell {len(profile.event_features)} feature(s) of their events"
+        advice.choose(said, train__model__event_features="all")
 
 
 def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
