@@ -86,9 +86,10 @@ def _for_cold_items(profile: Profile, advice: Advice) -> None:
             train__model__content__features="all",
         )
         return
+    way = "declare some" if not profile.item_features else "train one (train.algorithm=neural)"
     advice.choose(
         f"{said}, and only a network that takes features of the items (etl.features.items) "
-        "recommends those: declare some, or train more often"
+        f"recommends those: {way}, or train more often"
     )
 
 
