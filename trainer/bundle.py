@@ -20,7 +20,7 @@ from conf.train_schema import Train
 from conf.workspace import commit, emptied, new_folder, read_manifest, version_id
 from trainer.content_data import content_section
 from trainer.counting import COUNTING, load_counting
-from trainer.event_features import event_fields, require_same_features
+from trainer.event_features import event_fields, require_same_features, sections_in
 from trainer.hybrid import NEURAL, Hybrid
 from trainer.initialisation import initialise
 from trainer.retrieval import RetrievalModel
@@ -199,7 +199,8 @@ def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
             that the model takes, means something else.
     """
     types = tuple(bundle.config["etl"]["event_types"])
-    if bundle.model.get("event_types") and manifest.event_types != types:
+    takes_types = any(section.get("event_types") for section in sections_in(bundle.model))
+    if takes_types and manifest.event_types != types:
         raise VersionError(
             f"model {bundle.id} takes the event types {', '.join(types)}, and dataset "
             f"{manifest.id} numbers others: {', '.join(manifest.event_types)}; train on it first"

@@ -89,6 +89,11 @@ def as_columns(histories: Ragged) -> Columns:
     return {name: Ragged(values, histories.offsets) for name, values in beside.items()}
 
 
+def sections_in(section: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a model is built from, and of a blend that of its members too."""
+    return [section, *section.get("members", {}).values()]
+
+
 def foreign_features(bundle: Bundle, manifest: Manifest) -> str | None:
     """Return which features of past events a dataset lacks or encodes otherwise than a model's.
 
@@ -98,7 +103,7 @@ def foreign_features(bundle: Bundle, manifest: Manifest) -> str | None:
         bundle: The model's; a hybrid's too.
         manifest: The dataset.
     """
-    sections = [bundle.model, *bundle.model.get("members", {}).values()]
+    sections = sections_in(bundle.model)
     names = [field.name for section in sections for field in fields_from(section)]
     ours, theirs = bundle.vocabularies, manifest.vocabularies
     odd = [name for name in names if name not in ours or name not in theirs

@@ -97,6 +97,21 @@ def test_a_dataset_that_goes_on_from_the_models_vocabulary_is_accepted(
         )
 
 
+def test_event_types_of_another_dataset_are_refused_where_they_enter(
+    saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
+) -> None:
+    """Of a network, and of the one in a blend."""
+    workspace, version, manifest, _ = saved
+    bundle, _ = load_bundle(workspace, version)
+    others = manifest.model_copy(update={"event_types": ("click", "view")})
+    require_same_vocabulary(bundle, others)
+
+    typed = {**bundle.model, "event_types": 1}
+    for section in (typed, {"members": {"neural": typed, "markov": {}}, "blend": {}}):
+        with pytest.raises(VersionError, match="takes the event types view"):
+            require_same_vocabulary(bundle.model_copy(update={"model": section}), others)
+
+
 def test_settings_of_another_release_are_told_with_their_key(
     saved: tuple[Path, str, Manifest, dict[str, torch.Tensor]],
 ) -> None:
