@@ -159,7 +159,8 @@ def _size(profile: Profile, machine: Machine, advice: Advice) -> None:
     blocks = 2 if advice.settings["train.model.encoder"] == "attention" and not sparse else 1
     advice.choose(
         f"{profile.events:,} events, {profile.events_per_item:.0f} an item: width {width}, "
-        f"{blocks} block(s)" + (" and much dropout, as most items are rare" if sparse else ""),
+        f"{'one block' if blocks == 1 else 'two blocks'}"
+        + (" and much dropout, as most items are rare" if sparse else ""),
         train__model__width=width,
         train__model__blocks=blocks,
         train__model__heads=1 if sparse else 2,
