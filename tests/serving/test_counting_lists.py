@@ -15,10 +15,16 @@ from conf.workspace import publish
 from serving.rankers import ScoresRanker
 from serving.worker import Job, PartScorer
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
-from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import matrix, ragged, train_block
 from trainer.als import fit_als
-from trainer.bundle import Trained, build_model, load_scorer, save_bundle, with_prefix
+from trainer.bundle import (
+    Trained,
+    build_model,
+    load_scorer,
+    model_section,
+    save_bundle,
+    with_prefix,
+)
 from trainer.counting import CountingModel
 from trainer.ease import fit_ease
 from trainer.item_knn import fit_item_knn
@@ -53,12 +59,12 @@ def fitted(name: str) -> tuple[dict[str, Any], CountingModel]:
     return ALS, fit_als(had, factors=3, iterations=5, seed=1, threads=1, **ALS)
 
 
-def trained(name: str, config: Config) -> Trained:
+def trained(name: str, config: Config, manifest: Manifest) -> Trained:
     if name != "hybrid":
         section, model = fitted(name)
         return Trained(section, model.weights(), {})
     torch.manual_seed(1)
-    neural = {**config.train.model.model_dump(mode="json"), "content": SMALL["content"]}
+    neural = model_section(config, manifest)
     weights = with_prefix("neural", build_model(neural, ITEMS + 2).state_dict())
     sections = {"neural": neural}
     for member in ("markov", "als"):
@@ -73,7 +79,7 @@ def shop(workspace: Path, name: str, *overrides: str) -> tuple[Config, Manifest,
         workspace, f"train.algorithm={name}", "score.min_full_share=0.8", *overrides
     )
     manifest = write_dataset(workspace, HISTORIES, items=ITEMS)
-    model_id = save_bundle(config, manifest, "c" * 64, trained(name, config))
+    model_id = save_bundle(config, manifest, "c" * 64, trained(name, config, manifest))
     publish(workspace, "models", model_id, DAY)
     return config, manifest, model_id
 

@@ -53,7 +53,7 @@ def test_each_feature_of_the_dataset_is_a_field_but_those_left_out(
 
 def test_a_mistyped_feature_and_a_missing_label_are_named(made: tuple[Path, Manifest]) -> None:
     folder, manifest = made
-    with pytest.raises(ConfigError, match="has no feature huor, only item_kind, item_tags"):
+    with pytest.raises(ConfigError, match="has no feature huor, only user_taste, item_kind"):
         layout_of(config_for(folder, {"features_left_out": ["huor"]}), manifest)
     columns = {**manifest.columns, "train_impressions": ()}
     with pytest.raises(VersionError, match="has no label liked in train_impressions, only none"):
