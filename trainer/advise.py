@@ -22,6 +22,8 @@ _SHORT = 2
 _RECURRENT = 200
 """Events of a history up to which a recurrent network did better than attention, and sooner: on
 Amazon Beauty (median 6 events) and on MovieLens 1M (median 96, the newest 200)."""
+_COUNTABLE = 20_000
+"""Items up to which EASE takes seconds: it needs the square of their number."""
 _COLD = 0.05
 """Share of cold targets above which something is said of them."""
 
@@ -67,7 +69,7 @@ def advise(profile: Profile, machine: Machine) -> Advice:
         advice.choose(
             f"{profile.events:,} events of {profile.users:,} users are few: a model that counts "
             "does better than a network, which would learn them by heart",
-            train__algorithm="ease" if profile.items <= 20_000 else "item_knn",
+            train__algorithm="ease" if profile.items <= _COUNTABLE else "item_knn",
         )
     else:
         _for_retrieval(profile, machine, advice)
@@ -125,6 +127,12 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
     if profile.event_features:
         said = f"histories tell {len(profile.event_features)} feature(s) of their events"
         advice.choose(said, train__model__event_features="all")
+    if profile.items <= _COUNTABLE:
+        advice.choose(
+            f"with {profile.items:,} items a model that counts (train.algorithm=ease) takes "
+            "seconds and is at times the better one: measure both with headrace compare, or blend them "
+            "(hybrid)"
+        )
 
 
 def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:

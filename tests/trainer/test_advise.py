@@ -54,6 +54,12 @@ def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
     assert huge["train.optimizer.embeddings"] == "rowwise_adagrad"
 
 
+def test_a_model_that_counts_is_named_beside_the_network_where_it_takes_seconds() -> None:
+    said, many = (advise(p, LAPTOP).reasons for p in (SHOP, replace(SHOP, items=500_000)))
+    assert any("12,000 items a model that counts" in reason for reason in said)
+    assert not any("a model that counts" in reason for reason in many)
+
+
 def test_each_gpu_gets_a_worker() -> None:
     settings = advise(SHOP, SERVER).settings
     assert (settings["train.workers"], settings["train.gpus_per_worker"]) == (4, 1)
