@@ -130,8 +130,8 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
     if profile.items <= _COUNTABLE:
         advice.choose(
             f"with {profile.items:,} items a model that counts (train.algorithm=ease) takes "
-            "seconds and is at times the better one: measure both with headrace compare, or blend them "
-            "(hybrid)"
+            "seconds and is at times the better one: measure both with headrace compare, or blend "
+            "them (hybrid)"
         )
 
 
