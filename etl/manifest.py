@@ -19,6 +19,7 @@ from conf.contract import (
     DataFile,
     Feature,
     Manifest,
+    Vocabulary,
 )
 from conf.etl_schema import shown_types
 from conf.fingerprint import hash_file
@@ -86,12 +87,7 @@ def describe_dataset(
     dated = config.input.is_dated
     date = (job.logical_date or day_of(made.newest).isoformat()) if dated else UNDATED
     files = describe_parts(work)
-    known = None if before is None else before.manifest.vocabularies["item"]
-    vocabularies = {
-        "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, known),
-        "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
-        **made.context.vocabularies(job.request),
-    }
+    vocabularies = _vocabularies(job, made, work)
     num_events, shown = count_events(work / "histories"), _count_shown(work / "users", config)
     return with_content(Manifest(
         id=version_id(config.run.name, date, job.request),
@@ -114,6 +110,16 @@ def describe_dataset(
         counts={**_count(files, num_events, count_events(work / "train")),
                 **shown, **_count_sessions(made.events)},
     ))  # fmt: skip
+
+
+def _vocabularies(job: Job, made: Made, work: Path) -> dict[str, Vocabulary]:
+    """Return those of items and users, and of the features that histories tell."""
+    known = None if made.before is None else made.before.manifest.vocabularies["item"]
+    return {
+        "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, known),
+        "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
+        **made.context.vocabularies(job.request),
+    }
 
 
 def _count_sessions(events: DataFrame) -> dict[str, int]:
