@@ -219,8 +219,10 @@ def _for_machine(machine: Machine, advice: Advice) -> None:
         )  # fmt: skip
         return
     advice.choose(
-        f"no GPU: one worker on {machine.cores} core(s), as several would only share them",
+        f"no GPU: one worker on {machine.cores} core(s), as several would only share them"
+        + ("; the cores multiply in bfloat16" * machine.has_bf16),
         train__workers=1, train__gpus_per_worker=0, train__cpus_per_worker=machine.cores,
+        train__precision="bf16" if machine.has_bf16 else "fp32",
     )  # fmt: skip
 
 

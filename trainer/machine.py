@@ -10,6 +10,8 @@ import torch
 
 _SIZE = 1024
 _SECONDS = 0.5
+_GAIN = 2.0
+"""A CPU without instructions for bfloat16 is no faster with it; with them it is several times."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Machine:
     gpu_memory_gib: float
     """Of one GPU; 0 where there is none."""
     has_bf16: bool
-    """Whether the GPUs multiply in bfloat16."""
+    """Whether the GPUs, or without them the cores, multiply in bfloat16 with a gain."""
     gflops: float
     """Of single-precision products, of all cores together or of one GPU, in thousand millions a
     second."""
@@ -33,19 +35,29 @@ def this_machine() -> Machine:
     """Measure the machine that this runs on; takes about a second."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device = torch.device("cuda" if gpus else "cpu")
+    gflops = _gflops(device, torch.float32)
     return Machine(
         cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         memory_gib=psutil.virtual_memory().available / 2**30,
         gpus=gpus,
         gpu_memory_gib=torch.cuda.get_device_properties(0).total_memory / 2**30 if gpus else 0.0,
-        has_bf16=bool(gpus) and torch.cuda.is_bf16_supported(),
-        gflops=_gflops(device),
+        has_bf16=torch.cuda.is_bf16_supported(including_emulation=False)
+        if gpus
+        else cores_gain_from_bf16(gflops),
+        gflops=gflops,
     )
 
 
-def _gflops(device: torch.device) -> float:
+def cores_gain_from_bf16(gflops: float | None = None) -> bool:
+    """Measure whether the cores multiply much faster in bfloat16; `gflops` as in `Machine`."""
+    device = torch.device("cpu")
+    single = _gflops(device, torch.float32) if gflops is None else gflops
+    return _gflops(device, torch.bfloat16) > _GAIN * single
+
+
+def _gflops(device: torch.device, numbers: torch.dtype) -> float:
     """Return the best of several products, so that other work on the machine counts little."""
-    left, right = (torch.randn(_SIZE, _SIZE, device=device) for _ in range(2))
+    left, right = (torch.randn(_SIZE, _SIZE, device=device).to(numbers) for _ in range(2))
     best, begun = float("inf"), time.monotonic()
     while time.monotonic() - begun < _SECONDS:
         started = time.perf_counter()

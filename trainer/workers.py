@@ -19,6 +19,7 @@ from trainer.checkpoint import load_checkpoint
 from trainer.efficiency import num_parameters
 from trainer.job import Refit
 from trainer.loop import FAILURE_NAME, task_of, train_worker
+from trainer.machine import cores_gain_from_bf16
 from trainer.progress import PROGRESS_NAME, shown_progress
 from trainer.warm_start import write_start
 
@@ -86,6 +87,11 @@ def fit(
         "refit": None if refit is None else asdict(refit),
         "bars": list(bars),
     }
+    if train.precision == "bf16" and not train.gpus_per_worker and not cores_gain_from_bf16():
+        log.warning(
+            "train.precision=bf16, but this machine's cores have no instructions for it: if the "
+            "workers' have none either, train.precision=fp32 is faster"
+        )
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
     with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
