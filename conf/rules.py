@@ -175,10 +175,10 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
                 f"train.model.{key} needs the time of each event, but the time_unit of "
                 "input.events is 'order'; set it to false"
             )
-    if train.refit != "none" and train.algorithm != "neural":
+    if train.refit != "none" and train.algorithm == "hybrid" and train.hybrid.neural:
         yield (
-            f"train.refit={train.refit!r} trains a network anew, but train.algorithm is "
-            f"{train.algorithm!r}; set train.refit to none"
+            f"train.hybrid.neural={train.hybrid.neural} is a network that was trained already, and "
+            f"train.refit={train.refit!r} trains all members anew; set one of them to null or none"
         )
 
 

@@ -6,7 +6,6 @@ from conf.ranking_schema import RANKING_METRICS
 from conf.train_schema import Train
 
 _OF_NETWORKS: dict[str, Any] = {
-    "refit": "none",
     "save_optimizer": False,
     "warm_start.model": None,
 }
@@ -27,6 +26,8 @@ def what_does_not_fit(train: Train, settings: dict[str, Any]) -> dict[str, Any]:
         others["train.metric"] = "rmse"
     if algorithm != "ranking" and train.metric in RANKING_METRICS:
         others["train.metric"] = _METRIC
+    if algorithm == "ranking" and train.refit != "none":
+        others["train.refit"] = "none"
     if algorithm != "neural":
         for key, nothing in _OF_NETWORKS.items():
             section, _, name = key.rpartition(".")

@@ -1,4 +1,7 @@
-"""Fit and measure a hybrid: its members on the training part, their weights on validation."""
+"""Fit and measure a hybrid: its members on the training part, their weights on validation.
+
+With `train.refit` the members are fitted anew afterwards; their weights in the blend stay.
+"""
 
 import logging
 import time
@@ -25,10 +28,13 @@ from trainer.bundle import (
 from trainer.counted import measured_fit
 from trainer.counting import section_of
 from trainer.efficiency import num_parameters, training_cost
-from trainer.evaluate import count_on_workers, source_of, test_figures
+from trainer.evaluate import count_on_workers, refit_figures, source_of, test_figures
+from trainer.fit_source import Source
 from trainer.hybrid import NEURAL, Hybrid
+from trainer.job import Refit
 from trainer.metrics import figure
-from trainer.neural import best_weights, require_validation
+from trainer.neural import best_weights, refitted, require_validation
+from trainer.refit import require_refit
 from trainer.scorer import ModelScorer, Scorer
 
 log = logging.getLogger(__name__)
@@ -39,19 +45,20 @@ class _Member(NamedTuple):
     section: dict[str, Any]
     weights: dict[str, Tensor]
     figures: dict[str, Any]
+    refit: Refit | None = None
+    """Of a network that was trained here: how to train it anew."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     """Return the blend with its weights and figures; see `trainer.neural.train`."""
+    require_refit(config.train.refit, manifest)
     members, scorers = _members(config, manifest, work)
     started = time.monotonic()
     blend, best = _chosen_blend(config, manifest, scorers)
     blending_seconds = round(time.monotonic() - started, 1)
     log.info("hybrid: %s, %s %.4f in validation", blend, config.train.metric, best)
-    weights: dict[str, Tensor] = {}
-    for name, member in members.items():
-        weights |= with_prefix(name, member.weights)
-    metrics = {
+    weights = _all_weights(members)
+    metrics: dict[str, Any] = {
         **test_figures(config, manifest, Hybrid(scorers, blend)),
         "valid": {config.train.metric: best},
         "blend": blend,
@@ -60,7 +67,34 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         "training": _cost(config, list(members.values()), weights, blending_seconds),
     }
     sections = {name: member.section for name, member in members.items()}
+    if config.train.refit != "none":
+        members, seconds = _refitted(config, manifest, work, members)
+        scorer = Hybrid({name: member.scorer for name, member in members.items()}, blend)
+        metrics["refit"] = refit_figures(config, manifest, scorer, seconds)
+        weights = _all_weights(members)
     return Trained({"members": sections, "blend": blend}, weights, metrics)
+
+
+def _all_weights(members: Mapping[str, _Member]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for name, member in members.items():
+        weights |= with_prefix(name, member.weights)
+    return weights
+
+
+def _refitted(
+    config: Config, manifest: Manifest, work: Path, members: Mapping[str, _Member]
+) -> tuple[dict[str, _Member], float]:
+    """Fit all members anew to what `train.refit` adds; return them and the seconds it took."""
+    started, source = time.monotonic(), source_of(config, manifest, refit=True)
+    again = {}
+    for name, member in members.items():
+        if member.refit is None:
+            again[name] = _counted(name, config, source)
+            continue
+        fitted, _ = refitted(_alone(config), manifest, work / "refit", member.refit)
+        again[name] = _network(config, manifest, fitted.weights, member.figures)
+    return again, time.monotonic() - started
 
 
 def _cost(
@@ -106,17 +140,32 @@ def _members(
 
 def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Member:
     if name != NEURAL:
-        counting, cost = measured_fit(name, source_of(config, manifest))
-        section = section_of(name, config.train)
-        return _Member(counting, section, counting.weights(), {"training": cost})
+        return _counted(name, config, source_of(config, manifest))
     if config.train.hybrid.neural is not None:
         return _published(config, manifest, config.train.hybrid.neural)
-    alone = config.train.model_copy(update={"algorithm": NEURAL})
-    best = best_weights(config.model_copy(update={"train": alone}), manifest, work)
+    best = best_weights(_alone(config), manifest, work)
+    return _network(config, manifest, best.weights, best.figures)._replace(refit=best.refit)
+
+
+def _alone(config: Config) -> Config:
+    """Return the configuration of the network by itself."""
+    train = config.train.model_copy(update={"algorithm": NEURAL})
+    return config.model_copy(update={"train": train})
+
+
+def _counted(name: str, config: Config, source: Source) -> _Member:
+    counting, cost = measured_fit(name, source)
+    section = section_of(name, config.train)
+    return _Member(counting, section, counting.weights(), {"training": cost})
+
+
+def _network(
+    config: Config, manifest: Manifest, weights: dict[str, Tensor], figures: dict[str, Any]
+) -> _Member:
     section = model_section(config, manifest)
     model = build_model(section, catalogue_size(manifest))
-    model.load_state_dict(best.weights)
-    return _Member(ModelScorer(model.eval()), section, best.weights, best.figures)
+    model.load_state_dict(weights)
+    return _Member(ModelScorer(model.eval()), section, weights, figures)
 
 
 def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:

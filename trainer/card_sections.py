@@ -75,9 +75,10 @@ def quality_section(metrics: Metrics) -> Section:
         else "Impressions of the test part."
     )
     if refit is not None:
+        epochs = f", {refit['epochs']} epochs" if "epochs" in refit else ""
         note += (
             f" The figures are of the training that validation has measured; what is published was "
-            f"trained anew afterwards ({refit['trained_on']}, {refit['epochs']} epochs)."
+            f"trained anew afterwards ({refit['trained_on']}{epochs})."
         )
     names = list(test.get(MODEL_NAME, {}))
     again = {"refitted": refit["test"][MODEL_NAME]} if refit is not None and "test" in refit else {}

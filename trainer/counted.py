@@ -9,27 +9,34 @@ import torch
 from conf.contract import Manifest
 from conf.schema import Config
 from trainer.bundle import Trained
-from trainer.counting import CountingModel, Source, fit_counting, section_of
+from trainer.counting import CountingModel, fit_counting, section_of
 from trainer.efficiency import forget_peak_memory, num_parameters, peak_memory_bytes
-from trainer.evaluate import source_of, test_figures, validation_figure
+from trainer.evaluate import refit_figures, source_of, test_figures, validation_figure
+from trainer.fit_source import Source
+from trainer.refit import require_refit
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
-    """Return the model that `train.algorithm` names, fitted to the training part.
+    """Return the model that `train.algorithm` names, and the figures of one of the training part.
 
     Args:
         config: The run's configuration.
         manifest: The dataset.
         work: Not used: there is nothing to go on from.
     """
-    name = config.train.algorithm
+    name, again = config.train.algorithm, config.train.refit != "none"
+    require_refit(config.train.refit, manifest)
     model, cost = measured_fit(name, source_of(config, manifest))
     weights = model.weights()
-    metrics = {
+    metrics: dict[str, Any] = {
         **test_figures(config, manifest, model),
         "valid": validation_figure(config, manifest, model),
         "training": {**cost, "parameters": num_parameters(weights)},
     }
+    if again:
+        model, cost = measured_fit(name, source_of(config, manifest, refit=True))
+        metrics["refit"] = refit_figures(config, manifest, model, cost["seconds"])
+        weights = model.weights()
     return Trained(section_of(name, config.train), weights, metrics)
 
 

@@ -1,8 +1,7 @@
 """The models that count: how each is fitted, and how it comes back from its bundle."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -12,16 +11,14 @@ from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, USER_IDX, Manifest, cata
 from conf.errors import ConfigError
 from conf.train_schema import Train
 from trainer.als import Factors, fit_als
-from trainer.catalogue import read_train_events
-from trainer.columns import Columns
 from trainer.ease import fit_ease
+from trainer.fit_source import Source
 from trainer.item_knn import fit_item_knn
 from trainer.item_to_item import ItemToItem
 from trainer.markov import fit_markov
-from trainer.popularity import Popularity, fit_recent_popularity, training_lengths
+from trainer.popularity import Popularity, fit_recent_popularity
 from trainer.scorer import Scorer
-from trainer.stream import read_row_groups
-from trainer.user_items import COLUMNS, user_items
+from trainer.user_items import user_items
 
 
 class CountingModel(Scorer, Protocol):
@@ -31,27 +28,13 @@ class CountingModel(Scorer, Protocol):
         """Return the tensors that, with its section, it is built from again."""
 
 
-class Source(NamedTuple):
-    """What a model may be fitted to: the training part of a dataset."""
-
-    train: Train
-    seed: int
-    folder: Path
-    manifest: Manifest
-
-    def blocks(self, part: str, columns: Sequence[str]) -> Iterator[Columns]:
-        """Yield the row groups of a part."""
-        groups = read_row_groups(self.folder, self.manifest.row_groups(part), columns)
-        return (found for _, found in groups)
-
-
 class _Kind(NamedTuple):
     fit: Callable[[Source], CountingModel]
     load: Callable[[dict[str, Any], dict[str, Tensor]], CountingModel]
 
 
 def fit_counting(name: str, source: Source) -> CountingModel:
-    """Return the model of that name, fitted to the training part alone."""
+    """Return the model of that name, fitted to what the source tells."""
     with _torch_threads(source.train.cpus_per_worker):
         return _KINDS[name].fit(source)
 
@@ -84,16 +67,15 @@ def section_of(name: str, train: Train) -> dict[str, Any]:
 
 
 def _fit_popularity(source: Source) -> Popularity:
-    return Popularity(read_train_events(source.folder, source.manifest).astype("float64"))
+    return Popularity(source.item_events().astype("float64"))
 
 
 def _fit_recent_popularity(source: Source) -> Popularity:
     manifest = source.manifest
     _require_times(manifest)
-    num_users = manifest.vocabularies["user"].size
     return fit_recent_popularity(
         source.blocks("histories", (USER_IDX, HISTORY_ITEMS, HISTORY_TIMES)),
-        training_lengths(source.blocks("train", COLUMNS), num_users),
+        source.user_events(),
         catalogue=catalogue_size(manifest),
         half_life_days=source.train.counting.recent_popularity.half_life_days,
     )
@@ -117,26 +99,26 @@ def _require_times(manifest: Manifest) -> None:
 
 
 def _fit_markov(source: Source) -> ItemToItem:
-    events = read_train_events(source.folder, source.manifest)
-    return fit_markov(source.blocks("train", (HISTORY_ITEMS,)), events)
+    events = source.item_events()
+    return fit_markov(source.rows(), events)
 
 
 def _fit_item_knn(source: Source) -> ItemToItem:
     spec = source.train.counting.item_knn
-    events = read_train_events(source.folder, source.manifest)
-    matrix = user_items(source.blocks("train", COLUMNS), len(events))
+    events = source.item_events()
+    matrix = user_items(source.rows(), len(events))
     return fit_item_knn(matrix, events, **spec.model_dump())
 
 
 def _fit_ease(source: Source) -> ItemToItem:
     spec = source.train.counting.ease
-    events = read_train_events(source.folder, source.manifest)
-    matrix = user_items(source.blocks("train", COLUMNS), len(events))
+    events = source.item_events()
+    matrix = user_items(source.rows(), len(events))
     return fit_ease(matrix, events, **spec.model_dump())
 
 
 def _fit_als(source: Source) -> Factors:
-    matrix = user_items(source.blocks("train", COLUMNS), catalogue_size(source.manifest))
+    matrix = user_items(source.rows(), catalogue_size(source.manifest))
     spec = source.train.counting.als.model_dump()
     return fit_als(matrix, **spec, seed=source.seed, threads=source.train.cpus_per_worker)
 

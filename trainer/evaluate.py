@@ -27,8 +27,9 @@ from trainer.bundle import (
 )
 from trainer.catalogue import read_train_events
 from trainer.columns import Columns, Ragged, numbers_of
-from trainer.counting import Source, fit_counting
+from trainer.counting import fit_counting
 from trainer.efficiency import flops_of_example, scored_per_second, training_cost
+from trainer.fit_source import Source
 from trainer.held_out import columns_of, each_row_group, held_out_batches
 from trainer.hybrid import Hybrid
 from trainer.list_figures import list_figures
@@ -146,10 +147,24 @@ def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dic
     return {metric: figure(counts[0], metric)}
 
 
-def source_of(config: Config, manifest: Manifest) -> Source:
-    """Return the training part that counting models are fitted to."""
+def refit_figures(
+    config: Config, manifest: Manifest, scorer: Scorer, seconds: float
+) -> dict[str, Any]:
+    """Return the figures of a model that was fitted anew to what `train.refit` adds.
+
+    Of the test part there are some only where it was not fitted to it too.
+    """
+    kind = config.train.refit
+    figures = {"trained_on": kind, "seconds": round(seconds, 1)}
+    if kind == "with_valid":
+        figures |= test_figures(config, manifest, scorer, with_baselines=False)
+    return figures
+
+
+def source_of(config: Config, manifest: Manifest, *, refit: bool = False) -> Source:
+    """Return what counting models are fitted to: the training part, and what `refit` adds."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    return Source(config.train, config.run.seed, folder, manifest)
+    return Source(config.train, config.run.seed, folder, manifest, refit)
 
 
 def count_ranks(

@@ -11,8 +11,9 @@ from conf.errors import ConfigError, InputError
 from conf.schema import Config
 from trainer.bundle import Trained, build_model, model_section
 from trainer.content_data import content_fields
-from trainer.evaluate import test_figures
+from trainer.evaluate import refit_figures, test_figures
 from trainer.job import Refit
+from trainer.refit import require_refit
 from trainer.scorer import ModelScorer
 from trainer.warm_start import require_fitting
 from trainer.workers import Fitted, fit, require_trainable, training_figures
@@ -24,7 +25,6 @@ _WITHOUT_VALID = {
     "given": "no log of input.events with part: valid has an event that was kept",
 }
 """By `etl.split.kind`."""
-_BY_USER = ("leave_one_out", "leave_last_n")
 
 
 class Best(NamedTuple):
@@ -51,7 +51,10 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     measured = test_figures(config, manifest, _scorer(section, weights, manifest))
     metrics = {**measured, **best.figures}
     if config.train.refit != "none":
-        again, metrics["refit"] = _refitted(config, manifest, work / "refit", best.refit)
+        again, seconds = refitted(config, manifest, work / "refit", best.refit)
+        scorer = _scorer(section, again.weights, manifest)
+        metrics["refit"] = {"epochs": best.refit.epochs,
+                            **refit_figures(config, manifest, scorer, seconds)}  # fmt: skip
         weights, optimizer = again.weights, again.optimizer
     return Trained(section, weights, metrics, optimizer)
 
@@ -76,25 +79,15 @@ def require_validation(manifest: Manifest) -> None:
         )
 
 
-def _refitted(
-    config: Config, manifest: Manifest, work: Path, refit: Refit
-) -> tuple[Fitted, dict[str, Any]]:
+def refitted(config: Config, manifest: Manifest, work: Path, refit: Refit) -> tuple[Fitted, float]:
     """Train as many epochs as validation has chosen on what `train.refit` adds.
 
     Returns:
-        What came of it, and its figures: of the test part only where it was not trained on it.
+        What came of it, and its seconds.
     """
     started = time.monotonic()
     fitted = fit(config, manifest, work, refit=refit)
-    figures: dict[str, Any] = {
-        "trained_on": config.train.refit,
-        "epochs": refit.epochs,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    if config.train.refit == "with_valid":
-        scorer = _scorer(model_section(config, manifest), fitted.weights, manifest)
-        figures |= test_figures(config, manifest, scorer, with_baselines=False)
-    return fitted, figures
+    return fitted, time.monotonic() - started
 
 
 def _scorer(section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest) -> ModelScorer:
@@ -110,13 +103,7 @@ def require_sound(config: Config, manifest: Manifest) -> None:
     _require_times(config, manifest)
     content_fields(config.train.model.content, manifest)
     require_fitting(config, manifest)
-    kind = manifest.config["etl"]["split"]["kind"]
-    if config.train.refit == "with_valid" and kind not in _BY_USER:
-        raise ConfigError(
-            f"train.refit='with_valid' takes a split whose test part is each user's last events "
-            f"({', '.join(_BY_USER)}), and that of dataset {manifest.id} is {kind!r}; use "
-            "train.refit=everything, which trains on all there is, or none"
-        )
+    require_refit(config.train.refit, manifest)
 
 
 def _require_times(config: Config, manifest: Manifest) -> None:

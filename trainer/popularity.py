@@ -13,6 +13,7 @@ from torch import Tensor
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, NUM_RESERVED, USER_IDX
 from trainer.columns import Columns, Ragged, lists_of, numbers_of
+from trainer.refit import events_before
 
 MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
@@ -119,9 +120,6 @@ def fit_recent_popularity(
 
 def _training_events(columns: Columns, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return item and time of each training event in a row group of `histories/`."""
-    users = numbers_of(columns, USER_IDX)
     items, times = lists_of(columns, HISTORY_ITEMS), lists_of(columns, HISTORY_TIMES)
-    whole = items.lengths
-    place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], whole)
-    is_training = place < np.repeat(lengths[users], whole)
+    is_training = events_before(columns, lengths)
     return items.values[is_training], times.values[is_training]

@@ -17,10 +17,50 @@ from conf.contract import (
     USER_IDX,
     Manifest,
 )
+from conf.errors import ConfigError
 from trainer.columns import Columns, Ragged, lists_of, numbers_of
 from trainer.stream import read_row_groups
 
+_BY_USER = ("leave_one_out", "leave_last_n")
 COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
+
+
+def require_refit(kind: str, manifest: Manifest) -> None:
+    """Refuse to train anew with the validation part where the test part is not what follows it.
+
+    Raises:
+        ConfigError: When the dataset's split is not by each user's last events.
+    """
+    split = manifest.config["etl"]["split"]["kind"]
+    if kind == "with_valid" and split not in _BY_USER:
+        raise ConfigError(
+            f"train.refit='with_valid' takes a split whose test part is each user's last events "
+            f"({', '.join(_BY_USER)}), and that of dataset {manifest.id} is {split!r}; use "
+            "train.refit=everything, which trains on all there is, or none"
+        )
+
+
+def histories_end(folder: Path, manifest: Manifest, kind: str) -> np.ndarray:
+    """Return how many events of each history are trained on: [users] int64 by USER_IDX.
+
+    The largest integer for users of whom all are: with `everything`, and without a test target.
+    """
+    if kind == "everything":
+        return np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
+    return lengths_before_test(folder, manifest)
+
+
+def events_before(columns: Columns, ends: np.ndarray) -> np.ndarray:
+    """Return whether each event of these histories lies before its user's end: [events] bool.
+
+    Args:
+        columns: Row group of `histories/` with USER_IDX and HISTORY_ITEMS.
+        ends: [users] by USER_IDX.
+    """
+    users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+    place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], items.lengths)
+    found: np.ndarray = place < np.repeat(ends[users], items.lengths)
+    return found
 
 
 def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
@@ -53,8 +93,8 @@ def cut_windows(
         most: [users] events of each user that count, by USER_IDX; None: all.
 
     Returns:
-        Items, weights, types, times and what else there is; none of users with fewer than two
-        events.
+        Users, items, weights, types, times and what else there is; none of users with fewer than
+        two events.
     """
     users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
     lengths = items.lengths  # [U]
@@ -71,6 +111,7 @@ def cut_windows(
     places = np.repeat(items.offsets[owner] + starts, sizes) + within
     types = lists_of(columns, HISTORY_TYPES).values[places]
     return {
+        USER_IDX: users[owner],
         HISTORY_ITEMS: Ragged(items.values[places], offsets),
         HISTORY_WEIGHTS: Ragged(np.asarray(weights, dtype=np.float32)[types], offsets),
         HISTORY_TYPES: Ragged(types, offsets),

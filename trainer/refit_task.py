@@ -11,7 +11,7 @@ from conf.contract import HISTORY_ITEMS, catalogue_size
 from trainer.columns import Columns, lists_of
 from trainer.job import Job, Learner
 from trainer.ranking_layout import field_columns
-from trainer.refit import COLUMNS, cut_windows, lengths_before_test
+from trainer.refit import COLUMNS, cut_windows, histories_end
 from trainer.retrieval_task import RetrievalTask
 from trainer.stream import read_row_groups
 
@@ -30,13 +30,12 @@ class RefitTask(RetrievalTask):
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the windows of the histories, up to the test part unless all is trained on."""
-        everything = job.config.train.refit == "everything"
         etl = job.manifest.config["etl"]
         cut = cut_windows(
             columns,
             window_length=etl["window_length"],
             weights=[etl["event_types"][name]["weight"] for name in job.manifest.event_types],
-            most=None if everything else self._lengths(job),
+            most=self._ends(job),
         )
         return {name: cut[name] for name in super().columns(job)}
 
@@ -51,7 +50,8 @@ class RefitTask(RetrievalTask):
     def validate(self, job: Job, learner: Learner) -> None:
         """Measure nothing: all of it was trained on."""
 
-    def _lengths(self, job: Job) -> np.ndarray:
+    def _ends(self, job: Job) -> np.ndarray:
         if job.dataset not in self._known:
-            self._known = {job.dataset: lengths_before_test(job.dataset, job.manifest)}
+            ends = histories_end(job.dataset, job.manifest, job.config.train.refit)
+            self._known = {job.dataset: ends}
         return self._known[job.dataset]

@@ -106,8 +106,7 @@ STUDIES = (
     Study("beauty", "conf/beauty.yaml", "s3rec_beauty", published=BEAUTY),
     Study(
         "beauty-hybrid", "conf/beauty.yaml", "s3rec_beauty",
-        ("train.algorithm=hybrid", "train.hybrid.members=[neural,markov,item_knn,ease]",
-         "train.refit=none"),
+        ("train.algorithm=hybrid", "train.hybrid.members=[neural,markov,item_knn,ease]"),
     ),
     *(_encoder(name) for name in ("attention", "cnn", "caser", "mean")),
     _cold("none", "none"), _cold("attributes", "[item_attributes]"), _cold("all", "all"),

@@ -16,8 +16,9 @@ from conf.parquet import describe_parquet
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.card import card, changed_settings
 from trainer.card_samples import UserSample, sample_users
-from trainer.counting import Source, fit_counting
+from trainer.counting import fit_counting
 from trainer.evaluate import test_figures as measure
+from trainer.fit_source import Source
 from trainer.scorer import Scorer
 
 ITEMS = 8
