@@ -195,7 +195,7 @@ def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
             "number a row instead, and only the rows of each step are touched",
             train__optimizer__embeddings="rowwise_adagrad",
         )
-    most = 1_000_000 if machine.gpus else 8_000
+    most = 1_000_000 if machine.gpus else 20_000 if machine.has_bf16 else 8_000
     if profile.items <= most:
         advice.choose(
             f"{profile.items:,} items are few enough to score all of them at every position",

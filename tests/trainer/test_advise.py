@@ -47,6 +47,9 @@ def test_rare_items_get_dropout_and_many_events_width() -> None:
 
 def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
     assert advise(FILMS, LAPTOP).settings["train.loss.kind"] == "cross_entropy"
+    assert advise(SHOP, LAPTOP).settings["train.loss.kind"] == "sampled_softmax"
+    quick = advise(SHOP, replace(LAPTOP, has_bf16=True)).settings
+    assert (quick["train.loss.kind"], quick["train.precision"]) == ("cross_entropy", "bf16")
     large = advise(replace(SHOP, items=500_000), LAPTOP).settings
     assert large["train.loss.kind"] == "sampled_softmax"
     assert "train.optimizer.embeddings" not in large
