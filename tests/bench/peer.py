@@ -10,6 +10,7 @@ among the candidates, we without them: each is measured in both ways.
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,17 @@ from tests.bench.runs import CHECKOUT, timed_headrace, timed_python
 LOG = DATA / "s3rec_beauty" / "Beauty.txt.gz"
 CONFIG = "conf/beauty.yaml"
 TARGETS = (0.0450, 0.0496)
-THREADS, SEED, MOST_EPOCHS = 1, 1, 60
+THREADS, SEED, MOST_EPOCHS = 1, 1, 20
 WAYS = ("dropped", "kept")
 """Items of the history left out of the ranking, or kept in it."""
-QUICK = ("train.refit=none", "train.epochs=8", "train.patience_epochs=8")
-"""What of conf/beauty.yaml is changed: fewer epochs, over which the learning rate goes down."""
+QUICK = (
+    "train.refit=none", "train.epochs=8", "train.patience_epochs=8", "train.precision=fp32",
+    "train.model.width=128", "train.model.dropout=0.5",
+    "train.loss.kind=sampled_softmax", "train.loss.num_negatives=2048",
+    "train.loss.negatives_for=batch",
+)  # fmt: skip
+"""What of conf/beauty.yaml is changed: fewer epochs, over which the learning rate goes down, fewer
+weights, drawn negatives, and the peer's single precision."""
 Curve = Sequence[Mapping[str, float]]
 
 
@@ -109,9 +116,15 @@ def _peer(python: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     limits = [str(value) for value in (SEED, THREADS, max(TARGETS), MOST_EPOCHS)]
     script = CHECKOUT / "tests/bench/peer_recbole.py"
-    done = subprocess.run(
-        [python, script, LOG, folder, *limits], cwd=folder, text=True, check=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    settings, *curve = map(json.loads, done.stdout.splitlines())
+    command, lines = [str(python), str(script), str(LOG), str(folder), *limits], []
+    with subprocess.Popen(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            print(line, end="", file=sys.stderr, flush=True)  # what a run that is cut off leaves
+            lines.append(json.loads(line))
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
+    settings, *curve = lines
     return {**settings, "curve": curve}
