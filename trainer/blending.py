@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from conf.contract import Manifest, catalogue_size
+from conf.contract import Manifest
 from conf.errors import ConfigError
 from conf.schema import Config
 from trainer.blend_weights import Blend, choose_blend, count_blends
 from trainer.bundle import (
     METRICS_NAME,
     Trained,
-    build_model,
     load_bundle,
     model_section,
     require_unseen,
@@ -33,7 +32,7 @@ from trainer.fit_source import Source
 from trainer.hybrid import NEURAL, Hybrid
 from trainer.job import Refit
 from trainer.metrics import figure
-from trainer.neural import best_weights, refitted, require_validation
+from trainer.neural import best_weights, network_scorer, refitted, require_validation
 from trainer.refit import require_refit
 from trainer.scorer import ModelScorer, Scorer
 
@@ -163,9 +162,7 @@ def _network(
     config: Config, manifest: Manifest, weights: dict[str, Tensor], figures: dict[str, Any]
 ) -> _Member:
     section = model_section(config, manifest)
-    model = build_model(section, catalogue_size(manifest))
-    model.load_state_dict(weights)
-    return _Member(ModelScorer(model.eval()), section, weights, figures)
+    return _Member(network_scorer(section, weights, manifest), section, weights, figures)
 
 
 def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:

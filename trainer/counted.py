@@ -17,14 +17,16 @@ from trainer.refit import require_refit
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
-    """Return the model that `train.algorithm` names, and the figures of one of the training part.
+    """Return the model that `train.algorithm` names, and its figures.
+
+    With `train.refit` it is fitted anew; the figures are of both fits, each under its own name.
 
     Args:
         config: The run's configuration.
         manifest: The dataset.
         work: Not used: there is nothing to go on from.
     """
-    name, again = config.train.algorithm, config.train.refit != "none"
+    name = config.train.algorithm
     require_refit(config.train.refit, manifest)
     model, cost = measured_fit(name, source_of(config, manifest))
     weights = model.weights()
@@ -33,7 +35,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         "valid": validation_figure(config, manifest, model),
         "training": {**cost, "parameters": num_parameters(weights)},
     }
-    if again:
+    if config.train.refit != "none":
         model, cost = measured_fit(name, source_of(config, manifest, refit=True))
         metrics["refit"] = refit_figures(config, manifest, model, cost["seconds"])
         weights = model.weights()

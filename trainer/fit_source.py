@@ -9,18 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conf.contract import (
-    HISTORY_ITEMS,
-    HISTORY_TYPES,
-    NUM_RESERVED,
-    Manifest,
-    catalogue_size,
-)
+from conf.contract import HISTORY_TYPES, Manifest
 from conf.train_schema import Train
 from trainer.catalogue import read_train_events
-from trainer.columns import Columns, lists_of
+from trainer.columns import Columns
 from trainer.popularity import training_lengths
-from trainer.refit import cut_windows, events_before, histories_end
+from trainer.refit import histories_end, item_events, windows_of
 from trainer.stream import read_row_groups
 from trainer.user_items import COLUMNS
 
@@ -49,30 +43,22 @@ class Source(NamedTuple):
         if not self.refit:
             yield from self.blocks("train", COLUMNS)
             return
-        most, etl = self._histories_end(), self.manifest.config["etl"]
-        weights = [etl["event_types"][name]["weight"] for name in self.manifest.event_types]
+        ends = self._ends()
         for columns in self.blocks("histories", (*COLUMNS, HISTORY_TYPES)):
-            yield cut_windows(
-                columns, window_length=etl["window_length"], weights=weights, most=most
-            )
+            yield windows_of(columns, self.manifest, ends)
 
     def item_events(self) -> np.ndarray:
         """Return how many events of what is fitted to each item has: [V] int64."""
         if not self.refit:
             return read_train_events(self.folder, self.manifest)
-        events, ends = np.zeros(catalogue_size(self.manifest), np.int64), self._histories_end()
-        for columns in self.blocks("histories", COLUMNS):
-            items = lists_of(columns, HISTORY_ITEMS).values
-            events += np.bincount(items[events_before(columns, ends)], minlength=len(events))
-        events[:NUM_RESERVED] = 0
-        return events
+        return item_events(self.folder, self.manifest, self._ends())
 
     def user_events(self) -> np.ndarray:
         """Return how many of the oldest events of each user's history are fitted to: [U] int64."""
         if self.refit:
-            return self._histories_end()
+            return self._ends()
         num_users = self.manifest.vocabularies["user"].size
         return training_lengths(self.blocks("train", COLUMNS), num_users)
 
-    def _histories_end(self) -> np.ndarray:
+    def _ends(self) -> np.ndarray:
         return histories_end(self.folder, self.manifest, self.train.refit)

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import psutil
 import torch
@@ -32,10 +33,9 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Measure the machine that this runs on; takes about a second."""
+    """Measure the machine that this runs on; takes about two seconds."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device = torch.device("cuda" if gpus else "cpu")
-    gflops = _gflops(device, torch.float32)
     return Machine(
         cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         memory_gib=psutil.virtual_memory().available / 2**30,
@@ -43,20 +43,23 @@ def this_machine() -> Machine:
         gpu_memory_gib=torch.cuda.get_device_properties(0).total_memory / 2**30 if gpus else 0.0,
         has_bf16=torch.cuda.is_bf16_supported(including_emulation=False)
         if gpus
-        else cores_gain_from_bf16(gflops),
-        gflops=gflops,
+        else cores_gain_from_bf16(),
+        gflops=_gflops(device, torch.float32),
     )
 
 
-def cores_gain_from_bf16(gflops: float | None = None) -> bool:
-    """Measure whether the cores multiply much faster in bfloat16; `gflops` as in `Machine`."""
+@cache
+def cores_gain_from_bf16() -> bool:
+    """Measure, once in a process, whether the cores multiply much faster in bfloat16."""
     device = torch.device("cpu")
-    single = _gflops(device, torch.float32) if gflops is None else gflops
-    return _gflops(device, torch.bfloat16) > _GAIN * single
+    return _gflops(device, torch.bfloat16) > _GAIN * _gflops(device, torch.float32)
 
 
 def _gflops(device: torch.device, numbers: torch.dtype) -> float:
-    """Return the best of several products, so that other work on the machine counts little."""
+    """Return thousand millions of operations a second of [_SIZE, _SIZE] products of such numbers.
+
+    The best of several products, so that other work on the machine counts little.
+    """
     left, right = (torch.randn(_SIZE, _SIZE, device=device).to(numbers) for _ in range(2))
     best, begun = float("inf"), time.monotonic()
     while time.monotonic() - begun < _SECONDS:

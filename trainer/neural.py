@@ -48,11 +48,11 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     """
     best = best_weights(config, manifest, work)
     section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
-    measured = test_figures(config, manifest, _scorer(section, weights, manifest))
-    metrics = {**measured, **best.figures}
+    scorer = network_scorer(section, weights, manifest)
+    metrics = {**test_figures(config, manifest, scorer), **best.figures}
     if config.train.refit != "none":
         again, seconds = refitted(config, manifest, work / "refit", best.refit)
-        scorer = _scorer(section, again.weights, manifest)
+        scorer = network_scorer(section, again.weights, manifest)
         metrics["refit"] = {"epochs": best.refit.epochs,
                             **refit_figures(config, manifest, scorer, seconds)}  # fmt: skip
         weights, optimizer = again.weights, again.optimizer
@@ -90,7 +90,10 @@ def refitted(config: Config, manifest: Manifest, work: Path, refit: Refit) -> tu
     return fitted, time.monotonic() - started
 
 
-def _scorer(section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest) -> ModelScorer:
+def network_scorer(
+    section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest
+) -> ModelScorer:
+    """Return the network of a `model_section` and its weights, ready to score."""
     model = build_model(section, catalogue_size(manifest))
     model.load_state_dict(weights)
     return ModelScorer(model.eval())

@@ -14,8 +14,10 @@ from conf.contract import (
     HISTORY_TIMES,
     HISTORY_TYPES,
     HISTORY_WEIGHTS,
+    NUM_RESERVED,
     USER_IDX,
     Manifest,
+    catalogue_size,
 )
 from conf.errors import ConfigError
 from trainer.columns import Columns, Ragged, lists_of, numbers_of
@@ -75,6 +77,24 @@ def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
         users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
         np.minimum.at(lengths, users, histories.lengths)
     return lengths
+
+
+def item_events(folder: Path, manifest: Manifest, ends: np.ndarray) -> np.ndarray:
+    """Return how many events before their users' ends each item has: [V] int64, V the catalogue."""
+    events = np.zeros(catalogue_size(manifest), dtype=np.int64)
+    groups = manifest.row_groups("histories")
+    for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
+        items = lists_of(columns, HISTORY_ITEMS).values
+        events += np.bincount(items[events_before(columns, ends)], minlength=len(events))
+    events[:NUM_RESERVED] = 0
+    return events
+
+
+def windows_of(columns: Columns, manifest: Manifest, ends: np.ndarray) -> Columns:
+    """Cut histories up to their users' ends as the training part is; see `cut_windows`."""
+    etl = manifest.config["etl"]
+    weights = [etl["event_types"][name]["weight"] for name in manifest.event_types]
+    return cut_windows(columns, window_length=etl["window_length"], weights=weights, most=ends)
 
 
 def cut_windows(

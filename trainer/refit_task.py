@@ -7,13 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, catalogue_size
-from trainer.columns import Columns, lists_of
+from trainer.columns import Columns
 from trainer.job import Job, Learner
 from trainer.ranking_layout import field_columns
-from trainer.refit import COLUMNS, cut_windows, histories_end
+from trainer.refit import COLUMNS, histories_end, item_events, windows_of
 from trainer.retrieval_task import RetrievalTask
-from trainer.stream import read_row_groups
 
 
 class RefitTask(RetrievalTask):
@@ -30,22 +28,12 @@ class RefitTask(RetrievalTask):
 
     def prepared(self, job: Job, columns: Columns) -> Columns:
         """Return the windows of the histories, up to the test part unless all is trained on."""
-        etl = job.manifest.config["etl"]
-        cut = cut_windows(
-            columns,
-            window_length=etl["window_length"],
-            weights=[etl["event_types"][name]["weight"] for name in job.manifest.event_types],
-            most=self._ends(job),
-        )
+        cut = windows_of(columns, job.manifest, self._ends(job))
         return {name: cut[name] for name in super().columns(job)}
 
     def item_events(self, job: Job) -> Tensor:
-        """Return how often each item occurs in the windows, twice where two of them share it."""
-        events = np.zeros(catalogue_size(job.manifest), dtype=np.int64)
-        for _, columns in read_row_groups(job.dataset, job.train_groups, self.columns(job)):
-            items = lists_of(self.prepared(job, columns), HISTORY_ITEMS).values
-            events += np.bincount(items, minlength=len(events))
-        return torch.from_numpy(events)
+        """Return how many events of what is trained on each item has: [V] int64."""
+        return torch.from_numpy(item_events(job.dataset, job.manifest, self._ends(job)))
 
     def validate(self, job: Job, learner: Learner) -> None:
         """Measure nothing: all of it was trained on."""

@@ -3,7 +3,7 @@
 import json
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor
 from conf.contract import Manifest
 from conf.errors import ConfigError, DivergedError, HeadraceError, InputError
 from conf.schema import Config
+from conf.train_schema import Train
 from trainer.checkpoint import load_checkpoint
 from trainer.efficiency import num_parameters
 from trainer.job import Refit
@@ -87,11 +88,7 @@ def fit(
         "refit": None if refit is None else asdict(refit),
         "bars": list(bars),
     }
-    if train.precision == "bf16" and not train.gpus_per_worker and not cores_gain_from_bf16():
-        log.warning(
-            "train.precision=bf16, but this machine's cores have no instructions for it: if the "
-            "workers' have none either, train.precision=fp32 is faster"
-        )
+    _warn_of_slow_products(train)
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
     with shown_progress(work / PROGRESS_NAME, epochs=epochs, rows_in_epoch=rows):
@@ -101,13 +98,25 @@ def fit(
         raise (DivergedError if word["diverged"] else HeadraceError)(word["message"])
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
-    for record in state["cursor"]["curve"]:
-        figure = f", {train.metric} {record[train.metric]:.4f}" if train.metric in record else ""
+    _tell(state["cursor"]["curve"], train.metric)
+    return Fitted(state["best"], state["cursor"], state["best_state"])
+
+
+def _warn_of_slow_products(train: Train) -> None:
+    if train.precision == "bf16" and not train.gpus_per_worker and not cores_gain_from_bf16():
+        log.warning(
+            "train.precision=bf16, but this machine's cores gain nothing from it: if the workers' "
+            "do not either, train.precision=fp32 is faster"
+        )
+
+
+def _tell(curve: Sequence[Mapping[str, float]], metric: str) -> None:
+    for record in curve:
+        figure = f", {metric} {record[metric]:.4f}" if metric in record else ""
         rate = record["rows"] / max(record["seconds"], 1e-9)
         log.info(
             "epoch %d: loss %.4f%s, %.0f rows/s", record["epoch"], record["loss"], figure, rate
         )
-    return Fitted(state["best"], state["cursor"], state["best_state"])
 
 
 def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:

@@ -80,7 +80,7 @@ def test_a_refit_knows_what_it_trains_on(tmp_path: Path) -> None:
 
     events = RefitTask().item_events(train_job(config, manifest, folder, "histories"))
 
-    assert events.tolist() == [0, 1, 2, 2, 1, 1, 0]
+    assert events.tolist() == [0, 0, 2, 2, 1, 1, 0]
 
 
 def test_without_the_table_they_are_unknown(tmp_path: Path) -> None:
