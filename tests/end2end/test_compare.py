@@ -8,6 +8,12 @@ from tests.end2end.conftest import Shop
 
 ENCODERS = ("attention", "bidirectional", "gru", "cnn", "caser", "mean")
 LOSSES = ("sampled_softmax", "gbce", "bce", "bpr")
+# Plain products learn in few epochs with the little width and the high rate of so quick a training.
+SETTINGS = (
+    "train.epochs=12", "train.batch_rows=16", "train.optimizer.learning_rate=0.01",
+    "train.optimizer.decay=none", "train.model.similarity=dot", "train.model.temperature=1.0",
+    "train.model.dropout=0.2",
+)  # fmt: skip
 COUNTING = ("popularity", "recent_popularity", "markov", "item_knn", "ease", "als")
 
 
@@ -17,7 +23,7 @@ def test_every_encoder_and_loss_beats_popularity(finished_shop: tuple[Shop, Any]
     shop, _ = finished_shop
     models = {
         **{name: f"{{model: {{encoder: {name}}}}}" for name in ENCODERS},
-        "gated": "{model: {gated: true, positions: rotary, event_types: true, time_gaps: true}}",
+        "gated": "{model: {encoder: attention, gated: true, positions: rotary, time_gaps: true}}",
         **{name: f"{{loss: {{kind: {name}, num_negatives: 32}}}}" for name in LOSSES},
         "by_row": "{loss: {kind: sampled_softmax, num_negatives: 32}, "
         "optimizer: {embeddings: rowwise_adagrad}}",
@@ -27,9 +33,12 @@ def test_every_encoder_and_loss_beats_popularity(finished_shop: tuple[Shop, Any]
     listed = ", ".join(f"{name}: {changes}" for name, changes in models.items())
 
     compared = shop.run(
-        "compare", f"compare.models={{{listed}}}", "train.epochs=12", "train.batch_rows=16",
-        "train.optimizer.learning_rate=0.01", "compare.reference=popularity", timeout=3000,
-    )  # fmt: skip
+        "compare",
+        f"compare.models={{{listed}}}",
+        *SETTINGS,
+        "compare.reference=popularity",
+        timeout=3000,
+    )
 
     found = {name: row["ndcg@10"]["value"] for name, row in compared["models"].items()}
     networks = [*ENCODERS, "gated", *LOSSES, "by_row"]
