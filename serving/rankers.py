@@ -18,7 +18,7 @@ from conf.schema import Score
 from serving.rules import nothing_seen, seen_items
 from serving.topk import Seen, TopK, top_k, top_k_of_scores
 from trainer.columns import Ragged
-from trainer.reasons import Reasons, explain, explain_scorer, joined
+from trainer.reasons import Reasons, explain, joined
 from trainer.scorer import ModelScorer, Scorer
 
 
@@ -71,8 +71,9 @@ class NetworkRanker:
             )  # fmt: skip
         if not score.reasons:
             return Ranked(best, None)
-        model = self.scorer.model
-        return Ranked(best, explain(model, batch, best.item_idx, num_reasons=score.reasons))
+        return Ranked(best, explain(
+            self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons
+        ))  # fmt: skip
 
 
 class ScoresRanker:
@@ -102,9 +103,7 @@ class ScoresRanker:
             )
         if not score.reasons:
             return Ranked(best, None)
-        reasons = explain_scorer(
-            self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons
-        )
+        reasons = explain(self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons)
         return Ranked(best, reasons)
 
 

@@ -30,7 +30,7 @@ from conf.parquet import read_columns
 from trainer.batches import histories_of
 from trainer.columns import Ragged, numbers_of
 from trainer.held_out import columns_of, recommendable
-from trainer.reasons import Reasons, explain_scorer
+from trainer.reasons import Reasons, explain
 from trainer.scorer import Scorer
 from trainer.segments import by_activity
 from trainer.stream import read_row_groups
@@ -123,7 +123,7 @@ def _lists(
         scores = recommendable(scores, histories, rows, drop_seen=drop_seen)
     best = scores.topk(min(LIST_LENGTH, scores.shape[1] - NUM_RESERVED), dim=1)
     items = best.indices.where(best.values > -torch.inf, NO_ITEM)  # [B, K]
-    return items.cpu().numpy(), explain_scorer(scorer, histories, rows, items, num_reasons=_REASONS)
+    return items.cpu().numpy(), explain(scorer, histories, rows, items, num_reasons=_REASONS)
 
 
 def _named(reasons: Reasons, at: int, place: int, items: dict[int, str]) -> Named:

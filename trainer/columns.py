@@ -73,6 +73,22 @@ def events_of(histories: Ragged, rows: np.ndarray) -> Events:
     return Events(row, place, item)
 
 
+def without(histories: Ragged, rows: np.ndarray, places: np.ndarray) -> Ragged:
+    """Return the chosen histories, each without the event at one place.
+
+    Args:
+        histories: Item numbers with what stands beside them.
+        rows: [B]
+        places: [B] places in the histories, from 0.
+    """
+    row, place, _ = events_of(histories, rows)
+    stays = place != places[row]
+    kept = (histories.offsets[rows][row] + place)[stays]
+    beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
+    offsets = np.concatenate([[0], np.cumsum(histories.lengths[rows] - 1)])
+    return Ragged(histories.values[kept], offsets, beside)
+
+
 def padded(ragged: Ragged, rows: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the last `max_length` values of the chosen lists, padded behind, and their numbers.
 

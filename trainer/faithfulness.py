@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.columns import Ragged, events_of
+from trainer.columns import Ragged, without
 from trainer.held_out import recommendable
 from trainer.scorer import Scorer
 
@@ -74,19 +74,3 @@ def _scores_without(
     with torch.no_grad():
         scores = scorer.scores(shorter, np.arange(len(rows))).double()
     return scores.gather(1, items)[:, 0].cpu().numpy()
-
-
-def without(histories: Ragged, rows: np.ndarray, places: np.ndarray) -> Ragged:
-    """Return the chosen histories, each without the event at one place.
-
-    Args:
-        histories: Item numbers with what stands beside them.
-        rows: [B]
-        places: [B] places in the histories, from 0.
-    """
-    row, place, _ = events_of(histories, rows)
-    stays = place != places[row]
-    kept = (histories.offsets[rows][row] + place)[stays]
-    beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
-    offsets = np.concatenate([[0], np.cumsum(histories.lengths[rows] - 1)])
-    return Ragged(histories.values[kept], offsets, beside)

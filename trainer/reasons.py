@@ -13,15 +13,12 @@ import torch
 from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
-from trainer.attribution import gradient_times_input
 from trainer.batches import history_batch
 from trainer.columns import Ragged
-from trainer.inputs import HistoryBatch
-from trainer.retrieval import RetrievalModel
 from trainer.scorer import Scorer
 
 CELLS_AT_ONCE = 16_384
-"""Rows times length that are explained together: what a backward pass keeps grows with it."""
+"""Rows times length that are explained together, [K] scores each."""
 
 
 class Reasons(NamedTuple):
@@ -34,27 +31,6 @@ class Reasons(NamedTuple):
 
 
 def explain(
-    model: RetrievalModel, batch: HistoryBatch, recommended: Tensor, *, num_reasons: int
-) -> Reasons:
-    """Return the reasons for each item that a network recommends.
-
-    Args:
-        model: In eval mode.
-        batch: The users' histories.
-        recommended: [B, K] int64, `NO_ITEM` where there is none.
-        num_reasons: R
-    """
-    rows_at_once = max(CELLS_AT_ONCE // batch.item_idx.shape[1], 1)
-    parts = []
-    for start in range(0, len(recommended), rows_at_once):
-        rows = slice(start, start + rows_at_once)
-        some = batch.rows(rows)
-        carried = gradient_times_input(model, some, recommended[rows])  # [<= B, K, L]
-        parts.append(_strongest(some.item_idx, carried, num_reasons))
-    return joined(parts)
-
-
-def explain_scorer(
     scorer: Scorer, histories: Ragged, rows: np.ndarray, recommended: Tensor, *, num_reasons: int
 ) -> Reasons:
     """Return the reasons for each item that a model of any kind recommends.

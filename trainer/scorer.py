@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import UNKNOWN_IDX
-from trainer.attribution import gradient_times_input
+from trainer.attribution import parts_by_removal
 from trainer.batches import history_batch
 from trainer.columns import Ragged
 from trainer.inputs import HistoryBatch
@@ -74,18 +74,8 @@ class ModelScorer:
         return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return [B, K, L] float32, zero before the newest events that the network sees."""
-        batch = self.batch(histories, rows)
-        with torch.enable_grad():
-            seen = gradient_times_input(self.model, batch, recommended)  # [B, K, N]
-        whole = torch.from_numpy(histories.lengths[rows]).to(self.device)  # [B]
-        newest = torch.arange(seen.shape[2], device=self.device)  # [N]
-        present = newest < batch.lengths[:, None]  # [B, N]
-        place = (newest + (whole - batch.lengths)[:, None]).where(present, 0)  # [B, N]
-        carried = seen.new_zeros((*seen.shape[:2], int(whole.max())))  # [B, K, L]
-        return carried.scatter_add_(
-            2, place[:, None].expand_as(seen), seen * present[:, None]
-        )  # fmt: skip
+        """Return [B, K, L] float32, see `trainer.attribution`; zero of events that are not tried."""
+        return parts_by_removal(self, histories, rows, recommended)
 
     def to(self, device: torch.device) -> "ModelScorer":
         """Return the same model on the device."""

@@ -31,10 +31,12 @@ from tests.serving.tiny_shop import (
     write_dataset,
     write_model,
 )
+from tests.trainer.small_parts import ragged
 from trainer.bundle import load_bundle
 from trainer.inputs import HistoryBatch
 from trainer.ray_session import ray_session
 from trainer.reasons import explain
+from trainer.scorer import ModelScorer
 
 HISTORIES = [[2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3], [2], [12, 2, 9, 9], [1], [4, 11]]
 ITEMS = 11
@@ -87,7 +89,13 @@ def test_lists_equal_a_full_sort_of_the_models_scores(scored: Scored) -> None:
         assert [row["position"] for row in rows] == list(range(1, len(ranked) + 1))
         np.testing.assert_allclose([row["score"] for row in rows], scores[ranked], rtol=1e-4)
         assert {row["source"] for row in rows} == {"model"}
-        reasons = explain(model, batch, torch.tensor([ranked]), num_reasons=2)
+        reasons = explain(
+            ModelScorer(model),
+            ragged([history]),
+            np.arange(1),
+            torch.tensor([ranked]),
+            num_reasons=2,
+        )
         for place, row in enumerate(rows):
             named = [f"i{i}" for i in reasons.item_idx[0, place].tolist() if i >= 0]
             assert [reason["item_id"] for reason in row["reasons"] or ()] == named

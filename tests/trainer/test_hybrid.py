@@ -192,8 +192,6 @@ def test_a_networks_parts_stand_at_the_newest_events() -> None:
     assert parts.shape == (2, 1, 5)
     assert not parts[0, 0, :2].any() and bool((parts[0, 0, 2:] != 0).all())
     assert bool((parts[1, 0, :2] != 0).all()) and not parts[1, 0, 2:].any()
-    newest = network.contributions(ragged([[4, 5, 3]]), np.array([0]), torch.tensor([[6]]))
-    torch.testing.assert_close(newest[0, 0], parts[0, 0, 2:])
 
 
 def test_an_item_that_one_member_alone_knows_has_its_part_of_the_score() -> None:
