@@ -39,10 +39,11 @@ def test_logged_impressions_are_ranked() -> None:
 
 def test_rare_items_get_dropout_and_many_events_width() -> None:
     rare, frequent = advise(SHOP, LAPTOP).settings, advise(FILMS, LAPTOP).settings
-    assert (rare["train.model.width"], rare["train.model.dropout"]) == (128, 0.5)
+    assert (rare["train.model.width"], rare["train.model.dropout"]) == (256, 0.6)
     assert (frequent["train.model.width"], frequent["train.model.dropout"]) == (256, 0.3)
     assert frequent["train.model.history_length"] == 200
     assert advise(FILMS, SERVER).settings["train.model.blocks"] == 2
+    assert advise(replace(SHOP, events=90_000), LAPTOP).settings["train.model.width"] == 128
 
 
 def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
