@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import log_loss as reference_log_loss
 from sklearn.metrics import roc_auc_score
+from torchmetrics.functional import mean_squared_error
+from torchmetrics.functional.classification import binary_calibration_error
 
 from trainer.ranking_metrics import (
+    ECE_BINS,
     Predictions,
     auc,
     calibration_error,
@@ -90,6 +94,17 @@ def test_calibration_error_is_the_gap_of_each_bin() -> None:
     # Two bins: .1 and .3 say .2 where .5 are; .8 says .8 where all are.
     one = rows([0.1, 0.3, 0.8, 0.8], [0, 1, 1, 1])
     assert calibration_error(one, bins=2) == pytest.approx(0.5 * 0.3 + 0.5 * 0.2)
+
+
+def test_calibration_error_and_rmse_are_those_of_torchmetrics() -> None:
+    draw = np.random.default_rng(5)
+    said, labels = draw.random(2000), draw.integers(0, 2, 2000)
+    one = rows(said.tolist(), labels.tolist())
+
+    expected = binary_calibration_error(torch.tensor(said), torch.tensor(labels), n_bins=ECE_BINS)
+    assert calibration_error(one) == pytest.approx(float(expected), abs=1e-6)
+    root = mean_squared_error(torch.tensor(said), torch.tensor(labels * 1.0), squared=False)
+    assert rmse(one) == pytest.approx(float(root), abs=1e-6)
 
 
 def test_reliability_says_of_each_bin_what_was_said_and_what_was_so() -> None:
