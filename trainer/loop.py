@@ -22,7 +22,8 @@ from conf.schema import Config
 from conf.workspace import write_json
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.columns import Columns, concatenate
-from trainer.job import Cursor, Job, Learner, Refit, most_memory, set_learning_rate, sum_over_ranks
+from trainer.job import Job, Refit, most_memory, set_learning_rate, sum_over_ranks
+from trainer.learner import Cursor, Learner
 from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
 from trainer.progress import PROGRESS_NAME, ProgressWriter

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from conf.contract import ITEM_IDX
 from trainer.columns import Columns, numbers_of
-from trainer.job import Cursor, Job, Learner, build_optimizer, sum_over_ranks, wrapped_objective
+from trainer.job import Job, build_optimizer, sum_over_ranks, wrapped_objective
+from trainer.learner import Cursor, Learner
 from trainer.plan import Round, batch_sizes
 from trainer.ranking import RankingModel
 from trainer.ranking_counts import count_training

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from trainer.columns import Columns
-from trainer.job import Job, Learner
+from trainer.job import Job
+from trainer.learner import Learner
 from trainer.ranking_layout import field_columns
 from trainer.refit import COLUMNS, histories_end, item_events, windows_of
 from trainer.retrieval_task import RetrievalTask

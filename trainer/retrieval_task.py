@@ -13,15 +13,8 @@ from trainer.evaluate import count_ranks
 from trainer.event_features import event_fields
 from trainer.held_out import columns_of
 from trainer.inputs import TrainBatch
-from trainer.job import (
-    Cursor,
-    Job,
-    Learner,
-    build_objective,
-    build_optimizer,
-    sum_over_ranks,
-    wrapped_objective,
-)
+from trainer.job import Job, build_objective, build_optimizer, sum_over_ranks, wrapped_objective
+from trainer.learner import Cursor, Learner
 from trainer.metrics import figure
 from trainer.plan import Round
 from trainer.ranking_inputs import FieldSpec

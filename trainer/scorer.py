@@ -74,7 +74,7 @@ class ModelScorer:
         return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return [B, K, L] float32, see `trainer.attribution`; zero of events that are not tried."""
+        """Return [B, K, L] float32, see `trainer.attribution`; zero of events not tried."""
         return parts_by_removal(self, histories, rows, recommended)
 
     def to(self, device: torch.device) -> "ModelScorer":

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from trainer.columns import Columns
 from trainer.inputs import moved
-from trainer.job import Cursor, Job, Learner
+from trainer.job import Job
+from trainer.learner import Cursor, Learner
 from trainer.plan import Round
 
 

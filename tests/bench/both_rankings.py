@@ -19,7 +19,8 @@ from conf.contract import Manifest
 from conf.load import load_config
 from conf.workspace import current_version, read_manifest
 from trainer.held_out import COLUMNS, held_out_batches
-from trainer.job import Cursor, Job, Learner
+from trainer.job import Job
+from trainer.learner import Cursor, Learner
 from trainer.loop import train_epoch
 from trainer.metrics import figure, rank_counts
 from trainer.retrieval_task import RetrievalTask

@@ -19,7 +19,8 @@ from conf.workspace import current_version, read_manifest
 from tests.bench.made_up import write_dataset
 from tests.bench.runs import timed_python
 from trainer.efficiency import peak_memory_bytes
-from trainer.job import Cursor, Job
+from trainer.job import Job
+from trainer.learner import Cursor
 from trainer.loop import train_epoch
 from trainer.retrieval_task import RetrievalTask
 

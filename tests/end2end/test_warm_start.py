@@ -17,7 +17,7 @@ from conf.warm_start import with_start
 from conf.workspace import read_manifest
 from tests.end2end.conftest import CHECKOUT, SMALL_SHOP, Shop
 from tests.trainer.deliveries import job_of, saved, trained
-from trainer.job import Cursor
+from trainer.learner import Cursor
 from trainer.warm_start import require_fitting, write_start
 
 SHOP = [

@@ -12,7 +12,8 @@ from conf.workspace import publish
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.bundle import Trained, model_section, save_bundle
 from trainer.checkpoint import load_checkpoint
-from trainer.job import Cursor, Job, Learner
+from trainer.job import Job
+from trainer.learner import Cursor, Learner
 from trainer.loop import TASKS, _finish_epoch, train_epoch
 
 OLD, NEW = 12, 2

@@ -10,7 +10,8 @@ import torch
 from conf.load import load_config
 from tests.trainer.impression_log import config_for, job_of, write_impressions
 from tests.trainer.small_parts import checkerboard, write_config, write_dataset
-from trainer.job import Cursor, Job, Learner
+from trainer.job import Job
+from trainer.learner import Cursor, Learner
 from trainer.loop import TASKS, train_epoch
 
 ENCODERS = ("attention", "bidirectional", "gru", "cnn", "caser", "mean")

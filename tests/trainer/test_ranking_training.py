@@ -13,7 +13,8 @@ from conf.errors import InputError
 from conf.schema import Config
 from tests.trainer.impression_log import PARTS, config_for, job_of, write_impressions
 from trainer.columns import concatenate
-from trainer.job import Cursor, Job, Learner
+from trainer.job import Job
+from trainer.learner import Cursor, Learner
 from trainer.loop import TASKS, _finish_epoch, train_epoch
 from trainer.plan import plan_epoch
 from trainer.ranking_counts import count_training

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from tests.trainer.impression_log import config_for, job_of, write_impressions
-from trainer.job import Cursor
+from trainer.learner import Cursor
 from trainer.loop import TASKS, _finish_epoch, train_epoch
 from trainer.trial import _best_so_far
 

@@ -21,7 +21,8 @@ from tests.trainer.deliveries import (
     trained,
 )
 from trainer.bundle import OPTIMIZER_NAME, load_built
-from trainer.job import Cursor, set_learning_rate
+from trainer.job import set_learning_rate
+from trainer.learner import Cursor
 from trainer.loop import TASKS
 from trainer.warm_start import require_fitting, take_up, write_start
 
