@@ -3,14 +3,14 @@
 Legend of shapes: N targets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from conf.contract import Manifest
+from conf.contract import Bundle, Manifest
 from conf.schema import Config
 from conf.workspace import read_manifest
 from trainer.batches import histories_of
@@ -22,7 +22,7 @@ from trainer.faithfulness import faithfulness
 from trainer.held_out import each_row_group
 from trainer.intervals import difference, interval
 from trainer.metrics import gains
-from trainer.ranked import Ranked, joined, rank_targets
+from trainer.ranked import Ranked, joined, rank_targets, with_all_models
 from trainer.ray_session import ray_session, require_room
 from trainer.scorer import Scorer
 
@@ -47,16 +47,11 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
     """
     workspace = Path(config.run.output)
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
-    histories = some_histories(workspace / "datasets" / dataset_id, manifest)
-    scorers, costs = {}, {}
-    for name, version in versions.items():
-        bundle, scorers[name] = load_scorer(workspace, version)
+    for version in versions.values():
+        bundle = read_manifest(workspace, "models", version, Bundle)
         require_same_vocabulary(bundle, manifest)
         require_unseen(bundle, "test")
-        costs[name] = {
-            **training_cost(workspace / "models" / version / METRICS_NAME),
-            "flops_per_example": flops_of_example(scorers[name], histories),
-        }
+    histories = some_histories(workspace / "datasets" / dataset_id, manifest)
     groups = max(len(manifest.row_groups("test")), 1)
     look = partial(
         rank_and_explain,
@@ -64,10 +59,25 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
         explained=-(-config.compare.explained_users // groups),
         drop_seen=config.score.drop_seen,
     )
+    costs, found = {}, []
     with ray_session(config):
         require_room(config)
-        found = each_row_group(config, manifest, "test", scorers, look)
-    return compared(config, versions, costs, found)
+        for name, version in versions.items():  # one at a time: large ones may not fit together
+            _, scorer = load_scorer(workspace, version)
+            costs[name] = {
+                **training_cost(workspace / "models" / version / METRICS_NAME),
+                "flops_per_example": flops_of_example(scorer, histories),
+            }
+            found.append(each_row_group(config, manifest, "test", {name: scorer}, look))
+    return compared(
+        config, versions, costs, [_together(group) for group in zip(*found, strict=True)]
+    )
+
+
+def _together(parts: Sequence[Looked]) -> Looked:
+    """Return what models were found to do with one row group, each by itself, as one."""
+    reasons = {name: found for part in parts for name, found in part.reasons.items()}
+    return Looked(with_all_models([part.ranked for part in parts]), reasons)
 
 
 def rank_and_explain(

@@ -101,6 +101,15 @@ def joined(parts: Iterable[Ranked], names: Iterable[str]) -> Ranked:
     )
 
 
+def with_all_models(parts: Sequence[Ranked]) -> Ranked:
+    """Return the same targets, which some models have ranked each by itself, as ranked by all."""
+    return parts[0]._replace(
+        ranks={name: ranks for part in parts for name, ranks in part.ranks.items()},
+        given={name: given for part in parts for name, given in part.given.items()},
+        seconds={name: seconds for part in parts for name, seconds in part.seconds.items()},
+    )
+
+
 def _best_items(scores: torch.Tensor, list_length: int) -> np.ndarray:
     """Return the items of all lists behind one another; what may not stand there has -inf."""
     best = scores.topk(min(list_length, scores.shape[1] - NUM_RESERVED), dim=1)

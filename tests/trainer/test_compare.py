@@ -1,20 +1,23 @@
 """The comparison's figures, put together from what was found in row groups, without Ray."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conf.choosing import run_compare
+from conf.contract import HISTORY_ITEMS, TARGET_ITEM, USER_IDX
 from conf.errors import VersionError
 from conf.load import load_config
 from conf.schema import Config
-from tests.trainer.small_parts import write_config, write_dataset
+from tests.trainer.small_parts import ragged, write_config, write_dataset
 from trainer.compare import Looked, compared
 from trainer.efficiency import COSTS
 from trainer.intervals import MOST_UNITS
 from trainer.metrics import gains
-from trainer.ranked import Given, Ranked
+from trainer.popularity import Popularity
+from trainer.ranked import Given, Ranked, rank_targets, with_all_models
 from trainer.segments import Division, segment_figures
 
 VERSIONS = {"first": "m-1", "second": "m-2"}
@@ -51,6 +54,25 @@ def test_bounds_are_those_that_the_card_tells_of_as_many_users(config: Config) -
         assert result["models"]["first"][metric] == pytest.approx(told["model"][metric], abs=1e-12)
         assert result["models"]["first"]["reasons"]["score_falls_without_the_reason"] == 0.75
         assert result["models"]["second"]["scored_per_second"] == 2 * users
+
+
+def test_models_that_were_looked_at_one_by_one_stand_beside_one_another() -> None:
+    columns = {
+        HISTORY_ITEMS: ragged([[2, 3, 4], [5], [6, 2]]),
+        USER_IDX: np.array([2, 3, 4]),
+        TARGET_ITEM: np.array([5, 2, 3]),
+    }
+    models = {"first": Popularity(np.arange(10.0)), "second": Popularity(np.arange(10.0)[::-1])}
+    ask = partial(rank_targets, columns=columns, batch_rows=2, list_length=2, drop_seen=True)
+
+    apart = with_all_models([ask({name: model}) for name, model in models.items()])
+
+    together = ask(models)
+    for name in models:
+        assert apart.ranks[name].tolist() == together.ranks[name].tolist()
+        assert apart.given[name].items.tolist() == together.given[name].items.tolist()
+    assert apart.ranks["first"].tolist() != apart.ranks["second"].tolist()
+    assert apart.users.tolist() == together.users.tolist() == [2, 3, 4]
 
 
 def test_an_empty_test_part_is_compared_too(config: Config) -> None:
