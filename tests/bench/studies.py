@@ -89,7 +89,11 @@ MOVIELENS_100K = (
 
 
 def _encoder(name: str) -> Study:
-    changes = (f"train.model.encoder={name}", "train.refit=none")
+    """Return a study of one encoder, with settings that none of them was looked out for by."""
+    changes = (
+        f"train.model.encoder={name}", "train.model.width=128", "train.model.dropout=0.5",
+        "train.epochs=20", "train.refit=none",
+    )  # fmt: skip
     return Study(
         f"beauty-{name}", "conf/beauty.yaml", "s3rec_beauty", changes, group="beauty-encoders"
     )
@@ -108,7 +112,7 @@ STUDIES = (
         "beauty-hybrid", "conf/beauty.yaml", "s3rec_beauty",
         ("train.algorithm=hybrid", "train.hybrid.members=[neural,markov,item_knn,ease]"),
     ),
-    *(_encoder(name) for name in ("attention", "cnn", "caser", "mean")),
+    *(_encoder(name) for name in ("gru", "attention", "cnn", "caser", "mean")),
     _cold("none", "none"), _cold("attributes", "[item_attributes]"), _cold("all", "all"),
     Study("movielens-1m", "conf/movielens-1m.yaml", "ml-1m", published=MOVIELENS_1M),
     Study(
