@@ -89,7 +89,7 @@ MOVIELENS_100K = (
 
 
 def _encoder(name: str) -> Study:
-    """Return a study of one encoder, with settings that none of them was looked out for by."""
+    """Return a study of one encoder, with settings that were chosen for none of them."""
     changes = (
         f"train.model.encoder={name}", "train.model.width=128", "train.model.dropout=0.5",
         "train.epochs=20", "train.refit=none",

@@ -71,7 +71,7 @@ def test_a_run_comes_back_as_it_was_kept(tmp_path: Path) -> None:
 def test_studies_are_chosen_by_name_or_group() -> None:
     assert [study.name for study in chosen(["movielens-1m"])] == ["movielens-1m"]
     assert {study.folder for study in chosen(["beauty-encoders"])} == {"beauty"}
-    assert len(chosen(["beauty-encoders"])) == 4 < len(chosen([]))
+    assert len(chosen(["beauty-encoders"])) == 5 < len(chosen([]))
     with pytest.raises(ValueError, match="no study beuty; there are beauty, "):
         chosen(["beuty"])
 
