@@ -73,20 +73,31 @@ def events_of(histories: Ragged, rows: np.ndarray) -> Events:
     return Events(row, place, item)
 
 
-def without(histories: Ragged, rows: np.ndarray, places: np.ndarray) -> Ragged:
-    """Return the chosen histories, each without the event at one place.
+def without_items(histories: Ragged, rows: np.ndarray, items: np.ndarray) -> Ragged:
+    """Return the chosen histories, each without all events of one item.
 
     Args:
         histories: Item numbers with what stands beside them.
         rows: [B]
-        places: [B] places in the histories, from 0.
+        items: [B]
     """
-    row, place, _ = events_of(histories, rows)
-    stays = place != places[row]
-    kept = (histories.offsets[rows][row] + place)[stays]
-    beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
-    offsets = np.concatenate([[0], np.cumsum(histories.lengths[rows] - 1)])
-    return Ragged(histories.values[kept], offsets, beside)
+    row, _, item = found = events_of(histories, rows)
+    return _taken(histories, rows, found, item != items[row])
+
+
+def newest_events(histories: Ragged, rows: np.ndarray, most: int) -> Ragged:
+    """Return the last `most` events of the chosen histories, with what stands beside them."""
+    row, place, _ = found = events_of(histories, rows)
+    return _taken(histories, rows, found, place >= histories.lengths[rows][row] - most)
+
+
+def _taken(histories: Ragged, rows: np.ndarray, events: Events, stays: np.ndarray) -> Ragged:
+    """Return the chosen histories with some of their events: [B], [S] bool."""
+    taken = (histories.offsets[rows][events.row] + events.place)[stays]
+    lengths = np.bincount(events.row[stays], minlength=len(rows))
+    beside = {name: values[taken] for name, values in (histories.beside or {}).items()}
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(histories.values[taken], offsets, beside)
 
 
 def padded(ragged: Ragged, rows: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,11 +39,6 @@ class HistoryBatch(NamedTuple):
         """Return the batch with its tensors on the device."""
         return HistoryBatch(*(moved(tensor, device) for tensor in self))  # type: ignore[arg-type]
 
-    def rows(self, chosen: slice) -> "HistoryBatch":
-        """Return some of the rows."""
-        parts = (None if tensor is None else tensor[chosen] for tensor in self)
-        return HistoryBatch(*parts)  # type: ignore[arg-type]
-
 
 class TrainBatch(NamedTuple):
     """Histories with the event that follows each position."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
+from trainer.attribution import first_of_item
 from trainer.batches import history_batch
 from trainer.columns import Ragged
 from trainer.scorer import Scorer
@@ -67,7 +68,7 @@ def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
         carried: [B, K, L]
         num_reasons: R
     """
-    first = _first_of_item(item_idx)  # [B, L]
+    first = first_of_item(item_idx)  # [B, L]
     by_item = torch.zeros_like(carried)  # [B, K, L]
     by_item.scatter_add_(2, first[:, None].expand_as(carried), carried)
     by_item.masked_fill_((item_idx < NUM_RESERVED)[:, None], 0).clamp_(min=0)
@@ -79,13 +80,3 @@ def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
     missing = (0, num_reasons - weight.shape[2])
     pad = torch.nn.functional.pad
     return Reasons(pad(named, missing, value=NO_ITEM), pad(weight, missing))
-
-
-def _first_of_item(item_idx: Tensor) -> Tensor:
-    """Return for each event the place of the first one with the same item: [B, L]."""
-    ordered, place = item_idx.sort(dim=1, stable=True)  # [B, L], [B, L]
-    begins = torch.ones_like(ordered, dtype=torch.bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    run = torch.arange(ordered.shape[1], device=item_idx.device).where(begins, 0)  # [B, L]
-    first = place.gather(1, run.cummax(dim=1).values)  # [B, L], in the order of items
-    return torch.empty_like(place).scatter_(1, place, first)

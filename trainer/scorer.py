@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import UNKNOWN_IDX
+from conf.contract import NUM_RESERVED, UNKNOWN_IDX
 from trainer.attribution import parts_by_removal
 from trainer.batches import history_batch
 from trainer.columns import Ragged
@@ -29,6 +29,7 @@ class Scorer(Protocol):
         """Return each event's part in the scores of some items: [B, K, L].
 
         Place l is the l-th event of a row, oldest first; behind a row's last event stand zeros.
+        What counts is the sum over the events of an item: it may stand at one of them.
 
         Args:
             histories: As for `scores`.
@@ -58,6 +59,15 @@ class ModelScorer:
             return self.model.item_vectors()
 
     @cached_property
+    def middle(self) -> Tensor:
+        """Mean of the vectors of the items that it knows: [D]."""
+        known = torch.ones(len(self.item_vectors), dtype=torch.bool, device=self.device)
+        if self.left_out is not None:
+            known &= ~self.left_out
+        known[:NUM_RESERVED] = False
+        return (known.float() @ self.item_vectors) / known.sum().clamp(min=1)
+
+    @cached_property
     def left_out(self) -> Tensor | None:
         """The same as `unknown`, on the device."""
         return self.model.items.unknown()
@@ -74,7 +84,7 @@ class ModelScorer:
         return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return [B, K, L] float32, see `trainer.attribution`; zero of events not tried."""
+        """Return [B, K, L] float32, an item's part at one of its events: `trainer.attribution`."""
         return parts_by_removal(self, histories, rows, recommended)
 
     def to(self, device: torch.device) -> "ModelScorer":

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.trainer.small_parts import ragged
-from trainer.faithfulness import faithfulness, without
+from trainer.faithfulness import faithfulness
 from trainer.item_to_item import ItemToItem
 from trainer.popularity import Popularity
 
@@ -16,16 +16,6 @@ def additive() -> ItemToItem:
     items = np.array([brought[item] for item in sorted(brought)], dtype=np.int32)
     weights = np.array([1.0, 0.4, 2.0, 1.0, 0.5, 3.0], dtype=np.float32)
     return ItemToItem(np.zeros(10), starts.astype(np.int64), items, weights, 1.0)
-
-
-def test_an_event_is_taken_out_with_what_stands_beside_it() -> None:
-    histories = HISTORIES._replace(beside={"times": HISTORIES.values * 10})
-
-    shorter = without(histories, np.array([0, 3]), np.array([1, 2]))
-
-    assert shorter.offsets.tolist() == [0, 2, 5]
-    assert shorter.values.tolist() == [2, 4, 2, 2, 5]
-    assert shorter.beside is not None and shorter.beside["times"].tolist() == [20, 40, 20, 20, 50]
 
 
 def test_reasons_of_a_sum_are_true() -> None:

@@ -3,15 +3,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_TIMES, HISTORY_TYPES, NO_ITEM
+from conf.contract import HISTORY_TIMES, HISTORY_TYPES, NO_ITEM, NUM_RESERVED
 from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import ragged
 from trainer import attribution
 from trainer import reasons as reasons_module
 from trainer.attribution import gradient_times_input, parts_by_removal
-from trainer.columns import Ragged, without
+from trainer.columns import Ragged, newest_events, without_items
 from trainer.faithfulness import faithfulness
+from trainer.hybrid import Hybrid, standard
 from trainer.initialisation import initialise
+from trainer.popularity import Popularity
 from trainer.reasons import explain
 from trainer.retrieval import RetrievalModel
 from trainer.scorer import ModelScorer
@@ -49,9 +51,23 @@ def long_histories(seed: int = 3) -> Ragged:
     return made._replace(beside={HISTORY_TYPES: types, HISTORY_TIMES: times})
 
 
+def by_item(histories: Ragged, row: int, parts: Tensor) -> dict[int, float]:
+    """Return what the parts, [L], of the events of each item come to."""
+    sums: dict[int, float] = {}
+    items = histories.values[histories.offsets[row] : histories.offsets[row + 1]]
+    for item, part in zip(items.tolist(), parts.tolist()[: len(items)], strict=True):
+        sums[item] = sums.get(item, 0) + part
+    return sums
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_a_part_is_what_the_score_loses_without_the_event(encoder: str) -> None:
-    scorer = make_model(encoder=encoder, history_length=20, event_types=2, time_gaps=True)
+def test_a_part_is_what_the_score_loses_without_the_item(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribution, "ROUNDING", 0.0)
+    scorer = make_model(
+        encoder=encoder, history_length=20, event_types=2, time_gaps=True, calendar=True
+    )
     histories, rows = long_histories(), np.array([3, 1, 2])
     wanted = torch.tensor([[6, 8], [9, 6], [2, 3]])
 
@@ -59,13 +75,15 @@ def test_a_part_is_what_the_score_loses_without_the_event(encoder: str) -> None:
 
     with torch.no_grad():
         scores = scorer.scores(histories, rows).gather(1, wanted)  # [B, K]
-        for row, length in enumerate(histories.lengths[rows]):
-            for place in range(length):
-                one = without(histories, rows[[row]], np.array([place]))
-                left = scorer.scores(one, np.arange(1)).gather(1, wanted[[row]])[0]
-                expected = scores[row] - left if place >= length - 20 else torch.zeros(2)
-                torch.testing.assert_close(parts[row, :, place], expected, rtol=1e-3, atol=2e-5)
-            assert not parts[row, :, length:].any()
+        for place, row in enumerate(rows.tolist()):
+            newest = newest_events(histories, np.array([row]), 20).values
+            assert not parts[place, :, histories.lengths[row] :].any()
+            for rank in range(2):
+                for item, part in by_item(histories, row, parts[place, rank]).items():
+                    one = without_items(histories, np.array([row]), np.array([item]))
+                    left = scorer.scores(one, np.arange(1))[0, wanted[place, rank]]
+                    expected = float(scores[place, rank] - left) if item in newest else 0.0
+                    assert part == pytest.approx(expected, rel=1e-3, abs=2e-5)
 
 
 def test_parts_of_a_mean_are_those_worked_out_by_hand() -> None:
@@ -75,44 +93,95 @@ def test_parts_of_a_mean_are_those_worked_out_by_hand() -> None:
     parts = scorer.contributions(HISTORIES, ROWS, RECOMMENDED)
 
     products = items[torch.tensor([2, 3, 4, 3])] @ items[8]
-    rest = products[torch.tensor([0, 1, 3])].mean()
-    torch.testing.assert_close(parts[0, 1, 2], products.mean() - rest)
+    expected = [products.mean() - products[torch.tensor(rest)].mean()
+                for rest in ([1, 2, 3], [0, 2], [0, 1, 3])]  # fmt: skip
+    torch.testing.assert_close(parts[0, 1], torch.stack([*expected, torch.zeros(())]))
 
 
-def test_of_a_long_history_the_likely_ones_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, 2, 4])
+def test_an_item_that_is_repeated_is_taken_out_whole(times: int) -> None:
+    """Of three items one is near what is recommended, however often it stands there."""
+    scorer = make_model(MeanModel)
+    with torch.no_grad():
+        vectors = scorer.model.items.embedding.weight
+        vectors[2:6] = torch.eye(4)
+        vectors[6] = vectors[3] * 2
+    histories = ragged([[2, *[3] * times, 4]])
+
+    reasons = explain(scorer, histories, np.arange(1), torch.tensor([[6]]), num_reasons=3)
+
+    assert reasons.item_idx[0, 0].tolist() == [3, NO_ITEM, NO_ITEM]
+    assert reasons.weight[0, 0, 0] == 1
+
+
+def test_of_many_items_the_likely_ones_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = make_model(encoder="gru", history_length=50)
     histories, rows, wanted = long_histories(), np.array([2, 3]), torch.tensor([[6], [8]])
-    monkeypatch.setattr(attribution, "TRIED_EVENTS", 50)
     every = parts_by_removal(scorer, histories, rows, wanted)
-    monkeypatch.setattr(attribution, "TRIED_EVENTS", 8)
+    monkeypatch.setattr(attribution, "TRIED_ITEMS", 3)
 
     some = parts_by_removal(scorer, histories, rows, wanted)
 
-    first = torch.tensor([0, 10])  # events that the network sees: 40 of 40, 50 of 60
-    assert ((every != 0).sum(2)[:, 0] <= torch.tensor([40, 50])).all()
-    likely = gradient_times_input(scorer.model, scorer.batch(histories, rows), wanted)[:, 0].abs()
-    for row in range(2):
-        tried = likely[row].topk(8).indices + first[row]
-        torch.testing.assert_close(some[row, 0, tried], every[row, 0, tried])
-        assert int((some[row, 0] != 0).sum()) <= 8
+    # A history has ten items at most, of 40 and 60 events.
+    likely = gradient_times_input(scorer.model, scorer.batch(histories, rows), wanted)
+    for place, row in enumerate(rows.tolist()):
+        newest = newest_events(histories, np.array([row]), 50)
+        sums = by_item(newest, 0, likely[place, 0])
+        tried = sorted(sums, key=lambda item: -abs(sums[item]))[:3]
+        all_parts = by_item(histories, row, every[place, 0])
+        found = by_item(histories, row, some[place, 0])
+        assert {item for item, part in found.items() if part} <= set(tried)
+        assert [found[item] for item in tried] == pytest.approx(
+            [all_parts[item] for item in tried], rel=1e-4
+        )
+        assert sum(part != 0 for part in all_parts.values()) > 3
 
 
-def test_of_a_single_event_everything_comes() -> None:
-    parts = make_model().contributions(HISTORIES, ROWS, RECOMMENDED)
+@pytest.mark.parametrize("history", [[7], [7, 7, 7]])
+def test_the_only_items_part_is_what_the_score_stands_above_the_mean(history: list[int]) -> None:
+    scorer = make_model()
+    histories = ragged([history])
+    with torch.no_grad():
+        scores = scorer.scores(histories, np.arange(1))[0]
 
-    assert parts[2].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0]]
+    parts = scorer.contributions(histories, np.arange(1), torch.tensor([[10, 3]]))
+
+    above = scores[[10, 3]] - scores[NUM_RESERVED:].mean()
+    torch.testing.assert_close(parts[0, :, 0], above)
+    assert not parts[0, :, 1:].any()
+
+
+def test_a_history_of_nothing_has_no_parts() -> None:
+    parts = make_model().contributions(ragged([[], [1]]), np.arange(2), torch.tensor([[6], [7]]))
+
+    assert parts.shape == (2, 1, 1) and not parts.any()
 
 
 def test_what_the_network_cannot_see_is_no_reason() -> None:
-    """A filter of two steps sees two events: without an older one nothing falls but rounding."""
-    scorer = make_model(encoder="cnn", kernel_size=2, blocks=1, history_length=20)
-    histories, rows = long_histories(), np.array([2])
+    """One block of filters of two steps sees four events: without an older one nothing falls."""
+    scorer = make_model(encoder="cnn", kernel_size=2, blocks=1, dilations=[1, 2], history_length=9)
+    histories = ragged([[2, 3, 4, 5, 6, 7, 8, 9]])
 
-    parts = scorer.contributions(histories, rows, torch.tensor([[6]]))
+    parts = scorer.contributions(histories, np.arange(1), torch.tensor([[10]]))
 
-    seen = torch.nonzero(parts[0, 0])[:, 0]
-    assert len(seen) > 0
-    assert int(seen.min()) >= 40 - 5
+    assert not parts[0, 0, :4].any()
+    assert bool((parts[0, 0, 4:] != 0).all())
+
+
+def test_a_blend_adds_up_what_its_members_lose() -> None:
+    """A member that knows nothing of an item has no part in its score."""
+    network, counted = make_model(), Popularity(np.arange(12.0))
+    blend = Hybrid({"neural": network, "counted": counted}, {"neural": 0.75, "counted": 0.25})
+    rows = np.arange(3)
+
+    parts = blend.contributions(HISTORIES, rows, RECOMMENDED)
+
+    with torch.no_grad():
+        spread = standard(network.scores(HISTORIES, rows))[1]
+    own = network.contributions(HISTORIES, rows, RECOMMENDED)
+    torch.testing.assert_close(parts, 0.75 * own / spread[..., None])
+    network.left_out = torch.zeros(12, dtype=torch.bool).index_fill(0, torch.tensor([10]), True)
+    assert not network.contributions(HISTORIES, rows, RECOMMENDED)[2, 0].any()
 
 
 def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
@@ -129,11 +198,10 @@ def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
 
 def test_reasons_name_each_item_once_with_its_share_of_what_raised_the_score() -> None:
     scorer = make_model(MeanModel)
-    parts = scorer.contributions(HISTORIES, ROWS, RECOMMENDED)[0, 0].tolist()
+    of_items = by_item(HISTORIES, 0, scorer.contributions(HISTORIES, ROWS, RECOMMENDED)[0, 0])
 
     reasons = explain(scorer, HISTORIES, ROWS, RECOMMENDED, num_reasons=3)
 
-    of_items = {2: parts[0], 3: parts[1] + parts[3], 4: parts[2]}
     raised = sorted(((part, item) for item, part in of_items.items() if part > 0), reverse=True)
     total = sum(part for part, _ in raised)
     named = [item for item in reasons.item_idx[0, 0].tolist() if item != NO_ITEM]
