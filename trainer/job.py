@@ -14,7 +14,7 @@ from conf.schema import Config
 from trainer.bundle import build_model, model_section
 from trainer.content_data import read_content
 from trainer.efficiency import peak_memory_bytes
-from trainer.learner import Cursor
+from trainer.learner import Cursor, Learner
 from trainer.objective import TrainingObjective, item_sampling
 from trainer.optimizers import make_optimizer, rate_scale, set_rates
 
@@ -108,6 +108,18 @@ def set_learning_rate(job: Job, optimizer: torch.optim.Optimizer, cursor: Cursor
     set_rates(optimizer, scale * cursor.rate_scale)
 
 
+def lower_rate_at_plateau(job: Job, cursor: Cursor) -> None:
+    """Lower the learning rate where the figure has not grown for long enough."""
+    options = job.config.train.optimizer
+    if job.refit is not None:
+        cursor.rate_scale = job.refit.rate_scales[min(cursor.epoch + 1, job.refit.epochs - 1)]
+        return
+    cursor.plateau_from = max(cursor.plateau_from, cursor.best_epoch)
+    if options.decay == "plateau" and cursor.epoch - cursor.plateau_from >= options.plateau_epochs:
+        cursor.rate_scale *= options.plateau_factor
+        cursor.plateau_from = cursor.epoch
+
+
 def wrapped_objective(job: Job, objective: nn.Module) -> nn.Module:
     """Return the objective, for several ranks in data parallelism that leaves buffers alone."""
     if job.world_size == 1:
@@ -123,6 +135,17 @@ def sum_over_ranks(job: Job, values: Tensor) -> Tensor:
     if job.world_size > 1:
         dist.all_reduce(values)
     return values
+
+
+def even_out_norms(job: Job, learner: Learner) -> None:
+    """Give all ranks the mean of what their batch norms have seen.
+
+    Each rank's have seen its own rows. As they are running means, it makes no difference to the
+    last of them how often this is done in between.
+    """
+    if job.world_size > 1:
+        for seen in learner.norms():
+            seen.copy_(sum_over_ranks(job, seen.clone()) / job.world_size)
 
 
 def most_memory(job: Job) -> int:

@@ -130,6 +130,11 @@ class Learner:
         finally:
             self.model.load_state_dict(own, strict=False)
 
+    def norms(self) -> list[Tensor]:
+        """Return what batch norms have seen, and the moving means of it."""
+        own, mean = norm_statistics(self.model), self.mean or {}
+        return [*own.values(), *(mean[name] for name in own if name in mean)]
+
     def keep_best(self) -> None:
         """Remember the weights as they are."""
         self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
@@ -142,11 +147,16 @@ def _averaged(model: nn.Module) -> dict[str, Tensor]:
 
     The mean's own activations are not those that the norms of the last weights have seen.
     """
-    seen = {
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return norm_statistics(model) | weights
+
+
+def norm_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """Return by name the mean and the variance that each batch norm has seen so far."""
+    return {
         f"{name}.{key}": buffer
         for name, module in model.named_modules()
         if isinstance(module, nn.BatchNorm1d)
         for key, buffer in module.named_buffers()
         if buffer.is_floating_point()
     }
-    return seen | {name: parameter.detach() for name, parameter in model.named_parameters()}

@@ -22,7 +22,15 @@ from conf.schema import Config
 from conf.workspace import write_json
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.columns import Columns, concatenate
-from trainer.job import Job, Refit, most_memory, set_learning_rate, sum_over_ranks
+from trainer.job import (
+    Job,
+    Refit,
+    even_out_norms,
+    lower_rate_at_plateau,
+    most_memory,
+    set_learning_rate,
+    sum_over_ranks,
+)
 from trainer.learner import Cursor, Learner
 from trainer.optimizers import clip_gradients
 from trainer.plan import Round, plan_epoch
@@ -208,6 +216,7 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     }
     train = job.config.train
     learner.objective.eval()
+    even_out_norms(job, learner)
     with learner.mean_weights():
         value = _task(job).validate(job, learner)
         # A figure whose sign was turned may be below any start.
@@ -218,7 +227,7 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     if value is not None:
         record[train.metric] = abs(value)  # as it is where lower is better, too
     cursor.curve.append(record)
-    _set_rate_scale(job, cursor)
+    lower_rate_at_plateau(job, cursor)
     patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs
     epochs = train.epochs if job.refit is None else job.refit.epochs
     cursor.finished = patience_over or cursor.epoch + 1 >= epochs
@@ -228,19 +237,8 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     _checkpoint(job, learner, cursor)
 
 
-def _set_rate_scale(job: Job, cursor: Cursor) -> None:
-    """Lower the learning rate where the figure has not grown for long enough."""
-    options = job.config.train.optimizer
-    if job.refit is not None:
-        cursor.rate_scale = job.refit.rate_scales[min(cursor.epoch + 1, job.refit.epochs - 1)]
-        return
-    cursor.plateau_from = max(cursor.plateau_from, cursor.best_epoch)
-    if options.decay == "plateau" and cursor.epoch - cursor.plateau_from >= options.plateau_epochs:
-        cursor.rate_scale *= options.plateau_factor
-        cursor.plateau_from = cursor.epoch
-
-
 def _checkpoint(job: Job, learner: Learner, cursor: Cursor) -> None:
+    even_out_norms(job, learner)
     if job.rank == 0:
         number = cursor.epoch * (len(job.train_groups) + 1) + cursor.groups_done
         save_checkpoint(job.work, number, learner.state(cursor))

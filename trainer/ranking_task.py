@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from conf.contract import ITEM_IDX
 from trainer.columns import Columns, numbers_of
-from trainer.job import Job, build_optimizer, sum_over_ranks, wrapped_objective
+from trainer.job import Job, build_optimizer, wrapped_objective
 from trainer.learner import Cursor, Learner
 from trainer.plan import Round, batch_sizes
 from trainer.ranking import RankingModel
@@ -86,7 +86,6 @@ class RankingTask:
     def validate(self, job: Job, learner: Learner) -> float | None:
         """Return `train.metric` of the first label over the validation part."""
         assert isinstance(learner.model, RankingModel)
-        _average_norms(job, learner.model)
         groups = job.manifest.row_groups(VALID_PART)[job.rank :: job.world_size]
         layout, train = layout_of(job.config, job.manifest), job.config.train
         own = score_groups(
@@ -108,12 +107,3 @@ def _first_biases(means: np.ndarray, loss: str) -> Tensor:
     """Return what lets the untrained model say the labels' means: [T]."""
     values = torch.from_numpy(means).float()
     return values if loss == "mse" else torch.logit(values, eps=_FAR)
-
-
-def _average_norms(job: Job, model: RankingModel) -> None:
-    """Give all ranks one mean and variance of each batch norm: those of their own, averaged."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            assert module.running_mean is not None and module.running_var is not None
-            for own in (module.running_mean, module.running_var):
-                own.copy_(sum_over_ranks(job, own.clone()) / job.world_size)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainer.learner import Cursor, Learner
 from trainer.optimizers import (
     RowwiseAdagrad,
     clip_gradients,
@@ -133,56 +132,3 @@ def test_rates_warm_up_and_decay_from_each_groups_own() -> None:
     optimizer = make_optimizer(Tiny(), **{**OPTIONS, "embeddings": "rowwise_adagrad"})
     set_rates(optimizer, 0.5)
     assert {group["lr"] for group in optimizer.param_groups} == {0.05, 0.5}
-
-
-def test_the_mean_of_the_weights_is_validated_and_kept_beside_them() -> None:
-    model = Tiny()
-    learner = Learner(model, model, make_optimizer(model, **OPTIONS), best={})
-    learner.update_mean(0.75)
-    start = model.dense.bias.detach().clone()
-    with torch.no_grad():
-        model.dense.bias += 4.0
-    learner.update_mean(0.75)
-
-    followed = start + 4.0 * 9 / 11  # the second step leaves 2 / 11 of the mean
-    with learner.mean_weights():
-        torch.testing.assert_close(model.dense.bias.detach(), followed)
-        learner.keep_best()
-    torch.testing.assert_close(model.dense.bias.detach(), start + 4.0)
-    torch.testing.assert_close(learner.best["dense.bias"], followed)
-
-    state, other = learner.state(Cursor()), Tiny()
-    resumed = Learner(other, other, make_optimizer(other, **OPTIONS), best={})
-    resumed.load(state)
-    assert resumed.mean is not None
-    torch.testing.assert_close(resumed.mean["dense.bias"], followed)
-    assert resumed.mean_steps == 2
-
-    for _ in range(30):  # 27 / 36 are 0.75: from then on the decay is what was asked for
-        learner.update_mean(0.75)
-    before = learner.mean["dense.bias"].clone() if learner.mean is not None else start
-    with torch.no_grad():
-        model.dense.bias += 4.0
-    learner.update_mean(0.75)
-    assert learner.mean is not None
-    torch.testing.assert_close(
-        learner.mean["dense.bias"], before.lerp(model.dense.bias.detach(), 0.25)
-    )
-
-
-def test_the_mean_is_also_of_what_batch_norms_have_seen() -> None:
-    """Of weights that stand still the mean is they, and so are its activations' mean and variance.
-
-    With the norms of the last step alone, the mean would be measured with those of other weights.
-    """
-    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    learner = Learner(model, model, torch.optim.SGD(model.parameters(), lr=0.1), best={})
-    norm = model[1]
-    assert isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None
-    learner.update_mean(0.9)
-    norm.running_mean += 11.0
-    learner.update_mean(0.9)
-
-    with learner.mean_weights():
-        torch.testing.assert_close(norm.running_mean, torch.full((3,), 9.0))
-    torch.testing.assert_close(norm.running_mean, torch.full((3,), 11.0))
