@@ -21,6 +21,7 @@ from conf.schema import Config
 CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn behind a glob
+_REASONS = 2  # another number when reasons are worked out otherwise: lists are made anew then
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
 _CHUNK_BYTES = 1 << 22
@@ -148,7 +149,7 @@ def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
     section = config.score.model_dump(mode="json")
     for resource in ("workers", "cpus_per_worker", "gpus_per_worker"):
         section.pop(resource)
-    return canonical_hash([CONTRACT_VERSION, "lists", section, dataset_id, model_id])
+    return canonical_hash([CONTRACT_VERSION, _REASONS, "lists", section, dataset_id, model_id])
 
 
 def _matching(root: Path, name: str, source: Source) -> list[Path]:

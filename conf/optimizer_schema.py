@@ -35,5 +35,6 @@ class Optimizer(Section):
     clip_norm: AboveZero = 1.0
     """Largest norm of the gradient of all weights together."""
     ema_decay: BelowOne | None = None
-    """Share of the mean of the weights that stays in each step, such as 0.999, and less in the
-    first; the mean is what is validated and published. null: the weights as they are."""
+    """Share of the mean of the weights that stays in each step, such as 0.99, at most n / (n + 9)
+    in the n-th: of a thousand steps 0.999 is never reached. The mean is what is validated and
+    published. null: the weights as they are."""

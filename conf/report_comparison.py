@@ -28,12 +28,12 @@ def print_comparison(console: Console, result: Result) -> None:
             name, f"{figure['value']:.4f}", f"{figure['low']:.4f}-{figure['high']:.4f}",
             *(f"{row[key]['value']:.4f}" for key in hits),
             _share(reasons["score_falls_without_the_reason"], reasons["users"]),
-            _share(reasons["score_falls_without_another_event"], reasons["users"]),
+            _share(reasons["score_falls_without_another_item"], reasons["users"]),
         )  # fmt: skip
     console.print(table)
     console.print(
         "reasons: users whose best item's score falls without its strongest reason; "
-        "another: without another event",
+        "another: without another item",
         highlight=False,
     )
     print_costs(console, models)

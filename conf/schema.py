@@ -61,7 +61,8 @@ class Score(Section):
     """Whether items of the user's history are left out, of lists and of the ranking that validation
     and test measure."""
     reasons: Annotated[int, Field(ge=0, le=10)] = 2
-    """Most history items named as reasons of one recommended item; 0 for none."""
+    """Most history items named as reasons of one recommended item; 0 for none: a network takes some
+    twenty times as long to say why as to make the lists."""
     min_full_share: Share = 0.99
     """Gate: the least share of users whose list has the length asked for."""
 

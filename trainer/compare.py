@@ -125,7 +125,7 @@ def compared(
             "reasons": {
                 "users": int(looked),
                 "score_falls_without_the_reason": round(fell / max(looked, 1), 4),
-                "score_falls_without_another_event": round(other / max(looked, 1), 4),
+                "score_falls_without_another_item": round(other / max(looked, 1), 4),
             },
         }  # fmt: skip
     reference = config.compare.reference or max(rows, key=lambda name: rows[name][metric]["value"])

@@ -93,10 +93,10 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         device = next(self.model.parameters()).device
-        self.best, self.mean = state["best"], state["mean"]
-        self.mean_steps = state["mean_steps"]
-        if self.mean is not None:
-            self.mean = {name: tensor.to(device) for name, tensor in self.mean.items()}
+        self.best, self.mean_steps = state["best"], state.get("mean_steps", 0)
+        # A mean without its steps is of a release that left out the norms: it begins anew.
+        mean = state["mean"] if self.mean_steps else None
+        self.mean = mean and {name: tensor.to(device) for name, tensor in mean.items()}
         self.best_state = state["best_state"]
         return Cursor(**state["cursor"])
 

@@ -73,7 +73,7 @@ def compared(seconds: float | None) -> dict[str, Any]:
         "hr@5": {"value": 0.4, "low": 0.3, "high": 0.5}, "seconds": seconds, "parameters": 1234,
         "peak_memory_bytes": 3 << 20, "flops_per_example": None, "scored_per_second": 10.0,
         "reasons": {"users": 0, "score_falls_without_the_reason": 0,
-                    "score_falls_without_another_event": 0},
+                    "score_falls_without_another_item": 0},
     }  # fmt: skip
     other = {**row, "id": "m-2", "ndcg@10": {"value": 0.125, "low": 0.1, "high": 0.15}}
     return {

@@ -43,7 +43,9 @@ def test_rare_items_get_dropout_and_many_events_width() -> None:
     assert (frequent["train.model.width"], frequent["train.model.dropout"]) == (256, 0.3)
     assert frequent["train.model.history_length"] == 200
     assert advise(FILMS, SERVER).settings["train.model.blocks"] == 2
-    assert advise(replace(SHOP, events=90_000), LAPTOP).settings["train.model.width"] == 128
+    fewer = advise(replace(SHOP, events=90_000), LAPTOP).settings
+    assert (fewer["train.model.width"], fewer["train.model.dropout"]) == (128, 0.5)
+    assert advise(SHOP, SERVER).settings["train.model.width"] == 512
 
 
 def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:

@@ -38,6 +38,10 @@ def test_the_mean_of_the_weights_is_validated_and_kept_beside_them() -> None:
     torch.testing.assert_close(resumed.mean["dense.bias"], followed)
     assert resumed.mean_steps == 2
 
+    older = {name: part for name, part in state.items() if name != "mean_steps"}
+    resumed.load(older)
+    assert resumed.mean is None and resumed.mean_steps == 0
+
     for _ in range(30):  # 27 / 36 are 0.75: from then on the decay is what was asked for
         learner.update_mean(0.75)
     before = learner.mean["dense.bias"].clone() if learner.mean is not None else start
