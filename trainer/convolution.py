@@ -11,6 +11,21 @@ from torch import Tensor, nn
 from trainer.history_encoder import HistoryEncoder
 
 
+class Convolution(nn.Conv1d):
+    """A convolution over positions, on CPUs in single precision whatever the rest is in.
+
+    There oneDNN's threads in bfloat16 wait for one another without letting go of their core: where
+    a core is shared, or a container has fewer than it sees, training all but stands still.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the convolved inputs: [N, D, L] -> [N, M, L']."""
+        if inputs.device.type != "cpu":
+            return super().forward(inputs)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(inputs.float())
+
+
 class DilatedEncoder(HistoryEncoder):
     """Residual blocks of two dilated causal convolutions.
 
@@ -56,8 +71,8 @@ class DilatedEncoder(HistoryEncoder):
 class _DilatedBlock(nn.Module):
     def __init__(self, width: int, kernel_size: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.first = nn.Conv1d(width, width, kernel_size, dilation=dilation)
-        self.second = nn.Conv1d(width, width, kernel_size, dilation=2 * dilation)
+        self.first = Convolution(width, width, kernel_size, dilation=dilation)
+        self.second = Convolution(width, width, kernel_size, dilation=2 * dilation)
         self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
@@ -97,7 +112,7 @@ class CaserEncoder(HistoryEncoder):
         self.window = window
         self.vertical = nn.Linear(window, vertical_filters, bias=False)
         self.horizontal = nn.ModuleList(
-            nn.Conv1d(width, horizontal_filters, height) for height in range(1, window + 1)
+            Convolution(width, horizontal_filters, height) for height in range(1, window + 1)
         )
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(vertical_filters * width + horizontal_filters * window, width)
@@ -126,7 +141,7 @@ class CaserEncoder(HistoryEncoder):
         return encoded
 
 
-def _causal(convolution: nn.Conv1d, hidden: Tensor) -> Tensor:
+def _causal(convolution: Convolution, hidden: Tensor) -> Tensor:
     """Apply a convolution so that no position sees what is after it: [B, L, D] -> [B, L, D]."""
     before = (convolution.kernel_size[0] - 1) * convolution.dilation[0]
     convolved: Tensor = convolution(F.pad(hidden.transpose(1, 2), (before, 0)))

@@ -1,13 +1,17 @@
 """Training with products in bfloat16: near that in single precision, with weights of the same."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 import torch
 
 from conf.load import load_config
+from tests.packaging.checkout import CHECKOUT
 from tests.trainer.impression_log import config_for, job_of, write_impressions
 from tests.trainer.small_parts import checkerboard, write_config, write_dataset
 from trainer.job import Job
@@ -64,3 +68,26 @@ def test_every_interaction(tmp_path: Path, ranking: dict[str, Any]) -> None:
     config = config_for(tmp_path, ranking)
     folder = tmp_path / "datasets/impressions"
     check(job_of(config, write_impressions(folder, config), folder, tmp_path / "work"))
+
+
+@pytest.mark.parametrize("encoder", ["caser", "cnn"])
+def test_threads_that_share_a_core_do_not_stand_in_one_anothers_way(encoder: str) -> None:
+    """Convolutions in bfloat16 did: a step that takes a second had not ended after minutes."""
+    steps = f"""
+        import os, torch
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        torch.set_num_threads(2)
+        from tests.trainer.small_model import SMALL
+        from trainer.bundle import build_model
+        model = build_model({{**SMALL, "encoder": "{encoder}", "width": 64}}, 50).train()
+        for length in (3, 12, 7):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                encoded = model.encoder(torch.randn(256, length, 64, requires_grad=True))
+            encoded.float().sum().backward()
+        print("trained")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(steps)], cwd=CHECKOUT, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout == "trained\n", done.stderr
