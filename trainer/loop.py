@@ -105,6 +105,7 @@ def train_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
         torch.manual_seed(hash((job.config.run.seed, cursor.epoch, part.groups_done, job.rank)))
         sums = _train_round(job, learner, cursor, part, columns)
         _add_round(job, cursor, part, sums)
+        even_out_norms(job, learner)
         _require_finite(cursor)
         cursor.seconds, started = cursor.seconds + time.monotonic() - started, time.monotonic()
         if number < len(rounds) and number % job.config.train.checkpoint_every_rounds == 0:
@@ -216,7 +217,6 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
     }
     train = job.config.train
     learner.objective.eval()
-    even_out_norms(job, learner)
     with learner.mean_weights():
         value = _task(job).validate(job, learner)
         # A figure whose sign was turned may be below any start.
@@ -238,7 +238,6 @@ def _finish_epoch(job: Job, learner: Learner, cursor: Cursor) -> None:
 
 
 def _checkpoint(job: Job, learner: Learner, cursor: Cursor) -> None:
-    even_out_norms(job, learner)
     if job.rank == 0:
         number = cursor.epoch * (len(job.train_groups) + 1) + cursor.groups_done
         save_checkpoint(job.work, number, learner.state(cursor))
