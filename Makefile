@@ -14,7 +14,7 @@ HEADRACE := $(BIN)/headrace
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .SILENT:
-.PHONY: help setup java demo check test test-all bench bench-quality clean
+.PHONY: help setup java demo check test test-all docs bench bench-quality clean
 
 help: ## List the targets
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -84,6 +84,11 @@ test: check ## Set up, check and run the fast tests
 
 test-all: check ## The same with the slow tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+docs: setup ## Build the manual as a site in build/docs (a broken link is an error)
+	$(BIN)/python -m docs.reference
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/docs
+	echo "Open build/docs/index.html"
 
 bench: setup ## Measure speed beside stated baselines (never fails on time)
 	$(BIN)/python -m tests.bench

@@ -101,7 +101,7 @@ class Feature(_Record):
     made_of: tuple[str, ...] = ()
     """Features that a cross is made of."""
     figures: dict[str, float] = {}
-    """What selection measured, see `etl/selection.py`."""
+    """What selection measured, see `etl/features/selection.py`."""
     left_out: str | None = None
     """Why selection left the column out; None: it is there."""
 
@@ -177,8 +177,7 @@ class Manifest(_Record):
     request: str
     """Fingerprint of all that the version was made from."""
     content: str = ""
-    """Hash of what was made, the same whatever the machines were; `conf.content.with_content`
-    sets it."""
+    """Hash of the files, equal on every cluster; set by `conf.workspace.hashes.with_content`."""
     base: str | None = None
     """Id of the dataset whose numbers and encodings this one goes on from."""
     logical_date: str

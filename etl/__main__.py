@@ -6,6 +6,6 @@ from pathlib import Path
 if __name__ == "__main__":
     # spark-submit puts this file's folder on the path, where the packages are not.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-    from conf.cli import main_for_stage
+    from conf.command.cli import main_for_stage
 
     main_for_stage("etl")

@@ -10,20 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID, Manifest
-from conf.fingerprint import InputFile
-from conf.identities import identities_folder
-from conf.protection import protection_of
-from conf.schema import Config
-from conf.workspace import commit
-from etl.check import check_inputs
-from etl.columns import EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
-from etl.encode import number_items, number_users
-from etl.features import ENCODERS, Prepared, write_encoders, write_features
-from etl.folders import SCRATCH, finish, refused_folder, work_folder
-from etl.history_features import fit_history_features
-from etl.identities import store_identities
-from etl.impressions import number_events
-from etl.inputs import (
+from conf.privacy.identities import identities_folder
+from conf.privacy.protection import protection_of
+from conf.runs.input_files import InputFile
+from conf.settings.config import Config
+from conf.workspace.versions import commit
+from etl.cleaning.check import check_inputs
+from etl.cleaning.inputs import (
     Staged,
     keep_core,
     keep_shared_items,
@@ -32,19 +25,24 @@ from etl.inputs import (
     stage_inputs,
     write_quarantine,
 )
-from etl.job import Job, Made
-from etl.leak_check import check_leaks
-from etl.manifest import describe_dataset
-from etl.parts import write_parts
-from etl.predecessor import Predecessor, read_predecessor, require_same_ids
-from etl.privacy import without_dropped
-from etl.ranking_rows import NumberedLog
-from etl.report import write_report
-from etl.sequences import collect_histories
-from etl.session import spark_session
-from etl.split import place_training_first
-from etl.splitting import find_cuts, split_events
-from etl.staging import store
+from etl.dataset.feature_parts import ENCODERS, Prepared, write_encoders, write_features
+from etl.dataset.job import DatasetJob, Made
+from etl.dataset.manifest import describe_dataset
+from etl.dataset.parts import write_parts
+from etl.features.history_features import fit_history_features
+from etl.features.predecessor import Predecessor, read_predecessor, require_same_ids
+from etl.histories.numbering import number_items, number_users
+from etl.histories.sequences import collect_histories
+from etl.histories.split import find_cuts, place_training_first, split_events
+from etl.impressions.events import number_events
+from etl.impressions.rows import NumberedLog
+from etl.leaks.check import check_leaks
+from etl.privacy.identities import store_identities
+from etl.privacy.rows import without_dropped
+from etl.report.write import write_report
+from etl.spark.columns import EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
+from etl.spark.folders import SCRATCH, finish, refused_folder, store, work_folder
+from etl.spark.session import spark_session
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +72,13 @@ def run(
     """
     datasets = Path(config.run.output).absolute() / "datasets"
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
+    num_files = sum(len(files) for files in inputs.values())
+    log.info("etl: starting Spark for %d files, %.1f MiB", num_files, num_bytes / (1 << 20))
     readable = without_dropped(config)
     warnings = check_inputs(readable, inputs)
-    job = Job(config, readable, protection_of(config), inputs, logical_date, request, warnings)
+    job = DatasetJob(
+        config, readable, protection_of(config), inputs, logical_date, request, warnings
+    )
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
         before = None if base is None else read_predecessor(spark, datasets.parent, base)
         if before is not None:
@@ -94,10 +96,11 @@ def run(
 
 
 def _sound_inputs(
-    spark: SparkSession, job: Job, work: Path, before: Predecessor | None
+    spark: SparkSession, job: DatasetJob, work: Path, before: Predecessor | None
 ) -> tuple[Staged, DataFrame]:
     """Return the judged inputs, with what is rare taken out, and the numbered users."""
     etl, scratch, lap = job.config.etl, work / SCRATCH, _stopwatch()
+    log.info("etl: reading and judging every row")
     staged = stage_inputs(
         spark,
         job.readable,
@@ -112,18 +115,20 @@ def _sound_inputs(
     require_sound(staged, etl.clean, refused, scratch / "refused")
     if job.logical_date is not None and job.config.input.is_dated:
         require_events_on(job.logical_date, staged["events"])
+    log.info("etl: numbering users, dropping rare users and items")
     users = store(_number_users(staged, before), scratch / "numbered-users")
     events = keep_core(staged["events"], etl, scratch / "core")
     events = keep_shared_items(events, etl, job.config.privacy.min_users_per_item)
-    log.info("etl: %d events in the core (%.1f s)", events.rows_kept(), lap())
+    log.info("etl: %d events left (%.1f s)", events.rows_kept(), lap())
     return {**staged, "events": events}, users
 
 
 def _collected(
-    job: Job, staged: Staged, users: DataFrame, before: Predecessor | None, scratch: Path
+    job: DatasetJob, staged: Staged, users: DataFrame, before: Predecessor | None, scratch: Path
 ) -> Made:
     """Split and number the events and collect them into histories."""
     lap, etl = _stopwatch(), job.config.etl
+    log.info("etl: splitting the events, numbering items, collecting histories")
     cuts = find_cuts(staged["events"].kept(), etl.split)
     events = store(_split(staged, job.config, cuts), scratch / "split-events")
     known_items = None if before is None else before.items
@@ -139,17 +144,19 @@ def _collected(
     if not etl.split.is_in_time_order:
         events = store(place_training_first(events), scratch / "reordered-events")
         examples = collected("collected-examples")
-    log.info("etl: split, numbered and collected into histories (%.1f s)", lap())
+    log.info("etl: collected the histories (%.1f s)", lap())
     newest = _newest_time(events)
     return Made(staged, before, events, users, items, context, histories, examples, cuts, newest)
 
 
-def _written(spark: SparkSession, job: Job, made: Made, work: Path) -> Manifest:
+def _written(spark: SparkSession, job: DatasetJob, made: Made, work: Path) -> Manifest:
     """Write all parts, check them for leaks, and describe them."""
     lap, config, tables = _stopwatch(), job.config, made.tables()
+    log.info("etl: writing histories, training rows and targets")
     fills = write_parts(
         made.histories, made.examples, made.items, tables, job.readable, work, before=made.before
     )
+    log.info("etl: encoding features and impressions")
     features = write_features(
         Prepared(made.items, made.examples, tables, fills, made.before),
         _numbered_log(made, config),
@@ -158,14 +165,16 @@ def _written(spark: SparkSession, job: Job, made: Made, work: Path) -> Manifest:
     )
     write_encoders(work / ENCODERS, made.context.fitted_by_part())
     features |= made.context.described()
+    log.info("etl: writing the quarantine")
     write_quarantine(made.staged, work / "quarantine", work / SCRATCH / "quarantine")
+    log.info("etl: checking for leaks and describing the dataset")
     checked = check_leaks(spark, job, made.cuts, work)
     manifest = describe_dataset(job, made, work, fills=fills, features=features, leak_check=checked)
-    log.info("etl: wrote the shards: %s (%.1f s)", _told_counts(manifest.counts), lap())
+    log.info("etl: wrote %s (%.1f s)", _told_counts(manifest.counts), lap())
     return manifest
 
 
-def _store_identities(job: Job, made: Made, dataset_id: str, work: Path) -> None:
+def _store_identities(job: DatasetJob, made: Made, dataset_id: str, work: Path) -> None:
     frames = [part.judged for part in made.staged.values()]
     store_identities(
         frames,
@@ -179,11 +188,14 @@ def _store_identities(job: Job, made: Made, dataset_id: str, work: Path) -> None
 def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManager[SparkSession]:
     spark = config.spark
     return spark_session(
-        name=f"headrace etl {config.run.name}", master=spark.master,
-        driver_memory=spark.driver_memory, shuffle_partitions=spark.shuffle_partitions,
-        conf=spark.conf, log_path=work / SCRATCH / "spark.log",
+        name=f"headrace etl {config.run.name}",
+        master=spark.master,
+        driver_memory=spark.driver_memory,
+        shuffle_partitions=spark.shuffle_partitions,
+        conf=spark.conf,
+        log_path=work / SCRATCH / "spark.log",
         is_short=num_bytes < _SHORT_RUN_BYTES,
-    )  # fmt: skip
+    )
 
 
 def _number_users(staged: Staged, before: Predecessor | None) -> DataFrame:

@@ -28,7 +28,7 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import GateError
-from conf.schema import Score
+from conf.settings.config import Score
 from serving.publish import LISTS_SCHEMA, part_name, read_item_ids, read_row_group
 
 CATALOGUE_EXHAUSTED = "catalogue_exhausted"
@@ -60,10 +60,11 @@ _GATES = {
     "no_seen_items": _Gate("seen_items", "rows hold an item that their user has seen", _AGAIN),
     "positions_complete": _Gate("misplaced_rows", "rows break the positions 1, 2, 3, ...", _AGAIN),
     "scores_ordered": _Gate(
-        "bad_scores", "scores are not finite or above the one before",
+        "bad_scores",
+        "scores are not finite or above the one before",
         "the model may have diverged: look at its metrics.json, train again",
     ),
-}  # fmt: skip
+}
 FULL_LISTS = "full_lists"
 
 
@@ -79,25 +80,39 @@ def check_parts(workspace: Path, manifest: Manifest, folder: Path, score: Score)
         items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
         totals.update(
             check_lists(
-                lists, user_ids.combine_chunks(), items.combine_chunks(), item_ids,
-                list_length=score.list_length, drop_seen=score.drop_seen,
+                lists,
+                user_ids.combine_chunks(),
+                items.combine_chunks(),
+                item_ids,
+                list_length=score.list_length,
+                drop_seen=score.drop_seen,
             )
-        )  # fmt: skip
+        )
     counts = {name: totals[name] for name in _COUNTS}
     short = {name: totals[name] for name in (CATALOGUE_EXHAUSTED, UNEXPLAINED) if totals[name]}
     return Checked(counts, short)
 
 
 _COUNTS = (
-    "users", "lists", "rows", "model_lists", "fallback_lists", FULL_LISTS,
+    "users",
+    "lists",
+    "rows",
+    "model_lists",
+    "fallback_lists",
+    FULL_LISTS,
     *(gate.figure for gate in _GATES.values()),
-)  # fmt: skip
+)
 
 
 def check_lists(
-    lists: pa.Table, user_ids: pa.Array, histories: pa.ListArray, item_ids: pa.Array, *,
-    list_length: int, drop_seen: bool,
-) -> dict[str, int]:  # fmt: skip
+    lists: pa.Table,
+    user_ids: pa.Array,
+    histories: pa.ListArray,
+    item_ids: pa.Array,
+    *,
+    list_length: int,
+    drop_seen: bool,
+) -> dict[str, int]:
     """Count what one part holds and what is wrong in it.
 
     Args:
@@ -159,8 +174,10 @@ def require_passed(manifest: Mapping[str, Any]) -> None:
     failed = [name for name, passed in manifest["gates"].items() if not passed]
     if failed:
         lines = "\n".join(f"  {_complaint(name, manifest)}" for name in failed)
-        raise GateError(f"lists {manifest['id']} are not published, the ones before them stay: "
-                        f"{len(failed)} gate(s) refused\n{lines}")  # fmt: skip
+        raise GateError(
+            f"lists {manifest['id']} are not published, the ones before them stay: "
+            f"{len(failed)} gate(s) refused\n{lines}"
+        )
 
 
 def _complaint(name: str, manifest: Mapping[str, Any]) -> str:

@@ -31,17 +31,19 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
-from conf.parquet import describe_parquet, read_columns, told_if_damaged
+from conf.workspace.parquet import describe_parquet, read_columns, told_if_damaged
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
-LISTS_SCHEMA = pa.schema([
-    pa.field(USER_ID, pa.string(), nullable=False),
-    pa.field(POSITION, pa.int32(), nullable=False),
-    pa.field(ITEM_ID, pa.string(), nullable=False),
-    pa.field(SCORE, pa.float32(), nullable=False),
-    pa.field(SOURCE, pa.string(), nullable=False),
-    pa.field(REASONS, pa.list_(_REASON)),
-])  # fmt: skip
+LISTS_SCHEMA = pa.schema(
+    [
+        pa.field(USER_ID, pa.string(), nullable=False),
+        pa.field(POSITION, pa.int32(), nullable=False),
+        pa.field(ITEM_ID, pa.string(), nullable=False),
+        pa.field(SCORE, pa.float32(), nullable=False),
+        pa.field(SOURCE, pa.string(), nullable=False),
+        pa.field(REASONS, pa.list_(_REASON)),
+    ]
+)
 _REQUEST, _USERS = b"headrace.request", b"headrace.users"
 
 
@@ -73,8 +75,10 @@ def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
     items = pa.concat_tables(tables).sort_by(ITEM_IDX).combine_chunks()
     wanted = np.arange(NUM_RESERVED, catalogue_size(manifest))
     if not np.array_equal(items[ITEM_IDX].to_numpy(), wanted):
-        raise VersionError(f"items/ of dataset {manifest.id} does not hold each of its "
-                           f"{len(wanted)} items once; build the dataset again")  # fmt: skip
+        raise VersionError(
+            f"items/ of dataset {manifest.id} does not hold each of its "
+            f"{len(wanted)} items once; build the dataset again"
+        )
     reserved = pa.nulls(NUM_RESERVED, pa.string())
     return pa.concat_arrays([reserved, items[ITEM_ID].cast(pa.string()).combine_chunks()])
 
@@ -130,9 +134,10 @@ def is_complete(path: Path, *, request: str, num_users: int) -> bool:
 def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[int]:
     """Return the parts that are to be written; remove whatever else lies in the folder."""
     missing = [
-        part for part, group in enumerate(groups)
+        part
+        for part, group in enumerate(groups)
         if not is_complete(folder / part_name(part), request=request, num_users=group.rows)
-    ]  # fmt: skip
+    ]
     kept = {part_name(part) for part in range(len(groups))} - {part_name(p) for p in missing}
     for path in folder.iterdir():
         if path.name not in kept:
@@ -155,6 +160,8 @@ def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa
         fields=list(_REASON),
     )
     return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), reasons, type=LISTS_SCHEMA.field(REASONS).type,
+        pa.array(offsets, pa.int32()),
+        reasons,
+        type=LISTS_SCHEMA.field(REASONS).type,
         mask=pa.array(counts == 0),
-    )  # fmt: skip
+    )

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from conf.errors import VersionError
-from conf.schema import Score
+from conf.settings.config import Score
 from serving.rules import nothing_seen, seen_items
 from serving.topk import Seen, TopK, top_k, top_k_of_scores
-from trainer.columns import Ragged
-from trainer.reasons import Reasons, explain, joined
-from trainer.scorer import ModelScorer, Scorer
+from trainer.data.columns import Ragged
+from trainer.models.reasons import Reasons, explain, joined
+from trainer.models.scorer import ModelScorer, Scorer
 
 
-class Ranked(NamedTuple):
+class RankedLists(NamedTuple):
     """The lists of a batch."""
 
     best: TopK
@@ -33,7 +33,7 @@ class Ranked(NamedTuple):
 class Ranker(Protocol):
     """Makes the lists of the chosen rows of histories."""
 
-    def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+    def rank(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         """Return the best items and the reasons, in the order of `rows`."""
 
 
@@ -58,22 +58,25 @@ class NetworkRanker:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         scorer.model.requires_grad_(False)
 
-    def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+    def rank(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         """See `Ranker`."""
         batch, score = self.scorer.batch(histories, rows), self.score
         with torch.no_grad():
             users = self.scorer.model.encode(batch)  # [B, D]
             _require_numbers(users, self.model_id, finite=True)
             best = top_k(
-                users, self.scorer.item_vectors, k=score.list_length,
-                block_items=score.block_items, left_out=self.scorer.left_out,
+                users,
+                self.scorer.item_vectors,
+                k=score.list_length,
+                block_items=score.block_items,
+                left_out=self.scorer.left_out,
                 seen=_seen(score, histories, rows, users.device),
-            )  # fmt: skip
+            )
         if not score.reasons:
-            return Ranked(best, None)
-        return Ranked(best, explain(
-            self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons
-        ))  # fmt: skip
+            return RankedLists(best, None)
+        return RankedLists(
+            best, explain(self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons)
+        )
 
 
 class ScoresRanker:
@@ -84,15 +87,15 @@ class ScoresRanker:
         room = score.block_users * score.block_items // num_items
         self.users_at_once = min(max(room, 1), score.block_users)
 
-    def rank(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+    def rank(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         """See `Ranker`."""
         starts = range(0, len(rows), self.users_at_once)
         parts = [self._rank_some(histories, rows[at : at + self.users_at_once]) for at in starts]
         best = TopK(*(torch.cat(tensors) for tensors in zip(*(p.best for p in parts), strict=True)))
         reasons = [part.reasons for part in parts if part.reasons is not None]
-        return Ranked(best, joined(reasons) if reasons else None)
+        return RankedLists(best, joined(reasons) if reasons else None)
 
-    def _rank_some(self, histories: Ragged, rows: np.ndarray) -> Ranked:
+    def _rank_some(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         score = self.score
         with torch.no_grad():
             scores = self.scorer.scores(histories, rows)  # [B, V]
@@ -102,9 +105,9 @@ class ScoresRanker:
                 scores, k=score.list_length, seen=seen, block_items=score.block_items
             )
         if not score.reasons:
-            return Ranked(best, None)
+            return RankedLists(best, None)
         reasons = explain(self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons)
-        return Ranked(best, reasons)
+        return RankedLists(best, reasons)
 
 
 def _seen(score: Score, histories: Ragged, rows: np.ndarray, device: torch.device) -> Seen:

@@ -11,7 +11,7 @@ import torch
 
 from conf.contract import NO_ITEM, NUM_RESERVED, UNKNOWN_IDX
 from serving.topk import Seen
-from trainer.columns import Ragged, events_of
+from trainer.data.columns import Ragged, events_of
 
 
 def has_known_item(histories: Ragged) -> np.ndarray:

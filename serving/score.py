@@ -16,13 +16,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.contract import NUM_RESERVED, ListsManifest, Manifest, catalogue_size
 from conf.errors import ConfigError, HeadraceError, InputError, VersionError
-from conf.schema import Config, Score
-from conf.workspace import commit, new_folder, read_manifest, version_id
+from conf.settings.config import Config, Score
+from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates import check_parts, passed_gates
 from serving.publish import describe_parts, missing_parts
-from serving.worker import Job, PartScorer
-from trainer.bundle import load_scorer, require_same_vocabulary
-from trainer.ray_session import ray_session
+from serving.worker import PartScorer, ScoringJob
+from trainer.cluster.ray_session import ray_session
+from trainer.models.bundle import load_scorer, require_same_vocabulary
 
 log = logging.getLogger(__name__)
 MAX_WORKER_DEATHS = 3
@@ -50,31 +50,44 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     if len(missing) < len(groups):
         log.info("score: %d of %d parts are there already", len(groups) - len(missing), len(groups))
     if missing:
-        job = Job(workspace, dataset_id, model_id, request, folder, config.score)
+        job = ScoringJob(workspace, dataset_id, model_id, request, folder, config.score)
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)
     checked = check_parts(workspace, manifest, folder, config.score)
-    commit(workspace, "lists", ListsManifest(
-        id=version, request=request, logical_date=manifest.logical_date,
-        dataset_id=dataset_id, model_id=model_id, config=config.model_dump(mode="json"),
-        counts=checked.counts, short_lists=checked.short_lists,
-        gates=passed_gates(checked.counts, config.score),
-        files={"lists": describe_parts(folder, len(groups))},
-    ))  # fmt: skip
+    commit(
+        workspace,
+        "lists",
+        ListsManifest(
+            id=version,
+            request=request,
+            logical_date=manifest.logical_date,
+            dataset_id=dataset_id,
+            model_id=model_id,
+            config=config.model_dump(mode="json"),
+            counts=checked.counts,
+            short_lists=checked.short_lists,
+            gates=passed_gates(checked.counts, config.score),
+            files={"lists": describe_parts(folder, len(groups))},
+        ),
+    )
     return version
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:
     items = catalogue_size(manifest) - NUM_RESERVED
     if score.list_length > items:
-        raise ConfigError(f"score.list_length={score.list_length}, but dataset {manifest.id} has "
-                          f"{items} items; set it to {items} at most")  # fmt: skip
+        raise ConfigError(
+            f"score.list_length={score.list_length}, but dataset {manifest.id} has "
+            f"{items} items; set it to {items} at most"
+        )
     groups = {part: manifest.row_groups(part) for part in ("histories", "users")}
     rows = {part: [group.rows for group in found] for part, found in groups.items()}
     if rows["histories"] != rows["users"]:
-        raise VersionError(f"users/ and histories/ of dataset {manifest.id} have different row "
-                           "groups; build the dataset again")  # fmt: skip
+        raise VersionError(
+            f"users/ and histories/ of dataset {manifest.id} have different row "
+            "groups; build the dataset again"
+        )
     if not sum(rows["users"]):
         raise InputError(f"dataset {manifest.id} has no users; there is nobody to make a list for")
 
@@ -84,7 +97,7 @@ class _Shown(Protocol):
         """Count users whose lists are written."""
 
 
-def _score_parts(job: Job, parts: list[int], progress: _Shown) -> None:
+def _score_parts(job: ScoringJob, parts: list[int], progress: _Shown) -> None:
     """Have workers take the parts, each the next one when it is through with one.
 
     Ray starts a worker that died again and hands it its part once more, a few times.
@@ -139,8 +152,12 @@ class _Log:
         now = time.monotonic()
         if self.done == self.total or now - self.shown >= LOG_EVERY_SECONDS:
             self.shown = now
-            log.info("score: %d of %d users, %.0f users/s", self.done, self.total,
-                     self.done / max(now - self.started, 1e-9))  # fmt: skip
+            log.info(
+                "score: %d of %d users, %.0f users/s",
+                self.done,
+                self.total,
+                self.done / max(now - self.started, 1e-9),
+            )
 
 
 class _Bar(_Log):
@@ -163,9 +180,12 @@ def _progress(total: int) -> Iterator[_Shown]:
         yield _Log(total)
         return
     with Progress(
-        TextColumn("scoring"), BarColumn(),
+        TextColumn("scoring"),
+        BarColumn(),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} users"),
         TextColumn("{task.fields[rate]:,.0f} users/s"),
-        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-    ) as bar:  # fmt: skip
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         yield _Bar(total, bar)

@@ -27,12 +27,12 @@ from conf.contract import (
     ListsManifest,
     Manifest,
 )
-from conf.errors import InputError, VersionError
-from conf.keys import load_keys
-from conf.parquet import read_columns
-from conf.schema import Config
-from conf.sealing import pseudonym
-from conf.workspace import current_version, read_manifest
+from conf.errors import ConfigError, InputError, VersionError
+from conf.privacy.keys import load_keys
+from conf.privacy.sealing import pseudonym
+from conf.settings.config import Config
+from conf.workspace.parquet import read_columns
+from conf.workspace.versions import current_version, read_manifest
 from serving.publish import LISTS_SCHEMA, read_row_group
 
 FIRST = "first"
@@ -58,7 +58,7 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
             lists; `first` for the first user with a history of some length.
 
     Raises:
-        InputError: When the published lists' dataset has no such user.
+        ConfigError: When the dataset of the published lists has no such user.
     """
     workspace = Path(config.run.output)
     lists_id = current_version(workspace, "lists")
@@ -107,9 +107,10 @@ def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:
         examples = examples or ids.slice(0, 3).to_pylist()
     who = "this user" if _has_labels(manifest) else f"user {names[0]!r}"
     hint = "an id of the log takes the key that made them, " if _has_labels(manifest) else ""
-    raise InputError(f"{who} is not in dataset {manifest.id}; ids look like "
-                     f"{', '.join(map(repr, examples))}, {hint}and --user first takes any"
-    )  # fmt: skip
+    raise ConfigError(
+        f"{who} is not in dataset {manifest.id}; ids look like "
+        f"{', '.join(map(repr, examples))}, {hint}and --user first takes any"
+    )
 
 
 def _first(dataset: Path, manifest: Manifest) -> _Place:
@@ -161,9 +162,11 @@ def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[s
 
 
 def _items(
-    dataset: Path, manifest: Manifest, events: Iterable[dict[str, Any]],
+    dataset: Path,
+    manifest: Manifest,
+    events: Iterable[dict[str, Any]],
     rows: Iterable[dict[str, Any]],
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Return number, id and title of all items that are shown."""
     numbers = {event[ITEM_IDX] for event in events}
     names = {row[ITEM_ID] for row in rows}
@@ -180,9 +183,11 @@ def _items(
 def _shown_event(event: dict[str, Any], by_idx: dict[int, dict[str, Any]]) -> dict[str, Any]:
     item = by_idx.get(event[ITEM_IDX], {})
     return {
-        "when": event["when"], "event": event["event"],
-        "item_id": item.get(ITEM_ID, "(unknown)"), "title": item.get(TITLE),
-    }  # fmt: skip
+        "when": event["when"],
+        "event": event["event"],
+        "item_id": item.get(ITEM_ID, "(unknown)"),
+        "title": item.get(TITLE),
+    }
 
 
 def _shown_row(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -191,7 +196,10 @@ def _shown_row(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> dict[st
         for reason in row[REASONS] or ()
     ]
     return {
-        "position": row[POSITION], "item_id": row[ITEM_ID],
-        "title": by_id.get(row[ITEM_ID], {}).get(TITLE), "score": row[SCORE],
-        "source": row[SOURCE], "because": because,
-    }  # fmt: skip
+        "position": row[POSITION],
+        "item_id": row[ITEM_ID],
+        "title": by_id.get(row[ITEM_ID], {}).get(TITLE),
+        "score": row[SCORE],
+        "source": row[SOURCE],
+        "because": because,
+    }

@@ -20,8 +20,8 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import VersionError
-from conf.schema import Score
-from conf.workspace import read_manifest
+from conf.settings.config import Score
+from conf.workspace.versions import read_manifest
 from serving.publish import (
     PartLists,
     lists_table,
@@ -31,23 +31,19 @@ from serving.publish import (
     write_part,
 )
 from serving.rankers import make_ranker
-from serving.rules import (
-    has_known_item,
-    known_to_model,
-    popular_items,
-)
-from trainer.batches import histories_of, rows_of_like_length
-from trainer.bundle import load_scorer
-from trainer.catalogue import read_train_events
-from trainer.columns import Ragged, numbers_of
-from trainer.content_data import extend_to
-from trainer.event_features import context_columns
-from trainer.scorer import ModelScorer
-from trainer.stream import read_row_groups
+from serving.rules import has_known_item, known_to_model, popular_items
+from trainer.data.batches import histories_of, rows_of_like_length
+from trainer.data.columns import Ragged, numbers_of
+from trainer.data.event_features import context_columns
+from trainer.data.item_features import extend_to
+from trainer.data.stream import read_row_groups
+from trainer.data.trained_on import read_train_events
+from trainer.models.bundle import load_scorer
+from trainer.models.scorer import ModelScorer
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoringJob:
     """What is scored with what, and where the lists go."""
 
     workspace: Path
@@ -61,7 +57,7 @@ class Job:
 class PartScorer:
     """A model with a catalogue, ready to score parts."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ScoringJob) -> None:
         torch.set_num_threads(job.score.cpus_per_worker)
         self.job = job
         self.dataset = job.workspace / "datasets" / job.dataset_id
@@ -127,6 +123,8 @@ class PartScorer:
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )
         if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
-            raise VersionError(f"users/ and histories/ of dataset {self.manifest.id} differ in row "
-                               f"group {part}; build the dataset again")  # fmt: skip
+            raise VersionError(
+                f"users/ and histories/ of dataset {self.manifest.id} differ in row "
+                f"group {part}; build the dataset again"
+            )
         return users[USER_ID].cast(pa.string()).combine_chunks(), histories

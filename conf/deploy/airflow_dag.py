@@ -71,9 +71,12 @@ def ray_submit(package: str) -> str:
 def stage(task_id: str, command: str) -> StageOperator:
     """Return the task of one stage."""
     return StageOperator(
-        task_id=task_id, bash_command=command, cwd=HOME, append_env=True,
+        task_id=task_id,
+        bash_command=command,
+        cwd=HOME,
+        append_env=True,
         skip_on_exit_code=NO_NEW_DATA,
-    )  # fmt: skip
+    )
 
 
 with DAG(

@@ -16,16 +16,16 @@ import numpy as np
 import torch
 
 from conf.contract import Manifest
-from conf.load import load_config
-from conf.workspace import current_version, read_manifest
-from trainer.held_out import COLUMNS, held_out_batches
-from trainer.job import Job
-from trainer.learner import Cursor, Learner
-from trainer.loop import train_epoch
-from trainer.metrics import figure, rank_counts
-from trainer.retrieval_task import RetrievalTask
-from trainer.scorer import ModelScorer
-from trainer.stream import read_row_groups
+from conf.settings.load import load_config
+from conf.workspace.versions import current_version, read_manifest
+from trainer.data.stream import read_row_groups
+from trainer.evaluation.held_out import COLUMNS, held_out_batches
+from trainer.evaluation.metrics import figure, rank_counts
+from trainer.models.scorer import ModelScorer
+from trainer.retrieval.task import RetrievalTask
+from trainer.training.job import TrainingJob
+from trainer.training.learner import Cursor, Learner
+from trainer.training.loop import train_epoch
 
 TOP = 10
 
@@ -38,7 +38,9 @@ def train(path: Path, overrides: list[str], work: Path) -> list[dict[str, Any]]:
     manifest = read_manifest(workspace, "datasets", version, Manifest)
     torch.set_num_threads(config.train.cpus_per_worker)
     device = torch.device("cpu")
-    job = Job(config, manifest, workspace / "datasets" / version, work, 0, 1, device, part="train")
+    job = TrainingJob(
+        config, manifest, workspace / "datasets" / version, work, 0, 1, device, task=RetrievalTask()
+    )
     learner, cursor = RetrievalTask().learner(job), Cursor()
     curve = []
     for epoch in range(config.train.epochs):
@@ -55,7 +57,7 @@ def train(path: Path, overrides: list[str], work: Path) -> list[dict[str, Any]]:
     return curve
 
 
-def _figures(job: Job, learner: Learner) -> dict[str, float]:
+def _figures(job: TrainingJob, learner: Learner) -> dict[str, float]:
     scorer = ModelScorer(learner.model)  # type: ignore[arg-type]
     dropped, kept = (np.zeros(TOP + 1, dtype=np.int64) for _ in range(2))
     rows = job.config.train.eval_batch_rows

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 
 from conf.contract import Manifest
-from conf.load import load_config
-from conf.workspace import current_version, read_manifest
+from conf.settings.load import load_config
+from conf.workspace.versions import current_version, read_manifest
 from tests.bench.made_up import write_dataset
 from tests.bench.runs import timed_python
-from trainer.efficiency import peak_memory_bytes
-from trainer.job import Job
-from trainer.learner import Cursor
-from trainer.loop import train_epoch
-from trainer.retrieval_task import RetrievalTask
+from trainer.cluster.machine import peak_memory_bytes
+from trainer.retrieval.task import RetrievalTask
+from trainer.training.job import TrainingJob
+from trainer.training.learner import Cursor
+from trainer.training.loop import train_epoch
 
 ITEMS = 2_000_000
 USERS, BATCH_ROWS = 256, 64
@@ -73,7 +73,7 @@ def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[
     config, device = load_config(path), torch.device("cpu")
     torch.set_num_threads(config.train.cpus_per_worker)
     dataset = folder.resolve() / "datasets" / manifest.id
-    job = Job(config, manifest, dataset, folder, 0, 1, device, part="train")
+    job = TrainingJob(config, manifest, dataset, folder, 0, 1, device, task=RetrievalTask())
     task, cursor = RetrievalTask(), Cursor()
     learner = task.learner(job)
     started, cpu_before = time.monotonic(), time.process_time()

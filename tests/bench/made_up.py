@@ -23,8 +23,8 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.parquet import describe_parquet
-from conf.workspace import commit, publish
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.versions import commit, publish
 
 
 def ragged(values: np.ndarray, offsets: np.ndarray, kind: pa.DataType) -> pa.Array:

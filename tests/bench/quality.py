@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from conf.fingerprint import canonical_hash
-from conf.load import load_config
+from conf.settings.load import load_config
+from conf.workspace.hashes import canonical_hash
 from tests.bench.cold_beauty import figures_by_kind, write_cold_beauty
 from tests.bench.kept_runs import Run, keep, kept_runs
 from tests.bench.machine_facts import machine, versions

@@ -15,16 +15,16 @@ import pandas as pd
 import torch
 
 from conf.contract import MODEL_NAME, NUM_RESERVED, TARGET_ITEM, USER_IDX, Manifest
-from conf.load import load_config
-from conf.workspace import current_version, read_manifest
-from trainer.batches import histories_of
-from trainer.bundle import load_scorer
-from trainer.columns import concatenate, events_of, numbers_of
-from trainer.counting import fit_counting
-from trainer.evaluate import source_of
-from trainer.held_out import COLUMNS
-from trainer.scorer import Scorer
-from trainer.stream import read_row_groups
+from conf.settings.load import load_config
+from conf.workspace.versions import current_version, read_manifest
+from trainer.data.batches import histories_of
+from trainer.data.columns import concatenate, events_of, numbers_of
+from trainer.data.stream import read_row_groups
+from trainer.evaluation.figures import source_of
+from trainer.evaluation.held_out import COLUMNS
+from trainer.models.bundle import load_scorer
+from trainer.models.counting import fit_counting
+from trainer.models.scorer import Scorer
 
 TEST_SHARE = 0.25
 TOP = 10

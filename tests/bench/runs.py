@@ -30,7 +30,7 @@ def timed_headrace(
 ) -> tuple[dict[str, Any], float, float]:
     """Run `headrace NAME`; return as `timed_python` does."""
     config = ["--config", path, "--json"]
-    return timed_python(["-m", "conf.cli", name, *config, *overrides])
+    return timed_python(["-m", "conf.command.cli", name, *config, *overrides])
 
 
 def timed_python(command: Sequence[str]) -> tuple[dict[str, Any], float, float]:

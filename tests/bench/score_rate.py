@@ -9,11 +9,11 @@ import psutil
 import torch
 
 from conf.contract import Manifest
-from conf.load import load_config
-from conf.schema import Config
+from conf.settings.config import Config
+from conf.settings.load import load_config
 from serving import score
 from tests.bench.made_up import write_dataset
-from trainer.bundle import Trained, build_model, model_section, save_bundle
+from trainer.models.bundle import Trained, build_model, model_section, save_bundle
 
 USERS, ITEMS = 8192, 200_000
 YAML = """

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, RowGroup
 from tests.bench.made_up import write_dataset
-from trainer.stream import read_row_groups
+from trainer.data.stream import read_row_groups
 
 COLUMNS = [HISTORY_ITEMS, HISTORY_WEIGHTS]
 REPEATS = 5

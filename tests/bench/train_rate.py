@@ -9,17 +9,17 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest, catalogue_size
-from conf.load import load_config
-from conf.schema import Config
+from conf.settings.config import Config
+from conf.settings.load import load_config
 from tests.bench.made_up import write_dataset
-from trainer.batches import block_batches
-from trainer.bundle import build_model, model_section
-from trainer.columns import concatenate
-from trainer.inputs import TrainBatch
-from trainer.objective import TrainingObjective
-from trainer.ray_session import ray_session
-from trainer.stream import read_row_groups
-from trainer.workers import fit
+from trainer.cluster.ray_session import ray_session
+from trainer.data.batches import block_batches
+from trainer.data.columns import concatenate
+from trainer.data.stream import read_row_groups
+from trainer.models.bundle import build_model, model_section
+from trainer.networks.inputs import TrainBatch
+from trainer.networks.objective import TrainingObjective
+from trainer.retrieval.train import fit_network
 
 COLUMNS = (HISTORY_ITEMS, HISTORY_WEIGHTS)
 EPOCHS = 3
@@ -45,7 +45,7 @@ def measure(folder: Path) -> dict[str, Any]:
     plain = _plain_loop(config, manifest, folder / "datasets" / manifest.id)
     (folder / "work").mkdir()
     with ray_session(config):
-        _, cursor = fit(config, manifest, folder / "work")
+        cursor = fit_network(config, manifest, folder / "work").cursor
     curve = cursor["curve"][1:]  # the first epoch warms up both
     ours = sum(record["rows"] for record in curve) / sum(record["seconds"] for record in curve)
     return {

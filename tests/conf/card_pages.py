@@ -1,7 +1,7 @@
 """A page with samples, as the trainer writes it into a model's folder."""
 
-from conf.page import Page
-from conf.page_blocks import Sample, Section, Table
+from conf.pages.blocks import Sample, Section, Table
+from conf.pages.page import Page
 
 
 def card_of(model: str, names: tuple[str, ...]) -> str:

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from conf.content import with_content
 from conf.contract import (
     Account,
     Bundle,
@@ -21,11 +20,11 @@ from conf.contract import (
     PrivacyReport,
     Vocabulary,
 )
-from conf.fingerprint import hash_file
-from conf.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identities_folder
-from conf.parquet import describe_parquet
-from conf.schema import Config
-from conf.workspace import commit, publish
+from conf.privacy.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identities_folder
+from conf.settings.config import Config
+from conf.workspace.hashes import hash_file, with_content
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.versions import commit, publish
 from tests.conf.card_pages import card_of
 
 KEY = "0123456789abcdef0123456789abcdef"

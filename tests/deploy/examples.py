@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.packaging.checkout import CHECKOUT
+
 DEPLOY = CHECKOUT / "conf" / "deploy"
 _FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 

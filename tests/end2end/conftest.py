@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.packaging.checkout import CHECKOUT
+
 DATA = CHECKOUT.parent / "shared" / "data"
 
 SMALL_SHOP = [
@@ -32,7 +33,7 @@ QUICK_TRAINING = [
 
 
 def command(*args: str) -> list[str]:
-    return [sys.executable, "-m", "conf.cli", *args]
+    return [sys.executable, "-m", "conf.command.cli", *args]
 
 
 def headrace(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.lock import workspace_lock
+from conf.workspace.lock import workspace_lock
 from tests.end2end.conftest import Shop, headrace
 
 CONFIG = """

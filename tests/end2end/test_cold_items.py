@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from conf.contract import Manifest
-from conf.workspace import read_manifest
+from conf.workspace.versions import read_manifest
 from tests.end2end.conftest import Shop, make_shop
-from trainer.bundle import load_scorer
-from trainer.catalogue import read_train_events
-from trainer.held_out import COLUMNS, held_out_batches
-from trainer.stream import read_row_groups
+from trainer.data.stream import read_row_groups
+from trainer.data.trained_on import read_train_events
+from trainer.evaluation.held_out import COLUMNS, held_out_batches
+from trainer.models.bundle import load_scorer
 
 TRAINING = (
     "train.epochs=20", "train.batch_rows=64", "train.model.width=64", "train.model.heads=2",

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from conf.contract import Manifest
-from conf.load import load_config
-from conf.schema import Config
-from conf.warm_start import with_start
-from conf.workspace import read_manifest
+from conf.runs.lineage import with_start
+from conf.settings.config import Config
+from conf.settings.load import load_config
+from conf.workspace.versions import read_manifest
 from tests.end2end.conftest import CHECKOUT, SMALL_SHOP, Shop
 from tests.trainer.deliveries import job_of, saved, trained
-from trainer.learner import Cursor
-from trainer.warm_start import require_fitting, write_start
+from trainer.retrieval.warm_start import require_fitting, write_start
+from trainer.training.learner import Cursor
 
 SHOP = [
     *SMALL_SHOP, "generate.num_users=1200", "generate.num_items=500", "generate.num_events=60000",

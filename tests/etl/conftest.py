@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from etl.session import spark_session
+from etl.spark.session import spark_session
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from conf.contract import Manifest
-from conf.fingerprint import dataset_request, fingerprint_inputs
-from conf.schema import Config
-from conf.workspace import read_manifest
+from conf.runs.input_files import fingerprint_inputs
+from conf.runs.request_keys import dataset_request
+from conf.settings.config import Config
+from conf.workspace.versions import read_manifest
 from etl.pipeline import run
 
 HEADER = "user_id,item_id,time"

@@ -6,10 +6,11 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from conf.fingerprint import InputFile, hash_file
-from conf.input_schema import ColumnName, EventSource, Source
-from etl.columns import BROKEN, LINE_ORDER, SOURCE_FILE
-from etl.sources import check_files, read_rows
+from conf.runs.input_files import InputFile
+from conf.settings.input import ColumnName, EventSource, Source
+from conf.workspace.hashes import hash_file
+from etl.reading.sources import check_files, read_rows
+from etl.spark.columns import BROKEN, LINE_ORDER, SOURCE_FILE
 
 COLUMNS: Mapping[str, ColumnName] = {"user_id": "user", "item_id": "item"}
 

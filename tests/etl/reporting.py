@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conf.contract import Account, DataFile, InputLedger, Manifest
-from conf.page_charts import Distribution
-from etl.report_data import (
+from conf.pages.charts import Distribution
+from etl.report.data import (
     Anonymity,
     Drift,
     FeatureFigures,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conf.load import load_config
+from conf.settings.load import load_config
 from tests.etl.making import make, read_part
+from tests.packaging.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 DATA = CHECKOUT.parent / "shared" / "data"
 
 pytestmark = pytest.mark.usefixtures("spark")

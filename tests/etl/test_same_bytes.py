@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from conf.contract import Manifest
-from conf.fingerprint import hash_file
-from conf.workspace import read_manifest
+from conf.workspace.hashes import hash_file
+from conf.workspace.versions import read_manifest
 from tests.etl.making import DAY, config_for, make, write_lines
+from tests.packaging.checkout import CHECKOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("spark")]
-CHECKOUT = Path(__file__).parents[2]
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
 PATIENCE_SECONDS = 120
 PYTHON = {"PYSPARK_PYTHON": sys.executable}  # with which Spark's programs find it, too

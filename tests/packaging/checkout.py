@@ -32,7 +32,7 @@ def copy_of_checkout(folder: Path) -> Path:
     """Copy what a wheel is built from, so that nothing is written to the checkout."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, folder)
-    for package in PACKAGES:
+    for package in (*PACKAGES, "docs"):
         shutil.copytree(
             CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
         )

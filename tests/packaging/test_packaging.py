@@ -10,10 +10,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import conf
 from tests.packaging.checkout import BIN, CHECKOUT, PACKAGES, call, copy_of_checkout, project
 from tests.packaging.checkout import package_files as files
 
-TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "bench",
+TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "docs", "bench",
            "bench-quality", "clean")  # fmt: skip
 COMMANDS = ("etl", "train", "evaluate", "score", "run", "generate", "show", "status", "rollback",
             "erase", "card", "tune", "compare", "advise")  # fmt: skip
@@ -40,7 +41,11 @@ def names_in(wheel: Path) -> set[str]:
 
 def test_wheel_holds_exactly_the_four_packages(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in names_in(wheel)}
-    assert folders == {*PACKAGES, f"headrace-{project()['project']['version']}.dist-info"}
+    assert folders == {
+        *PACKAGES,
+        f"headrace-{conf.__version__}.dist-info",
+        f"headrace-{conf.__version__}.data",
+    }
 
 
 def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
@@ -55,10 +60,10 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
 def test_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    code = "import conf.cli, sys; print(conf.cli.__file__); conf.cli.app(['--help'])"
+    code = "from conf.command import cli; print(cli.__file__); cli.app(['--help'])"
     done = call(sys.executable, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == str(tmp_path / "conf" / "cli.py")
+    assert done.stdout.splitlines()[0] == str(tmp_path / "conf" / "command" / "cli.py")
 
 
 def test_command_lists_its_subcommands() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from yaml import safe_load
 
 from conf import errors
-from conf.etl_schema import Etl
-from conf.load import load_config
-from conf.privacy_schema import Privacy
-from conf.schema import Config
+from conf.settings.config import Config
+from conf.settings.etl import Etl
+from conf.settings.load import load_config
+from conf.settings.privacy import Privacy
 from tests.packaging.checkout import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text()

@@ -9,15 +9,15 @@ import torch
 
 from conf.contract import NO_ITEM, Manifest
 from conf.errors import VersionError
-from conf.schema import Config
-from conf.stages import run_score
-from conf.workspace import publish
+from conf.runs.stages import run_score
+from conf.settings.config import Config
+from conf.workspace.versions import publish
 from serving.rankers import ScoresRanker
-from serving.worker import Job, PartScorer
+from serving.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
 from tests.trainer.small_parts import matrix, ragged, train_block
-from trainer.als import fit_als
-from trainer.bundle import (
+from trainer.models.als import fit_als
+from trainer.models.bundle import (
     Trained,
     build_model,
     load_scorer,
@@ -25,12 +25,12 @@ from trainer.bundle import (
     save_bundle,
     with_prefix,
 )
-from trainer.counting import CountingModel
-from trainer.ease import fit_ease
-from trainer.item_knn import fit_item_knn
-from trainer.markov import fit_markov
-from trainer.popularity import Popularity
-from trainer.scorer import Scorer
+from trainer.models.counting import CountingModel
+from trainer.models.ease import fit_ease
+from trainer.models.item_knn import fit_item_knn
+from trainer.models.markov import fit_markov
+from trainer.models.popularity import Popularity
+from trainer.models.scorer import Scorer
 
 HISTORIES = [[2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3], [2], [12, 2, 9, 9], [1], [4, 11]]
 ITEMS, LENGTH = 11, 4
@@ -86,7 +86,7 @@ def shop(workspace: Path, name: str, *overrides: str) -> tuple[Config, Manifest,
 
 def part_scorer(config: Config, manifest: Manifest, model_id: str) -> PartScorer:
     workspace = Path(config.run.output)
-    return PartScorer(Job(workspace, manifest.id, model_id, "r", workspace, config.score))
+    return PartScorer(ScoringJob(workspace, manifest.id, model_id, "r", workspace, config.score))
 
 
 def ranked_by_hand(scorer: Scorer, user: int) -> tuple[list[int], np.ndarray]:

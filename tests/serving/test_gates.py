@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from conf.errors import GateError
-from conf.schema import Score
+from conf.settings.config import Score
 from serving.gates import check_lists, passed_gates, require_passed
 from serving.publish import LISTS_SCHEMA
 

@@ -1,14 +1,9 @@
 import numpy as np
 
-from serving.rules import (
-    has_known_item,
-    known_to_model,
-    popular_items,
-    seen_items,
-)
-from serving.topk import NO_ITEM
-from trainer.batches import rows_of_like_length
-from trainer.columns import Ragged
+from conf.contract import NO_ITEM
+from serving.rules import has_known_item, known_to_model, popular_items, seen_items
+from trainer.data.batches import rows_of_like_length
+from trainer.data.columns import Ragged
 
 HISTORIES = Ragged(np.array([5, 5, 3, 1, 2, 4, 6]), np.array([0, 3, 3, 4, 7]))
 """Four users: three events, none, one with an unknown item, three."""

@@ -16,10 +16,10 @@ import torch
 
 from conf.contract import Manifest
 from conf.errors import ConfigError, GateError, VersionError
-from conf.load import load_config
-from conf.schema import Config
-from conf.stages import run_score
-from conf.workspace import current_version
+from conf.runs.stages import run_score
+from conf.settings.config import Config
+from conf.settings.load import load_config
+from conf.workspace.versions import current_version
 from serving import score
 from tests.serving.tiny_shop import (
     finish,
@@ -32,11 +32,11 @@ from tests.serving.tiny_shop import (
     write_model,
 )
 from tests.trainer.small_parts import ragged
-from trainer.bundle import load_bundle
-from trainer.inputs import HistoryBatch
-from trainer.ray_session import ray_session
-from trainer.reasons import explain
-from trainer.scorer import ModelScorer
+from trainer.cluster.ray_session import ray_session
+from trainer.models.bundle import load_bundle
+from trainer.models.reasons import explain
+from trainer.models.scorer import ModelScorer
+from trainer.networks.inputs import HistoryBatch
 
 HISTORIES = [[2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3], [2], [12, 2, 9, 9], [1], [4, 11]]
 ITEMS = 11

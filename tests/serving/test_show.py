@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from conf.errors import InputError
-from conf.report import print_result
-from conf.schema import Config
-from conf.stages import run_score
+from conf.command.tables import print_result
+from conf.errors import ConfigError
+from conf.runs.stages import run_score
+from conf.settings.config import Config
 from serving import show
 from tests.serving.tiny_shop import CHECKOUT, tiny_config, write_dataset, write_model
 
@@ -61,7 +61,7 @@ def test_first_takes_a_user_with_a_history_of_some_length(shop: Config) -> None:
 
 
 def test_an_unknown_user_is_told_how_ids_look(shop: Config) -> None:
-    with pytest.raises(InputError, match=r"user 'U3' is not in .* ids look like 'u0', 'u1'"):
+    with pytest.raises(ConfigError, match=r"user 'U3' is not in .* ids look like 'u0', 'u1'"):
         show.run(shop, user_id="U3")
 
 

@@ -28,14 +28,14 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.fingerprint import lists_request
-from conf.load import load_config
-from conf.parquet import describe_parquet
-from conf.schema import Config
-from conf.workspace import commit, publish
-from trainer.bundle import Trained, build_model, model_section, save_bundle
+from conf.runs.request_keys import lists_request
+from conf.settings.config import Config
+from conf.settings.load import load_config
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.versions import commit, publish
+from tests.packaging.checkout import CHECKOUT
+from trainer.models.bundle import Trained, build_model, model_section, save_bundle
 
-CHECKOUT = Path(__file__).parents[2]
 DAY = "2026-01-31"
 SECOND = 1_000_000
 YAML = """

@@ -5,16 +5,17 @@ from pathlib import Path
 import torch
 
 from conf.contract import NUM_RESERVED, Manifest
-from conf.fingerprint import model_request
-from conf.load import load_config
-from conf.schema import Config
-from conf.workspace import publish
+from conf.runs.request_keys import model_request
+from conf.settings.config import Config
+from conf.settings.load import load_config
+from conf.workspace.versions import publish
 from tests.trainer.small_parts import write_config, write_dataset
-from trainer.bundle import Trained, model_section, save_bundle
-from trainer.checkpoint import load_checkpoint
-from trainer.job import Job
-from trainer.learner import Cursor, Learner
-from trainer.loop import TASKS, _finish_epoch, train_epoch
+from trainer.models.bundle import Trained, model_section, save_bundle
+from trainer.retrieval.task import RetrievalTask
+from trainer.training.checkpoint import load_checkpoint
+from trainer.training.job import TrainingJob
+from trainer.training.learner import Cursor, Learner
+from trainer.training.loop import _finish_epoch, train_epoch
 
 OLD, NEW = 12, 2
 NEW_ONE, NEW_TWO = OLD + NUM_RESERVED, OLD + NUM_RESERVED + 1
@@ -55,15 +56,15 @@ def saved(config: Config, manifest: Manifest, learner: Learner) -> str:
     return model
 
 
-def job_of(config: Config, manifest: Manifest, work: Path) -> Job:
+def job_of(config: Config, manifest: Manifest, work: Path) -> TrainingJob:
     work.mkdir(exist_ok=True)
     dataset = Path(config.run.output) / "datasets" / manifest.id
-    return Job(config, manifest, dataset, work, 0, 1, torch.device("cpu"), "train")
+    return TrainingJob(config, manifest, dataset, work, 0, 1, torch.device("cpu"), RetrievalTask())
 
 
-def trained(job: Job, most_epochs: int = 99) -> tuple[Learner, Cursor]:
+def trained(job: TrainingJob, most_epochs: int = 99) -> tuple[Learner, Cursor]:
     """Do what a worker does, Ray apart."""
-    learner = TASKS["neural"].learner(job)
+    learner = job.task.learner(job)
     state = load_checkpoint(job.work)
     cursor = learner.load(state) if state else Cursor()
     while not cursor.finished and cursor.epoch < most_epochs:

@@ -22,9 +22,10 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.parquet import describe_parquet
-from conf.schema import Config
-from trainer.job import Job
+from conf.settings.config import Config
+from conf.workspace.parquet import describe_parquet
+from trainer.ranking.task import RankingTask
+from trainer.training.job import TrainingJob
 
 USERS, ITEMS, KINDS = 40, 30, 4
 PARTS = {"train": 3000, "valid": 700, "test": 700}
@@ -109,11 +110,11 @@ def write_impressions(folder: Path, config: Config, seed: int = 1) -> Manifest:
     )  # fmt: skip
 
 
-def job_of(config: Config, manifest: Manifest, folder: Path, work: Path) -> Job:
+def job_of(config: Config, manifest: Manifest, folder: Path, work: Path) -> TrainingJob:
     """Return the job of a lone worker."""
-    return Job(
+    return TrainingJob(
         config=config, manifest=manifest, dataset=folder, work=work, rank=0, world_size=1,
-        device=torch.device("cpu"), part="train_impressions",
+        device=torch.device("cpu"), task=RankingTask(),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from conf.model_schema import Model
+from conf.settings.model import Model
 
 SMALL: dict[str, Any] = {
     **Model(width=16, dropout=0.0, history_length=12, embedding_std=1.0).model_dump(),

@@ -26,10 +26,10 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.parquet import describe_parquet
-from conf.workspace import commit, publish
-from trainer.columns import Columns, Ragged
-from trainer.user_items import user_items
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.versions import commit, publish
+from trainer.data.columns import Columns, Ragged
+from trainer.models.fit_source import user_items
 
 Rows = Sequence[Sequence[int]]
 DAY = "2026-01-31"

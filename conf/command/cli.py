@@ -1,0 +1,246 @@
+"""The command `headrace`: one subcommand a stage, the same flags for all.
+
+Progress and logs go to stderr; the result goes to stdout, as tables or as one JSON object.
+The modules that do the work are imported when a subcommand runs, so that help comes at once.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import conf
+from conf.command.manual import manual_address
+from conf.command.running import (
+    AsJson,
+    ConfigPath,
+    Overrides,
+    Verbose,
+    add_dated,
+    add_plain,
+    run_command,
+    works,
+)
+
+if TYPE_CHECKING:
+    from conf.settings.config import Config
+
+Result = dict[str, Any]
+
+LINE = "The line, from the log to the lists"
+LOOK = "Look at results"
+CHOOSE = "Choose a model"
+MANAGE = "Manage the workspace"
+
+UserId = Annotated[
+    str,
+    typer.Option("--user", help="User id as in the log; `first` takes any user.", metavar="ID"),
+]
+UsersFile = Annotated[
+    Path, typer.Option("--users", help="Text file with one user id of the log per line.")
+]
+Kind = Annotated[str, typer.Option("--kind", help="datasets, models or lists.")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Also write a configuration with these settings here."),
+]
+PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
+Found = Callable[[Result], tuple[dict[str, Any], Sequence[str]]]
+
+app = typer.Typer(
+    help="From a raw behaviour log to a published recommendation list for every user.",
+    epilog=f"Manual: {manual_address()}",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headrace {conf.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options of the command itself."""
+
+
+add_dated(app, LINE, "etl", "Clean and encode the log into a dataset (Spark).", works("run_etl"))
+add_dated(
+    app,
+    LINE,
+    "train",
+    "Train a model on the current dataset and measure it (Petastorm, Ray Train, PyTorch).",
+    works("run_train"),
+)
+add_dated(app, LINE, "score", "Write and publish a list for every user (Ray).", works("run_score"))
+add_dated(app, LINE, "run", "Do etl, train and score; skip what is already done.", works("run_all"))
+
+
+@app.command(rich_help_panel=LOOK)
+def show(
+    config: ConfigPath,
+    user: UserId,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print the history and the published list of one user, with titles."""
+    run_command(config, overrides, as_json, verbose, lambda c: works("run_show")(c, user))
+
+
+add_plain(
+    app,
+    LOOK,
+    "status",
+    "Print the current versions and what they were made from.",
+    works("run_status"),
+)
+add_dated(
+    app,
+    LOOK,
+    "evaluate",
+    "Measure the current model again on the test part, next to the baselines.",
+    works("run_evaluate"),
+)
+
+
+@app.command(rich_help_panel=LOOK)
+def card(
+    config: ConfigPath,
+    output: PageFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the card of the current model to an HTML file."""
+
+    def work(loaded: "Config") -> Result:
+        _require_place(output, config, loaded)
+        return works("run_card", "choosing")(loaded, output)
+
+    run_command(config, overrides, as_json, verbose, work)
+
+
+def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found: Found) -> None:
+    """Add a subcommand that finds settings, and on request writes them into a configuration.
+
+    Args:
+        name: Name of the subcommand.
+        text: Its help text.
+        find: Returns the result.
+        found: Takes the result; returns its settings by dotted key, and comments for the file.
+    """
+
+    def subcommand(
+        config: ConfigPath,
+        overrides: Overrides = None,
+        output: SettingsFile = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        def work(loaded: "Config") -> Result:
+            if output is None:
+                return find(loaded)
+            from conf.settings.load import write_changed
+
+            _require_place(output, config, loaded)
+            result = find(loaded)
+            settings, comments = found(result)
+            write_changed(config, overrides or [], settings, output, comments)
+            return {**result, "written": str(output)}
+
+        run_command(config, overrides, as_json, verbose, work)
+
+    app.command(name, help=text, rich_help_panel=CHOOSE)(subcommand)
+
+
+def _require_place(output: Path, config: Path, loaded: "Config") -> None:
+    from conf.workspace.output_file import require_place
+
+    require_place(output, config, Path(loaded.run.output))
+
+
+def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str]]:
+    best, metric = result["best"], result["metric"]
+    trial = f"Trial {best['trial']} of {len(result['trials'])}"
+    return best["settings"], [f"{trial}, {metric} {best['value']:.4f} in validation."]
+
+
+_add_writing(
+    "advise",
+    "Recommend settings for the current dataset on this machine, with reasons.",
+    works("run_advise", "choosing"),
+    lambda result: (result["settings"], result["because"]),
+)
+add_plain(
+    app,
+    CHOOSE,
+    "compare",
+    "Measure the models of the section `compare` on the same events; train the missing ones.",
+    works("run_compare", "choosing"),
+)
+_add_writing(
+    "tune",
+    "Search the section `tune` for the settings with the best validation figure.",
+    works("run_tune", "choosing"),
+    _best_trial,
+)
+
+
+@app.command(rich_help_panel=MANAGE)
+def rollback(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    kind: Kind = "lists",
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make the previous version current again."""
+    run_command(config, overrides, as_json, verbose, lambda c: works("run_rollback")(c, kind))
+
+
+@app.command(rich_help_panel=MANAGE)
+def erase(
+    config: ConfigPath,
+    users: UsersFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove users for good from datasets, models, lists and quarantine; write a receipt."""
+    run_command(config, overrides, as_json, verbose, lambda c: works("run_erase")(c, users))
+
+
+add_plain(
+    app,
+    MANAGE,
+    "generate",
+    "Write the log of a made-up shop to input.root.",
+    works("run_generate"),
+)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def main_for_stage(name: str) -> None:
+    """Run one subcommand with this process's arguments, as `python -m <package>` does."""
+    app([name, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""What all subcommands have in common: the flags, the log on stderr, errors and exit codes."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conf.errors import ConfigError, HeadraceError
+
+if TYPE_CHECKING:
+    from conf.settings.config import Config
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="YAML file of the run.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes to it: section.key=value.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
+LogicalDate = Annotated[
+    str | None,
+    typer.Option("--date", help="Logical date, YYYY-MM-DD. Else the day of the newest event."),
+]
+Work = Callable[["Config"], dict[str, Any]]
+
+
+def works(function: str, module: str = "stages") -> Callable[..., dict[str, Any]]:
+    """Return a function of `conf.runs` that is imported when it is called.
+
+    Args:
+        function: Its name.
+        module: Module of `conf.runs`.
+    """
+
+    def call(*args: Any) -> dict[str, Any]:
+        result: dict[str, Any] = getattr(import_module(f"conf.runs.{module}"), function)(*args)
+        return result
+
+    return call
+
+
+def add_plain(app: typer.Typer, panel: str, name: str, text: str, work: Work) -> None:
+    """Add a subcommand with the common flags only.
+
+    Args:
+        app: The command.
+        panel: Group of the subcommand in the help.
+        name: Name of the subcommand.
+        text: Its help text.
+        work: Does the work and returns the result.
+    """
+
+    def subcommand(
+        config: ConfigPath,
+        overrides: Overrides = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        run_command(config, overrides, as_json, verbose, work)
+
+    app.command(name, help=text, rich_help_panel=panel)(subcommand)
+
+
+def add_dated(
+    app: typer.Typer,
+    panel: str,
+    name: str,
+    text: str,
+    work: Callable[["Config", str | None], dict[str, Any]],
+) -> None:
+    """Add a subcommand that also takes a logical date, which it gives to `work`."""
+
+    def subcommand(
+        config: ConfigPath,
+        overrides: Overrides = None,
+        date: LogicalDate = None,
+        as_json: AsJson = False,
+        verbose: Verbose = False,
+    ) -> None:
+        run_command(config, overrides, as_json, verbose, lambda c: work(c, _day(date)))
+
+    app.command(name, help=text, rich_help_panel=panel)(subcommand)
+
+
+def run_command(
+    path: Path,
+    overrides: list[str] | None,
+    as_json: bool,
+    verbose: bool,
+    work: Work,
+) -> None:
+    """Load the configuration, do the work, and print the result."""
+    from conf.command.tables import print_result, printable
+    from conf.settings.load import load_config
+
+    _log_to_stderr(verbose)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is the result's alone
+            result = work(load_config(path, overrides or []))
+    except HeadraceError as error:
+        print(f"headrace: {printable(str(error))}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt:
+        print("headrace: interrupted; what was committed stays", file=sys.stderr)
+        raise typer.Exit(128 + signal.SIGINT) from None
+    if as_json:
+        print(json.dumps(result, default=str))
+    else:
+        print_result(result)
+
+
+def _day(text: str | None) -> str | None:
+    """Return `text` checked to be a day."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise ConfigError(f"--date={text!r} is no day; write it as YYYY-MM-DD") from error
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Leave by an exception, so that Spark, Ray and the lock are given back on the way."""
+    raise SystemExit(128 + number)
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    handler = RichHandler(
+        console=Console(stderr=True),
+        show_path=False,
+        show_level=verbose,
+        omit_repeated_times=False,
+        log_time_format="%H:%M:%S",
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    for package in ("conf", "etl", "trainer", "serving"):
+        logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,267 @@
+"""Print a stage's result as short tables for people."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.contract import MODEL_NAME
+from conf.pages.text import cost_cells
+
+Result = dict[str, Any]
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def print_result(result: Result) -> None:
+    """Print a result on stdout, in the form that fits its stage."""
+    result = printable(result)
+    # Titles and ids come from the log: what looks like rich's own markup is none.
+    width = None if Console().is_terminal else 120
+    console = Console(width=width, markup=False, emoji=False)
+    if result["stage"] == "run":
+        for part in ("etl", "train", "score"):
+            print_result(result[part])
+        return
+    if result["stage"] == "show":
+        _print_user(console, result)
+        return
+    if result["stage"] == "compare":
+        print_comparison(console, result)
+        return
+    if result["stage"] == "tune":
+        print_tuning(console, result)
+        return
+    _print_plain(console, result)
+    if "ledger" in result:
+        _print_ledger(console, result["ledger"])
+    if "metrics" in result:
+        print_metrics(console, result["metrics"])
+
+
+def printable(value: Any) -> Any:
+    """Return a result whose texts do nothing to a terminal: control characters as escapes."""
+    if isinstance(value, str):
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+    if isinstance(value, dict):
+        return {printable(key): printable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable(inner) for inner in value]
+    return value
+
+
+def _print_plain(console: Console, result: Result) -> None:
+    table = Table(title=result["stage"], show_header=False, title_justify="left")
+    for key, value in result.items():
+        if key not in ("stage", "ledger", "metrics"):
+            table.add_row(key, _text(value))
+    console.print(table)
+
+
+def _print_ledger(console: Console, ledger: Result) -> None:
+    table = Table(title="ledger: where every row went", title_justify="left")
+    for name in ("input", "rows read", "kept", "dropped", "quarantined"):
+        table.add_column(name, justify="left" if name == "input" else "right")
+    for name, account in ledger.items():
+        table.add_row(
+            name,
+            f"{account['rows_read']:,}",
+            f"{account['rows_kept']:,}",
+            _reasons(account["dropped"]),
+            _reasons(account["quarantined"]),
+        )
+    console.print(table)
+    for name, account in ledger.items():
+        for warning in account.get("warnings", ()):
+            console.print(f"warning: {name}: {warning}", markup=False, highlight=False)
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return "\n".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())) or "0"
+
+
+def _print_user(console: Console, result: Result) -> None:
+    history = Table(title=f"history of {result['user_id']}, newest first", title_justify="left")
+    for name in ("when", "event", "item", "title"):
+        history.add_column(name)
+    for event in result["history"]:
+        history.add_row(*(_text(event[key]) for key in ("when", "event", "item_id", "title")))
+    console.print(history)
+    table = Table(title=f"recommended ({result['lists_id']})", title_justify="left")
+    for name in ("position", "item", "title", "score", "source", "because of"):
+        table.add_column(name)
+    for row in result["list"]:
+        table.add_row(
+            str(row["position"]),
+            row["item_id"],
+            _text(row["title"]),
+            f"{row['score']:.3f}",
+            row["source"],
+            "\n".join(row["because"]),
+        )
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return "\n".join(_text(item) for item in value) or "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "-" if value is None else str(value)
+    return f"{value:,}"
+
+
+def print_comparison(console: Console, result: Result) -> None:
+    """Print figures with intervals, costs and reasons of each model, then the differences."""
+    metric, models = result["metric"], result["models"]
+    hits = [key for key in next(iter(models.values())) if key.startswith("hr@") and key != metric]
+    table = Table(
+        title=f"test part, {result['targets']:,} targets; bounds of 95 in 100 draws of the users",
+        title_justify="left",
+    )
+    table.add_column("model")
+    for name in (metric, "", *hits, "reasons", "another"):
+        table.add_column(name, justify="right")
+    for name, row in sorted(models.items(), key=lambda pair: -pair[1][metric]["value"]):
+        figure, reasons = row[metric], row["reasons"]
+        table.add_row(
+            name,
+            f"{figure['value']:.4f}",
+            f"{figure['low']:.4f}-{figure['high']:.4f}",
+            *(f"{row[key]['value']:.4f}" for key in hits),
+            _share(reasons["score_falls_without_the_reason"], reasons["users"]),
+            _share(reasons["score_falls_without_another_item"], reasons["users"]),
+        )
+    console.print(table)
+    console.print(
+        "reasons: users whose best item's score falls without its strongest reason; "
+        "another: without another item",
+        highlight=False,
+    )
+    print_costs(console, models)
+    if result["differences"]:
+        _print_differences(console, result)
+    console.print(f"plot: {result['page']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_costs(console: Console, models: Mapping[str, Result]) -> None:
+    """Print what each model costs; rows are those of scoring."""
+    table = Table(title="cost", title_justify="left")
+    table.add_column("model")
+    for name in ("parameters", "training s", "memory", "FLOP an example", "rows/s"):
+        table.add_column(name, justify="right")
+    for name, row in models.items():
+        table.add_row(name, *cost_cells(row))
+    console.print(table)
+
+
+def _print_differences(console: Console, result: Result) -> None:
+    table = Table(
+        title=f"{result['metric']} less that of {result['reference']}", title_justify="left"
+    )
+    for name in ("model", "difference", "", "p"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for name, row in sorted(result["differences"].items(), key=lambda pair: -pair[1]["value"]):
+        bounds = f"{row['low']:+.4f} to {row['high']:+.4f}"
+        table.add_row(name, f"{row['value']:+.4f}", bounds, f"{row['p']:.3f}")
+    console.print(table)
+
+
+def _share(value: float, users: int) -> str:
+    return f"{value:.0%} of {users}" if users else "-"
+
+
+def print_tuning(console: Console, result: Result) -> None:
+    """Print the trials, what mattered, and the best settings."""
+    table = Table(title=f"trials, {result['metric']} in validation", title_justify="left")
+    for name in ("trial", result["metric"], "epochs", "seconds", "state", "settings"):
+        table.add_column(name, justify="left" if name in ("state", "settings") else "right")
+    for row in result["trials"]:
+        table.add_row(
+            str(row["trial"]),
+            "-" if row["value"] is None else f"{row['value']:.4f}",
+            "-" if row["epochs"] is None else str(row["epochs"]),
+            f"{row['seconds']:,.1f}",
+            row["state"] if row["same_as"] is None else f"{row['state']}, as {row['same_as']}",
+            _settings(row["settings"]),
+        )
+    console.print(table)
+    for row in result["trials"]:
+        if row["message"] is not None:
+            where = f"trial {row['trial']}"
+            told = row["message"].removeprefix(f"{where}: ")
+            console.print(f"{where} {row['state']}: {told}", markup=False, highlight=False)
+    if result["importance"] is not None:
+        shares = Table(title="share of what the figure varies by", title_justify="left")
+        for name, share in result["importance"].items():
+            shares.add_row(name, f"{share:.0%}")
+        console.print(shares)
+    best = result["best"]
+    console.print(
+        f"best: trial {best['trial']}, {_settings(best['settings'], ' ')}",
+        markup=False,
+        highlight=False,
+    )
+    if "written" in result:
+        console.print(f"written: {result['written']}", markup=False, highlight=False)
+
+
+def _settings(settings: dict[str, Any], separator: str = "\n") -> str:
+    return separator.join(f"{key}={_value(value)}" for key, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_MOST_FIGURES = 2  # of the model in the table of segments; each has its bounds beside it
+
+
+def print_metrics(console: Console, metrics: Result) -> None:
+    """Print the test figures of the model beside those of the baselines."""
+    models: dict[str, dict[str, float]] = metrics["test"]
+    if "test_rows" in metrics:
+        title = f"test part, {metrics['test_rows']:,} impressions"
+    else:
+        title = f"test part, all items ranked, {metrics['test_users']:,} users"
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    names = list(next(iter(models.values())))
+    for name in names:
+        table.add_column(name, justify="right")
+    for model, figures in models.items():
+        table.add_row(model, *(f"{figures[name]:.4f}" for name in names))
+    console.print(table)
+    if metrics.get("segments", {}).get("all"):
+        _print_segments(console, metrics["segments"])
+    if "scoring" in metrics:
+        print_costs(console, {MODEL_NAME: {**metrics.get("training", {}), **metrics["scoring"]}})
+
+
+def _print_segments(console: Console, segments: Result) -> None:
+    whole = segments["all"]["all"]
+    shown = list(whole[MODEL_NAME])[:_MOST_FIGURES]
+    baselines = [name for name in whole if name not in ("targets", MODEL_NAME)]
+    table = Table(title="segments; bounds of 95 in 100 draws of the users", title_justify="left")
+    table.add_column("segment")
+    others = [f"{name} {shown[-1]}" for name in baselines]
+    for name in ("targets", *(head for figure in shown for head in (figure, "")), *others):
+        table.add_column(name, justify="right")
+    for division, found in segments.items():
+        for segment, figures in found.items():
+            own = [figures[MODEL_NAME][name] for name in shown]
+            table.add_row(
+                segment if division == "all" else f"{division} {segment}",
+                f"{figures['targets']:,}",
+                *(
+                    cell
+                    for one in own
+                    for cell in (f"{one['value']:.4f}", f"{one['low']:.4f}-{one['high']:.4f}")
+                ),
+                *(f"{figures[name][shown[-1]]['value']:.4f}" for name in baselines),
+            )
+    console.print(table)

@@ -1,0 +1,4 @@
+"""Remove people from every version that the workspace keeps.
+
+Start reading at `erase.py`.
+"""

@@ -1,0 +1,219 @@
+"""Build a dataset's version anew without some users: the rows, the manifest, the ledger."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    USER_ID,
+    USER_IDX,
+    DataFile,
+    InputLedger,
+    Manifest,
+    PrivacyReport,
+    Vocabulary,
+)
+from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
+from conf.erasure.rows import Target, copy_without, matching_rows
+from conf.privacy.keys import Keys, sign
+from conf.workspace.hashes import with_content
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.swap import link
+
+_ERASED = "erased"
+_SHOWN = "num_shown"
+_NO_FEATURES = {USER_IDX, USER_ID, "num_events", _SHOWN}
+_UNKNOWN = "sessions"  # what is left does not say whose they were
+_COUNTED = {"users": "users", "valid": "valid", "test": "test", "train_rows": "train",
+            "quarantined": "quarantine"}  # fmt: skip
+
+
+def rebuild_dataset(
+    manifest: Manifest, folder: Path, beside: Path, target: Target, keys: Keys
+) -> tuple[Manifest, dict[str, int]]:
+    """Write all files but the manifest beside a dataset, without the users' rows.
+
+    Args:
+        manifest: Of the dataset.
+        folder: Of the dataset.
+        beside: Where its replacement is built.
+        target: The users.
+        keys: Keys of the workspace.
+
+    Returns:
+        The new manifest, and what was removed by part: rows, values of encoders, groups of
+        fills, pages. Nothing where no row is the users'.
+    """
+    removed: dict[str, pa.Table] = {}
+    files: dict[str, tuple[DataFile, ...]] = {}
+    for part, members in manifest.files.items():
+        tables = [_matching(folder / file.path, target) for file in members]
+        removed[part] = pa.concat_tables(tables) if tables else pa.table({})
+        changed = [
+            _copy(folder, beside, file, target) if rows.num_rows else _keep(folder, beside, file)
+            for file, rows in zip(members, tables, strict=True)
+        ]
+        files[part] = tuple(file for file in changed if file is not None)
+    encoders, values = blank_vocabularies(manifest, beside, files)
+    if encoders:
+        files[ENCODERS] = encoders
+    fills, groups = drop_groups(manifest, beside, files)
+    pages = _take_others(manifest, folder, beside, target)
+    renewed = manifest.model_copy(
+        update={
+            "files": files,
+            "counts": _counts(manifest.counts, removed),
+            "ledger": _ledgers(manifest.ledger, removed),
+            "fills": fills,
+            "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
+            "privacy": _report(manifest.privacy, beside, files),
+        }
+    )
+    rows = {part: table.num_rows for part, table in removed.items()}
+    if not any(rows.values()):
+        return manifest, {}
+    return with_content(renewed), {**rows, "encoders": values, "fills": groups, "pages": pages}
+
+
+def _matching(path: Path, target: Target) -> pa.Table:
+    # Encoders are JSON: they hold values, no rows.
+    return matching_rows(path, target) if path.suffix == ".parquet" else pa.table({})
+
+
+def renewed_vocabularies(
+    vocabularies: Mapping[str, Vocabulary], keys: Keys
+) -> dict[str, Vocabulary]:
+    """Return the vocabularies with a fingerprint of the users' that no guess at an id fits.
+
+    The numbers of the users who are left stay as they were, so its size does too.
+    """
+    found = dict(vocabularies)
+    if "user" in found:
+        users = found["user"]
+        fingerprint = sign(keys, f"vocabulary {users.fingerprint}".encode())
+        found["user"] = users.model_copy(update={"fingerprint": fingerprint})
+    return found
+
+
+def _keep(folder: Path, beside: Path, file: DataFile) -> DataFile:
+    link(folder / file.path, beside / file.path)
+    return file
+
+
+def _copy(folder: Path, beside: Path, file: DataFile, target: Target) -> DataFile | None:
+    """Return the new entry of a file, None where no row of it is left."""
+    path = beside / file.path
+    if copy_without(folder / file.path, path, target):
+        return describe_parquet(beside, path)
+    path.unlink()
+    return None
+
+
+def _take_others(manifest: Manifest, folder: Path, beside: Path, target: Target) -> int:
+    """Take over the files that are no part's, and return how many pages are left out.
+
+    A page for people tells of the rows that were there, so it goes with them.
+    """
+    named = {file.path for members in manifest.files.values() for file in members}
+    pages = 0
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or name in named or name.startswith("manifest.json"):
+            continue
+        if path.suffix == ".html":
+            pages += 1
+        elif path.suffix == ".parquet":
+            copy_without(path, beside / name, target)
+        else:
+            link(path, beside / name)
+    for part in manifest.files:
+        (beside / part).mkdir(exist_ok=True)
+    return pages
+
+
+def _counts(counts: Mapping[str, int], removed: Mapping[str, pa.Table]) -> dict[str, int]:
+    rows = {name: removed[part].num_rows for name, part in _COUNTED.items() if part in removed}
+    rows["events"] = num_events(removed.get("histories"))
+    rows["train_targets"] = num_events(removed.get("train")) - rows.get("train_rows", 0)
+    rows["shown"] = num_shown(removed.get("users"))
+    return {name: count - rows.get(name, 0) for name, count in counts.items() if name != _UNKNOWN}
+
+
+def num_events(histories: pa.Table | None) -> int:
+    """Return the events in rows with a history."""
+    if histories is None or HISTORY_ITEMS not in histories.schema.names:
+        return 0
+    return int(pc.sum(pc.list_value_length(histories[HISTORY_ITEMS]), min_count=0).as_py())
+
+
+def num_shown(users: pa.Table | None) -> int:
+    """Return the events that only showed the users an item, where they were counted."""
+    if users is None or _SHOWN not in users.schema.names:
+        return 0
+    return int(pc.sum(users[_SHOWN], min_count=0).as_py())
+
+
+def _ledgers(
+    ledgers: Mapping[str, InputLedger], removed: Mapping[str, pa.Table]
+) -> dict[str, InputLedger]:
+    """Return the ledgers with the users' rows among those dropped, so that the sums hold.
+
+    The accounts of single files stay those of the delivery: a history does not say which of
+    its events came from which file. Of the users' table those rows count that say anything.
+    """
+    events = num_events(removed.get("histories")) + num_shown(removed.get("users"))
+    kept = {"events": events, "users": _with_features(removed)}
+    bad: dict[str, Counter[str]] = {name: Counter() for name in ledgers}
+    quarantine = removed.get("quarantine", pa.table({}))
+    if quarantine.num_rows:
+        columns = (quarantine[name].to_pylist() for name in ("input", "reason"))
+        for name, reason in zip(*columns, strict=True):
+            bad[name][reason] += 1
+    return {
+        name: _without(ledger, min(kept.get(name, 0), ledger.rows_kept), bad[name])
+        for name, ledger in ledgers.items()
+    }
+
+
+def _without(ledger: InputLedger, kept: int, bad: Counter[str]) -> InputLedger:
+    gone = kept + bad.total()
+    if gone == 0:
+        return ledger
+    left = {reason: rows - bad[reason] for reason, rows in ledger.quarantined.items()}
+    return ledger.model_copy(
+        update={
+            "rows_kept": ledger.rows_kept - kept,
+            "dropped": {**ledger.dropped, _ERASED: ledger.dropped.get(_ERASED, 0) + gone},
+            "quarantined": {reason: rows for reason, rows in left.items() if rows},
+        }
+    )
+
+
+def _with_features(removed: Mapping[str, pa.Table]) -> int:
+    """Return how many rows of users/ hold something of the users' table."""
+    users = removed.get("users", pa.table({}))
+    features = [users[name] for name in users.schema.names if name not in _NO_FEATURES]
+    if not users.num_rows or not features:
+        return 0
+    told = [column.is_valid().to_pylist() for column in features]
+    return sum(any(row) for row in zip(*told, strict=True))
+
+
+def _report(
+    report: PrivacyReport | None, folder: Path, files: Mapping[str, tuple[DataFile, ...]]
+) -> PrivacyReport | None:
+    """Return the report with the k that is left."""
+    if report is None or report.k_asked is None:
+        return report
+    names = list(report.quasi_identifiers)
+    tables = [pq.read_table(folder / file.path, columns=names) for file in files["users"]]
+    if not tables:
+        return report.model_copy(update={"k_reached": None})
+    groups = pa.concat_tables(tables).group_by(names).aggregate([([], "count_all")]).to_pylist()
+    told = [g["count_all"] for g in groups if any(g[name] is not None for name in names)]
+    return report.model_copy(update={"k_reached": min(told, default=None)})

@@ -1,0 +1,215 @@
+"""Erase users from a workspace: datasets, models, lists, identities, and what killed runs left.
+
+Killed at any instant it goes on when it is run again with the same users. A dataset is the last
+to change of all that hangs on it, since it tells which numbers the users have.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+from pydantic import BaseModel
+
+from conf.contract import MANIFEST_NAME, USER_ID, USER_IDX, Bundle, ListsManifest, Manifest
+from conf.erasure.dataset import rebuild_dataset, renewed_vocabularies
+from conf.erasure.lists_and_models import rebuild_lists, rebuild_model
+from conf.erasure.receipts import Journal
+from conf.erasure.rows import Target, emptied_groups, matching_rows, replace_without
+from conf.errors import ConfigError
+from conf.pages.samples import samples_of
+from conf.privacy.erased import add_erased, read_erased
+from conf.privacy.identities import IDENTITIES, labels_of
+from conf.privacy.keys import Keys, require_keys
+from conf.privacy.sealing import erased_hash, pseudonym
+from conf.settings.config import Config
+from conf.workspace.swap import folder_beside, name_beside, swap
+from conf.workspace.versions import WORK_OWNER, read_manifest, write_json
+
+log = logging.getLogger(__name__)
+_VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
+
+
+def run(config: Config, *, users: Path) -> dict[str, Any]:
+    """Erase the users of a file, one raw id a line; return what was removed where.
+
+    Raises:
+        ConfigError: Without a key, or when the file names nobody.
+    """
+    keys = require_keys(config.privacy, "erasing users")
+    raw_ids = read_users(users, config.etl.clean.id_normal_form)
+    workspace = Path(config.run.output)
+    hashes = {raw_id: erased_hash(keys.erased, raw_id) for raw_id in raw_ids}
+    read_erased(workspace, keys)  # with another key than before nothing begins
+    journal = Journal(workspace, frozenset(hashes.values()))
+    add_erased(workspace, keys, hashes.values())
+    _remove_leavings(workspace, config.ray.storage)
+    for dataset in _versions(workspace, "datasets"):
+        _erase_dataset(workspace, dataset, raw_ids, keys, journal)
+    labels = {pseudonym(keys.label, keys.tenant, "user", raw_id) for raw_id in raw_ids}
+    target = Target(raw_ids, raw_ids | labels, frozenset(), keys.cipher())
+    _erase_orphans(workspace, target, journal)
+    _erase_tables(workspace, target, journal)
+    receipt = journal.close(keys)
+    log.info("erase: %d users asked for, %d found", len(raw_ids), len(journal.found))
+    return {
+        "stage": "erase",
+        "status": "done",
+        "users": len(raw_ids),
+        "found": len(journal.found),
+        "removed": journal.removed,
+        "receipt": str(receipt),
+    }
+
+
+def read_users(path: Path, normal_form: str = "none") -> frozenset[str]:
+    """Return the raw ids in a file, in the form that the ETL gives to ids (none or nfc).
+
+    Raises:
+        ConfigError: When it cannot be read or holds none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--users={str(path)!r} cannot be read as text") from error
+    found = frozenset(line.removesuffix("\r") for line in lines if line.strip())
+    if not found:
+        raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id a line")
+    return frozenset(normalize("NFC", raw) for raw in found) if normal_form == "nfc" else found
+
+
+def _erase_dataset(
+    workspace: Path, dataset: str, raw_ids: frozenset[str], keys: Keys, journal: Journal
+) -> None:
+    """Erase users from a dataset, and first from all that was made of it."""
+    manifest = read_manifest(workspace, "datasets", dataset, Manifest)
+    folder = workspace / "datasets" / dataset
+    target, found = _target(workspace, manifest, raw_ids, keys)
+    journal.add_found({erased_hash(keys.erased, raw_id) for raw_id in found})
+    groups = [
+        is_empty
+        for file in manifest.files["users"]
+        for is_empty in emptied_groups(folder / file.path, target)
+    ]
+    for version in _versions(workspace, "lists"):
+        lists = read_manifest(workspace, "lists", version, ListsManifest)
+        if lists.dataset_id == dataset:
+            _erase_lists(workspace, lists, target, groups, journal)
+    for version in _versions(workspace, "models") if target.numbers else ():
+        bundle = read_manifest(workspace, "models", version, Bundle)
+        if bundle.dataset_id == dataset:
+            vocabularies = renewed_vocabularies(manifest.vocabularies, keys)
+            model = workspace / "models" / version
+            renewed, gone = rebuild_model(bundle, model, folder_beside(model), target, vocabularies)
+            _put(workspace, "models", renewed, gone, journal)
+    beside = folder_beside(folder)
+    changed, rows = rebuild_dataset(manifest, folder, beside, target, keys)
+    if any(rows.values()):
+        _put(workspace, "datasets", changed, rows, journal)
+    else:
+        shutil.rmtree(beside)
+
+
+def _erase_lists(
+    workspace: Path, lists: ListsManifest, target: Target, groups: Sequence[bool], journal: Journal
+) -> None:
+    folder = workspace / "lists" / lists.id
+    beside = folder_beside(folder)
+    renewed, rows = rebuild_lists(lists, folder, beside, target, groups)
+    if any(rows.values()) or len(renewed.files["lists"]) < len(lists.files["lists"]):
+        _put(workspace, "lists", renewed, rows, journal)
+    else:
+        shutil.rmtree(beside)
+
+
+def _put(
+    workspace: Path, kind: str, manifest: BaseModel, rows: dict[str, int], journal: Journal
+) -> None:
+    """Note what goes, complete the folder that was built, and put it in the old one's place."""
+    version = str(getattr(manifest, "id"))  # noqa: B009
+    folder = workspace / kind / version
+    journal.add(f"{kind}/{version}", rows)
+    write_json(name_beside(folder) / MANIFEST_NAME[kind], manifest.model_dump(mode="json"))
+    swap(folder)
+
+
+def _target(
+    workspace: Path, manifest: Manifest, raw_ids: frozenset[str], keys: Keys
+) -> tuple[Target, set[str]]:
+    """Return the users as a dataset knows them, and the raw ids of those that it holds."""
+    tenant = manifest.privacy.tenant if manifest.privacy is not None else keys.tenant
+    names = {raw_id: raw_id for raw_id in raw_ids}
+    names |= {pseudonym(keys.label, tenant, "user", raw_id): raw_id for raw_id in raw_ids}
+    names |= {label: raw for raw, label in labels_of(workspace, manifest.id, raw_ids).items()}
+    target = Target(raw_ids, frozenset(names), frozenset(), keys.cipher())
+    numbers: set[int] = set()
+    found: set[str] = set()
+    for file in manifest.files["users"]:
+        rows = matching_rows(workspace / "datasets" / manifest.id / file.path, target)
+        numbers.update(rows[USER_IDX].to_pylist())
+        found.update(names[name] for name in rows[USER_ID].to_pylist())
+    return Target(raw_ids, frozenset(names), frozenset(numbers), keys.cipher()), found
+
+
+def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
+    """Erase users from lists, and from models' cards, whose dataset is not there any more."""
+    datasets = _versions(workspace, "datasets")
+    for version in _versions(workspace, "lists"):
+        lists = read_manifest(workspace, "lists", version, ListsManifest)
+        if lists.dataset_id not in datasets:
+            theirs = _with_labels(workspace, lists.dataset_id, target)
+            _erase_lists(workspace, lists, theirs, (), journal)
+    for version in _versions(workspace, "models"):
+        bundle = read_manifest(workspace, "models", version, Bundle)
+        model = workspace / "models" / version
+        if bundle.dataset_id in datasets:
+            continue
+        theirs = _with_labels(workspace, bundle.dataset_id, target)
+        cards = [model / file.path for file in bundle.files.get("card", ())]
+        if any(samples_of(card, theirs.names) for card in cards):
+            renewed, gone = rebuild_model(bundle, model, folder_beside(model), theirs, {})
+            _put(workspace, "models", renewed, gone, journal)
+
+
+def _with_labels(workspace: Path, dataset: str, target: Target) -> Target:
+    """Return the target with the labels too that a dataset's table of identities still tells."""
+    labels = labels_of(workspace, dataset, target.raw_ids).values()
+    return replace(target, names=target.names | frozenset(labels))
+
+
+def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
+    """Erase users from identities, and from the quarantine of refused inputs."""
+    folders = [*(workspace / IDENTITIES).glob("*"), *(workspace / "datasets").glob("refused-*")]
+    for folder in sorted(folders):
+        name = folder.relative_to(workspace).as_posix()
+        paths = sorted(folder.rglob("*.parquet"))
+        rows = sum(matching_rows(path, target).num_rows for path in paths)
+        if rows:
+            journal.add(name, {"rows": rows})
+        for path in paths:
+            replace_without(path, target)
+
+
+def _versions(workspace: Path, kind: str) -> list[str]:
+    """Return the ids of all committed versions."""
+    found = (workspace / kind).glob(f"[!.]*/{MANIFEST_NAME[kind]}")
+    return sorted(path.parent.name for path in found)
+
+
+def _remove_leavings(workspace: Path, storage: str | None) -> None:
+    """Remove what interrupted runs left, in `ray.storage` too: the next one makes it again."""
+    for owner in Path(storage).glob(f".work-*/{WORK_OWNER}") if storage is not None else ():
+        if owner.read_text() == str(workspace.resolve()):
+            shutil.rmtree(owner.parent)
+    for kind, manifest in MANIFEST_NAME.items():
+        for work in (workspace / kind).glob(".work-*"):
+            shutil.rmtree(work)
+        for version in (workspace / kind).glob("[!.]*"):
+            if _VERSION.match(version.name) and not (version / manifest).is_file():
+                shutil.rmtree(version)
+    for path in (workspace / IDENTITIES).glob("*/.*.new"):
+        path.unlink()

@@ -1,0 +1,147 @@
+"""Find and remove users' rows in Parquet files, row group by row group."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unicodedata import normalize
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from conf.contract import USER_ID, USER_IDX
+from conf.privacy.identities import KIND, RAW_ID
+from conf.privacy.sealing import unseal
+
+_REASON, _RAW = "reason", "raw"
+_LINE_UNPARSABLE = "line_unparsable"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Users to be removed."""
+
+    raw_ids: frozenset[str]
+    names: frozenset[str]
+    """Their raw ids, and their labels."""
+    numbers: frozenset[int]
+    cipher: AESGCM
+    """Opens the texts in a quarantine that is sealed."""
+
+    def pattern(self) -> re.Pattern[str]:
+        """Return what finds one of the ids in a line, as a word of its own."""
+        escaped = {re.escape(form) for name in self.names for form in _forms(name)}
+        return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(escaped))})(?!\w)")
+
+
+def matching_rows(path: Path, target: Target) -> pa.Table:
+    """Return the rows of a file that are the users'."""
+    with pq.ParquetFile(path) as file:
+        groups = [_matches(table, target)[0] for table in _row_groups(file)]
+        return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
+
+
+def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) -> int:
+    """Write a file's other rows into a new file and return how many row groups it has.
+
+    A row group keeps its rows together; one that has none left is not written.
+    """
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    written = 0
+    with (
+        os.fdopen(descriptor, "wb") as stream,
+        pq.ParquetFile(source) as file,
+        pq.ParquetWriter(stream, file.schema_arrow) as writer,
+    ):
+        for table in _row_groups(file):
+            _, left = _matches(table, target)
+            if left.num_rows:
+                writer.write_table(left, row_group_size=left.num_rows)
+                written += 1
+        writer.close()
+        stream.flush()
+        os.fsync(stream.fileno())
+    return written
+
+
+def replace_without(path: Path, target: Target) -> int:
+    """Replace a file by its other rows, in one step; return how many rows that removed."""
+    rows = int(matching_rows(path, target).num_rows)
+    if rows:
+        beside = path.with_name(f".{path.name}.new")
+        copy_without(path, beside, target, mode=path.stat().st_mode & 0o777)
+        beside.replace(path)
+    return rows
+
+
+def emptied_groups(path: Path, target: Target) -> list[bool]:
+    """Return for each row group of a file whether no row of it would be left."""
+    with pq.ParquetFile(path) as file:
+        return [_matches(table, target)[1].num_rows == 0 for table in _row_groups(file)]
+
+
+def _row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    return (file.read_row_group(index) for index in range(file.num_row_groups))
+
+
+def _matches(table: pa.Table, target: Target) -> tuple[pa.Table, pa.Table]:
+    """Return the users' rows of a table, and the others."""
+    names = table.schema.names
+    if RAW_ID in names:
+        hit = pc.and_(_is_in(table[RAW_ID], target.raw_ids), pc.equal(table[KIND], "user"))
+    elif _REASON in names and _RAW in names:
+        hit = _quarantined(table, target)
+    elif USER_ID in names:
+        hit = _is_in(table[USER_ID], target.names)
+    elif USER_IDX in names:
+        numbers = pa.array(sorted(target.numbers), table[USER_IDX].type)
+        hit = pc.is_in(table[USER_IDX], value_set=numbers)
+    else:
+        return table.slice(0, 0), table
+    return table.filter(hit), table.filter(pc.invert(hit))
+
+
+def _is_in(column: pa.ChunkedArray, names: Iterable[str]) -> pa.ChunkedArray:
+    return pc.is_in(column.cast(pa.string()), value_set=pa.array(sorted(names), pa.string()))
+
+
+def _quarantined(table: pa.Table, target: Target) -> pa.ChunkedArray:
+    """Return which rows in quarantine are the users', or a broken line that names one."""
+    own = _is_in(table[USER_ID], target.names)
+    nobody = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(table[USER_ID]), ""), True)
+    unsure = pc.or_(nobody, pc.equal(table[_REASON], _LINE_UNPARSABLE)).to_pylist()
+    if not any(unsure):
+        return own
+    pattern, texts = target.pattern(), [table[name].to_pylist() for name in _texts(table)]
+    found = [
+        is_unsure and any(pattern.search(_opened(text[row], target)) for text in texts)
+        for row, is_unsure in enumerate(unsure)
+    ]
+    return pc.or_(own, pa.chunked_array([pa.array(found, pa.bool_())]))
+
+
+def _texts(table: pa.Table) -> list[str]:
+    return [field.name for field in table.schema if pa.types.is_string(field.type)]
+
+
+def _opened(text: str | None, target: Target) -> str:
+    """Return a text as it was read, where it is sealed with our key."""
+    try:
+        return unseal(target.cipher, text or "")
+    except ValueError:
+        return text or ""
+
+
+def _forms(name: str) -> set[str]:
+    """Return an id as it stands in a line, its accents composed or not, and as JSON holds it."""
+    plain = {name, normalize("NFC", name), normalize("NFD", name)}
+    return plain | {
+        json.dumps(form, ensure_ascii=is_ascii)[1:-1]
+        for form in plain
+        for is_ascii in (True, False)
+    }

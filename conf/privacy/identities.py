@@ -1,0 +1,38 @@
+"""The table of identities: which raw id has which label and number in a dataset."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+IDENTITIES = "identities"
+"""Folder in the workspace: one folder for each dataset, which their owner alone may open."""
+
+KIND = "kind"  # user or item
+RAW_ID = "raw_id"
+LABEL = "pseudonym"
+NUMBER = "number"
+SCHEMA = pa.schema(
+    [
+        pa.field(KIND, pa.string(), nullable=False),
+        pa.field(RAW_ID, pa.string(), nullable=False),
+        pa.field(LABEL, pa.string(), nullable=False),
+        pa.field(NUMBER, pa.int64(), nullable=False),
+    ]
+)
+
+
+def identities_folder(workspace: Path, dataset: str) -> Path:
+    """Return the folder of a dataset's table."""
+    return workspace / IDENTITIES / dataset
+
+
+def labels_of(workspace: Path, dataset: str, raw_ids: Collection[str]) -> dict[str, str]:
+    """Return the labels that users have in a dataset, whichever key they were made with."""
+    found: dict[str, str] = {}
+    for path in sorted(identities_folder(workspace, dataset).glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=[KIND, RAW_ID, LABEL]):
+            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            found |= {raw: label for kind, raw, label in rows if kind == "user" and raw in raw_ids}
+    return found

@@ -1,0 +1,104 @@
+"""The key of a workspace, from a file or the environment, and the keys that are made of it."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from conf.errors import ConfigError
+from conf.privacy.sealing import cipher_of
+from conf.settings.privacy import Privacy
+
+_LEAST_CHARS = 32
+_PURPOSES = ("seal", "erased", "receipt", "nonce")
+_HOW = (
+    "set privacy.key_file, or privacy.key: ${oc.env:NAME} (`openssl rand -hex 32` makes a good one)"
+)
+
+
+@dataclass(frozen=True, repr=False)  # no key in a traceback
+class Keys:
+    """One key for each purpose, so that none says anything of another."""
+
+    key_id: str
+    tenant: str
+    label: bytes
+    """Of pseudonyms: the key as it was given, so that others can make the same labels."""
+    seal: bytes
+    """Of AES-GCM: 32 bytes."""
+    erased: bytes
+    """Of the hashes of erased users' ids."""
+    receipt: bytes
+    """Of receipts' signatures."""
+    nonce: bytes
+    """Of the nonces of AES-GCM."""
+
+    def cipher(self) -> AESGCM:
+        """Return what seals and unseals texts."""
+        return cipher_of(self.seal)
+
+
+def load_keys(privacy: Privacy) -> Keys | None:
+    """Return the configured keys, or None where there are none.
+
+    Raises:
+        ConfigError: When the key is too short, its file is not there, or both are given.
+    """
+    if privacy.key is not None and privacy.key_file is not None:
+        raise ConfigError("privacy.key and privacy.key_file are both set; leave one of them null")
+    if privacy.key is not None:
+        text = privacy.key.get_secret_value().strip()
+    elif privacy.key_file is not None:
+        text = _read(Path(privacy.key_file))
+    else:
+        return None
+    if len(text) < _LEAST_CHARS:
+        raise ConfigError(
+            f"the key of the section privacy has {len(text)} characters, "
+            f"{_LEAST_CHARS} are the least; {_HOW}"
+        )
+    key = text.encode()
+    derived = {name: _derive(key, name) for name in ("key_id", *_PURPOSES)}
+    key_id = privacy.key_id or derived["key_id"].hex()[:12]
+    return Keys(key_id, privacy.tenant, key, *(derived[name] for name in _PURPOSES))
+
+
+def require_keys(privacy: Privacy, why: str) -> Keys:
+    """Return the configured keys.
+
+    Args:
+        privacy: Section of the configuration.
+        why: What cannot be done without.
+
+    Raises:
+        ConfigError: When there are none.
+    """
+    keys = load_keys(privacy)
+    if keys is None:
+        raise ConfigError(
+            f"{why} takes a key, but privacy.key and privacy.key_file are null; {_HOW}"
+        )
+    return keys
+
+
+def sign(keys: Keys, message: bytes) -> str:
+    """Return the signature of a receipt: HMAC-SHA256 as hexadecimal digits."""
+    return hmac.new(keys.receipt, message, hashlib.sha256).hexdigest()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"privacy.key_file={str(path)!r} cannot be read: {reason}") from error
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    """Source: RFC 5869 (HKDF)."""
+    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"headrace " + purpose.encode())
+    return hkdf.derive(key)

@@ -1,0 +1,56 @@
+"""What a run protects: its keys, the users erased before, and its part in a dataset's request."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.privacy.erased import has_erased, read_erased
+from conf.privacy.keys import Keys, load_keys, require_keys
+from conf.settings.config import Config
+from conf.settings.privacy import Privacy
+
+_NOT_THE_KEY = {"key", "key_file", "key_id"}
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What the ETL does for the people in a log."""
+
+    privacy: Privacy
+    keys: Keys | None = None
+    erased: frozenset[str] = frozenset()
+    """Keyed hashes of users whose rows are dropped."""
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether labels stand for ids, and texts in quarantine are sealed."""
+        return self.privacy.mode == "pseudonymise"
+
+
+UNPROTECTED = Protection(Privacy())
+
+
+def protection_of(config: Config) -> Protection:
+    """Return what a run protects.
+
+    Raises:
+        ConfigError: When it takes a key and there is none, or another one than before.
+    """
+    privacy, workspace = config.privacy, Path(config.run.output)
+    if has_erased(workspace):
+        keys = require_keys(privacy, f"telling the users that were erased from {workspace}")
+        return Protection(privacy, keys, read_erased(workspace, keys))
+    if privacy.needs_key:
+        why = f"privacy.mode={privacy.mode!r} or a method pseudonym or encrypt in privacy.columns"
+        return Protection(privacy, require_keys(privacy, why))
+    return Protection(privacy, load_keys(privacy))
+
+
+def request_part(config: Config) -> list[Any]:
+    """Return what a dataset's request owes to privacy: nothing where nothing is protected."""
+    section = config.privacy.model_dump(mode="json", exclude=_NOT_THE_KEY)
+    protection = protection_of(config)
+    if section == Privacy().model_dump(mode="json", exclude=_NOT_THE_KEY) and not protection.erased:
+        return []
+    key_id = protection.keys.key_id if protection.keys is not None else None
+    return [section, key_id, sorted(protection.erased)]

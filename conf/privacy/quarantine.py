@@ -1,0 +1,40 @@
+"""Read the rows in quarantine, their texts opened where they were sealed."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from conf.contract import Manifest
+from conf.errors import ConfigError
+from conf.privacy.keys import Keys
+from conf.privacy.sealing import unseal
+from conf.workspace.versions import read_manifest
+
+SEALED_COLUMNS = ("raw", "time", "event_type", "value")
+
+
+def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Table:
+    """Return a dataset's rows in quarantine as they were read; ids stay labels.
+
+    Raises:
+        ConfigError: When the texts are sealed and this is not their key.
+    """
+    manifest = read_manifest(workspace, "datasets", dataset, Manifest)
+    folder = workspace / "datasets" / dataset
+    tables = [pq.read_table(folder / file.path) for file in manifest.files["quarantine"]]
+    table = pa.concat_tables(tables) if tables else pa.table({})
+    report = manifest.privacy
+    if report is None or report.mode == "none":
+        return table
+    if keys is None or keys.key_id != report.key_id:
+        raise ConfigError(
+            f"the quarantine of {dataset} is sealed with the key {report.key_id!r}; "
+            "configure it in the section privacy"
+        )
+    cipher = keys.cipher()
+    for name in (name for name in SEALED_COLUMNS if name in table.schema.names):
+        opened = [None if t is None else unseal(cipher, t) for t in table[name].to_pylist()]
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(opened, pa.string()))
+    return table

@@ -1,0 +1,117 @@
+"""What helps to choose a model: advice for a dataset, a comparison, a search for settings."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from conf.errors import ConfigError, HeadraceError
+from conf.runs.lineage import with_start
+from conf.runs.request_keys import model_request, search_request
+from conf.runs.results import Result
+from conf.runs.stages import call_stage, chosen_version, locked
+from conf.settings.config import Config
+from conf.settings.variants import with_changes
+from conf.workspace.versions import find_version
+
+log = logging.getLogger(__name__)
+
+
+def run_advise(config: Config) -> Result:
+    """Return which model to start from for the current dataset on this machine, and why."""
+    dataset = chosen_version(config, "datasets", None)
+    advice: Result = call_stage("trainer.choosing.advise", "run", config, dataset_id=dataset)
+    return {"stage": "advise", "id": dataset, **advice}
+
+
+def run_compare(config: Config) -> Result:
+    """Train what of `compare.models` is missing, and measure all on the current dataset.
+
+    The result is written as a page, too.
+    """
+    if not config.compare.models:
+        raise ConfigError(
+            "compare.models is empty; name the models, each with what of the section train is "
+            "different, such as {counted: {algorithm: ease}, network: {}}"
+        )
+    models = {name: _model(config, name) for name in config.compare.models}
+    versions = {}
+    with locked(config):
+        dataset = chosen_version(config, "datasets", None)
+        for name, model in models.items():
+            with _said_of(f"compare.models.{name}"):
+                versions[name] = _trained(with_start(model, dataset), dataset)
+            log.info("compare: %s is model %s", name, versions[name])
+    compared: Result = call_stage(
+        "trainer.choosing.compare", "run", config, dataset_id=dataset, versions=versions
+    )
+    result = {"stage": "compare", "dataset": dataset, **compared}
+    page = call_stage(
+        "trainer.pages.comparison", "write_comparison", Path(config.run.output), result
+    )
+    return {**result, "page": str(page)}
+
+
+def run_card(config: Config, output: Path) -> Result:
+    """Write the card of the current model into a file."""
+    model = chosen_version(config, "models", None)
+    written: Result = call_stage("trainer.pages.card", "run", config, model_id=model, output=output)
+    return {"stage": "card", "status": "done", "id": model, **written}
+
+
+def run_tune(config: Config) -> Result:
+    """Search `tune.space` for the settings that validation likes best; go on where one stopped."""
+    if not config.tune.space:
+        raise ConfigError(
+            "tune.space is empty; name keys below train and what to try of each, such as "
+            "{optimizer.learning_rate: {low: 0.0001, high: 0.1, log: true}}"
+        )
+    with locked(config):
+        dataset = chosen_version(config, "datasets", None)
+        config = with_start(config, dataset)
+        found: Result = call_stage(
+            "trainer.choosing.tune",
+            "run",
+            config,
+            dataset_id=dataset,
+            request=search_request(config, dataset),
+        )
+    return {"stage": "tune", "dataset": dataset, **found}
+
+
+def _model(config: Config, name: str) -> Config:
+    """Return the configuration of a model of `compare.models`.
+
+    Raises:
+        ConfigError: When it breaks a rule, or is none that scores the catalogue.
+    """
+    where = f"compare.models.{name}"
+    changed = with_changes(config, where, config.compare.models[name])
+    if changed.train.algorithm == "ranking":
+        raise ConfigError(f"{where}: a ranking model scores no catalogue; compare those that do")
+    if changed.train.refit == "everything":
+        raise ConfigError(
+            f"{where}: train.refit=everything trains on what is to measure it; use none"
+        )
+    return changed
+
+
+@contextmanager
+def _said_of(where: str) -> Iterator[None]:
+    """Say of an error in the block which model it is about."""
+    try:
+        yield
+    except HeadraceError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _trained(config: Config, dataset_id: str) -> str:
+    """Return the model of a configuration, trained now if it is not there; it is not published."""
+    request = model_request(config, dataset_id)
+    version = find_version(Path(config.run.output), "models", request)
+    if version is not None:
+        return version
+    made: str = call_stage(
+        "trainer.algorithms.launch", "run", config, dataset_id=dataset_id, request=request
+    )
+    return made

@@ -1,0 +1,211 @@
+"""Content hashes of input files and the request keys made of them.
+
+The same inputs and the same configuration give the same key, on any machine, in any folder.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conf.errors import InputError
+from conf.settings.config import Config
+from conf.settings.input import Source
+from conf.workspace.hashes import canonical_hash, hash_file
+
+CACHE_NAME = ".fingerprints.json"
+UNKNOWN_BYTES = 1 << 62
+_SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn behind a glob
+_BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
+_IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of the raw input."""
+
+    path: Path
+    """Where it lies; of a table its name."""
+    name: str
+    """Its name relative to `input.root`, as in the ledger."""
+    bytes: int
+    """Its size; of a table UNKNOWN_BYTES."""
+    modified_at: float
+    """Seconds since 1970; of a table 0."""
+    sha256: str
+    """Of its content; of a table's name and `table_version`."""
+
+
+def input_sources(config: Config) -> dict[str, Source]:
+    """Return the configured logs (as `events.NAME`) and tables of the raw input by name."""
+    logs = {f"events.{name}": source for name, source in config.input.events.items()}
+    tables = {"items": config.input.items, "users": config.input.users}
+    return {**logs, **{name: table for name, table in tables.items() if table is not None}}
+
+
+def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
+    """Find and hash the files of every input.
+
+    Hashes are kept in the workspace by path, size and modification time, so that an unchanged
+    file is read once only.
+
+    Raises:
+        InputError: When a path matches no file.
+    """
+    root = Path(config.input.root)
+    if not is_folder(root):
+        raise InputError(
+            f"input.root={str(root)!r} is no folder that can be opened; set "
+            "input.root=FOLDER to the folder that holds the input files"
+        )
+    sources = input_sources(config)
+    found = {
+        name: _matching(root, name, source)
+        for name, source in sources.items()
+        if source.format != "table"
+    }
+    cache_path = Path(config.run.output) / CACHE_NAME
+    known = _read_cache(cache_path)
+    fresh: dict[str, str] = {}
+    inputs = {
+        name: tuple(_input_file(root, path, known, fresh) for path in paths)
+        for name, paths in found.items()
+    }
+    if fresh != known:
+        _write_cache(cache_path, fresh)
+    return {name: inputs.get(name) or (_table(source),) for name, source in sources.items()}
+
+
+def _matching(root: Path, name: str, source: Source) -> list[Path]:
+    paths: set[Path] = set()
+    for pattern in source.paths:
+        tried = (_glob(root, pattern + suffix) for suffix in _SUFFIXES)
+        matches = next(filter(None, tried), [])
+        if not matches:
+            raise InputError(
+                f"input.{name}: no file matches {pattern!r}"
+                f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
+                f"{', '.join(_SUFFIXES[1:])} behind it) in {root}; "
+                f"correct input.root or input.{name}.paths"
+            )
+        paths.update(matches)
+    return sorted(paths)
+
+
+def _glob(root: Path, pattern: str) -> list[Path]:
+    if Path(pattern).is_absolute():
+        root, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
+    require_reachable(root, Path(pattern).parts)
+    found = [path for path in root.glob(pattern) if not _is_bookkeeping(path)]
+    return regular_files(found)
+
+
+def _is_bookkeeping(path: Path) -> bool:
+    """Return whether a file is one that Spark leaves beside those that it writes."""
+    return path.name in _BOOKKEEPING or (path.name.startswith(".") and path.suffix == ".crc")
+
+
+def _table(source: Source) -> InputFile:
+    """Return what stands for a table of the catalogue among the files."""
+    assert source.table is not None  # as the format is 'table'
+    made_of = canonical_hash([source.table, source.table_version])
+    return InputFile(Path(source.table), source.table, UNKNOWN_BYTES, 0.0, made_of)
+
+
+def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, str]) -> InputFile:
+    try:
+        stat = path.stat()
+        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        digest = known.get(key) or hash_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    fresh[key] = digest
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return InputFile(path, name, stat.st_size, stat.st_mtime, digest)
+
+
+def _read_cache(path: Path) -> dict[str, str]:
+    try:
+        cache = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # a cache only: a missing or damaged one costs time, not truth
+    return cache if isinstance(cache, dict) else {}
+
+
+def _write_cache(path: Path, cache: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(cache))
+    temporary.replace(path)
+
+
+_WILDCARDS = frozenset("*?[")
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder, as far as one can tell."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def require_reachable(folder: Path, parts: Sequence[str]) -> None:
+    """Refuse folders on a pattern's way that cannot be looked into.
+
+    Args:
+        folder: Where the pattern begins.
+        parts: Its parts from there on.
+
+    Raises:
+        InputError: Naming the first such folder.
+    """
+    level = [folder]
+    for number, part in enumerate(parts, start=1):
+        for place in level:
+            _look_into(place, part)
+        if number < len(parts):  # what the last one finds are the files
+            level = [found for place in level for found in place.glob(part) if is_folder(found)]
+
+
+def regular_files(found: Sequence[Path]) -> list[Path]:
+    """Return the files among what was found, without the folders.
+
+    Raises:
+        InputError: When something is neither: a link that leads nowhere, a pipe.
+    """
+    for path in found:
+        try:
+            is_there, is_plain = path.exists(), path.is_file() or path.is_dir()
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if not is_there:
+            raise InputError(f"{path} is a link that leads nowhere; mend or remove it")
+        if not is_plain:
+            raise InputError(
+                f"{path} is neither a file nor a folder (a pipe, a device); write "
+                "what comes from it into a file"
+            )
+    return [path for path in found if path.is_file()]
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Return what is to be said of a file or folder that cannot be read."""
+    return InputError(
+        f"{path} cannot be read: {error.strerror}; allow it to the user who runs "
+        "this, or have it delivered again"
+    )
+
+
+def _look_into(folder: Path, part: str) -> None:
+    try:
+        if _WILDCARDS.isdisjoint(part):
+            (folder / part).stat()
+        else:
+            with os.scandir(folder):
+                pass
+    except (FileNotFoundError, NotADirectoryError):
+        return  # nothing is there that a glob could pass over
+    except OSError as error:
+        raise unreadable(folder, error) from error

@@ -1,0 +1,86 @@
+"""Find the dataset whose numbers a new one goes on from."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conf.contract import MANIFEST_NAME
+from conf.runs.input_files import InputFile
+from conf.runs.request_keys import dataset_request
+from conf.runs.results import manifest_of
+from conf.settings.config import Config
+from conf.workspace.versions import UNDATED, read_json, read_pointer
+
+
+def base_dataset(
+    config: Config, inputs: Mapping[str, Sequence[InputFile]], logical_date: str | None
+) -> str | None:
+    """Return the id of the dataset to go on from, None where there is none.
+
+    A dataset that was made from the very same input has its base named in its manifest: that one
+    is returned, so that running again finds it done. Else it is the published dataset of the
+    newest logical date, of those before `logical_date` where one is given.
+    """
+    folder = Path(config.run.output) / "datasets"
+    committed = {
+        path.parent.name: read_json(path)
+        for path in sorted(folder.glob(f"*/{MANIFEST_NAME['datasets']}"))
+    }
+    for manifest in committed.values():
+        base = manifest.get("base")
+        if manifest["request"] == dataset_request(config, inputs, logical_date, base):
+            return None if base is None else str(base)
+    pointer = read_pointer(Path(config.run.output), "datasets") or {}
+    published = [pointer["id"], *pointer["previous"]] if pointer else []
+    return _newest({name: committed[name] for name in published if name in committed}, logical_date)
+
+
+def _newest(published: Mapping[str, Mapping[str, Any]], before: str | None) -> str | None:
+    """Return the newest by logical date; of one date, the one published last."""
+    earlier = [
+        name
+        for name, manifest in published.items()
+        if before is None or manifest["logical_date"] < before
+    ]
+    return max(earlier, key=lambda name: str(published[name]["logical_date"]), default=None)
+
+
+log = logging.getLogger(__name__)
+CURRENT = "current"
+
+
+def with_start(config: Config, dataset_id: str) -> Config:
+    """Return the configuration with the id of the model that `train.warm_start` means.
+
+    Where `current` means a model of another dataset, a training that is run again goes on from
+    the same one, and finds itself done.
+    """
+    spec = config.train.warm_start
+    if spec.model != CURRENT:
+        return config
+    model = _newest_elsewhere(Path(config.run.output), dataset_id)
+    log.info("train: %s", f"goes on from {model}" if model else "no model yet to go on from")
+    section = config.train.model_copy(
+        update={"warm_start": spec.model_copy(update={"model": model})}
+    )
+    return config.model_copy(update={"train": section})
+
+
+def _newest_elsewhere(workspace: Path, dataset_id: str) -> str | None:
+    """Return the newest published network of another dataset, of the same day at the latest."""
+    pointer = read_pointer(workspace, "models") or {}
+    day = manifest_of(workspace, "datasets", dataset_id)["logical_date"]
+    for version in filter(None, [pointer.get("id"), *pointer.get("previous", [])]):
+        if not (workspace / "models" / version / MANIFEST_NAME["models"]).is_file():
+            continue  # removed by hand
+        bundle = manifest_of(workspace, "models", version)
+        is_network = bundle["algorithm"] == "neural" and bundle["dataset_id"] != dataset_id
+        if is_network and not is_later(bundle["logical_date"], day):
+            return str(version)
+    return None
+
+
+def is_later(date: str, other: str) -> bool:
+    """Return whether a logical date is behind another; an undated one is not."""
+    return UNDATED not in (date, other) and date > other

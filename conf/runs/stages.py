@@ -1,0 +1,242 @@
+"""Run one stage, or all of them, on a workspace: find what is done, do the rest, publish.
+
+The stages' own modules are imported only when there is work for them, by name: so a run that
+finds everything done starts neither Spark nor Ray, and `conf` depends on none of the stages.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from conf.contract import MANIFEST_NAME
+from conf.errors import ConfigError, VersionError
+from conf.privacy.protection import protection_of
+from conf.runs.input_files import fingerprint_inputs
+from conf.runs.lineage import base_dataset, with_start
+from conf.runs.request_keys import dataset_request, lists_request, model_request
+from conf.runs.results import Result, figures_of, manifest_of, origin_of
+from conf.settings.config import Config
+from conf.workspace.lock import workspace_lock
+from conf.workspace.swap import finish_swaps
+from conf.workspace.versions import current_version, find_version, publish, read_pointer, rollback
+
+log = logging.getLogger(__name__)
+
+DONE = "done"
+ALREADY_DONE = "already done"
+KINDS = ("datasets", "models", "lists")
+
+
+def run_etl(config: Config, logical_date: str | None = None) -> Result:
+    """Make the dataset of the configured input, unless it is there."""
+    with locked(config):
+        return _etl(config, logical_date)
+
+
+def run_train(config: Config, logical_date: str | None = None) -> Result:
+    """Train on the current dataset, or on that of `logical_date`, unless it was done."""
+    with locked(config):
+        return _train(config, chosen_version(config, "datasets", logical_date))
+
+
+def run_score(config: Config, logical_date: str | None = None) -> Result:
+    """Score the current dataset's users with the current model, or those of `logical_date`."""
+    with locked(config):
+        dataset = chosen_version(config, "datasets", logical_date)
+        return _score(config, dataset, chosen_version(config, "models", logical_date))
+
+
+def run_all(config: Config, logical_date: str | None = None) -> Result:
+    """Go from the raw log to published lists; each stage takes up what the one before made."""
+    _require_list_model("train.algorithm", config.train.algorithm)
+    with locked(config):
+        dataset = _etl(config, logical_date)
+        model = _train(config, dataset["id"])
+        lists = _score(config, dataset["id"], model["id"])
+    done = all(part["status"] == ALREADY_DONE for part in (dataset, model, lists))
+    status = ALREADY_DONE if done else DONE
+    return {"stage": "run", "status": status, "etl": dataset, "train": model, "score": lists}
+
+
+def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
+    """Measure the current model, or that of `logical_date`, on its dataset's test part."""
+    model = chosen_version(config, "models", logical_date)
+    metrics = call_stage("trainer.algorithms.measure", "run", config, model_id=model)
+    return {"stage": "evaluate", "status": DONE, "id": model, "metrics": metrics}
+
+
+def run_generate(config: Config) -> Result:
+    """Write the made-up shop's log of the section `generate` to `input.root`."""
+    if config.generate is None:
+        raise ConfigError("generate: the section is missing; conf/demo.yaml has one to start from")
+    planted = call_stage("etl.made_up.generate", "run", config)
+    return {
+        "stage": "generate",
+        "status": DONE,
+        "folder": config.input.root,
+        "rows": planted["rows_written"],
+        "planted": planted["planted"],
+    }
+
+
+def run_show(config: Config, user_id: str) -> Result:
+    """Return a user's history and published list, with titles."""
+    shown: Result = call_stage("serving.show", "run", config, user_id=user_id)
+    return shown
+
+
+def run_status(config: Config) -> Result:
+    """Return what is current in each stage and what it came from."""
+    workspace = Path(config.run.output)
+    status: Result = {"stage": "status", "workspace": str(workspace)}
+    for kind in KINDS:
+        pointer = read_pointer(workspace, kind)
+        status[kind] = None if pointer is None else origin_of(workspace, kind, pointer)
+    return status
+
+
+def run_rollback(config: Config, kind: str) -> Result:
+    """Make the version before the current one of `kind` current again."""
+    if kind not in KINDS:
+        raise ConfigError(f"rollback: {kind!r} is none of {', '.join(KINDS)}")
+    with locked(config):
+        version = rollback(Path(config.run.output), kind)
+    return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
+
+
+def run_erase(config: Config, users: Path) -> Result:
+    """Remove the users that a file names from all that the workspace holds."""
+    with locked(config):
+        result: Result = call_stage("conf.erasure.erase", "run", config, users=users)
+    return result
+
+
+def _etl(config: Config, logical_date: str | None) -> Result:
+    protection_of(config)  # without a key that it takes, nothing begins
+    inputs = fingerprint_inputs(config)
+    base = None
+    if config.etl.vocabulary == "extend":
+        base = base_dataset(config, inputs, logical_date)
+    request = dataset_request(config, inputs, logical_date, base)
+    return _make(
+        config,
+        "etl",
+        "datasets",
+        request,
+        lambda: call_stage(
+            "etl.pipeline",
+            "run",
+            config,
+            logical_date=logical_date,
+            inputs=inputs,
+            request=request,
+            base=base,
+        ),
+    )
+
+
+def _train(config: Config, dataset_id: str) -> Result:
+    config = with_start(config, dataset_id)
+    request = model_request(config, dataset_id)
+    return _make(
+        config,
+        "train",
+        "models",
+        request,
+        lambda: call_stage(
+            "trainer.algorithms.launch", "run", config, dataset_id=dataset_id, request=request
+        ),
+    )
+
+
+def _score(config: Config, dataset_id: str, model_id: str) -> Result:
+    algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
+    _require_list_model(f"the algorithm of model {model_id}", algorithm)
+    request = lists_request(config, dataset_id, model_id)
+    result = _make(
+        config,
+        "score",
+        "lists",
+        request,
+        lambda: call_stage(
+            "serving.score",
+            "run",
+            config,
+            dataset_id=dataset_id,
+            model_id=model_id,
+            request=request,
+        ),
+    )
+    return result
+
+
+def _require_list_model(where: str, algorithm: str) -> None:
+    """Refuse to make lists of a model that has no scores of the whole catalogue."""
+    if algorithm == "ranking":
+        raise ConfigError(
+            f"{where} is 'ranking': such a model says what comes of one impression, and ranks no "
+            "catalogue, so that there are no lists of it; headrace etl, train and evaluate make "
+            "and measure it; for lists set train.algorithm to another one, such as neural"
+        )
+
+
+def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[], str]) -> Result:
+    """Do the work unless it was done, and publish what came of it."""
+    workspace, started = Path(config.run.output), time.monotonic()
+    version = find_version(workspace, kind, request)
+    status = DONE if version is None else ALREADY_DONE
+    if version is None:
+        version = work()
+    manifest = manifest_of(workspace, kind, version)
+    if kind == "lists":
+        call_stage("serving.gates", "require_passed", manifest)
+    published = publish(workspace, kind, version, manifest["logical_date"])
+    seconds = time.monotonic() - started
+    log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
+    result = {
+        "stage": stage,
+        "status": status,
+        "published": published,
+        "id": version,
+        "folder": str(workspace / kind / version),
+        "seconds": round(seconds, 1),
+    }
+    return {**result, **figures_of(workspace / kind / version, manifest)}
+
+
+def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
+    """Return the current version, or the newest one published for `logical_date`."""
+    workspace = Path(config.run.output)
+    current = current_version(workspace, kind)
+    if logical_date is None:
+        return current
+    pointer = read_pointer(workspace, kind) or {}
+    others = sorted(
+        path.parent.name for path in (workspace / kind).glob(f"*/{MANIFEST_NAME[kind]}")
+    )
+    for version in dict.fromkeys([current, *pointer.get("previous", []), *others]):
+        path = workspace / kind / version / MANIFEST_NAME[kind]
+        if path.is_file() and manifest_of(workspace, kind, version)["logical_date"] == logical_date:
+            return str(version)
+    raise VersionError(
+        f"{workspace / kind} has no version of {logical_date}; "
+        "run the stage before it with that --date first"
+    )
+
+
+@contextmanager
+def locked(config: Config) -> Iterator[None]:
+    """Let nobody else write to the workspace for the time of the block."""
+    workspace = Path(config.run.output)
+    with workspace_lock(workspace, config.run.lock_lease_seconds):
+        finish_swaps(workspace)
+        yield
+
+
+def call_stage(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
+    """Import a stage's module, and call a function of it."""
+    return getattr(import_module(module), function)(*args, **kwargs)

@@ -1,0 +1,84 @@
+"""Which keys a section of the configuration may hold, read off its types."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+
+def known_keys(root: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys that the section at `path` below `root` may hold."""
+    return [key for part in parts_at(root, path) if _is_section(part) for key in part.model_fields]
+
+
+def parts_at(root: type[BaseModel], path: Sequence[str]) -> list[Any]:
+    """Return the types that may stand at `path` below `root`; none where there is no such key."""
+    found: list[Any] = [root]
+    for key in path:
+        found = [inner for annotation in found for inner in _at_key(annotation, key)]
+    return [part for annotation in found for part in _parts_of(annotation)]
+
+
+def dotted_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield every key below `root`, of sections and within them."""
+    for name in root.model_fields:
+        yield f"{prefix}{name}"
+        for part in parts_at(root, [name]):
+            if _is_section(part):
+                yield from dotted_keys(part, f"{prefix}{name}.")
+
+
+def _at_key(annotation: Any, key: str) -> list[Any]:
+    """Return what may stand at a key: of a section, of a mapping, or the kind of a section."""
+    found: list[Any] = []
+    for part in _parts_of(annotation):
+        if get_origin(part) is dict:
+            found.append(get_args(part)[1])
+        elif _is_section(part) and key in part.model_fields:
+            found.append(part.model_fields[key].annotation)
+        elif _is_section(part) and key in _kinds_of(part):
+            found.append(part)
+    return found
+
+
+def _parts_of(annotation: Any) -> list[Any]:
+    """Return the alternatives of an annotation, without what it says of their values."""
+    if get_origin(annotation) is Annotated:
+        return _parts_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [part for inner in get_args(annotation) for part in _parts_of(inner)]
+    return [annotation]
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _kinds_of(section: type[BaseModel]) -> tuple[Any, ...]:
+    kind = section.model_fields.get("kind")
+    return () if kind is None else get_args(kind.annotation)
+
+
+def described(detail: ErrorDetails, root: type[BaseModel]) -> str:
+    """Return the dotted key, the value, the rule and, of an unknown key, the nearest right one.
+
+    Args:
+        detail: Of pydantic's error.
+        root: What was to be made.
+    """
+    keys = [str(key) for key in detail["loc"]]
+    dotted = ".".join(keys)
+    if detail["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(keys[-1], known_keys(root, keys[:-1]), n=1, cutoff=0.4)
+        hint = f"; did you mean {'.'.join([*keys[:-1], nearest[0]])}?" if nearest else ""
+        return f"{dotted}: unknown key{hint}"
+    if detail["type"] == "missing":
+        return f"{dotted}: is missing and has no default"
+    if detail["type"] == "value_error":
+        rule = detail["msg"].removeprefix("Value error, ")
+        return f"{dotted or '(whole file)'}: {rule}"
+    value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
+    return f"{dotted or '(whole file)'}={value}: {detail['msg']}"

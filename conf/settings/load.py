@@ -1,0 +1,93 @@
+"""Read a YAML file and its overrides into a `Config`, or report all that is wrong with it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from conf.errors import ConfigError
+from conf.settings.config import Config
+from conf.settings.key_tree import described
+from conf.workspace.output_file import write_whole
+
+_FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration in `path`, changed by `section.key=value` overrides.
+
+    Raises:
+        ConfigError: With every problem at once: file, dotted key, value, rule, nearest key.
+    """
+    if not path.is_file():
+        raise ConfigError(f"configuration file {path} does not exist; name one with --config")
+    return _checked(path, _merged_tree(path, overrides))
+
+
+def _checked(path: Path, tree: Any) -> Config:
+    """Return what a tree of keys makes; `path` is what it is called in the errors."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems = [described(detail, Config) for detail in error.errors()]
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"{path}: {len(problems)} problem(s)\n{lines}") from error
+
+
+def write_changed(
+    path: Path,
+    overrides: Sequence[str],
+    settings: Mapping[str, Any],
+    output: Path,
+    comments: Sequence[str] = (),
+) -> None:
+    """Write the configuration in `path` with other settings, checked, and comments above it.
+
+    What comes from the environment is written as it stands in the file, not its value.
+
+    Args:
+        path: The file to start from.
+        overrides: Its changes, `section.key=value`.
+        settings: Further changes by dotted key.
+        output: The file to write.
+        comments: Lines above all else.
+
+    Raises:
+        ConfigError: When the changed configuration breaks a rule.
+    """
+    merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    for key, value in settings.items():
+        OmegaConf.update(merged, key, value)
+    text = "".join(f"# {line}\n" for line in comments) + OmegaConf.to_yaml(merged)
+    _checked(output, OmegaConf.to_container(OmegaConf.create(text), resolve=True))
+    write_whole(output, text)
+
+
+def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
+    for override in overrides:
+        if "=" not in override or override.startswith("="):
+            raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    try:
+        base = OmegaConf.load(path)
+        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+        _require_key_from_environment(path, OmegaConf.to_container(merged, resolve=False))
+        return OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError) as error:
+        text = str(error).strip()
+        raise ConfigError(f"{path} cannot be read as a configuration: {text}") from error
+
+
+def _require_key_from_environment(path: Path, tree: Any) -> None:
+    """Refuse a key that stands in a file or among a process's arguments."""
+    section = tree.get("privacy") if isinstance(tree, dict) else None
+    key = section.get("key") if isinstance(section, dict) else None
+    if key is not None and not (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
+        raise ConfigError(
+            f"{path}: privacy.key holds a text; write ${{oc.env:NAME}} and put the "
+            "key into that variable, or name a file by privacy.key_file"
+        )

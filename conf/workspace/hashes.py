@@ -1,0 +1,40 @@
+"""One hash for what a dataset holds: the same on any machine, in any folder."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from conf.contract import Manifest
+
+# What was made. Not how, nor where: of the configuration only what it led to is in here.
+_MADE = {
+    "as_of", "columns", "files", "vocabularies", "event_types", "features", "ledger", "fills",
+    "counts",
+}  # fmt: skip
+
+
+def with_content(manifest: Manifest) -> Manifest:
+    """Return the manifest with the hash of what it describes, files by their own hashes."""
+    made = manifest.model_dump(mode="json", include=_MADE)
+    for account in made["ledger"].values():
+        del account["warnings"]  # words for people
+    return manifest.model_copy(update={"content": canonical_hash(made)})
+
+
+def canonical_hash(value: Any) -> str:
+    """Return the SHA-256 of a value's JSON with sorted keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+_CHUNK_BYTES = 1 << 22

@@ -1,0 +1,244 @@
+"""Versions and the pointers to them: the one commit rule of datasets, models and lists.
+
+A version's folder is written once. Its manifest is written last, by a temporary name and a
+rename: a folder without one is no version. Then `CURRENT.json` is replaced in one step. It
+carries a number that only grows, so that a late writer is refused.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from conf.contract import MANIFEST_NAME, DataFile
+from conf.errors import ConfigError, VersionError
+
+POINTER_NAME = "CURRENT.json"
+WORK_OWNER = "workspace"  # in a training's work folder: the workspace that it is for
+UNDATED = "undated"
+_MEND = "restore it, or remove it (of a version its whole folder) and run again"
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def version_id(name: str, logical_date: str, request: str) -> str:
+    """Return an id: the run's name, the logical date and the hash of what it is made from."""
+    return f"{name}-{logical_date}-{request[:12]}"
+
+
+def find_version(workspace: Path, kind: str, request: str) -> str | None:
+    """Return the id of the committed version made for `request`, if there is one."""
+    for manifest in sorted((workspace / kind).glob(f"*-{request[:12]}/{MANIFEST_NAME[kind]}")):
+        if read_json(manifest).get("request") == request:
+            return manifest.parent.name
+    return None
+
+
+def new_folder(workspace: Path, kind: str, version: str) -> Path:
+    """Return the folder of a version to be written, made if need be.
+
+    What an interrupted writer of the same version left stays, for the caller to use or remove.
+    """
+    folder = workspace / kind / version
+    if (folder / MANIFEST_NAME[kind]).exists():
+        raise VersionError(f"{folder} is committed and is not written again")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def emptied(folder: Path) -> Path:
+    """Return `folder`, made new and empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def commit(workspace: Path, kind: str, manifest: BaseModel) -> None:
+    """Write a version's manifest: from now on it is one."""
+    folder = workspace / kind / str(getattr(manifest, "id"))  # noqa: B009
+    write_json(folder / MANIFEST_NAME[kind], manifest.model_dump(mode="json"))
+
+
+def read_manifest(workspace: Path, kind: str, version: str, model: type[Record]) -> Record:
+    """Return a committed version's manifest, its files checked for presence and size.
+
+    Raises:
+        VersionError: When there is no such version or it is damaged.
+    """
+    folder = workspace / kind / version
+    path = folder / MANIFEST_NAME[kind]
+    if not path.is_file():
+        raise VersionError(f"{folder} holds no {path.name}: it is no committed version")
+    try:
+        manifest = model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise VersionError(
+            f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
+        ) from error
+    files: dict[str, tuple[DataFile, ...]] = getattr(manifest, "files")  # noqa: B009
+    for file in (file for part in files.values() for file in part):
+        on_disk = version_path(folder, file.path)
+        size = on_disk.stat().st_size if on_disk.is_file() else None
+        if size != file.bytes:
+            state = "is missing" if size is None else f"has {size} bytes"
+            raise VersionError(
+                f"{on_disk} {state}, {path.name} says {file.bytes} bytes; "
+                "remove that version's folder and run again"
+            )
+    return manifest
+
+
+def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
+    """Return the contents of `CURRENT.json`, or None where nothing is published yet."""
+    path = workspace / kind / POINTER_NAME
+    if not path.is_file():
+        return None
+    pointer = read_json(path)
+    missing = [key for key in ("id", "number", "previous", "withdrawn") if key not in pointer]
+    if missing:
+        raise VersionError(f"{path} is damaged: it has no {', '.join(missing)}; {_MEND}")
+    return pointer
+
+
+def current_version(workspace: Path, kind: str) -> str:
+    """Return the id of the current version.
+
+    Raises:
+        VersionError: When nothing is published.
+    """
+    pointer = read_pointer(workspace, kind)
+    if pointer is None:
+        raise VersionError(f"{workspace / kind} has no current version; run the stage before first")
+    return str(pointer["id"])
+
+
+def publish(
+    workspace: Path, kind: str, version: str, logical_date: str, number: int | None = None
+) -> str:
+    """Make a committed version the current one.
+
+    Args:
+        workspace: Folder of the workspace.
+        kind: datasets, models or lists.
+        version: Id of the version.
+        logical_date: A version of an earlier day than the current one stays beside it.
+        number: Number that the writer took when it began; None for the next one.
+
+    Returns:
+        `published`, `current` (it was already), `withdrawn` (rolled back before) or `older`.
+
+    Raises:
+        VersionError: When a writer with a later number was first.
+    """
+    pointer = read_pointer(workspace, kind) or {"number": 0, "previous": [], "withdrawn": []}
+    if pointer.get("id") == version:
+        return "current"
+    if version in pointer["withdrawn"]:
+        return "withdrawn"
+    if _is_older(logical_date, pointer.get("logical_date", UNDATED)):
+        return "older"
+    number = pointer["number"] + 1 if number is None else number
+    if number <= pointer["number"]:
+        raise VersionError(
+            f"{workspace / kind}: a later writer has published number "
+            f"{pointer['number']}; {version} with number {number} comes too late"
+        )
+    previous = [pointer["id"], *pointer["previous"]] if "id" in pointer else []
+    _point(
+        workspace,
+        kind,
+        {
+            **pointer,
+            "id": version,
+            "logical_date": logical_date,
+            "number": number,
+            "previous": previous,
+        },
+    )
+    return "published"
+
+
+def rollback(workspace: Path, kind: str) -> str:
+    """Make the version before the current one current again and return its id.
+
+    The withdrawn one stays on disk; publishing it again is refused, so that a schedule does not
+    undo what a person did.
+    """
+    pointer = read_pointer(workspace, kind)
+    previous = (
+        []
+        if pointer is None
+        else [
+            version
+            for version in pointer["previous"]
+            if (workspace / kind / version / MANIFEST_NAME[kind]).is_file()
+        ]
+    )
+    if pointer is None or not previous:
+        raise ConfigError(
+            f"{workspace / kind} has no earlier version to go back to; "
+            "headrace status shows the current one"
+        )
+    manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
+    _point(
+        workspace,
+        kind,
+        {
+            "id": previous[0],
+            "logical_date": manifest["logical_date"],
+            "number": pointer["number"] + 1,
+            "previous": previous[1:],
+            "withdrawn": [pointer["id"], *pointer["withdrawn"]],
+        },
+    )
+    return str(previous[0])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what `write_json` has written of a mapping.
+
+    Raises:
+        VersionError: When something else has been at it.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise VersionError(f"{path} is damaged: {error}; {_MEND}") from error
+    if not isinstance(value, dict):
+        raise VersionError(f"{path} is damaged: it holds no mapping; {_MEND}")
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step that survives a crash of the machine."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with temporary.open("w") as stream:
+        json.dump(value, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _point(workspace: Path, kind: str, pointer: dict[str, Any]) -> None:
+    write_json(workspace / kind / POINTER_NAME, pointer)
+
+
+def _is_older(date: str, current: str) -> bool:
+    return UNDATED not in (date, current) and date < current
+
+
+def version_path(root: Path, relative: str) -> Path:
+    """Return the path of a version's file; refuse one that leads out of the folder."""
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ValueError(f"{relative!r} leads out of {root}; a manifest names files inside it only")
+    return path

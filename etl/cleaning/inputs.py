@@ -1,0 +1,220 @@
+"""The staged inputs of a run, and the checks that they have to pass before work goes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import InputLedger
+from conf.errors import InputError, NoNewDataError
+from conf.privacy.protection import Protection
+from conf.runs.input_files import InputFile
+from conf.settings.config import Config
+from conf.settings.etl import Budget, Clean, Etl
+from conf.settings.features import vector_dimensions
+from etl.cleaning.kcore import drop_outside_core, find_core
+from etl.cleaning.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
+from etl.cleaning.shown import is_act
+from etl.cleaning.staging import Log, quarantined_rows, stage_events, stage_table
+from etl.cleaning.tables import ID_OF_TABLE
+from etl.privacy.anonymity import drop_items_of_few
+from etl.spark.columns import BLOCK, DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
+from etl.spark.shards import write_shards
+from etl.spark.times import MICROS_PER_DAY, day_of, day_start
+
+
+@dataclass(frozen=True)
+class StagedInput:
+    """One input, stored with its verdicts."""
+
+    judged: DataFrame
+    rows_read: int
+    counts: Sequence[VerdictCount]
+    warnings: tuple[str, ...] = ()
+
+    def kept(self) -> DataFrame:
+        """Return the rows that are kept."""
+        return self.judged.where(F.col(VERDICT).isNull())
+
+    def rows_with(self, prefix: str) -> int:
+        """Return how many rows have a verdict that begins so."""
+        return sum(c.rows for c in self.counts if (c.verdict or "").startswith(prefix))
+
+    def rows_kept(self) -> int:
+        """Return how many rows are kept."""
+        return sum(c.rows for c in self.counts if c.verdict is None)
+
+
+Staged = Mapping[str, StagedInput]
+
+
+def stage_inputs(
+    spark: SparkSession,
+    config: Config,
+    inputs: Mapping[str, Sequence[InputFile]],
+    *,
+    logical_date: str | None,
+    folder: Path,
+    protection: Protection,
+    warnings: Mapping[str, tuple[str, ...]],
+) -> Staged:
+    """Read, judge and store every input.
+
+    Args:
+        spark: The session.
+        config: The run's configuration, without the fields that are not read.
+        inputs: Files of each input.
+        logical_date: Day up to which events count; None for all of them.
+        folder: Where the judged rows are stored.
+        protection: What is done to ids and texts before that.
+        warnings: What is odd about the files of each input; goes into its ledger.
+    """
+    logs = logs_of(config, inputs)
+    frames = {
+        "events": stage_events(
+            spark,
+            logs,
+            config.etl,
+            logical_date=logical_date,
+            folder=folder / "events",
+            protection=protection,
+        )
+    }
+    for name, source in (("items", config.input.items), ("users", config.input.users)):
+        if source is not None:
+            frames[name] = stage_table(
+                spark,
+                source,
+                inputs[name],
+                id_name=ID_OF_TABLE[name],
+                id_normal_form=config.etl.clean.id_normal_form,
+                vectors=vector_dimensions(getattr(config.etl.features, name)),
+                folder=folder / name,
+                protection=protection,
+            )
+    return {
+        name: StagedInput(judged, rows_read, count_verdicts(judged), warnings.get(name, ()))
+        for name, (judged, rows_read) in frames.items()
+    }
+
+
+def logs_of(config: Config, inputs: Mapping[str, Sequence[InputFile]]) -> list[Log]:
+    """Return the logs of the events with their files."""
+    return [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
+
+
+def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) -> None:
+    """Refuse inputs that are empty or of which too much is bad, and keep the bad rows to see.
+
+    Raises:
+        InputError: With all that is wrong, and where the rows are.
+    """
+    errors = [
+        why_refused(name, part.counts, part.rows_read, clean.max_bad_share, clean.budgets)
+        for name, part in staged.items()
+    ]
+    texts = [str(error) for error in errors if error is not None]
+    if not texts:
+        return
+    write_quarantine(staged, refused / "quarantine", scratch)
+    if any((refused / "quarantine").iterdir()):
+        texts.append(f"the quarantined rows are in {refused / 'quarantine'}")
+    raise InputError("; ".join(texts))
+
+
+def require_events_on(day: str, events: StagedInput) -> None:
+    """Refuse a log without an event on the logical date.
+
+    Raises:
+        NoNewDataError: Naming the newest day.
+    """
+    start = day_start(date.fromisoformat(day))
+    on_day = F.col(TIME).between(start, start + MICROS_PER_DAY - 1)
+    found = events.kept().agg(F.max(TIME), F.count(F.when(on_day, 1))).head()
+    assert found is not None  # an aggregate without groups has one row
+    if found[1] == 0:
+        newest = "none" if found[0] is None else str(day_of(found[0]))
+        raise NoNewDataError(
+            f"input.events has no event on {day} that is kept; newest one up to then: {newest}"
+        )
+
+
+def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
+    """Drop the users and items that have too few events.
+
+    Raises:
+        InputError: When none are left.
+    """
+    least = (etl.min_events_per_user, etl.min_events_per_item)
+    if max(least) <= 1:
+        return events
+    core = find_core(events.kept().where(is_act(etl.event_types)), *least, folder)
+    judged = drop_outside_core(events.judged, core)
+    left = replace(events, judged=judged, counts=count_verdicts(judged))
+    if left.rows_kept() == 0:
+        raise InputError(
+            f"none of {left.rows_with(DROPPED + 'below_core')} events is left by "
+            f"etl.min_events_per_user={least[0]} and etl.min_events_per_item={least[1]}; "
+            "lower them or read more events"
+        )
+    return left
+
+
+def keep_shared_items(events: StagedInput, etl: Etl, min_users: int) -> StagedInput:
+    """Drop the items that too few distinct users have events with.
+
+    Raises:
+        InputError: When none are left.
+    """
+    if min_users <= 1:
+        return events
+    judged = drop_items_of_few(events.judged, min_users, is_act(etl.event_types))
+    left = replace(events, judged=judged, counts=count_verdicts(judged))
+    if left.rows_kept() == 0:
+        raise InputError(
+            f"no item has events of privacy.min_users_per_item={min_users} distinct "
+            "users; lower it or read more events"
+        )
+    return left
+
+
+def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
+    """Write the quarantined rows of all inputs into one file, if there are any."""
+    folder.mkdir(parents=True)
+    if not any(part.rows_with(QUARANTINED) for part in staged.values()):
+        return
+    rows = quarantined_rows({name: part.judged for name, part in staged.items()})
+    order = ["input", *LINE_ORDER]
+    order += [name for name in rows.columns if name not in order]  # two logs may read one line
+    # Always 0, but no literal: by one Spark's writer sorts anew, and drops the order behind it.
+    one_file = rows.withColumn(SHARD, F.pmod(BLOCK, F.lit(1)))
+    write_shards(one_file, order, folder, scratch, leave_out=LINE_ORDER[1:])
+
+
+def build_ledgers(
+    staged: Staged,
+    inputs: Mapping[str, Sequence[InputFile]],
+    events_written: int,
+    budgets: Mapping[str, Budget],
+) -> dict[str, InputLedger]:
+    """Return the account of every input."""
+    return {
+        name: build_ledger(
+            part.counts,
+            _names_of_files(inputs, name),
+            rows_read=part.rows_read,
+            rows_kept=events_written if name == "events" else part.rows_kept(),
+            budgets=budgets,
+        ).with_warnings(part.warnings)
+        for name, part in staged.items()
+    }
+
+
+def _names_of_files(inputs: Mapping[str, Sequence[InputFile]], name: str) -> list[str]:
+    """Return the names of a table's files, or of those of all logs together."""
+    return [
+        file.name for key, files in inputs.items() if key.split(".")[0] == name for file in files
+    ]

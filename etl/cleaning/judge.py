@@ -1,0 +1,111 @@
+"""What the section `etl.clean` asks for, rule after rule.
+
+The rules of one row come first (`etl.cleaning.row_rules`), then those that look at a user's
+whole history, each at what those before it have left.
+"""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.settings.etl import Clean, Etl, shown_types
+from conf.settings.input import EventSource
+from etl.cleaning.log_rules import (
+    caps_of,
+    drop_bots,
+    drop_duplicates,
+    drop_near_duplicates,
+    drop_repeated_items,
+    mark_cancellations,
+    net_cancellations,
+)
+from etl.cleaning.row_rules import Limits, check_fields, judge_rows, parse_events
+from etl.cleaning.shown import drop_answered, is_act
+from etl.spark.columns import EVENT_TYPE, FIELD, LINE_ORDER, PART, TIME, VERDICT
+from etl.spark.texts import normalise_ids
+from etl.spark.times import MICROS_PER_SECOND, day_start
+
+
+def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) -> DataFrame:
+    """Return one log's rows with what they say, and the verdict that each row alone decides."""
+    clean = etl.clean
+    if clean.id_normal_form != "none":
+        rows = normalise_ids(rows, (USER_ID, ITEM_ID))
+    events = parse_events(rows, source.time_unit, etl.event_types, source.event_type)
+    if clean.cancellations.is_on:
+        events = mark_cancellations(events, clean.cancellations, source.event_type)
+    if source.part is not None:
+        events = events.withColumn(PART, F.lit(source.part))
+    judged = judge_rows(events, limits, etl.event_types)
+    return check_fields(judged, source.fields, FIELD)
+
+
+def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated: bool) -> DataFrame:
+    """Judge what takes more than the row itself.
+
+    Args:
+        events: All logs together.
+        etl: The section of the configuration.
+        is_numbered: Whether the order of the lines is the time.
+        is_dated: Whether events have times and not just an order.
+    """
+    clean, acts = etl.clean, is_act(etl.event_types)
+    events = (number_lines(events) if is_numbered else events).transform(drop_duplicates)
+    if clean.duplicate_seconds is not None:
+        events = drop_near_duplicates(events, clean.duplicate_seconds)
+    if clean.cancellations.is_on:
+        numbers = {name: number for number, name in enumerate(etl.event_types)}
+        asked = clean.cancellations.cancelled_types
+        types = [numbers[name] for name in asked or numbers if not etl.event_types[name].shown_only]
+        events = net_cancellations(events, types)
+    for cap in caps_of(clean):
+        events = drop_bots(events, cap, acts)
+    if etl.repeated_items != "keep":
+        events = drop_repeated_items(events, etl.repeated_items, acts)
+    minutes = None if etl.impressions is None else etl.impressions.answered_minutes
+    if shown_types(etl.event_types) and minutes is not None and is_dated:
+        events = drop_answered(events, acts, minutes)
+    return events
+
+
+def limits_of(clean: Clean, *, newest_file: date | None, logical_date: date | None) -> Limits:
+    """Return what an event lies within.
+
+    Args:
+        clean: The section of the configuration.
+        newest_file: Day on which the newest of the log's files was written; None: the log has
+            no times.
+        logical_date: Day up to which events count; None: all of them.
+    """
+    values = Limits(
+        allow_negative_value=clean.allow_negative_value,
+        min_value=clean.min_value,
+        max_value=clean.max_value,
+        item_pattern=clean.item_pattern,
+    )
+    if newest_file is None:
+        return values
+    latest = _day_after(clean.latest_time or newest_file)
+    return replace(
+        values,
+        earliest=day_start(clean.earliest_time),
+        latest=latest + clean.clock_skew_seconds * MICROS_PER_SECOND,
+        until=None if logical_date is None else _day_after(logical_date),
+        kept_from=None if clean.keep_from is None else day_start(clean.keep_from),
+        kept_until=None if clean.keep_to is None else _day_after(clean.keep_to),
+    )
+
+
+def _day_after(day: date) -> int:
+    """Return the first microsecond behind a day in UTC."""
+    return day_start(day + timedelta(days=1))
+
+
+def number_lines(events: DataFrame) -> DataFrame:
+    """Take the order of a user's lines, counted from 1, as TIME."""
+    # Two logs may read one file: then the type tells which of them a line is of.
+    order = Window.partitionBy(VERDICT, USER_ID).orderBy(*LINE_ORDER, EVENT_TYPE, ITEM_ID)
+    return events.withColumn(TIME, F.row_number().over(order).cast("long"))

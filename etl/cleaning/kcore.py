@@ -1,0 +1,58 @@
+"""k-core: drop users and items with few events, again and again until none is left."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from etl.spark.columns import DROPPED, VERDICT
+
+_EVENTS = "pair_events"
+
+
+def find_core(kept: DataFrame, min_per_user: int, min_per_item: int, folder: Path) -> DataFrame:
+    """Return the pairs of user and item that are in the core, one row per pair.
+
+    Works on counts per pair. Each round is written, so that no plan grows with their number.
+
+    Args:
+        kept: Events that are kept so far.
+        min_per_user: Least events of a user.
+        min_per_item: Least events of an item.
+        folder: Where the rounds are written.
+    """
+    pairs = kept.groupBy(USER_ID, ITEM_ID).agg(F.count(F.lit(1)).alias(_EVENTS))
+    pairs, size = _write(pairs, folder / "round-0")
+    for number in range(1, size + 2):
+        enough = _with_enough(_with_enough(pairs, USER_ID, min_per_user), ITEM_ID, min_per_item)
+        pairs, left = _write(enough, folder / f"round-{number}")
+        if left == size:
+            break
+        size = left
+    return pairs
+
+
+def drop_outside_core(events: DataFrame, core: DataFrame) -> DataFrame:
+    """Judge the events of users or items that are not in the core."""
+    users = core.select(USER_ID).distinct().withColumn("user_in_core", F.lit(True))
+    items = core.select(ITEM_ID).distinct().withColumn("item_in_core", F.lit(True))
+    joined = events.join(users, USER_ID, "left").join(items, ITEM_ID, "left")
+    outside = F.when(
+        F.col("user_in_core").isNull() | F.col("item_in_core").isNull(), DROPPED + "below_core"
+    )
+    return joined.withColumn(VERDICT, F.coalesce(VERDICT, outside)).select(events.columns)
+
+
+def _with_enough(pairs: DataFrame, column: str, least: int) -> DataFrame:
+    if least <= 1:
+        return pairs
+    enough = pairs.groupBy(column).agg(F.sum(_EVENTS).alias("total")).where(F.col("total") >= least)
+    return pairs.join(enough.select(column), column, "left_semi")
+
+
+def _write(pairs: DataFrame, folder: Path) -> tuple[DataFrame, int]:
+    pairs.write.mode("overwrite").parquet(folder.as_uri())
+    rows = sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+    return pairs.sparkSession.read.schema(pairs.schema).parquet(folder.as_uri()), rows

@@ -1,0 +1,162 @@
+"""The ledger: where each row of each input file went, and whether that is right."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import Account, InputLedger
+from conf.errors import InputError
+from conf.settings.etl import Budget
+from etl.spark.columns import BLANKED, DROPPED, QUARANTINED, SOURCE_FILE, VERDICT
+
+
+@dataclass(frozen=True)
+class VerdictCount:
+    """Rows of one file with one verdict."""
+
+    file: str
+    verdict: str | None
+    rows: int
+    blanked: tuple[str, ...] = ()
+    """Rules that made fields of these rows null."""
+
+
+@dataclass
+class _Tally:
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+
+    def add(self, verdict: str | None, rows: int) -> None:
+        if verdict is None:
+            self.kept += rows
+        elif verdict.startswith(DROPPED):
+            self.dropped[verdict.removeprefix(DROPPED)] += rows
+        else:
+            self.quarantined[verdict.removeprefix(QUARANTINED)] += rows
+
+    def rows(self) -> int:
+        return self.kept + self.dropped.total() + self.quarantined.total()
+
+    def reasons(self) -> dict[str, dict[str, int]]:
+        return {
+            "dropped": dict(sorted(self.dropped.items())),
+            "quarantined": dict(sorted(self.quarantined.items())),
+        }
+
+
+def count_verdicts(judged: DataFrame) -> list[VerdictCount]:
+    """Count the rows of each file by verdict, and by the rules that made fields null."""
+    blanked = [BLANKED] if BLANKED in judged.columns else []
+    counts = judged.groupBy(SOURCE_FILE, VERDICT, *blanked).agg(F.count(F.lit(1)).alias("rows"))
+    return [
+        VerdictCount(row[0], row[1], row["rows"], tuple(row[BLANKED] or ()) if blanked else ())
+        for row in counts.collect()
+    ]
+
+
+def build_ledger(
+    counts: Sequence[VerdictCount],
+    files: Sequence[str],
+    *,
+    rows_read: int,
+    rows_kept: int,
+    budgets: Mapping[str, Budget] = MappingProxyType({}),
+) -> InputLedger:
+    """Return the account of one input, which has to come out even.
+
+    Args:
+        counts: Verdicts, counted.
+        files: Names of all its files, those without a row included.
+        rows_read: Rows as counted while reading.
+        rows_kept: Rows as counted in what was written.
+        budgets: Limits by rule, for warnings.
+
+    Raises:
+        RuntimeError: When rows are missing: a mistake of ours.
+    """
+    total, per_file = _Tally(), {name: _Tally() for name in sorted(files)}
+    for count in counts:
+        total.add(count.verdict, count.rows)
+        per_file[count.file].add(count.verdict, count.rows)
+    ledger = InputLedger(
+        rows_read=rows_read,
+        rows_kept=rows_kept,
+        **total.reasons(),
+        files={
+            name: Account(rows_read=tally.rows(), rows_kept=tally.kept, **tally.reasons())
+            for name, tally in per_file.items()
+        },
+        warnings=tuple(_warnings(counts, total, rows_read, budgets)),
+    )
+    if ledger.missing_rows() != 0 or total.kept != rows_kept:
+        raise RuntimeError(
+            f"the ledger does not come out even: {ledger.missing_rows()} rows are missing, "
+            f"{total.kept} were judged right, {rows_kept} written: {ledger}"
+        )
+    return ledger
+
+
+def why_refused(
+    name: str,
+    counts: Iterable[VerdictCount],
+    rows_read: int,
+    max_bad_share: float,
+    budgets: Mapping[str, Budget] = MappingProxyType({}),
+) -> InputError | None:
+    """Return what is wrong with an input as a whole, or None."""
+    total = _Tally()
+    for count in counts:
+        total.add(count.verdict, count.rows)
+    if rows_read == 0:
+        return InputError(f"input.{name} holds no rows; check input.{name}.paths and the delivery")
+    bad = total.quarantined.total()
+    if bad > max_bad_share * rows_read:
+        return InputError(
+            f"input.{name}: {bad} of {rows_read} rows cannot be right "
+            f"({_listed(total.quarantined)}), which is more than "
+            f"etl.clean.max_bad_share={max_bad_share} allows"
+        )
+    spent = list(_overspent(total, rows_read, budgets, "stop_above"))
+    if spent:
+        return InputError(f"input.{name}: {'; '.join(spent)}")
+    if total.kept == 0 and not total.dropped["after_logical_date"]:  # else there is no new data
+        return InputError(
+            f"input.{name}: none of {rows_read} rows is left; dropped: {_listed(total.dropped)}; "
+            f"quarantined: {_listed(total.quarantined)}"
+        )
+    return None
+
+
+def _warnings(
+    counts: Iterable[VerdictCount], total: _Tally, rows_read: int, budgets: Mapping[str, Budget]
+) -> Iterator[str]:
+    yield from _overspent(total, rows_read, budgets, "warn_above")
+    blanked = Counter[str]()
+    for count in counts:
+        if count.verdict is None:
+            blanked.update(dict.fromkeys(count.blanked, count.rows))
+    for rule, rows in sorted(blanked.items()):
+        yield f"{rule}: {rows} of {total.kept} rows kept have no value in that field"
+
+
+def _overspent(
+    total: _Tally, rows_read: int, budgets: Mapping[str, Budget], limit: str
+) -> Iterator[str]:
+    """Yield a sentence for each rule that took more rows than its budget's `limit` allows."""
+    taken = total.dropped + total.quarantined
+    for rule, budget in sorted(budgets.items()):
+        share = getattr(budget, limit)
+        if share is not None and taken[rule] > share * rows_read:
+            yield (
+                f"{rule} took {taken[rule]} of {rows_read} rows, more than "
+                f"etl.clean.budgets.{rule}.{limit}={share} allows"
+            )
+
+
+def _listed(reasons: Counter[str]) -> str:
+    return ", ".join(f"{reason} {rows}" for reason, rows in reasons.most_common()) or "none"

@@ -1,0 +1,218 @@
+"""Verdicts on events that take more than the row itself, and the order that they rest on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.settings.etl import Cancellations, Clean
+from etl.cleaning.row_rules import is_blank
+from etl.privacy.pseudonyms import SEALED
+from etl.spark import columns as c
+from etl.spark.columns import (
+    CANCELS,
+    DROPPED,
+    EVENT_ID,
+    EVENT_TYPE,
+    FIELD,
+    LINE_ORDER,
+    TIME,
+    TYPE_TEXT,
+    VALUE,
+    VERDICT,
+)
+from etl.spark.times import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
+
+# What a row carries besides what it says.
+_ABOUT_THE_ROW = {
+    *c.LINE_ORDER, c.REDELIVERED, c.BROKEN, c.RAW, c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT,
+    c.VERDICT, c.BLANKED, c.CANCELS, USER_ID, ITEM_ID,
+}  # fmt: skip
+# Places of columns among those that say what happened; fields have the place 1.
+_PLACES = {c.EVENT_ID: 0, c.TIME: 2, c.VALUE: 3, c.EVENT_TYPE: 4}
+
+
+def drop_where(events: DataFrame, condition: Column, reason: str) -> DataFrame:
+    """Judge the events that are kept so far and meet the condition as dropped."""
+    verdict = F.when(F.col(c.VERDICT).isNull() & condition, c.DROPPED + reason)
+    return events.withColumn(c.VERDICT, F.coalesce(c.VERDICT, verdict))
+
+
+def content_columns(events: DataFrame) -> list[str]:
+    """Return the columns that say what happened: time, type, value, declared fields.
+
+    Their order, which hashes depend on, is the same in whichever order logs and fields are
+    configured.
+    """
+    says = (
+        name
+        for name in events.columns
+        if name not in _ABOUT_THE_ROW and not name.startswith(SEALED)
+    )
+    return sorted(says, key=lambda name: (_PLACES.get(name, 1), name))
+
+
+def order_of_events(events: DataFrame) -> list[Column]:
+    """Return an order of one user's events with one item that does not depend on the files.
+
+    By time; those of one instant in the order of the configured types, then by value, then
+    drawn by a hash of the rest. Only events equal in everything are left to the order of the
+    lines.
+    """
+    first = [c.TIME, c.EVENT_TYPE, c.VALUE]
+    rest = [name for name in content_columns(events) if name not in first]
+    drawn = [F.xxhash64(*rest)] if rest else []
+    return [*map(F.col, first), *drawn, *map(F.col, c.LINE_ORDER)]
+
+
+def drop_duplicates(events: DataFrame) -> DataFrame:
+    """Judge all but the first of equal events as duplicates.
+
+    Equal are those with the same EVENT_ID, of which the earliest stays; where there is none,
+    those with the same user, item, time, type, value and declared fields.
+    """
+    says = [USER_ID, ITEM_ID, *(n for n in content_columns(events) if n != EVENT_ID)]
+    same, order = [F.col(name) for name in says], [F.col(name) for name in LINE_ORDER]
+    if EVENT_ID in events.columns:
+        by_id = F.when(~is_blank(EVENT_ID), F.col(EVENT_ID))
+        same = [by_id, *(F.when(by_id.isNull(), column) for column in same)]
+        # Two of one instant may say different things: drawn, not by the order of the files.
+        order = [F.col(TIME), F.xxhash64(*says), *order]
+    first = Window.partitionBy(VERDICT, *same).orderBy(*order)
+    return drop_where(events, F.row_number().over(first) > 1, "duplicate")
+
+
+def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:
+    """Judge events that follow one of the same user, item and type within `seconds`.
+
+    The distance is that to the event before, kept or not: a chain of clicks, each soon after
+    the last, counts as one however long it is. Cancellations are no such events.
+    """
+    cancels = F.col(CANCELS) if CANCELS in events.columns else F.lit(False)
+    alike = Window.partitionBy(VERDICT, USER_ID, ITEM_ID, EVENT_TYPE, cancels)
+    before = F.lag(TIME).over(alike.orderBy(*order_of_events(events)))
+    is_near = F.col(TIME) - before <= seconds * MICROS_PER_SECOND
+    return drop_where(events, is_near & ~cancels, "near_duplicate")
+
+
+def drop_repeated_items(events: DataFrame, keep: str, acts: Column) -> DataFrame:
+    """Judge all but the `first` or the `last` of one user's acts on one item as repeated."""
+    order = order_of_events(events)
+    if keep == "last":
+        order = [column.desc() for column in order]
+    same = Window.partitionBy(VERDICT, USER_ID, ITEM_ID, acts)
+    place = F.row_number().over(same.orderBy(*order))
+    return drop_where(events, acts & (place > 1), "repeated_item")
+
+
+def mark_cancellations(
+    events: DataFrame, marks: Cancellations, only_type: str | None = None
+) -> DataFrame:
+    """Add CANCELS: whether an event takes another one back.
+
+    Args:
+        events: As `parse_events` returns them.
+        marks: What marks a cancellation.
+        only_type: Type of all events of the log, if it has one.
+    """
+    found = [F.lit(only_type in marks.event_types)]
+    if marks.negative_value:
+        found.append(F.col(VALUE) < 0)
+    if marks.event_types and TYPE_TEXT in events.columns:
+        found.append(F.col(TYPE_TEXT).isin(*marks.event_types))
+    field = EVENT_ID if marks.id_field is None else FIELD + marks.id_field
+    if marks.id_prefix is not None and field in events.columns:
+        found.append(F.col(field).startswith(marks.id_prefix))
+    marked = [F.coalesce(condition, F.lit(False)) for condition in found]
+    return events.withColumn(CANCELS, F.greatest(*marked, F.lit(False)))
+
+
+def net_cancellations(events: DataFrame, cancelled_types: Sequence[int]) -> DataFrame:
+    """Judge each cancellation, and the event that it takes back.
+
+    That is the latest earlier one (or one of the same instant) of the same user, item and
+    quantity (value without its sign) that no other cancellation has taken back. A cancellation
+    counts whenever it came: one behind a split's cut takes its event out of the training part.
+
+    The two are paired as brackets are. The depth is how many events are open at a row; an event
+    opens one level, a cancellation closes the topmost one. On one level events and
+    cancellations take turns, so an event is cancelled if there is a next row on its level.
+
+    Args:
+        events: With CANCELS.
+        cancelled_types: Numbers of the types that can be cancelled; empty: all.
+    """
+    cancels, kind = F.col(CANCELS), F.col(EVENT_TYPE)
+    is_open = kind.isin(*cancelled_types) if cancelled_types else F.lit(True)
+    takes_part = F.col(VERDICT).isNull() & (cancels | F.coalesce(is_open, F.lit(False)))
+    same = ("__takes_part", USER_ID, ITEM_ID, "__quantity")
+    time, *rest = order_of_events(events)
+    order = Window.partitionBy(*same).orderBy(time, CANCELS, *rest)
+    upto = order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    before = order.rowsBetween(Window.unboundedPreceding, -1)
+    counted = (
+        events.withColumns({"__takes_part": takes_part, "__quantity": F.abs(VALUE)})
+        .withColumn("__sum", F.sum(F.when(cancels, -1).otherwise(1)).over(upto))
+        .withColumn("__least_before", F.least(F.min("__sum").over(before), F.lit(0)))
+    )
+    sum_, least = F.col("__sum"), F.col("__least_before")
+    # A cancellation with nothing open takes the sum below all before it and closes no level.
+    unmatched = cancels & (sum_ < least)
+    level = sum_ - least + F.when(cancels, 1).otherwise(0)
+    on_level = Window.partitionBy(*same, "__unmatched", "__level").orderBy(time, CANCELS, *rest)
+    has_next = F.lead(F.lit(1)).over(on_level).isNotNull()
+    return (
+        counted.withColumns({"__unmatched": unmatched, "__level": level})
+        .withColumn(VERDICT, F.coalesce(VERDICT, F.when(F.col("__takes_part"), _verdict(has_next))))
+        .drop(
+            "__takes_part",
+            "__quantity",
+            "__sum",
+            "__least_before",
+            "__unmatched",
+            "__level",
+            CANCELS,
+        )
+    )
+
+
+def _verdict(has_next: Column) -> Column:
+    cancels = F.col(CANCELS)
+    return (
+        F.when(F.col("__unmatched"), DROPPED + "cancellation_unmatched")
+        .when(cancels, DROPPED + "cancellation")
+        .when(has_next, DROPPED + "cancelled")
+    )
+
+
+@dataclass(frozen=True)
+class Cap:
+    """Most events of one user."""
+
+    reason: str
+    most: int
+    period: int | None
+    """Microseconds; None: in total."""
+
+
+def caps_of(clean: Clean) -> list[Cap]:
+    """Return the caps that are set, the shortest period first."""
+    asked = (
+        ("bot_per_minute", clean.max_events_per_user_minute, MICROS_PER_MINUTE),
+        ("bot_per_hour", clean.max_events_per_user_hour, MICROS_PER_HOUR),
+        ("bot", clean.max_events_per_user_day, MICROS_PER_DAY),
+        ("bot_in_total", clean.max_events_per_user, None),
+    )
+    return [Cap(reason, most, period) for reason, most, period in asked if most is not None]
+
+
+def drop_bots(events: DataFrame, cap: Cap, acts: Column) -> DataFrame:
+    """Judge all events of users who have more acts than the cap in one of its periods (of UTC)."""
+    by_user = (VERDICT, USER_ID)
+    period = [] if cap.period is None else [F.floor(F.col(TIME) / cap.period)]
+    count = F.count(F.when(acts, 1)).over(Window.partitionBy(*by_user, *period))
+    counted = events.withColumn("__in_period", count)
+    most = F.max("__in_period").over(Window.partitionBy(*by_user))
+    return drop_where(counted, most > cap.most, cap.reason).drop("__in_period")

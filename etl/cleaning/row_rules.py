@@ -1,0 +1,216 @@
+"""The rules that a row alone decides: kept (null), quarantined as wrong, or dropped as asked.
+
+Each event gets one verdict, the first that fits, in the order of this file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.settings.etl import EventType, field_rules
+from conf.settings.input import InputField
+from etl.spark import columns as c
+from etl.spark.columns import (
+    BROKEN,
+    CANCELS,
+    DAMAGED,
+    DROPPED,
+    EVENT_TYPE,
+    QUARANTINED,
+    REDELIVERED,
+    TIME,
+    TIME_TEXT,
+    TYPE_TEXT,
+    VALUE,
+    VALUE_TEXT,
+    VERDICT,
+)
+from etl.spark.times import parse_number, parse_time
+
+
+def parse_events(
+    rows: DataFrame,
+    time_unit: str,
+    event_types: Mapping[str, EventType],
+    only_type: str | None = None,
+) -> DataFrame:
+    """Add TIME, VALUE and EVENT_TYPE, each null where the text says no such thing.
+
+    Reads the columns *_TEXT; where the rows have none for it, the time stays null, the value
+    too, and the type is `only_type`, or else the first.
+    """
+    number_of = {name: index for index, name in enumerate(event_types)}
+    alone = 0 if only_type is None else number_of.get(only_type)
+    types = [F.when(F.col(TYPE_TEXT) == name, number_of[name]) for name in event_types]
+    has = rows.columns
+    time = parse_time(TIME_TEXT, time_unit) if TIME_TEXT in has else F.lit(None)
+    value = parse_number(VALUE_TEXT) if VALUE_TEXT in has else F.lit(None)
+    return rows.withColumns(
+        {
+            TIME: time.cast("long"),
+            VALUE: value.cast("double"),
+            EVENT_TYPE: (F.coalesce(*types) if TYPE_TEXT in has else F.lit(alone)).cast("int"),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a right and wanted event lies within; None: no limit. Instants in microseconds."""
+
+    earliest: int | None = None
+    """First instant that is no wrong one."""
+    latest: int | None = None
+    """First instant that is in the future."""
+    until: int | None = None
+    """First instant after the logical date."""
+    kept_from: int | None = None
+    """First instant that is wanted."""
+    kept_until: int | None = None
+    """First instant that is wanted no more."""
+    allow_negative_value: bool = False
+    min_value: float | None = None
+    max_value: float | None = None
+    item_pattern: str | None = None
+    """What the whole id of a wanted item matches."""
+
+
+def judge_rows(
+    events: DataFrame, limits: Limits, event_types: Mapping[str, EventType]
+) -> DataFrame:
+    """Add VERDICT as far as a row alone decides it.
+
+    Args:
+        events: As `parse_events` returns them; if with CANCELS, cancellations may have any value.
+        limits: What an event lies within.
+        event_types: Types that are used.
+    """
+    time, value = F.col(TIME), F.col(VALUE)
+    reads_time, reads_value = TIME_TEXT in events.columns, VALUE_TEXT in events.columns
+    never = F.lit(False)
+    lowest = None if limits.allow_negative_value else 0
+    counts = ~F.col(CANCELS) if CANCELS in events.columns else F.lit(True)
+    checks = [
+        (DROPPED + "redelivered_file", F.col(REDELIVERED)),
+        (QUARANTINED + "file_damaged", F.col(DAMAGED) if DAMAGED in events.columns else never),
+        (QUARANTINED + "line_unparsable", F.col(BROKEN)),
+        (QUARANTINED + "user_missing", is_blank(USER_ID)),
+        (QUARANTINED + "item_missing", is_blank(ITEM_ID)),
+        (QUARANTINED + "time_unparsable", time.isNull() if reads_time else never),
+        (QUARANTINED + "time_too_early", _is_below(time, limits.earliest)),
+        (QUARANTINED + "time_in_future", _is_from(time, limits.latest)),
+        (
+            QUARANTINED + "value_unparsable",
+            ~is_blank(VALUE_TEXT) & value.isNull() if reads_value else never,
+        ),
+        (QUARANTINED + "price_negative", _is_below(value, lowest) & counts),
+        (
+            QUARANTINED + "value_out_of_range",
+            is_outside(value, limits.min_value, limits.max_value) & counts,
+        ),
+        (DROPPED + "after_logical_date", _is_from(time, limits.until)),
+        (DROPPED + "outside_window", _is_below(time, limits.kept_from)),
+        (DROPPED + "outside_window", _is_from(time, limits.kept_until)),
+        (DROPPED + "item_excluded", ~_matches(ITEM_ID, limits.item_pattern)),
+        (DROPPED + "event_type_not_used", F.col(EVENT_TYPE).isNull() & counts),
+        (DROPPED + "below_threshold", _is_below_threshold(event_types) & counts),
+    ]
+    verdicts = [F.when(condition, verdict) for verdict, condition in checks]
+    return events.withColumn(VERDICT, F.coalesce(*verdicts))
+
+
+def is_blank(column: str) -> Column:
+    """Return whether a text column is null or holds nothing but white space."""
+    return ~F.coalesce(F.col(column).rlike(r"\S"), F.lit(False))
+
+
+def is_outside(number: Column, least: float | None, most: float | None) -> Column:
+    """Return whether a number is below `least` or above `most`; null where it is null."""
+    above = F.lit(False) if most is None else number > most
+    return _is_below(number, least) | above
+
+
+def _matches(column: str, pattern: str | None) -> Column:
+    return F.lit(True) if pattern is None else F.col(column).rlike(rf"^(?:{pattern})\z")
+
+
+def _is_below(number: Column, limit: float | None) -> Column:
+    return F.lit(False) if limit is None else number < limit
+
+
+def _is_from(number: Column, limit: float | None) -> Column:
+    return F.lit(False) if limit is None else number >= limit
+
+
+def _is_below_threshold(event_types: Mapping[str, EventType]) -> Column:
+    """Return whether an event's value is below its type's threshold, or not there at all."""
+    below = [
+        (F.col(EVENT_TYPE) == index) & ~F.coalesce(F.col(VALUE) >= type_.min_value, F.lit(False))
+        for index, type_ in enumerate(event_types.values())
+        if type_.min_value is not None
+    ]
+    return reduce(Column.__or__, below, F.lit(False))
+
+
+def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str = "") -> DataFrame:
+    """Give the declared fields their types, and judge the rows of those that are wrong.
+
+    A text that is no such thing, and a value that is not right, quarantine the row or make the
+    field null, as it is declared; the latter adds BLANKED, the rules that did it.
+
+    Args:
+        rows: With VERDICT, the fields as text.
+        fields: The declared fields.
+        prefix: What stands before their names in `rows`.
+    """
+    values: dict[str, Column] = {}
+    verdicts: list[Column] = [F.col(c.VERDICT)]
+    blanked: list[Column] = []
+    for name, field in fields.items():
+        if field.type == "text" and not field.allowed:
+            continue
+        column = prefix + name
+        value = _parsed(column, field)
+        faults = zip(field_rules(name), _faults(column, field, value), strict=True)
+        fault = F.coalesce(*(F.when(is_so, rule) for rule, is_so in faults))
+        values[column] = F.when(fault.isNull(), value)
+        if field.bad == "blank":
+            blanked.append(fault)
+        else:
+            verdicts.append(F.concat(F.lit(c.QUARANTINED), fault))
+    values[c.VERDICT] = F.coalesce(*verdicts)
+    if blanked:
+        rules = F.array_compact(F.array(*blanked))
+        values[c.BLANKED] = F.when(F.size(rules) > 0, rules)
+    return rows.withColumns(values)
+
+
+def _parsed(column: str, field: InputField) -> Column:
+    """Return the field's value, null where its text is none of the type."""
+    quoted = f"`{column}`"
+    if field.type == "integer":
+        number = F.expr(f"try_cast(trim({quoted}) AS decimal(38,9))")
+        whole = F.expr(f"try_cast(try_cast(trim({quoted}) AS decimal(38,0)) AS bigint)")
+        return F.when(number == F.floor(number), whole)
+    if field.type == "number":
+        return parse_number(quoted)
+    if field.type == "boolean":
+        return F.expr(f"try_cast(trim({quoted}) AS boolean)")
+    return parse_time(quoted, "iso") if field.type == "time" else F.col(quoted)
+
+
+def _faults(column: str, field: InputField, value: Column) -> tuple[Column, Column]:
+    """Return whether the text is none of the type, and whether the value is out of its range."""
+    quoted = f"`{column}`"
+    outside = is_outside(value, field.minimum, field.maximum) if _has_range(field) else F.lit(False)
+    if field.allowed:
+        outside = outside | (~is_blank(quoted) & ~F.trim(quoted).isin(*field.allowed))
+    return ~is_blank(quoted) & value.isNull(), outside
+
+
+def _has_range(field: InputField) -> bool:
+    return field.minimum is not None or field.maximum is not None

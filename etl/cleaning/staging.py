@@ -1,0 +1,223 @@
+"""Read, judge and store the raw input once; every later step reads what is stored here."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import partial, reduce
+from pathlib import Path
+from urllib.request import url2pathname
+
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.errors import InputError
+from conf.privacy.protection import UNPROTECTED, Protection
+from conf.runs.input_files import InputFile
+from conf.settings.etl import Etl
+from conf.settings.input import ColumnName, EventSource, TableSource
+from etl.cleaning.judge import judge_histories, judge_log, limits_of
+from etl.cleaning.tables import judge_table, read_table
+from etl.privacy.rows import (
+    coarsen_events,
+    drop_erased,
+    hide_users,
+    label_ids,
+    reduce_fields,
+    shield_events,
+    shield_table,
+)
+from etl.reading.sources import field_columns, read_rows
+from etl.spark import columns as c
+from etl.spark.folders import store
+from etl.spark.texts import normalise_ids
+from etl.spark.times import day_of
+
+_FILE_OF_FAILURE = re.compile(r"while reading file file:/*(/\S+?)\.?(?:\s|$)")
+_TEXTS = (c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT)
+
+
+@dataclass(frozen=True)
+class Log:
+    """One of the logs that together are the events."""
+
+    source: EventSource
+    files: Sequence[InputFile]
+
+
+def stage_events(
+    spark: SparkSession,
+    logs: Sequence[Log],
+    etl: Etl,
+    *,
+    logical_date: str | None,
+    folder: Path,
+    protection: Protection = UNPROTECTED,
+) -> tuple[DataFrame, int]:
+    """Return the stored events of all logs with their verdicts, and how many rows were read."""
+    scratch = _beside(folder)
+    judged = [_read_log(spark, log, etl, logical_date, protection, scratch) for log in logs]
+    together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
+    counter = Observation("events")
+    counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
+    is_numbered = any(_has_no_time(log.source) for log in logs)
+    counted = counted.transform(shield_events, protection)
+    by_user = counted.repartition(USER_ID).transform(
+        judge_histories,
+        etl,
+        is_numbered=is_numbered,
+        is_dated=all(log.source.time_unit != "order" for log in logs),
+    )
+    with _damaged_files_named():
+        stored = store(coarsen_events(by_user.drop(c.EVENT_ID), protection), folder)
+    return stored, _counted(counter, folder)
+
+
+def _read_log(
+    spark: SparkSession,
+    log: Log,
+    etl: Etl,
+    logical_date: str | None,
+    protection: Protection,
+    scratch: Path,
+) -> DataFrame:
+    """Return one log's rows with the verdict that each row alone decides."""
+    source, dated = log.source, log.source.time_unit != "order"
+    until = date.fromisoformat(logical_date) if dated and logical_date else None
+    newest_file = _newest_day(log.files) if dated else None
+    limits = limits_of(etl.clean, newest_file=newest_file, logical_date=until)
+    rows = raw_events(spark, log, scratch).transform(reduce_fields, "events", protection)
+    return judge_log(rows, source, etl, limits)
+
+
+def stage_table(
+    spark: SparkSession,
+    source: TableSource,
+    files: Sequence[InputFile],
+    *,
+    id_name: str,
+    id_normal_form: str,
+    vectors: Mapping[str, int],
+    folder: Path,
+    protection: Protection = UNPROTECTED,
+) -> tuple[DataFrame, int]:
+    """Return the stored rows of a table with their verdicts, and how many were read."""
+    counter, scratch = Observation(id_name), _beside(folder)
+    rows = read_table(spark, source, files, id_name, scratch).observe(counter, _num_rows())
+    table = "users" if id_name == USER_ID else "items"
+    if id_normal_form != "none":
+        rows = normalise_ids(rows, (id_name,))
+    shielded = rows.transform(reduce_fields, table, protection)
+    shielded = shielded.transform(shield_table, table, protection)
+    judged = judge_table(shielded, id_name, source.fields, vectors).transform(drop_erased)
+    if table == "users":
+        judged = judged.transform(hide_users, protection)
+    with _damaged_files_named():
+        stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
+    return stored, _counted(counter, folder)
+
+
+def quarantined_rows(inputs: dict[str, DataFrame]) -> DataFrame:
+    """Return all quarantined rows as text, with input, file and reason, in the files' order."""
+    texts = {"time": c.TIME_TEXT, "event_type": c.TYPE_TEXT, "value": c.VALUE_TEXT}
+    read_from = {USER_ID: USER_ID, ITEM_ID: ITEM_ID, **texts}
+    reason = F.expr(f"substring({c.VERDICT}, {len(c.QUARANTINED) + 1})").alias("reason")
+    frames = []
+    for name, judged in inputs.items():
+        columns = {
+            ours: F.col(column) if column in judged.columns else F.lit(None)
+            for ours, column in read_from.items()
+        }
+        values = [column.cast("string").alias(ours) for ours, column in columns.items()]
+        bad = judged.where(F.col(c.VERDICT).startswith(c.QUARANTINED))
+        frames.append(bad.select(F.lit(name).alias("input"), *c.LINE_ORDER, reason, c.RAW, *values))
+    return reduce(DataFrame.unionByName, frames)
+
+
+def raw_events(spark: SparkSession, log: Log, scratch: Path) -> DataFrame:
+    """Return one log's rows as they are read, before anything is judged.
+
+    Args:
+        spark: The session.
+        log: The log.
+        scratch: Folder for what is saved of damaged files.
+    """
+    return read_rows(spark, log.source, log.files, event_columns(log.source), scratch)
+
+
+def known_events(
+    spark: SparkSession, log: Log, etl: Etl, protection: Protection, scratch: Path
+) -> DataFrame:
+    """Return one log's raw rows with the ids that users and items have in the dataset."""
+    rows = raw_events(spark, log, scratch)
+    if etl.clean.id_normal_form != "none":
+        rows = normalise_ids(rows, (USER_ID, ITEM_ID))
+    return label_ids(rows, protection)
+
+
+def event_columns(source: EventSource) -> dict[str, ColumnName]:
+    """Return for each column of an event the log's column that it is read from."""
+    if source.format == "sequences":
+        return {}
+    names = source.columns
+    wanted = {
+        USER_ID: names.user_id, ITEM_ID: names.item_id, c.TIME_TEXT: names.time,
+        c.TYPE_TEXT: names.event_type, c.VALUE_TEXT: names.value, c.EVENT_ID: names.event_id,
+    }  # fmt: skip
+    named = {ours: theirs for ours, theirs in wanted.items() if theirs is not None}
+    fields = {c.FIELD + ours: theirs for ours, theirs in field_columns(source).items()}
+    return {**named, **fields}
+
+
+def _has_no_time(source: EventSource) -> bool:
+    return source.format == "sequences" or source.columns.time is None
+
+
+def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
+    """Drop what only a quarantined row needs from all others."""
+    bad = F.coalesce(F.col(c.VERDICT).startswith(c.QUARANTINED), F.lit(False))
+    texts = [name for name in (c.RAW, *_TEXTS) if name in judged.columns]
+    return judged.withColumns({name: F.when(bad, F.col(name)) for name in texts}).drop(
+        c.BROKEN, c.REDELIVERED, c.DAMAGED
+    )
+
+
+def _beside(folder: Path) -> Path:
+    """Return the folder for what is saved of an input's damaged files."""
+    return folder.with_name(f"salvaged-{folder.name}")
+
+
+def _newest_day(files: Sequence[InputFile]) -> date:
+    return day_of(int(max(file.modified_at for file in files) * 1_000_000))
+
+
+def _counted(counter: Observation, folder: Path) -> int:
+    """Return what was counted on the way into stored files."""
+    if all(pq.read_metadata(path).num_rows == 0 for path in folder.glob("*.parquet")):
+        return 0  # Spark leaves a count out of the plan of a frame that turns out empty
+    return int(counter.get["rows"])
+
+
+def _num_rows() -> Column:
+    return F.count(F.lit(1)).alias("rows")
+
+
+@contextmanager
+def _damaged_files_named() -> Iterator[None]:
+    """Turn Spark's failure to read a file into an error that names the file."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        text = str(error)
+        if "FAILED_READ_FILE" not in text:
+            raise
+        named = _FILE_OF_FAILURE.search(text)
+        file = "a file of the input" if named is None else url2pathname(named[1])
+        raise InputError(
+            f"{file} cannot be read to its end: it is damaged or went away; deliver it again"
+        ) from error

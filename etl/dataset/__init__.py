@@ -1,0 +1,1 @@
+"""Write the parts of a dataset and describe them in its manifest."""

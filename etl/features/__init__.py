@@ -1,0 +1,4 @@
+"""Declared fields of users, items and events as numbers.
+
+Start reading at `tables.py`. Everything is fitted on the training part alone.
+"""

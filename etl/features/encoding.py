@@ -1,0 +1,192 @@
+"""Turn declared fields into numbers by what was fitted on the training part.
+
+Numbers of every categorical column: 0 where there is no value, 1 and on for values out of the
+vocabulary, then the vocabulary, in which null is a value that was erased.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import PADDING_IDX, PRESENT_SUFFIX, UNKNOWN_IDX, Feature
+from conf.settings.features import (
+    Bucketed,
+    Categorical,
+    Cross,
+    Encoding,
+    Hashed,
+    Numeric,
+    Tags,
+    Text,
+    Vector,
+)
+from etl.spark.texts import as_vector, lower
+from etl.spark.times import parse_number
+
+PRESENT = PRESENT_SUFFIX
+# Columns on the way; no field has such a name.
+_VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
+_WORD = r"[\p{L}\p{N}]+"
+Fitted = dict[str, Any]
+
+
+def encode(
+    rows: DataFrame,
+    field: str,
+    name: str,
+    encoding: Encoding,
+    fitted: Fitted,
+    *,
+    key: str,
+    scratch: Path,
+) -> DataFrame:
+    """Add the encoded field as a column `name`, without nulls.
+
+    Numbers and vectors get a second column, named with PRESENT behind, as a missing value is 0.
+
+    Args:
+        rows: Rows with `field` as text.
+        field: Name of the column.
+        name: Name of the new column.
+        encoding: How it is encoded.
+        fitted: What `fit_all` found for the field.
+        key: Column that tells the rows apart; for tags only.
+        scratch: Folder for vocabularies: as literals their values would stand in Spark's plans,
+            and so in its event log.
+    """
+    if isinstance(encoding, Categorical | Tags):
+        known = _vocabulary(rows.sparkSession, fitted["values"], encoding, scratch / name)
+        if isinstance(encoding, Categorical):
+            return _looked_up(rows, value_of(field), name, encoding, known)
+        return _tags_looked_up(rows, field, name, encoding, known, key)
+    if isinstance(encoding, Numeric):
+        number = _scaled(parse_number(f"`{field}`"), encoding, fitted)
+        return _with_mask(rows, name, number.cast("float"), F.lit(0.0).cast("float"))
+    if isinstance(encoding, Vector):
+        none = F.array_repeat(F.lit(0.0).cast("float"), encoding.dimension)
+        return _with_mask(rows, name, as_vector(field, encoding.dimension), none)
+    if isinstance(encoding, Text):
+        words = F.slice(
+            F.regexp_extract_all(lower(F.col(field)), F.lit(_WORD), F.lit(0)), 1, encoding.max_words
+        )
+        numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
+        return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
+    if isinstance(encoding, Hashed):
+        number = F.when(
+            value_of(field).isNotNull(), _hashed(value_of(field), encoding.hash_buckets)
+        )
+    else:
+        number = _bucket(field, fitted["bounds"])
+    return rows.withColumn(name, F.coalesce(number, F.lit(PADDING_IDX)).cast("int"))
+
+
+def _with_mask(rows: DataFrame, name: str, value: Column, none: Column) -> DataFrame:
+    """Add a value, `none` where it is null, and beside it whether it is there."""
+    return rows.withColumns(
+        {name: F.coalesce(value, none), name + PRESENT: value.isNotNull().cast("int")}
+    )
+
+
+def cross(rows: DataFrame, of: Sequence[str], name: str, hash_buckets: int) -> DataFrame:
+    """Add the hash of several encoded columns together as a column `name`."""
+    number = F.pmod(F.xxhash64(*of), F.lit(hash_buckets)) + UNKNOWN_IDX
+    return rows.withColumn(name, number.cast("int"))
+
+
+def describe(
+    name: str, encoding: Encoding | Cross, fitted: Fitted, made_of: Sequence[str] = ()
+) -> Feature:
+    """Return what a model has to know of an encoded field."""
+    source = type(encoding).__name__.lower()
+    if isinstance(encoding, Numeric):
+        return Feature(name=name, kind="numeric", encoding=source)
+    if isinstance(encoding, Vector):
+        return Feature(name=name, kind="vector", encoding=source, dimension=encoding.dimension)
+    if isinstance(encoding, Categorical | Tags):
+        size = UNKNOWN_IDX + encoding.oov_buckets + len(fitted["values"])
+    elif isinstance(encoding, Bucketed):
+        size = UNKNOWN_IDX + 2 + len(fitted["bounds"])
+    else:
+        size = UNKNOWN_IDX + encoding.hash_buckets
+    kind = "tags" if isinstance(encoding, Tags | Text) else "categorical"
+    return Feature(name=name, kind=kind, encoding=source, cardinality=size, made_of=tuple(made_of))
+
+
+def value_of(field: str) -> Column:
+    """Return the text, null where there is none but white space."""
+    text = F.col(field).cast("string")
+    return F.when(text.rlike(r"\S"), text).alias(_VALUE)
+
+
+def tags_of(field: str, encoding: Tags) -> Column:
+    """Return the tags as an array, null where there is no text."""
+    parts = F.split(F.col(field), _literal_pattern(encoding.separator))
+    return F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
+
+
+def _literal_pattern(separator: str) -> str:
+    return "".join(f"\\x{{{ord(char):x}}}" for char in separator)
+
+
+def logged(number: Column, encoding: Numeric) -> Column:
+    """Return what of a number is scaled: its logarithm, if that is asked for."""
+    if encoding.scale == "log_standard":
+        return F.signum(number) * F.log1p(F.abs(number))
+    return number
+
+
+def _scaled(number: Column, encoding: Numeric, fitted: Fitted) -> Column:
+    if encoding.scale == "none":
+        return number
+    centred = logged(number, encoding) - F.lit(fitted["mean"])
+    return centred / F.lit(fitted["deviation"])
+
+
+def _bucket(field: str, bounds: list[float]) -> Column:
+    """Return 2 for numbers below the first bound and so on; 1 for what is no number."""
+    number = parse_number(f"`{field}`")
+    above = F.array(*map(F.lit, bounds)) if bounds else F.array().cast("array<double>")
+    place: Column = F.size(F.filter(above, lambda bound: number >= bound)) + UNKNOWN_IDX + 1
+    return F.when(number.isNotNull(), place).when(value_of(field).isNotNull(), UNKNOWN_IDX)
+
+
+def _hashed(value: Column, buckets: int) -> Column:
+    return (F.pmod(F.xxhash64(value), F.lit(buckets)) + UNKNOWN_IDX).cast("int")
+
+
+def _vocabulary(
+    spark: SparkSession, values: Sequence[str | None], encoding: Categorical | Tags, folder: Path
+) -> DataFrame:
+    """Return _KNOWN and _NUMBER, one row per value."""
+    first = UNKNOWN_IDX + encoding.oov_buckets
+    numbers = pa.array(range(first, first + len(values)), pa.int32())
+    folder.mkdir(parents=True)
+    table = pa.table({_KNOWN: pa.array(values, pa.string()), _NUMBER: numbers})
+    pq.write_table(table, folder / "values.parquet")
+    rows = spark.read.schema(f"{_KNOWN} STRING, {_NUMBER} INT").parquet(folder.as_uri())
+    return F.broadcast(rows)
+
+
+def _looked_up(
+    rows: DataFrame, value: Column, name: str, encoding: Categorical | Tags, known: DataFrame
+) -> DataFrame:
+    joined = rows.withColumn(_VALUE, value).join(known, F.col(_VALUE) == F.col(_KNOWN), "left")
+    other = F.when(F.col(_VALUE).isNotNull(), _hashed(F.col(_VALUE), encoding.oov_buckets))
+    number = F.coalesce(_NUMBER, other, F.lit(PADDING_IDX)).cast("int")
+    return joined.withColumn(name, number).select(*rows.columns, name)
+
+
+def _tags_looked_up(
+    rows: DataFrame, field: str, name: str, encoding: Tags, known: DataFrame, key: str
+) -> DataFrame:
+    tags = rows.select(key, F.posexplode(tags_of(field, encoding)).alias("__place", "__tag"))
+    numbered = _looked_up(tags, F.col("__tag"), "__tag_number", encoding, known)
+    pairs = F.sort_array(F.collect_list(F.struct("__place", "__tag_number")))
+    lists = numbered.groupBy(key).agg(pairs["__tag_number"].alias(name))
+    none = F.array().cast("array<int>")
+    return rows.join(lists, key, "left").withColumn(name, F.coalesce(name, none))

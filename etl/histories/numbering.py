@@ -1,0 +1,128 @@
+"""Number users and items. An item's number depends on the training part and the items' table."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from conf.contract import (
+    ITEM_ID,
+    ITEM_IDX,
+    NUM_RESERVED,
+    TRAIN_EVENTS,
+    USER_ID,
+    USER_IDX,
+    Vocabulary,
+)
+from etl.spark.columns import DRAW, DROPPED, PART, TRAIN, VERDICT
+
+# Who has only such events was there, but has no history.
+_STILL_A_USER = tuple(DROPPED + reason for reason in ("event_type_not_used", "below_threshold"))
+
+
+def number_items(
+    events: DataFrame, known: DataFrame | None = None, table: DataFrame | None = None
+) -> DataFrame:
+    """Return ITEM_ID, ITEM_IDX and TRAIN_EVENTS of the training part's items, frequent ones first.
+
+    One row per item; items of one frequency stand in the byte order of their ids. Of items that
+    were only shown there are no TRAIN_EVENTS.
+
+    Args:
+        events: ITEM_ID, PART and DRAW, one row per event.
+        known: ITEM_ID and ITEM_IDX of items that keep their numbers, those without events too;
+            new ones follow.
+        table: ITEM_ID of further items of the catalogue, with events or without.
+    """
+    counts = events.where(F.col(PART) == TRAIN).groupBy(ITEM_ID)
+    counted = counts.agg(F.count(F.when(F.col(DRAW) == 0, 1)).alias(TRAIN_EVENTS))
+    if table is not None:
+        cold = table.select(ITEM_ID).join(counted.select(ITEM_ID), ITEM_ID, "left_anti")
+        counted = counted.unionByName(cold.withColumn(TRAIN_EVENTS, F.lit(0).cast("long")))
+    order = Window.orderBy(F.col(TRAIN_EVENTS).desc(), ITEM_ID)
+    if known is None:
+        return counted.select(ITEM_ID, _number(order, "int").alias(ITEM_IDX), TRAIN_EVENTS)
+    old = known.join(counted, ITEM_ID, "left").select(
+        ITEM_ID, ITEM_IDX, F.coalesce(TRAIN_EVENTS, F.lit(0)).cast("long").alias(TRAIN_EVENTS)
+    )
+    return old.unionByName(_appended(counted, known, order, ITEM_ID, ITEM_IDX))
+
+
+def number_users(
+    judged: DataFrame, table: DataFrame | None, known: DataFrame | None = None
+) -> DataFrame:
+    """Return USER_ID and USER_IDX of all users that get a list, in an order without meaning.
+
+    One row per user: those with events that are kept, would be but for the k-core, or are
+    not used; those of the users table; but no bots.
+
+    Args:
+        judged: Events with verdicts, the k-core's not among them.
+        table: The users table's rows that are kept.
+        known: USER_ID and USER_IDX of users who keep their numbers, whoever is missing from the
+            log too; new ones follow.
+    """
+    verdict = F.col(VERDICT)
+    there = judged.where(verdict.isNull() | verdict.isin(*_STILL_A_USER)).select(USER_ID).distinct()
+    bots = judged.where(verdict.startswith(DROPPED + "bot")).select(USER_ID).distinct()
+    users = there.join(bots, USER_ID, "left_anti")
+    if table is not None:
+        users = users.union(table.select(USER_ID)).distinct()
+    order = Window.orderBy(F.xxhash64(USER_ID), USER_ID)
+    if known is None:
+        return users.select(USER_ID, _number(order, "long").alias(USER_IDX))
+    old = known.select(USER_ID, USER_IDX)
+    return old.unionByName(_appended(users, known, order, USER_ID, USER_IDX))
+
+
+def _appended(
+    rows: DataFrame, known: DataFrame, order: WindowSpec, id_column: str, number: str
+) -> DataFrame:
+    """Number the rows whose id is not known from the first free number on."""
+    new = rows.join(known.select(id_column), id_column, "left_anti")
+    last = F.broadcast(known.agg(F.max(number).alias("last")))
+    kind = dict(known.dtypes)[number]
+    numbered = new.withColumn("place", F.row_number().over(order)).crossJoin(last)
+    columns = [name for name in rows.columns if name != id_column]
+    return numbered.select(
+        id_column, (F.col("last") + F.col("place")).cast(kind).alias(number), *columns
+    )
+
+
+def describe_vocabulary(
+    folder: Path, id_column: str, number: str, base: Vocabulary | None = None
+) -> Vocabulary:
+    """Return size and fingerprint of the ids in Parquet files, taken in the files' order.
+
+    Args:
+        folder: Folder of the files.
+        id_column: Column of the ids.
+        number: Column of their numbers, which grow and may have gaps.
+        base: The vocabulary that this one goes on from.
+
+    Raises:
+        RuntimeError: When it does not begin with the ids of `base`: a mistake of ours.
+    """
+    digest, size = hashlib.sha256(), NUM_RESERVED
+    marks: dict[int, str] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=[id_column, number]):
+            rows = zip(batch[id_column].to_pylist(), batch[number].to_pylist(), strict=True)
+            for raw_id, place in rows:
+                text = raw_id.encode()
+                digest.update(len(text).to_bytes(8, "little") + text)
+                size = place + 1
+                if base is not None and size == base.size:
+                    marks[size] = digest.hexdigest()
+    if base is None:
+        return Vocabulary(size=size, fingerprint=digest.hexdigest())
+    if marks.get(base.size) != base.fingerprint:
+        raise RuntimeError(f"the numbers of {folder.name} are not those of the dataset before")
+    earlier = (*base.earlier, (base.size, base.fingerprint))
+    return Vocabulary(size=size, fingerprint=digest.hexdigest(), earlier=earlier)
+
+
+def _number(order: WindowSpec, type_name: str) -> Column:
+    return (F.row_number().over(order) - 1 + NUM_RESERVED).cast(type_name)

@@ -1,0 +1,188 @@
+"""Histories as arrays: one row a user, and what training, evaluation and scoring take of it."""
+
+from collections.abc import Callable, Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.contract import (
+    HISTORY_CONTEXT,
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    ITEM_ID,
+    ITEM_IDX,
+    TARGET_ITEM,
+    UNKNOWN_IDX,
+    USER_ID,
+    USER_IDX,
+)
+from etl.spark.columns import (
+    DRAW,
+    EVENT_TYPE,
+    NUM_EVENTS,
+    NUM_SHOWN,
+    PART,
+    PLACE,
+    TEST,
+    TEST_PLACES,
+    TIME,
+    TRAIN,
+    TRAIN_LENGTH,
+    VALID,
+    VALID_PLACES,
+    WINDOW,
+)
+
+_ARRAYS = {HISTORY_ITEMS: "int", HISTORY_TYPES: "int", HISTORY_TIMES: "long"}
+
+
+def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> DataFrame:
+    """Return one row per user: the whole history, oldest act first, and where it is cut.
+
+    Args:
+        events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE, DRAW and PART, one row per event; those
+            that only show an item are counted alone. Columns called HISTORY_CONTEXT and on,
+            without nulls, become arrays too.
+        items: The vocabulary; items outside become the unknown one.
+        users: All users; those without events get an empty history.
+
+    Returns:
+        USER_IDX, USER_ID, NUM_EVENTS, NUM_SHOWN, the arrays, TRAIN_LENGTH (acts of the
+        training part), VALID_PLACES and TEST_PLACES (lists of the targets' places).
+    """
+    is_act, context = F.col(DRAW) == 0, _context_of(events)
+    numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
+    event = F.struct(
+        F.col(PLACE),
+        F.coalesce(ITEM_IDX, F.lit(UNKNOWN_IDX)).cast("int").alias(HISTORY_ITEMS),
+        F.col(EVENT_TYPE).alias(HISTORY_TYPES),
+        F.col(TIME).alias(HISTORY_TIMES),
+        *context,
+    )
+    collected = numbered.groupBy(USER_ID).agg(
+        F.sort_array(F.collect_list(F.when(is_act, event))).alias("events"),
+        F.count(F.when(~is_act, 1)).alias(NUM_SHOWN),
+        F.count(F.when(is_act & (F.col(PART) == TRAIN), 1)).alias(TRAIN_LENGTH),
+        _places_of(VALID, is_act).alias(VALID_PLACES),
+        _places_of(TEST, is_act).alias(TEST_PLACES),
+    )
+    none = F.array()
+    return users.join(collected, USER_ID, "left").select(
+        USER_IDX,
+        USER_ID,
+        F.greatest(F.size("events"), F.lit(0)).cast("long").alias(NUM_EVENTS),
+        F.coalesce(NUM_SHOWN, F.lit(0)).cast("long").alias(NUM_SHOWN),
+        *(
+            F.coalesce(F.col(f"events.{name}"), none.cast(f"array<{kind}>")).alias(name)
+            for name, kind in {**_ARRAYS, **context}.items()
+        ),
+        F.coalesce(TRAIN_LENGTH, F.lit(0)).cast("int").alias(TRAIN_LENGTH),
+        *(
+            F.coalesce(name, none.cast("array<int>")).alias(name)
+            for name in (VALID_PLACES, TEST_PLACES)
+        ),
+    )
+
+
+def num_windows(window_length: int, windows: str) -> Column:
+    """Return in how many training rows a history is cut: as many as its targets need."""
+    needed = F.ceil((F.greatest(F.col(TRAIN_LENGTH), F.lit(1)) - 1) / window_length).cast("int")
+    return F.least(needed, F.lit(1)) if windows == "last" else needed
+
+
+def training_windows(
+    histories: DataFrame, window_length: int, windows: str, weights: Sequence[float]
+) -> DataFrame:
+    """Cut the training parts into windows of up to `window_length` + 1 items, from the end.
+
+    Neighbours share one item, so that every event but a user's first is a target exactly once.
+
+    Args:
+        histories: As `collect_histories` returns them.
+        window_length: Most targets in one window.
+        windows: `all`, or `last` for the newest alone.
+        weights: Weight of each event type.
+
+    Returns:
+        One row per user and WINDOW: USER_IDX, items, weights, types, times and what else there is.
+    """
+    weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
+    last, context = num_windows(window_length, windows) - 1, _context_of(histories)
+
+    # Element by element: to explode the numbers of the windows would copy the whole history for
+    # each of them, and so does F.slice within F.transform.
+    def cut(number: Column) -> Column:
+        end = F.col(TRAIN_LENGTH) - number * window_length
+        places = F.sequence(F.greatest(end - window_length - 1, F.lit(0)), end - 1)
+
+        def take(name: str, value: Callable[[Column], Column], kind: str) -> Column:
+            none = F.lit(0).cast(kind)
+            return F.transform(places, lambda place: F.coalesce(value(place), none)).alias(name)
+
+        def taken(name: str, kind: str) -> Column:
+            return take(name, lambda place: F.get(name, place), kind)
+
+        return F.struct(
+            number.alias(WINDOW),
+            taken(HISTORY_ITEMS, "int"),
+            take(HISTORY_WEIGHTS, lambda p: F.get(weight_of, F.get(HISTORY_TYPES, p)), "float"),
+            taken(HISTORY_TYPES, "int"),
+            taken(HISTORY_TIMES, "long"),
+            *(taken(name, kind) for name, kind in context.items()),
+        )
+
+    cut_up = F.transform(F.sequence(F.lit(0), last), cut)
+    return histories.where(last >= 0).select(USER_IDX, F.inline(cut_up))
+
+
+def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = True) -> DataFrame:
+    """Return one row per user and target: the events before it, and its item.
+
+    Args:
+        histories: As `collect_histories` returns them.
+        places: Column with the places of the targets.
+        is_growing: Whether a target's history holds the user's targets before it.
+
+    Returns:
+        USER_IDX, the target's PLACE, the arrays and TARGET_ITEM.
+    """
+    target = histories.withColumn("__first", F.array_min(places)).withColumn(
+        PLACE, F.explode(places)
+    )
+    before = F.col(PLACE if is_growing else "__first")
+    return target.select(
+        USER_IDX,
+        PLACE,
+        *(
+            _without_nulls(F.slice(name, F.lit(1), before), kind).alias(name)
+            for name, kind in {**_ARRAYS, **_context_of(histories)}.items()
+        ),
+        F.coalesce(F.get(HISTORY_ITEMS, F.col(PLACE)), F.lit(UNKNOWN_IDX)).alias(TARGET_ITEM),
+    )
+
+
+def whole_histories(histories: DataFrame) -> DataFrame:
+    """Return USER_IDX and the arrays, one row per user."""
+    kinds = {**_ARRAYS, **_context_of(histories)}
+    arrays = (_without_nulls(F.col(name), kind).alias(name) for name, kind in kinds.items())
+    return histories.select(USER_IDX, *arrays)
+
+
+def _context_of(rows: DataFrame) -> dict[str, str]:
+    """Return the columns of events' further features, or of their arrays, with a value's type."""
+    return {
+        name: kind.removeprefix("array<").removesuffix(">")
+        for name, kind in rows.dtypes
+        if name.startswith(HISTORY_CONTEXT)
+    }
+
+
+def _places_of(part: str, is_act: Column) -> Column:
+    return F.sort_array(F.collect_list(F.when(is_act & (F.col(PART) == part), F.col(PLACE))))
+
+
+def _without_nulls(array: Column, kind: str) -> Column:
+    """Say in the schema that there are no nulls; what is read from Parquet has lost that."""
+    return F.transform(array, lambda number: F.coalesce(number, F.lit(0).cast(kind)))

@@ -1,0 +1,205 @@
+"""Give every event its place in the user's history and its part: train, valid or test."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.errors import ConfigError
+from conf.settings.etl import Etl, Split, shown_types
+from etl.cleaning.shown import add_part_of_shown, is_act, number_places
+from etl.histories.sessions import add_sessions
+from etl.spark.columns import DRAW, EVENT_TYPE, HELD_OUT, PART, PLACE, TEST, TIME, TRAIN, VALID
+from etl.spark.times import day_start, iso_text
+
+
+def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> DataFrame:
+    """Add PLACE, the event's number in its user's history by time, from 0, and DRAW.
+
+    Events of one instant stand in an order that the seed draws, the same on every run, whatever
+    the order of the files and of the ids.
+
+    Args:
+        events: The events.
+        seed: Seed of that order.
+        acts: Whether an event is an act, see `number_places`; None: all are.
+    """
+    tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
+    # The rest only tells apart what differs in nothing but further columns.
+    first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
+    rest = sorted(name for name in events.columns if name not in first)
+    behind = [tie_break, *map(F.col, (ITEM_ID, EVENT_TYPE, *rest))]
+    if acts is not None:
+        return number_places(events, [F.col(TIME), acts, *behind], acts)
+    order = Window.partitionBy(USER_ID).orderBy(TIME, *behind)
+    return events.withColumns({PLACE: F.row_number().over(order) - 1, DRAW: F.lit(0)})
+
+
+def leave_last(events: DataFrame, num_targets: int = 1) -> DataFrame:
+    """Add PART: a user's last events are the test's targets, those before them the validation's.
+
+    Args:
+        events: With PLACE.
+        num_targets: Targets of a user in each. Users with fewer than 2 `num_targets` + 1 events
+            are all in the training part.
+    """
+    from_end = F.count(F.lit(1)).over(Window.partitionBy(USER_ID)) - 1 - F.col(PLACE)
+    return events.withColumn(PART, _part_by_rank(from_end, num_targets))
+
+
+def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataFrame:
+    """Add PART: events that the seed draws are targets, wherever they stand in the history.
+
+    Training then sees events that came after a target, which nothing can mend: the figures say
+    how well gaps are filled, not how well the future is told.
+
+    Args:
+        events: With PLACE.
+        seed: Seed of the drawing.
+        num_targets: As for `leave_last`.
+    """
+    drawn = Window.partitionBy(USER_ID).orderBy(F.xxhash64(F.lit(seed), USER_ID, PLACE), PLACE)
+    return events.withColumn(PART, _part_by_rank(F.row_number().over(drawn) - 1, num_targets))
+
+
+def place_training_first(events: DataFrame) -> DataFrame:
+    """Renumber PLACE and DRAW: the training part first, then the validation, then the test.
+
+    Each is in the order of time. A target's history is then what stands before it, as it is
+    with the other splits.
+    """
+    behind = F.when(F.col(PART) == TRAIN, 0).when(F.col(PART) == VALID, 1).otherwise(2)
+    was = {name: f"__{name}" for name in (PLACE, DRAW)}
+    renamed = events.withColumnsRenamed(was)
+    acts = F.col(was[DRAW]) == 0
+    order = [behind, F.col(was[PLACE]), acts, F.col(was[DRAW])]
+    return number_places(renamed, order, acts).drop(*was.values())
+
+
+def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFrame:
+    """Take targets out of the measurement; the events stay in the histories.
+
+    Args:
+        events: With PART.
+        users: Whether to take out those of users without an event in the training part.
+        items: Whether to take out those whose item is not in the training part.
+    """
+    if not (users or items):
+        return events
+    targets = F.col(PART).isin(VALID, TEST)
+    cold = F.lit(False)
+    if users:
+        in_training = F.max(F.col(PART) == TRAIN).over(Window.partitionBy(USER_ID))
+        cold = cold | ~in_training
+    if items:
+        known = events.where(F.col(PART) == TRAIN).select(ITEM_ID).distinct()
+        events = events.join(known.withColumn("__is_known", F.lit(True)), ITEM_ID, "left")
+        cold = cold | F.col("__is_known").isNull()
+    part = F.when(targets & cold, HELD_OUT).otherwise(F.col(PART))
+    return events.withColumn(PART, part).drop("__is_known")
+
+
+def split_by_time(events: DataFrame, valid_from: int, test_from: int) -> DataFrame:
+    """Add PART: two instants cut the log for everybody.
+
+    What lies before `valid_from` is the training part. A user's first event behind a cut is
+    that cut's target, provided that there is an event before it.
+    """
+    time, place = F.col(TIME), F.col(PLACE)
+    window = F.when(time < valid_from, TRAIN).when(time < test_from, VALID).otherwise(TEST)
+    first = F.min(PLACE).over(Window.partitionBy(USER_ID, "window"))
+    target = (place == first) & (place > 0)
+    part = F.when((F.col("window") == TRAIN) | target, F.col("window")).otherwise(HELD_OUT)
+    return events.withColumn("window", window).withColumn(PART, part).drop("window")
+
+
+def time_at_shares(events: DataFrame, valid_share: float, test_share: float) -> DataFrame:
+    """Return one row (valid_from, test_from): the instants with so much of the log behind them.
+
+    `test_from` is the time of the event that begins the last `test_share` of all events,
+    `valid_from` that of the one that begins the `valid_share` before it.
+    """
+    counts = events.groupBy(TIME).agg(F.count(F.lit(1)).alias("events"))
+    upto = F.sum("events").over(Window.orderBy(TIME))
+    total = F.sum("events").over(Window.partitionBy())
+    running = counts.select(TIME, upto.alias("upto"), total.alias("total"))
+    return running.agg(
+        _first_time_behind(1 - valid_share - test_share).alias("valid_from"),
+        _first_time_behind(1 - test_share).alias("test_from"),
+    )
+
+
+def _part_by_rank(rank: Column, num_targets: int) -> Column:
+    """Return the part of an event by its rank in its user's history, from 0."""
+    length = F.count(F.lit(1)).over(Window.partitionBy(USER_ID))
+    has_enough = length >= 2 * num_targets + 1
+    return (
+        F.when(has_enough & (rank < num_targets), TEST)
+        .when(has_enough & (rank < 2 * num_targets), VALID)
+        .otherwise(TRAIN)
+    )
+
+
+def _first_time_behind(share: float) -> Column:
+    # Rounded: 1 - 0.1 - 0.1 is not quite 0.8.
+    behind = F.col("upto") > F.floor(F.round(F.col("total") * share, 6))
+    return F.coalesce(F.min(F.when(behind, F.col(TIME))), F.max(TIME) + 1)
+
+
+def split_events(kept: DataFrame, etl: Etl, seed: int, cuts: tuple[int, int] | None) -> DataFrame:
+    """Add PLACE, DRAW and PART to events, and their sessions where those are told apart.
+
+    Args:
+        kept: The events that are kept, with PART where the log gives it.
+        etl: The section of the configuration.
+        seed: Seed of what is drawn.
+        cuts: What `find_cuts` returned.
+    """
+    some_are_shown = bool(shown_types(etl.event_types))
+    placed = add_places(kept, seed, is_act(etl.event_types) if some_are_shown else None)
+    if etl.session_gap_minutes is not None:
+        placed = add_sessions(placed, etl.session_gap_minutes)
+    if not some_are_shown:
+        return _with_parts(placed, etl.split, seed, cuts)
+    acts = _with_parts(placed.where(F.col(DRAW) == 0), etl.split, seed, cuts)
+    together = acts.unionByName(placed.where(F.col(DRAW) > 0), allowMissingColumns=True)
+    return add_part_of_shown(together, None if cuts is None else cuts[0])
+
+
+def _with_parts(
+    acts: DataFrame, split: Split, seed: int, cuts: tuple[int, int] | None
+) -> DataFrame:
+    if cuts is not None:
+        acts = split_by_time(acts, *cuts)
+    elif split.kind == "random":
+        acts = split_at_random(acts, seed, split.num_targets)
+    elif split.kind != "given":
+        acts = leave_last(acts, split.num_targets)
+    return drop_cold_targets(
+        acts, users=split.cold_users == "drop", items=split.cold_items == "drop"
+    )
+
+
+def find_cuts(kept: DataFrame, split: Split) -> tuple[int, int] | None:
+    """Return the first instants of the validation and the test part of a temporal split.
+
+    Raises:
+        ConfigError: When they are in the wrong order.
+    """
+    if split.kind != "temporal":
+        return None
+    days = (split.valid_from, split.test_from)
+    if None in days:
+        row = time_at_shares(kept, split.valid_share, split.test_share).head()
+        assert row is not None  # an aggregate without groups has one row
+        by_share = (row["valid_from"], row["test_from"])
+    else:
+        by_share = (None, None)
+    valid, test = (
+        share if day is None else day_start(day) for day, share in zip(days, by_share, strict=True)
+    )
+    if valid > test:
+        raise ConfigError(
+            f"etl.split: the validation part begins at {iso_text(valid)}, behind the test part's "
+            f"{iso_text(test)}; valid_from has to come first"
+        )
+    return valid, test

@@ -1,0 +1,1 @@
+"""A made-up shop's log with known faults. No other room uses it."""

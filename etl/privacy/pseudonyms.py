@@ -1,0 +1,174 @@
+"""Shield rows before any of them is stored: labels for ids, sealed texts, erased users.
+
+Spark's SQL would put a key into its plans and so into its event log. So this is Python that
+runs on the executors, with the key in the function that Spark ships; it travels by value, since
+executors have none of our packages. They do need Python with pyarrow and cryptography.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyspark.cloudpickle import register_pickle_by_value
+from pyspark.sql import DataFrame
+from pyspark.sql.types import BooleanType, StringType, StructField, StructType
+
+from conf.privacy import sealing
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+ERASED = "__erased"  # boolean, the row is of an erased user
+SEALED = "__sealed_"  # prefix: the raw id, sealed, with one row of each label in a task
+_TEXT = re.compile(r"[^ \t\n\x0b\f\r]")  # what Spark's \S takes for no white space
+_WORDS = re.compile(r"\w+")
+_BETWEEN_FIELDS = re.compile(r"[\s,;:|\"'\[\]{}]+")
+
+
+@dataclass(frozen=True, repr=False)  # no key in a traceback
+class Shield:
+    """What becomes of the rows."""
+
+    label_key: bytes
+    seal_key: bytes
+    nonce_key: bytes
+    erased_key: bytes
+    tenant: str
+    labels: Mapping[str, str]
+    """For each column whose texts become labels the domain that they are of."""
+    remembered: tuple[str, ...]
+    """Those of them whose raw text is kept, sealed, in a column SEALED + name."""
+    sealed: tuple[str, ...]
+    """Columns whose texts are encrypted."""
+    row: tuple[str, ...]
+    """Columns that tell rows apart, so that equal texts of two of them do not look alike."""
+    user: str | None
+    """Column of the user's id, where there is one."""
+    broken: str | None
+    """Boolean column: the line is no row, so that any of its words may be a user's id."""
+    text: str
+    """Column of the line."""
+    erased: frozenset[str]
+    """Keyed hashes of erased users."""
+    emptied: tuple[str, ...]
+    """Columns that an erased user's row loses."""
+
+
+def shield_rows(rows: DataFrame, shield: Shield) -> DataFrame:
+    """Add ERASED and the SEALED columns; put labels for ids and seal texts."""
+    added = [StructField(SEALED + name, StringType()) for name in shield.remembered]
+    fields = [*rows.schema.fields, *added, StructField(ERASED, BooleanType())]
+    return rows.mapInArrow(shipped(shield), StructType(fields))
+
+
+def shipped(shield: Shield) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return `shield_batches` as a function that travels whole."""
+    for module in (sealing, sys.modules[__name__]):
+        register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+
+    def shielded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return shield_batches(batches, shield)
+
+    return shielded
+
+
+def shield_batches(batches: Iterable[pa.RecordBatch], shield: Shield) -> Iterator[pa.RecordBatch]:
+    """Do the same to the batches of one task."""
+    cipher = sealing.cipher_of(shield.seal_key)
+    known: dict[str, set[str]] = {name: set() for name in shield.remembered}
+    for batch in batches:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        erased = _erased(columns, shield)
+        raw = dict(columns)
+        for name, domain in shield.labels.items():
+            columns[name] = _mapped(raw[name], partial(_label, shield, domain))
+        for name in shield.sealed:
+            columns[name] = _sealed(name, raw, shield, cipher)
+        for name in shield.emptied:
+            columns[name] = _without(columns[name], erased)
+        for name in shield.remembered:
+            seal = partial(sealing.seal, cipher, shield.nonce_key, context=(SEALED + name,))
+            columns[SEALED + name] = _remembered(
+                raw[name], columns[name], erased, known[name], seal
+            )
+        columns[ERASED] = pa.array(erased, pa.bool_())
+        yield pa.RecordBatch.from_pydict(columns)
+
+
+def _label(shield: Shield, domain: str, text: str) -> str:
+    if _TEXT.search(text) is None:
+        return text  # blank: to be judged as missing
+    return sealing.pseudonym(shield.label_key, shield.tenant, domain, text)
+
+
+def _mapped(column: pa.Array, function: Callable[[str], str]) -> pa.Array:
+    """Return a column of texts with each one replaced, nulls left."""
+    encoded = column.dictionary_encode()
+    texts = [function(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(texts, column.type).take(encoded.indices)
+
+
+def _sealed(name: str, columns: Mapping[str, Any], shield: Shield, cipher: AESGCM) -> pa.Array:
+    """Return a column with its texts sealed, each in the context of its row."""
+    texts = columns[name].to_pylist()
+    places = [place for place, text in enumerate(texts) if text is not None]
+    there = pa.array(places, pa.int64())
+    context = zip(*(columns[key].take(there).to_pylist() for key in shield.row), strict=True)
+    for place, row in zip(places, context, strict=True):
+        texts[place] = sealing.seal(cipher, shield.nonce_key, texts[place], (name, *row))
+    return pa.array(texts, columns[name].type)
+
+
+def _erased(columns: Mapping[str, Any], shield: Shield) -> list[bool]:
+    """Return for each row whether it is of an erased user, or a broken one that names one."""
+    some = next(iter(columns.values()))
+    if not shield.erased or shield.user is None:
+        return [False] * len(some)
+
+    def is_erased(text: str) -> bool:
+        return sealing.erased_hash(shield.erased_key, text) in shield.erased
+
+    users = columns[shield.user].dictionary_encode()
+    hit = [is_erased(text) for text in users.dictionary.to_pylist()]
+    erased = [index is not None and hit[index] for index in users.indices.to_pylist()]
+    if shield.broken is None:
+        return erased
+    for row, is_broken in enumerate(columns[shield.broken].to_pylist()):
+        text = columns[shield.text][row].as_py() if is_broken else None
+        erased[row] = erased[row] or (text is not None and any(map(is_erased, _words(text))))
+    return erased
+
+
+def _words(text: str) -> set[str]:
+    """Return all in a line that may be an id."""
+    return {*_WORDS.findall(text), *_BETWEEN_FIELDS.split(text)} - {""}
+
+
+def _without(column: pa.Array, erased: list[bool]) -> pa.Array:
+    texts = column.to_pylist()
+    left = [None if gone else text for text, gone in zip(texts, erased, strict=True)]
+    return pa.array(left, column.type)
+
+
+def _remembered(
+    raw: pa.Array,
+    labels: pa.Array,
+    erased: list[bool],
+    known: set[str],
+    seal: Callable[[str], str],
+) -> pa.Array:
+    """Return the raw text, sealed, at the first row of each label, null elsewhere."""
+    sealed: list[str | None] = []
+    for text, label, gone in zip(raw.to_pylist(), labels.to_pylist(), erased, strict=True):
+        if gone or label is None or label == text or label in known:
+            sealed.append(None)
+            continue
+        known.add(label)
+        sealed.append(seal(text))
+    return pa.array(sealed, pa.string())

@@ -1,0 +1,123 @@
+"""What a file is by its first bytes, beside what its name and its format say.
+
+Spark goes by the name alone: a gzip file named .csv comes out as lines of rubbish, and a plain
+file named .gz as an error in the middle of the work.
+"""
+
+import bz2
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from conf.runs.input_files import InputFile
+from conf.settings.input import Source
+
+TEXT = "text"
+TEXT_FORMATS = ("csv", "jsonl", "sequences")
+# As Hadoop's codecs have it, upper and lower case count.
+_CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
+_FIRST_BYTES = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"\xfd7zXZ\x00": "xz",
+    b"PAR1": "parquet",
+    b"ORC": "orc",
+    b"Obj\x01": "avro",
+}
+# Letters that a text may begin with as well, unless the end fits too.
+_AT_THE_END = {"parquet": b"PAR1", "orc": b"ORC"}
+_BZIP2_BLOCK = b"1AY&SY"
+_UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".snappy", ".deflate", ".Z")
+_CHUNK_BYTES = 1 << 20
+
+UNPACK_ERRORS = (EOFError, OSError, ValueError, zlib.error)
+
+
+def codec_of_name(path: Path) -> str:
+    """Return the compression that Spark takes a text file to have, `text` for none."""
+    return _CODEC_OF_SUFFIX.get(path.suffix, TEXT)
+
+
+def kind_of_content(path: Path) -> str:
+    """Return what a file holds: a compression, a columnar format, zip, xz or text."""
+    with path.open("rb") as stream:
+        first = stream.read(16)
+        stream.seek(-min(4, path.stat().st_size), 2)
+        last = stream.read()
+    if first[:3] == b"BZh" and first[4:10] == _BZIP2_BLOCK:
+        return "bzip2"
+    for magic, kind in _FIRST_BYTES.items():
+        if first.startswith(magic) and _AT_THE_END.get(kind, b"") in last:
+            return kind
+    return TEXT
+
+
+def why_misnamed(source: Source, file: InputFile) -> str | None:
+    """Return in which way a file is not what its name and format say, or None."""
+    is_text = source.format in TEXT_FORMATS
+    if is_text and file.path.suffix in _UNREAD_SUFFIXES:
+        return f"{file.path.suffix} files are not read; pack it as .gz, .bz2 or .zst"
+    if is_text and file.path.stat().st_size == 0:
+        return None  # an empty delivery, whatever its name
+    named = codec_of_name(file.path) if is_text else source.format
+    kind = kind_of_content(file.path)
+    if kind == named:
+        return None
+    if not is_text:
+        return f"is no {named} file or cut off, it holds {_told(kind)}"
+    return f"holds {_told(kind)}, but by its name it would be {_told(named)}; rename it"
+
+
+@cache
+def why_cut_off(path: Path, sha256: str) -> str | None:
+    """Return what a compressed file fails with before its end, or None.
+
+    Args:
+        path: The file, named after its compression.
+        sha256: Of its content, of which alone the answer depends.
+    """
+    try:
+        for _ in unpacked(path, codec_of_name(path)):
+            pass
+    except UNPACK_ERRORS as error:
+        return f"cannot be unpacked to its end: {error}"
+    return None
+
+
+def unpacked(path: Path, codec: str, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
+    """Yield the unpacked bytes of a file, up to the last whole chunk before an error.
+
+    Raises:
+        UNPACK_ERRORS: When the file is damaged.
+    """
+    with _open_codec(path, codec) as stream:
+        while chunk := stream.read1(chunk_bytes):
+            yield chunk
+
+
+def open_text(path: Path, encoding: str) -> io.TextIOWrapper:
+    """Open a text file, unpacked as its name says."""
+    stream = cast(BinaryIO, _open_codec(path, codec_of_name(path)))
+    return io.TextIOWrapper(stream, encoding=encoding)
+
+
+def _open_codec(path: Path, codec: str) -> io.BufferedIOBase:
+    if codec == "gzip":
+        return gzip.open(path)
+    if codec == "bzip2":
+        return bz2.open(path)
+    if codec == "zstd":
+        stream: io.BufferedIOBase = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        return stream
+    return path.open("rb")
+
+
+def _told(kind: str) -> str:
+    return "plain text" if kind == TEXT else f"{kind} data"

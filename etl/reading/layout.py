@@ -1,0 +1,284 @@
+"""What columns each input file has, looked up before Spark reads it.
+
+Spark gives a csv's columns their names by position and turns a key that is not there into
+null without a word. So headers, keys and schemas are read here.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import fastavro
+import fastavro.schema
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import orc
+
+from conf.errors import InputError
+from conf.runs.input_files import InputFile
+from conf.settings.input import Source
+from etl.reading.file_kinds import UNPACK_ERRORS, open_text
+
+Names = tuple[str, ...]
+FieldPath = tuple[str | int, ...]
+"""Steps from a row to a value: keys, and 0 for the first element of an array."""
+SAMPLED_LINES = 100
+_MOST_STEPS = 6
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one file."""
+
+    file: InputFile
+    names: Names
+    """As the file has them: a name that stands there twice is here twice. Those within objects
+    have dots."""
+    paths: Mapping[str, FieldPath] = field(default_factory=dict)
+    """For each name the way to it; empty for a csv."""
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """For each name its type; empty where all is text."""
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
+    """Names and values of the folders `name=value` that the file lies in."""
+    line_break: str = ""
+    """Of a csv whose quoted fields may hold line breaks; Spark would make all of them equal."""
+    is_sampled: bool = False
+    """Whether later lines can hold further names."""
+
+    def is_known(self) -> bool:
+        """Return whether anything can be said: of lines that are all broken nothing can."""
+        return bool(self.names) or not self.is_sampled
+
+
+def read_layouts(source: Source, files: Sequence[InputFile]) -> list[Layout]:
+    """Return the layout of each file that is not empty.
+
+    Raises:
+        InputError: When a file cannot be read at all, or a csv's columns have no names.
+    """
+    if source.format == "csv" and not source.header and not source.column_names:
+        raise InputError(
+            "column_names of the input is empty, but its csv files have no header; "
+            "list the names of all their columns there"
+        )
+    layouts = (_read_layout(source, file) for file in files)
+    return [layout for layout in layouts if layout is not None]
+
+
+def columnar_layout(file: InputFile, schema: pa.Schema) -> Layout:
+    """Return the layout of a file or table whose columns have types."""
+    paths, types = _struct_paths(schema)
+    return Layout(file, tuple(types), paths, types, partitions_of(file))
+
+
+def partitions_of(file: InputFile) -> dict[str, str | None]:
+    """Return the names and values of the folders `name=value` that a file lies in."""
+    pairs = (part.split("=", 1) for part in file.name.split("/")[:-1] if "=" in part)
+    return {
+        unquote(name): None if value == _NULL_PARTITION else unquote(value) for name, value in pairs
+    }
+
+
+def steps_of(name: str) -> FieldPath:
+    """Return the way that a dotted name stands for: `a.b[0]` is a, b, first element."""
+    steps: list[str | int] = []
+    for part in name.split("."):
+        steps += [part.removesuffix("[0]"), 0] if part.endswith("[0]") else [part]
+    return tuple(steps)
+
+
+def _read_layout(source: Source, file: InputFile) -> Layout | None:
+    if source.format == "csv":
+        names = _header(source, file) if source.header else source.column_names
+        if not names:
+            return None
+        line_break = _first_line_break(source, file) if source.multiline else ""
+        return Layout(file, names, partitions=partitions_of(file), line_break=line_break)
+    if source.format == "jsonl":
+        return _json_layout(source, file)
+    if source.format == "sequences":
+        return Layout(file, ())
+    return columnar_layout(file, _schema(source, file))
+
+
+def _schema(source: Source, file: InputFile) -> pa.Schema:
+    try:
+        if source.format == "parquet":
+            return _require_names_once(pq.read_schema(file.path).remove_metadata())
+        if source.format == "orc":
+            schema = _require_names_once(orc.ORCFile(file.path).schema.remove_metadata())
+            return _require_plain_times(schema)
+        return read_avro_schema(file.path)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        text = f"{file.name} is no readable {source.format} file: {error}"
+        raise InputError(text) from error
+
+
+def _require_names_once(schema: pa.Schema) -> pa.Schema:
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"Spark reads no file with a column named more than once ({', '.join(twice)}); "
+            "rename one of them"
+        )
+    return schema
+
+
+def _require_plain_times(schema: pa.Schema) -> pa.Schema:
+    zoned = [item.name for item in schema if getattr(item.type, "tz", None) is not None]
+    if zoned:
+        raise ValueError(
+            f"Spark reads no ORC file with times in a zone ({', '.join(zoned)}); write them "
+            "without one, in UTC, or as text"
+        )
+    return schema
+
+
+def _struct_paths(schema: pa.Schema) -> tuple[dict[str, FieldPath], dict[str, pa.DataType]]:
+    """Return the way to and the type of each column and of each field within a struct."""
+    paths: dict[str, FieldPath] = {}
+    types: dict[str, pa.DataType] = {}
+    level: list[tuple[Names, pa.DataType]] = [((item.name,), item.type) for item in schema]
+    while level:
+        deeper: list[tuple[Names, pa.DataType]] = []
+        for path, type_ in level:
+            if paths.setdefault(".".join(path), path) == path:
+                types[".".join(path)] = type_
+            if pa.types.is_struct(type_) and len(path) < _MOST_STEPS:
+                deeper += [((*path, item.name), item.type) for item in type_]
+        level = deeper
+    return paths, types
+
+
+def _json_layout(source: Source, file: InputFile) -> Layout:
+    paths: dict[str, FieldPath] = {}
+    for line in islice(_lines(source, file), SAMPLED_LINES):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # such a line goes to quarantine with the others of its kind
+        if isinstance(row, Mapping):
+            paths.update((key, (key,)) for key in row)
+            for path in _paths_within(row, ()):
+                paths.setdefault(_dotted(path), path)
+    return Layout(file, tuple(paths), paths, partitions=partitions_of(file), is_sampled=True)
+
+
+def _paths_within(value: Any, path: FieldPath) -> Iterator[FieldPath]:
+    if path:
+        yield path
+    if len(path) == _MOST_STEPS:
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _paths_within(item, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from _paths_within(value[0], (*path, 0))
+
+
+def _dotted(path: FieldPath) -> str:
+    return "".join("[0]" if step == 0 else f".{step}" for step in path).removeprefix(".")
+
+
+def _header(source: Source, file: InputFile) -> Names:
+    lines = _lines(source, file)
+    if len(source.separator) > 1:
+        names = next(lines, "").split(source.separator)
+        return tuple(name.strip(source.quote) for name in names) if names != [""] else ()
+    rows = csv.reader(
+        lines,
+        delimiter=source.separator,
+        quotechar=source.quote or None,
+        quoting=csv.QUOTE_MINIMAL if source.quote else csv.QUOTE_NONE,
+    )
+    return tuple(next(rows, []))
+
+
+def _first_line_break(source: Source, file: InputFile) -> str:
+    with open_text(file.path, source.encoding) as stream:
+        stream.reconfigure(newline="")  # leaves line breaks as they are
+        line = stream.readline()
+    return line[len(line.rstrip("\r\n")) :][:2] or "\n"
+
+
+def _lines(source: Source, file: InputFile) -> Iterator[str]:
+    """Yield a text file's lines that are not blank, as Spark does."""
+    encoding = "utf-8-sig" if source.encoding.lower() in ("utf-8", "utf8") else source.encoding
+    try:
+        with open_text(file.path, encoding) as stream:
+            yield from (line.rstrip("\r\n") for line in stream if line.strip())
+    except UNPACK_ERRORS as error:
+        raise InputError(
+            f"{file.name} cannot be read as {source.encoding}: {error}; see `encoding` of its input"
+        ) from error
+
+
+_PRIMITIVES = {
+    "null": pa.null(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "bytes": pa.binary(),
+    "string": pa.string(),
+    "enum": pa.string(),
+    "fixed": pa.binary(),
+}
+_LOGICAL = {
+    "date": pa.date32(),
+    "decimal": pa.decimal128(38, 9),
+    "uuid": pa.string(),
+    "timestamp-millis": pa.timestamp("ms", "UTC"),
+    "timestamp-micros": pa.timestamp("us", "UTC"),
+    "local-timestamp-millis": pa.timestamp("ms"),
+    "local-timestamp-micros": pa.timestamp("us"),
+}
+
+
+def read_avro_schema(path: Path) -> pa.Schema:
+    """Return the columns of an Avro file; a decimal's precision and scale are left open.
+
+    Raises:
+        ValueError: When the header is damaged or holds no record.
+    """
+    try:
+        with path.open("rb") as stream:
+            schema = fastavro.reader(stream).writer_schema
+    except (EOFError, KeyError, fastavro.schema.SchemaParseException) as error:
+        raise ValueError(f"its header is cut off or damaged ({error})") from error
+    type_ = _arrow_type(schema)
+    if not pa.types.is_struct(type_):
+        raise ValueError(f"its rows are no records but {type_}")
+    return pa.schema(list(type_))
+
+
+def _arrow_type(schema: Any) -> pa.DataType:
+    if isinstance(schema, list):
+        return _union(schema)
+    if isinstance(schema, str):
+        return _PRIMITIVES.get(schema, pa.struct([]))  # else the name of a record above
+    if not isinstance(schema, dict):
+        raise ValueError("its header holds no schema")
+    kind = schema["type"]
+    if schema.get("logicalType") in _LOGICAL:
+        return _LOGICAL[schema["logicalType"]]
+    if kind == "record":
+        return pa.struct([(item["name"], _arrow_type(item["type"])) for item in schema["fields"]])
+    if kind == "array":
+        return pa.list_(_arrow_type(schema["items"]))
+    if kind == "map":
+        return pa.map_(pa.string(), _arrow_type(schema["values"]))
+    return _arrow_type(kind)
+
+
+def _union(members: list[Any]) -> pa.DataType:
+    """Return the type of a value that may be null; of several kinds, one that nothing reads."""
+    kinds = [_arrow_type(member) for member in members if member != "null"]
+    return kinds[0] if len(kinds) == 1 else pa.struct([])

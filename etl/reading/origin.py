@@ -1,0 +1,114 @@
+"""Where a row comes from: file, block and line, and what is known of its file as a whole."""
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.runs.input_files import InputFile
+from etl.reading.layout import partitions_of
+from etl.spark.columns import BLOCK, DAMAGED, LINE, REDELIVERED, SOURCE_FILE
+
+PATH = "__path"
+PARTITIONS = "__partitions"  # map of names and values of the folders `name=value`
+ORIGIN = (SOURCE_FILE, BLOCK, LINE, REDELIVERED, DAMAGED)
+
+
+def with_origin(frame: DataFrame) -> DataFrame:
+    """Add the path, block and number of each row; the path as a plain one, without escapes."""
+    decoded = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
+    return frame.select(
+        "*",
+        F.regexp_replace(decoded, "^file:/+", "/").alias(PATH),
+        F.col("_metadata.file_block_start").alias(BLOCK),
+        F.monotonically_increasing_id().alias(LINE),
+    )
+
+
+def describe_files(
+    spark: SparkSession,
+    files: Sequence[InputFile],
+    salvaged: Mapping[InputFile, Path],
+    folders: Collection[str],
+) -> DataFrame:
+    """Return a row per file: path, name, folders, and whether it repeats one or is damaged.
+
+    Args:
+        spark: The session.
+        files: All files of an input.
+        salvaged: For each damaged one the file that is read in its place.
+        folders: Names of folders `name=value` whose value is read.
+    """
+    repeated = redelivered_files(files, folders)
+    rows = [
+        {
+            PATH: absolute(salvaged.get(file, file.path)),
+            SOURCE_FILE: file.name,
+            PARTITIONS: partitions_of(file),
+            REDELIVERED: file.name in repeated,
+            DAMAGED: file in salvaged,
+        }
+        for file in files
+    ]
+    schema = (
+        f"array<struct<{PATH}:string,{SOURCE_FILE}:string,{PARTITIONS}:map<string,string>,"
+        f"{REDELIVERED}:boolean,{DAMAGED}:boolean>>"
+    )
+    # Not createDataFrame: that starts Python processes on the executors.
+    return spark.range(1).select(F.inline(F.from_json(F.lit(json.dumps(rows)), schema)))
+
+
+def redelivered_files(files: Sequence[InputFile], folders: Collection[str] = ()) -> set[str]:
+    """Return the names of files that have the content of one with a smaller name.
+
+    The same content under another value of a folder that is read makes other rows.
+    """
+
+    def content(file: InputFile) -> tuple[str | None, ...]:
+        values = partitions_of(file)
+        return (file.sha256, *(values.get(name) for name in sorted(folders)))
+
+    first: dict[tuple[str | None, ...], str] = {}
+    for file in sorted(files, key=lambda file: file.name):
+        first.setdefault(content(file), file.name)
+    return {file.name for file in files if first[content(file)] != file.name}
+
+
+def locations(paths: Sequence[Path]) -> list[str]:
+    """Return paths with the characters escaped that Spark takes for a pattern's."""
+    special = str.maketrans({char: f"\\{char}" for char in "\\{}[]*?"})
+    return ["file://" + absolute(path).translate(special) for path in paths]
+
+
+def absolute(path: Path) -> str:
+    """Return the path from the root on."""
+    # Not Path.resolve: of two links to one file it would make one path.
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def aliased(column: str, name: str) -> Column:
+    """Return a column under another name."""
+    return quoted(column).alias(name)
+
+
+def quoted(column: str) -> Column:
+    """Return the column of exactly that name, whatever characters it has."""
+    return F.col("`" + column.replace("`", "``") + "`")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of some files, and how to take the parts of a row from them."""
+
+    frame: DataFrame
+    """With the columns of `etl.reading.origin.with_origin`."""
+    broken: Column
+    """Whether the line does not have the shape of a row."""
+    raw: Column
+    """The line, or the row's values as JSON."""
+    values: Mapping[str, Column]
+    """By our names, as text."""

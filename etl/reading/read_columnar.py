@@ -1,0 +1,141 @@
+"""Parquet, ORC and Avro files, and tables of Spark's catalogue: typed columns, read as text."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import BinaryType, DataType, LongType, StringType
+
+from conf.errors import ConfigError, InputError
+from conf.runs.input_files import InputFile
+from conf.settings.input import ColumnName, Source
+from etl.reading.drift import Group, group_files
+from etl.reading.layout import Layout, columnar_layout
+from etl.reading.origin import PATH, Rows, absolute, locations, quoted, with_origin
+from etl.spark.columns import BLOCK, LINE
+
+# Times are what they say, in whichever calendar or release they were written.
+_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "parquet": {"mergeSchema": "false", "datetimeRebaseMode": "CORRECTED",
+                "int96RebaseMode": "CORRECTED"},
+    "orc": {"mergeSchema": "false"},
+    "avro": {"datetimeRebaseMode": "CORRECTED"},
+}  # fmt: skip
+_NOT_DECODED = "\ufffd"
+
+
+def read_columnar(spark: SparkSession, source: Source, group: Group) -> Rows:
+    """Read columnar files of one schema.
+
+    Raises:
+        ConfigError: When this Spark cannot read Avro.
+        InputError: When it cannot read a column's type.
+    """
+    if source.format == "orc" and any(map(pa.types.is_timestamp, group.layout.types.values())):
+        _require_utc(spark)
+    reader = spark.read.format(source.format).options(**_OPTIONS[source.format])
+    try:
+        frame = reader.load(locations([file.path for file in group.files]))
+    except PySparkException as error:
+        if source.format != "avro" or "data source" not in str(error):
+            raise InputError(
+                f"{group.layout.file.name} has a column that Spark cannot read, used or not: "
+                f"{str(error).splitlines()[0]} Write it as another type, or leave it out"
+            ) from error
+        version = spark.version
+        raise ConfigError(
+            "format: avro needs Spark's package for it; set spark.conf to {spark.jars.packages: "
+            f"'org.apache.spark:spark-avro_2.13:{version}'}}, or put that jar into Spark's jars"
+        ) from error
+    return _as_rows(with_origin(frame), frame, group)
+
+
+def read_table(
+    spark: SparkSession, source: Source, file: InputFile, columns: Mapping[str, ColumnName]
+) -> Rows:
+    """Read a table of the catalogue.
+
+    Its rows have no order of their own: it is a number made of what each row holds.
+
+    Args:
+        spark: The session, which knows the catalogue.
+        source: The table.
+        file: What stands for it among the files.
+        columns: For each column of ours its name, or names, in the table.
+
+    Raises:
+        InputError: When there is no such table, or a column of it is missing.
+    """
+    assert source.table is not None  # as the format is 'table'
+    try:
+        table = spark.read.table(source.table)
+    except AnalysisException as error:
+        raise InputError(
+            f"table {source.table!r} cannot be read: {error}; correct the name, or have "
+            "spark.conf name the catalogue that holds it"
+        ) from error
+    layout = columnar_layout(file, to_arrow_schema(table.schema))
+    (group,) = group_files(source, [layout], columns)
+    content = F.xxhash64(F.to_json(F.struct(*map(quoted, table.columns))))
+    placed = table.withColumns(
+        {PATH: F.lit(absolute(file.path)), BLOCK: F.lit(0).cast("long"), LINE: content}
+    )
+    return _as_rows(placed, table, group)
+
+
+def _require_utc(spark: SparkSession) -> None:
+    """Refuse a process in another time zone, by which Spark would shift the times of ORC."""
+    assert spark._jvm is not None  # a session of ours has one
+    zone = spark._jvm.java.util.TimeZone.getDefault()
+    if zone.getRawOffset() != 0 or zone.useDaylightTime():
+        raise ConfigError(
+            f"Spark runs in the time zone {zone.getID()}, by which it would shift the times in ORC "
+            "files; have spark.driver.extraJavaOptions and spark.executor.extraJavaOptions hold "
+            "-Duser.timezone=UTC"
+        )
+
+
+def _as_rows(placed: DataFrame, frame: DataFrame, group: Group) -> Rows:
+    inside = {ours: place for ours, place in group.places.items() if place.where == "file"}
+    ways = {ours: _column(group.layout, place.names[0]) for ours, place in inside.items()}
+    read = frame.select(*(way.alias(ours) for ours, way in ways.items())).schema
+    return Rows(
+        placed,
+        broken=F.lit(False),
+        raw=F.to_json(F.struct(*map(quoted, frame.columns))),
+        values={
+            ours: _as_text(way, group.layout.types[inside[ours].names[0]], read[ours].dataType)
+            for ours, way in ways.items()
+        },
+    )
+
+
+def _column(layout: Layout, name: str) -> Column:
+    first, *steps = layout.paths[name]
+    column = quoted(str(first))
+    for step in steps:
+        column = column.getField(str(step))
+    return column
+
+
+def _as_text(column: Column, written: pa.DataType, read: DataType) -> Column:
+    """Return a column as text.
+
+    Args:
+        column: The column.
+        written: Its type in the file.
+        read: Its type in Spark, which has none for nanoseconds and reads them as numbers.
+    """
+    if pa.types.is_timestamp(written) and isinstance(read, LongType):
+        column = F.timestamp_micros(F.floor(column / 1000))
+    if pa.types.is_nested(written):
+        return F.to_json(column)
+    text = column.cast("string")
+    if isinstance(read, BinaryType | StringType):
+        # Spark takes the bytes for UTF-8 without a look; only its patterns see those that are not.
+        decoded = F.regexp_replace(text, _NOT_DECODED, _NOT_DECODED)
+        return F.when(text.rlike(_NOT_DECODED), decoded).otherwise(text)
+    return text

@@ -1,0 +1,123 @@
+"""Files of lines: csv with columns, and lines taken as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.settings.input import Source
+from etl.reading.drift import Group
+from etl.reading.origin import Rows, aliased, locations, with_origin
+from etl.spark.columns import LINE
+
+_CORRUPT = "__corrupt"
+_NEVER_IN_TEXT = "\u0001"
+
+
+def read_csv(spark: SparkSession, source: Source, group: Group) -> Rows:
+    """Read the columns of csv files by their place.
+
+    Broken is a line with more or fewer of them, and one that has a part of a quoted field alone,
+    which Spark would take for the whole.
+    """
+    names = group.layout.names
+    fields = [f"c{index}" for index in range(len(names))]
+    paths = [file.path for file in group.files]
+    corrupt, is_open = F.col(_CORRUPT), F.lit(False)
+    if source.quote and not source.multiline:
+        lines = read_lines(spark, source, paths, header=source.header)
+        options = {key: str(value) for key, value in _options(source).items()}
+        row = F.from_csv("line", _schema(fields), options).alias("row")
+        frame = lines.select("*", row).select(*lines.columns, "row.*")
+        is_open = _has_open_quote(F.col("line"), source.quote)
+        corrupt = F.coalesce(corrupt, F.when(is_open, F.col("line")))
+    else:
+        line_break = group.layout.line_break
+        frame = with_origin(_read(spark, source, paths, fields, source.header, line_break))
+    values = F.to_json(F.struct(*map(aliased, fields, _unique(names))))
+    return Rows(
+        frame,
+        broken=corrupt.isNotNull(),
+        raw=F.coalesce(corrupt, values),
+        values={
+            ours: F.col(fields[names.index(place.names[0])])
+            for ours, place in group.places.items()
+            if place.where == "file"
+        },
+    )
+
+
+def read_sequences(spark: SparkSession, source: Source, paths: Sequence[Path]) -> Rows:
+    """Read lines "user item item ..." as a row per item."""
+    words = F.split(F.trim("line"), r"\s+")
+    frame = read_lines(spark, source, paths).withColumn("words", words)
+    items = F.when(F.size("words") > 1, F.slice("words", 2, F.size("words")))
+    exploded = frame.select("*", F.posexplode_outer(items).alias("position", ITEM_ID))
+    # Numbered anew, item by item.
+    numbered = exploded.withColumn(LINE, F.monotonically_increasing_id())
+    return Rows(
+        numbered,
+        broken=F.col(ITEM_ID).isNull(),
+        raw=F.col("line"),
+        values={USER_ID: F.col("words")[0], ITEM_ID: F.col(ITEM_ID)},
+    )
+
+
+def read_damaged(spark: SparkSession, source: Source, paths: Sequence[Path]) -> Rows:
+    """Read what was saved of damaged files; no line of it is a row."""
+    frame = read_lines(spark, source, paths)
+    return Rows(frame, broken=F.lit(True), raw=F.col("line"), values={})
+
+
+def read_lines(
+    spark: SparkSession, source: Source, paths: Sequence[Path], header: bool = False
+) -> DataFrame:
+    """Read lines that are not blank as they are, in the source's character set, as `line`."""
+    plain = source.model_copy(update={"separator": _NEVER_IN_TEXT, "quote": "", "multiline": False})
+    frame = with_origin(_read(spark, plain, paths, ["line"], header))
+    return frame.withColumn("line", F.coalesce(_CORRUPT, "line")).drop(_CORRUPT)
+
+
+def _read(
+    spark: SparkSession,
+    source: Source,
+    paths: Sequence[Path],
+    fields: list[str],
+    header: bool,
+    line_break: str = "",
+) -> DataFrame:
+    reader = spark.read.schema(_schema(fields)).options(**_options(source)).option("header", header)
+    if line_break:
+        reader = reader.option("lineSep", line_break)
+    return reader.csv(locations(paths))
+
+
+def _schema(fields: Sequence[str]) -> str:
+    return ", ".join(f"{field} STRING" for field in [*fields, _CORRUPT])
+
+
+def _options(source: Source) -> dict[str, str | bool]:
+    return {
+        "sep": source.separator,
+        "encoding": source.encoding,
+        "quote": source.quote,
+        "escape": source.quote,
+        "multiLine": source.multiline,
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": _CORRUPT,
+        "ignoreLeadingWhiteSpace": False,
+        "ignoreTrailingWhiteSpace": False,
+    }
+
+
+def _has_open_quote(line: Column, quote: str) -> Column:
+    """Return whether quotes are left over: a field does not end, or did not begin, in this line."""
+    num_quotes = F.length(line) - F.length(F.replace(line, F.lit(quote)))
+    return num_quotes % 2 == 1
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return the names with a number behind those that came before."""
+    return [f"{n}_{i}" if n in names[:i] else n for i, n in enumerate(names)]

@@ -1,0 +1,111 @@
+"""JSON lines: strict, key by key, values as the text that they have in the file."""
+
+import re
+
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.settings.input import Source
+from etl.reading.drift import Group, Place
+from etl.reading.layout import FieldPath, Layout, steps_of
+from etl.reading.origin import Rows
+from etl.reading.read_csv import read_lines
+from etl.spark.columns import EVENT_ID
+
+_CORRUPT = "__corrupt"
+_AS_DOUBLE = r"^-?[0-9]+\.[0-9]+(E-?[0-9]+)?$|Infinity"
+_HALF_A_SIGN = (  # an escape of UTF-16 without its other half, which Spark makes a question mark
+    r"(?i)\\u(d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2}\\u)d[c-f][0-9a-f]{2})"
+)
+_OPTIONS = {
+    "mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "allowSingleQuotes": "false",
+}  # fmt: skip
+
+
+def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
+    """Read the values of JSON lines.
+
+    Broken is a line that is not just one object, or in which a key that matters stands twice,
+    of which Spark would take the last. So is one whose id Spark would make another of: a number
+    with a fraction or an exponent (1E5 as 100000.0), half a sign; or whose id is no value of its
+    own, but an object or an array.
+    """
+    ways = {ours: _ways(group.layout, place) for ours, place in group.places.items()}
+    used = [way for several in ways.values() for way in several]
+    lines = read_lines(spark, source, [file.path for file in group.files])
+    first_keys = dict.fromkeys(str(way[0]) for way in used)
+    schema = StructType([*_strings(first_keys), StructField(_CORRUPT, StringType())])
+    frame = lines.select("*", F.from_json("line", schema, _OPTIONS).alias("row"))
+    row = F.col("row")
+    parents = dict.fromkeys(way[:end] for way in used for end in range(1, len(way)))
+    sound = F.coalesce(_has_keys_once(F.col("line")) & _is_alone(F.col("line")), F.lit(False))
+    for parent in parents:
+        # Null where it is no object; then the value in it is missing.
+        sound = sound & F.coalesce(_has_keys_once(_value(row, parent)), F.lit(True))
+    values = {
+        ours: F.coalesce(*(_value(row, way) for way in several))
+        for ours, several in ways.items()
+        if several
+    }
+    for ours in (USER_ID, ITEM_ID, EVENT_ID):
+        for way in ways.get(ours, ()):
+            sound = sound & ~_is_rewritten(F.col("line"), values[ours], way)
+            sound = sound & ~_is_nested(F.col("line"), values[ours], way)
+        if ours in values:
+            halved = F.contains(values[ours], F.lit("?")) & F.col("line").rlike(_HALF_A_SIGN)
+            sound = sound & ~F.coalesce(halved, F.lit(False))
+    return Rows(
+        frame,
+        broken=~sound | row.isNull() | row[_CORRUPT].isNotNull(),
+        raw=F.col("line"),
+        values=values,
+    )
+
+
+def _ways(layout: Layout, place: Place) -> list[FieldPath]:
+    """Return where to look for a value; a key that no line so far had may come later."""
+    if place.where == "folder":
+        return []
+    return [layout.paths.get(name, steps_of(name)) for name in place.names]
+
+
+def _value(row: Column, way: FieldPath) -> Column:
+    """Return the value at the end of the way as its text, null where the way breaks off."""
+    value = row[str(way[0])]
+    for step in way[1:]:
+        if isinstance(step, int):
+            value = F.get(F.from_json(value, "array<string>"), step)
+        else:
+            value = F.from_json(value, StructType(_strings([step])))[step]
+    return value
+
+
+def _is_rewritten(line: Column, value: Column, way: FieldPath) -> Column:
+    """Return whether a value stands in the line as a number of whose digits Spark made others."""
+    key = next(step for step in reversed(way) if isinstance(step, str))
+    in_line = rf'"{re.escape(key)}"\s*:\s*\[?\s*-?[0-9]+[.eE]'
+    return F.coalesce(value.rlike(_AS_DOUBLE) & line.rlike(in_line), F.lit(False))
+
+
+def _is_nested(line: Column, value: Column, way: FieldPath) -> Column:
+    """Return whether a value is an object or an array, and no text that looks like one."""
+    key = next(step for step in reversed(way) if isinstance(step, str))
+    inside = r"\[\s*" if way[-1] == 0 else ""
+    in_line = rf'"{re.escape(key)}"\s*:\s*{inside}[\[{{]'
+    return F.coalesce(value.rlike(r"^[\[{]") & line.rlike(in_line), F.lit(False))
+
+
+def _has_keys_once(text: Column) -> Column:
+    keys = F.json_object_keys(text)  # null unless the text is an object
+    return F.size(keys) == F.size(F.array_distinct(keys))
+
+
+def _is_alone(line: Column) -> Column:
+    """Return whether nothing follows the object, which Spark would not look at."""
+    return F.json_array_length(F.concat(F.lit("["), line, F.lit("]"))) == 1
+
+
+def _strings(names: "dict[str, None] | list[str]") -> list[StructField]:
+    return [StructField(name, StringType()) for name in names]

@@ -1,0 +1,124 @@
+"""Damaged files: found before the work, and what of them can be read set aside line by line."""
+
+import csv
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import orc
+
+from conf.errors import InputError
+from conf.runs.input_files import InputFile
+from conf.settings.input import Source
+from etl.reading.file_kinds import (
+    TEXT,
+    TEXT_FORMATS,
+    UNPACK_ERRORS,
+    codec_of_name,
+    kind_of_content,
+    open_text,
+    unpacked,
+    why_cut_off,
+    why_misnamed,
+)
+
+_SALVAGED_BYTES = 256  # as zstd gives nothing of a chunk that it cannot fill
+_COMPRESSIONS = (TEXT, "gzip", "bzip2", "zstd")
+
+
+def split_damaged(
+    source: Source, files: Sequence[InputFile]
+) -> tuple[list[InputFile], dict[InputFile, str]]:
+    """Return the files that are sound, and for each of the others what is wrong with it.
+
+    Compressed files are unpacked to see whether they are whole only where `damaged_files` is
+    `quarantine`; else Spark finds that out, while it reads them.
+
+    Raises:
+        InputError: With all damaged files, where `damaged_files` is `stop`.
+    """
+    faults = {file: _fault(source, file) for file in files}
+    damaged = {file: fault for file, fault in faults.items() if fault is not None}
+    if damaged and source.damaged_files == "stop":
+        told = "; ".join(f"{file.name}: {fault}" for file, fault in damaged.items())
+        raise InputError(f"{told} (damaged_files: quarantine of its input goes on without)")
+    return [file for file in files if file not in damaged], damaged
+
+
+def salvage(file: InputFile, folder: Path) -> Path:
+    """Write the lines of a damaged file that can be read, or one that says there are none.
+
+    Returns:
+        The text file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{sha256(file.name.encode()).hexdigest()[:24]}.txt"
+    kind = kind_of_content(file.path)
+    with path.open("wb") as stream:
+        if kind in _COMPRESSIONS:
+            with suppress(*UNPACK_ERRORS):
+                for chunk in unpacked(file.path, kind, _SALVAGED_BYTES):
+                    stream.write(chunk)
+        if stream.tell() == 0:
+            stream.write(f"({kind} data of which no line can be read)\n".encode())
+    return path
+
+
+def _fault(source: Source, file: InputFile) -> str | None:
+    misnamed = why_misnamed(source, file)
+    if misnamed is not None:
+        return misnamed
+    if source.format in ("parquet", "orc"):
+        return _broken_footer(source.format, file.path)
+    if source.format not in TEXT_FORMATS:
+        return None
+    if source.damaged_files == "quarantine" and codec_of_name(file.path) != TEXT:
+        cut_off = why_cut_off(file.path, file.sha256)
+        if cut_off is not None:
+            return cut_off
+    with suppress(*UNPACK_ERRORS):  # such a file is named where it is read
+        return why_never_closed(source, file.path, file.sha256)
+    return None
+
+
+def _broken_footer(kind: str, path: Path) -> str | None:
+    try:
+        if kind == "parquet":
+            pq.read_metadata(path)
+        else:
+            orc.ORCFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        return f"is no readable {kind} file: {error}"
+    return None
+
+
+def why_never_closed(source: Source, path: Path, sha256: str) -> str | None:
+    """Return where the last quote of a csv whose fields may hold line breaks stays open, or None.
+
+    Raises:
+        UNPACK_ERRORS: When the file is damaged.
+    """
+    if source.format != "csv" or not source.multiline or not source.quote:
+        return None
+    return _open_at_the_end(path, sha256, source.separator[:1], source.quote, source.encoding)
+
+
+@cache
+def _open_at_the_end(
+    path: Path, _sha256: str, separator: str, quote: str, encoding: str
+) -> str | None:
+    mark = quote.encode(encoding)
+    if sum(chunk.count(mark) for chunk in unpacked(path, codec_of_name(path))) % 2 == 0:
+        return None  # all of them have a partner, as in any sound file
+    with open_text(path, encoding) as stream:
+        rows = csv.reader(stream, delimiter=separator, quotechar=quote)
+        first = last = 0
+        for _ in rows:
+            first, last = last + 1, rows.line_num
+    if first >= last:
+        return None
+    return f"has a quote in line {first} that is never closed, {last - first} lines follow it"

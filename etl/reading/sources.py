@@ -1,0 +1,180 @@
+"""Read raw input as text: explicit schemas, each row with the file and line it came from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from conf.errors import ConfigError, InputError
+from conf.runs.input_files import InputFile
+from conf.settings.input import ColumnName, Source
+from etl.reading.drift import Place, Places, group_files, warnings_of
+from etl.reading.layout import read_layouts
+from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
+from etl.reading.read_columnar import read_columnar, read_table
+from etl.reading.read_csv import read_csv, read_damaged, read_sequences
+from etl.reading.read_json import read_json_lines
+from etl.reading.salvage import salvage, split_damaged
+from etl.spark.columns import BROKEN, RAW
+
+_FIRST_SPARK_WITH_ZSTD = (4, 1)
+_NOT_DECODED = "\ufffd"
+
+
+def read_rows(
+    spark: SparkSession,
+    source: Source,
+    files: Sequence[InputFile],
+    columns: Mapping[str, ColumnName],
+    scratch: Path | None = None,
+) -> DataFrame:
+    """Read the files of one input.
+
+    Args:
+        spark: The session.
+        source: Format of the files.
+        files: The files; of several with the same content only the first by name counts.
+        columns: For each column of the result the file's column that it is read from, or
+            several names of it.
+        scratch: Folder that all machines see, for what is saved of damaged files.
+
+    Returns:
+        One row per row of the files: the columns of origin, RAW, BROKEN and `columns` as text.
+
+    Raises:
+        InputError: When a column is missing or a file cannot be read.
+    """
+    if source.format == "sequences":
+        columns = {USER_ID: USER_ID, ITEM_ID: ITEM_ID}
+    sound, damaged = _sorted_out(source, files)
+    _require_zstd(spark, files)
+    salvaged = {file: salvage(file, _required(scratch)) for file in damaged}
+    read = list(_read_groups(spark, source, sound, columns))
+    if salvaged:
+        read.append((read_damaged(spark, source, list(salvaged.values())), {}))
+    if not read:
+        raise InputError(f"no rows in {', '.join(f.name for f in files)}: the input is empty")
+    folders = {
+        place.names[0] for _, places in read for place in places.values() if place.where == "folder"
+    }
+    origins = F.broadcast(describe_files(spark, files, salvaged, folders))
+    frames = [
+        rows.frame.join(origins, PATH, "left").select(*_parts(source, rows, places, columns))
+        for rows, places in read
+    ]
+    return reduce(DataFrame.unionByName, frames)
+
+
+def check_files(
+    source: Source, files: Sequence[InputFile], columns: Mapping[str, ColumnName]
+) -> list[str]:
+    """Look into files before any work is done on them, and return what is odd about them.
+
+    Raises:
+        InputError: When a column is missing or a file cannot be read.
+    """
+    if source.format == "table":
+        return []  # of a table nothing is known without Spark
+    sound, damaged = _sorted_out(source, files)
+    warnings = [
+        f"{file.name} {fault}; its lines are in quarantine" for file, fault in damaged.items()
+    ]
+    if source.format == "sequences":
+        return warnings
+    layouts = read_layouts(source, sound)
+    group_files(source, layouts, columns)
+    return [*warnings, *warnings_of(layouts, columns, source.match_case)]
+
+
+def field_columns(source: Source) -> dict[str, ColumnName]:
+    """Return for each declared field the file's column that it is read from, or several names."""
+    return {name: field.column or name for name, field in source.fields.items()}
+
+
+def _read_groups(
+    spark: SparkSession,
+    source: Source,
+    files: Sequence[InputFile],
+    columns: Mapping[str, ColumnName],
+) -> Iterator[tuple[Rows, Places]]:
+    """Yield the rows of files of one shape, and where their columns are."""
+    if source.format == "table":
+        for table in files:
+            yield read_table(spark, source, table, columns), {}
+        return
+    if source.format == "sequences":
+        if files:
+            yield read_sequences(spark, source, [file.path for file in files]), {}
+        return
+    readers = {"csv": read_csv, "jsonl": read_json_lines}
+    read = readers.get(source.format, read_columnar)
+    for group in group_files(source, read_layouts(source, files), columns):
+        yield read(spark, source, group), group.places
+
+
+def _parts(
+    source: Source, rows: Rows, places: Places, columns: Mapping[str, ColumnName]
+) -> list[Column]:
+    """Return the columns of the result."""
+    values = {**dict.fromkeys(columns, F.lit(None)), **_of_folders(places), **rows.values}
+    broken = rows.broken
+    for ours in {USER_ID, ITEM_ID} & rows.values.keys():
+        # Bytes that are none of the character set: two ids may have become one.
+        garbled = F.contains(rows.values[ours].cast("string"), F.lit(_NOT_DECODED))
+        broken = broken | F.coalesce(garbled, F.lit(False))
+    texts = [value.cast("string").alias(ours) for ours, value in values.items()]
+    return [*map(F.col, ORIGIN), broken.alias(BROKEN), rows.raw.alias(RAW), *texts]
+
+
+def _of_folders(places: Mapping[str, Place]) -> dict[str, Column]:
+    return {
+        ours: F.col(PARTITIONS)[place.names[0]]
+        for ours, place in places.items()
+        if place.where == "folder"
+    }
+
+
+def _sorted_out(
+    source: Source, files: Sequence[InputFile]
+) -> tuple[list[InputFile], dict[InputFile, str]]:
+    if source.format == "table":
+        return list(files), {}
+    hidden = [file.name for file in files if file.path.name.startswith(("_", "."))]
+    if hidden:
+        raise InputError(
+            f"{', '.join(hidden)}: Spark passes over files whose name begins with "
+            "'_' or '.'; rename them or narrow `paths`"
+        )
+    odd = [file.name for file in files if ":" in file.path.name or not _is_text(str(file.path))]
+    if odd:
+        raise InputError(
+            f"{', '.join(map(ascii, odd))}: Spark reads no file whose name holds ':' "
+            "or bytes that are no UTF-8; rename them"
+        )
+    return split_damaged(source, files)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:
+    packed = [file.name for file in files if file.path.suffix == ".zst"]
+    version = tuple(int(part) for part in spark.version.split(".")[:2])
+    if packed and version < _FIRST_SPARK_WITH_ZSTD:
+        raise ConfigError(
+            f"{packed[0]}: Spark {spark.version} does not read zstd, Spark 4.1 "
+            "does; pack the files as .gz or .bz2"
+        )
+
+
+def _required(scratch: Path | None) -> Path:
+    assert scratch is not None  # where damaged_files is 'quarantine', the stage gives one
+    return scratch

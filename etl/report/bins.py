@@ -1,0 +1,180 @@
+"""Turn counts into distributions with bins that a person can read."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+from operator import itemgetter
+from typing import TypeVar
+
+from conf.pages.charts import Distribution
+from etl.report.counts import Counts
+from etl.spark.times import MICROS_PER_DAY, day_of
+
+READ, KEPT = "as read", "kept"
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
+NOT_IN_USE = "(not in use)"
+_MOST_DAYS = 120
+_DAY_STEPS = (1, 7, 28, 91, 364, 3640, 36400)
+Old = TypeVar("Old")
+New = TypeVar("New")
+
+
+def per_id_bins(counts: Counts, ids: str) -> Distribution:
+    """Return the events per user or item (`ids`) from what `events_per_id` counted."""
+    read, kept = regrouped(counts, itemgetter(0)), regrouped(counts, itemgetter(1))
+    bins = range(max((n for n in read if n is not None), default=-1) + 1)
+    return Distribution(
+        title=f"Events per {ids.removesuffix('s')}",
+        unit=ids,
+        labels=[_span(2**n, 2 ** (n + 1) - 1) for n in bins],
+        series={READ: [read[n] for n in bins], KEPT: [kept[n] for n in bins]},
+    )
+
+
+def length_bins(lengths: Mapping[int, int]) -> Distribution:
+    """Return the lengths of histories (users by length) in bins that double."""
+    users = regrouped(lengths, int.bit_length)
+    bins = range(min(users, default=0), max(users, default=-1) + 1)
+    labels = ["0" if n == 0 else _span(2 ** (n - 1), 2**n - 1) for n in bins]
+    return Distribution("Events in a history", "users", labels, {"users": [users[n] for n in bins]})
+
+
+def type_bins(counts: Counts, event_types: Sequence[str]) -> Distribution:
+    """Return the events by type from what `events_by_value` counted."""
+    read, kept = read_and_kept(counts, lambda key: key[1])
+    unused = [NOT_IN_USE] if read[None] else []
+    bins = [*range(len(event_types)), *([None] if unused else [])]
+    return Distribution(
+        title="Event types",
+        unit="events",
+        labels=[*event_types, *unused],
+        series={READ: [read[n] for n in bins], KEPT: [kept[n] for n in bins]},
+        is_across=True,
+    )
+
+
+def day_bins(events_by_hour: Mapping[int, int]) -> Distribution:
+    """Return the events by day, or by several days where the log is long.
+
+    Args:
+        events_by_hour: Events by hours since 1970 UTC, at least one.
+    """
+    by_day = regrouped(events_by_hour, lambda hour: hour // 24)
+    first, last = min(by_day), max(by_day)
+    step = next((n for n in _DAY_STEPS if (last - first) // n < _MOST_DAYS), _DAY_STEPS[-1])
+    events = regrouped(by_day, lambda day: (day - first) // step)
+    bins = range((last - first) // step + 1)
+    start = day_of(first * MICROS_PER_DAY)
+    return Distribution(
+        title="Events per day" if step == 1 else f"Events per {step} days",
+        unit="events",
+        labels=[(start + timedelta(days=n * step)).isoformat() for n in bins],
+        series={"events": [events[n] for n in bins]},
+        note="" if step == 1 else "Each bar begins with the day that it names.",
+    )
+
+
+def weekday_bins(events_by_hour: Mapping[int, int]) -> Distribution:
+    """Return the events by day of the week (UTC)."""
+    events = regrouped(events_by_hour, lambda hour: (hour // 24 + 3) % 7)  # 1970: a Thursday
+    series = {"events": [events[n] for n in range(7)]}
+    return Distribution("Events by weekday", "events", WEEKDAYS, series, "In UTC.")
+
+
+def hour_bins(events_by_hour: Mapping[int, int]) -> Distribution:
+    """Return the events by hour of the day (UTC)."""
+    events = regrouped(events_by_hour, lambda hour: hour % 24)
+    series = {"events": [events[n] for n in range(24)]}
+    return Distribution("Events by hour of the day", "events", HOURS, series, "In UTC.")
+
+
+def regrouped(counts: Mapping[Old, int], key: Callable[[Old], New]) -> Counter[New]:
+    """Add up counts under another key."""
+    total: Counter[New] = Counter()
+    for old, rows in counts.items():
+        total[key(old)] += rows
+    return total
+
+
+def read_and_kept(
+    counts: Counts, key: Callable[[tuple[int | None, ...]], New]
+) -> tuple[Counter[New], Counter[New]]:
+    """Add up what `events_by_value` counted under another key: all events, and those kept."""
+    kept = {old: rows for old, rows in counts.items() if old[0]}
+    return regrouped(counts, key), regrouped(kept, key)
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+_MOST_SINGLE_VALUES = 12
+_MOST_FINE_BINS = 24
+
+
+def value_bins(counts: Counts) -> Distribution | None:
+    """Return the values from what `events_by_value` counted, None where there are none."""
+    read, kept = read_and_kept(counts, _value)
+    values = sorted(value for value in read if value is not None)
+    if not values:
+        return None
+    if len(values) <= _MOST_SINGLE_VALUES:
+        labels, bin_of = [_plain(v) for v in values], {v: n for n, v in enumerate(values)}
+    else:
+        labels, bin_of = _scale(values)
+    series = {READ: [0] * len(labels), KEPT: [0] * len(labels)}
+    for name, part in ((READ, read), (KEPT, kept)):
+        for value in values:
+            series[name][bin_of[value]] += part[value]
+    note = "Values rounded to two digits; a bin begins with its first number."
+    return Distribution("Values", "events", labels, series, note)
+
+
+def _scale(values: Sequence[Decimal]) -> tuple[list[str], dict[Decimal, int]]:
+    """Return names of bins and the bin of each value; all below zero share one."""
+    edges = _edges([value for value in values if value > 0])
+    labels = [
+        name
+        for name, is_there in (("below 0", values[0] < 0), ("0", Decimal(0) in values))
+        if is_there
+    ]
+    first = len(labels)
+    labels += [f"{_plain(low)} to {_plain(high)}" for low, high in pairwise(edges)]
+    bin_of = {
+        value: first + bisect_right(edges, value) - 1
+        if value > 0
+        else labels.index("0")
+        if value == 0
+        else 0
+        for value in values
+    }
+    return labels, bin_of
+
+
+def _edges(values: Sequence[Decimal]) -> list[Decimal]:
+    """Return the numbers 1, 2, 5, 10, ... (or the powers of ten) around positive values."""
+    if not values:
+        return []
+    low, high = min(values).adjusted(), max(values).adjusted()
+    for digits in ((1, 2, 5), (1,)):
+        scale = [Decimal(d).scaleb(e) for e in range(low, high + 2) for d in digits]
+        start = bisect_right(scale, min(values)) - 1
+        edges = scale[start : bisect_right(scale, max(values)) + 1]
+        if len(edges) <= _MOST_FINE_BINS:
+            break
+    return edges
+
+
+def _value(key: tuple[int | None, ...]) -> Decimal | None:
+    mantissa, exponent = key[2:]
+    if mantissa is None or exponent is None:
+        return None
+    return Decimal(mantissa).scaleb(exponent).normalize()
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value:,f}"

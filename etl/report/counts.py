@@ -1,0 +1,119 @@
+"""Count the stored rows for the data report, all in one Spark job of small aggregates."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from etl.cleaning.row_rules import is_blank
+from etl.spark.columns import EVENT_TYPE, SOURCE_FILE, VALUE, VERDICT
+
+Counts = dict[tuple[int | None, ...], int]
+
+
+def collect_counts(figures: Mapping[str, DataFrame]) -> dict[str, Counts]:
+    """Return what each frame of `key` and `rows` says, by the frame's name."""
+    frames = [frame.select(F.lit(n).alias("figure"), "key", "rows") for n, frame in figures.items()]
+    counts: dict[str, Counts] = {name: {} for name in figures}
+    for figure, key, rows in reduce(DataFrame.unionAll, frames).collect():
+        counts[figure][tuple(key)] = rows
+    return counts
+
+
+def events_per_id(events: DataFrame, id_name: str) -> DataFrame:
+    """Count the ids by their events before and after cleaning.
+
+    Args:
+        events: `id_name` and VERDICT, one row per event that was read; rows without an id are
+            left out.
+        id_name: Column of the user or the item.
+
+    Returns:
+        One row per pair of bins: `key` (bin before, bin after: n for 2^n to 2^(n+1) - 1 events,
+        null for none) and `rows` (ids).
+    """
+    kept = F.count(F.when(F.col(VERDICT).isNull(), 1))
+    counts = (
+        events.where(~is_blank(id_name))
+        .groupBy(id_name)
+        .agg(F.count(F.lit(1)).alias("before"), kept.alias("after"))
+    )
+    return _counted(counts, [_power_of_two(F.col("before")), _power_of_two(F.col("after"))])
+
+
+def events_by_value(events: DataFrame) -> DataFrame:
+    """Count the events by type and value.
+
+    Args:
+        events: VERDICT, EVENT_TYPE and VALUE, one row per event that was read.
+
+    Returns:
+        One row per combination: `key` (1 if kept or 0, type or null, and the value to two
+        digits: mantissa and exponent, null for none) and `rows` (events).
+    """
+    kept = F.col(VERDICT).isNull().cast("int")
+    size = F.abs(F.col(VALUE))
+    exponent = F.when(size > 0, F.floor(F.log10(size)) - 1).when(size == 0, 0).cast("int")
+    mantissa = F.round(F.col(VALUE) / F.pow(F.lit(10.0), exponent)).cast("int")
+    return _counted(events, [kept, F.col(EVENT_TYPE), mantissa, exponent])
+
+
+def missing_by_field(table: DataFrame, fields: Sequence[str]) -> DataFrame:
+    """Count the kept rows of a table, and those that say nothing in each field.
+
+    Args:
+        table: VERDICT and the fields, one row per row that was read.
+        fields: The fields.
+
+    Returns:
+        `key` (0 for all rows, n for the n-th field) and `rows`, one row per key.
+    """
+    kept = table.where(F.col(VERDICT).isNull())
+    missing = [F.count(F.when(_says_nothing(name), 1)) for name in fields]
+    counts = kept.agg(F.array(F.count(F.lit(1)), *missing).alias("counts"))
+    numbered = counts.select(F.posexplode("counts").alias("field", "rows"))
+    return numbered.select(F.array("field").alias("key"), "rows")
+
+
+def missing_by_log(
+    events: DataFrame, files: Sequence[Sequence[str]], columns: Sequence[str]
+) -> DataFrame:
+    """Count the events of each log, and those without a value in each column.
+
+    Args:
+        events: VERDICT, SOURCE_FILE and the columns, one row per event that was read.
+        files: Names of each log's files; they are told apart by them.
+        columns: The columns, null or blank where an event says nothing that can be used.
+
+    Returns:
+        One row per log and figure: `key` (the log's number; 0 for the rows and n for those without
+        a value in the n-th column; 0 for the rows read and 1 for those kept) and `rows`.
+    """
+    of_log = [F.when(F.col(SOURCE_FILE).isin(list(own)), n) for n, own in enumerate(files[:-1])]
+    log = F.coalesce(*of_log, F.lit(len(files) - 1))
+    is_kept = F.col(VERDICT).isNull()
+    conditions = [F.lit(True), *map(_says_nothing, columns)]
+    counts = F.array(
+        *(
+            F.array(F.count(F.when(condition, 1)), F.count(F.when(condition & is_kept, 1)))
+            for condition in conditions
+        )
+    )
+    by_log = events.groupBy(log.alias("log")).agg(counts.alias("counts"))
+    by_column = by_log.select("log", F.posexplode("counts").alias("column", "both"))
+    numbered = by_column.select("log", "column", F.posexplode("both").alias("kept", "rows"))
+    return numbered.select(F.array("log", "column", "kept").alias("key"), "rows")
+
+
+def _counted(rows: DataFrame, key: Sequence[Column]) -> DataFrame:
+    return rows.groupBy(F.array(*key).alias("key")).agg(F.count(F.lit(1)).alias("rows"))
+
+
+def _power_of_two(count: Column) -> Column:
+    # The digits of the binary number: a logarithm may miss a power by its last digit.
+    return F.when(count > 0, F.length(F.bin(count)) - 1)
+
+
+def _says_nothing(field: str) -> Column:
+    return ~F.coalesce(F.col(f"`{field}`").cast("string").rlike(r"\S"), F.lit(False))

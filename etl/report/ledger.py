@@ -1,0 +1,123 @@
+"""The sections of the data report on where rows went: the ledger and the quarantine."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from conf.contract import Account, InputLedger
+from conf.pages.blocks import Flow, Section, Table
+from conf.pages.text import number, share
+from conf.runs.input_files import InputFile
+from etl.report.data import ReportData, RuleSamples
+from etl.report.flow import NARROW, WIDE, flow, outcomes
+
+_MOST_FILES = 100
+
+
+def ledger_section(data: ReportData) -> Section:
+    """Return where the rows of every input went, as a flow where they went several ways."""
+    totals = {name: add_up(groups.values()) for name, groups in data.flows.items()}
+    flows = [
+        Flow(
+            title=f"Rows of {name}",
+            wide=flow(f"Flow of the rows of {name}", totals[name], groups, WIDE),
+            narrow=flow(f"Flow of the rows of {name}", totals[name], groups, NARROW),
+        )
+        for name, groups in data.flows.items()
+        if len(outcomes(totals[name])) > 1
+    ]
+    note = (
+        "Kept rows are in the dataset. Dropped ones were left out as configured. Quarantined "
+        "ones cannot be right; they lie with their raw values in the folder quarantine."
+    )
+    return Section(
+        "ledger",
+        "Where every row went",
+        note,
+        flows=flows,
+        tables=[_ledger_table(name, total) for name, total in totals.items()],
+        folded=[_files_table(name, files) for name, files in data.files.items()],
+    )
+
+
+def quarantine_section(data: ReportData) -> Section | None:
+    """Return the rules of the quarantine with masked samples."""
+    if not data.quarantine:
+        return None
+    note = (
+        "The first rows of each rule. Of a value at most its first two characters are shown; "
+        "the rows as they came lie in the folder quarantine."
+    )
+    tables = [_samples_table(rule) for rule in data.quarantine]
+    return Section("quarantine", "Quarantine by rule", note, tables=tables)
+
+
+def by_log(
+    name: str, ledger: InputLedger, inputs: Mapping[str, Sequence[InputFile]]
+) -> dict[str, Account]:
+    """Return the accounts of the logs that an input is made of.
+
+    Where the files of the logs are not told apart it is one account by the input's name.
+    """
+    logs = {
+        key.removeprefix(f"{name}."): [file.name for file in files]
+        for key, files in inputs.items()
+        if key.startswith(f"{name}.")
+    }
+    if sorted(file for files in logs.values() for file in files) != sorted(ledger.files):
+        return {name: add_up([ledger])}
+    return {log: add_up(ledger.files[file] for file in files) for log, files in logs.items()}
+
+
+def add_up(accounts: Iterable[Account]) -> Account:
+    """Return one account of several."""
+    read, kept = 0, 0
+    dropped: Counter[str] = Counter()
+    quarantined: Counter[str] = Counter()
+    for account in accounts:
+        read, kept = read + account.rows_read, kept + account.rows_kept
+        dropped.update(account.dropped)
+        quarantined.update(account.quarantined)
+    return Account(
+        rows_read=read, rows_kept=kept, dropped=dict(dropped), quarantined=dict(quarantined)
+    )
+
+
+def _ledger_table(name: str, total: Account) -> Table:
+    read = max(total.rows_read, 1)
+    rows = [
+        ["read", "", number(total.rows_read), ""],
+        *(
+            [end.kind, end.reason, number(end.rows), share(end.rows / read)]
+            for end in outcomes(total)
+        ),
+    ]
+    return Table(f"Ledger of {name}", ["rows", "reason", "number", "share"], rows, 2)
+
+
+def _files_table(name: str, files: Mapping[str, Account]) -> Table:
+    largest = sorted(files.items(), key=lambda pair: (-pair[1].rows_read, pair[0]))
+    rows = [
+        [
+            file,
+            *map(
+                number,
+                (
+                    account.rows_read,
+                    account.rows_kept,
+                    sum(account.dropped.values()),
+                    sum(account.quarantined.values()),
+                ),
+            ),
+        ]
+        for file, account in largest[:_MOST_FILES]
+    ]
+    which = f", the {_MOST_FILES} largest of {number(len(files))}"
+    caption = f"Files of {name}{which if len(files) > _MOST_FILES else ''}"
+    return Table(caption, ["file", "read", "kept", "dropped", "quarantined"], rows)
+
+
+def _samples_table(rule: RuleSamples) -> Table:
+    header = list(rule.samples[0]) if rule.samples else []
+    rows = [list(row.values()) for row in rule.samples]
+    caption = f"{rule.rule} in {rule.input}: {number(rule.rows)} rows"
+    return Table(caption, header, rows, len(header))

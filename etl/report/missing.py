@@ -1,0 +1,145 @@
+"""Missing values of the declared fields: of tables and logs as delivered, and in the dataset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from conf.contract import Manifest
+from conf.runs.input_files import InputFile
+from conf.settings.config import Config
+from etl.cleaning.inputs import Staged
+from etl.privacy.rows import without_dropped
+from etl.report.contents import read_part
+from etl.report.counts import Counts
+from etl.report.data import MissingField
+from etl.spark.columns import EVENT_TYPE, FIELD, VALUE
+
+
+def declared_fields(config: Config, staged: Staged) -> dict[str, list[str]]:
+    """Return the declared fields of each table, without those that are not stored."""
+    tables = {"items": config.input.items, "users": config.input.users}
+    fields = {
+        name: [field for field in table.fields if field in staged[name].judged.columns]
+        for name, table in tables.items()
+        if table is not None
+    }
+    return {name: names for name, names in fields.items() if names}
+
+
+@dataclass(frozen=True)
+class LogFields:
+    """What the events of one log may say, besides who, what and when."""
+
+    files: Sequence[str]
+    columns: Mapping[str, str]
+    """For each field the column of the staged events that it is in."""
+
+
+def fields_of_logs(
+    config: Config, staged: Staged, inputs: Mapping[str, Sequence[InputFile]]
+) -> dict[str, LogFields]:
+    """Return the fields of each log that has any, as far as they are read and stored.
+
+    Logs that share a file cannot be told apart by it: together they are one, without a name.
+    """
+    logs = {}
+    stored = staged["events"].judged.columns
+    for name, log in without_dropped(config).input.events.items():
+        columns = {field: FIELD + field for field in log.fields}
+        if log.columns.event_type is not None:
+            columns["event_type"] = EVENT_TYPE
+        if log.columns.value is not None:
+            columns["value"] = VALUE
+        files = [file.name for file in inputs[f"events.{name}"]]
+        there = {field: column for field, column in columns.items() if column in stored}
+        logs[name] = LogFields(files, there)
+    every = [file for log in logs.values() for file in log.files]
+    if len(set(every)) < len(every):
+        together = {field: c for log in logs.values() for field, c in log.columns.items()}
+        logs = {"": LogFields(sorted(set(every)), together)}
+    return logs if any(log.columns for log in logs.values()) else {}
+
+
+def columns_of_logs(logs: Mapping[str, LogFields]) -> list[str]:
+    """Return the columns of all logs, each once."""
+    return list(dict.fromkeys(column for log in logs.values() for column in log.columns.values()))
+
+
+def missing_in_logs(logs: Mapping[str, LogFields], counts: Counts) -> list[MissingField]:
+    """Return how often each field of each log says nothing.
+
+    Args:
+        logs: The fields of each log.
+        counts: What `missing_by_log` counted, of the columns that `columns_of_logs` returns.
+    """
+    places = {column: n for n, column in enumerate(columns_of_logs(logs), start=1)}
+    return [
+        MissingField(
+            table=f"events.{name}".rstrip("."),
+            field=field,
+            delivered_rows=counts.get((number, 0, 0), 0),
+            delivered_missing=counts.get((number, places[column], 0), 0),
+            published_rows=counts.get((number, 0, 1), 0),
+            published_missing=counts.get((number, places[column], 1), 0),
+        )
+        for number, (name, log) in enumerate(logs.items())
+        for field, column in log.columns.items()
+    ]
+
+
+def missing_fields(
+    fields: Mapping[str, Sequence[str]],
+    delivered: Mapping[str, Counts],
+    folder: Path,
+    manifest: Manifest,
+) -> list[MissingField]:
+    """Return how often each field says nothing.
+
+    Args:
+        fields: Fields of each table.
+        delivered: What `missing_by_field` counted in each table.
+        folder: Folder of the dataset.
+        manifest: Its manifest.
+    """
+    found = []
+    for table, names in fields.items():
+        rows, missing = count_missing(folder, manifest, table, names)
+        for place, name in enumerate(names, start=1):
+            of_table = delivered[table]
+            found.append(
+                MissingField(
+                    table=table,
+                    field=name,
+                    delivered_rows=of_table[0,],
+                    delivered_missing=of_table[place,],
+                    published_rows=rows,
+                    published_missing=missing[name],
+                )
+            )
+    return found
+
+
+def count_missing(
+    folder: Path, manifest: Manifest, part: str, fields: Sequence[str]
+) -> tuple[int, dict[str, int]]:
+    """Return the rows of a part, and those that say nothing in each field.
+
+    A field that the part does not have is missing in every row.
+    """
+    rows, missing = 0, dict.fromkeys(fields, 0)
+    for batch in read_part(folder, manifest, part, fields):
+        rows += batch.num_rows
+        for name in fields:
+            is_there = name in batch.schema.names
+            missing[name] += _num_missing(batch[name]) if is_there else batch.num_rows
+    return rows, missing
+
+
+def _num_missing(values: pa.Array) -> int:
+    if not pa.types.is_string(values.type):
+        return int(values.null_count)
+    says = pc.fill_null(pc.match_substring_regex(values, r"\S"), False)
+    return len(values) - int(pc.sum(says, min_count=0).as_py())

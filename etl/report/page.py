@@ -1,0 +1,204 @@
+"""The data report as one HTML file: see `conf.pages.page`."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from conf.pages.blocks import Chart, Section, Table, bar_chart, bar_section
+from conf.pages.charts import share_curve
+from conf.pages.page import Page, Tile
+from conf.pages.text import change, number, share, size
+from etl.report.data import Anonymity, Drift, FeatureFigures, LongTail, MissingField, ReportData
+from etl.report.drift import PSI_MAJOR, PSI_MODERATE
+from etl.report.ledger import add_up, ledger_section, quarantine_section
+
+
+def render(data: ReportData) -> str:
+    """Return the page; the same data gives the same text."""
+    return Page(
+        kind="Data report",
+        title=data.dataset_id,
+        note=f"Events up to {data.as_of}, logical date {data.logical_date}",
+        tiles=_tiles(data),
+        sections=_sections(data),
+    ).render()
+
+
+def _sections(data: ReportData) -> Sequence[Section]:
+    read_and_kept = "As read: all rows, repeated and bad ones too. Kept: the rows of the dataset."
+    sections = [
+        ledger_section(data),
+        drift_section(data.drift),
+        quarantine_section(data),
+        bar_section("cleaning", "Before and after cleaning", data.cleaning, read_and_kept),
+        missing_section(data.missing),
+        long_tail_section(data.long_tail),
+        bar_section("activity", "Activity over time", data.activity),
+        bar_section("histories", "Histories", data.histories),
+        features_section(data.features),
+        anonymity_section(data.anonymity),
+        splits_section(data),
+    ]
+    return [section for section in sections if section is not None]
+
+
+def _tiles(data: ReportData) -> list[Tile]:
+    """Return the figures that come first."""
+    events = add_up(data.flows["events"].values())
+    lost = {
+        "dropped": sum(events.dropped.values()),
+        "quarantined": sum(events.quarantined.values()),
+    }
+    parts = {"kept": events.rows_kept, **lost}
+    return [
+        Tile("events read", number(events.rows_read)),
+        *(
+            Tile(name, number(rows), share(rows / max(events.rows_read, 1)))
+            for name, rows in parts.items()
+        ),
+        *(Tile(name, number(data.counts[name])) for name in ("users", "items")),
+    ]
+
+
+def missing_section(fields: Sequence[MissingField]) -> Section | None:
+    """Return how often the fields of the tables and logs say nothing."""
+    if not fields:
+        return None
+    rows = [
+        [
+            field.table,
+            field.field,
+            number(field.delivered_missing),
+            _part(field.delivered_missing, field.delivered_rows),
+            number(field.published_missing),
+            _part(field.published_missing, field.published_rows),
+        ]
+        for field in fields
+    ]
+    header = ["table", "field", "delivered without", "share", "dataset without", "share"]
+    note = (
+        "Delivered: the rows kept of a table, all rows read of a log. Dataset: all its users or "
+        "items, those included that the table does not have; the events kept. What cannot be read "
+        "as its type, and a type of event that is not in use, count as missing."
+    )
+    table = Table("Missing values by field", header, rows, 2)
+    return Section("missing", "Missing values", note, tables=[table])
+
+
+def long_tail_section(tail: LongTail | None) -> Section | None:
+    """Return how the training events lie on the items."""
+    if tail is None:
+        return None
+    title = "Share of events over share of items"
+    points = [[share(x), share(y)] for x, y in tail.points]
+    facts = [
+        ["items", number(tail.num_items)],
+        ["training events", number(tail.num_events)],
+        ["Gini coefficient", f"{tail.gini:.3f}"],
+        *([f"events on the top {at:.0%} of items", share(y)] for at, y in tail.heads.items()),
+    ]
+    note = (
+        "Items of the catalogue by their training events, the most frequent ones first. The "
+        "dashed line is a log in which all items are equally frequent; its Gini coefficient is 0."
+    )
+    return Section(
+        "long-tail",
+        "The long tail",
+        note,
+        charts=[
+            Chart(title, share_curve(title, tail.points), Table(title, ["items", "events"], points))
+        ],
+        tables=[Table("The long tail in figures", ["figure", "value"], facts)],
+    )
+
+
+def splits_section(data: ReportData) -> Section:
+    """Return the sizes of the dataset's parts."""
+    parts = [
+        [part, number(files), number(rows), size(num_bytes)]
+        for part, (files, rows, num_bytes) in data.splits.items()
+    ]
+    counts = [[name.replace("_", " "), number(count)] for name, count in data.counts.items()]
+    return Section(
+        "parts",
+        "Parts of the dataset",
+        tables=[
+            Table("Files by part", ["part", "files", "rows", "size"], parts),
+            Table("Counts", ["what", "number"], counts),
+        ],
+    )
+
+
+def features_section(features: Sequence[FeatureFigures]) -> Section | None:
+    """Return the features with the figures that they were selected by."""
+    if not features:
+        return None
+    names = list(dict.fromkeys(name for feature in features for name in feature.figures))
+    rows = [
+        [
+            feature.name,
+            feature.kind,
+            "selected" if feature.is_selected else f"left out: {feature.reason}",
+            *(f"{feature.figures[name]:,.4g}" if name in feature.figures else "" for name in names),
+        ]
+        for feature in features
+    ]
+    header = ["feature", "kind", "verdict", *names]
+    return Section("features", "Features", tables=[Table("Features", header, rows, 3)])
+
+
+def anonymity_section(found: Anonymity | None) -> Section | None:
+    """Return the k that was reached."""
+    if found is None:
+        return None
+    rows = [
+        ["quasi-identifiers", ", ".join(found.quasi_identifiers)],
+        ["k asked for", number(found.k_asked)],
+        ["k reached", "-" if found.k_reached is None else number(found.k_reached)],
+        *([name.replace("_", " "), number(count)] for name, count in found.figures.items()),
+    ]
+    table = Table("k-anonymity", ["figure", "value"], rows)
+    return Section("anonymity", "Anonymity of the users", tables=[table])
+
+
+def drift_section(drift: Drift | None) -> Section | None:
+    """Return how the dataset differs from the previous one."""
+    if drift is None:
+        return None
+    was, now = drift.quarantined_shares
+    counts = [
+        *(
+            [name, number(old), number(new), change(old, new)]
+            for name, (old, new) in drift.counts.items()
+        ),
+        ["share of events in quarantine", share(was), share(now), change(was, now)],
+    ]
+    shifts = [
+        [shift.shares.title, _reading(shift.psi), f"{shift.psi:.4f}"] for shift in drift.shifts
+    ]
+    note = (
+        f"Against {drift.previous_id}. The population stability index (PSI) sums up a shift "
+        f"over all bins: below {PSI_MODERATE} is stable, above {PSI_MAJOR} a major shift."
+    )
+    return Section(
+        "drift",
+        "Drift since the previous dataset",
+        note,
+        tables=[
+            Table("Counts", ["what", "previous", "now", "change"], counts),
+            Table("Population stability", ["distribution", "reading", "PSI"], shifts, 2),
+        ],
+        charts=[bar_chart(shift.shares) for shift in drift.shifts],
+    )
+
+
+def _reading(psi: float) -> str:
+    if psi < PSI_MODERATE:
+        return "stable"
+    if psi <= PSI_MAJOR:
+        return "moderate shift"
+    return Markup('<strong class="alarm">major shift</strong>')
+
+
+def _part(rows: int, total: int) -> str:
+    return share(rows / total) if total else ""

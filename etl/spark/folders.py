@@ -1,0 +1,57 @@
+"""The folders of a run: where it works, and what an earlier one left."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from conf.contract import MANIFEST_NAME
+from conf.errors import HeadraceError
+
+SCRATCH = "_scratch"
+
+
+def refused_folder(datasets: Path, request: str) -> Path:
+    """Return the folder for the quarantine of a run that made no dataset."""
+    return datasets / f"refused-{request[:12]}"
+
+
+@contextmanager
+def work_folder(datasets: Path, request: str) -> Iterator[Path]:
+    """Yield an empty folder beside the versions; what killed runs left there is removed.
+
+    It stays after an unexpected failure, with Spark's log in it, until the next run.
+    """
+    _remove_leavings(datasets, request)
+    work = datasets / f".work-{request[:12]}"
+    (work / SCRATCH).mkdir(parents=True)
+    try:
+        yield work
+    except HeadraceError:
+        shutil.rmtree(work)
+        raise
+
+
+def finish(work: Path, datasets: Path, version: str) -> None:
+    """Turn the work folder into that of a version, which is none before it is committed."""
+    shutil.rmtree(work / SCRATCH)
+    work.rename(datasets / version)
+
+
+def _remove_leavings(datasets: Path, request: str) -> None:
+    leavings = [*datasets.glob(".work-*"), refused_folder(datasets, request)]
+    uncommitted = [
+        folder
+        for folder in datasets.glob(f"*-{request[:12]}")
+        if not (folder / MANIFEST_NAME["datasets"]).exists()
+    ]
+    for folder in {*leavings, *uncommitted}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def store(frame: DataFrame, folder: Path) -> DataFrame:
+    """Write rows as Parquet and return a frame that reads them back."""
+    frame.write.mode("overwrite").parquet(folder.as_uri())
+    return frame.sparkSession.read.schema(frame.schema).parquet(folder.as_uri())

@@ -1,0 +1,98 @@
+"""Write rows into files of near equal size whose content depends on the rows alone."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.contract import NUM_RESERVED
+from etl.spark.columns import SHARD
+from etl.spark.footers import sort_encodings
+
+# Row groups end by the number of rows, not by their size.
+_ROW_GROUP_BYTES = 256 << 20
+_BUCKETS = 256
+_GROUPS_PER_WORKER = 8
+
+
+def num_shards(rows: int, max_rows: int, max_workers: int) -> int:
+    """Return how many files to cut rows into, one row group each."""
+    return max(-(-rows // max_rows), min(rows, _GROUPS_PER_WORKER * max_workers))
+
+
+def deal_out(
+    rows: DataFrame, keys: Sequence[str], *, num_rows: int, num_shards: int, seed: int
+) -> DataFrame:
+    """Add SHARD: rows in an order that the seed draws, dealt out so that sizes differ by one.
+
+    Args:
+        rows: The rows.
+        keys: Columns that tell them apart.
+        num_rows: How many there are.
+        num_shards: Shards wanted.
+        seed: Seed of the order.
+    """
+    ranked = rank_by_hash(rows, keys, seed)
+    shard = F.floor(F.col("rank") * num_shards / F.lit(num_rows))
+    return ranked.withColumn(SHARD, shard).drop("rank")
+
+
+def rank_by_hash(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
+    """Add `rank`: a number from 0, without gaps, in an order that the seed draws.
+
+    The order is that of a hash. It is found per bucket of hashes, so that no task sorts all
+    rows: a row's rank is that in its bucket, behind all rows of the buckets before.
+
+    Args:
+        rows: The rows.
+        keys: Columns that tell them apart.
+        seed: Seed of the order.
+    """
+    drawn = rows.withColumn("drawn", F.xxhash64(*keys, F.lit(seed)))
+    bucketed = drawn.withColumn("bucket", F.pmod("drawn", F.lit(_BUCKETS)))
+    counts = bucketed.groupBy("bucket").agg(F.count(F.lit(1)).alias("rows"))
+    before = Window.orderBy("bucket").rowsBetween(Window.unboundedPreceding, -1)
+    starts = counts.select(
+        "bucket", F.coalesce(F.sum("rows").over(before), F.lit(0)).alias("start")
+    )
+    inside = F.row_number().over(Window.partitionBy("bucket").orderBy("drawn", *keys)) - 1
+    ranked = bucketed.withColumn("inside", inside).join(F.broadcast(starts), "bucket")
+    return ranked.withColumn("rank", F.col("start") + F.col("inside")).select(*rows.columns, "rank")
+
+
+def cut_by_number(rows: DataFrame, number: str, rows_per_shard: int) -> DataFrame:
+    """Add SHARD: consecutive numbers of a vocabulary, so many to a file."""
+    return rows.withColumn(SHARD, F.floor((F.col(number) - NUM_RESERVED) / rows_per_shard))
+
+
+def write_shards(
+    rows: DataFrame,
+    order: Sequence[str],
+    folder: Path,
+    scratch: Path,
+    leave_out: Sequence[str] = (),
+) -> None:
+    """Write each SHARD into one file `part-NNNNN.parquet`, its rows sorted by `order`.
+
+    The files' bytes are those that any other JVM would write of the same rows.
+
+    Args:
+        rows: The rows with SHARD, which is not written.
+        order: Columns that sort a shard's rows and tell them apart.
+        folder: Folder of the files, made here.
+        scratch: Folder for Spark's own lay-out, on the same file system.
+        leave_out: Columns that only `order` needs.
+    """
+    partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or "1")
+    together = rows.repartition(partitions, SHARD).sortWithinPartitions(SHARD, *order)
+    writer = together.drop(*leave_out).write.partitionBy(SHARD).mode("overwrite")
+    writer.option("parquet.block.size", str(_ROW_GROUP_BYTES)).parquet(scratch.as_uri())
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = sorted(scratch.glob(f"{SHARD}=*"), key=lambda path: int(path.name.split("=")[1]))
+    for number, shard in enumerate(shards):
+        (file,) = shard.glob("*.parquet")
+        sort_encodings(file)
+        file.replace(folder / f"part-{number:05d}.parquet")
+    shutil.rmtree(scratch)

@@ -1,0 +1,73 @@
+import pytest
+
+from conf.command.tables import print_result
+
+
+def test_what_is_odd_about_the_files_is_said_below_the_ledger(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account = {"rows_read": 2, "rows_kept": 2, "dropped": {}, "quarantined": {}}
+    warning = "column price [eur] is not in 2.csv: null there"
+    ledger = {"events": {**account, "warnings": [warning]}, "items": account}
+    print_result({"stage": "etl", "ledger": ledger})
+    assert capsys.readouterr().out.rstrip().endswith(f"warning: events: {warning}")
+
+
+def test_figures_are_printed_by_segment_and_with_their_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = {"hr@10": {"value": 0.3, "low": 0.25, "high": 0.35},
+            "ndcg@10": {"value": 0.2, "low": 0.15, "high": 0.25}}  # fmt: skip
+    other = {name: {**bounds, "value": 0.0625} for name, bounds in ours.items()}
+    segment = {"targets": 1234, "model": ours, "markov": other}
+    test = {"model": {"hr@10": 0.3}, "markov": {"hr@10": 0.1}}
+    metrics = {
+        "test": test, "test_users": 1234, "training": {"parameters": 4321, "rows_per_second": 777},
+        "segments": {"all": {"all": segment}, "users": {"new": {**segment, "targets": 7}}},
+        "scoring": {"flops_per_example": 9876},
+    }  # fmt: skip
+    print_result({"stage": "evaluate", "metrics": metrics})
+    lines = capsys.readouterr().out.splitlines()
+    (new,) = [line for line in lines if "users new" in line]
+    assert [cell.strip() for cell in new.strip("│").split("│")] == [
+        "users new", "7", "0.3000", "0.2500-0.3500", "0.2000", "0.1500-0.2500", "0.0625",
+    ]  # fmt: skip
+    (cost,) = [line for line in lines if "4,321" in line]
+    assert "9,876" in cost and "777" not in cost  # rows are those of scoring
+
+
+def test_a_search_is_told_trial_by_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    rate = {"train.optimizer.learning_rate": 0.0123456}
+    row = {"trial": 1, "state": "done", "value": 0.25, "epochs": 3, "seconds": 1.5,
+           "settings": rate, "message": None, "same_as": None}  # fmt: skip
+    nothing = {"state": "refused", "value": None, "epochs": None, "message": "trial 2: heads=3 no"}
+    refused = {**row, **nothing, "trial": 2, "settings": {"train.model.heads": 3}}
+    print_result({
+        "stage": "tune", "metric": "ndcg@10", "trials": [row, refused, {**row, "same_as": 1}],
+        "best": {"trial": 1, "value": 0.25, "settings": rate}, "written": "best.yaml",
+        "importance": {"train.model.width": 0.75, "train.model.heads": 0.25},
+    })  # fmt: skip
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    assert lines[0] == "trials, ndcg@10 in validation"
+    assert any("0.2500" in line and "learning_rate=0.01235" in line for line in lines)
+    assert any("done, as 1" in line for line in lines) and any("75%" in line for line in lines)
+    assert "trial 2 refused: heads=3 no" in lines
+    assert lines[-2:] == [
+        "best: trial 1, train.optimizer.learning_rate=0.01235", "written: best.yaml",
+    ]  # fmt: skip
+
+
+def test_a_title_is_shown_as_it_stands_and_does_nothing_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    titles = ["Shirt [/sale] [bold]x[/bold] :smile:", "a\x1b[31mb"]
+    events = [{"when": "-", "event": "view", "item_id": "[/i]", "title": title} for title in titles]
+    row = {"position": 1, "item_id": "i", "title": titles[0], "score": 1.0, "source": "model"}
+    print_result({"stage": "show", "user_id": "[/u]", "lists_id": "l", "history": events,
+                  "list": [{**row, "because": [titles[0]]}]})  # fmt: skip
+    printed = capsys.readouterr().out
+
+    assert "history of [/u], newest" in printed and "│ [/i] │" in printed
+    assert printed.count(titles[0]) >= 2
+    assert r"a\x1b[31mb" in printed and "\x1b" not in printed

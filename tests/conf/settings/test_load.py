@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import pytest
+
+from conf.errors import ConfigError
+from conf.settings.config import Config
+from conf.settings.load import load_config, write_changed
+from tests.packaging.checkout import CHECKOUT
+
+MINIMAL = """
+run: {name: tiny, output: out}
+input:
+  root: data
+  events: {log: {paths: [events.csv], time_unit: seconds}}
+etl:
+  event_types: {view: {}}
+"""
+
+
+@pytest.fixture
+def yaml(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_overrides_change_the_file(yaml: Path) -> None:
+    config = load_config(yaml, ["train.epochs=3", "run.output=elsewhere", "score.drop_seen=false"])
+
+    assert (config.train.epochs, config.run.output, config.score.drop_seen) == (
+        3,
+        "elsewhere",
+        False,
+    )
+
+
+def test_environment_is_read_only_where_the_file_says_so(
+    yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_TEST_ROOT", "/data/from/environment")
+
+    assert load_config(yaml).input.root == "data"
+    config = load_config(yaml, ["input.root=${oc.env:HEADRACE_TEST_ROOT}"])
+    assert config.input.root == "/data/from/environment"
+
+
+def test_all_problems_are_reported_at_once_with_the_nearest_key(yaml: Path) -> None:
+    overrides = ["train.epoch=3", "train.batch_rows=many", "score.list_length=0", "etl.split.knd=x"]
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, overrides)
+
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert str(yaml) in message and "4 problem(s)" in message
+    assert "train.epoch: unknown key; did you mean train.epochs?" in message
+    assert "train.batch_rows='many'" in message
+    assert "score.list_length=0" in message
+    assert "did you mean etl.split.kind?" in message
+
+
+def test_a_nested_optional_section_suggests_its_keys(yaml: Path) -> None:
+    overrides = ["input.items.paths=[a]", "input.items.id_column=i", "input.items.title_colum=t"]
+
+    with pytest.raises(ConfigError, match=r"did you mean input\.items\.title_column"):
+        load_config(yaml, overrides)
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=3"])
+def test_a_malformed_override_is_named(yaml: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"not of the form section\.key=value"):
+        load_config(yaml, [override])
+
+
+def test_a_missing_file_and_a_broken_one_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("run: [unclosed")
+    with pytest.raises(ConfigError, match="cannot be read as a configuration"):
+        load_config(broken)
+
+
+def test_a_temporal_split_of_a_log_without_times_is_refused(yaml: Path) -> None:
+    with pytest.raises(ConfigError, match="no common time"):
+        load_config(yaml, ["input.events.log.time_unit=order", "etl.split.kind=temporal"])
+
+
+def test_order_of_lines_needs_the_unit_order(yaml: Path) -> None:
+    with pytest.raises(ConfigError, match="time_unit has to be 'order'"):
+        load_config(yaml, ["input.events.log.columns.time=null"])
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("input.events.log.time_uni=iso", "input.events.log.time_unit"),
+        ("input.events.log.columns.usr_id=x", "input.events.log.columns.user_id"),
+        ("input.events.log.fields.price.tpe=number", "input.events.log.fields.price.type"),
+        ("etl.event_types.view.wight=2", "etl.event_types.view.weight"),
+        ("privacy.columns.events.price.metod=drop", "privacy.columns.events.price.method"),
+        (
+            "etl.features.events.encodings.price={kind: numeric, scal: none}",
+            "etl.features.events.encodings.price.numeric.scale",
+        ),
+        ("etl.impressions={labels: {buy: [view]}, negativs: logged}", "etl.impressions.negatives"),
+    ],
+)
+def test_keys_within_mappings_and_kinds_are_suggested_too(
+    yaml: Path, override: str, meant: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, [override])
+    assert f"did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "conf").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_configurations_beside_the_code_can_be_read(path: Path) -> None:
+    assert load_config(path).run.name.startswith(path.stem[:6])
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "conf").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_configuration_comes_back_from_json_as_it_was(path: Path) -> None:
+    config = load_config(path)
+
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_a_changed_configuration_is_written_whole_with_its_reasons(
+    yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAME_OF_RUN", "from_outside")
+    overrides = ["run.name=${oc.env:NAME_OF_RUN}", "train.epochs=3"]
+    output = tmp_path / "changed.yaml"
+
+    write_changed(yaml, overrides, {"train.model.width": 8, "train.model.heads": 1}, output, ["so"])
+
+    assert output.read_text().startswith("# so\n")
+    assert "from_outside" not in output.read_text()  # what comes from outside stays there
+    changed = load_config(output)
+    assert (changed.run.name, changed.train.epochs) == ("from_outside", 3)
+    assert changed.train.model.width == 8
+
+
+def test_a_change_that_breaks_a_rule_is_not_written(yaml: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="heads=2 has to divide width=9"):
+        write_changed(yaml, [], {"train.model.width": 9}, tmp_path / "changed.yaml")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [yaml.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "train.optimizer.learning_rate=.inf",
+        "train.model.temperature=.inf",
+        "etl.clean.min_value=.nan",
+        "tune.space={model.width: {low: 8, high: .inf}}",
+        "tune.space={model.dropout: {low: .nan, high: 0.5}}",
+        "compare.models={a: {optimizer: {clip_norm: .inf}}}",
+    ],
+)
+def test_numbers_are_finite(yaml: Path, change: str) -> None:
+    with pytest.raises(ConfigError, match="should be a finite number"):
+        load_config(yaml, [change])
+
+
+def test_lists_too_long_to_count_are_refused(yaml: Path) -> None:
+    for change in ("train.metric=ndcg@9999999", "train.metrics_at=[5, 9999999]"):
+        with pytest.raises(ConfigError, match=r"train\.metric"):
+            load_config(yaml, [change])
+
+
+def test_a_model_is_named_by_its_id_and_not_by_a_path(yaml: Path) -> None:
+    hybrid = "train.algorithm=hybrid"
+    for change in ("train.warm_start.model=../other/models/m", "train.hybrid.neural=" + "x" * 300):
+        with pytest.raises(ConfigError, match="should match pattern"):
+            load_config(yaml, [change])
+    assert load_config(yaml, [hybrid, "train.hybrid.neural=shop-2026-01-31-0123456789ab"])
+    assert load_config(yaml, ["train.warm_start.model=current"])

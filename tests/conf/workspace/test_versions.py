@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from conf.contract import Bundle, DataFile, Vocabulary
+from conf.errors import ConfigError, VersionError
+from conf.runs.results import manifest_of
+from conf.workspace.versions import (
+    commit,
+    current_version,
+    find_version,
+    new_folder,
+    publish,
+    read_manifest,
+    read_pointer,
+    rollback,
+    version_id,
+)
+
+
+def commit_model(workspace: Path, request: str, date: str = "2026-01-01") -> str:
+    version = version_id("tiny", date, request)
+    folder = new_folder(workspace, "models", version)
+    (folder / "weights.safetensors").write_bytes(b"1234")
+    file = DataFile(path="weights.safetensors", bytes=4, sha256="", rows=0)
+    bundle = Bundle(
+        id=version,
+        request=request,
+        logical_date=date,
+        dataset_id="d",
+        config={},
+        algorithm="neural",
+        model={},
+        vocabularies={"item": Vocabulary(size=5, fingerprint="f")},
+        files={"model": (file,)},
+    )
+    commit(workspace, "models", bundle)
+    return version
+
+
+def test_a_folder_without_manifest_is_no_version(tmp_path: Path) -> None:
+    new_folder(tmp_path, "models", version_id("tiny", "2026-01-01", "a" * 64))
+
+    assert find_version(tmp_path, "models", "a" * 64) is None
+    with pytest.raises(VersionError, match="no committed version"):
+        read_manifest(tmp_path, "models", "tiny-2026-01-01-aaaaaaaaaaaa", Bundle)
+
+
+def test_a_committed_version_is_found_by_its_request_and_never_written_again(
+    tmp_path: Path,
+) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+
+    assert find_version(tmp_path, "models", "a" * 64) == version
+    assert find_version(tmp_path, "models", "a" * 12 + "b" * 52) is None
+    with pytest.raises(VersionError, match="not written again"):
+        new_folder(tmp_path, "models", version)
+
+
+def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    (tmp_path / "models" / version / "weights.safetensors").write_bytes(b"123")
+
+    with pytest.raises(VersionError, match=r"has 3 bytes, bundle\.json says 4"):
+        read_manifest(tmp_path, "models", version, Bundle)
+
+
+def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    path = tmp_path / "models" / version / "bundle.json"
+    path.write_text(path.read_text().replace("weights.safetensors", "../../secret"))
+
+    with pytest.raises(ValueError, match="leads out of"):
+        read_manifest(tmp_path, "models", version, Bundle)
+
+
+def test_the_pointers_number_only_grows(tmp_path: Path) -> None:
+    first, second = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+
+    assert publish(tmp_path, "models", first, "2026-01-01") == "published"
+    assert publish(tmp_path, "models", second, "2026-01-01") == "published"
+    assert publish(tmp_path, "models", second, "2026-01-01") == "current"
+    third = commit_model(tmp_path, "c" * 64)
+    with pytest.raises(VersionError, match="comes too late"):
+        publish(tmp_path, "models", third, "2026-01-01", number=2)
+    assert current_version(tmp_path, "models") == second
+
+
+def test_an_older_day_does_not_replace_a_newer_one(tmp_path: Path) -> None:
+    newer = commit_model(tmp_path, "a" * 64, "2026-01-02")
+    older = commit_model(tmp_path, "b" * 64, "2026-01-01")
+    publish(tmp_path, "models", newer, "2026-01-02")
+
+    assert publish(tmp_path, "models", older, "2026-01-01") == "older"
+    assert current_version(tmp_path, "models") == newer
+
+
+def test_rollback_is_not_undone_by_the_next_scheduled_run(tmp_path: Path) -> None:
+    first, second = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+    publish(tmp_path, "models", first, "2026-01-01")
+    publish(tmp_path, "models", second, "2026-01-01")
+
+    assert rollback(tmp_path, "models") == first
+    assert publish(tmp_path, "models", second, "2026-01-01") == "withdrawn"
+    assert current_version(tmp_path, "models") == first
+    pointer = read_pointer(tmp_path, "models")
+    assert pointer is not None and pointer["number"] == 3
+    with pytest.raises(ConfigError, match="no earlier version"):
+        rollback(tmp_path, "models")
+
+
+def test_nothing_published_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(VersionError, match="no current version"):
+        current_version(tmp_path, "lists")
+    assert read_pointer(tmp_path, "lists") is None
+
+
+def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    path = tmp_path / "models" / version / "bundle.json"
+    record = json.loads(path.read_text())
+    del record["vocabularies"]
+    path.write_text(json.dumps(record))
+
+    with pytest.raises(VersionError, match="damaged or of another release"):
+        read_manifest(tmp_path, "models", version, Bundle)
+
+
+@pytest.mark.parametrize("content", ["", '{"id": "tin', "[]", "{}", "\x00\x00"])
+def test_a_damaged_pointer_is_told_with_its_name(tmp_path: Path, content: str) -> None:
+    publish(tmp_path, "models", commit_model(tmp_path, "a" * 64), "2026-01-01")
+    (tmp_path / "models" / "CURRENT.json").write_text(content)
+    for work in (current_version, rollback):
+        with pytest.raises(VersionError, match=r"models/CURRENT\.json is damaged: .* run again"):
+            work(tmp_path, "models")
+
+
+def test_a_damaged_manifest_is_told_with_its_name(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    path = tmp_path / "models" / version / "bundle.json"
+    path.write_text(path.read_text()[:40])
+    with pytest.raises(VersionError, match=r"bundle\.json is damaged: .* its whole folder"):
+        find_version(tmp_path, "models", "a" * 64)
+    with pytest.raises(VersionError, match=r"bundle\.json is damaged"):
+        manifest_of(tmp_path, "models", version)

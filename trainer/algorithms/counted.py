@@ -1,0 +1,52 @@
+"""Fit and measure a model that counts."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conf.contract import Manifest
+from conf.settings.config import Config
+from trainer.cluster.machine import forget_peak_memory, peak_memory_bytes
+from trainer.data.trained_on import require_refit
+from trainer.evaluation.figures import refit_figures, source_of, test_figures, validation_figure
+from trainer.models.bundle import Trained
+from trainer.models.counting import CountingModel, fit_counting, section_of
+from trainer.models.fit_source import FitSource
+from trainer.training.learner import num_parameters
+
+
+def train(config: Config, manifest: Manifest, work: Path) -> Trained:
+    """Return the model that `train.algorithm` names, and its figures.
+
+    With `train.refit` it is fitted anew; the figures are of both fits, each under its own name.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Not used: there is nothing to go on from.
+    """
+    name = config.train.algorithm
+    require_refit(config.train.refit, manifest)
+    model, cost = measured_fit(name, source_of(config, manifest))
+    weights = model.weights()
+    metrics: dict[str, Any] = {
+        **test_figures(config, manifest, model),
+        "valid": validation_figure(config, manifest, model),
+        "training": {**cost, "parameters": num_parameters(weights)},
+    }
+    if config.train.refit != "none":
+        model, cost = measured_fit(name, source_of(config, manifest, refit=True))
+        metrics["refit"] = refit_figures(config, manifest, model, cost["seconds"])
+        weights = model.weights()
+    return Trained(section_of(name, config.train), weights, metrics)
+
+
+def measured_fit(name: str, source: FitSource) -> tuple[CountingModel, dict[str, Any]]:
+    """Return a model that counts, fitted, with its `seconds` and `peak_memory_bytes`."""
+    forget_peak_memory()
+    started = time.monotonic()
+    model = fit_counting(name, source)
+    seconds = round(time.monotonic() - started, 1)
+    return model, {"seconds": seconds, "peak_memory_bytes": peak_memory_bytes(torch.device("cpu"))}

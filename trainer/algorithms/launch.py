@@ -1,0 +1,52 @@
+"""Train on a dataset: train and measure the kind of model asked for, commit the bundle."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from conf.contract import Manifest
+from conf.settings.config import Config
+from conf.workspace.versions import WORK_OWNER, read_manifest
+from trainer.algorithms import blended, counted
+from trainer.cluster.ray_session import ray_session, require_room
+from trainer.models.bundle import Trained, save_bundle
+from trainer.models.counting import COUNTING
+from trainer.pages.card import card_of_trained
+from trainer.ranking import train as ranking_train
+from trainer.retrieval import train as retrieval_train
+
+_TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
+    "neural": retrieval_train.train,
+    "ranking": ranking_train.train,
+    "hybrid": blended.train,
+    **dict.fromkeys(COUNTING, counted.train),
+}
+"""By `train.algorithm`."""
+
+
+def run(config: Config, *, dataset_id: str, request: str) -> str:
+    """Train, measure and commit a model of the given dataset; return its id.
+
+    Interrupted runs of the same request go on from their newest checkpoint.
+    """
+    manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
+    if config.train.algorithm == "neural":
+        retrieval_train.require_sound(config, manifest)  # before Ray starts
+    work = work_folder(config, request)
+    with ray_session(config):
+        require_room(config)
+        trained = _TRAINERS[config.train.algorithm](config, manifest, work)
+    card = card_of_trained(config, manifest, request, trained)
+    version = save_bundle(config, manifest, request, trained, card)
+    shutil.rmtree(work, ignore_errors=True)
+    return version
+
+
+def work_folder(config: Config, request: str) -> Path:
+    """Return the folder of checkpoints of what is trained for `request`, made if need be."""
+    workspace = Path(config.run.output).resolve()
+    base = Path(config.ray.storage).resolve() if config.ray.storage else workspace / "models"
+    folder = base / f".work-{request[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WORK_OWNER).write_text(str(workspace))
+    return folder

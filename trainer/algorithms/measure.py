@@ -1,0 +1,28 @@
+"""Measure a committed model again, with its baselines, on the test part of its dataset."""
+
+from pathlib import Path
+from typing import Any
+
+from conf.contract import Bundle, Manifest
+from conf.settings.config import Config
+from conf.workspace.versions import read_manifest
+from trainer.cluster.ray_session import ray_session, require_room
+from trainer.evaluation.efficiency import training_cost
+from trainer.evaluation.figures import test_figures
+from trainer.models.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
+from trainer.ranking import figures as ranking_figures
+
+
+def run(config: Config, *, model_id: str) -> dict[str, Any]:
+    """Measure a committed model and the baselines on the test part of its dataset."""
+    workspace = Path(config.run.output)
+    if read_manifest(workspace, "models", model_id, Bundle).algorithm == "ranking":
+        return ranking_figures.run(config, model_id=model_id)
+    bundle, scorer = load_scorer(workspace, model_id)
+    manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
+    require_same_vocabulary(bundle, manifest)
+    require_unseen(bundle, "test")
+    cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
+    with ray_session(config):
+        require_room(config)
+        return {**test_figures(config, manifest, scorer), "training": cost}

@@ -1,0 +1,1 @@
+"""Choose a model: advise, compare and tune."""

@@ -1,0 +1,317 @@
+"""Which configuration to start from, for a dataset and a machine, and why.
+
+Each rule looks at figures of the dataset and of the machine and says what it chooses in one
+sentence.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conf.contract import Manifest
+from conf.settings.config import Config
+from conf.settings.model import RANKING_METRICS
+from conf.settings.train import Train
+from conf.workspace.versions import read_manifest
+from trainer.choosing.dataset_profile import Profile, profile_of
+from trainer.cluster.machine import Machine, this_machine
+
+_FEW_EVENTS, _FEW_USERS = 20_000, 300
+_SHORT = 2
+"""Events of a history in which order says little."""
+_RECURRENT = 200
+"""Events of a history up to which a recurrent network did better than attention, and sooner: on
+Amazon Beauty (median 6 events) and on MovieLens 1M (median 96, the newest 200)."""
+_WIDE = 100_000
+"""Events from which twice the width, with a dropout of .6 instead of .5, was worth its time: on
+Amazon Beauty (131,413 events, .0541 instead of .0527 in NDCG@10)."""
+_COUNTABLE = 20_000
+"""Items up to which EASE takes seconds: it needs the square of their number."""
+_COLD = 0.05
+"""Share of cold targets above which something is said of them."""
+
+
+@dataclass
+class Advice:
+    """Settings by dotted key, and the reason of each choice."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+
+    def choose(self, reason: str, **settings: Any) -> None:
+        """Set keys (`__` stands for a dot) for a reason."""
+        self.reasons.append(reason)
+        self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
+
+
+def run(config: Config, *, dataset_id: str) -> dict[str, Any]:
+    """Return the advice for a committed dataset on this machine, with what it goes by."""
+    folder = Path(config.run.output) / "datasets" / dataset_id
+    manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
+    profile, machine = profile_of(folder, manifest), this_machine()
+    advice = advise(profile, machine)
+    others = what_does_not_fit(config.train, advice.settings)
+    if others:
+        advice.settings |= others
+        advice.reasons.append(f"set, as train is otherwise refused: {', '.join(others)}")
+    return {
+        "dataset": vars(profile),
+        "machine": vars(machine),
+        "settings": advice.settings,
+        "because": advice.reasons,
+        "expected": expected_cost(profile, machine, advice.settings),
+    }
+
+
+def advise(profile: Profile, machine: Machine) -> Advice:
+    """Return the configuration to start from."""
+    advice = Advice()
+    if profile.labels and profile.logged_negatives:
+        _for_ranking(profile, advice)
+    elif profile.events < _FEW_EVENTS or profile.users < _FEW_USERS:
+        advice.choose(
+            f"{profile.events:,} events of {profile.users:,} users are few: a model that counts "
+            "does better than a network, which would learn them by heart",
+            train__algorithm="ease" if profile.items <= _COUNTABLE else "item_knn",
+        )
+    else:
+        _for_retrieval(profile, machine, advice)
+    if profile.cold_share > _COLD:
+        _for_cold_items(profile, advice)
+    _for_machine(machine, advice)
+    return advice
+
+
+def _for_cold_items(profile: Profile, advice: Advice) -> None:
+    said = f"{profile.cold_share:.0%} of the validation part's items are unknown to training"
+    if advice.settings.get("train.algorithm") == "neural" and profile.item_features:
+        advice.choose(
+            f"{said}: let {len(profile.item_features)} feature(s) of the items speak for those, "
+            "and give them numbers by etl.catalogue=table",
+            train__model__content__features="all",
+        )
+        return
+    way = "declare some" if not profile.item_features else "train one (train.algorithm=neural)"
+    advice.choose(
+        f"{said}, and only a network that takes features of the items (etl.features.items) "
+        f"recommends those: {way}, or train more often"
+    )
+
+
+def _for_ranking(profile: Profile, advice: Advice) -> None:
+    num_features = len(profile.item_features)
+    advice.choose(
+        f"the log says what users were shown and did not take ({', '.join(profile.labels)}): rank "
+        f"impressions, by the items and {num_features} feature(s) of them",
+        train__algorithm="ranking",
+        train__metric="auc",
+        train__batch_rows=4096,
+    )
+    history = "target_attention" if profile.median_length > _SHORT else "none"
+    advice.choose(
+        f"half of the histories have {profile.median_length} events or fewer: "
+        + ("weigh them by the candidate" if history != "none" else "leave them out"),
+        train__ranking__interaction="finalmlp",
+        train__ranking__history=history,
+    )
+
+
+def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
+    advice.choose(
+        "no impressions that users passed over are logged: score the whole catalogue",
+        train__algorithm="neural",
+    )
+    _encoder(profile, machine, advice)
+    _size(profile, machine, advice)
+    _similarity(advice)
+    _loss(profile, machine, advice)
+    if profile.event_types > 1:
+        advice.choose(
+            f"{profile.event_types} event types say different things",
+            train__model__event_types=True,
+        )
+    if profile.event_features:
+        said = f"histories tell {len(profile.event_features)} feature(s) of their events"
+        advice.choose(said, train__model__event_features="all")
+    if profile.items <= _COUNTABLE:
+        advice.choose(
+            f"with {profile.items:,} items a model that counts (train.algorithm=ease) takes "
+            "seconds and is at times the better one: measure both with headrace compare, or blend "
+            "them (hybrid)"
+        )
+
+
+def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
+    length = min(max(_rounded(profile.long_length), 20), 200 if machine.gpus == 0 else 512)
+    if profile.median_length <= _SHORT:
+        advice.choose(
+            f"half of the histories have {profile.median_length} events or fewer: order says "
+            "little, so their mean will do",
+            train__model__encoder="mean",
+            train__model__history_length=length,
+        )
+        return
+    if length <= _RECURRENT:
+        advice.choose(
+            f"nine of ten histories have at most {profile.long_length} events, of which the newest "
+            f"{length} are looked at: on such a recurrent network learns more, and sooner, than "
+            "attention",
+            train__model__encoder="gru",
+            train__model__history_length=length,
+        )
+        return
+    advice.choose(
+        f"nine of ten histories have at most {profile.long_length} events: causal attention over "
+        f"the newest {length}",
+        train__model__encoder="attention",
+        train__model__history_length=length,
+    )
+
+
+def _size(profile: Profile, machine: Machine, advice: Advice) -> None:
+    is_wide = profile.events >= _WIDE
+    width = (256 if is_wide else 128) * (2 if machine.gpus else 1)
+    sparse = profile.events_per_item < 30
+    dropout = (0.6 if is_wide else 0.5) if sparse else 0.3
+    blocks = 2 if advice.settings["train.model.encoder"] == "attention" and not sparse else 1
+    advice.choose(
+        f"{profile.events:,} events, {profile.events_per_item:.0f} an item: width {width}, "
+        f"{'one block' if blocks == 1 else 'two blocks'}"
+        + (" and much dropout, as most items are rare" if sparse else ""),
+        train__model__width=width,
+        train__model__blocks=blocks,
+        train__model__heads=1 if sparse else 2,
+        train__model__dropout=dropout,
+    )
+
+
+def _similarity(advice: Advice) -> None:
+    advice.choose(
+        "cosines tell rare items from frequent ones better than plain products, and bear a high "
+        "learning rate that falls",
+        train__model__similarity="cosine",
+        train__model__temperature=0.06,
+        train__optimizer__learning_rate=0.003,
+        train__optimizer__decay="cosine",
+    )
+
+
+def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
+    width = advice.settings["train.model.width"]
+    table_gib = profile.items * width * BYTES_PER_WEIGHT / 2**30
+    memory = machine.gpu_memory_gib or machine.memory_gib
+    if table_gib > memory / 4:
+        advice.choose(
+            f"the items' table with Adam's moments takes {table_gib:.1f} GiB of {memory:.0f}: one "
+            "number a row instead, and only the rows of each step are touched",
+            train__optimizer__embeddings="rowwise_adagrad",
+        )
+    most = 1_000_000 if machine.gpus else 20_000 if machine.has_bf16 else 8_000
+    if profile.items <= most:
+        advice.choose(
+            f"{profile.items:,} items are few enough to score all of them at every position",
+            train__loss__kind="cross_entropy",
+        )
+        return
+    advice.choose(
+        f"{profile.items:,} items are too many to score all of them at every position here: draw "
+        "negatives, one set for a batch, and correct for it",
+        train__loss__kind="sampled_softmax",
+        train__loss__num_negatives=2048,
+        train__loss__negatives_for="batch",
+    )
+
+
+def _for_machine(machine: Machine, advice: Advice) -> None:
+    if machine.gpus:
+        advice.choose(
+            f"{machine.gpus} GPU(s)" + (", which multiply in bfloat16" * machine.has_bf16),
+            train__workers=machine.gpus,
+            train__gpus_per_worker=1,
+            train__precision="bf16" if machine.has_bf16 else "fp32",
+        )
+        return
+    advice.choose(
+        f"no GPU: one worker on {machine.cores} core(s), as several would only share them"
+        + ("; the cores multiply in bfloat16" * machine.has_bf16),
+        train__workers=1,
+        train__gpus_per_worker=0,
+        train__cpus_per_worker=machine.cores,
+        train__precision="bf16" if machine.has_bf16 else "fp32",
+    )
+
+
+def _rounded(length: int) -> int:
+    """Return the next multiple of 10."""
+    return -(-length // 10) * 10
+
+
+BYTES_PER_WEIGHT = 16
+"""Weight, gradient and Adam's two moments in single precision."""
+_SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
+"""Of the measured speed that training reaches, as seen with networks of these sizes."""
+_BF16_GAIN = 1.7
+"""Of a CPU's training: the products alone gain more, but half of the time is not theirs."""
+_EPOCHS = 30
+
+
+def expected_cost(
+    profile: Profile, machine: Machine, settings: dict[str, Any]
+) -> dict[str, float] | None:
+    """Return about what a training of retrieval costs: seconds, and GiB of one worker.
+
+    None for other algorithms, which take seconds to minutes.
+    """
+    if settings["train.algorithm"] != "neural":
+        return None
+    width, blocks = settings["train.model.width"], settings["train.model.blocks"]
+    scored = profile.items
+    if settings["train.loss.kind"] != "cross_entropy":
+        scored = settings["train.loss.num_negatives"]
+    inner = {"attention": 12, "gru": 6}.get(settings["train.model.encoder"], 0)
+    layers = blocks * inner * width**2  # multiplications of one event
+    products = profile.events * (layers + scored * width)
+    peak = machine.gflops * 1e9 * _SHARE_OF_PEAK["gpu" if machine.gpus else "cpu"]
+    if not machine.gpus and settings.get("train.precision") == "bf16":
+        peak *= _BF16_GAIN
+    epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)
+    weights = profile.items * width * BYTES_PER_WEIGHT / 2**30
+    return {
+        "seconds_per_epoch": round(epoch, 1),
+        "minutes": round(_EPOCHS * epoch / 60, 1),
+        "memory_gib": round(1.0 + weights, 1),
+    }
+
+
+_OF_NETWORKS: dict[str, Any] = {
+    "save_optimizer": False,
+    "warm_start.model": None,
+}
+"""Keys below `train` that networks over the catalogue alone bear, and what switches each off."""
+_METRIC = "ndcg@10"
+
+
+def what_does_not_fit(train: Train, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return further settings, without which a configuration with the advised ones is refused.
+
+    Args:
+        train: What the configuration has.
+        settings: What is advised, by dotted key.
+    """
+    algorithm = settings["train.algorithm"]
+    others: dict[str, Any] = {}
+    if algorithm == "ranking" and train.ranking.loss == "mse":
+        others["train.metric"] = "rmse"
+    if algorithm != "ranking" and train.metric in RANKING_METRICS:
+        others["train.metric"] = _METRIC
+    if algorithm == "ranking" and train.refit != "none":
+        others["train.refit"] = "none"
+    if algorithm != "neural":
+        for key, nothing in _OF_NETWORKS.items():
+            section, _, name = key.rpartition(".")
+            value = getattr(getattr(train, section) if section else train, name)
+            if value != nothing:
+                others[f"train.{key}"] = nothing
+    if settings.get("train.workers", 1) > train.max_workers:
+        others["train.workers"] = train.max_workers
+    return others

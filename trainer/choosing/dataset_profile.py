@@ -1,0 +1,101 @@
+"""What a dataset is like, as far as the choice of a model goes by it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    NUM_RESERVED,
+    TARGET_ITEM,
+    Manifest,
+    RowGroup,
+    catalogue_size,
+)
+from trainer.data.columns import lists_of, numbers_of
+from trainer.data.event_features import HISTORIES
+from trainer.data.feature_tables import ITEM_FEATURES
+from trainer.data.stream import read_row_groups
+from trainer.data.trained_on import read_train_events
+
+_ROW_GROUPS = 16
+"""Row groups that lengths and cold targets are measured on, spread over the part."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Figures of one dataset."""
+
+    users: int
+    items: int
+    events: int
+    """Targets of the training part."""
+    median_length: int
+    """Events of a history, of the users that have any."""
+    long_length: int
+    """Length that nine of ten histories do not exceed."""
+    cold_share: float
+    """Targets of the validation part whose item training does not know."""
+    event_types: int
+    event_features: tuple[str, ...]
+    """What histories tell of events besides."""
+    item_features: tuple[str, ...]
+    labels: tuple[str, ...]
+    """Labels of the impressions; none where there are no impressions."""
+    logged_negatives: bool
+    """Whether the impressions' negatives are what users were shown, and not drawn."""
+
+    @property
+    def events_per_item(self) -> float:
+        """Mean training events of an item."""
+        return self.events / max(self.items, 1)
+
+
+def profile_of(folder: Path, manifest: Manifest) -> Profile:
+    """Return the figures of a dataset; what the manifest does not say is measured on some rows.
+
+    Args:
+        folder: Folder of the dataset.
+        manifest: Its manifest.
+    """
+    lengths = _lengths(folder, manifest)
+    lengths = lengths[lengths > 0]
+    impressions = manifest.config["etl"]["impressions"]
+    features = manifest.features.get(ITEM_FEATURES, ())
+    return Profile(
+        users=manifest.counts["users"],
+        items=catalogue_size(manifest) - NUM_RESERVED,
+        events=manifest.counts.get("train_targets", manifest.counts.get("events", 0)),
+        median_length=int(np.median(lengths)) if len(lengths) else 0,
+        long_length=int(np.quantile(lengths, 0.9)) if len(lengths) else 0,
+        cold_share=_cold_share(folder, manifest),
+        event_types=len(manifest.event_types),
+        event_features=tuple(feature.name for feature in manifest.features.get(HISTORIES, ())),
+        item_features=tuple(f.name for f in features if f.left_out is None),
+        labels=tuple(impressions["labels"]) if impressions else (),
+        logged_negatives=bool(impressions) and impressions["negatives"] == "logged",
+    )
+
+
+def _lengths(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return the lengths of some histories: [N] int64."""
+    found = [np.zeros(0, dtype=np.int64)]
+    for _, columns in read_row_groups(folder, _some(manifest, "histories"), [HISTORY_ITEMS]):
+        found.append(lists_of(columns, HISTORY_ITEMS).lengths)
+    return np.concatenate(found)
+
+
+def _cold_share(folder: Path, manifest: Manifest) -> float:
+    """Return the share of validation targets whose item has no training event."""
+    events = read_train_events(folder, manifest)
+    cold = rows = 0
+    for _, columns in read_row_groups(folder, _some(manifest, "valid"), [TARGET_ITEM]):
+        targets = numbers_of(columns, TARGET_ITEM)
+        cold, rows = cold + int((events[targets] == 0).sum()), rows + len(targets)
+    return cold / max(rows, 1)
+
+
+def _some(manifest: Manifest, part: str) -> list[RowGroup]:
+    groups = manifest.row_groups(part)
+    return groups[:: max(1, len(groups) // _ROW_GROUPS)]

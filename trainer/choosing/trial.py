@@ -1,0 +1,82 @@
+"""Train with one configuration as far as validation measures it; nothing is tested or saved."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from conf.contract import Manifest
+from conf.settings.config import Config
+from conf.settings.model import LOWER_IS_BETTER
+from trainer.algorithms import blended
+from trainer.evaluation.figures import source_of, validation_figure
+from trainer.models.counting import COUNTING, fit_counting
+from trainer.ranking import train as ranking_train
+from trainer.ranking.task import RankingTask
+from trainer.retrieval import train as retrieval_train
+from trainer.training.workers import Fitted, fit
+
+Bars = Sequence[float | None]
+
+
+class Validated(NamedTuple):
+    """What validation says of a training."""
+
+    figure: float
+    """`train.metric`, its sign turned where lower is better."""
+    curve: tuple[float, ...] = ()
+    """The best figure so far after each epoch; () where a model is fitted in one go."""
+    is_pruned: bool = False
+    """Whether a bar ended it."""
+
+
+def validated(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
+    """Return what validation says of a configuration, trained as `headrace train` does.
+
+    Args:
+        config: The configuration.
+        manifest: The dataset, of whose test part nothing is read.
+        work: Folder of checkpoints; an interrupted training goes on from what lies there.
+        bars: For each epoch of a network, the least best figure that is trained on; None: any.
+    """
+    return _KINDS[config.train.algorithm](config, manifest, work, bars)
+
+
+def _network(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
+    retrieval_train.require_sound(config, manifest)
+    return _validated(config, retrieval_train.fit_network(config, manifest, work, bars=bars))
+
+
+def _ranking(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
+    ranking_train.require_sound(config, manifest)
+    return _validated(config, fit(config, manifest, work, RankingTask(), bars=bars))
+
+
+def _validated(config: Config, fitted: Fitted) -> Validated:
+    cursor = fitted.cursor
+    return Validated(cursor["best_figure"], _best_so_far(config, cursor), cursor["pruned"])
+
+
+def _best_so_far(config: Config, cursor: dict[str, Any]) -> tuple[float, ...]:
+    metric = config.train.metric
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    return tuple(accumulate((sign * record[metric] for record in cursor["curve"]), max))
+
+
+def _counted(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
+    retrieval_train.require_validation(manifest)
+    model = fit_counting(config.train.algorithm, source_of(config, manifest))
+    return Validated(validation_figure(config, manifest, model)[config.train.metric])
+
+
+def _blended(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
+    return Validated(blended.blended_figure(config, manifest, work))
+
+
+_KINDS: dict[str, Callable[[Config, Manifest, Path, Bars], Validated]] = {
+    "neural": _network,
+    "ranking": _ranking,
+    "hybrid": _blended,
+    **dict.fromkeys(COUNTING, _counted),
+}
+"""By `train.algorithm`."""

@@ -1,0 +1,59 @@
+"""Deal row groups out to Ray tasks, and put what they find in the order of the groups."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import ray
+import torch
+
+from conf.contract import RowGroup
+from conf.settings.train import Train
+
+Shared = TypeVar("Shared")
+Found = TypeVar("Found")
+
+
+def on_workers(
+    train: Train,
+    groups: Sequence[RowGroup],
+    work: Callable[[Shared, Sequence[RowGroup]], list[Found]],
+    shared: Shared,
+) -> list[Found]:
+    """Return what is found in each row group, in their order; worker w has every W-th from w.
+
+    Args:
+        train: How many workers, of what kind.
+        groups: The row groups.
+        work: Returns what it finds in each of some row groups; a function of a module.
+        shared: Handed to every worker.
+    """
+    if not groups:
+        return []
+    once = ray.put(shared)
+    task: Any = ray.remote(_in_task).options(
+        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
+    )
+    workers = min(train.workers, len(groups))
+    shares = [groups[worker::workers] for worker in range(workers)]
+    return in_order(ray.get([task.remote(train, work, once, share) for share in shares]))
+
+
+def in_order(shares: Sequence[Sequence[Found]]) -> list[Found]:
+    """Return all of what workers found, of whom worker w had every W-th row group from w."""
+    workers, total = len(shares), sum(map(len, shares))
+    return [shares[number % workers][number // workers] for number in range(total)]
+
+
+def device_of(train: Train) -> torch.device:
+    """Return the device that a worker has."""
+    return torch.device("cuda" if train.gpus_per_worker else "cpu")
+
+
+def _in_task(
+    train: Train,
+    work: Callable[[Shared, Sequence[RowGroup]], list[Found]],
+    shared: Shared,
+    share: Sequence[RowGroup],
+) -> list[Found]:
+    torch.set_num_threads(train.cpus_per_worker)
+    return work(shared, share)

@@ -1,0 +1,173 @@
+"""Which features of past events enter a retrieval model, and how they are read.
+
+Legend of shapes: B rows, L padded length, C categorical features, N numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conf.contract import HISTORY_CONTEXT, PRESENT_SUFFIX, UNKNOWN_IDX, Bundle, Manifest
+from conf.errors import ConfigError, VersionError
+from trainer.data.columns import Columns, Ragged, lists_of, padded
+from trainer.data.feature_tables import fields_of
+from trainer.networks.fields import FieldSpec, of_kind
+
+HISTORIES = "histories"
+
+
+def event_fields(
+    wanted: Literal["none", "all"] | Sequence[str], manifest: Manifest
+) -> tuple[FieldSpec, ...]:
+    """Return the features that `train.model.event_features` takes of a dataset.
+
+    Raises:
+        ConfigError: When the dataset lacks one.
+    """
+    if wanted == "none":
+        return ()
+    there = fields_of(manifest.features.get(HISTORIES, ()), ())
+    known = {field.name.removeprefix(HISTORY_CONTEXT): field for field in there}
+    names = list(known) if isinstance(wanted, str) else wanted
+    odd = [name for name in names if name not in known]
+    if odd or (wanted == "all" and not known):
+        raise ConfigError(
+            f"train.model.event_features: the histories of dataset {manifest.id} have no "
+            f"{', '.join(odd) or 'feature at all'}, only {', '.join(known) or 'none'}; add it to "
+            "etl.history_features and run headrace etl again"
+        )
+    return tuple(known[name] for name in names)
+
+
+def fields_from(section: dict[str, Any]) -> tuple[FieldSpec, ...]:
+    """Return the features of a network that was built from such a section; none of others."""
+    return tuple(FieldSpec(*field) for field in section.get("event_features", ()))
+
+
+def context_columns(manifest: Manifest, part: str) -> tuple[str, ...]:
+    """Return the columns of a part that tell features of past events."""
+    names = (column.name for column in manifest.columns.get(part, ()))
+    return tuple(name for name in names if name.startswith(HISTORY_CONTEXT))
+
+
+def event_values(
+    columns: Columns, fields: Sequence[FieldSpec], rows: np.ndarray, max_length: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the features of the newest events of the chosen rows, padded behind with 0.
+
+    Args:
+        columns: With a column of lists for each field, and the masks of numbers.
+        fields: The features; without any there is nothing.
+        rows: [B]
+        max_length: Most events of one row.
+
+    Returns:
+        The categorical ones, [B, L, C] int64, in which a number that is newer than the field is
+        the unknown one; and [B, L, 2 N] float32: each number, then whether it is there.
+    """
+    if not fields:
+        return None, None
+    codes = [
+        np.where(found < field.size, found, UNKNOWN_IDX)
+        for field in of_kind(fields, "categorical")
+        for found in _padded(columns, [field.name], rows, max_length)
+    ]
+    names = [
+        name
+        for field in of_kind(fields, "numbers")
+        for name in (field.name, field.name + PRESENT_SUFFIX)
+    ]
+    numbers = list(_padded(columns, names, rows, max_length))
+    shape = (codes or numbers)[0].shape  # B, L
+    return (
+        _stacked(codes, shape, torch.int64),  # [B, L, C]
+        _stacked(numbers, shape, torch.float32),  # [B, L, 2 N]
+    )
+
+
+def as_columns(histories: Ragged) -> Columns:
+    """Return what stands beside histories as columns of their own."""
+    beside = histories.beside or {}
+    return {name: Ragged(values, histories.offsets) for name, values in beside.items()}
+
+
+def sections_in(section: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a model is built from, and of a blend that of its members too."""
+    return [section, *section.get("members", {}).values()]
+
+
+def foreign_features(bundle: Bundle, manifest: Manifest) -> str | None:
+    """Return which features of past events a dataset lacks or encodes otherwise than a model's.
+
+    A vocabulary that goes on from the model's is right: values that are new are unknown to it.
+
+    Args:
+        bundle: The model's; a hybrid's too.
+        manifest: The dataset.
+    """
+    sections = sections_in(bundle.model)
+    names = [field.name for section in sections for field in fields_from(section)]
+    ours, theirs = bundle.vocabularies, manifest.vocabularies
+    odd = [
+        name
+        for name in names
+        if name not in ours or name not in theirs or not theirs[name].goes_on_from(ours[name])
+    ]
+    return ", ".join(name.removeprefix(HISTORY_CONTEXT) for name in odd) or None
+
+
+def require_same_features(bundle: Bundle, manifest: Manifest) -> None:
+    """Refuse a model whose numbers of events' features mean something else in this dataset.
+
+    Raises:
+        VersionError: Naming the features.
+    """
+    odd = foreign_features(bundle, manifest)
+    if odd is not None:
+        raise VersionError(
+            f"model {bundle.id} knows past events by the features {odd}, which dataset "
+            f"{manifest.id} lacks or encodes otherwise; make it with etl.vocabulary=extend, or "
+            "train on it first"
+        )
+
+
+def other_features(
+    bundle: Bundle, manifest: Manifest, wanted: Literal["none", "all"] | Sequence[str]
+) -> str | None:
+    """Return how the features that a network takes differ from those that are asked for.
+
+    Args:
+        bundle: The network's.
+        manifest: The dataset that is to be trained on.
+        wanted: `train.model.event_features`.
+
+    Returns:
+        What fits behind the model's name; None: they are the same.
+    """
+    there, here = (
+        ", ".join(field.name.removeprefix(HISTORY_CONTEXT) for field in fields) or "none"
+        for fields in (fields_from(bundle.model), event_fields(wanted, manifest))
+    )
+    if there != here:
+        return f"takes the features {there} of past events, and train.model.event_features {here}"
+    odd = foreign_features(bundle, manifest)
+    if odd is None:
+        return None
+    return (
+        f"knows past events by the features {odd}, which the dataset encodes otherwise; make it "
+        "with extend"
+    )
+
+
+def _padded(
+    columns: Columns, names: Sequence[str], rows: np.ndarray, max_length: int
+) -> Iterator[np.ndarray]:
+    return (padded(lists_of(columns, name), rows, max_length)[0] for name in names)
+
+
+def _stacked(parts: Sequence[np.ndarray], shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+    stacked = np.stack(parts, axis=-1) if parts else np.zeros((*shape, 0))
+    return torch.from_numpy(stacked).to(kind)

@@ -1,0 +1,155 @@
+"""Train anew on what was held out: the windows of whole histories.
+
+The chosen model and its number of epochs stand when this begins; nothing is measured on the way.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from conf.contract import (
+    HISTORY_CONTEXT,
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    ITEM_IDX,
+    NUM_RESERVED,
+    TRAIN_EVENTS,
+    USER_IDX,
+    Manifest,
+    catalogue_size,
+)
+from conf.errors import ConfigError
+from conf.workspace.parquet import read_columns
+from trainer.data.columns import Columns, Ragged, lists_of, numbers_of
+from trainer.data.stream import read_row_groups
+
+_BY_USER = ("leave_one_out", "leave_last_n")
+COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
+
+
+def require_refit(kind: str, manifest: Manifest) -> None:
+    """Refuse to train anew with the validation part where the test part is not what follows it.
+
+    Raises:
+        ConfigError: When the dataset's split is not by each user's last events.
+    """
+    split = manifest.config["etl"]["split"]["kind"]
+    if kind == "with_valid" and split not in _BY_USER:
+        raise ConfigError(
+            f"train.refit='with_valid' takes a split whose test part is each user's last events "
+            f"({', '.join(_BY_USER)}), and that of dataset {manifest.id} is {split!r}; use "
+            "train.refit=everything, which trains on all there is, or none"
+        )
+
+
+def histories_end(folder: Path, manifest: Manifest, kind: str) -> np.ndarray:
+    """Return how many events of each history are trained on: [users] int64 by USER_IDX.
+
+    The largest integer for users of whom all are: with `everything`, and without a test target.
+    """
+    if kind == "everything":
+        return np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
+    return lengths_before_test(folder, manifest)
+
+
+def events_before(columns: Columns, ends: np.ndarray) -> np.ndarray:
+    """Return whether each event of these histories lies before its user's end: [events] bool.
+
+    Args:
+        columns: Row group of `histories/` with USER_IDX and HISTORY_ITEMS.
+        ends: [users] by USER_IDX.
+    """
+    users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+    place = np.arange(len(items.values)) - np.repeat(items.offsets[:-1], items.lengths)
+    found: np.ndarray = place < np.repeat(ends[users], items.lengths)
+    return found
+
+
+def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return how many events each user has before the first target of the test part.
+
+    Returns:
+        [users] int64 by USER_IDX; the largest integer for users without such a target.
+    """
+    lengths = np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
+    groups = manifest.row_groups("test")
+    for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
+        users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+        np.minimum.at(lengths, users, histories.lengths)
+    return lengths
+
+
+def item_events(folder: Path, manifest: Manifest, ends: np.ndarray) -> np.ndarray:
+    """Return how many events before their users' ends each item has: [V] int64, V the catalogue."""
+    events = np.zeros(catalogue_size(manifest), dtype=np.int64)
+    groups = manifest.row_groups("histories")
+    for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
+        items = lists_of(columns, HISTORY_ITEMS).values
+        events += np.bincount(items[events_before(columns, ends)], minlength=len(events))
+    events[:NUM_RESERVED] = 0
+    return events
+
+
+def windows_of(columns: Columns, manifest: Manifest, ends: np.ndarray) -> Columns:
+    """Cut histories up to their users' ends as the training part is; see `cut_windows`."""
+    etl = manifest.config["etl"]
+    weights = [etl["event_types"][name]["weight"] for name in manifest.event_types]
+    return cut_windows(columns, window_length=etl["window_length"], weights=weights, most=ends)
+
+
+def cut_windows(
+    columns: Columns,
+    *,
+    window_length: int,
+    weights: Sequence[float],
+    most: np.ndarray | None = None,
+) -> Columns:
+    """Cut whole histories into rows as those of the training part are.
+
+    Args:
+        columns: `COLUMNS` of some users, and what else the histories tell of events.
+        window_length: Most targets in one row; neighbours share one event.
+        weights: Weight of each event type.
+        most: [users] events of each user that count, by USER_IDX; None: all.
+
+    Returns:
+        Users, items, weights, types, times and what else there is; none of users with fewer than
+        two events.
+    """
+    users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
+    lengths = items.lengths  # [U]
+    if most is not None:
+        lengths = np.minimum(lengths, most[users])
+    counts = -(-np.maximum(lengths - 1, 0) // window_length)  # [U] windows of each user
+    owner = np.repeat(np.arange(len(users)), counts)  # [R]
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)  # [R]
+    ends = lengths[owner] - number * window_length  # [R] places in the history
+    starts = np.maximum(ends - window_length - 1, 0)
+    sizes = ends - starts
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
+    places = np.repeat(items.offsets[owner] + starts, sizes) + within
+    types = lists_of(columns, HISTORY_TYPES).values[places]
+    return {
+        USER_IDX: users[owner],
+        HISTORY_ITEMS: Ragged(items.values[places], offsets),
+        HISTORY_WEIGHTS: Ragged(np.asarray(weights, dtype=np.float32)[types], offsets),
+        HISTORY_TYPES: Ragged(types, offsets),
+        **{
+            name: Ragged(lists_of(columns, name).values[places], offsets)
+            for name in columns
+            if name == HISTORY_TIMES or name.startswith(HISTORY_CONTEXT)
+        },
+    }
+
+
+def read_train_events(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return each item's events in the training part: [V] int64, 0 at the reserved numbers."""
+    events = np.zeros(catalogue_size(manifest), dtype=np.int64)
+    for file in manifest.files["items"]:
+        table = read_columns(folder / file.path, [ITEM_IDX, TRAIN_EVENTS])
+        events[table[ITEM_IDX].to_numpy()] = table[TRAIN_EVENTS].to_numpy()
+    return events

@@ -1,0 +1,88 @@
+"""What a model costs: the operations of one example, and the most memory that a process held.
+
+Legend of shapes: B rows, H heads, L length, E width of a head, D width, V catalogue.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from conf.workspace.versions import read_json
+from trainer.data.columns import Ragged
+from trainer.models.hybrid import Hybrid
+from trainer.models.scorer import ModelScorer, Scorer
+
+COSTS = ("parameters", "seconds", "rows_per_second", "peak_memory_bytes")
+"""What `metrics.json` tells of a training's cost."""
+
+
+def training_cost(metrics: Path) -> dict[str, Any]:
+    """Return `COSTS` of a model as its metrics file tells them; None: it does not."""
+    told = read_json(metrics).get("training", {})
+    return {name: told.get(name) for name in COSTS}
+
+
+def scored_per_second(examples: int, seconds: float) -> float:
+    """Return how many users, or impressions, one worker scores in a second.
+
+    Args:
+        examples: Targets or impressions of the test part.
+        seconds: What the model took for them, its workers' seconds added up: from the rows in
+            memory to scores, ranks included where it ranks a catalogue. Reading is no part of it.
+    """
+    return round(examples / max(seconds, 1e-9), 1)
+
+
+def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
+    """Return the floating point operations of one user: the history encoded, all items scored.
+
+    Additions and multiplications of matrix products, convolutions and attention count, what is
+    done to each number alone does not. What is done once for all users, such as scaling the
+    items' vectors, has no part in it. Of a blend the networks that it asks are counted.
+
+    Args:
+        scorer: The model.
+        histories: Real ones; the longest is repeated until it is as long as the network sees.
+
+    Returns:
+        None for models that count, whose lists are sums over what stands in tables; None too
+        where there is no history with an event.
+    """
+    if isinstance(scorer, Hybrid):
+        each = (flops_of_example(member, histories) for _, member in scorer.asked())
+        found = [flops for flops in each if flops]
+        return sum(found) if found else None
+    if not isinstance(scorer, ModelScorer) or not histories.lengths.any():
+        return None
+    batch = scorer.batch(_full_history(histories, scorer.model.history_length), np.array([0]))
+    with torch.no_grad():
+        items = scorer.model.item_vectors()  # [V, D]
+        with flop_counter() as counter:
+            scorer.model.encode(batch) @ items.T  # [1, V]
+    return int(counter.get_total_flops())
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return what counts operations in its block, those of attention on a CPU too."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return FlopCounterMode(display=False, custom_mapping={attention: _attention_flops})
+
+
+def _attention_flops(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
+) -> int:
+    """Return those of the two products of attention: [B, H, L, E] each, as shapes."""
+    rows, heads, length, width = query
+    return 2 * rows * heads * length * key[2] * (width + value[3])
+
+
+def _full_history(histories: Ragged, length: int) -> Ragged:
+    """Return the longest history alone, repeated or cut to a length."""
+    row = int(histories.lengths.argmax())
+    places = np.arange(histories.offsets[row], histories.offsets[row + 1])
+    kept = np.resize(places, length)
+    beside = {name: values[kept] for name, values in (histories.beside or {}).items()}
+    return Ragged(histories.values[kept], np.array([0, length]), beside)

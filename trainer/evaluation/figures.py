@@ -1,0 +1,201 @@
+"""Rank the whole catalogue for every held-out event and count at which rank its item is.
+
+Batches are cut inside a row group, the same however many workers share the work, and ranks are
+counted in whole numbers: figures of several workers equal those of one to the last digit.
+
+Legend of shapes: B rows, V catalogue, R largest rank counted.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from conf.contract import MODEL_NAME, USER_IDX, Manifest
+from conf.settings.config import Config
+from trainer.data.batches import histories_of
+from trainer.data.columns import Columns, Ragged, numbers_of
+from trainer.data.stream import read_row_groups
+from trainer.data.trained_on import read_train_events
+from trainer.evaluation.efficiency import flops_of_example, scored_per_second
+from trainer.evaluation.held_out import columns_of, each_row_group, held_out_batches
+from trainer.evaluation.list_figures import list_figures
+from trainer.evaluation.metrics import figure, figures, gains, rank_counts
+from trainer.evaluation.ranks import Ranked, joined, rank_targets
+from trainer.evaluation.segments import divisions_of, num_items, popularity_of, segment_figures
+from trainer.models.counting import fit_counting
+from trainer.models.fit_source import FitSource
+from trainer.models.hybrid import Hybrid
+from trainer.models.scorer import Scorer
+
+
+def test_figures(
+    config: Config, manifest: Manifest, scorer: Scorer, *, with_baselines: bool = True
+) -> dict[str, Any]:
+    """Return the test figures of a model, of what it is blended of, and of the baselines.
+
+    Returns:
+        `test` and `test_users`; `drop_seen`, how they were ranked; `segments` and `lists`, see the
+        modules of these names, with the k of `train.metric`; `scoring`, the cost of it.
+    """
+    members = scorer.members if isinstance(scorer, Hybrid) else {}
+    scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members}
+    if with_baselines:
+        source = source_of(config, manifest)
+        missing = (name for name in config.train.baselines if name not in members)
+        scorers |= {name: fit_counting(name, source) for name in missing}
+    train, k = config.train, int(config.train.metric.partition("@")[2])
+    rank = partial(
+        rank_targets,
+        batch_rows=train.eval_batch_rows,
+        list_length=k,
+        drop_seen=config.score.drop_seen,
+    )
+    ranked = joined(each_row_group(config, manifest, "test", scorers, rank), scorers)
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    events, largest = read_train_events(folder, manifest), max(train.metrics_at)
+    kinds = popularity_of(events)
+    return {
+        "test": {
+            name: figures(rank_counts(torch.from_numpy(ranks), largest), train.metrics_at)
+            for name, ranks in ranked.ranks.items()
+        },
+        "test_users": len(ranked.users),
+        "drop_seen": config.score.drop_seen,
+        "segments": _segments(
+            ranked, kinds, users_in(folder, manifest, "train"), k=k, seed=config.run.seed
+        ),
+        "lists": {
+            "length": k,
+            "items": num_items(kinds),
+            **{name: list_figures(given, events, kinds) for name, given in ranked.given.items()},
+        },
+        "scoring": {
+            "flops_per_example": flops_of_example(scorer, some_histories(folder, manifest)),
+            "scored_per_second": scored_per_second(len(ranked.users), ranked.seconds[MODEL_NAME]),
+        },
+    }
+
+
+def _segments(
+    ranked: Ranked, kinds: np.ndarray, trained_users: np.ndarray, *, k: int, seed: int
+) -> dict[str, Any]:
+    """Return HR@k and NDCG@k of each model in each segment."""
+    divisions = divisions_of(
+        ranked.users,
+        ranked.lengths,
+        ranked.targets,
+        trained_users=trained_users,
+        kinds=kinds,
+    )
+    told = (f"hr@{k}", f"ndcg@{k}")
+    gained = {
+        name: {key: gains(ranks, key) for key in told} for name, ranks in ranked.ranks.items()
+    }
+    return segment_figures(gained, ranked.users, divisions, seed=seed)
+
+
+def some_histories(folder: Path, manifest: Manifest) -> Ragged:
+    """Return the histories of the test part's first row group."""
+    groups = manifest.row_groups("test")[:1]
+    for _, columns in read_row_groups(folder, groups, columns_of(manifest, "test"), threads=1):
+        return histories_of(columns)
+    return Ragged(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64))
+
+
+def users_in(folder: Path, manifest: Manifest, part: str) -> np.ndarray:
+    """Return the users who stand in a row of a part, ascending."""
+    blocks = read_row_groups(folder, manifest.row_groups(part), (USER_IDX,))
+    found = [np.unique(numbers_of(columns, USER_IDX)) for _, columns in blocks]
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+
+
+def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dict[str, float]:
+    """Return `train.metric` of a model on the validation part; nothing where there is none."""
+    if not manifest.row_groups("valid"):
+        return {}
+    metric = config.train.metric
+    largest = int(metric.partition("@")[2])
+    count = partial(
+        count_each,
+        batch_rows=config.train.eval_batch_rows,
+        largest=largest,
+        drop_seen=config.score.drop_seen,
+    )
+    counts = count_on_workers(config, manifest, "valid", {MODEL_NAME: scorer}, count)
+    return {metric: figure(counts[0], metric)}
+
+
+def refit_figures(
+    config: Config, manifest: Manifest, scorer: Scorer, seconds: float
+) -> dict[str, Any]:
+    """Return the figures of a model that was fitted anew to what `train.refit` adds.
+
+    Of the test part there are some only where it was not fitted to it too.
+    """
+    kind = config.train.refit
+    figures = {"trained_on": kind, "seconds": round(seconds, 1)}
+    if kind == "with_valid":
+        figures |= test_figures(config, manifest, scorer, with_baselines=False)
+    return figures
+
+
+def source_of(config: Config, manifest: Manifest, *, refit: bool = False) -> FitSource:
+    """Return what counting models are fitted to: the training part, and what `refit` adds."""
+    folder = Path(config.run.output).resolve() / "datasets" / manifest.id
+    return FitSource(config.train, config.run.seed, folder, manifest, refit)
+
+
+def count_ranks(
+    scorer: Scorer, blocks: Iterable[Columns], *, batch_rows: int, largest: int, drop_seen: bool
+) -> np.ndarray:
+    """Count the ranks of all targets in row groups of a held-out part.
+
+    Args:
+        scorer: What ranks.
+        blocks: Row groups with the columns `trainer.evaluation.held_out.columns_of`.
+        batch_rows: Rows scored together.
+        largest: R
+        drop_seen: Whether the ranking leaves out what the user has seen.
+
+    Returns:
+        [R + 1] int64, place 0 counting the ranks above R.
+    """
+    counts = np.zeros(largest + 1, dtype=np.int64)
+    for columns in blocks:
+        for batch in held_out_batches(columns, batch_rows, drop_seen=drop_seen):
+            with torch.no_grad():
+                scores = scorer.scores(batch.histories, batch.rows)  # [B, V]
+                counts += rank_counts(batch.ranks(scores), largest)
+    return counts
+
+
+Count = Callable[[Mapping[str, Scorer], Columns], np.ndarray]
+"""Counts ranks in one row group with the columns `trainer.evaluation.held_out.columns_of`."""
+
+
+def count_on_workers(
+    config: Config, manifest: Manifest, part: str, scorers: Mapping[str, Scorer], count: Count
+) -> np.ndarray:
+    """Return the sum of what `count` finds in each row group of a held-out part."""
+    total: np.ndarray = np.sum(each_row_group(config, manifest, part, scorers, count), axis=0)
+    return total
+
+
+def count_each(
+    scorers: Mapping[str, Scorer],
+    columns: Columns,
+    *,
+    batch_rows: int,
+    largest: int,
+    drop_seen: bool,
+) -> np.ndarray:
+    """Count the ranks of one row group for each scorer: [scorers, R + 1]."""
+    counts = [
+        count_ranks(scorer, [columns], batch_rows=batch_rows, largest=largest, drop_seen=drop_seen)
+        for scorer in scorers.values()
+    ]
+    return np.stack(counts)

@@ -1,0 +1,48 @@
+"""What lists look like as a whole: how much of the catalogue they show, and how evenly.
+
+Legend of shapes: V catalogue, N items without the reserved numbers, G items recommended at all.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from conf.contract import NUM_RESERVED
+from conf.pages.inequality import gini
+from trainer.evaluation.ranks import Given
+from trainer.evaluation.segments import POPULARITY
+
+
+def list_figures(given: Given, train_events: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
+    """Return coverage, Gini coefficient, novelty and what kinds of items lists hold.
+
+    Coverage is the share of the catalogue that stands in any list; the Gini coefficient says how
+    unevenly the places of all lists lie on all items, 0 where each has as many. Novelty is the
+    mean self-information of the recommended items in bits, -log2((n + 1) / (all n + N)) of an
+    item with n training events. Source: Vargas & Castells 2011, section 4 (popularity by
+    frequency); one event more for each item, so that those without any have a figure.
+
+    Args:
+        given: How often items stand in the lists.
+        train_events: [V] int64
+        kinds: [V] of `POPULARITY`, see `trainer.evaluation.segments.popularity_of`.
+    """
+    events = train_events[NUM_RESERVED:].astype(np.float64)  # [N]
+    places = int(given.times.sum())
+    if not places:
+        return {
+            "coverage": 0.0,
+            "gini": 0.0,
+            "novelty": 0.0,
+            "shares": dict.fromkeys(POPULARITY, 0.0),
+        }
+    times = np.zeros(len(train_events), dtype=np.int64)  # [V]
+    times[given.items] = given.times
+    bits = -np.log2((events + 1) / (events.sum() + len(events)))  # [N]
+    places_of = np.bincount(kinds, weights=times, minlength=len(POPULARITY))
+    return {
+        "coverage": len(given.items) / len(events),
+        "gini": gini(times[NUM_RESERVED:]),
+        "novelty": float(bits @ times[NUM_RESERVED:]) / places,
+        "shares": dict(zip(POPULARITY, (places_of / places).tolist(), strict=True)),
+    }

@@ -1,0 +1,155 @@
+"""Factors of implicit feedback by alternating least squares.
+
+Only the items' vectors are kept: a user's is worked out from the history when it is scored, so
+that users who are new since the training are no exception.
+Source: Hu, Koren & Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets".
+
+Legend of shapes: B rows, V catalogue, F factors, E events, K recommended items, L longest history.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from conf.contract import NUM_RESERVED
+from conf.errors import DivergedError
+from trainer.data.columns import Ragged
+from trainer.models.history_weights import WeightedEvents, weighted_events
+from trainer.models.popularity import without_events
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Vectors of items; those of users follow from their histories."""
+
+    item_factors: np.ndarray
+    """[V, F] float32, zero for items without a training row."""
+    regularisation: float
+    alpha: float
+    history_decay: float
+
+    @cached_property
+    def unknown(self) -> np.ndarray:
+        """See `trainer.models.scorer.Scorer`: items without a training row."""
+        return without_events(np.abs(self.item_factors).sum(axis=1))
+
+    @cached_property
+    def everyones(self) -> np.ndarray:
+        """Return what the items that a user has not had add to the equations: [F, F] float64."""
+        vectors = self.item_factors.astype(np.float64)
+        return vectors.T @ vectors + self.regularisation * np.eye(vectors.shape[1])
+
+    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return [B, V] float32, -inf for items that nothing is known of."""
+        events = weighted_events(histories, rows, self.history_decay)
+        matrices, sums = self._equations(events)  # [B, F, F], [B, F]
+        users = np.linalg.solve(matrices, sums[..., None])[..., 0]  # [B, F]
+        scores = torch.from_numpy(users.astype(np.float32)) @ torch.from_numpy(self.item_factors).T
+        return scores.masked_fill(torch.from_numpy(self.unknown), -torch.inf)
+
+    def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
+        """Return [B, K, L] float64, which add up to the score. Source: Hu et al. 2008, section 5.
+
+        A user's vector is W times the sum of confidence times vector of the items: so a score is
+        a sum over these items, each with its confidence times its likeness under W.
+        """
+        events = weighted_events(histories, rows, self.history_decay)
+        matrices, _ = self._equations(events)  # [B, F, F]
+        wanted = self.item_factors[recommended.clamp(min=0).cpu().numpy()]  # [B, K, F]
+        seen_by = np.linalg.solve(matrices, wanted.astype(np.float64).swapaxes(1, 2))  # [B, F, K]
+        said = self.item_factors[events.item] * self._confidence(events)[:, None]  # [E, F]
+        bounds = np.searchsorted(events.row, np.arange(events.num_rows + 1))
+        parts = [said[bounds[row] : bounds[row + 1]] @ seen_by[row] for row in range(len(rows))]
+        none = np.zeros((0, recommended.shape[1]))
+        return events.spread(np.concatenate([none, *parts]))
+
+    def to(self, device: torch.device) -> "Factors":
+        """Return itself: it works on the CPU."""
+        return self
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return all that `from_weights` needs besides the section."""
+        return {"item_factors": torch.from_numpy(self.item_factors)}
+
+    @classmethod
+    def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "Factors":
+        """Return the model that these are the weights of."""
+        names = ("regularisation", "alpha", "history_decay")
+        return cls(weights["item_factors"].numpy(), **{name: section[name] for name in names})
+
+    def _confidence(self, events: WeightedEvents) -> np.ndarray:
+        """Return the confidence in each event, 1 being that in an absence: [E] float64."""
+        confidence: np.ndarray = 1 + self.alpha * events.weight
+        return confidence
+
+    def _equations(self, events: WeightedEvents) -> tuple[np.ndarray, np.ndarray]:
+        """Return both sides of each user's least squares: [B, F, F], [B, F], float64."""
+        matrices = np.tile(self.everyones, (events.num_rows, 1, 1))
+        sums = np.zeros(matrices.shape[:2])
+        bounds = np.searchsorted(events.row, np.arange(events.num_rows + 1))
+        confidence = self._confidence(events)
+        for row in range(events.num_rows):
+            part = slice(bounds[row], bounds[row + 1])
+            vectors = self.item_factors[events.item[part]].astype(np.float64)
+            matrices[row] += (vectors.T * (confidence[part] - 1)) @ vectors
+            sums[row] = confidence[part] @ vectors
+        return matrices, sums
+
+
+def fit_als(
+    user_items: sparse.csr_array,
+    *,
+    factors: int,
+    regularisation: float,
+    alpha: float,
+    iterations: int,
+    history_decay: float,
+    seed: int,
+    threads: int,
+) -> Factors:
+    """Fit vectors to who has had what, with confidence 1 + alpha where somebody has.
+
+    Args:
+        user_items: [U, V] of ones.
+        factors: F
+        regularisation: Of the squares of all vectors.
+        alpha: See above.
+        iterations: Rounds over users and items.
+        history_decay: The event n places before the newest has confidence
+            1 + alpha * history_decay ** n when a history is scored. (The paper has 1.)
+        seed: Of the first vectors.
+        threads: Threads that solve for users and items.
+
+    Raises:
+        DivergedError: When there is too little regularisation beside the confidence.
+    """
+    # Imported here alone: networks are trained and scored without it.
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.recommender_base import ModelFitError
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # each thread solves small systems of its own
+        model = AlternatingLeastSquares(
+            factors=factors,
+            regularization=regularisation,
+            iterations=iterations,
+            use_cg=False,
+            random_state=seed,
+            num_threads=threads,
+        )
+        confidence = sparse.csr_matrix(user_items * np.float32(1 + alpha))
+        try:
+            model.fit(confidence, show_progress=False)
+        except (ModelFitError, ValueError) as error:
+            raise DivergedError(
+                f"train.counting.als.regularisation={regularisation} and alpha={alpha} leave "
+                f"equations without a solution ({error}); raise the one or lower the other"
+            ) from error
+    vectors = np.array(model.item_factors, dtype=np.float32)
+    vectors[:NUM_RESERVED] = 0
+    return Factors(vectors, regularisation, alpha, history_decay)

@@ -1,0 +1,84 @@
+"""EASE: a linear model of all items on all others, in closed form.
+
+Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8.
+
+Legend of shapes: U users, V catalogue, N items of a block.
+"""
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from conf.errors import ConfigError, DivergedError
+from trainer.models.item_to_item import ItemToItem, item_to_item, strongest_of_each_row, tie_break
+
+_BLOCK_ITEMS = 512
+"""Items whose weights are chosen together: bounds the memory beside the matrix itself."""
+
+
+def fit_ease(
+    user_items: sparse.csr_array,
+    train_events: np.ndarray,
+    *,
+    regularisation: float,
+    history_decay: float,
+    weights_per_item: int,
+    max_items: int,
+) -> ItemToItem:
+    """Return the weights that tell each user's items best from one another.
+
+    With P the inverse of the items' co-occurrence counts plus the regularisation on the diagonal,
+    what item i says of j is -P(i, j) / P(j, j), and nothing of itself.
+
+    Args:
+        user_items: [U, V] of ones.
+        train_events: [V], decides between items that no weight tells apart.
+        regularisation: Of the squares of the weights.
+        history_decay: Weight of an event at scoring over that of the one after it. (The paper
+            has 1.)
+        weights_per_item: Weights of largest magnitude kept of each item. (The paper keeps all.)
+        max_items: Most items it is fitted for.
+
+    Raises:
+        ConfigError: When there are more.
+        DivergedError: When the regularisation is too small, or far too large.
+    """
+    catalogue = user_items.shape[1]
+    if catalogue > max_items:
+        raise ConfigError(
+            f"train.counting.ease.max_items={max_items}, but there are {catalogue} items, for "
+            f"which ease needs {12 * catalogue**2 / 2**30:.1f} GiB; raise it if there is so much, "
+            "or take item_knn"
+        )
+    inverse = _regularised_inverse(user_items, regularisation)  # [V, V]
+    scale = -1 / inverse.diagonal()  # [V]
+    blocks = []
+    for start in range(0, catalogue, _BLOCK_ITEMS):
+        weights = inverse[start : start + _BLOCK_ITEMS] * scale  # [N, V]
+        weights.diagonal(start).zero_()
+        kept = sparse.csr_array(_largest(weights, weights_per_item).numpy())
+        blocks.append(strongest_of_each_row(kept, weights_per_item))
+    return item_to_item(blocks, tie_break(train_events), history_decay)
+
+
+def _regularised_inverse(user_items: sparse.csr_array, regularisation: float) -> Tensor:
+    """Return the inverse of the co-occurrence counts plus the regularisation: [V, V] float32."""
+    together = torch.from_numpy((user_items.T @ user_items).toarray())
+    together.diagonal().add_(regularisation)
+    fails_at = torch.zeros((), dtype=torch.int32)  # 0: nowhere
+    factor, _ = torch.linalg.cholesky_ex(together, out=(together, fails_at))
+    if int(fails_at):
+        raise DivergedError(
+            f"train.counting.ease.regularisation={regularisation} leaves equations without a "
+            "solution in single precision; set it nearer to the events of an item"
+        )
+    return torch.cholesky_inverse(factor)
+
+
+def _largest(weights: Tensor, keep: int) -> Tensor:
+    """Return the weights with those below the keep-th magnitude of their row as zeros."""
+    if keep >= weights.shape[1]:
+        return weights
+    least = weights.abs().kthvalue(weights.shape[1] - keep + 1, dim=1, keepdim=True).values
+    return weights.where(weights.abs() >= least, 0)

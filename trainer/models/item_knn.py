@@ -1,0 +1,53 @@
+"""Nearest neighbours among items: similar are those that the same users have had.
+
+Source: item-based top-N recommendation, Deshpande & Karypis 2004; the shrinkage as in
+Bell & Koren 2007, added to the denominator.
+
+Legend of shapes: U users, V catalogue, N items of a block.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from trainer.models.item_to_item import ItemToItem, item_to_item, strongest_of_each_row, tie_break
+
+_BLOCK_ITEMS = 1024
+"""Items whose neighbours are looked for together: bounds the memory of counting."""
+
+
+def fit_item_knn(
+    user_items: sparse.csr_array,
+    train_events: np.ndarray,
+    *,
+    neighbours: int,
+    similarity: str,
+    shrinkage: float,
+    history_decay: float,
+) -> ItemToItem:
+    """Return for each item its most similar ones.
+
+    With n(i, j) users who have had both, cosine is n(i, j) / (sqrt(n(i) n(j)) + shrinkage) and
+    jaccard n(i, j) / (n(i) + n(j) - n(i, j) + shrinkage).
+
+    Args:
+        user_items: [U, V] of ones.
+        train_events: [V], decides between items that no neighbour tells apart.
+        neighbours: Most similar items kept of each item.
+        similarity: `cosine` or `jaccard`.
+        shrinkage: See above.
+        history_decay: Weight of an event at scoring over that of the one after it.
+    """
+    by_item = user_items.T.tocsr()  # [V, U]
+    users = np.diff(by_item.indptr).astype(np.float64)  # [V]
+    blocks = []
+    for start in range(0, by_item.shape[0], _BLOCK_ITEMS):
+        both = (by_item[start : start + _BLOCK_ITEMS] @ user_items).tocoo()  # [N, V]
+        first, second = both.coords[0] + start, both.coords[1]
+        if similarity == "cosine":
+            size = np.sqrt(users[first] * users[second])
+        else:
+            size = users[first] + users[second] - both.data
+        likeness = np.where(first == second, 0, both.data / (size + shrinkage))
+        alike = sparse.csr_array((likeness, (first - start, second)), shape=both.shape)
+        blocks.append(strongest_of_each_row(alike, neighbours))
+    return item_to_item(blocks, tie_break(train_events), history_decay)

@@ -1,0 +1,82 @@
+"""Say which items of a history carried a recommended item's score.
+
+Each event's part in a score comes from the model; see `contributions` in `scorer.py`.
+Only events that raised the score are named.
+
+Legend of shapes: B users, L history length, K list length, R reasons.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conf.contract import NO_ITEM, NUM_RESERVED
+from trainer.data.batches import history_batch
+from trainer.data.columns import Ragged
+from trainer.models.attribution import first_of_item
+from trainer.models.scorer import Scorer
+
+CELLS_AT_ONCE = 16_384
+"""Rows times length that are explained together, [K] scores each."""
+
+
+class Reasons(NamedTuple):
+    """History items that carried the score of each recommended item, the strongest first."""
+
+    item_idx: Tensor
+    """[B, K, R] int64, `NO_ITEM` where there is no further reason."""
+    weight: Tensor
+    """[B, K, R] float32: share of all that raised the score."""
+
+
+def explain(
+    scorer: Scorer, histories: Ragged, rows: np.ndarray, recommended: Tensor, *, num_reasons: int
+) -> Reasons:
+    """Return the reasons for each item that a model of any kind recommends.
+
+    Args:
+        scorer: The model.
+        histories: Item numbers, oldest first.
+        rows: [B], those that are explained.
+        recommended: [B, K] int64, `NO_ITEM` where there is none.
+        num_reasons: R
+    """
+    longest = int(histories.lengths[rows].max(initial=1))
+    rows_at_once = max(CELLS_AT_ONCE // longest, 1)
+    parts = []
+    for start in range(0, len(rows), rows_at_once):
+        some = rows[start : start + rows_at_once]
+        wanted = recommended[start : start + rows_at_once]
+        carried = scorer.contributions(histories, some, wanted)  # [<= B, K, L]
+        items = history_batch(histories, some, longest).item_idx.to(carried.device)
+        parts.append(_strongest(items, carried.float(), num_reasons))
+    return joined(parts)
+
+
+def joined(parts: list[Reasons]) -> Reasons:
+    """Return the reasons of several groups of users as one."""
+    return Reasons(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
+    """Add up the events of one item, drop what lowered the score, keep the largest.
+
+    Args:
+        item_idx: [B, L]
+        carried: [B, K, L]
+        num_reasons: R
+    """
+    first = first_of_item(item_idx)  # [B, L]
+    by_item = torch.zeros_like(carried)  # [B, K, L]
+    by_item.scatter_add_(2, first[:, None].expand_as(carried), carried)
+    by_item.masked_fill_((item_idx < NUM_RESERVED)[:, None], 0).clamp_(min=0)
+    total = by_item.sum(-1, keepdim=True)  # [B, K, 1]
+    share = by_item / total.where(total > 0, 1)  # [B, K, L]
+    weight, place = share.topk(min(num_reasons, share.shape[2]), dim=2)  # [B, K, <= R]
+    named = item_idx[:, None].expand_as(carried).gather(2, place)
+    named = named.where(weight > 0, NO_ITEM)
+    missing = (0, num_reasons - weight.shape[2])
+    pad = torch.nn.functional.pad
+    return Reasons(pad(named, missing, value=NO_ITEM), pad(weight, missing))

@@ -1,0 +1,103 @@
+"""What every kind of model does: score all items for histories, and say which events did it.
+
+Legend of shapes: B rows, V catalogue, K recommended items, L longest history, N newest events
+that a network sees.
+"""
+
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conf.contract import NUM_RESERVED, UNKNOWN_IDX
+from trainer.data.batches import history_batch
+from trainer.data.columns import Ragged
+from trainer.models.attribution import parts_by_removal
+from trainer.networks.inputs import HistoryBatch
+from trainer.networks.retrieval import RetrievalModel
+
+
+class Scorer(Protocol):
+    """Whatever scores all items for rows of histories."""
+
+    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return [B, V] scores of the chosen rows."""
+
+    def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
+        """Return each event's part in the scores of some items: [B, K, L].
+
+        Place l is the l-th event of a row, oldest first; behind a row's last event stand zeros.
+        What counts is the sum over the events of an item: it may stand at one of them.
+
+        Args:
+            histories: As for `scores`.
+            rows: [B]
+            recommended: [B, K] int64; what stands for a negative number has no meaning.
+        """
+
+    def to(self, device: torch.device) -> "Scorer":
+        """Return the same scorer, working on the device if it can make use of one."""
+
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """Items that it knows nothing of and never recommends: [V] bool; None: none such."""
+
+
+class ModelScorer:
+    """A retrieval model as a scorer."""
+
+    def __init__(self, model: RetrievalModel, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+        self.model = model.to(self.device)
+
+    @cached_property
+    def item_vectors(self) -> Tensor:
+        """What users are scored against, of the weights at the first use: [V, D]."""
+        with torch.no_grad():
+            return self.model.item_vectors()
+
+    @cached_property
+    def middle(self) -> Tensor:
+        """Mean of the vectors of the items that it knows: [D]."""
+        known = torch.ones(len(self.item_vectors), dtype=torch.bool, device=self.device)
+        if self.left_out is not None:
+            known &= ~self.left_out
+        known[:NUM_RESERVED] = False
+        return (known.float() @ self.item_vectors) / known.sum().clamp(min=1)
+
+    @cached_property
+    def left_out(self) -> Tensor | None:
+        """The same as `unknown`, on the device."""
+        return self.model.items.unknown()
+
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """See `Scorer`."""
+        return None if self.left_out is None else self.left_out.cpu().numpy()
+
+    def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return [B, V] float32, -inf for items that the model knows nothing of."""
+        encoded = self.model.encode(self.batch(histories, rows))  # [B, D]
+        scores: Tensor = encoded @ self.item_vectors.T
+        return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
+
+    def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
+        """Return [B, K, L] float32, an item's part at one of its events: see `attribution`."""
+        return parts_by_removal(self, histories, rows, recommended)
+
+    def to(self, device: torch.device) -> "ModelScorer":
+        """Return the same model on the device."""
+        return ModelScorer(self.model, device)
+
+    def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
+        """Return the chosen rows as the model takes them: what it knows nothing of is unknown."""
+        length, context = self.model.history_length, self.model.context
+        batch = history_batch(
+            histories, rows, length, with_context=context.is_used, fields=context.specs
+        ).to(self.device)
+        if self.left_out is None:
+            return batch
+        unknown = self.left_out[batch.item_idx]  # [B, L]
+        return batch._replace(item_idx=batch.item_idx.masked_fill(unknown, UNKNOWN_IDX))

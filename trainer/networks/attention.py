@@ -1,0 +1,244 @@
+"""Causal self-attention.
+
+Pure torch. Histories are padded behind, so that no event sees padding.
+
+Legend of shapes: B rows, L length, D width, H heads, E width of a head.
+"""
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.networks.history_encoder import HistoryEncoder
+
+_ROTARY_BASE = 10_000.0
+
+
+class AttentionEncoder(HistoryEncoder):
+    """Causal self-attention, normalised before each layer.
+
+    Source: Kang & McAuley 2018, with the norms before the layers (Xiong et al. 2020) and no
+    dropout on the attention weights. Rotary positions: Su et al. 2021, eq. 34. Gated: each layer's
+    outcome is multiplied by a sigmoid of what it was made from, as in the LiGR layer (Borisyuk et
+    al. 2025), in the spirit of HSTU's gating (Zhai et al. 2024).
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        blocks: int,
+        heads: int,
+        feedforward_factor: int,
+        dropout: float,
+        max_length: int,
+        positions: str = "learned",
+        is_gated: bool = False,
+    ) -> None:
+        """Make the layers.
+
+        Args:
+            width: D
+            blocks: Layers of attention with a feed-forward layer each.
+            heads: H, which divides D.
+            feedforward_factor: Width of the inner layer over D.
+            dropout: Share of values dropped in training.
+            max_length: Longest history.
+            positions: `learned`, `rotary` or `none`.
+            is_gated: Whether each layer's outcome is gated.
+        """
+        super().__init__()
+        self.max_length = max_length
+        if positions == "learned":
+            self.position = nn.Parameter(torch.empty(max_length, width))  # [L, D]
+        self.has_positions = positions == "learned"
+        self.dropout = nn.Dropout(dropout)
+        rotation = _rotation(max_length, width // heads) if positions == "rotary" else None
+        self.register_buffer("rotation", rotation, persistent=False)  # [2, L, E / 2]
+        self.blocks = nn.ModuleList(
+            _AttentionBlock(width, heads, width * feedforward_factor, dropout, is_gated)
+            for _ in range(blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """Return the encoding of each position.
+
+        Args:
+            embedded: [B, L, D], L at most `max_length`.
+
+        Returns:
+            [B, L, D]
+        """
+        hidden = self.placed(embedded)
+        for block in self.blocks:
+            hidden = block(hidden, self.rotation_to(hidden))
+        encoded: Tensor = self.norm(hidden)
+        return encoded
+
+    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of each row's last position alone, at a part of the cost.
+
+        Args:
+            embedded: [B, L, D]
+            lengths: [B], at least 1.
+
+        Returns:
+            [B, D]
+        """
+        hidden = self.placed(embedded)
+        rotation = self.rotation_to(hidden)
+        for block in self.blocks[:-1]:
+            hidden = block(hidden, rotation)
+        final = cast(_AttentionBlock, self.blocks[-1])
+        encoded: Tensor = self.norm(final.last(hidden, lengths, rotation))
+        return encoded
+
+    def placed(self, embedded: Tensor) -> Tensor:
+        """Return the input of the first block: [B, L, D] -> [B, L, D]."""
+        if self.has_positions:
+            embedded = embedded + self.position[: embedded.shape[1]]
+        placed: Tensor = self.dropout(embedded)
+        return placed
+
+    def rotation_to(self, hidden: Tensor) -> Tensor | None:
+        """Return the rotation of as many places as there are: [2, L, E / 2]."""
+        rotation: Tensor | None = self.rotation  # type: ignore[assignment]
+        return None if rotation is None else rotation[:, : hidden.shape[1]]
+
+
+class _AttentionBlock(nn.Module):
+    def __init__(
+        self, width: int, heads: int, inner_width: int, dropout: float, is_gated: bool
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.feedforward_in = nn.Linear(width, inner_width)
+        self.feedforward_out = nn.Linear(inner_width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.attention_gate = nn.Linear(width, width) if is_gated else None
+        self.feedforward_gate = nn.Linear(width, width) if is_gated else None
+
+    def forward(
+        self, hidden: Tensor, rotation: Tensor | None = None, is_there: Tensor | None = None
+    ) -> Tensor:
+        """Return the next layer: [B, L, D] -> [B, L, D]; causal where `is_there` is None."""
+        normed = self.attention_norm(hidden)
+        rows, length, width = hidden.shape
+        shape = (rows, length, 3, self.heads, width // self.heads)
+        query, key, value = self.query_key_value(normed).view(shape).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            query, key = _rotated(query, rotation), _rotated(key, rotation)
+        if is_there is None:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            mask = is_there[:, None, None]  # [B, 1, 1, L]
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        joined = mixed.transpose(1, 2).reshape(rows, length, width)  # [B, L, D]
+        return self._feed_forward(self._added(hidden, normed, self.attention_out(joined)))
+
+    def last(self, hidden: Tensor, lengths: Tensor, rotation: Tensor | None) -> Tensor:
+        """Return what `forward` does at each row's last position: [B, L, D], [B] -> [B, D]."""
+        rows, length, width = hidden.shape
+        normed = self.attention_norm(hidden)  # [B, L, D]
+        at_end = (torch.arange(rows, device=hidden.device), lengths - 1)
+        weight, bias = self.query_key_value.weight, self.query_key_value.bias
+        query = F.linear(normed[at_end], weight[:width], bias[:width])  # [B, D]
+        query = query.view(rows, self.heads, 1, -1)  # [B, H, 1, E]
+        key_value = F.linear(normed, weight[width:], bias[width:])  # [B, L, 2 D]
+        shape = (rows, length, 2, self.heads, width // self.heads)
+        key, value = key_value.view(shape).permute(2, 0, 3, 1, 4)  # each [B, H, L, E]
+        if rotation is not None:
+            key = _rotated(key, rotation)
+            query = _rotated(query, rotation[:, lengths - 1][:, :, None, None])
+        is_there = torch.arange(length, device=hidden.device) < lengths[:, None]  # [B, L]
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=is_there[:, None, None]
+        )  # [B, H, 1, E]
+        attended = self.attention_out(mixed.reshape(rows, width))  # [B, D]
+        return self._feed_forward(self._added(hidden[at_end], normed[at_end], attended))
+
+    def _added(self, hidden: Tensor, normed: Tensor, attended: Tensor) -> Tensor:
+        if self.attention_gate is not None:
+            attended = attended * torch.sigmoid(self.attention_gate(normed))
+        added: Tensor = hidden + self.dropout(attended)
+        return added
+
+    def _feed_forward(self, hidden: Tensor) -> Tensor:
+        normed = self.feedforward_norm(hidden)
+        inner = F.gelu(self.feedforward_in(normed))  # [..., inner]
+        outcome: Tensor = self.feedforward_out(self.dropout(inner))  # [..., D]
+        if self.feedforward_gate is not None:
+            outcome = outcome * torch.sigmoid(self.feedforward_gate(normed))
+        result: Tensor = hidden + self.dropout(outcome)
+        return result
+
+
+def _rotation(length: int, width: int) -> Tensor:
+    """Return cosines and sines of each place's angles: [2, L, E / 2]."""
+    speeds = _ROTARY_BASE ** (-torch.arange(0, width, 2).float() / width)  # [E / 2]
+    angles = torch.arange(length)[:, None] * speeds  # [L, E / 2]
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
+    """Turn each pair of values by its place's angle: [B, H, L, E] -> [B, H, L, E]."""
+    cosines, sines = rotation.to(vectors.dtype)
+    first, second = vectors.chunk(2, dim=-1)  # each [B, H, L, E / 2]
+    turned = [first * cosines - second * sines, first * sines + second * cosines]
+    return torch.cat(turned, dim=-1)
+
+
+class BidirectionalEncoder(HistoryEncoder):
+    """Self-attention over all of a history, in which some places are masked and filled in.
+
+    The next event is the masked place behind the history. Source: Sun et al. 2019 (BERT4Rec), with
+    the norms before the layers; the first event of a row is never masked.
+    """
+
+    def __init__(self, *, width: int, max_length: int, **options: Any) -> None:
+        """Make the layers.
+
+        Args:
+            width: D
+            max_length: Longest history; one place more is for the mask.
+            options: What else an `AttentionEncoder` takes.
+        """
+        super().__init__()
+        self.mask_vector = nn.Parameter(torch.empty(width))  # [D]
+        self.layers = AttentionEncoder(width=width, max_length=max_length + 1, **options)
+
+    def fill_in(self, embedded: Tensor, masked: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of each position, of masked ones made from the others alone.
+
+        Args:
+            embedded: [B, L, D], L at most `max_length` + 1.
+            masked: [B, L] bool.
+            lengths: [B] events of each row, masked ones included.
+
+        Returns:
+            [B, L, D]
+        """
+        layers = self.layers
+        embedded = torch.where(masked.unsqueeze(-1), self.mask_vector, embedded)
+        hidden = layers.placed(embedded)
+        rotation = layers.rotation_to(hidden)
+        is_there = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]  # [B, L]
+        for block in layers.blocks:
+            hidden = block(hidden, rotation, is_there)
+        encoded: Tensor = layers.norm(hidden)
+        return encoded
+
+    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of the place behind each row: [B, L, D], [B] -> [B, D]."""
+        behind = embedded.new_zeros((len(embedded), 1, embedded.shape[2]))
+        longer = torch.cat([embedded, behind], dim=1)  # [B, L + 1, D]
+        masked = torch.arange(longer.shape[1], device=embedded.device) == lengths[:, None]
+        encoded = self.fill_in(longer, masked, lengths + 1)
+        return encoded[torch.arange(len(embedded), device=embedded.device), lengths]

@@ -1,0 +1,148 @@
+"""Convolutional encoders: dilated over all of a history, and of its newest events alone.
+
+Pure torch. Legend of shapes: B rows, L length, D width, W window, K kernel size, G vertical
+filters, M horizontal filters of each height.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.networks.history_encoder import HistoryEncoder
+
+
+class Convolution(nn.Conv1d):
+    """A convolution over positions, on CPUs in single precision whatever the rest is in.
+
+    There oneDNN's threads in bfloat16 wait for one another without letting go of their core: where
+    a core is shared, or a container has fewer than it sees, training all but stands still.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the convolved inputs: [N, D, L] -> [N, M, L']."""
+        if inputs.device.type != "cpu":
+            return super().forward(inputs)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(inputs.float())
+
+
+class DilatedEncoder(HistoryEncoder):
+    """Residual blocks of two dilated causal convolutions.
+
+    Source: Yuan et al. 2019 (NextItNet), the residual block of fig. 3b: dilations d and 2 d, the
+    sequence of d repeated over the blocks.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        blocks: int,
+        kernel_size: int,
+        dilations: tuple[int, ...],
+        dropout: float,
+    ) -> None:
+        """Make the layers.
+
+        Args:
+            width: D
+            blocks: Residual blocks.
+            kernel_size: K
+            dilations: Of the blocks, in turns.
+            dropout: Share of values dropped in training.
+        """
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            _DilatedBlock(width, kernel_size, dilations[block % len(dilations)], dropout)
+            for block in range(blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """Return the encoding of each position: [B, L, D] -> [B, L, D]."""
+        hidden = self.dropout(embedded)
+        for block in self.blocks:
+            hidden = block(hidden)
+        encoded: Tensor = self.norm(hidden)
+        return encoded
+
+
+class _DilatedBlock(nn.Module):
+    def __init__(self, width: int, kernel_size: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.first = Convolution(width, width, kernel_size, dilation=dilation)
+        self.second = Convolution(width, width, kernel_size, dilation=2 * dilation)
+        self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        inner = F.relu(self.first_norm(_causal(self.first, hidden)))
+        inner = F.relu(self.second_norm(_causal(self.second, inner)))
+        result: Tensor = hidden + self.dropout(inner)
+        return result
+
+
+class CaserEncoder(HistoryEncoder):
+    """Horizontal and vertical filters over the window of newest events at each position.
+
+    Source: Tang & Wang 2018 (Caser), eq. 3 to 10, without the user's embedding: a user who was not
+    there in training has none.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        window: int,
+        vertical_filters: int,
+        horizontal_filters: int,
+        dropout: float,
+    ) -> None:
+        """Make the filters.
+
+        Args:
+            width: D
+            window: W, newest events that a position sees.
+            vertical_filters: G, each a weighted sum over the window.
+            horizontal_filters: M of each height from 1 to W, pooled over the window.
+            dropout: Share of values dropped in training.
+        """
+        super().__init__()
+        self.window = window
+        self.vertical = nn.Linear(window, vertical_filters, bias=False)
+        self.horizontal = nn.ModuleList(
+            Convolution(width, horizontal_filters, height) for height in range(1, window + 1)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(vertical_filters * width + horizontal_filters * window, width)
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """Return the encoding of each position: [B, L, D] -> [B, L, D]."""
+        rows, length, width = embedded.shape
+        padded = F.pad(embedded, (0, 0, self.window - 1, 0))  # [B, L + W - 1, D]
+        windows = padded.unfold(1, self.window, 1)  # [B, L, D, W]
+        return self._encoded(windows.reshape(rows * length, width, self.window)).view(
+            rows, length, width
+        )
+
+    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of each row's last position: [B, L, D], [B] -> [B, D]."""
+        padded = F.pad(embedded, (0, 0, self.window - 1, 0))  # [B, L + W - 1, D]
+        places = lengths[:, None] - 1 + torch.arange(self.window, device=embedded.device)  # [B, W]
+        rows = torch.arange(len(embedded), device=embedded.device)[:, None]
+        return self._encoded(padded[rows, places].transpose(1, 2))
+
+    def _encoded(self, windows: Tensor) -> Tensor:
+        """Return the encoding of windows: [N, D, W] -> [N, D]."""
+        pooled = [F.relu(filters(windows)).amax(2) for filters in self.horizontal]  # each [N, M]
+        summed = self.vertical(windows).flatten(1)  # [N, D G]
+        encoded: Tensor = F.relu(self.out(self.dropout(torch.cat([summed, *pooled], dim=1))))
+        return encoded
+
+
+def _causal(convolution: Convolution, hidden: Tensor) -> Tensor:
+    """Apply a convolution so that no position sees what is after it: [B, L, D] -> [B, L, D]."""
+    before = (convolution.kernel_size[0] - 1) * convolution.dilation[0]
+    convolved: Tensor = convolution(F.pad(hidden.transpose(1, 2), (before, 0)))
+    return convolved.transpose(1, 2)

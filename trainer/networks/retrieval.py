@@ -1,0 +1,159 @@
+"""The retrieval model: score every item of the catalogue for a user's history.
+
+Pure torch: no Ray, no Petastorm, no files.
+
+Legend of shapes: B rows, L length, D width, V catalogue, N targets.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conf.contract import NUM_RESERVED, PADDING_IDX
+from trainer.networks.attention import BidirectionalEncoder
+from trainer.networks.encoders import build_encoder
+from trainer.networks.event_context import EventContext
+from trainer.networks.fields import FieldSpec
+from trainer.networks.inputs import HistoryBatch, TrainBatch
+from trainer.networks.item_vectors import ItemVectors
+
+
+class Targets(NamedTuple):
+    """What a training step predicts, and from what."""
+
+    hidden: Tensor
+    """[N, D] encoding that predicts each target."""
+    item_idx: Tensor
+    """[N] int64"""
+    weights: Tensor
+    """[N] float32"""
+
+
+class RetrievalModel(nn.Module):
+    """Item vectors and an encoder; the score is the product of user and item vector."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: int,
+        width: int,
+        history_length: int,
+        encoder: str,
+        event_types: int,
+        time_gaps: bool,
+        calendar: bool,
+        event_features: Sequence[Sequence[Any]],
+        similarity: str,
+        temperature: float,
+        mask_share: float,
+        content: Mapping[str, Any],
+        **options: Any,
+    ) -> None:
+        """Make the network; `trainer.models.bundle.build_model` initialises it.
+
+        Args:
+            catalogue: V
+            width: D
+            history_length: Newest events that the encoder sees.
+            encoder: Name, see `trainer.networks.encoders`.
+            event_types: See `EventContext`, as the next two.
+            time_gaps: See there.
+            calendar: See there.
+            event_features: Features of the events that enter, each as a `FieldSpec`.
+            similarity: `dot`, or `cosine`: vectors of length 1, divided by the temperature.
+            temperature: Of the scores.
+            mask_share: Share of targets that a bidirectional encoder masks in training.
+            content: Features of the items that enter: `fields`, each as a `FieldSpec`, `dropout`
+                and `id_dropout`.
+            options: What the encoder takes besides.
+        """
+        super().__init__()
+        self.history_length = history_length
+        fields = [FieldSpec(*field) for field in content["fields"]]
+        self.items = ItemVectors(
+            catalogue=catalogue,
+            width=width,
+            fields=fields,
+            dropout=content["dropout"],
+            id_dropout=content["id_dropout"],
+        )
+        self.context = EventContext(
+            width=width,
+            event_types=event_types,
+            time_gaps=time_gaps,
+            calendar=calendar,
+            fields=[FieldSpec(*field) for field in event_features],
+        )
+        self.encoder = build_encoder(encoder, width=width, history_length=history_length, **options)
+        self.similarity, self.temperature = similarity, temperature
+        self.mask_share = mask_share
+
+    @property
+    def catalogue(self) -> int:
+        """V: numbers of items, the reserved ones included."""
+        return self.items.embedding.num_embeddings
+
+    def embed(self, batch: HistoryBatch) -> Tensor:
+        """Return the input vectors of events: [B, L, D]."""
+        vectors: Tensor = self.items(batch.item_idx)
+        for part in self.context(batch):
+            vectors = vectors + part
+        return vectors * (batch.item_idx != PADDING_IDX).unsqueeze(-1)
+
+    def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return users' vectors from input vectors: [B, L, D], [B] -> [B, D]."""
+        return self._scaled(self.encoder.last(embedded, lengths)) / self.temperature
+
+    def encode(self, batch: HistoryBatch) -> Tensor:
+        """Return each user's vector after the newest event: [B, D]."""
+        return self.encode_embedded(self.embed(batch), batch.lengths)
+
+    def targets(self, batch: TrainBatch) -> Targets:
+        """Return all that the batch has to predict, in one pass over it."""
+        if isinstance(self.encoder, BidirectionalEncoder):
+            return self._masked_targets(batch, self.encoder)
+        wanted = batch.target_idx >= NUM_RESERVED  # [B, L]
+        hidden = self.encoder(self.embed(batch.histories))[wanted]  # [N, D]
+        hidden = self._scaled(hidden) / self.temperature
+        return Targets(hidden, batch.target_idx[wanted], batch.target_weight[wanted])
+
+    def item_vectors(self) -> Tensor:
+        """Return the vectors that users are scored against: [V, D]."""
+        return self._scaled(self.items.all())
+
+    def vectors_of(self, item_idx: Tensor) -> Tensor:
+        """Return the vectors that users are scored against, of some items: [...] -> [..., D]."""
+        return self._scaled(self.items(item_idx, are_candidates=True))
+
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        return F.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
+
+    def _masked_targets(self, batch: TrainBatch, encoder: BidirectionalEncoder) -> Targets:
+        """Mask a share of the targets, and the last of a row always, as scoring does.
+
+        Each target's weight is divided by its chance of being masked, so that the sum is that of
+        all targets in the mean.
+        """
+        longer = HistoryBatch(
+            torch.cat([batch.item_idx[:, :1], batch.target_idx], dim=1),  # [B, L + 1]
+            (batch.target_idx != PADDING_IDX).sum(1) + 1,
+            *(_with_last(part) for part in batch.context),
+        )
+        places = torch.arange(longer.item_idx.shape[1], device=longer.item_idx.device)
+        is_last = places == longer.lengths[:, None] - 1  # [B, L + 1]
+        drawn = torch.rand(longer.item_idx.shape, device=longer.item_idx.device) < self.mask_share
+        usable = (longer.item_idx >= NUM_RESERVED) & (places > 0)
+        masked = (is_last | drawn) & usable
+        encoded = encoder.fill_in(self.embed(longer), masked, longer.lengths)
+        chance = torch.where(is_last, 1.0, self.mask_share)
+        weights = F.pad(batch.target_weight, (1, 0)) / chance  # [B, L + 1]
+        hidden = self._scaled(encoded[masked]) / self.temperature
+        return Targets(hidden, longer.item_idx[masked], weights[masked])
+
+
+def _with_last(part: Tensor | None) -> Tensor | None:
+    """Return [B, L, ...] values of inputs as [B, L + 1, ...]; the last event has 0 everywhere."""
+    return None if part is None else F.pad(part, (0, 0) * (part.dim() - 2) + (0, 1))

@@ -1,0 +1,136 @@
+"""A comparison of models as one HTML file: quality against the seconds of training."""
+
+from pathlib import Path
+from typing import Any
+
+from conf.pages.blocks import Chart, Section, Table
+from conf.pages.page import Page
+from conf.pages.plot import Axis, Point, Series, plot
+from conf.pages.text import COST_HEADER, cost_cells
+from conf.workspace.hashes import canonical_hash
+
+COMPARISONS = "comparisons"
+"""Folder in the workspace."""
+_NOTE = (
+    "Each point is a model: its figure on the test part with the bounds of 95 in 100 draws of the "
+    "users, against the seconds that its training took."
+)
+
+Result = dict[str, Any]
+
+
+def write_comparison(workspace: Path, result: Result) -> Path:
+    """Write the page of a comparison, named after its models, and return where it lies."""
+    models = {name: row["id"] for name, row in result["models"].items()}
+    name = f"{result['dataset']}-{canonical_hash(models)[:12]}.html"
+    path = workspace / COMPARISONS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(comparison_page(result).render(), encoding="utf-8")
+    return path
+
+
+def comparison_page(result: Result) -> Page:
+    """Return the page of what `headrace compare` has found."""
+    metric = result["metric"]
+    return Page(
+        kind="Comparison",
+        title=result["dataset"],
+        note=f"{result['targets']:,} targets of the test part, the same for all models",
+        tiles=[],
+        sections=[
+            Section(
+                "quality",
+                f"{metric} against the cost",
+                _NOTE,
+                charts=_charts(result),
+                tables=[_quality(result)],
+            ),
+            Section("cost", "What each model costs", tables=[_costs(result)]),
+            *([_differences(result)] if result["differences"] else []),
+        ],
+    )
+
+
+def _charts(result: Result) -> list[Chart]:
+    """Return the plot; none where no model tells how long its training took."""
+    metric = result["metric"]
+    known = {n: row for n, row in result["models"].items() if row["seconds"] is not None}
+    if not known:
+        return []
+    points = [
+        Point(
+            max(row["seconds"], 0.1),
+            row[metric]["value"],
+            name,
+            row[metric]["low"],
+            row[metric]["high"],
+        )
+        for name, row in known.items()
+    ]
+    title = f"{metric} against seconds of training"
+    lacking = [name for name in result["models"] if name not in known]
+    return [
+        Chart(
+            title=title,
+            drawing=plot(
+                title,
+                [Series("models", points, is_joined=False)],
+                Axis("seconds of training", is_log=True),
+                Axis(metric),
+            ),
+            table=Table(
+                title,
+                ["model", "seconds", metric],
+                [
+                    [name, f"{row['seconds']:,.1f}", f"{row[metric]['value']:.4f}"]
+                    for name, row in known.items()
+                ],
+            ),
+            note=f"Not known of {', '.join(lacking)}." if lacking else "",
+        )
+    ]
+
+
+def _quality(result: Result) -> Table:
+    metric = result["metric"]
+    others = [
+        name
+        for name in next(iter(result["models"].values()))
+        if name.startswith("hr@") and name != metric
+    ]
+    rows = [
+        [
+            name,
+            f"{row[metric]['value']:.4f}",
+            f"{row[metric]['low']:.4f} to {row[metric]['high']:.4f}",
+            *(f"{row[other]['value']:.4f}" for other in others),
+        ]
+        for name, row in _best_first(result)
+    ]
+    return Table("Quality", ["model", metric, "95% of draws", *others], rows)
+
+
+def _costs(result: Result) -> Table:
+    rows = [[name, *cost_cells(row)] for name, row in _best_first(result)]
+    return Table("Cost", ["model", *COST_HEADER], rows)
+
+
+def _differences(result: Result) -> Section:
+    rows = [
+        [
+            name,
+            f"{row['value']:+.4f}",
+            f"{row['low']:+.4f} to {row['high']:+.4f}",
+            f"{row['p']:.3f}",
+        ]
+        for name, row in sorted(result["differences"].items(), key=lambda pair: -pair[1]["value"])
+    ]
+    title = f"{result['metric']} less that of {result['reference']}"
+    header = ["model", "difference", "95% of draws", "p"]
+    note = "p: how often a difference as large comes about where there is none."
+    return Section("differences", "Differences", note, tables=[Table(title, header, rows)])
+
+
+def _best_first(result: Result) -> list[tuple[str, Result]]:
+    metric = result["metric"]
+    return sorted(result["models"].items(), key=lambda pair: -pair[1][metric]["value"])

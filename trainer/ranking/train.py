@@ -1,0 +1,95 @@
+"""Train and measure a network that says what comes of single impressions."""
+
+import time
+from pathlib import Path
+
+from conf.contract import Manifest
+from conf.errors import InputError
+from conf.settings.config import Config
+from trainer.models.bundle import Trained
+from trainer.ranking.bundle import with_calibrations
+from trainer.ranking.calibration import UNCALIBRATED, Calibration, fit_calibration
+from trainer.ranking.figures import Measured, model_figures, test_figures
+from trainer.ranking.layout import TEST_PART, TRAIN_PART, VALID_PART, layout_of, section_of
+from trainer.ranking.scores import ScoredRows, score_part
+from trainer.ranking.task import RankingTask
+from trainer.training.workers import fit, require_trainable, training_figures
+
+LINEAR_LEARNING_RATE = 0.03
+"""The linear baseline has one number for each value: it needs, and bears, large steps."""
+
+
+def train(config: Config, manifest: Manifest, work: Path) -> Trained:
+    """Return the best weights, with the maps of their probabilities, and their figures.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+    """
+    require_sound(config, manifest)
+    layout = layout_of(config, manifest)
+    started = time.monotonic()
+    weights, cursor, _ = fit(config, manifest, work, RankingTask())
+    seconds = time.monotonic() - started
+    section = section_of(config, manifest, layout)
+    rows, _ = score_part(config, manifest, section, weights, VALID_PART)
+    measured = Measured(section, weights, _calibrations(rows, section["calibration"]))
+    linear = _linear(config, manifest, work) if _wants_linear(config) else None
+    metrics = {
+        **test_figures(config, manifest, measured, linear),
+        **training_figures(config, cursor, seconds, weights),
+        "valid": model_figures(rows, measured),
+    }
+    return Trained(section, with_calibrations(weights, measured.calibrations), metrics)
+
+
+def require_sound(config: Config, manifest: Manifest) -> None:
+    """Refuse what a training cannot be done with: see the errors."""
+    layout_of(config, manifest)
+    for part in (TRAIN_PART, VALID_PART, TEST_PART):
+        if not manifest.files.get(part):
+            raise InputError(
+                f"dataset {manifest.id} has no rows in {part}; change etl.split, or lower "
+                "etl.min_events_per_user, so that each part has some"
+            )
+    require_trainable(config, manifest, TRAIN_PART)
+
+
+def _calibrations(rows: ScoredRows, kind: str) -> list[Calibration]:
+    """Return each label's map, fitted on the rows of the validation part."""
+    return [
+        fit_calibration(kind, logits, labels, rows.weights)
+        for logits, labels in zip(rows.logits.T, rows.labels.T, strict=True)
+    ]
+
+
+def _wants_linear(config: Config) -> bool:
+    ranking = config.train.ranking
+    return "linear" in ranking.baselines and ranking.interaction != "linear"
+
+
+def _linear(config: Config, manifest: Manifest, work: Path) -> Measured:
+    """Return a regression on the same features, trained by the same code."""
+    train = config.train
+    past = "none" if train.ranking.history == "none" else "mean"
+    changed = train.model_copy(
+        update={
+            "ranking": train.ranking.model_copy(
+                update={
+                    "interaction": "linear",
+                    "history": past,
+                    "multi_task": "shared_bottom",
+                    "tower_hidden": (),
+                    "embedding_l2": 0.0,
+                }
+            ),
+            "optimizer": train.optimizer.model_copy(update={"learning_rate": LINEAR_LEARNING_RATE}),
+        }
+    )
+    plain = config.model_copy(update={"train": changed})
+    folder = work / "linear"
+    folder.mkdir(exist_ok=True)
+    weights = fit(plain, manifest, folder, RankingTask()).weights
+    section = section_of(plain, manifest, layout_of(plain, manifest))
+    return Measured(section, weights, [UNCALIBRATED] * len(section["labels"]))

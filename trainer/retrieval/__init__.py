@@ -1,0 +1,4 @@
+"""Train the network that scores the whole catalogue.
+
+Start reading at `train.py`.
+"""

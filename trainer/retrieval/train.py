@@ -1,0 +1,139 @@
+"""Train and measure a network that scores the whole catalogue."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from conf.contract import Manifest, catalogue_size
+from conf.errors import ConfigError, InputError
+from conf.settings.config import Config
+from trainer.data.item_features import content_fields
+from trainer.data.trained_on import require_refit
+from trainer.evaluation.figures import refit_figures, test_figures
+from trainer.models.bundle import Trained, build_model, model_section
+from trainer.models.scorer import ModelScorer
+from trainer.retrieval.task import RefitTask, RetrievalTask
+from trainer.retrieval.warm_start import require_fitting, write_start
+from trainer.training.job import Refit
+from trainer.training.workers import Fitted, fit, require_trainable, training_figures
+
+_TOO_FEW = "no user has enough events; lower etl.min_events_per_user or give a longer log"
+_WITHOUT_VALID = {
+    "temporal": "no event lies between its cuts; move etl.split.valid_from and test_from to days "
+    "of the log, or set them to null",
+    "given": "no log of input.events with part: valid has an event that was kept",
+}
+"""By `etl.split.kind`."""
+
+
+class Best(NamedTuple):
+    """What validation has chosen."""
+
+    weights: dict[str, Tensor]
+    figures: dict[str, Any]
+    refit: Refit
+    """How to train the same anew."""
+    optimizer: dict[str, Tensor]
+    """The optimiser's state, where it is to be saved."""
+
+
+def train(config: Config, manifest: Manifest, work: Path) -> Trained:
+    """Return the best weights, or those trained anew with what was held out, and their figures.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+    """
+    best = best_weights(config, manifest, work)
+    section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
+    scorer = network_scorer(section, weights, manifest)
+    metrics = {**test_figures(config, manifest, scorer), **best.figures}
+    if config.train.refit != "none":
+        again, seconds = refitted(config, manifest, work / "refit", best.refit)
+        scorer = network_scorer(section, again.weights, manifest)
+        metrics["refit"] = {
+            "epochs": best.refit.epochs,
+            **refit_figures(config, manifest, scorer, seconds),
+        }
+        weights, optimizer = again.weights, again.optimizer
+    return Trained(section, weights, metrics, optimizer)
+
+
+def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
+    """Train on the training part; validation chooses the weights."""
+    require_sound(config, manifest)
+    started = time.monotonic()
+    weights, cursor, optimizer = fit_network(config, manifest, work)
+    figures = training_figures(config, cursor, time.monotonic() - started, weights)
+    curve = cursor["curve"][: cursor["best_epoch"] + 1]
+    refit = Refit(len(curve), tuple(record["rate_scale"] for record in curve))
+    return Best(weights, figures, refit, optimizer)
+
+
+def require_validation(manifest: Manifest) -> None:
+    """Refuse a dataset without a validation part."""
+    if not manifest.row_groups("valid"):
+        kind = manifest.config["etl"]["split"]["kind"]
+        raise InputError(
+            f"dataset {manifest.id} has no validation part: {_WITHOUT_VALID.get(kind, _TOO_FEW)}"
+        )
+
+
+def refitted(config: Config, manifest: Manifest, work: Path, refit: Refit) -> tuple[Fitted, float]:
+    """Train as many epochs as validation has chosen on what `train.refit` adds.
+
+    Returns:
+        What came of it, and its seconds.
+    """
+    started = time.monotonic()
+    fitted = fit_network(config, manifest, work, refit=refit)
+    return fitted, time.monotonic() - started
+
+
+def fit_network(
+    config: Config,
+    manifest: Manifest,
+    work: Path,
+    *,
+    refit: Refit | None = None,
+    bars: Sequence[float | None] = (),
+) -> Fitted:
+    """Run the workers on the network; see `trainer.training.workers.fit` for the arguments."""
+    if config.train.warm_start.model is not None:
+        write_start(config, manifest, work)
+    task = RetrievalTask() if refit is None else RefitTask()
+    return fit(config, manifest, work, task, refit=refit, bars=bars)
+
+
+def network_scorer(
+    section: dict[str, Any], weights: dict[str, Tensor], manifest: Manifest
+) -> ModelScorer:
+    """Return the network of a `model_section` and its weights, ready to score."""
+    model = build_model(section, catalogue_size(manifest))
+    model.load_state_dict(weights)
+    return ModelScorer(model.eval())
+
+
+def require_sound(config: Config, manifest: Manifest) -> None:
+    """Refuse what a training cannot be done with: see the errors."""
+    require_trainable(config, manifest, "train")
+    require_validation(manifest)
+    _require_times(config, manifest)
+    content_fields(config.train.model.content, manifest)
+    require_fitting(config, manifest)
+    require_refit(config.train.refit, manifest)
+
+
+def _require_times(config: Config, manifest: Manifest) -> None:
+    """Refuse order numbers where times enter: the configuration may be newer than the dataset."""
+    wanted = [key for key in ("time_gaps", "calendar") if getattr(config.train.model, key)]
+    logs = manifest.config["input"]["events"].values()
+    if wanted and any(log["time_unit"] == "order" for log in logs):
+        raise ConfigError(
+            f"train.model.{wanted[0]} needs the time of each event, but dataset {manifest.id} was "
+            "made with time_unit=order; set it to false, or run headrace etl again"
+        )

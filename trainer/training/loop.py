@@ -1,0 +1,229 @@
+"""The training loop that every Ray Train worker runs: resume, then epoch after epoch.
+
+A checkpoint stands at the end of a round, where all ranks together have consumed an exact prefix
+of the epoch's order; from there any number of workers can go on.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from torch import Tensor
+
+from conf.contract import Manifest
+from conf.errors import HeadraceError
+from conf.settings.config import Config
+from conf.workspace.versions import write_json
+from trainer.data.columns import Columns, concatenate
+from trainer.data.plan import Round, plan_epoch
+from trainer.data.stream import read_row_groups
+from trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from trainer.training.job import (
+    Batch,
+    Refit,
+    TrainingJob,
+    even_out_norms,
+    lower_rate_at_plateau,
+    most_memory,
+    set_learning_rate,
+    sum_over_ranks,
+    to_device,
+)
+from trainer.training.learner import Cursor, Learner
+from trainer.training.optimizers import clip_gradients
+from trainer.training.progress import PROGRESS_NAME, ProgressWriter, write_epochs
+
+FAILURE_NAME = "failure.json"
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """Train until the validation figure stops growing; the newest checkpoint is the result."""
+    job = _open_job(settings)
+    try:
+        _train(job)
+    except (HeadraceError, FloatingPointError) as error:
+        # What a user can mend would fail again in every retry: leave word, and end in peace.
+        word = {"message": str(error), "diverged": isinstance(error, FloatingPointError)}
+        write_json(job.work / FAILURE_NAME, word)
+
+
+def _train(job: TrainingJob) -> None:
+    learner = job.task.learner(job)
+    saved = load_checkpoint(job.work)
+    cursor = learner.load(saved) if saved else Cursor()
+    while not cursor.finished:
+        train_epoch(job, learner, cursor)
+        _finish_epoch(job, learner, cursor)
+        ray.train.report(cursor.curve[-1])
+
+
+def _open_job(settings: dict[str, Any]) -> TrainingJob:
+    config = Config.model_validate(settings["config"])
+    context, refit = ray.train.get_context(), settings["refit"]
+    torch.set_num_threads(config.train.cpus_per_worker)
+    return TrainingJob(
+        config=config,
+        manifest=Manifest.model_validate(settings["manifest"]),
+        dataset=Path(settings["dataset"]),
+        work=Path(settings["work"]),
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        task=settings["task"],
+        refit=None if refit is None else Refit(**refit),
+        bars=tuple(settings["bars"]),
+    )
+
+
+def train_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
+    """Train on what is left of the cursor's epoch, with a checkpoint behind each round."""
+    learner.objective.train()
+    rounds, started = _plan(job, cursor), time.monotonic()
+    for number, (part, columns) in enumerate(_read_rounds(job, rounds), start=1):
+        torch.manual_seed(hash((job.config.run.seed, cursor.epoch, part.groups_done, job.rank)))
+        sums = _train_round(job, learner, cursor, part, columns)
+        _add_round(job, cursor, part, sums)
+        even_out_norms(job, learner)
+        _require_finite(cursor)
+        cursor.seconds, started = cursor.seconds + time.monotonic() - started, time.monotonic()
+        if number < len(rounds) and number % job.config.train.checkpoint_every_rounds == 0:
+            _checkpoint(job, learner, cursor)
+
+
+def _plan(job: TrainingJob, cursor: Cursor) -> list[Round]:
+    return plan_epoch(
+        job.train_groups,
+        seed=job.config.run.seed,
+        epoch=cursor.epoch,
+        world_size=job.world_size,
+        batch_rows_per_rank=job.batch_rows_per_rank,
+        block_rows=job.config.train.shuffle_block_rows,
+        groups_done=cursor.groups_done,
+    )
+
+
+def _read_rounds(job: TrainingJob, rounds: list[Round]) -> Iterator[tuple[Round, Columns | None]]:
+    """Yield each round with this rank's rows of it, None where it has none."""
+    groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
+    columns, threads = job.task.columns(job), job.config.train.stream_threads
+    stream = read_row_groups(job.dataset, groups, columns, threads=threads)
+    with closing(stream):
+        for part in rounds:
+            blocks = [next(stream)[1] for _ in part.groups_by_rank[job.rank]]
+            yield part, concatenate(blocks) if blocks else None
+
+
+def _train_round(
+    job: TrainingJob, learner: Learner, cursor: Cursor, part: Round, columns: Columns | None
+) -> Tensor:
+    """Take the round's steps; return this rank's sums as `_add_round` takes them."""
+    sums = torch.zeros(6, dtype=torch.float64)
+    progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
+    task = job.task
+    if columns is None:
+        batches = iter([task.empty_batch(job)] * part.steps)
+    else:
+        columns = task.prepared(job, columns)
+        sums[5] = task.num_rows(columns)
+        batches = task.batches(job, cursor, part, columns)
+    for batch in batches:
+        set_learning_rate(job, learner.optimizer, cursor)
+        loss, weight = _step(job, learner, batch)
+        cursor.step += 1
+        sums[:5] += torch.tensor(
+            [loss, weight, batch.num_rows, batch.num_cells, batch.num_padding], dtype=torch.float64
+        )
+        loss_sum, weight_sum, rows_done = sums[:3].tolist()
+        progress.write(
+            epoch=cursor.epoch,
+            loss=loss_sum / max(weight_sum, 1e-12),
+            rows=cursor.rows_seen + rows_done * job.world_size,
+        )
+    return sums
+
+
+def _step(job: TrainingJob, learner: Learner, batch: Batch) -> tuple[float, float]:
+    """Take one optimiser step on the mean loss over all ranks; return this rank's sums."""
+    batch = to_device(batch, job.device)
+    weight = batch.weight
+    everywhere = sum_over_ranks(job, weight.detach().clone())
+    bf16 = job.config.train.precision == "bf16"
+    with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=bf16):
+        loss = learner.objective(batch)
+    learner.optimizer.zero_grad()
+    # Data parallelism takes the mean of the ranks' gradients: scaled so, it is that of all rows.
+    (loss * (job.world_size / everywhere.clamp(min=1e-12))).backward()
+    clip_gradients(learner.model.parameters(), job.config.train.optimizer.clip_norm)
+    learner.optimizer.step()
+    learner.update_mean(job.config.train.optimizer.ema_decay)
+    return float(loss.detach()), float(weight)
+
+
+def _add_round(job: TrainingJob, cursor: Cursor, part: Round, sums: Tensor) -> None:
+    """Add a round's [loss, weight, rows, cells, padding, rows given] sums over all ranks."""
+    loss, weight, rows, cells, padding, given = sum_over_ranks(job, sums.to(job.device)).tolist()
+    cursor.loss_sum += loss
+    cursor.weight_sum += weight
+    cursor.rows_seen += round(rows)
+    cursor.rows_given += round(given)
+    cursor.cells += round(cells)
+    cursor.padding += round(padding)
+    cursor.groups_done = part.groups_done
+
+
+def _require_finite(cursor: Cursor) -> None:
+    if not math.isfinite(cursor.loss_sum):
+        raise FloatingPointError(
+            f"the loss of epoch {cursor.epoch} is {cursor.loss_sum}: training has diverged; "
+            "lower train.optimizer.learning_rate"
+        )
+
+
+def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
+    """Check that each row was seen once, validate, decide whether to go on, and save."""
+    rows = sum(group.rows for group in job.train_groups) if job.refit is None else cursor.rows_given
+    seen, given = cursor.rows_seen, cursor.rows_given
+    assert seen == given == rows, f"{seen} of {given} rows ({rows} in the shards) seen in an epoch"
+    record = {
+        "epoch": cursor.epoch,
+        "loss": cursor.loss_sum / max(cursor.weight_sum, 1e-12),
+        "rows": rows,
+        "seconds": cursor.seconds,
+        "padding_share": cursor.padding / max(cursor.cells, 1),
+        "rate_scale": cursor.rate_scale,
+        "peak_memory_bytes": most_memory(job),
+    }
+    train = job.config.train
+    learner.objective.eval()
+    with learner.mean_weights():
+        value = job.task.validate(job, learner)
+        # A figure whose sign was turned may be below any start.
+        if value is None or cursor.best_epoch < 0 or value > cursor.best_figure:
+            cursor.best_epoch = cursor.epoch
+            cursor.best_figure = cursor.best_figure if value is None else value
+            learner.keep_best()
+    if value is not None:
+        record[train.metric] = abs(value)  # as it is where lower is better, too
+    cursor.curve.append(record)
+    lower_rate_at_plateau(job, cursor)
+    patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs
+    epochs = train.epochs if job.refit is None else job.refit.epochs
+    cursor.finished = patience_over or cursor.epoch + 1 >= epochs
+    cursor.pruned = not cursor.finished and cursor.is_below(job.bars)
+    cursor.finished |= cursor.pruned
+    cursor.begin_epoch()
+    _checkpoint(job, learner, cursor)
+    if job.rank == 0:
+        write_epochs(job.work, cursor.curve)
+
+
+def _checkpoint(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
+    if job.rank == 0:
+        number = cursor.epoch * (len(job.train_groups) + 1) + cursor.groups_done
+        save_checkpoint(job.work, number, learner.state(cursor))

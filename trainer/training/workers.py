@@ -1,0 +1,153 @@
+"""Start the Ray Train workers of a training, and wait for what they come to."""
+
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from torch import Tensor
+
+from conf.contract import Manifest
+from conf.errors import ConfigError, DivergedError, HeadraceError, InputError
+from conf.settings.config import Config
+from conf.settings.train import Train
+from trainer.cluster.machine import cores_gain_from_bf16
+from trainer.training.checkpoint import load_checkpoint
+from trainer.training.job import Refit, Task
+from trainer.training.learner import num_parameters
+from trainer.training.loop import FAILURE_NAME, train_worker
+from trainer.training.progress import shown_progress
+
+log = logging.getLogger(__name__)
+
+
+class Fitted(NamedTuple):
+    """What the workers come to."""
+
+    weights: dict[str, Tensor]
+    """The best ones."""
+    cursor: dict[str, Any]
+    """Where the run ended."""
+    optimizer: dict[str, Tensor]
+    """The optimiser's state with the best weights, where it is to be saved."""
+
+
+def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
+    """Refuse a training part that is empty, or has fewer row groups than there are workers."""
+    groups, workers = len(manifest.row_groups(part)), config.train.workers
+    if not groups:
+        raise InputError(
+            f"dataset {manifest.id} has no rows in {part}, so that there is nothing to train on; "
+            "change etl.split, or give a longer log"
+        )
+    if groups < workers:
+        raise ConfigError(
+            f"train.workers={workers}, but dataset {manifest.id} has {groups} row group(s) in "
+            f"{part}, and each worker needs one of its own; set train.workers to at most "
+            f"{groups}, or make the dataset with a smaller etl.row_group_rows"
+        )
+
+
+def fit(
+    config: Config,
+    manifest: Manifest,
+    work: Path,
+    task: Task,
+    *,
+    refit: Refit | None = None,
+    bars: Sequence[float | None] = (),
+) -> Fitted:
+    """Run the workers and return the best weights and where the run ended.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+        task: The kind of model to train. The workers get it pickled.
+        refit: What to train anew with what was held out; None: validation chooses.
+        bars: For each epoch, the least best figure that is trained on; None: any.
+
+    Raises:
+        DivergedError: When the loss is no number any more.
+    """
+    train = config.train
+    work.mkdir(parents=True, exist_ok=True)
+    (work / FAILURE_NAME).unlink(missing_ok=True)
+    dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "manifest": manifest.model_dump(mode="json"),
+        "dataset": str(dataset),
+        "work": str(work),
+        "task": task,
+        "refit": None if refit is None else asdict(refit),
+        "bars": list(bars),
+    }
+    _warn_of_slow_products(train)
+    epochs = train.epochs if refit is None else refit.epochs
+    rows = sum(group.rows for group in manifest.row_groups(task.part))
+    with shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric):
+        _ray_trainer(config, settings, work).fit()
+    if (work / FAILURE_NAME).is_file():
+        word = json.loads((work / FAILURE_NAME).read_text())
+        raise (DivergedError if word["diverged"] else HeadraceError)(word["message"])
+    state = load_checkpoint(work)
+    assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
+    return Fitted(state["best"], state["cursor"], state["best_state"])
+
+
+def _warn_of_slow_products(train: Train) -> None:
+    if train.precision == "bf16" and not train.gpus_per_worker and not cores_gain_from_bf16():
+        log.warning(
+            "train.precision=bf16, but this machine's cores gain nothing from it: if the workers' "
+            "do not either, train.precision=fp32 is faster"
+        )
+
+
+def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:
+    train = config.train
+    resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
+    return TorchTrainer(
+        train_worker,
+        train_loop_config=settings,
+        torch_config=TorchConfig(timeout_s=train.collective_timeout_seconds),
+        scaling_config=ScalingConfig(
+            num_workers=train.workers,
+            use_gpu=train.gpus_per_worker > 0,
+            resources_per_worker={name: count for name, count in resources.items() if count},
+        ),
+        # A name of its own for each start: Ray's own record of an earlier one, whole or damaged,
+        # has no part in a resume. Ours is the newest whole checkpoint in `work`.
+        run_config=RunConfig(
+            name=f"run-{uuid.uuid4().hex[:12]}",
+            storage_path=str(work / "ray"),
+            failure_config=FailureConfig(max_failures=train.max_failures),
+        ),
+    )
+
+
+def training_figures(
+    config: Config, cursor: dict[str, Any], seconds: float, weights: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Return the figures of a training that `metrics.json` tells."""
+    curve = cursor["curve"]
+    rows, busy = sum(r["rows"] for r in curve), sum(r["seconds"] for r in curve)
+    return {
+        "valid": {config.train.metric: cursor["best_figure"]},
+        "best_epoch": cursor["best_epoch"],
+        "epochs": curve,
+        "training": {
+            "seconds": round(seconds, 1),
+            "steps": cursor["step"],
+            "rows_per_second": round(rows / max(busy, 1e-9), 1),
+            "padding_share": round(curve[-1]["padding_share"], 4),
+            "parameters": num_parameters(weights),
+            "peak_memory_bytes": max(record["peak_memory_bytes"] for record in curve),
+            "workers": config.train.workers,
+        },
+    }
