@@ -87,7 +87,7 @@ test-all: check ## The same with the slow tests
 
 docs: setup ## Build the manual as a site in build/docs (a broken link is an error)
 	$(BIN)/python -m docs.reference
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/docs
+	$(BIN)/python -m docs.build_site build/docs
 	echo "Open build/docs/index.html"
 
 bench: setup ## Measure speed beside stated baselines (never fails on time)

@@ -171,7 +171,7 @@ def test_later_events_do_not_change_an_earlier_logical_date(drawn: Path, tmp_pat
 
 Refusal = tuple[list[str], Mapping[str, Any], Mapping[str, Any], str]
 REFUSALS: dict[str, Refusal] = {
-    "empty log": ([HEADER], {}, {}, "input is empty|holds no rows"),
+    "empty log": ([HEADER], {}, {}, "input is empty|has no rows"),
     "wrong time unit": (
         [HEADER, f"u,i,{START}000"], {}, {}, r"time_in_future 1.*rows are in .*refused-\w{12}",
     ),
@@ -179,7 +179,7 @@ REFUSALS: dict[str, Refusal] = {
     "missing column": (["user_id,item,time", "u,i,1"], {}, {}, "item_id missing; present are user"),
     "no core": (
         [HEADER, f"u,i,{START}"], {}, {"min_events_per_user": 2},
-        "none of 1 events is left by etl.min_events_per_user=2",
+        "none of 1 events is left after applying etl.min_events_per_user=2",
     ),
     "types not used": (
         ["user_id,item_id,time,kind", f"u,i,{START},scroll"],

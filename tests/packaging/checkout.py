@@ -30,7 +30,8 @@ def package_files(pattern: str) -> list[Path]:
 
 def copy_of_checkout(folder: Path) -> Path:
     """Copy what a wheel is built from, so that nothing is written to the checkout."""
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    folder.mkdir(exist_ok=True)
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(CHECKOUT / name, folder)
     for package in (*PACKAGES, "docs"):
         shutil.copytree(

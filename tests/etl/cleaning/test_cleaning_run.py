@@ -75,7 +75,7 @@ def test_every_rule_takes_its_rows_and_the_ledger_adds_up(tmp_path: Path) -> Non
     assert events.quarantined == {"price_out_of_range": 1, "price_unparsable": 1}
     assert (events.rows_read, events.rows_kept) == (len(LINES), 6)
     assert events.warnings == (
-        f"cancellation_unmatched took 1 of {len(LINES)} rows, more than "
+        f"cancellation_unmatched removed 1 of {len(LINES)} rows, more than "
         "etl.clean.budgets.cancellation_unmatched.warn_above=0.0 allows",
     )
     assert manifest.ledger["users"].warnings == (
@@ -101,7 +101,7 @@ def test_a_budget_that_is_overspent_stops_the_run(tmp_path: Path) -> None:
     write_lines(tmp_path / "log/a.csv", HEADER, *LINES)
     write_lines(tmp_path / "users.csv", "id,age", "u,30")
     clean = {**CLEAN, "budgets": {"price_unparsable": {"stop_above": 0.01}}}
-    message = r"price_unparsable took 1 of 25 rows.*stop_above=0\.01.*rows are in .*refused-"
+    message = r"price_unparsable removed 1 of 25 rows.*stop_above=0\.01.*rows are in .*refused-"
     with pytest.raises(InputError, match=message) as caught:
         make(config(tmp_path, clean=clean))
     assert caught.value.exit_code == 3

@@ -22,16 +22,16 @@ def test_every_row_is_accounted_for_per_file() -> None:
 
 @pytest.mark.parametrize(("rows_read", "rows_kept"), [(12, 6), (11, 5), (10, 5)])
 def test_a_row_that_is_lost_stops_the_run(rows_read: int, rows_kept: int) -> None:
-    with pytest.raises(RuntimeError, match="does not come out even"):
+    with pytest.raises(RuntimeError, match="does not balance"):
         build_ledger(COUNTS, ["a.csv", "b.csv"], rows_read=rows_read, rows_kept=rows_kept)
 
 
 def test_an_input_is_refused_with_counts_by_reason() -> None:
     assert why_refused("events", COUNTS, 11, max_bad_share=0.3) is None
-    assert "3 of 11 rows cannot be right (user_missing 3)" in str(
+    assert "3 of 11 rows are bad (user_missing 3)" in str(
         why_refused("events", COUNTS, 11, max_bad_share=0.2)
     )
-    assert "holds no rows" in str(why_refused("events", [], 0, max_bad_share=1.0))
+    assert "has no rows" in str(why_refused("events", [], 0, max_bad_share=1.0))
     dropped = [VerdictCount("a.csv", "dropped:event_type_not_used", 4)]
     assert "dropped: event_type_not_used 4" in str(why_refused("events", dropped, 4, 0.2))
 
@@ -44,13 +44,14 @@ def test_a_rule_over_its_budget_is_a_warning_and_then_a_reason_to_stop() -> None
     }
     ledger = build_ledger(COUNTS, ["a.csv", "b.csv"], rows_read=11, rows_kept=6, budgets=budgets)
     assert ledger.warnings == (
-        "duplicate took 2 of 11 rows, more than etl.clean.budgets.duplicate.warn_above=0.1 allows",
-        "user_missing took 3 of 11 rows, more than "
+        "duplicate removed 2 of 11 rows, more than "
+        "etl.clean.budgets.duplicate.warn_above=0.1 allows",
+        "user_missing removed 3 of 11 rows, more than "
         "etl.clean.budgets.user_missing.warn_above=0.2727 allows",
     )
     refusal = str(why_refused("events", COUNTS, 11, 1.0, budgets))
     assert refusal == (
-        "input.events: duplicate took 2 of 11 rows, more than "
+        "input.events: duplicate removed 2 of 11 rows, more than "
         "etl.clean.budgets.duplicate.stop_above=0.18 allows"
     )
     enough = {"duplicate": Budget(stop_above=2 / 11)}

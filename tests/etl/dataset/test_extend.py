@@ -97,5 +97,7 @@ def test_old_ids_keep_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
     # Raw ids of the day before must not get into a dataset of labels.
     write_lines(tmp_path / "3.csv", HEADER, f"u,a,{START + 2 * DAY}")
     privacy = Privacy(mode="pseudonymise", key=KEY)
-    with pytest.raises(ConfigError, match="are those of the log, and these would be labels"):
+    with pytest.raises(
+        ConfigError, match="are the ids of the log, and the new ones would be pseudonyms"
+    ):
         day_run(config.model_copy(update={"privacy": privacy}))

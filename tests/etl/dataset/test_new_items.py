@@ -99,5 +99,5 @@ def test_other_features_are_refused(tmp_path: Path) -> None:
     plain = config.etl.model_copy(update={"features": type(config.etl.features)()})
     second, _ = day_run(config.model_copy(update={"etl": plain}))
 
-    with pytest.raises(VersionError, match="by the features item_colour, which the dataset lacks"):
+    with pytest.raises(VersionError, match="item features item_colour, which the dataset lacks"):
         scorer(config, second.id, model_id, tmp_path / "lists")

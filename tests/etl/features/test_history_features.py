@@ -229,7 +229,7 @@ def test_a_grown_vocabulary_keeps_its_numbers_and_a_model_its_rows(
     state = start[f"optimizer:{name}/exp_avg"]
     assert state.shape == new.shape and state[:5].all() and not state[5:].any()
 
-    problem = "takes the features device, price of past events, and train.model.event_features pr"
+    problem = "the event features device, price, but train.model.event_features selects price"
     with pytest.raises(VersionError, match=problem):
         model = later.train.model.model_copy(update={"event_features": ("price",)})
         other = later.model_copy(update={"train": later.train.model_copy(update={"model": model})})
@@ -237,7 +237,7 @@ def test_a_grown_vocabulary_keeps_its_numbers_and_a_model_its_rows(
     bundle, _ = load_bundle(workspace, model_id)
     fresh = {**ours, DEVICE: ours[DEVICE].model_copy(update={"earlier": ()})}
     foreign = after.model_copy(update={"vocabularies": fresh})
-    with pytest.raises(VersionError, match=r"by the features device, which dataset .* lacks or"):
+    with pytest.raises(VersionError, match=r"the event features device, which dataset .* lacks or"):
         require_same_vocabulary(bundle, foreign)
-    with pytest.raises(VersionError, match="by the features device, which the dataset encodes oth"):
+    with pytest.raises(VersionError, match="event features device, which the dataset encodes diff"):
         require_fitting(later, foreign)

@@ -131,7 +131,7 @@ def test_cuts_by_share_are_exact(spark: SparkSession) -> None:
 
 def test_a_validation_part_behind_the_test_part_is_refused(spark: SparkSession) -> None:
     split = Split(kind="temporal", valid_from=date(2026, 3, 8), test_from=date(2026, 3, 1))
-    with pytest.raises(ConfigError, match="valid_from has to come first"):
+    with pytest.raises(ConfigError, match="valid_from must come first"):
         find_cuts(frame_of(spark, "time long", (0,)), split)
 
 

@@ -81,7 +81,7 @@ def count_the_future(changed: Sample) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (count_the_future, "item 'b' has 2 training events, but 1 before"),
+        (count_the_future, "item 'b' has 2 training events, but only 1 before"),
         (in_row("valid", HISTORY_TIMES, [0, D, 6 * D]), "valid: the row of user_idx 2"),
         (in_row("valid", TARGET_ITEM, 4), "valid: the row of user_idx 2"),
         (in_row("test", HISTORY_TIMES, [0, D, D + 1, 9 * D]), "test: the row of user_idx 2"),

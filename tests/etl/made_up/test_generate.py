@@ -143,7 +143,7 @@ def test_a_finished_folder_is_left_as_it_is_and_another_is_refused(
 
     assert generate_shop(ShopSpec(**SPEC), folder) == planted
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(ValueError, match="contains something other"):
         generate_shop(ShopSpec(**{**SPEC, "seed": 8}), folder)
 
 
@@ -164,7 +164,9 @@ def test_a_bot_needs_the_time_for_its_events(tmp_path: Path) -> None:
 
 
 def test_more_events_than_the_users_can_make_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"num_events=900000: 400 users make about"):
+    with pytest.raises(
+        ValueError, match=r"num_events=900000 is too many: 400 users make at most about"
+    ):
         generate_shop(ShopSpec(**{**SPEC, "num_events": 900_000}), tmp_path / "log")
 
     assert not (tmp_path / "log").exists()

@@ -144,13 +144,13 @@ def test_the_quarantine_opens_with_the_key_alone(protected: Any) -> None:
     assert json.loads(rows["id_missing"]["raw"])["mail"] == "nobody@mail.tok"
     other = require_keys(config.privacy.model_copy(update={"key_id": "other"}), "this")
     for wrong in (None, other):
-        with pytest.raises(ConfigError, match="is sealed with the key"):
+        with pytest.raises(ConfigError, match="is encrypted with the key"):
             read_quarantine(workspace, manifest.id, wrong)
 
 
 def test_without_a_key_nothing_begins(tmp_path: Path) -> None:
     for privacy in ({}, {"mode": "none", "columns": {"users": {"age": {"method": "encrypt"}}}}):
-        with pytest.raises(ConfigError, match="takes a key"):
+        with pytest.raises(ConfigError, match="needs a key"):
             run_etl(config_of(tmp_path / "missing", **{"key": None, **privacy}))
 
 
@@ -172,7 +172,7 @@ def test_rules_hold_without_labels_and_leave_no_text_in_quarantine(tmp_path: Pat
     assert (report.k_asked, report.k_reached) == (2, 4)
     assert (report.rows_generalised, report.rows_suppressed) == (4, 0)
     page = (folder / "report.html").read_text()
-    assert "k asked for" in page and "users generalised" in page
+    assert "k required" in page and "users generalised" in page
     raws = {(row["input"], row["raw"]) for row in read_part(folder, "quarantine")}
     assert ("users", None) in raws and ("events", "dee.tok;i1") in raws
     with pytest.raises(InputError, match=r"privacy\.min_users_per_item=5"):
@@ -200,5 +200,5 @@ def test_rows_of_an_erased_user_that_are_delivered_again_are_dropped(
     assert manifest.counts["users"] == 3
     gone = {"dee.tok", label("user", "dee.tok")}
     assert not [text for text in gone if text in everything_in(folder.parents[1])]
-    with pytest.raises(ConfigError, match=r"telling the users that were erased .* takes a key"):
+    with pytest.raises(ConfigError, match=r"recognising the users that were erased .* needs a key"):
         make(config_of(tmp_path, mode="none", key=None))

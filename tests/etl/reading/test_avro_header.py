@@ -6,7 +6,7 @@ import pytest
 
 from conf.errors import InputError
 from etl.reading.layout import read_avro_schema
-from tests.etl.reading import check
+from tests.etl.read_rows import check
 
 
 def write_header(path: Path, schema: Any) -> Path:
@@ -44,5 +44,5 @@ def test_avro_files_are_checked_as_all_others(tmp_path: Path) -> None:
     assert "b.avro: column user is double" in str(caught.value)
     cut = tmp_path / "c.avro"
     cut.write_bytes(good.read_bytes()[:30])
-    with pytest.raises(InputError, match=r"c\.avro is no readable avro file"):
+    with pytest.raises(InputError, match=r"c\.avro is not a readable avro file"):
         check(tmp_path, [cut], format="avro")

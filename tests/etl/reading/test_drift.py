@@ -9,7 +9,7 @@ from pyarrow import orc
 
 from conf.errors import InputError
 from tests.etl.making import write_lines
-from tests.etl.reading import COLUMNS, check
+from tests.etl.read_rows import COLUMNS, check
 
 EVENT = {**COLUMNS, "time_text": "time", "value_text": "price"}
 
@@ -33,7 +33,7 @@ def test_columns_that_come_and_go_give_a_warning_each(tmp_path: Path) -> None:
     )  # fmt: skip
     assert check(tmp_path, days, EVENT) == [
         "column price is not in 1.csv, 4.csv, 5.csv and 1 more: null there",
-        "column channel, which is not used, is in 3.csv alone",
+        "column channel, which is not used, is only in 3.csv",
     ]
 
 
@@ -88,15 +88,15 @@ def test_int_beside_long_beside_text_is_read_with_a_warning(tmp_path: Path, kind
 UNREADABLE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "float as id": (
         {"user": [7.0]}, {},
-        r"a\.parquet: column user is double, but user_id has to be text or whole numbers",
+        r"a\.parquet: column user is double, but user_id must be text or whole numbers",
     ),
-    "list as id": ({"item": [["a"]]}, {}, r"column item is list<.*item_id has to be text"),
-    "number as iso time": ({"time": [1772368496]}, {}, "time is int64.*as time_unit is iso"),
+    "list as id": ({"item": [["a"]]}, {}, r"column item is list<.*item_id must be text"),
+    "number as iso time": ({"time": [1772368496]}, {}, "time is int64.*because time_unit is iso"),
     "time as seconds": (
         {"time": pa.array([0], pa.timestamp("us"))}, {"time_unit": "seconds"},
-        r"time is timestamp\[us\].*a number or text, by its time_unit",
+        r"time is timestamp\[us\].*a number or text, because time_unit is not iso",
     ),
-    "object as value": ({"price": [{"eur": 1}]}, {}, "price is struct.*has to be a number"),
+    "object as value": ({"price": [{"eur": 1}]}, {}, "price is struct.*must be a number"),
 }  # fmt: skip
 
 

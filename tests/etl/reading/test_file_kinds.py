@@ -11,7 +11,7 @@ from conf.errors import InputError
 from etl.reading.file_kinds import kind_of_content, why_cut_off
 from etl.reading.salvage import salvage
 from tests.etl.making import write_lines
-from tests.etl.reading import check, input_files
+from tests.etl.read_rows import check, input_files
 
 LINES = [f"u{number},i{number * 7919 % 1000}" for number in range(20_000)]
 TEXT = "\n".join(["user,item", *LINES]).encode()
@@ -60,12 +60,12 @@ def test_files_that_are_not_what_their_names_say_are_all_named(
         check(tmp_path, files)
     assert caught.value.exit_code == 3
     for told in (
-        "a.csv: holds gzip data, but by its name it would be plain text; rename it",
-        "b.csv.gz: holds plain text, but by its name it would be gzip data",
-        "c.csv: holds parquet data",
-        "d.csv.bz2: holds zstd data, but by its name it would be bzip2 data",
-        "e.csv.zip: .zip files are not read; pack it as .gz, .bz2 or .zst",
-        "f.csv.GZ: holds gzip data",
+        "a.csv: contains gzip data, but its name says plain text; rename it",
+        "b.csv.gz: contains plain text, but its name says gzip data",
+        "c.csv: contains parquet data",
+        "d.csv.bz2: contains zstd data, but its name says bzip2 data",
+        "e.csv.zip: .zip files are not supported; compress it as .gz, .bz2 or .zst",
+        "f.csv.GZ: contains gzip data",
     ):
         assert told in str(caught.value)
     assert "good.csv.gz" not in str(caught.value)
@@ -77,9 +77,11 @@ def test_a_parquet_file_without_its_end_is_named(tmp_path: Path, parquet: bytes)
     broken = write(tmp_path / "broken.parquet", parquet[:4] + b"\0" * 40 + parquet[-8:])
     with pytest.raises(InputError) as caught:
         check(tmp_path, [cut, lines, broken], format="parquet")
-    assert "cut.parquet: is no parquet file or cut off, it holds plain text" in str(caught.value)
-    assert "text.parquet: is no parquet file or cut off" in str(caught.value)
-    assert "broken.parquet: is no readable parquet file" in str(caught.value)
+    assert "cut.parquet: is not a parquet file or is cut off, it contains plain text" in str(
+        caught.value
+    )
+    assert "text.parquet: is not a parquet file or is cut off" in str(caught.value)
+    assert "broken.parquet: is not a readable parquet file" in str(caught.value)
 
 
 def test_names_that_spark_cannot_take_are_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_all_lines_of_damaged_files_are_set_aside_and_counted(tmp_path: Path) ->
     ]
     gone, wrong, lacking = sorted(ledger.warnings)
     assert gone.startswith("b.csv.gz cannot be unpacked to its end")
-    assert wrong.startswith("c.csv holds parquet data, but by its name it would be plain text")
+    assert wrong.startswith("c.csv contains parquet data, but its name says plain text")
     assert lacking == "column price is not in d.csv: null there"
 
 
@@ -49,5 +49,5 @@ def test_what_stops_a_run_is_told_for_all_inputs_and_before_any_work(tmp_path: P
     with pytest.raises(InputError) as caught:
         make(config_for(tmp_path, {"paths": ["a.csv"]}, items=items))
     assert "input.events.log: a.csv: column(s) item_id missing" in str(caught.value)
-    assert "input.items: items.csv: holds gzip data" in str(caught.value)
+    assert "input.items: items.csv: contains gzip data" in str(caught.value)
     assert not (tmp_path / "workspace/datasets").exists()

@@ -12,7 +12,7 @@ from etl.reading.origin import redelivered_files
 from etl.reading.sources import read_rows
 from etl.spark.columns import BROKEN, RAW
 from tests.etl.making import write_lines
-from tests.etl.reading import COLUMNS, input_files, read
+from tests.etl.read_rows import COLUMNS, input_files, read
 
 
 def test_csv_columns_are_found_by_name_in_every_file(spark: SparkSession, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from conf.settings.input import Source
 from etl.reading.sources import read_rows
 from etl.spark.columns import LINE_ORDER
 from tests.etl.making import config_for, make
-from tests.etl.reading import COLUMNS, check, read
+from tests.etl.read_rows import COLUMNS, check, read
 from tests.etl.reading.test_avro_header import record, write_header
 
 MOMENTS = [datetime(1, 1, 1, 12, 34, 56), datetime(2026, 3, 8, 2, 30), datetime(9999, 12, 31)]
@@ -78,7 +78,9 @@ def test_orc_files_are_read_as_parquet_files_are(spark: SparkSession, tmp_path: 
 def test_orc_files_with_zoned_times_are_refused_as_spark_cannot_read_them(tmp_path: Path) -> None:
     times = pa.array(MOMENTS[1:2], pa.timestamp("us", "UTC"))
     orc.write_table(pa.table({"user": [1], "item": [2], "at": times}), tmp_path / "a.orc")
-    with pytest.raises(InputError, match=r"a\.orc .* no ORC file with times in a zone \(at\)"):
+    with pytest.raises(
+        InputError, match=r"a\.orc .* cannot read an ORC file with times in a zone \(at\)"
+    ):
         check(tmp_path, [tmp_path / "a.orc"], format="orc")
 
 

@@ -9,7 +9,7 @@ from conf.errors import ConfigError, InputError
 from conf.settings.input import TableSource
 from etl.cleaning.tables import table_columns
 from tests.etl.making import write_lines
-from tests.etl.reading import COLUMNS, read
+from tests.etl.read_rows import COLUMNS, read
 from tests.etl.reading.test_file_kinds import PACK
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import InputError
 from tests.etl.making import write_lines
-from tests.etl.reading import check, read
+from tests.etl.read_rows import check, read
 
 IDS = [
     "007", "7", "7.0", "1E5", "100000.0", "null", "NULL", "None", "NaN", "Infinity", "true",
@@ -153,5 +153,5 @@ def test_a_quote_that_is_never_closed_swallows_no_lines(tmp_path: Path) -> None:
     sound = write_lines(tmp_path / "b.csv", "user,item", 'u,"1', '2"', 'v,13" tv')
     with pytest.raises(InputError) as caught:
         check(tmp_path, [swallowing, sound], multiline=True)
-    assert "a.csv: has a quote in line 2 that is never closed, 2 lines follow" in str(caught.value)
+    assert "a.csv: has a quote in line 2 that is never closed; 2 lines follow" in str(caught.value)
     assert "b.csv" not in str(caught.value)

@@ -149,7 +149,7 @@ def test_drift_compares_counts_types_times_and_items(tmp_path: Path) -> None:
     assert types.series == {"previous": [0.75, 0.25, 0], "now": [0.5, 0, 0.5]}
     assert [shift.shares.title for shift in drift.shifts[1:]] == [
         "Events by weekday", "Events by hour of the day",
-        "Items by their popularity in the previous dataset",
+        "Events by tenth of the previous items, most popular first",
     ]  # fmt: skip
     undated = compare(replace(previous, hours=type(previous.hours)()), present)
     assert len(undated.shifts) == 2

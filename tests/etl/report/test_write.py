@@ -54,7 +54,7 @@ def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Pa
         "histories", "parts",
     ]  # fmt: skip
     assert (
-        "Ledger of events rows reason number share read 62 kept 60 96.8% "
+        "Rows of events by outcome outcome reason rows share read 62 kept 60 96.8% "
         "quarantined price_negative 1 1.6% quarantined user_missing 1 1.6%"
     ) in shown["ledger"]
     assert "price_negative in events: 1 rows" in shown["quarantine"]
@@ -67,7 +67,7 @@ def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Pa
     assert "2026-03-01 24 2026-03-02 24 2026-03-03 12" in shown["activity"]
     assert "8 to 15 4" in shown["histories"]  # four users of 15 events
 
-    assert f"Against {previous.id}." in shown["drift"]
+    assert f"Compared with {previous.id}." in shown["drift"]
     assert "users 2 4 +100.0% items 1 5 +400.0% events 3 60 +1,900.0%" in shown["drift"]
     assert "Event types major shift" in shown["drift"]
     assert {path.parent.name for path in tmp_path.rglob("report.html")} == {manifest.id}

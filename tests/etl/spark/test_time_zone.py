@@ -19,7 +19,7 @@ _READ_ALL = """
 import json, sys
 from pathlib import Path
 from etl.spark.session import spark_session
-from tests.etl.reading import read
+from tests.etl.read_rows import read
 root = Path(sys.argv[1])
 columns = {"user_id": "user", "item_id": "item", "time": "time"}
 with spark_session(

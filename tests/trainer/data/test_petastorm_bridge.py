@@ -22,7 +22,7 @@ import sys
 import numpy, pyarrow, pyarrow.parquet
 names = {m: set(dir(m)) for m in (numpy, pyarrow, pyarrow.parquet)}
 values = {(m, n): getattr(m, n, None) for m in names for n in names[m]}
-import trainer.petastorm_bridge as bridge
+import trainer.data.petastorm_bridge as bridge
 assert "petastorm.reader" in sys.modules
 for module, before in names.items():
     # submodules that were imported meanwhile become attributes; nothing else may be new

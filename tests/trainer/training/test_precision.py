@@ -79,7 +79,7 @@ def test_threads_that_share_a_core_do_not_stand_in_one_anothers_way(encoder: str
         os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
         torch.set_num_threads(2)
         from tests.trainer.small_model import SMALL
-        from trainer.bundle import build_model
+        from trainer.models.bundle import build_model
         model = build_model({{**SMALL, "encoder": "{encoder}", "width": 64}}, 50).train()
         for length in (3, 12, 7):
             with torch.autocast("cpu", dtype=torch.bfloat16):
