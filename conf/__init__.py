@@ -1,3 +1,3 @@
-"""Configuration, the contracts on disk and the command: what every stage shares."""
+"""What all stages share: the configuration, the contracts on disk and the command."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""What one stage leaves on disk for the next: column names, file names, manifests.
+"""What one stage writes for the next one: column names, file names, manifests.
 
-`etl` and `trainer` never import each other; they meet in these models. Everything here is
-written as JSON beside the Parquet files that it describes.
+`etl` and `trainer` never import each other; they share these models. All of them are written as
+JSON next to the Parquet files that they describe.
 """
 
 from typing import Any, Final, Literal
@@ -9,24 +9,24 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 CONTRACT_VERSION: Final = 3
-MODEL_NAME = "model"  # the model's figures, beside those of its baselines by their names
+MODEL_NAME = "model"  # key of the model's figures, next to the names of its baselines
 
 # Reserved numbers of every vocabulary.
 PADDING_IDX, UNKNOWN_IDX, NUM_RESERVED = 0, 1, 2
-NO_ITEM = -1  # in a list, where there is no further item
+NO_ITEM = -1  # in a list that has no further item
 
 # Columns of the shards (numbers only).
 USER_IDX = "user_idx"
 HISTORY_ITEMS = "history_item_idx"  # list<int32>, oldest first
 HISTORY_TYPES = "history_event_type"  # list<int32>, index into the manifest's `event_types`
 HISTORY_TIMES = "history_time"  # list<int64>, microseconds since 1970 UTC, or an order number
-HISTORY_CONTEXT = "history_context_"  # in front of a field's name: list<int32> or list<float>
+HISTORY_CONTEXT = "history_context_"  # before a field's name: list<int32> or list<float>
 HISTORY_WEIGHTS = "history_weight"  # list<float>, weight of each event as a training target
 TARGET_ITEM = "target_item_idx"  # int32, the held-out item
-LABEL_PREFIX = "label_"  # in front of a label's name: float
-SAMPLING_PROBABILITY = "sampling_probability"  # float, of a drawn negative; 1 for logged events
-NUM_BEFORE = "user_num_before"  # float, ln(1 + events of the user before an impression)
-PRESENT_SUFFIX = "_present"  # behind a feature's name: int32, 1 where the row has a value
+LABEL_PREFIX = "label_"  # before a label's name: float
+SAMPLING_PROBABILITY = "sampling_probability"  # float, for drawn negatives; 1 for logged events
+NUM_BEFORE = "user_num_before"  # float, ln(1 + the user's events before an impression)
+PRESENT_SUFFIX = "_present"  # after a feature's name: int32, 1 if the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
 USER_ID, ITEM_ID, ITEM_IDX = "user_id", "item_id", "item_idx"
@@ -45,7 +45,7 @@ MANIFEST_NAME: dict[str, str] = {
     "models": "bundle.json",
     "lists": "lists.json",
 }
-REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in a dataset's folder, and in a model's
+REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in the folder of a dataset, of a model
 
 
 class _Record(BaseModel):
@@ -67,7 +67,7 @@ class DataFile(_Record):
     """One file of a version."""
 
     path: str
-    """Relative to the version's folder."""
+    """Path relative to the version's folder."""
     bytes: int
     sha256: str
     rows: int
@@ -81,7 +81,7 @@ class Column(_Record):
     kind: Literal["id", "categorical", "numeric", "vector", "sequence", "label"]
     dtype: str
     cardinality: int | None = None
-    """Numbers in use, the reserved ones included; None where the column is no vocabulary."""
+    """Numbers in use, including the reserved ones; None if the column has no vocabulary."""
     reserved_ids: dict[str, int] = {}
 
 
@@ -90,31 +90,31 @@ class Feature(_Record):
 
     name: str
     kind: Literal["categorical", "numeric", "tags", "vector"]
-    """`tags` and `vector` are lists; numeric and vector have a column NAME_present beside them
-    where a value may be missing."""
+    """`tags` and `vector` are lists. `numeric` and `vector` have a second column NAME_present if
+    values may be missing."""
     encoding: str
-    """Kind of its encoding, or `as_of` or `context`."""
+    """Kind of the encoding, or `as_of` or `context`."""
     cardinality: int | None = None
-    """Numbers in use of a categorical feature or of tags, the reserved ones included."""
+    """Numbers in use, including the reserved ones; only for `categorical` and `tags`."""
     dimension: int | None = None
-    """Length of a vector."""
+    """Length of the vector; only for `vector`."""
     made_of: tuple[str, ...] = ()
-    """Features that a cross is made of."""
+    """Features that are combined; only for a cross."""
     figures: dict[str, float] = {}
-    """What selection measured, see `etl/features/selection.py`."""
+    """Figures that the selection measured, see `etl/features/selection.py`."""
     left_out: str | None = None
-    """Why selection left the column out; None: it is there."""
+    """Why the selection left the column out; None: it is in the dataset."""
 
 
 class Vocabulary(_Record):
-    """A numbering of raw ids. Two are the same exactly when their fingerprints are."""
+    """A numbering of raw ids. Two are equal exactly if their fingerprints are."""
 
     size: int
-    """Numbers in use, the reserved ones included."""
+    """Numbers in use, including the reserved ones."""
     fingerprint: str
     earlier: tuple[tuple[int, str], ...] = ()
-    """Sizes and fingerprints that it had in the datasets that it goes on from, oldest first: their
-    ids have the same numbers here."""
+    """Sizes and fingerprints in the datasets that this one extends, oldest first; their ids have
+    the same numbers here."""
 
     def goes_on_from(self, other: "Vocabulary") -> bool:
         """Return whether every id of the other one has the same number here."""
@@ -123,7 +123,7 @@ class Vocabulary(_Record):
 
 
 class Account(_Record):
-    """Where the rows of one input, or of one of its files, went."""
+    """What happened to the rows of one input, or of one of its files."""
 
     rows_read: int
     rows_kept: int
@@ -131,41 +131,42 @@ class Account(_Record):
     quarantined: dict[str, int] = {}
 
     def missing_rows(self) -> int:
-        """Return the rows that are not accounted for; 0 in every committed version."""
+        """Return the number of unaccounted rows; 0 in every committed version."""
         dropped, quarantined = sum(self.dropped.values()), sum(self.quarantined.values())
         return self.rows_read - self.rows_kept - dropped - quarantined
 
 
 class InputLedger(Account):
-    """The account of one input, with that of each of its source files."""
+    """The account of one input, and of each of its files."""
 
     files: dict[str, Account] = {}
     warnings: tuple[str, ...] = ()
-    """What is no reason to stop, but to look: a column that some files lack, a budget."""
+    """What a person should look at, without stopping the run: a missing column, a budget."""
 
     def with_warnings(self, more: tuple[str, ...]) -> "InputLedger":
-        """Return the account with further warnings in front."""
+        """Return the account with further warnings before its own."""
         return self.model_copy(update={"warnings": (*more, *self.warnings)})
 
 
 class PrivacyReport(_Record):
-    """What was done for the people in a dataset."""
+    """How the people in a dataset are protected."""
 
     mode: str
     key_id: str | None
     tenant: str
     ids: tuple[str, ...]
-    """Kinds of ids that are pseudonyms."""
+    """Kinds of ids that were replaced by pseudonyms."""
     methods: dict[str, str]
-    """Method of each field that is not kept as it was, by its dotted name."""
+    """Method of each field that has a rule, by the field's dotted name."""
     quasi_identifiers: tuple[str, ...] = ()
     k_asked: int | None = None
-    """None where there are no quasi-identifiers."""
+    """None if there are no quasi-identifiers."""
     k_reached: int | None = None
-    """Least users with one combination that says anything; None where no user has one."""
+    """Fewest users that share a combination that is not empty; None if no user has one."""
     rows_generalised: int = 0
+    """Users whose combination was made coarser than configured."""
     rows_suppressed: int = 0
-    """Users whose combination was made coarser than asked for, and those whose was emptied."""
+    """Users whose combination was emptied."""
     min_users_per_item: int = 1
 
 
@@ -175,34 +176,34 @@ class Manifest(_Record):
     contract_version: Literal[3] = CONTRACT_VERSION
     id: str
     request: str
-    """Fingerprint of all that the version was made from."""
+    """Fingerprint of everything that the version was made from."""
     content: str = ""
-    """Hash of the files, equal on every cluster; set by `conf.workspace.hashes.with_content`."""
+    """Hash of the content, equal on every cluster; see `conf.workspace.hashes.with_content`."""
     base: str | None = None
-    """Id of the dataset whose numbers and encodings this one goes on from."""
+    """Id of the dataset whose numbers and encodings this one extends; None: it starts afresh."""
     logical_date: str
     as_of: str
     """Time of the newest event kept: ISO 8601 in UTC, or the order number."""
     config: dict[str, Any]
     columns: dict[str, tuple[Column, ...]]
-    """For each of train, valid, test and histories."""
+    """By part: train, valid, test and histories."""
     files: dict[str, tuple[DataFile, ...]]
-    """For each of train, valid, test, histories, items, users and quarantine, and for what was
-    asked for: item_features, user_features, item_neighbours, encoders and impressions."""
+    """By part: train, valid, test, histories, items, users and quarantine; if configured also
+    item_features, user_features, item_neighbours, encoders and impressions."""
     vocabularies: dict[str, Vocabulary]
-    """Of item, user and each feature of histories; of those the fingerprint is of the encoding."""
+    """By name: item, user and each feature of histories, whose fingerprint is of its encoding."""
     event_types: tuple[str, ...]
     features: dict[str, tuple[Feature, ...]] = {}
     """By part: item_features, user_features, impressions, histories; in the order of columns."""
     ledger: dict[str, InputLedger]
     fills: dict[str, dict[str, Any]] = {}
-    """What stands in for missing values, by table and field: `value`, and `groups` by the text of
-    the field that groups."""
+    """What replaces missing values, by table and field: `value`, and `groups` by the text of the
+    grouping field."""
     counts: dict[str, int]
     leak_check: dict[str, int] = {}
-    """How many facts of each kind the leak check worked out anew and found right."""
+    """Facts that the leak check computed again and found correct, by kind."""
     privacy: PrivacyReport | None = None
-    """None where nothing was asked for."""
+    """None if no protection was configured."""
 
     def row_groups(self, split: str) -> list[RowGroup]:
         """Return the row groups of a split in the order of its files."""
@@ -210,7 +211,7 @@ class Manifest(_Record):
 
 
 class Bundle(_Record):
-    """Contents of `models/<id>/bundle.json`: all that scoring needs, but for the weights."""
+    """Contents of `models/<id>/bundle.json`: all that scoring needs except the weights."""
 
     contract_version: Literal[3] = CONTRACT_VERSION
     id: str
@@ -221,8 +222,7 @@ class Bundle(_Record):
     algorithm: str
     """Kind of model: `train.algorithm`."""
     model: dict[str, Any]
-    """Section of the configuration that the model is built from again; `train.model` of neural
-    ones."""
+    """Settings that the model is built from again; for a neural model those of `train.model`."""
     config: dict[str, Any]
     files: dict[str, tuple[DataFile, ...]]
 
@@ -239,11 +239,11 @@ class ListsManifest(_Record):
     config: dict[str, Any]
     counts: dict[str, int]
     short_lists: dict[str, int]
-    """Lists shorter than asked for, counted by reason."""
+    """Number of lists shorter than asked for, by reason."""
     gates: dict[str, bool]
     files: dict[str, tuple[DataFile, ...]]
 
 
 def catalogue_size(manifest: Manifest) -> int:
-    """Return the length of the item axis: every number in use, reserved ones included."""
+    """Return the length of the item axis: all numbers in use, including the reserved ones."""
     return manifest.vocabularies["item"].size

@@ -2,13 +2,13 @@
 
 
 class HeadraceError(ValueError):
-    """Base of every error that a user can cause and mend."""
+    """Base of every error that a user can cause and fix."""
 
     exit_code = 1
 
 
 class DivergedError(HeadraceError):
-    """A training came to what is no number: to a loss, or to equations without a solution."""
+    """Training diverged: the loss is not finite, or the equations have no solution."""
 
 
 class ConfigError(HeadraceError):
@@ -18,25 +18,25 @@ class ConfigError(HeadraceError):
 
 
 class InputError(HeadraceError):
-    """The input breaks its contract, or more of it is bad than the configuration allows."""
+    """The input breaks its contract, or has more bad rows than the configuration allows."""
 
     exit_code = 3
 
 
 class NoNewDataError(HeadraceError):
-    """The input holds nothing newer than what is there: a scheduler skips what follows."""
+    """The input has no event on the logical date; a scheduler skips the later stages."""
 
     exit_code = 4
 
 
 class GateError(HeadraceError):
-    """A gate refused to publish; the version that was current stays so."""
+    """A gate refused to publish; the current version stays current."""
 
     exit_code = 5
 
 
 class VersionError(HeadraceError):
-    """Versions (dataset, model, lists) that do not belong together, or a damaged one."""
+    """Versions (dataset, model, lists) do not belong together, or one is damaged."""
 
     exit_code = 6
 

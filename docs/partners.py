@@ -1,48 +1,50 @@
 """Find which settings go together, in the code that says so.
 
-Two keys go together where one message of a rule names both, or where the description of one key
-names the other.
+Two keys go together if one message of a rule names both, or if the description of one key names
+the other.
 """
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
 import conf.settings
 
-_KEY = re.compile(r"[a-z_]+(?:\.[a-z_*]+)+")
+_KEY = re.compile(r"[a-z_]+(?:\.(?:[a-z_]+|NAME|\*))+")
 
 
-def partners_of(keys: Collection[str]) -> dict[str, set[str]]:
+def partners_of(descriptions: Mapping[str, str]) -> dict[str, set[str]]:
     """Return, for each dotted key, the other keys that it goes with.
 
     Args:
-        keys: All keys; a name of the user's own is `NAME` in them, and `*` in messages.
+        descriptions: By key, all keys; a name of the user's own is `NAME` in them.
     """
     found: dict[str, set[str]] = {}
+    pairs = {(key, other) for key, text in descriptions.items() for other in _keys(text)}
     for text in _messages():
-        named = {key for key in map(_clean, _KEY.findall(text)) if key in keys}
-        for one, other in combinations(sorted(named), 2):
-            if not one.startswith(f"{other}.") and not other.startswith(f"{one}."):
-                found.setdefault(one, set()).add(other)
-                found.setdefault(other, set()).add(one)
+        pairs.update(combinations(sorted(_keys(text)), 2))
+    for one, other in pairs:
+        known = one in descriptions and other in descriptions and one != other
+        if known and not one.startswith(f"{other}.") and not other.startswith(f"{one}."):
+            found.setdefault(one, set()).add(other)
+            found.setdefault(other, set()).add(one)
     return found
 
 
-def _clean(key: str) -> str:
-    return key.rstrip(".").replace("*", "NAME")
+def _keys(text: str) -> Collection[str]:
+    return {key.replace("*", "NAME") for key in _KEY.findall(text)}
 
 
 def _messages() -> Iterator[str]:
-    """Yield the texts of all rules, with `{}` where a value is filled in."""
+    """Yield the messages of all rules, without the values that are filled in."""
     for path in sorted(Path(next(iter(conf.settings.__path__))).glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(
-                    str(part.value) if isinstance(part, ast.Constant) else "{}"
-                    for part in node.values
-                )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
+                parts = (p.value if isinstance(p, ast.Constant) else " " for p in node.values)
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+                yield str(node.value)

@@ -3,12 +3,17 @@
 `python -m docs.reference` writes them; with `--check` it only says which are out of date.
 """
 
+import ast
+import inspect
 import re
 import sys
 import types
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -62,14 +67,13 @@ def settings_page() -> str:
     places: dict[type[BaseModel], list[str]] = {}
     for path, section in _sections(Config, ""):
         places.setdefault(section, []).append(path)
-    partners = partners_of(
-        {
-            f"{_bare(path)}.{name}"
-            for section, paths in places.items()
-            for path in paths
-            for name in section.model_fields
-        }
-    )
+    descriptions = {
+        f"{_bare(path)}.{name}": text
+        for section, paths in places.items()
+        for path in paths
+        for name, text in _descriptions(section).items()
+    }
+    partners = partners_of(descriptions)
     parts = [SETTINGS_HEAD]
     for section, paths in sorted(places.items(), key=lambda place: _order(place[1][0])):
         parts.append(_section(section, paths, partners))
@@ -125,10 +129,11 @@ def _section(section: type[BaseModel], paths: list[str], partners: dict[str, set
     if doc:
         text.append(_one_line(doc.split("\n\n")[0]) + "\n")
     text.append("| key | takes | default | meaning |\n|---|---|---|---|")
+    meanings = _descriptions(section)
     for name, field in section.model_fields.items():
         others = sorted(partners.get(f"{_bare(path)}.{name}", set()))
-        meaning = _one_line(field.description or "")
-        unmentioned = [f"`{other}`" for other in others if f"`{other}`" not in meaning]
+        meaning = _one_line(meanings[name])
+        unmentioned = [f"`{other}`" for other in others if f"`{other}" not in meaning]
         if unmentioned:
             meaning += f" *Goes with* {', '.join(unmentioned)}."
         unit = UNITS.get(name.split("_")[-1]) if _is_number(field.annotation) else None
@@ -136,6 +141,23 @@ def _section(section: type[BaseModel], paths: list[str], partners: dict[str, set
         cells = [f"`{name}`", f"{kind} ({unit})" if unit else kind, _default_text(field), meaning]
         text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(text) + "\n"
+
+
+@cache
+def _descriptions(section: type[BaseModel]) -> dict[str, str]:
+    """Return the docstrings below the fields of a section, "" if there is none.
+
+    Pydantic could collect them itself, but would do so at each start of the command.
+    """
+    found = dict.fromkeys(section.model_fields, "")
+    for base in reversed(section.__mro__):
+        if base is BaseModel or not issubclass(base, BaseModel):
+            continue
+        body = ast.parse(dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
+        for field, after in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
+                found[ast.unparse(field.target)] = ast.literal_eval(after.value)
+    return found
 
 
 def _bare(path: str) -> str:

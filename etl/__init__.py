@@ -1,1 +1,1 @@
-"""The ETL stage: raw events in, Parquet shards with a manifest out. Spark, and Spark alone."""
+"""The ETL stage: reads raw events, writes Parquet shards with a manifest. Uses Spark only."""

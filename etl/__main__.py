@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # spark-submit puts this file's folder on the path, where the packages are not.
+    # spark-submit puts this file's own folder on the path; the packages are one level up.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     from conf.command.cli import main_for_stage
 

@@ -1,4 +1,4 @@
-"""The stage from top to bottom: raw events in, a committed dataset out."""
+"""The whole stage: raw events in, a committed dataset out."""
 
 import logging
 import time
@@ -57,18 +57,18 @@ def run(
     request: str,
     base: str | None = None,
 ) -> str:
-    """Make and commit the dataset of `request`; return its id.
+    """Make and commit the dataset of `request`, and return its id.
 
     Args:
         config: The run's configuration.
-        logical_date: Day (YYYY-MM-DD) up to which events count; None for all of them.
+        logical_date: Last day (YYYY-MM-DD) whose events are used; None for all events.
         inputs: Files of each input.
         request: Fingerprint of all of the above.
-        base: Id of the dataset whose numbers and encodings it goes on from.
+        base: Id of the dataset that this one extends, with its numbers and encodings.
 
     Raises:
-        InputError: When the input breaks its contract or too much of it is bad.
-        NoNewDataError: When no event is of the logical date.
+        InputError: When the input breaks its contract or has too many bad rows.
+        NoNewDataError: When there is no event on the logical date.
     """
     datasets = Path(config.run.output).absolute() / "datasets"
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
@@ -98,7 +98,7 @@ def run(
 def _sound_inputs(
     spark: SparkSession, job: DatasetJob, work: Path, before: Predecessor | None
 ) -> tuple[Staged, DataFrame]:
-    """Return the judged inputs, with what is rare taken out, and the numbered users."""
+    """Return the judged inputs, without rare users and items, and the numbered users."""
     etl, scratch, lap = job.config.etl, work / SCRATCH, _stopwatch()
     log.info("etl: reading and judging every row")
     staged = stage_inputs(
@@ -126,7 +126,7 @@ def _sound_inputs(
 def _collected(
     job: DatasetJob, staged: Staged, users: DataFrame, before: Predecessor | None, scratch: Path
 ) -> Made:
-    """Split and number the events and collect them into histories."""
+    """Split and number the events, and collect them into histories."""
     lap, etl = _stopwatch(), job.config.etl
     log.info("etl: splitting the events, numbering items, collecting histories")
     cuts = find_cuts(staged["events"].kept(), etl.split)
@@ -234,7 +234,7 @@ def _newest_time(events: DataFrame) -> int:
 
 
 def _stopwatch() -> Callable[[], float]:
-    """Return a function that tells the seconds since its last call."""
+    """Return a function that returns the seconds since its last call."""
     marks = [time.monotonic()]
 
     def lap() -> float:

@@ -1,1 +1,1 @@
-"""Serving: lists for all users from a dataset and a model, checked and published."""
+"""Serving: make lists for all users from a dataset and a model, check and publish them."""

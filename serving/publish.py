@@ -1,7 +1,7 @@
-"""Write lists part by part, so that an interrupted scorer goes on with what is missing.
+"""Write lists part by part, so an interrupted scorer continues with the missing parts.
 
-A part takes its name only when it is complete. Its footer says what it was made for: a part of
-another request, or of other users, counts as missing.
+A part gets its final name only when it is complete. Its Parquet footer holds the request and the
+number of users: a part with another request or number counts as missing.
 
 Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
 """
@@ -51,13 +51,13 @@ class PartLists(NamedTuple):
     """The lists of one part's users, in the order of the users."""
 
     item_idx: np.ndarray
-    """[N, K] int64, negative where there is no further item."""
+    """[N, K] int64, negative after the last item."""
     scores: np.ndarray
     """[N, K] float32"""
     is_fallback: np.ndarray
     """[N] bool"""
     reason_idx: np.ndarray
-    """[N, K, R] int64, negative where there is no further reason."""
+    """[N, K, R] int64, negative after the last reason."""
     reason_weight: np.ndarray
     """[N, K, R] float32"""
 
@@ -68,7 +68,7 @@ def part_name(part: int) -> str:
 
 
 def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
-    """Return the raw id of every number: [V], null at the reserved ones."""
+    """Return the raw id of every item number: [V], null for the reserved ones."""
     tables = [
         read_columns(folder / file.path, [ITEM_IDX, ITEM_ID]) for file in manifest.files["items"]
     ]
@@ -76,8 +76,8 @@ def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
     wanted = np.arange(NUM_RESERVED, catalogue_size(manifest))
     if not np.array_equal(items[ITEM_IDX].to_numpy(), wanted):
         raise VersionError(
-            f"items/ of dataset {manifest.id} does not hold each of its "
-            f"{len(wanted)} items once; build the dataset again"
+            f"items/ of dataset {manifest.id} does not contain each of its "
+            f"{len(wanted)} items exactly once; build the dataset again"
         )
     reserved = pa.nulls(NUM_RESERVED, pa.string())
     return pa.concat_arrays([reserved, items[ITEM_ID].cast(pa.string()).combine_chunks()])
@@ -96,7 +96,7 @@ def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.
     Args:
         user_ids: [N]
         item_ids: [V]
-        lists: Of these users.
+        lists: Lists of these users.
     """
     row, place = np.nonzero(lists.item_idx >= 0)
     sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
@@ -112,7 +112,7 @@ def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.
 
 
 def write_part(path: Path, table: pa.Table, *, request: str, num_users: int) -> None:
-    """Write a part under a temporary name, then give it its own in one step."""
+    """Write a part under a temporary name, then rename it in one step."""
     metadata = {_REQUEST: request.encode(), _USERS: str(num_users).encode()}
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with temporary.open("wb") as stream:
@@ -123,7 +123,7 @@ def write_part(path: Path, table: pa.Table, *, request: str, num_users: int) -> 
 
 
 def is_complete(path: Path, *, request: str, num_users: int) -> bool:
-    """Return whether a part lies there whole and was made for this request and these users."""
+    """Return whether a part is complete and made for this request and this number of users."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
     except (OSError, pa.ArrowException):
@@ -132,7 +132,7 @@ def is_complete(path: Path, *, request: str, num_users: int) -> bool:
 
 
 def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[int]:
-    """Return the parts that are to be written; remove whatever else lies in the folder."""
+    """Return the parts still to be written; remove every file that is not a complete part."""
     missing = [
         part
         for part, group in enumerate(groups)
@@ -151,7 +151,7 @@ def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
 
 
 def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa.Array:
-    """Return lists of (item_id, weight): [rows, R] each; a row without a reason is null."""
+    """Return one list of (item_id, weight) per row, from [rows, R] each; null without a reason."""
     given = item_idx >= 0
     counts = given.sum(1)
     offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -1,8 +1,8 @@
-"""Find the best items of a batch of users, and the reasons, with one kind of model or another.
+"""Find the best items of a batch of users, and the reasons for them, with any kind of model.
 
-A network's scores are dot products: only a block of them is ever held. Other models give the
-scores of all items at once; of those, so many users are taken together that no more scores are
-held than with a network.
+The scores of a network are dot products: only one block of them is in memory at a time. Other
+models return the scores of all items at once. They score fewer users at a time, so their scores
+need no more memory than those of a network.
 
 Legend of shapes: B users of a batch, V catalogue, D width, K list length, R reasons.
 """
@@ -27,23 +27,23 @@ class RankedLists(NamedTuple):
 
     best: TopK
     reasons: Reasons | None
-    """None where none are asked for."""
+    """None if `score.reasons` is 0."""
 
 
 class Ranker(Protocol):
-    """Makes the lists of the chosen rows of histories."""
+    """Makes the lists for chosen rows of histories."""
 
     def rank(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         """Return the best items and the reasons, in the order of `rows`."""
 
 
 def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) -> Ranker:
-    """Return what ranks with this model.
+    """Return the ranker for this kind of model.
 
     Args:
-        scorer: The model, on the device that it works on.
-        score: What is asked for.
-        model_id: Named in complaints.
+        scorer: The model, already on its device.
+        score: The section `score` of the configuration.
+        model_id: Id for error messages.
         num_items: V
     """
     if isinstance(scorer, ModelScorer):
@@ -116,10 +116,10 @@ def _seen(score: Score, histories: Ragged, rows: np.ndarray, device: torch.devic
 
 
 def _require_numbers(numbers: Tensor, model_id: str, *, finite: bool = False) -> None:
-    """Refuse what is no number; -inf is the score of an item that is not to be recommended."""
+    """Refuse NaN and infinity; unless `finite`, allow -inf, which excludes an item from lists."""
     allowed = torch.isfinite(numbers) if finite else numbers < torch.inf
     if not bool(allowed.all()):
         raise VersionError(
-            f"model {model_id} gives vectors or scores that are not numbers: it has diverged; "
+            f"model {model_id} gives vectors or scores that are NaN or infinite: it has diverged; "
             "lower train.optimizer.learning_rate and train again"
         )

@@ -1,6 +1,6 @@
-"""Rules around the model: what a user has seen is left out, who is new gets what is popular.
+"""Rules around the model: seen items are left out, new users get the most popular items.
 
-Nothing fills up a list that is short because its user has seen the rest of the catalogue: it
+A list that is short because its user has seen the rest of the catalogue is not filled up: it
 stays short, and the gates count it.
 
 Legend of shapes: N users of a part, B users of a batch, V catalogue, S events, K list length.
@@ -15,19 +15,19 @@ from trainer.data.columns import Ragged, events_of
 
 
 def has_known_item(histories: Ragged) -> np.ndarray:
-    """Return whether the model has anything to go by: [N] bool."""
+    """Return whether each history contains an item that the model knows: [N] bool."""
     known = np.concatenate([[0], np.cumsum(histories.values >= NUM_RESERVED)])
     counts: np.ndarray = known[histories.offsets[1:]] - known[histories.offsets[:-1]]
     return counts > 0
 
 
 def known_to_model(histories: Ragged, num_items: int, unknown: np.ndarray | None = None) -> Ragged:
-    """Return the histories with items that the model knows nothing of as the unknown one.
+    """Return the histories with each item that the model does not know replaced by the unknown one.
 
     Args:
         histories: Histories of the dataset.
-        num_items: Numbers that the model has, the reserved ones included; others are newer.
-        unknown: [V] bool, those of its numbers that it knows nothing of; None: none.
+        num_items: Catalogue size of the model, reserved numbers included; higher numbers are newer.
+        unknown: [V] bool, items of its catalogue that the model does not know; None: no such items.
     """
     values = np.where(histories.values < num_items, histories.values, UNKNOWN_IDX)
     if unknown is not None:
@@ -36,13 +36,13 @@ def known_to_model(histories: Ragged, num_items: int, unknown: np.ndarray | None
 
 
 def seen_items(histories: Ragged, rows: np.ndarray) -> Seen:
-    """Return every event of the chosen rows as (row among them, item): two [S] int64."""
+    """Return every event of the chosen rows as (index into `rows`, item): [S] int64 each."""
     events = events_of(histories, rows)
     return Seen(torch.from_numpy(events.row), torch.from_numpy(events.item))
 
 
 def nothing_seen() -> Seen:
-    """Return no pairs at all."""
+    """Return an empty set of pairs."""
     return Seen(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 
 
@@ -55,7 +55,7 @@ def popular_items(train_events: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
 
     Returns:
         Their numbers, [K] int64, and their shares of all training events, [K] float32;
-        `NO_ITEM` and -inf where there are no more items with an event.
+        if fewer than K items have an event, the rest is `NO_ITEM` and -inf.
     """
     events = train_events[NUM_RESERVED:]
     order = np.argsort(-events, kind="stable")

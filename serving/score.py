@@ -1,4 +1,4 @@
-"""Score all users with Ray: open the versions, deal out the parts, check, commit."""
+"""Score all users with Ray: open dataset and model, distribute the parts, check, commit."""
 
 import logging
 import sys
@@ -18,7 +18,8 @@ from conf.contract import NUM_RESERVED, ListsManifest, Manifest, catalogue_size
 from conf.errors import ConfigError, HeadraceError, InputError, VersionError
 from conf.settings.config import Config, Score
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.gates import check_parts, passed_gates
+from serving.gates import passed_gates
+from serving.list_counts import check_parts
 from serving.publish import describe_parts, missing_parts
 from serving.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
@@ -26,14 +27,14 @@ from trainer.models.bundle import load_scorer, require_same_vocabulary
 
 log = logging.getLogger(__name__)
 MAX_WORKER_DEATHS = 3
-"""Deaths of one worker, and tries of one part, that a run survives."""
+"""How many deaths of one worker, and retries of one part, a run survives."""
 LOG_EVERY_SECONDS = 30
 
 
 def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 
-    Parts that an interrupted run of the same request has left are kept.
+    Complete parts of an interrupted run with the same request are reused.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
@@ -48,7 +49,7 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     groups = manifest.row_groups("histories")
     missing = missing_parts(folder, groups, request)
     if len(missing) < len(groups):
-        log.info("score: %d of %d parts are there already", len(groups) - len(missing), len(groups))
+        log.info("score: %d of %d parts exist already", len(groups) - len(missing), len(groups))
     if missing:
         job = ScoringJob(workspace, dataset_id, model_id, request, folder, config.score)
         num_users = sum(groups[part].rows for part in missing)
@@ -89,18 +90,21 @@ def _require_scorable(score: Score, manifest: Manifest) -> None:
             "groups; build the dataset again"
         )
     if not sum(rows["users"]):
-        raise InputError(f"dataset {manifest.id} has no users; there is nobody to make a list for")
+        raise InputError(
+            f"dataset {manifest.id} has no users, so there are no lists to make; "
+            "build it again from a log with users"
+        )
 
 
 class _Shown(Protocol):
     def add(self, users: int) -> None:
-        """Count users whose lists are written."""
+        """Count users whose lists have been written."""
 
 
 def _score_parts(job: ScoringJob, parts: list[int], progress: _Shown) -> None:
-    """Have workers take the parts, each the next one when it is through with one.
+    """Score the parts on workers; each takes the next part when it has finished one.
 
-    Ray starts a worker that died again and hands it its part once more, a few times.
+    Ray restarts a worker that died and repeats its part, up to `MAX_WORKER_DEATHS` times.
     """
     actor = ray.remote(PartScorer).options(
         num_cpus=job.score.cpus_per_worker,
@@ -118,14 +122,14 @@ def _score_parts(job: ScoringJob, parts: list[int], progress: _Shown) -> None:
         raise
     except RayActorError as error:
         raise HeadraceError(
-            f"a scoring worker died {MAX_WORKER_DEATHS + 1} times; most often it had too little "
-            "memory: lower score.block_users, score.block_items or score.workers. What is "
-            f"scored is kept for the next run. Ray says: {error}"
+            f"a scoring worker died {MAX_WORKER_DEATHS + 1} times; the usual cause is too little "
+            "memory: lower score.block_users, score.block_items or score.workers. Finished parts "
+            f"are kept for the next run. Ray says: {error}"
         ) from error
 
 
 def _num_workers(score: Score, num_parts: int) -> int:
-    """Return how many workers there is work and room for: more would wait for ever."""
+    """Return how many workers have a part and resources: more would wait forever."""
     asked_for = {"CPU": score.cpus_per_worker, "GPU": score.gpus_per_worker}
     has = ray.cluster_resources()  # type: ignore[no-untyped-call]
     room = min(int(has.get(name, 0) // count) for name, count in asked_for.items() if count)
@@ -136,12 +140,16 @@ def _num_workers(score: Score, num_parts: int) -> int:
             f"{has.get('GPU', 0):.0f}); lower them or raise ray.num_cpus"
         )
     if room < score.workers:
-        log.warning("score.workers=%d, but Ray has room for %d; so many work", score.workers, room)
+        log.warning(
+            "score: score.workers=%d, but Ray has resources for only %d, which are used",
+            score.workers,
+            room,
+        )
     return min(score.workers, room, num_parts)
 
 
 class _Log:
-    """Progress for a log: a line now and then, and one at the end."""
+    """Progress in the log: a line every `LOG_EVERY_SECONDS`, and one at the end."""
 
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
@@ -161,7 +169,7 @@ class _Log:
 
 
 class _Bar(_Log):
-    """Progress for a terminal: a bar, and the line at the end."""
+    """Progress in a terminal: a bar in addition to the log lines."""
 
     def __init__(self, total: int, bar: Progress) -> None:
         super().__init__(total)

@@ -1,6 +1,6 @@
-"""Look up one user: the history, the published list, and titles to read them by.
+"""Look up one user: the history, the published list, and the titles of their items.
 
-Only a few row groups are read, by pyarrow alone: neither Ray nor torch is started.
+Only a few row groups are read, with pyarrow alone: neither Ray nor torch is started.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Place(NamedTuple):
-    """Where a user stands in users/, histories/ and the lists alike."""
+    """Part and row of a user in users/ and histories/; the lists have the same part."""
 
     part: int
     row: int
@@ -54,8 +54,8 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
 
     Args:
         config: Names the workspace.
-        user_id: As in the log (which takes the key where labels stand for ids) or as in the
-            lists; `first` for the first user with a history of some length.
+        user_id: The id in the log (this needs the key if labels replace ids) or in the lists;
+            `first` for the first user with at least `_MIDDLING_EVENTS` events.
 
     Raises:
         ConfigError: When the dataset of the published lists has no such user.
@@ -84,7 +84,7 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
 
 
 def _names(config: Config, manifest: Manifest, user_id: str) -> list[str]:
-    """Return what a user may be called in a dataset, the most likely name last."""
+    """Return the ids that a user may have in a dataset, the most likely one last."""
     keys = load_keys(config.privacy)
     if keys is None or not _has_labels(manifest):
         return [user_id]
@@ -106,15 +106,18 @@ def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:
                 return _Place(part, row, name)
         examples = examples or ids.slice(0, 3).to_pylist()
     who = "this user" if _has_labels(manifest) else f"user {names[0]!r}"
-    hint = "an id of the log takes the key that made them, " if _has_labels(manifest) else ""
+    hint = "; for an id of the log, give the key that made them" if _has_labels(manifest) else ""
     raise ConfigError(
         f"{who} is not in dataset {manifest.id}; ids look like "
-        f"{', '.join(map(repr, examples))}, {hint}and --user first takes any"
+        f"{', '.join(map(repr, examples))}{hint}; --user first shows any user"
     )
 
 
 def _first(dataset: Path, manifest: Manifest) -> _Place:
-    """Return the first user with some events, else the one with the most of the first part."""
+    """Return the first user with `_MIDDLING_EVENTS` events or more.
+
+    If there is none, return the user with the longest history in the first part with users.
+    """
     best: tuple[int, int] | None = None
     groups = manifest.row_groups("histories")
     for part, group in enumerate(groups):
@@ -127,7 +130,7 @@ def _first(dataset: Path, manifest: Manifest) -> _Place:
         if best is None and len(lengths):
             best = part, int(lengths.argmax())
     if best is None:
-        raise InputError(f"dataset {manifest.id} has no users")
+        raise InputError(f"dataset {manifest.id} has no users; build it from a log with users")
     part, row = best
     ids = read_row_group(dataset, manifest.row_groups("users")[part], [USER_ID])[USER_ID]
     return _Place(part, row, str(ids[row].as_py()))

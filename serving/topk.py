@@ -1,11 +1,11 @@
-"""Find every user's best items exactly, one block of the catalogue after the other.
+"""Find every user's best items exactly, one block of the catalogue after another.
 
-Only the scores of one block are held. Most blocks bring a user few items that beat those found
-so far, so no block is sorted: the highest score of each run of `CHUNK` items tells in one cheap
-pass which runs to look into. Ties go to the smaller number, whatever the size of the blocks.
+Only the scores of one block are in memory. Most blocks contain few items that beat a user's best
+so far, so no block is sorted: one cheap pass takes the highest score of each chunk of `CHUNK`
+items, and only promising chunks are searched. Ties go to the smaller number for any block size.
 
 Legend of shapes: U users of a block, V catalogue, D width, N items of a block, C chunks of it,
-S seen events, P chunks looked into, K list length.
+S seen events, P chunks searched, K list length.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ from torch import Tensor
 from conf.contract import NO_ITEM, NUM_RESERVED
 
 CHUNK = 32
-"""Items whose highest score is looked at first."""
+"""Items per chunk; a chunk is searched only if its highest score is high enough."""
 
 
 class TopK(NamedTuple):
     """The best items of each user, best first."""
 
     scores: Tensor
-    """[U, K], of the type of what is scored, -inf where there is no further item."""
+    """[U, K], dtype of the input, -inf after the last item."""
     item_idx: Tensor
-    """[U, K] int64, `NO_ITEM` where there is no further item."""
+    """[U, K] int64, `NO_ITEM` after the last item."""
 
 
 class Seen(NamedTuple):
@@ -48,15 +48,15 @@ def top_k(
     block_items: int,
     left_out: Tensor | None = None,
 ) -> TopK:
-    """Return the `k` items of highest dot product for each user, reserved numbers left out.
+    """Return the `k` items with the highest dot product for each user, without reserved numbers.
 
     Args:
         user_vectors: [U, D] float32
         item_vectors: [V, D] float32
         k: K
         seen: Pairs that are left out.
-        block_items: Items scored together: memory goes with U times this.
-        left_out: [V] bool, items that are in nobody's list; None: none such.
+        block_items: Items scored together; memory grows with U times this number.
+        left_out: [V] bool, items that no list may contain; None: no such items.
     """
     by_user = user_vectors.T.contiguous()  # [D, U]
 
@@ -71,13 +71,13 @@ def top_k(
 
 
 def top_k_of_scores(scores: Tensor, *, k: int, seen: Seen, block_items: int) -> TopK:
-    """Return the `k` items of highest score for each user, as `top_k` does.
+    """Return the `k` items with the highest score for each user, as `top_k` does.
 
     Args:
         scores: [U, V]
         k: K
         seen: Pairs that are left out.
-        block_items: Items looked at together.
+        block_items: Items processed together.
     """
 
     def fill(start: int, block: Tensor) -> None:
@@ -100,12 +100,12 @@ def _best_of_blocks(
     """Return the best items of all blocks.
 
     Args:
-        fill: Writes the scores of the items from a number on: [N, U].
-        like: [U, any], of the scores' type and device.
+        fill: Takes the number of a block's first item and writes the block's scores: [N, U].
+        like: [U, any], with the dtype and device of the scores.
         num_items: V
         k: K
         seen: Pairs that are left out.
-        block_items: Items of a block.
+        block_items: Items per block.
     """
     users = len(like)
     best = TopK(
@@ -126,7 +126,7 @@ def _best_of_blocks(
 
 
 def _by_block(seen: Seen, starts: range) -> Iterator[Seen]:
-    """Yield the pairs of each block of items; those of reserved numbers belong to none."""
+    """Yield the pairs of each block of items; pairs with reserved numbers are dropped."""
     item_idx, order = seen.item_idx.sort()
     rows = seen.rows[order]
     bounds = torch.tensor([*starts, starts.stop], device=item_idx.device)
@@ -136,12 +136,12 @@ def _by_block(seen: Seen, starts: range) -> Iterator[Seen]:
 
 
 def _merge(best: TopK, scores: Tensor, start: int) -> TopK:
-    """Take what a block holds above the lists so far into them.
+    """Merge the items of a block that beat the best so far into the lists.
 
     Args:
         best: Lists of the items before `start`.
         scores: [C * CHUNK, U] of the items from `start` on.
-        start: Number of the first of them.
+        start: Number of the block's first item.
     """
     rows, item_idx, found = _candidates(scores, best.scores)
     if not len(rows):
@@ -155,15 +155,16 @@ def _merge(best: TopK, scores: Tensor, start: int) -> TopK:
     merged_scores[:, :k], merged_items[:, :k] = best
     merged_scores[rows, k + places] = found
     merged_items[rows, k + places] = start + item_idx
-    # Items stand in ascending order where scores are equal: a stable sort keeps it so.
+    # Items with equal scores are already in ascending order; a stable sort keeps that order.
     ordered, order = merged_scores.sort(dim=1, descending=True, stable=True)
     return TopK(ordered[:, :k].contiguous(), merged_items.gather(1, order[:, :k]))
 
 
 def _candidates(scores: Tensor, best_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return row, place in the block and score of what may belong in the lists.
+    """Return row, place in the block and score of the items that may enter the lists.
 
-    In ascending order of row and place. All that belongs in is there; a little else may be.
+    They are sorted by row and place. No item that belongs in a list is missing; a few others may
+    be included.
     """
     users, k = best_scores.shape
     chunks = scores.view(len(scores) // CHUNK, CHUNK, users)  # [C, CHUNK, U]
@@ -172,7 +173,7 @@ def _candidates(scores: Tensor, best_scores: Tensor) -> tuple[Tensor, Tensor, Te
     promising = peaks > above  # [U, C]
     least = torch.full_like(above, -torch.inf)  # [U, 1]
     if peaks.shape[1] >= k and int(promising.sum()) > 2 * users * k:
-        # k items reach the k-th highest peak: what is below it is not among the best k.
+        # At least k items reach the k-th highest peak, so lower ones are not among the best k.
         least = peaks.topk(k, sorted=True).values[:, -1:]
         promising &= peaks >= least
     row, chunk = promising.nonzero(as_tuple=True)  # [P], [P]

@@ -1,4 +1,4 @@
-"""The worker that Ray runs: loads the model once, then scores one part after the other.
+"""The Ray worker: loads the model once, then scores one part after another.
 
 Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
 """
@@ -44,7 +44,7 @@ from trainer.models.scorer import ModelScorer
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What is scored with what, and where the lists go."""
+    """Dataset, model and settings of a scoring run, and the folder for its lists."""
 
     workspace: Path
     dataset_id: str
@@ -55,7 +55,7 @@ class ScoringJob:
 
 
 class PartScorer:
-    """A model with a catalogue, ready to score parts."""
+    """A loaded model with its dataset, ready to score parts."""
 
     def __init__(self, job: ScoringJob) -> None:
         torch.set_num_threads(job.score.cpus_per_worker)
@@ -78,7 +78,7 @@ class PartScorer:
         )
 
     def score(self, part: int) -> int:
-        """Write the lists of one row group's users and return how many users these are."""
+        """Write the lists of one row group's users and return the number of users."""
         user_ids, histories = self._read(part)
         table = lists_table(user_ids, self.item_ids, self.lists(histories))
         path = self.job.folder / part_name(part)

@@ -1,7 +1,7 @@
-"""The command `headrace`: one subcommand a stage, the same flags for all.
+"""The command `headrace`: one subcommand per stage or task, with the same flags for all.
 
 Progress and logs go to stderr; the result goes to stdout, as tables or as one JSON object.
-The modules that do the work are imported when a subcommand runs, so that help comes at once.
+The modules that do the work are imported when a subcommand runs, so help appears at once.
 """
 
 import sys
@@ -29,22 +29,24 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
-LINE = "The line, from the log to the lists"
+LINE = "The pipeline, from the log to the lists"
 LOOK = "Look at results"
 CHOOSE = "Choose a model"
 MANAGE = "Manage the workspace"
 
 UserId = Annotated[
     str,
-    typer.Option("--user", help="User id as in the log; `first` takes any user.", metavar="ID"),
+    typer.Option("--user", help="User id as in the log, or `first` for any user.", metavar="ID"),
 ]
 UsersFile = Annotated[
-    Path, typer.Option("--users", help="Text file with one user id of the log per line.")
+    Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
-Kind = Annotated[str, typer.Option("--kind", help="datasets, models or lists.")]
+Kind = Annotated[str, typer.Option("--kind", help="What to roll back: datasets, models or lists.")]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Also write a configuration with these settings here."),
+    typer.Option(
+        "--output", "-o", help="Also write the configuration with these settings to this file."
+    ),
 ]
 PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
 Found = Callable[[Result], tuple[dict[str, Any], Sequence[str]]]
@@ -73,7 +75,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Take the options of the command itself."""
+    """Accept the options of the command itself."""
 
 
 add_dated(app, LINE, "etl", "Clean and encode the log into a dataset (Spark).", works("run_etl"))
@@ -85,7 +87,9 @@ add_dated(
     works("run_train"),
 )
 add_dated(app, LINE, "score", "Write and publish a list for every user (Ray).", works("run_score"))
-add_dated(app, LINE, "run", "Do etl, train and score; skip what is already done.", works("run_all"))
+add_dated(
+    app, LINE, "run", "Run etl, train and score; skip what is already done.", works("run_all")
+)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -134,13 +138,13 @@ def card(
 
 
 def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found: Found) -> None:
-    """Add a subcommand that finds settings, and on request writes them into a configuration.
+    """Add a subcommand that finds settings and, with --output, writes a configuration.
 
     Args:
         name: Name of the subcommand.
         text: Its help text.
         find: Returns the result.
-        found: Takes the result; returns its settings by dotted key, and comments for the file.
+        found: Returns, for a result, its settings by dotted key, and comments for the file.
     """
 
     def subcommand(

@@ -1,4 +1,4 @@
-"""Where the manual of this installation is."""
+"""The place of the manual of this installation."""
 
 import sysconfig
 from pathlib import Path

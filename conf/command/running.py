@@ -21,23 +21,28 @@ if TYPE_CHECKING:
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="YAML file of the run.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Changes to it: section.key=value.", show_default=False)
+    list[str] | None,
+    typer.Argument(help="Changes to the configuration: section.key=value.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more details to stderr.")]
 LogicalDate = Annotated[
     str | None,
-    typer.Option("--date", help="Logical date, YYYY-MM-DD. Else the day of the newest event."),
+    typer.Option(
+        "--date",
+        help="Logical date, YYYY-MM-DD. Default: for a new dataset the day of its newest event, "
+        "otherwise the current version.",
+    ),
 ]
 Work = Callable[["Config"], dict[str, Any]]
 
 
 def works(function: str, module: str = "stages") -> Callable[..., dict[str, Any]]:
-    """Return a function of `conf.runs` that is imported when it is called.
+    """Return a function of `conf.runs`; its module is imported only when it is called.
 
     Args:
-        function: Its name.
-        module: Module of `conf.runs`.
+        function: Name of the function.
+        module: Name of its module in `conf.runs`.
     """
 
     def call(*args: Any) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def add_dated(
     text: str,
     work: Callable[["Config", str | None], dict[str, Any]],
 ) -> None:
-    """Add a subcommand that also takes a logical date, which it gives to `work`."""
+    """Add a subcommand that also takes a logical date and passes it to `work`."""
 
     def subcommand(
         config: ConfigPath,
@@ -104,13 +109,13 @@ def run_command(
     _log_to_stderr(verbose)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is the result's alone
+        with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is only for the result
             result = work(load_config(path, overrides or []))
     except HeadraceError as error:
         print(f"headrace: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt:
-        print("headrace: interrupted; what was committed stays", file=sys.stderr)
+        print("headrace: interrupted; committed versions stay", file=sys.stderr)
         raise typer.Exit(128 + signal.SIGINT) from None
     if as_json:
         print(json.dumps(result, default=str))
@@ -119,17 +124,17 @@ def run_command(
 
 
 def _day(text: str | None) -> str | None:
-    """Return `text` checked to be a day."""
+    """Return `text` after checking that it is a date."""
     if text is None:
         return None
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
-        raise ConfigError(f"--date={text!r} is no day; write it as YYYY-MM-DD") from error
+        raise ConfigError(f"--date={text!r} is not a date; write it as YYYY-MM-DD") from error
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    """Leave by an exception, so that Spark, Ray and the lock are given back on the way."""
+    """Exit by an exception, so Spark and Ray are stopped and the lock is released."""
     raise SystemExit(128 + number)
 
 

@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def print_result(result: Result) -> None:
     """Print a result on stdout, in the form that fits its stage."""
     result = printable(result)
-    # Titles and ids come from the log: what looks like rich's own markup is none.
+    # Titles and ids come from the log: text that looks like rich's markup must stay text.
     width = None if Console().is_terminal else 120
     console = Console(width=width, markup=False, emoji=False)
     if result["stage"] == "run":
@@ -41,7 +41,7 @@ def print_result(result: Result) -> None:
 
 
 def printable(value: Any) -> Any:
-    """Return a result whose texts do nothing to a terminal: control characters as escapes."""
+    """Return a result whose texts are safe in a terminal: control characters are escaped."""
     if isinstance(value, str):
         return _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
     if isinstance(value, dict):
@@ -120,7 +120,7 @@ def print_comparison(console: Console, result: Result) -> None:
     metric, models = result["metric"], result["models"]
     hits = [key for key in next(iter(models.values())) if key.startswith("hr@") and key != metric]
     table = Table(
-        title=f"test part, {result['targets']:,} targets; bounds of 95 in 100 draws of the users",
+        title=f"test part, {result['targets']:,} targets; bounds: 95% bootstrap interval",
         title_justify="left",
     )
     table.add_column("model")
@@ -138,7 +138,7 @@ def print_comparison(console: Console, result: Result) -> None:
         )
     console.print(table)
     console.print(
-        "reasons: users whose best item's score falls without its strongest reason; "
+        "reasons: users whose best item scores lower without its strongest reason; "
         "another: without another item",
         highlight=False,
     )
@@ -149,10 +149,10 @@ def print_comparison(console: Console, result: Result) -> None:
 
 
 def print_costs(console: Console, models: Mapping[str, Result]) -> None:
-    """Print what each model costs; rows are those of scoring."""
+    """Print what each model costs; rows/s are those of scoring."""
     table = Table(title="cost", title_justify="left")
     table.add_column("model")
-    for name in ("parameters", "training s", "memory", "FLOP an example", "rows/s"):
+    for name in ("parameters", "training s", "memory", "FLOP per example", "rows/s"):
         table.add_column(name, justify="right")
     for name, row in models.items():
         table.add_row(name, *cost_cells(row))
@@ -161,7 +161,7 @@ def print_costs(console: Console, models: Mapping[str, Result]) -> None:
 
 def _print_differences(console: Console, result: Result) -> None:
     table = Table(
-        title=f"{result['metric']} less that of {result['reference']}", title_justify="left"
+        title=f"{result['metric']} minus that of {result['reference']}", title_justify="left"
     )
     for name in ("model", "difference", "", "p"):
         table.add_column(name, justify="left" if name == "model" else "right")
@@ -176,7 +176,7 @@ def _share(value: float, users: int) -> str:
 
 
 def print_tuning(console: Console, result: Result) -> None:
-    """Print the trials, what mattered, and the best settings."""
+    """Print the trials, the importance of the keys, and the best settings."""
     table = Table(title=f"trials, {result['metric']} in validation", title_justify="left")
     for name in ("trial", result["metric"], "epochs", "seconds", "state", "settings"):
         table.add_column(name, justify="left" if name in ("state", "settings") else "right")
@@ -196,7 +196,7 @@ def print_tuning(console: Console, result: Result) -> None:
             told = row["message"].removeprefix(f"{where}: ")
             console.print(f"{where} {row['state']}: {told}", markup=False, highlight=False)
     if result["importance"] is not None:
-        shares = Table(title="share of what the figure varies by", title_justify="left")
+        shares = Table(title="share of the figure's variance by key", title_justify="left")
         for name, share in result["importance"].items():
             shares.add_row(name, f"{share:.0%}")
         console.print(shares)
@@ -218,11 +218,11 @@ def _value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-_MOST_FIGURES = 2  # of the model in the table of segments; each has its bounds beside it
+_MOST_FIGURES = 2  # in the table of segments; each is followed by its bounds
 
 
 def print_metrics(console: Console, metrics: Result) -> None:
-    """Print the test figures of the model beside those of the baselines."""
+    """Print the test figures of the model next to those of the baselines."""
     models: dict[str, dict[str, float]] = metrics["test"]
     if "test_rows" in metrics:
         title = f"test part, {metrics['test_rows']:,} impressions"
@@ -246,7 +246,7 @@ def _print_segments(console: Console, segments: Result) -> None:
     whole = segments["all"]["all"]
     shown = list(whole[MODEL_NAME])[:_MOST_FIGURES]
     baselines = [name for name in whole if name not in ("targets", MODEL_NAME)]
-    table = Table(title="segments; bounds of 95 in 100 draws of the users", title_justify="left")
+    table = Table(title="segments; bounds: 95% bootstrap interval", title_justify="left")
     table.add_column("segment")
     others = [f"{name} {shown[-1]}" for name in baselines]
     for name in ("targets", *(head for figure in shown for head in (figure, "")), *others):

@@ -1,7 +1,7 @@
 """Airflow 3: ETL on a Spark cluster, training and scoring on a Ray cluster, every night.
 
 Copy it to the folder of DAGs and set the variables below in the workers' environment. All tasks
-need Headrace's checkout under one path, and its `.venv/bin` first on the PATH.
+need Headrace's checkout at the same path, and its `.venv/bin` first on the PATH.
 """
 
 import os
@@ -21,16 +21,16 @@ STORAGE = os.environ.get("HEADRACE_RAY_STORAGE", "/mnt/headrace/checkpoints")
 
 NO_NEW_DATA = 4
 NEEDS_A_PERSON = (2, 3, 5, 6)
-"""Wrong config, broken input, a gate that refused, versions that do not fit: a retry would fail
-the same way. What is left (1, 75 for a held lock, signals) may heal."""
+"""Wrong configuration, broken input, a gate that refused, versions that do not belong together: a
+retry would fail in the same way. After other codes (1, 75 for a held lock) it may succeed."""
 DAY = "{{ (dag_run.run_after - macros.timedelta(days=1)) | ds }}"
 
 
 class StageOperator(BashOperator):
-    """A stage's command: skipped without new data, retried only where that can help."""
+    """A stage's command: skipped if there is no new data, retried only if that can help."""
 
     def execute(self, context: Any) -> Any:
-        """Run the command; fail for good where its code says that a person is needed."""
+        """Run the command; fail without a retry if its exit code needs a person."""
         try:
             return super().execute(context)
         except AirflowSkipException:
@@ -43,7 +43,7 @@ class StageOperator(BashOperator):
 
 
 def spark_submit() -> str:
-    """Return the command of the ETL; in client mode spark-submit ends with the stage's code."""
+    """Return the ETL's command; in client mode spark-submit exits with the stage's code."""
     return (
         f"spark-submit --master {SPARK_MASTER} --deploy-mode client etl/__main__.py "
         f"--config {CONFIG} --date {DAY} --json spark.master=null"
@@ -51,9 +51,9 @@ def spark_submit() -> str:
 
 
 def ray_submit(package: str) -> str:
-    """Return the command that runs a stage on the Ray cluster and ends with the stage's code.
+    """Return the command that runs a stage on the Ray cluster and exits with the stage's code.
 
-    `ray job submit` itself ends with 1 whatever the job's code was: Ray is asked for that.
+    `ray job submit` itself exits with 1 after any failure, so Ray is asked for the job's code.
     """
     ask = (
         "import sys; from ray.job_submission import JobSubmissionClient; "

@@ -1,4 +1,4 @@
-"""Remove people from every version that the workspace keeps.
+"""Remove people from every version in the workspace.
 
 Start reading at `erase.py`.
 """

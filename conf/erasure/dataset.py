@@ -1,4 +1,4 @@
-"""Build a dataset's version anew without some users: the rows, the manifest, the ledger."""
+"""Rebuild a dataset without some users: the rows, the manifest, the ledger."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from conf.workspace.swap import link
 _ERASED = "erased"
 _SHOWN = "num_shown"
 _NO_FEATURES = {USER_IDX, USER_ID, "num_events", _SHOWN}
-_UNKNOWN = "sessions"  # what is left does not say whose they were
+_UNKNOWN = "sessions"  # the rows that are left do not show whose sessions they were
 _COUNTED = {"users": "users", "valid": "valid", "test": "test", "train_rows": "train",
             "quarantined": "quarantine"}  # fmt: skip
 
@@ -36,18 +36,18 @@ _COUNTED = {"users": "users", "valid": "valid", "test": "test", "train_rows": "t
 def rebuild_dataset(
     manifest: Manifest, folder: Path, beside: Path, target: Target, keys: Keys
 ) -> tuple[Manifest, dict[str, int]]:
-    """Write all files but the manifest beside a dataset, without the users' rows.
+    """Write all files of a dataset except the manifest to a new folder, without the users' rows.
 
     Args:
-        manifest: Of the dataset.
-        folder: Of the dataset.
-        beside: Where its replacement is built.
+        manifest: Manifest of the dataset.
+        folder: Folder of the dataset.
+        beside: Folder in which its replacement is built.
         target: The users.
         keys: Keys of the workspace.
 
     Returns:
-        The new manifest, and what was removed by part: rows, values of encoders, groups of
-        fills, pages. Nothing where no row is the users'.
+        The new manifest, and the number of removed rows, encoder values, groups of fills and
+        pages, by part. The old manifest and an empty mapping if no row belongs to the users.
     """
     removed: dict[str, pa.Table] = {}
     files: dict[str, tuple[DataFile, ...]] = {}
@@ -81,16 +81,17 @@ def rebuild_dataset(
 
 
 def _matching(path: Path, target: Target) -> pa.Table:
-    # Encoders are JSON: they hold values, no rows.
+    # Encoders are JSON files with values, not rows.
     return matching_rows(path, target) if path.suffix == ".parquet" else pa.table({})
 
 
 def renewed_vocabularies(
     vocabularies: Mapping[str, Vocabulary], keys: Keys
 ) -> dict[str, Vocabulary]:
-    """Return the vocabularies with a fingerprint of the users' that no guess at an id fits.
+    """Return the vocabularies with a new fingerprint of the users'.
 
-    The numbers of the users who are left stay as they were, so its size does too.
+    From the old one a guess at an erased id could be confirmed. The other users keep their numbers,
+    so the size stays too.
     """
     found = dict(vocabularies)
     if "user" in found:
@@ -106,7 +107,7 @@ def _keep(folder: Path, beside: Path, file: DataFile) -> DataFile:
 
 
 def _copy(folder: Path, beside: Path, file: DataFile, target: Target) -> DataFile | None:
-    """Return the new entry of a file, None where no row of it is left."""
+    """Return the new entry of a file, None if no row of it is left."""
     path = beside / file.path
     if copy_without(folder / file.path, path, target):
         return describe_parquet(beside, path)
@@ -115,9 +116,9 @@ def _copy(folder: Path, beside: Path, file: DataFile, target: Target) -> DataFil
 
 
 def _take_others(manifest: Manifest, folder: Path, beside: Path, target: Target) -> int:
-    """Take over the files that are no part's, and return how many pages are left out.
+    """Copy the files that belong to no part, and return how many pages are left out.
 
-    A page for people tells of the rows that were there, so it goes with them.
+    A page shows figures of the removed rows, so it is removed too.
     """
     named = {file.path for members in manifest.files.values() for file in members}
     pages = 0
@@ -145,14 +146,14 @@ def _counts(counts: Mapping[str, int], removed: Mapping[str, pa.Table]) -> dict[
 
 
 def num_events(histories: pa.Table | None) -> int:
-    """Return the events in rows with a history."""
+    """Return the number of events in the histories."""
     if histories is None or HISTORY_ITEMS not in histories.schema.names:
         return 0
     return int(pc.sum(pc.list_value_length(histories[HISTORY_ITEMS]), min_count=0).as_py())
 
 
 def num_shown(users: pa.Table | None) -> int:
-    """Return the events that only showed the users an item, where they were counted."""
+    """Return the number of events that only showed the users an item; 0 if not counted."""
     if users is None or _SHOWN not in users.schema.names:
         return 0
     return int(pc.sum(users[_SHOWN], min_count=0).as_py())
@@ -161,10 +162,10 @@ def num_shown(users: pa.Table | None) -> int:
 def _ledgers(
     ledgers: Mapping[str, InputLedger], removed: Mapping[str, pa.Table]
 ) -> dict[str, InputLedger]:
-    """Return the ledgers with the users' rows among those dropped, so that the sums hold.
+    """Return the ledgers with the users' rows counted as dropped, so the sums still balance.
 
-    The accounts of single files stay those of the delivery: a history does not say which of
-    its events came from which file. Of the users' table those rows count that say anything.
+    The accounts of single files stay as they were: a history does not show which file its events
+    came from. In the users' table, rows without any feature are not counted.
     """
     events = num_events(removed.get("histories")) + num_shown(removed.get("users"))
     kept = {"events": events, "users": _with_features(removed)}
@@ -195,7 +196,7 @@ def _without(ledger: InputLedger, kept: int, bad: Counter[str]) -> InputLedger:
 
 
 def _with_features(removed: Mapping[str, pa.Table]) -> int:
-    """Return how many rows of users/ hold something of the users' table."""
+    """Return how many rows of users/ hold a value from the users' table."""
     users = removed.get("users", pa.table({}))
     features = [users[name] for name in users.schema.names if name not in _NO_FEATURES]
     if not users.num_rows or not features:
@@ -207,7 +208,7 @@ def _with_features(removed: Mapping[str, pa.Table]) -> int:
 def _report(
     report: PrivacyReport | None, folder: Path, files: Mapping[str, tuple[DataFile, ...]]
 ) -> PrivacyReport | None:
-    """Return the report with the k that is left."""
+    """Return the report with the k of the remaining users."""
     if report is None or report.k_asked is None:
         return report
     names = list(report.quasi_identifiers)

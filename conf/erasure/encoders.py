@@ -1,8 +1,8 @@
-"""Make a dataset forget the values of fields that nobody who is left has.
+"""Remove field values that no remaining user has from a dataset's encoders.
 
-An entry of a vocabulary becomes null in its place, so that the numbers behind it stay what they
-were. Its value is out of the vocabulary from then on, should it be delivered again. What is fitted
-of many values at once (quantiles, means, medians, modes) stays.
+The entry of a vocabulary becomes null, so the entries after it keep their numbers. If the value is
+delivered again, it is out of the vocabulary. Figures fitted to many values at once (quantiles,
+means, medians, modes) stay.
 """
 
 import json
@@ -19,7 +19,7 @@ from conf.workspace.versions import write_json
 
 ENCODERS = "encoders"
 _IMPRESSIONS = ("train_impressions", "valid_impressions", "test_impressions")
-# For each part with values of people the first part of its features' names, and where they are.
+# For each part with values of people: the prefix of its features, and the parts that hold them.
 ENCODED_IN = {
     "user_features": ("user_", ("user_features",)),
     "impressions": ("context_", _IMPRESSIONS),
@@ -32,17 +32,17 @@ Files = Mapping[str, Sequence[DataFile]]
 def blank_vocabularies(
     manifest: Manifest, beside: Path, files: Files
 ) -> tuple[tuple[DataFile, ...], int]:
-    """Blank the entries of the vocabularies of users' and events' fields that no row left has.
+    """Blank vocabulary entries of users' and events' fields that no remaining row has.
 
-    Of a feature that selection left out no row tells, so all of its entries are.
+    If selection left a feature out, no row has its values, so all its entries are blanked.
 
     Args:
-        manifest: Of the dataset as it was.
-        beside: Where its replacement is built; the encoders there may be links.
-        files: Those of the replacement by part.
+        manifest: Manifest of the dataset before the erasure.
+        beside: Folder in which its replacement is built; the encoders there may be links.
+        files: Files of the replacement, by part.
 
     Returns:
-        The new entries of the encoders' files, and how many values were blanked.
+        The new manifest entries of the encoders' files, and the number of blanked values.
     """
     entries: list[DataFile] = []
     blanked = 0
@@ -59,7 +59,7 @@ def blank_vocabularies(
             if "values" in known
         )
         if gone:
-            write_json(path, fitted)  # a new file: the one there is the old dataset's too
+            write_json(path, fitted)  # a new file: the old one may be linked to the old dataset
             file = file.model_copy(update={"bytes": path.stat().st_size, "sha256": hash_file(path)})
         entries.append(file)
         blanked += gone
@@ -67,10 +67,10 @@ def blank_vocabularies(
 
 
 def drop_groups(manifest: Manifest, beside: Path, files: Files) -> tuple[dict[str, Any], int]:
-    """Drop the groups of the users' fills that no user left is in.
+    """Drop the groups of the users' fills that no remaining user is in.
 
     Returns:
-        The new fills of all tables, and how many groups were dropped.
+        The new fills of all tables, and the number of dropped groups.
     """
     fills = dict(manifest.fills)
     source = manifest.config.get("input", {}).get("users") or {}
@@ -89,9 +89,9 @@ def drop_groups(manifest: Manifest, beside: Path, files: Files) -> tuple[dict[st
 def _numbers_in_use(
     manifest: Manifest, part: str, beside: Path, files: Files
 ) -> dict[str, tuple[int, set[int]]]:
-    """Return for each feature how many numbers it can have, and those that rows have.
+    """Return the size of each feature's numbering, and the numbers that occur in rows.
 
-    One that selection left out is missing: no row tells of it.
+    Features that selection left out are not included: no row has them.
     """
     entries = [file for member in ENCODED_IN[part][1] for file in files.get(member, ())]
     return {
@@ -104,7 +104,7 @@ def _numbers_in_use(
 
 
 def _blank(values: list[str | None], in_use: tuple[int, set[int]] | None) -> int:
-    """Blank a vocabulary's entries whose number no row has; return how many were there."""
+    """Blank the entries of a vocabulary whose number no row has; return how many."""
     size, numbers = in_use or (0, set())
     first = size - len(values)
     gone = [
@@ -118,7 +118,7 @@ def _blank(values: list[str | None], in_use: tuple[int, set[int]] | None) -> int
 
 
 def _values(folder: Path, files: Iterable[DataFile], column: str) -> set[Any]:
-    """Return the distinct values of a column, those within lists one by one."""
+    """Return the distinct values of a column; lists count value by value."""
     found: set[Any] = set()
     for file in files:
         values = pq.read_table(folder / file.path, columns=[column])[column]
@@ -129,7 +129,7 @@ def _values(folder: Path, files: Iterable[DataFile], column: str) -> set[Any]:
 
 
 def _is_among(text: str, values: set[Any]) -> bool:
-    """Return whether one of a column's values is what Spark wrote as `text`."""
+    """Return whether Spark writes one of a column's values as `text`."""
     kinds = {type(value) for value in values if value is not None}
     if float in kinds:
         return float(text) in values

@@ -1,7 +1,7 @@
-"""Erase users from a workspace: datasets, models, lists, identities, and what killed runs left.
+"""Erase users from a workspace: datasets, models, lists, identities, leftovers of killed runs.
 
-Killed at any instant it goes on when it is run again with the same users. A dataset is the last
-to change of all that hangs on it, since it tells which numbers the users have.
+If it is killed, running it again with the same users continues the erasure. A dataset is changed
+after everything that was made from it, because it holds the users' numbers.
 """
 
 import logging
@@ -35,16 +35,16 @@ _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
 
 
 def run(config: Config, *, users: Path) -> dict[str, Any]:
-    """Erase the users of a file, one raw id a line; return what was removed where.
+    """Erase the users of a file with one raw id per line; return what was removed where.
 
     Raises:
-        ConfigError: Without a key, or when the file names nobody.
+        ConfigError: When there is no key, or the file names nobody.
     """
     keys = require_keys(config.privacy, "erasing users")
     raw_ids = read_users(users, config.etl.clean.id_normal_form)
     workspace = Path(config.run.output)
     hashes = {raw_id: erased_hash(keys.erased, raw_id) for raw_id in raw_ids}
-    read_erased(workspace, keys)  # with another key than before nothing begins
+    read_erased(workspace, keys)  # refuses another key than before
     journal = Journal(workspace, frozenset(hashes.values()))
     add_erased(workspace, keys, hashes.values())
     _remove_leavings(workspace, config.ray.storage)
@@ -55,7 +55,7 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     _erase_orphans(workspace, target, journal)
     _erase_tables(workspace, target, journal)
     receipt = journal.close(keys)
-    log.info("erase: %d users asked for, %d found", len(raw_ids), len(journal.found))
+    log.info("erase: %d users requested, %d found", len(raw_ids), len(journal.found))
     return {
         "stage": "erase",
         "status": "done",
@@ -67,10 +67,10 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
 
 
 def read_users(path: Path, normal_form: str = "none") -> frozenset[str]:
-    """Return the raw ids in a file, in the form that the ETL gives to ids (none or nfc).
+    """Return the raw ids in a file, in the normal form that the ETL gives ids (none or nfc).
 
     Raises:
-        ConfigError: When it cannot be read or holds none.
+        ConfigError: When the file cannot be read or names nobody.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -78,14 +78,14 @@ def read_users(path: Path, normal_form: str = "none") -> frozenset[str]:
         raise ConfigError(f"--users={str(path)!r} cannot be read as text") from error
     found = frozenset(line.removesuffix("\r") for line in lines if line.strip())
     if not found:
-        raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id a line")
+        raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id per line")
     return frozenset(normalize("NFC", raw) for raw in found) if normal_form == "nfc" else found
 
 
 def _erase_dataset(
     workspace: Path, dataset: str, raw_ids: frozenset[str], keys: Keys, journal: Journal
 ) -> None:
-    """Erase users from a dataset, and first from all that was made of it."""
+    """Erase users from everything that was made from a dataset, then from the dataset."""
     manifest = read_manifest(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
     target, found = _target(workspace, manifest, raw_ids, keys)
@@ -129,7 +129,7 @@ def _erase_lists(
 def _put(
     workspace: Path, kind: str, manifest: BaseModel, rows: dict[str, int], journal: Journal
 ) -> None:
-    """Note what goes, complete the folder that was built, and put it in the old one's place."""
+    """Note what is removed, write the new folder's manifest, and replace the old folder."""
     version = str(getattr(manifest, "id"))  # noqa: B009
     folder = workspace / kind / version
     journal.add(f"{kind}/{version}", rows)
@@ -140,7 +140,7 @@ def _put(
 def _target(
     workspace: Path, manifest: Manifest, raw_ids: frozenset[str], keys: Keys
 ) -> tuple[Target, set[str]]:
-    """Return the users as a dataset knows them, and the raw ids of those that it holds."""
+    """Return the users as a dataset knows them, and the raw ids of those it contains."""
     tenant = manifest.privacy.tenant if manifest.privacy is not None else keys.tenant
     names = {raw_id: raw_id for raw_id in raw_ids}
     names |= {pseudonym(keys.label, tenant, "user", raw_id): raw_id for raw_id in raw_ids}
@@ -156,7 +156,7 @@ def _target(
 
 
 def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
-    """Erase users from lists, and from models' cards, whose dataset is not there any more."""
+    """Erase users from lists and model cards whose dataset no longer exists."""
     datasets = _versions(workspace, "datasets")
     for version in _versions(workspace, "lists"):
         lists = read_manifest(workspace, "lists", version, ListsManifest)
@@ -176,7 +176,7 @@ def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
 
 
 def _with_labels(workspace: Path, dataset: str, target: Target) -> Target:
-    """Return the target with the labels too that a dataset's table of identities still tells."""
+    """Return the target with the labels that a dataset's table of identities still has."""
     labels = labels_of(workspace, dataset, target.raw_ids).values()
     return replace(target, names=target.names | frozenset(labels))
 
@@ -201,7 +201,7 @@ def _versions(workspace: Path, kind: str) -> list[str]:
 
 
 def _remove_leavings(workspace: Path, storage: str | None) -> None:
-    """Remove what interrupted runs left, in `ray.storage` too: the next one makes it again."""
+    """Remove the work of interrupted runs, also in `ray.storage`; a later run makes it again."""
     for owner in Path(storage).glob(f".work-*/{WORK_OWNER}") if storage is not None else ():
         if owner.read_text() == str(workspace.resolve()):
             shutil.rmtree(owner.parent)

@@ -1,4 +1,4 @@
-"""Build lists and models anew without some users."""
+"""Rebuild lists and models without some users."""
 
 import json
 import shutil
@@ -23,18 +23,18 @@ _EXHAUSTED = "catalogue_exhausted"
 def rebuild_lists(
     manifest: ListsManifest, folder: Path, beside: Path, target: Target, emptied: Sequence[bool]
 ) -> tuple[ListsManifest, dict[str, int]]:
-    """Write the parts of lists beside them, without the users' rows.
+    """Write the parts of lists to a new folder, without the users' rows.
 
     Args:
-        manifest: Of the lists.
-        folder: Of the lists.
-        beside: Where their replacement is built.
+        manifest: Manifest of the lists.
+        folder: Folder of the lists.
+        beside: Folder in which their replacement is built.
         target: The users.
-        emptied: For each row group of the dataset's users whether nobody in it is left: its
-            part goes too, so that parts and row groups go on matching.
+        emptied: For each row group of the dataset's users, whether nobody in it is left. Its part
+            is removed too, so parts and row groups still match.
 
     Returns:
-        The new manifest, and the rows removed.
+        The new manifest, and the number of removed rows.
     """
     files = manifest.files["lists"]
     if len(emptied) != len(files):
@@ -77,19 +77,20 @@ def rebuild_model(
     target: Target,
     vocabularies: Mapping[str, Vocabulary],
 ) -> tuple[Bundle, dict[str, int]]:
-    """Write a model's files beside them without the users.
+    """Write a model's files to a new folder, without the users.
 
-    Their rows of an embedding of users are zeroed, and their samples leave the card.
+    The users' rows in an embedding of users are zeroed, and their samples are removed from the
+    card.
 
     Args:
-        bundle: Of the model.
-        folder: Of the model.
-        beside: Where its replacement is built.
+        bundle: Bundle of the model.
+        folder: Folder of the model.
+        beside: Folder in which its replacement is built.
         target: The users, with their numbers in the model's dataset.
-        vocabularies: Those that the dataset has afterwards.
+        vocabularies: The vocabularies of the dataset after the erasure.
 
     Returns:
-        The new bundle, and the rows zeroed and samples removed.
+        The new bundle, and the numbers of zeroed rows and removed samples.
     """
     numbers, samples, cards = sorted(target.numbers), 0, []
     for file in bundle.files.get("card", ()):
@@ -114,7 +115,7 @@ def rebuild_model(
 
 
 def zero_rows(path: Path, numbers: Sequence[int]) -> int:
-    """Zero rows of the embedding of users in a safetensors file; return how many these are."""
+    """Zero rows of the embedding of users in a safetensors file; return how many."""
     found = _find(path)
     if found is None:
         return 0
@@ -128,9 +129,9 @@ def zero_rows(path: Path, numbers: Sequence[int]) -> int:
 
 
 def _find(path: Path) -> tuple[int, int, int] | None:
-    """Return where an embedding of users begins, bytes of a row and rows; None: there is none.
+    """Return start, bytes per row and number of rows of the embedding of users, or None.
 
-    Source of the layout: safetensors' format, a length, a JSON header, then the numbers.
+    Source of the layout: the safetensors format, a length, a JSON header, then the numbers.
     """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(_HEADER_LENGTH_BYTES), "little")
@@ -144,7 +145,7 @@ def _find(path: Path) -> tuple[int, int, int] | None:
 
 
 def _count(rows: pa.Table, list_length: int, users: int) -> dict[str, int]:
-    """Return what the removed rows had counted for."""
+    """Return by how much the removed rows lower each count of the manifest."""
     if not rows.num_rows:
         return {"users": users, "full_lists": 0}
     lengths = Counter(rows[USER_ID].to_pylist())

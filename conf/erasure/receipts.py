@@ -1,4 +1,4 @@
-"""What an erasure has removed: a journal while it goes on, a signed receipt when it is done."""
+"""What an erasure has removed: a journal while it runs, a signed receipt at its end."""
 
 import hmac
 import json
@@ -16,32 +16,32 @@ _JOURNAL = "journal.json"
 
 
 class Receipt(BaseModel):
-    """Contents of a receipt; users are there as keyed hashes alone."""
+    """Contents of a receipt; it names users by keyed hashes only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     erased_at: str
-    """ISO 8601 in UTC."""
+    """Time of the receipt, ISO 8601 in UTC."""
     key_id: str
     users: tuple[str, ...]
-    """Hashes of all that were to be erased."""
+    """Hashes of all users that were to be erased."""
     found: tuple[str, ...]
-    """Hashes of those that some dataset held."""
+    """Hashes of the users that at least one dataset contained."""
     removed: dict[str, dict[str, int]]
-    """Rows by part, for each folder that they were removed from; for a model, rows zeroed and
-    samples cut out of its card; for encoders and fills, values that nobody else had."""
+    """Numbers by folder and part: removed rows; for a model, zeroed rows and samples removed from
+    its card; for encoders and fills, values that nobody else had."""
     signature: str = ""
     """HMAC-SHA256 over all of the above."""
 
 
 class Journal:
-    """What is removed so far, kept on disk, so that a repeated run adds to it."""
+    """What was removed so far, stored on disk, so a repeated run adds to it."""
 
     def __init__(self, workspace: Path, users: frozenset[str]) -> None:
-        """Take up the journal of an interrupted run, or begin one.
+        """Continue the journal of an interrupted run, or begin a new one.
 
         Raises:
-            ConfigError: When an erasure of others was interrupted, and is not among this one.
+            ConfigError: When an interrupted erasure has users that are missing here.
         """
         self.path = erased_folder(workspace) / _JOURNAL
         self.users, self.found = users, set[str]()
@@ -51,15 +51,15 @@ class Journal:
             if not users.issuperset(earlier["users"]):
                 raise ConfigError(
                     f"{self.path}: an erasure of {len(earlier['users'])} users was interrupted; "
-                    "run it again with its own file, or with one that names them too"
+                    "run it again with its own file, or with one that names those users too"
                 )
             self.found, self.removed = set(earlier["found"]), earlier["removed"]
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
-        """Note what is about to be removed; of a part noted twice the larger count stands.
+        """Note what is about to be removed; if a part is noted twice, the larger count is kept.
 
-        A run that goes on where one was killed finds less than that had found.
+        A run that continues a killed one finds fewer rows than the killed one did.
         """
         earlier = self.removed.get(folder, {})
         most = {part: max(count, earlier.get(part, 0)) for part, count in rows.items()}
@@ -67,7 +67,7 @@ class Journal:
         self._write()
 
     def add_found(self, hashes: set[str]) -> None:
-        """Note users that some dataset holds."""
+        """Note users that a dataset contains."""
         self.found |= hashes
         self._write()
 
@@ -93,7 +93,7 @@ class Journal:
 
 
 def is_genuine(receipt: Path, keys: Keys) -> bool:
-    """Return whether a receipt was written with this key and not changed since."""
+    """Return whether a receipt was written with this key and has not been changed since."""
     found = Receipt.model_validate_json(receipt.read_bytes())
     return hmac.compare_digest(found.signature, sign(keys, _message(found)))
 

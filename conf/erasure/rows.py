@@ -23,32 +23,33 @@ _LINE_UNPARSABLE = "line_unparsable"
 
 @dataclass(frozen=True)
 class Target:
-    """Users to be removed."""
+    """The users to remove, by all names that they have."""
 
     raw_ids: frozenset[str]
     names: frozenset[str]
-    """Their raw ids, and their labels."""
+    """Their raw ids and their labels."""
     numbers: frozenset[int]
+    """Their numbers in the dataset."""
     cipher: AESGCM
-    """Opens the texts in a quarantine that is sealed."""
+    """Decrypts the texts of an encrypted quarantine."""
 
     def pattern(self) -> re.Pattern[str]:
-        """Return what finds one of the ids in a line, as a word of its own."""
+        """Return a pattern that finds one of the ids in a line as a whole word."""
         escaped = {re.escape(form) for name in self.names for form in _forms(name)}
         return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(escaped))})(?!\w)")
 
 
 def matching_rows(path: Path, target: Target) -> pa.Table:
-    """Return the rows of a file that are the users'."""
+    """Return the rows of a file that belong to the users."""
     with pq.ParquetFile(path) as file:
         groups = [_matches(table, target)[0] for table in _row_groups(file)]
         return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
 
 def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) -> int:
-    """Write a file's other rows into a new file and return how many row groups it has.
+    """Write the other rows of a file to a new file; return the number of its row groups.
 
-    A row group keeps its rows together; one that has none left is not written.
+    Each row group keeps its remaining rows; one without any is not written.
     """
     copy.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -70,7 +71,7 @@ def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) ->
 
 
 def replace_without(path: Path, target: Target) -> int:
-    """Replace a file by its other rows, in one step; return how many rows that removed."""
+    """Replace a file by its other rows, in one step; return the number of removed rows."""
     rows = int(matching_rows(path, target).num_rows)
     if rows:
         beside = path.with_name(f".{path.name}.new")
@@ -80,7 +81,7 @@ def replace_without(path: Path, target: Target) -> int:
 
 
 def emptied_groups(path: Path, target: Target) -> list[bool]:
-    """Return for each row group of a file whether no row of it would be left."""
+    """Return for each row group of a file whether all its rows belong to the users."""
     with pq.ParquetFile(path) as file:
         return [_matches(table, target)[1].num_rows == 0 for table in _row_groups(file)]
 
@@ -90,7 +91,7 @@ def _row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
 
 
 def _matches(table: pa.Table, target: Target) -> tuple[pa.Table, pa.Table]:
-    """Return the users' rows of a table, and the others."""
+    """Return the users' rows of a table, and the other rows."""
     names = table.schema.names
     if RAW_ID in names:
         hit = pc.and_(_is_in(table[RAW_ID], target.raw_ids), pc.equal(table[KIND], "user"))
@@ -111,7 +112,7 @@ def _is_in(column: pa.ChunkedArray, names: Iterable[str]) -> pa.ChunkedArray:
 
 
 def _quarantined(table: pa.Table, target: Target) -> pa.ChunkedArray:
-    """Return which rows in quarantine are the users', or a broken line that names one."""
+    """Return which quarantined rows belong to the users, or are broken lines that name one."""
     own = _is_in(table[USER_ID], target.names)
     nobody = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(table[USER_ID]), ""), True)
     unsure = pc.or_(nobody, pc.equal(table[_REASON], _LINE_UNPARSABLE)).to_pylist()
@@ -130,7 +131,7 @@ def _texts(table: pa.Table) -> list[str]:
 
 
 def _opened(text: str | None, target: Target) -> str:
-    """Return a text as it was read, where it is sealed with our key."""
+    """Return a text decrypted if it is encrypted with our key, else unchanged."""
     try:
         return unseal(target.cipher, text or "")
     except ValueError:
@@ -138,7 +139,7 @@ def _opened(text: str | None, target: Target) -> str:
 
 
 def _forms(name: str) -> set[str]:
-    """Return an id as it stands in a line, its accents composed or not, and as JSON holds it."""
+    """Return an id as lines may write it: accents composed or not, plain or escaped as in JSON."""
     plain = {name, normalize("NFC", name), normalize("NFD", name)}
     return plain | {
         json.dumps(form, ensure_ascii=is_ascii)[1:-1]

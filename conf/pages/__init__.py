@@ -1,1 +1,1 @@
-"""The kit of HTML pages: template, blocks, charts and texts. It knows no model and no data."""
+"""The parts of HTML pages: template, blocks, charts and texts; independent of data and models."""

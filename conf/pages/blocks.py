@@ -1,4 +1,4 @@
-"""What a section of a page is made of: charts, each with its table, and tables."""
+"""The blocks of a page's section: tables, charts with their tables, flows and samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from conf.pages.text import number, share
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text."""
+    """A table; all cells are texts."""
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     num_names: int = 1
-    """The first so many columns are words, the others numbers."""
+    """Number of columns with words; the columns after them hold numbers."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with the figures behind it."""
+    """A chart, and the table of its figures."""
 
     title: str
     drawing: Markup
     table: Table
     legend: Sequence[str] = ()
-    """Names of the series, where there are several."""
+    """Names of the series, if there are several."""
     note: str = ""
 
 
@@ -43,7 +43,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Sample:
-    """What stands on a page about one user; `conf.pages.samples` finds and removes it."""
+    """The part of a page about one user; `conf.pages.samples` finds and removes it."""
 
     user_id: str
     tables: Sequence[Table]
@@ -51,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Section:
-    """One heading with what stands under it."""
+    """A heading with everything under it."""
 
     anchor: str
     title: str
@@ -60,12 +60,12 @@ class Section:
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
     folded: Sequence[Table] = ()
-    """Long tables, closed at first."""
+    """Long tables, collapsed when the page opens."""
     samples: Sequence[Sample] = ()
 
 
 def bar_chart(distribution: Distribution) -> Chart:
-    """Return a distribution as bars with its table."""
+    """Return a chart of bars for a distribution, with its table."""
     values = list(zip(*distribution.series.values(), strict=True))
     rows = [
         [label, *(share(n) if distribution.is_share else number(int(n)) for n in numbers)]
@@ -85,6 +85,6 @@ def bar_chart(distribution: Distribution) -> Chart:
 def bar_section(
     anchor: str, title: str, distributions: Sequence[Distribution], note: str = ""
 ) -> Section | None:
-    """Return a section of bars, None without any."""
+    """Return a section of bar charts, or None if there is no distribution."""
     charts = [bar_chart(distribution) for distribution in distributions]
     return Section(anchor, title, note, charts=charts) if charts else None

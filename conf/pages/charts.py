@@ -1,6 +1,6 @@
-"""The charts of our pages: bars, bars from left to right, and a curve of shares.
+"""The charts of the pages: vertical bars, horizontal bars, and a curve of shares.
 
-They are 360 units wide, which is a phone's width: their text keeps its size there.
+They are 360 units wide, the width of a phone, so their text keeps its size there.
 """
 
 import math
@@ -13,33 +13,33 @@ from conf.pages.svg import axis, cut, drawing, line, rect, text, ticks
 from conf.pages.text import number, share
 
 _WIDTH, _HEIGHT = 360, 200
-_LEFT, _TOP, _RIGHT, _BOTTOM = 42, 10, 354, 174  # the box that is drawn in
-_LETTER = 6.4  # most width of a letter of the axis
-_LEAST = 1.5  # height of a bar that is not quite nothing
-_ROW, _BAR = 34, 9  # heights, of bars from left to right
+_LEFT, _TOP, _RIGHT, _BOTTOM = 42, 10, 354, 174  # the plotting area
+_LETTER = 6.4  # largest width of a letter at the axis
+_LEAST = 1.5  # smallest height of a bar that is not zero
+_ROW, _BAR = 34, 9  # heights, of horizontal bars
 _MOST_LETTERS = 32
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """One quantity counted in bins: once, or side by side such as before and after cleaning."""
+    """A quantity counted in bins, as one series or several, such as before and after cleaning."""
 
     title: str
     unit: str
-    """What is counted, in the plural; empty where `is_share`."""
+    """What is counted, in the plural; empty if `is_share`."""
     labels: Sequence[str]
     """Name of each bin."""
     series: Mapping[str, Sequence[float]]
-    """For each name one number per bin."""
+    """One number per bin, by the name of the series."""
     note: str = ""
     is_across: bool = False
-    """Whether bins are names, drawn as bars from left to right, and no points on a scale."""
+    """Whether the bins are names and drawn as horizontal bars, not points of a scale."""
     is_share: bool = False
-    """Whether the numbers are shares from 0 to 1 and no counts."""
+    """Whether the numbers are shares from 0 to 1, not counts."""
 
 
 def bars(distribution: Distribution) -> Markup:
-    """Return a distribution as bars, side by side where it has several series."""
+    """Return the bars of a distribution; several series are drawn side by side."""
     if distribution.is_across:
         return _bars_across(distribution)
     labels, series = distribution.labels, distribution.series
@@ -64,7 +64,7 @@ def bars(distribution: Distribution) -> Markup:
 
 
 def share_curve(title: str, shares: Sequence[tuple[float, float]]) -> Markup:
-    """Return one share over another, from (0, 0) to (1, 1), beside the line of equal shares."""
+    """Return a curve of one share over another, from (0, 0) to (1, 1), and the diagonal."""
     width, height = _RIGHT - _LEFT - 10, _BOTTOM - _TOP
     points = " ".join(f"{_LEFT + x * width:.1f},{_BOTTOM - y * height:.1f}" for x, y in shares)
     shape = Markup(
@@ -98,7 +98,7 @@ def _bars_across(distribution: Distribution) -> Markup:
 
 
 def _labels_shown(labels: Sequence[str], slot: float) -> list[tuple[int, str]]:
-    """Return the places and beginnings of labels that do not run into each other."""
+    """Return the places and first words of labels that do not overlap."""
     words = [label.split(" to ")[0] for label in labels]
     longest = max(map(len, words), default=1)
     step = math.ceil((longest * _LETTER + 8) / slot)

@@ -1,4 +1,4 @@
-"""A page for people as one HTML file: no script, no network, every text escaped."""
+"""A page for people as one HTML file: no script, no network access, all texts escaped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ _STYLE = "page.css"
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that comes first."""
+    """A figure at the top of the page."""
 
     name: str
     value: str
     beside: str = ""
-    """What stands behind the value in smaller letters."""
+    """Text after the value, in smaller letters."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that stands on a page."""
+    """The contents of a page."""
 
     kind: str
-    """What kind of page it is, such as `Data report`."""
+    """Kind of the page, such as `Data report`."""
     title: str
     note: str
     tiles: Sequence[Tile]
@@ -50,5 +50,5 @@ class Page:
 
 
 def _packaged(name: str) -> str:
-    """Return the text of a file that lies beside this module."""
+    """Return the text of a file in the folder of this module."""
     return files("conf.pages").joinpath(name).read_text(encoding="utf-8")

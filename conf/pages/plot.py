@@ -1,4 +1,4 @@
-"""A plot of points in the plane, with bounds where they have some, joined where that means much.
+"""A plot of points with error bars if given, joined by a line if their order has a meaning.
 
 It is as wide as the other charts, see `conf.pages.charts`.
 """
@@ -12,9 +12,9 @@ from markupsafe import Markup
 from conf.pages.svg import drawing, line, text, ticks
 
 _WIDTH, _HEIGHT = 360, 230
-_LEFT, _TOP, _RIGHT, _BOTTOM = 50, 18, 344, 186  # the box that is drawn in
-_ROOM = 0.06  # left free at each end of an axis, as a share of it
-_LOG_FROM = 30  # times that the largest value is above the least, for a scale of powers
+_LEFT, _TOP, _RIGHT, _BOTTOM = 50, 18, 344, 186  # the plotting area
+_ROOM = 0.06  # share of an axis that is left free at each end
+_LOG_FROM = 30  # smallest ratio of largest to smallest value for a logarithmic scale
 _LETTER, _LINE = 6.2, 13  # width of a letter, height of a line
 
 
@@ -25,30 +25,31 @@ class Point:
     x: float
     y: float
     name: str = ""
-    """Written beside it."""
+    """Text next to the point."""
     low: float | None = None
     high: float | None = None
-    """Bounds of y."""
+    """Upper end of the error bar of y; `low` is its lower end."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together."""
+    """Points of one colour."""
 
     name: str
     points: Sequence[Point]
     is_joined: bool = True
+    """Whether a line joins the points, in their order."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """How one direction is drawn."""
+    """How one axis is drawn."""
 
     name: str
     is_log: bool = False
-    """Whether powers of ten are equally far from each other, where the values go far apart."""
+    """Whether the scale is logarithmic, if the values differ enough for that."""
     ends: tuple[float, float] | None = None
-    """None: as the values have it."""
+    """First and last value; None: taken from the values."""
 
 
 def plot(
@@ -62,11 +63,11 @@ def plot(
     """Return the plot; the first series has the strong colour.
 
     Args:
-        title: For people who cannot see it.
-        series: At least one point in all.
-        x: From left to right.
-        y: Upwards.
-        even: Whether the line on which both are equal is drawn.
+        title: Description for people who cannot see the plot.
+        series: The points; at least one in all.
+        x: The horizontal axis.
+        y: The vertical axis.
+        even: Whether to draw the line on which x and y are equal.
     """
     points = [point for one in series for point in one.points]
     heights = [v for p in points for v in (p.y, p.low, p.high) if v is not None]
@@ -108,7 +109,7 @@ def _drawn(
 
 
 def _names(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
-    """Return names beside their points, moved up or down where they would lie on one another."""
+    """Return names next to their points, moved up or down where they would overlap."""
     parts: list[Markup] = []
     taken: list[tuple[float, float, float]] = []  # left, right and height of the names so far
     for x, y, name in sorted(places):
@@ -133,7 +134,7 @@ def _names(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
 def _scale(
     values: Sequence[float], axis: Axis, first: float, last: float
 ) -> tuple[Callable[[float], float], list[float]]:
-    """Return what places a value between two coordinates, and the values that are marked."""
+    """Return a function from values to coordinates, and the values that get a mark."""
     low, high = axis.ends or (min(values), max(values))
     is_log = axis.is_log and low > 0 and high / low >= _LOG_FROM
     if is_log:
@@ -161,7 +162,7 @@ def _level(y: float, tick: float) -> Markup:
 
 
 def _apart(marks: Sequence[float], across: Callable[[float], float]) -> list[float]:
-    """Return those of the marks whose numbers do not run into each other."""
+    """Return the marks whose numbers do not overlap."""
     shown: list[float] = []
     free = -math.inf
     for tick in marks:

@@ -1,11 +1,11 @@
-"""Take users out of the model cards: the sample that a card shows of each."""
+"""Remove users from model cards: the samples that a card shows of them."""
 
 import html
 import re
 from collections.abc import Collection
 from pathlib import Path
 
-# As the template `page.html` writes a sample. Texts are escaped, so none of them ends one.
+# A sample as written by the template `page.html`. Texts are escaped, so none can end a sample.
 _SAMPLE = re.compile(r'<article data-user="([^"]*)">.*?</article>\n', flags=re.DOTALL)
 
 
@@ -16,7 +16,7 @@ def samples_of(card: Path, names: Collection[str]) -> int:
 
 
 def copy_without_samples(card: Path, copy: Path, names: Collection[str]) -> int:
-    """Write a card without the samples of these users, and return how many these were."""
+    """Write a card without the samples of these users; return how many were removed."""
     removed = 0
 
     def left(sample: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
-"""The pieces that charts are drawn from, as inline SVG.
+"""The elements of charts, as inline SVG.
 
-Colours come from the page's style by class. `Markup.format` escapes every text.
+The page's style sets colours by class. `Markup.format` escapes every text.
 """
 
 import math
@@ -14,19 +14,19 @@ _TICKS = 4
 
 
 def drawing(title: str, width: float, height: float, parts: Iterable[Markup]) -> Markup:
-    """Return a drawing that fills its place, with a title for people who cannot see it."""
+    """Return a drawing that fills its container, with a title for people who cannot see it."""
     frame = '<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}"><title>{}</title>{}</svg>'
     return Markup(frame).format(width, height, title, title, Markup("").join(parts))
 
 
 def rect(x: float, y: float, width: float, height: float, *, css: str, tip: str) -> Markup:
-    """Return a rectangle that says `tip` under the pointer."""
+    """Return a rectangle that shows `tip` under the mouse pointer."""
     shape = '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
     return Markup(shape + "<title>{}</title></rect>").format(css, x, y, width, height, tip)
 
 
 def text(x: float, y: float, words: str, *, css: str = "tick", anchor: str = "start") -> Markup:
-    """Return words at a place."""
+    """Return a text at a position."""
     shape = '<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
     return Markup(shape).format(css, x, y, anchor, words)
 
@@ -38,12 +38,12 @@ def line(x1: float, y1: float, x2: float, y2: float, css: str) -> Markup:
 
 
 def cut(words: str, most: int) -> str:
-    """Return a text shortened to so many letters."""
+    """Return a text cut to `most` characters."""
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Return round numbers, equally far apart, from at most `low` to at least `high`."""
+    """Return evenly spaced round numbers, from at most `low` to at least `high`."""
     if high <= low:
         low, high = low - abs(low) / 2 - 0.5 * (low == 0), high + abs(high) / 2 + 0.5 * (high == 0)
     rough = (high - low) / _TICKS
@@ -56,7 +56,7 @@ def ticks(low: float, high: float) -> list[float]:
 def axis(
     numbers: Sequence[float], box: tuple[float, float, float, float], is_share: bool
 ) -> Markup:
-    """Return level lines with their numbers, in a box (left, top, right, bottom)."""
+    """Return horizontal lines with their numbers, in a box (left, top, right, bottom)."""
     left, top, right, bottom = box
     parts = []
     for tick in numbers:

@@ -1,11 +1,11 @@
-"""Numbers as people read them."""
+"""Numbers formatted for people."""
 
 from collections.abc import Mapping
 from typing import Any
 
-COST_HEADER = ("parameters", "training seconds", "most memory", "operations an example",
-               "examples a second in scoring")  # fmt: skip
-"""What the cells of `cost_cells` are."""
+COST_HEADER = ("parameters", "training seconds", "peak memory", "operations per example",
+               "examples scored per second")  # fmt: skip
+"""Names of the cells that `cost_cells` returns."""
 _COSTS = ("parameters", "seconds", "flops_per_example", "scored_per_second")
 
 
@@ -15,7 +15,7 @@ def number(count: int) -> str:
 
 
 def share(part: float) -> str:
-    """Return a share from 0 to 1 in per cent; one that is not quite nothing or all says so."""
+    """Return a share from 0 to 1 in per cent; almost 0 and almost 1 are marked by < and >."""
     if 0 < part < 0.0005:
         return "<0.1%"
     if 0.9995 <= part < 1:
@@ -24,7 +24,7 @@ def share(part: float) -> str:
 
 
 def compact(count: float) -> str:
-    """Return a round count in few letters: 1,500 as 1.5k."""
+    """Return a round count in short form: 1,500 as 1.5k."""
     for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
         if count >= unit:
             return f"{count / unit:g}{letter}"
@@ -32,7 +32,7 @@ def compact(count: float) -> str:
 
 
 def size(num_bytes: int) -> str:
-    """Return a number of bytes in the unit that fits it."""
+    """Return a number of bytes with a suitable unit."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if num_bytes >= unit:
             return f"{num_bytes / unit:.1f} {name}"
@@ -40,7 +40,7 @@ def size(num_bytes: int) -> str:
 
 
 def change(before: float, now: float) -> str:
-    """Return by how much a number has changed, in per cent of what it was."""
+    """Return the change of a number, in per cent of its value before."""
     if before == now:
         return "0.0%"
     if before == 0:
@@ -53,7 +53,7 @@ def cost_cells(row: Mapping[str, Any]) -> list[str]:
 
     Args:
         row: `parameters`, `seconds`, `peak_memory_bytes`, `flops_per_example` and
-            `scored_per_second`, each of which may be None or missing: a dash.
+            `scored_per_second`; each may be None or missing and is a dash then.
     """
     memory = row.get("peak_memory_bytes")
     found = [row.get(name) for name in _COSTS]

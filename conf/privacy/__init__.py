@@ -1,4 +1,4 @@
-"""Keys, labels, sealed texts, who was erased, and how to read the quarantine.
+"""Keys, pseudonyms, encrypted texts, hashes of erased users, and reading the quarantine.
 
-Spark sends `sealing.py` whole to its executors, so it imports no other module of ours.
+Spark ships `sealing.py` to its executors as a whole, so it imports no other module of Headrace.
 """

@@ -1,4 +1,4 @@
-"""The table of identities: which raw id has which label and number in a dataset."""
+"""The table of identities: the label and the number of each raw id in a dataset."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 IDENTITIES = "identities"
-"""Folder in the workspace: one folder for each dataset, which their owner alone may open."""
+"""Folder in the workspace with one folder per dataset; only the owner may open them."""
 
 KIND = "kind"  # user or item
 RAW_ID = "raw_id"
@@ -24,12 +24,12 @@ SCHEMA = pa.schema(
 
 
 def identities_folder(workspace: Path, dataset: str) -> Path:
-    """Return the folder of a dataset's table."""
+    """Return the folder of a dataset's table of identities."""
     return workspace / IDENTITIES / dataset
 
 
 def labels_of(workspace: Path, dataset: str, raw_ids: Collection[str]) -> dict[str, str]:
-    """Return the labels that users have in a dataset, whichever key they were made with."""
+    """Return the labels of users in a dataset by raw id, whatever key made them."""
     found: dict[str, str] = {}
     for path in sorted(identities_folder(workspace, dataset).glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=[KIND, RAW_ID, LABEL]):

@@ -1,4 +1,4 @@
-"""The key of a workspace, from a file or the environment, and the keys that are made of it."""
+"""The key of a workspace, from a file or the environment, and the keys derived from it."""
 
 import hashlib
 import hmac
@@ -22,31 +22,31 @@ _HOW = (
 
 @dataclass(frozen=True, repr=False)  # no key in a traceback
 class Keys:
-    """One key for each purpose, so that none says anything of another."""
+    """One key per purpose; none of them reveals another."""
 
     key_id: str
     tenant: str
     label: bytes
-    """Of pseudonyms: the key as it was given, so that others can make the same labels."""
+    """Key of pseudonyms: the given key itself, so others can make the same labels."""
     seal: bytes
-    """Of AES-GCM: 32 bytes."""
+    """Key of AES-GCM, 32 bytes."""
     erased: bytes
-    """Of the hashes of erased users' ids."""
+    """Key of the hashes of erased users' ids."""
     receipt: bytes
-    """Of receipts' signatures."""
+    """Key of the receipts' signatures."""
     nonce: bytes
-    """Of the nonces of AES-GCM."""
+    """Key of the nonces of AES-GCM."""
 
     def cipher(self) -> AESGCM:
-        """Return what seals and unseals texts."""
+        """Return the cipher that encrypts and decrypts texts."""
         return cipher_of(self.seal)
 
 
 def load_keys(privacy: Privacy) -> Keys | None:
-    """Return the configured keys, or None where there are none.
+    """Return the configured keys, or None if there are none.
 
     Raises:
-        ConfigError: When the key is too short, its file is not there, or both are given.
+        ConfigError: When the key is too short, its file cannot be read, or both are set.
     """
     if privacy.key is not None and privacy.key_file is not None:
         raise ConfigError("privacy.key and privacy.key_file are both set; leave one of them null")
@@ -58,8 +58,8 @@ def load_keys(privacy: Privacy) -> Keys | None:
         return None
     if len(text) < _LEAST_CHARS:
         raise ConfigError(
-            f"the key of the section privacy has {len(text)} characters, "
-            f"{_LEAST_CHARS} are the least; {_HOW}"
+            f"the key of the section privacy has {len(text)} characters, but needs at least "
+            f"{_LEAST_CHARS}; {_HOW}"
         )
     key = text.encode()
     derived = {name: _derive(key, name) for name in ("key_id", *_PURPOSES)}
@@ -72,7 +72,7 @@ def require_keys(privacy: Privacy, why: str) -> Keys:
 
     Args:
         privacy: Section of the configuration.
-        why: What cannot be done without.
+        why: What needs them; the beginning of the error message.
 
     Raises:
         ConfigError: When there are none.
@@ -80,7 +80,7 @@ def require_keys(privacy: Privacy, why: str) -> Keys:
     keys = load_keys(privacy)
     if keys is None:
         raise ConfigError(
-            f"{why} takes a key, but privacy.key and privacy.key_file are null; {_HOW}"
+            f"{why} needs a key, but privacy.key and privacy.key_file are null; {_HOW}"
         )
     return keys
 
@@ -94,11 +94,11 @@ def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise ConfigError(f"privacy.key_file={str(path)!r} cannot be read: {reason}") from error
 
 
 def _derive(key: bytes, purpose: str) -> bytes:
-    """Source: RFC 5869 (HKDF)."""
+    """Derive the key of one purpose. Source: RFC 5869 (HKDF)."""
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"headrace " + purpose.encode())
     return hkdf.derive(key)

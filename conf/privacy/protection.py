@@ -1,4 +1,4 @@
-"""What a run protects: its keys, the users erased before, and its part in a dataset's request."""
+"""How a run protects people: its keys, the erased users, its part in a dataset's request."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ _NOT_THE_KEY = {"key", "key_file", "key_id"}
 
 @dataclass(frozen=True)
 class Protection:
-    """What the ETL does for the people in a log."""
+    """How the ETL protects the people in a log."""
 
     privacy: Privacy
     keys: Keys | None = None
     erased: frozenset[str] = frozenset()
-    """Keyed hashes of users whose rows are dropped."""
+    """Keyed hashes of erased users; their rows are dropped."""
 
     @property
     def has_pseudonyms(self) -> bool:
-        """Whether labels stand for ids, and texts in quarantine are sealed."""
+        """Whether labels replace ids, and texts in quarantine are encrypted."""
         return self.privacy.mode == "pseudonymise"
 
 
@@ -31,14 +31,14 @@ UNPROTECTED = Protection(Privacy())
 
 
 def protection_of(config: Config) -> Protection:
-    """Return what a run protects.
+    """Return how a run protects people.
 
     Raises:
-        ConfigError: When it takes a key and there is none, or another one than before.
+        ConfigError: When it needs a key and there is none, or another one than before.
     """
     privacy, workspace = config.privacy, Path(config.run.output)
     if has_erased(workspace):
-        keys = require_keys(privacy, f"telling the users that were erased from {workspace}")
+        keys = require_keys(privacy, f"recognising the users that were erased from {workspace}")
         return Protection(privacy, keys, read_erased(workspace, keys))
     if privacy.needs_key:
         why = f"privacy.mode={privacy.mode!r} or a method pseudonym or encrypt in privacy.columns"
@@ -47,7 +47,7 @@ def protection_of(config: Config) -> Protection:
 
 
 def request_part(config: Config) -> list[Any]:
-    """Return what a dataset's request owes to privacy: nothing where nothing is protected."""
+    """Return the part of a dataset's request that is about privacy; empty without protection."""
     section = config.privacy.model_dump(mode="json", exclude=_NOT_THE_KEY)
     protection = protection_of(config)
     if section == Privacy().model_dump(mode="json", exclude=_NOT_THE_KEY) and not protection.erased:

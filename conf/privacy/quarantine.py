@@ -1,4 +1,4 @@
-"""Read the rows in quarantine, their texts opened where they were sealed."""
+"""Read the rows in quarantine and decrypt their texts."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ SEALED_COLUMNS = ("raw", "time", "event_type", "value")
 
 
 def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Table:
-    """Return a dataset's rows in quarantine as they were read; ids stay labels.
+    """Return a dataset's rows in quarantine as they were read; labels are not turned into ids.
 
     Raises:
-        ConfigError: When the texts are sealed and this is not their key.
+        ConfigError: When the texts are encrypted with another key.
     """
     manifest = read_manifest(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
@@ -29,8 +29,8 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
         return table
     if keys is None or keys.key_id != report.key_id:
         raise ConfigError(
-            f"the quarantine of {dataset} is sealed with the key {report.key_id!r}; "
-            "configure it in the section privacy"
+            f"the quarantine of {dataset} is encrypted with the key {report.key_id!r}; "
+            "configure that key in the section privacy"
         )
     cipher = keys.cipher()
     for name in (name for name in SEALED_COLUMNS if name in table.schema.names):

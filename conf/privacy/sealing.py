@@ -1,7 +1,7 @@
 """Keyed labels and encrypted texts.
 
-Spark ships these functions to machines that have none of our packages: nothing of ours is
-imported here. Nor is AESGCM above the functions, for a class in Rust cannot be shipped.
+Spark ships these functions to machines that do not have Headrace, so nothing of Headrace is
+imported here. AESGCM is imported inside the functions, because a Rust class cannot be shipped.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ def pseudonym(key: bytes, tenant: str, domain: str, raw_id: str) -> str:
 
 
 def erased_hash(key: bytes, raw_id: str) -> str:
-    """Return what stands for an erased user's id: 64 hexadecimal digits."""
+    """Return the keyed hash of an erased user's id: 64 hexadecimal digits."""
     return hmac.new(key, raw_id.encode(), hashlib.sha256).hexdigest()
 
 
 def cipher_of(key: bytes) -> AESGCM:
-    """Return what seals and unseals texts with a key of 32 bytes."""
+    """Return the cipher that encrypts and decrypts texts with a key of 32 bytes."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     return AESGCM(key)
 
 
 def seal(cipher: AESGCM, nonce_key: bytes, text: str, context: Iterable[str | None]) -> str:
-    """Return a text encrypted: base64 of a nonce and AES-GCM's output.
+    """Return an encrypted text: base64 of a nonce and AES-GCM's output.
 
-    The nonce is no random one, so that every run seals a row alike. It is made of the text and
-    its context: a nonce comes again where both do, and with another text no sooner than a random
-    one. Source: Rogaway & Shrimpton 2006, the synthetic IV.
+    The nonce is not random, so every run encrypts a row in the same way. It is computed from the
+    text and its context: equal ones give the same nonce, others no more often than random nonces
+    would. Source: Rogaway & Shrimpton 2006, the synthetic IV.
 
     Args:
-        cipher: Of the key.
-        nonce_key: Key of the nonces, another one.
+        cipher: Cipher of the key.
+        nonce_key: Key of the nonces, different from the cipher's.
         text: The text.
-        context: What tells it from equal texts that must not look alike.
+        context: Further values; equal texts with different ones are encrypted differently.
     """
     message = json.dumps([*context, text]).encode()
     nonce = hmac.new(nonce_key, message, hashlib.sha256).digest()[:_NONCE_BYTES]
@@ -59,14 +59,14 @@ def seal(cipher: AESGCM, nonce_key: bytes, text: str, context: Iterable[str | No
 
 
 def unseal(cipher: AESGCM, sealed: str) -> str:
-    """Return the text of what `seal` made.
+    """Return the text that `seal` encrypted.
 
     Raises:
-        ValueError: When it was sealed with another key, or changed since.
+        ValueError: When it was encrypted with another key, or changed since.
     """
     data = base64.b64decode(sealed)
     try:
         text = cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None)
     except InvalidTag as error:
-        raise ValueError("this text was sealed with another key, or changed since") from error
+        raise ValueError("this text was encrypted with another key, or changed since") from error
     return text.decode()

@@ -1,4 +1,4 @@
-"""One run: find the input, see what is done, do the rest, publish.
+"""One run: find the input, see what is already done, do the rest, publish.
 
 Start reading at `stages.py`. Stages are called by name, so nothing heavy is imported early.
 """

@@ -1,4 +1,4 @@
-"""What helps to choose a model: advice for a dataset, a comparison, a search for settings."""
+"""Runs that help to choose a model: advice, model card, comparison, search for settings."""
 
 import logging
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ def run_advise(config: Config) -> Result:
 
 
 def run_compare(config: Config) -> Result:
-    """Train what of `compare.models` is missing, and measure all on the current dataset.
+    """Train the missing models of `compare.models`, and measure all on the current dataset.
 
-    The result is written as a page, too.
+    The result is also written as an HTML page.
     """
     if not config.compare.models:
         raise ConfigError(
-            "compare.models is empty; name the models, each with what of the section train is "
-            "different, such as {counted: {algorithm: ease}, network: {}}"
+            "compare.models is empty; name the models, each with its changes to the section train, "
+            "such as {counted: {algorithm: ease}, network: {}}"
         )
     models = {name: _model(config, name) for name in config.compare.models}
     versions = {}
@@ -53,17 +53,17 @@ def run_compare(config: Config) -> Result:
 
 
 def run_card(config: Config, output: Path) -> Result:
-    """Write the card of the current model into a file."""
+    """Write the card of the current model to a file."""
     model = chosen_version(config, "models", None)
     written: Result = call_stage("trainer.pages.card", "run", config, model_id=model, output=output)
     return {"stage": "card", "status": "done", "id": model, **written}
 
 
 def run_tune(config: Config) -> Result:
-    """Search `tune.space` for the settings that validation likes best; go on where one stopped."""
+    """Search `tune.space` for the settings with the best validation figure; continue if stopped."""
     if not config.tune.space:
         raise ConfigError(
-            "tune.space is empty; name keys below train and what to try of each, such as "
+            "tune.space is empty; name keys below train and the values to try for each, such as "
             "{optimizer.learning_rate: {low: 0.0001, high: 0.1, log: true}}"
         )
     with locked(config):
@@ -83,22 +83,22 @@ def _model(config: Config, name: str) -> Config:
     """Return the configuration of a model of `compare.models`.
 
     Raises:
-        ConfigError: When it breaks a rule, or is none that scores the catalogue.
+        ConfigError: When it breaks a rule, or the model does not score the catalogue.
     """
     where = f"compare.models.{name}"
     changed = with_changes(config, where, config.compare.models[name])
     if changed.train.algorithm == "ranking":
-        raise ConfigError(f"{where}: a ranking model scores no catalogue; compare those that do")
+        raise ConfigError(f"{where}: a ranking model scores no catalogue; compare models that do")
     if changed.train.refit == "everything":
         raise ConfigError(
-            f"{where}: train.refit=everything trains on what is to measure it; use none"
+            f"{where}: train.refit=everything trains on the events that measure it; use none"
         )
     return changed
 
 
 @contextmanager
 def _said_of(where: str) -> Iterator[None]:
-    """Say of an error in the block which model it is about."""
+    """Put the name of the model before the message of an error in the block."""
     try:
         yield
     except HeadraceError as error:
@@ -106,7 +106,7 @@ def _said_of(where: str) -> Iterator[None]:
 
 
 def _trained(config: Config, dataset_id: str) -> str:
-    """Return the model of a configuration, trained now if it is not there; it is not published."""
+    """Return the model of a configuration; train it if it does not exist; do not publish it."""
     request = model_request(config, dataset_id)
     version = find_version(Path(config.run.output), "models", request)
     if version is not None:

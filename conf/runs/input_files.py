@@ -1,6 +1,7 @@
-"""Content hashes of input files and the request keys made of them.
+"""Find the input files and hash their contents.
 
-The same inputs and the same configuration give the same key, on any machine, in any folder.
+The hashes go into the key of a dataset: the same inputs and the same configuration give the same
+key, on any machine, in any folder.
 """
 
 import json
@@ -16,29 +17,29 @@ from conf.workspace.hashes import canonical_hash, hash_file
 
 CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
-_SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn behind a glob
+_SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn at the end of a glob
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file of the raw input."""
+    """One file of the raw input, or a table of Spark's catalogue."""
 
     path: Path
-    """Where it lies; of a table its name."""
+    """Its path; for a table its name."""
     name: str
     """Its name relative to `input.root`, as in the ledger."""
     bytes: int
-    """Its size; of a table UNKNOWN_BYTES."""
+    """Its size; for a table UNKNOWN_BYTES."""
     modified_at: float
-    """Seconds since 1970; of a table 0."""
+    """Time of the last change in seconds since 1970; for a table 0."""
     sha256: str
-    """Of its content; of a table's name and `table_version`."""
+    """Hash of its content; for a table that of its name and `table_version`."""
 
 
 def input_sources(config: Config) -> dict[str, Source]:
-    """Return the configured logs (as `events.NAME`) and tables of the raw input by name."""
+    """Return the configured logs (as `events.NAME`) and tables of the raw input, by name."""
     logs = {f"events.{name}": source for name, source in config.input.events.items()}
     tables = {"items": config.input.items, "users": config.input.users}
     return {**logs, **{name: table for name, table in tables.items() if table is not None}}
@@ -47,8 +48,8 @@ def input_sources(config: Config) -> dict[str, Source]:
 def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
     """Find and hash the files of every input.
 
-    Hashes are kept in the workspace by path, size and modification time, so that an unchanged
-    file is read once only.
+    Hashes are stored in the workspace by path, size and modification time, so an unchanged file is
+    read only once.
 
     Raises:
         InputError: When a path matches no file.
@@ -56,7 +57,7 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
     root = Path(config.input.root)
     if not is_folder(root):
         raise InputError(
-            f"input.root={str(root)!r} is no folder that can be opened; set "
+            f"input.root={str(root)!r} is not a folder that can be opened; set "
             "input.root=FOLDER to the folder that holds the input files"
         )
     sources = input_sources(config)
@@ -86,7 +87,7 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
             raise InputError(
                 f"input.{name}: no file matches {pattern!r}"
                 f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
-                f"{', '.join(_SUFFIXES[1:])} behind it) in {root}; "
+                f"{', '.join(_SUFFIXES[1:])} at its end) in {root}; "
                 f"correct input.root or input.{name}.paths"
             )
         paths.update(matches)
@@ -102,12 +103,12 @@ def _glob(root: Path, pattern: str) -> list[Path]:
 
 
 def _is_bookkeeping(path: Path) -> bool:
-    """Return whether a file is one that Spark leaves beside those that it writes."""
+    """Return whether Spark wrote the file only for its own bookkeeping."""
     return path.name in _BOOKKEEPING or (path.name.startswith(".") and path.suffix == ".crc")
 
 
 def _table(source: Source) -> InputFile:
-    """Return what stands for a table of the catalogue among the files."""
+    """Return a table of the catalogue as if it were a file."""
     assert source.table is not None  # as the format is 'table'
     made_of = canonical_hash([source.table, source.table_version])
     return InputFile(Path(source.table), source.table, UNKNOWN_BYTES, 0.0, made_of)
@@ -129,7 +130,7 @@ def _read_cache(path: Path) -> dict[str, str]:
     try:
         cache = json.loads(path.read_text())
     except (OSError, ValueError):
-        return {}  # a cache only: a missing or damaged one costs time, not truth
+        return {}  # only a cache: without it the files are hashed again
     return cache if isinstance(cache, dict) else {}
 
 
@@ -144,7 +145,7 @@ _WILDCARDS = frozenset("*?[")
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder, as far as one can tell."""
+    """Return whether a path leads to a folder; False if it cannot be found out."""
     try:
         return path.is_dir()
     except OSError:
@@ -152,11 +153,13 @@ def is_folder(path: Path) -> bool:
 
 
 def require_reachable(folder: Path, parts: Sequence[str]) -> None:
-    """Refuse folders on a pattern's way that cannot be looked into.
+    """Refuse a pattern with a folder on its way that cannot be opened.
+
+    `glob` skips such folders without an error.
 
     Args:
-        folder: Where the pattern begins.
-        parts: Its parts from there on.
+        folder: Folder in which the pattern begins.
+        parts: Parts of the pattern, from there on.
 
     Raises:
         InputError: Naming the first such folder.
@@ -165,15 +168,15 @@ def require_reachable(folder: Path, parts: Sequence[str]) -> None:
     for number, part in enumerate(parts, start=1):
         for place in level:
             _look_into(place, part)
-        if number < len(parts):  # what the last one finds are the files
+        if number < len(parts):  # the last part finds the files
             level = [found for place in level for found in place.glob(part) if is_folder(found)]
 
 
 def regular_files(found: Sequence[Path]) -> list[Path]:
-    """Return the files among what was found, without the folders.
+    """Return the regular files among the paths; leave out folders.
 
     Raises:
-        InputError: When something is neither: a link that leads nowhere, a pipe.
+        InputError: When a path is neither file nor folder: a broken link, a pipe.
     """
     for path in found:
         try:
@@ -181,20 +184,20 @@ def regular_files(found: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise unreadable(path, error) from error
         if not is_there:
-            raise InputError(f"{path} is a link that leads nowhere; mend or remove it")
+            raise InputError(f"{path} is a link that leads nowhere; repair or remove it")
         if not is_plain:
             raise InputError(
-                f"{path} is neither a file nor a folder (a pipe, a device); write "
-                "what comes from it into a file"
+                f"{path} is neither a file nor a folder, but a pipe or a device; write "
+                "its data to a file"
             )
     return [path for path in found if path.is_file()]
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    """Return what is to be said of a file or folder that cannot be read."""
+    """Return the error for a file or folder that cannot be read."""
     return InputError(
-        f"{path} cannot be read: {error.strerror}; allow it to the user who runs "
-        "this, or have it delivered again"
+        f"{path} cannot be read: {error.strerror}; give the user of this process the right to "
+        "read it, or have it delivered again"
     )
 
 
@@ -206,6 +209,6 @@ def _look_into(folder: Path, part: str) -> None:
             with os.scandir(folder):
                 pass
     except (FileNotFoundError, NotADirectoryError):
-        return  # nothing is there that a glob could pass over
+        return  # nothing is there that a glob could skip
     except OSError as error:
         raise unreadable(folder, error) from error

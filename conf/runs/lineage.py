@@ -1,4 +1,4 @@
-"""Find the dataset whose numbers a new one goes on from."""
+"""Find what a new version builds on: the dataset to extend, the model to start from."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from conf.workspace.versions import UNDATED, read_json, read_pointer
 def base_dataset(
     config: Config, inputs: Mapping[str, Sequence[InputFile]], logical_date: str | None
 ) -> str | None:
-    """Return the id of the dataset to go on from, None where there is none.
+    """Return the id of the dataset to extend, or None if there is none.
 
-    A dataset that was made from the very same input has its base named in its manifest: that one
-    is returned, so that running again finds it done. Else it is the published dataset of the
-    newest logical date, of those before `logical_date` where one is given.
+    If a dataset was already made from the same input, its base is returned, so a repeated run finds
+    it done. Otherwise it is the published dataset with the newest logical date; if `logical_date`
+    is given, only datasets of earlier dates count.
     """
     folder = Path(config.run.output) / "datasets"
     committed = {
@@ -37,7 +37,7 @@ def base_dataset(
 
 
 def _newest(published: Mapping[str, Mapping[str, Any]], before: str | None) -> str | None:
-    """Return the newest by logical date; of one date, the one published last."""
+    """Return the newest by logical date; of the same date, the one published last."""
     earlier = [
         name
         for name, manifest in published.items()
@@ -51,16 +51,16 @@ CURRENT = "current"
 
 
 def with_start(config: Config, dataset_id: str) -> Config:
-    """Return the configuration with the id of the model that `train.warm_start` means.
+    """Return the configuration with the id of the model that `train.warm_start` refers to.
 
-    Where `current` means a model of another dataset, a training that is run again goes on from
-    the same one, and finds itself done.
+    `current` refers to a model of another dataset, so a repeated training starts from the same
+    model and finds itself done.
     """
     spec = config.train.warm_start
     if spec.model != CURRENT:
         return config
     model = _newest_elsewhere(Path(config.run.output), dataset_id)
-    log.info("train: %s", f"goes on from {model}" if model else "no model yet to go on from")
+    log.info("train: %s", f"starts from {model}" if model else "no model yet to start from")
     section = config.train.model_copy(
         update={"warm_start": spec.model_copy(update={"model": model})}
     )
@@ -68,7 +68,7 @@ def with_start(config: Config, dataset_id: str) -> Config:
 
 
 def _newest_elsewhere(workspace: Path, dataset_id: str) -> str | None:
-    """Return the newest published network of another dataset, of the same day at the latest."""
+    """Return the newest published network of another dataset, not later than this one's day."""
     pointer = read_pointer(workspace, "models") or {}
     day = manifest_of(workspace, "datasets", dataset_id)["logical_date"]
     for version in filter(None, [pointer.get("id"), *pointer.get("previous", [])]):
@@ -82,5 +82,5 @@ def _newest_elsewhere(workspace: Path, dataset_id: str) -> str | None:
 
 
 def is_later(date: str, other: str) -> bool:
-    """Return whether a logical date is behind another; an undated one is not."""
+    """Return whether a logical date is later than another; an undated one never is."""
     return UNDATED not in (date, other) and date > other

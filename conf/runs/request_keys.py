@@ -1,4 +1,4 @@
-"""Hashes of what a version is made from: equal keys mean that a stage has nothing to do."""
+"""Hashes of what a version is made from: if the key exists, the stage has nothing to do."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ def dataset_request(
     logical_date: str | None,
     base: str | None = None,
 ) -> str:
-    """Return the key of a dataset: what it is made from and how, and what it goes on from."""
+    """Return the key of a dataset: its input, its settings and the dataset that it extends."""
     section = config.model_dump(mode="json", include={"input", "etl"})
     section["input"].pop("root")
     if not section["etl"]["history_features"]:
-        del section["etl"]["history_features"]  # without any, datasets are those of before the key
+        del section["etl"]["history_features"]  # then the key is as before this setting existed
     logs, tables = section["input"]["events"], (section["input"][n] for n in ("items", "users"))
     for source in filter(None, (*logs.values(), *tables)):
-        source["paths"] = sorted(set(source["paths"]))  # files are taken in their names' order
+        source["paths"] = sorted(set(source["paths"]))  # files are read in the order of their names
     files = {name: sorted((f.name, f.sha256) for f in found) for name, found in inputs.items()}
     return canonical_hash(
         [
@@ -35,7 +35,7 @@ def dataset_request(
             config.run.name,
             config.run.seed,
             section["input"],
-            json.dumps(section["etl"]),  # as it stands: types are numbered in their order
+            json.dumps(section["etl"]),  # unsorted: event types are numbered in their order
             files,
             config.train.max_workers,
             logical_date,
@@ -46,7 +46,7 @@ def dataset_request(
 
 
 def model_request(config: Config, dataset_id: str) -> str:
-    """Return the key of a model; whether seen items are ranked has a part in what it is."""
+    """Return the key of a model; it includes whether seen items are ranked."""
     section = config.train.model_dump(mode="json")
     ranked = [] if config.score.drop_seen else ["seen items kept"]
     parts = [CONTRACT_VERSION, "model", config.run.seed, section, dataset_id, *ranked]
@@ -54,7 +54,7 @@ def model_request(config: Config, dataset_id: str) -> str:
 
 
 def search_request(config: Config, dataset_id: str) -> str:
-    """Return the key of a search for settings; one may go on with more trials, or more time."""
+    """Return the key of a search for settings; more trials or time continue the same search."""
     tune = config.tune.model_dump(mode="json", exclude={"trials", "budget_seconds"})
     return canonical_hash([model_request(config, dataset_id), "search", tune])
 

@@ -1,4 +1,4 @@
-"""What a stage tells of a version: its figures, and what it was made from."""
+"""What a stage reports about a version: its figures, and what it was made from."""
 
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,15 @@ Result = dict[str, Any]
 
 
 def manifest_of(workspace: Path, kind: str, version: str) -> Result:
-    """Return a committed version's manifest as it stands there."""
+    """Return the manifest of a committed version as a mapping."""
     path = workspace / kind / version / MANIFEST_NAME[kind]
     if not path.is_file():
-        raise VersionError(f"{path} does not exist: {version} is no committed version")
+        raise VersionError(f"{path} does not exist: {version} is not a committed version")
     return read_json(path)
 
 
 def figures_of(folder: Path, manifest: Result) -> Result:
-    """Return what of a manifest belongs in the stage's result."""
+    """Return the manifest's entries that are printed as the stage's result."""
     shown: tuple[str, ...] = ("content", "counts", "ledger", "gates", "short_lists")
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
     metrics = folder / "metrics.json"
@@ -34,7 +34,7 @@ def figures_of(folder: Path, manifest: Result) -> Result:
 
 
 def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
-    """Return which version a pointer names and what that was made from."""
+    """Return the version that a pointer names and what it was made from."""
     manifest = manifest_of(workspace, kind, pointer["id"])
     shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
     made_from = {key: manifest[key] for key in shown if key in manifest}

@@ -1,7 +1,7 @@
 """Run one stage, or all of them, on a workspace: find what is done, do the rest, publish.
 
-The stages' own modules are imported only when there is work for them, by name: so a run that
-finds everything done starts neither Spark nor Ray, and `conf` depends on none of the stages.
+The modules of a stage are imported by name, and only if there is work for it. So a run that finds
+everything done starts neither Spark nor Ray, and `conf` does not depend on the stages.
 """
 
 import logging
@@ -32,26 +32,26 @@ KINDS = ("datasets", "models", "lists")
 
 
 def run_etl(config: Config, logical_date: str | None = None) -> Result:
-    """Make the dataset of the configured input, unless it is there."""
+    """Make the dataset of the configured input, unless it exists."""
     with locked(config):
         return _etl(config, logical_date)
 
 
 def run_train(config: Config, logical_date: str | None = None) -> Result:
-    """Train on the current dataset, or on that of `logical_date`, unless it was done."""
+    """Train on the current dataset, or on that of `logical_date`, unless the model exists."""
     with locked(config):
         return _train(config, chosen_version(config, "datasets", logical_date))
 
 
 def run_score(config: Config, logical_date: str | None = None) -> Result:
-    """Score the current dataset's users with the current model, or those of `logical_date`."""
+    """Score the users of the current dataset with the current model, or take both by date."""
     with locked(config):
         dataset = chosen_version(config, "datasets", logical_date)
         return _score(config, dataset, chosen_version(config, "models", logical_date))
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
-    """Go from the raw log to published lists; each stage takes up what the one before made."""
+    """Go from the raw log to published lists; each stage uses the result of the one before."""
     _require_list_model("train.algorithm", config.train.algorithm)
     with locked(config):
         dataset = _etl(config, logical_date)
@@ -72,7 +72,7 @@ def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
 def run_generate(config: Config) -> Result:
     """Write the made-up shop's log of the section `generate` to `input.root`."""
     if config.generate is None:
-        raise ConfigError("generate: the section is missing; conf/demo.yaml has one to start from")
+        raise ConfigError("generate: the section is missing; copy the one of conf/demo.yaml")
     planted = call_stage("etl.made_up.generate", "run", config)
     return {
         "stage": "generate",
@@ -90,7 +90,7 @@ def run_show(config: Config, user_id: str) -> Result:
 
 
 def run_status(config: Config) -> Result:
-    """Return what is current in each stage and what it came from."""
+    """Return the current versions and what they were made from."""
     workspace = Path(config.run.output)
     status: Result = {"stage": "status", "workspace": str(workspace)}
     for kind in KINDS:
@@ -102,21 +102,21 @@ def run_status(config: Config) -> Result:
 def run_rollback(config: Config, kind: str) -> Result:
     """Make the version before the current one of `kind` current again."""
     if kind not in KINDS:
-        raise ConfigError(f"rollback: {kind!r} is none of {', '.join(KINDS)}")
+        raise ConfigError(f"rollback: {kind!r} is not one of {', '.join(KINDS)}")
     with locked(config):
         version = rollback(Path(config.run.output), kind)
     return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
 
 
 def run_erase(config: Config, users: Path) -> Result:
-    """Remove the users that a file names from all that the workspace holds."""
+    """Remove the users that a file names from the whole workspace."""
     with locked(config):
         result: Result = call_stage("conf.erasure.erase", "run", config, users=users)
     return result
 
 
 def _etl(config: Config, logical_date: str | None) -> Result:
-    protection_of(config)  # without a key that it takes, nothing begins
+    protection_of(config)  # fails early if a key is needed and missing
     inputs = fingerprint_inputs(config)
     base = None
     if config.etl.vocabulary == "extend":
@@ -175,17 +175,17 @@ def _score(config: Config, dataset_id: str, model_id: str) -> Result:
 
 
 def _require_list_model(where: str, algorithm: str) -> None:
-    """Refuse to make lists of a model that has no scores of the whole catalogue."""
+    """Refuse to make lists with a model that does not score the whole catalogue."""
     if algorithm == "ranking":
         raise ConfigError(
-            f"{where} is 'ranking': such a model says what comes of one impression, and ranks no "
-            "catalogue, so that there are no lists of it; headrace etl, train and evaluate make "
-            "and measure it; for lists set train.algorithm to another one, such as neural"
+            f"{where} is 'ranking': such a model scores single impressions, not the catalogue, so "
+            "it has no lists; use headrace etl, train and evaluate to make and measure it; for "
+            "lists set train.algorithm to another one, such as neural"
         )
 
 
 def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[], str]) -> Result:
-    """Do the work unless it was done, and publish what came of it."""
+    """Do the work unless its version exists, and publish the version."""
     workspace, started = Path(config.run.output), time.monotonic()
     version = find_version(workspace, kind, request)
     status = DONE if version is None else ALREADY_DONE
@@ -224,13 +224,13 @@ def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
             return str(version)
     raise VersionError(
         f"{workspace / kind} has no version of {logical_date}; "
-        "run the stage before it with that --date first"
+        "run the earlier stage with that --date first"
     )
 
 
 @contextmanager
 def locked(config: Config) -> Iterator[None]:
-    """Let nobody else write to the workspace for the time of the block."""
+    """Lock the workspace during the block, so no other run writes to it."""
     workspace = Path(config.run.output)
     with workspace_lock(workspace, config.run.lock_lease_seconds):
         finish_swaps(workspace)
@@ -238,5 +238,5 @@ def locked(config: Config) -> Iterator[None]:
 
 
 def call_stage(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
-    """Import a stage's module, and call a function of it."""
+    """Import a stage's module and call a function of it."""
     return getattr(import_module(module), function)(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""The typed configuration: one file a section, the rules between sections, and loading.
+"""The typed configuration: one file per section, the rules between sections, and loading.
 
-`config.py` holds `Config`, which all other sections hang from.
+Start reading at `config.py`: it holds `Config`, which contains all sections.
 """

@@ -1,6 +1,6 @@
-"""The typed configuration: one YAML a run, every key with its unit and meaning.
+"""The typed configuration: one YAML file per run, every key with its unit and meaning.
 
-The sections `input`, `etl` and `train` have files of their own: `conf/settings/input.py` and so on.
+The larger sections have files of their own in this folder, such as `input.py` and `train.py`.
 """
 
 from datetime import date
@@ -18,85 +18,131 @@ from conf.settings.train import Train
 
 
 class Run(Section):
+    """What names a run and its versions, and where they are written."""
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-    """First part of every id: letters, digits, - and _."""
+    """First part of every version's id: 1 to 40 letters, digits, `-` and `_`."""
     output: str
-    """Folder of the workspace: datasets/, models/ and lists/ are made in it."""
+    """Folder of the workspace; `datasets/`, `models/` and `lists/` are created in it."""
     seed: int = 1
-    """Seed of everything random."""
+    """Seed of all random choices. What `headrace tune` tries next has its own: `tune.seed`."""
     lock_lease_seconds: Positive = 60
-    """A lock whose owner has not renewed it for this long may be taken over."""
+    """Seconds after which another run may take over a lock that its owner has not renewed."""
 
 
 class Spark(Section):
+    """The Spark session of the ETL."""
+
     master: str | None = "local[2]"
-    """null where spark-submit sets it."""
+    """Spark's master, such as `local[2]` or `spark://HOST:7077`; null if spark-submit sets it."""
     driver_memory: str = "2g"
+    """Heap of the driver's JVM in Spark's notation; no effect if spark-submit starts the JVM."""
     shuffle_partitions: Positive = 8
+    """Partitions of every shuffle."""
     conf: dict[str, str] = {}
-    """Further settings, as they are."""
+    """Further Spark properties, passed on unchanged, such as `{spark.local.dir: /scratch}`. They
+    override the properties that Headrace sets."""
 
 
 class Ray(Section):
+    """Ray, which runs the training and the scoring: started for the run, or a cluster."""
+
     address: str | None = None
-    """null starts Ray on this machine for the run; "auto" joins the cluster this runs on."""
+    """Cluster to join, or `auto` for the cluster that this machine belongs to. null: the cluster
+    in the variable RAY_ADDRESS; without one, Ray is started on this machine for the run."""
     num_cpus: Positive | None = None
-    """CPUs that a Ray started here may use; null: all."""
+    """CPUs that a Ray started for the run may use; null: all. No effect with `ray.address`."""
     object_store_mib: Positive = 256
+    """Size in MiB of the object store of a Ray started for the run. No effect with
+    `ray.address`."""
     storage: str | None = None
-    """Folder for checkpoints that all nodes see; null: in the workspace."""
+    """Folder for checkpoints that all nodes can read and write; null: in the workspace."""
 
 
 class Score(Section):
+    """How lists are made, and when they may be published."""
+
     workers: Positive = 1
+    """Scoring workers; fewer are started if Ray has no room for all of them."""
     cpus_per_worker: Positive = 1
+    """CPUs of each scoring worker; also its number of PyTorch threads."""
     gpus_per_worker: Annotated[int, Field(ge=0, le=1)] = 0
+    """GPUs of each scoring worker; 0 scores on the CPU."""
     list_length: Positive = 10
+    """Items in each user's list; at most the number of items in the catalogue."""
     block_users: Positive = 512
-    """Users scored together."""
+    """Users scored together. Memory grows with this number times `score.block_items`."""
     block_items: Positive = 16_384
-    """Items scored together: memory goes with block_users times block_items."""
+    """Items scored together. Memory grows with this number times `score.block_users`."""
     drop_seen: bool = True
-    """Whether items of the user's history are left out, of lists and of the ranking that validation
-    and test measure."""
+    """Whether items of a user's history are left out of the user's list, and of the ranking that
+    validation and test measure."""
     reasons: Annotated[int, Field(ge=0, le=10)] = 2
-    """Most history items named as reasons of one recommended item; 0 for none: a network takes some
-    twenty times as long to say why as to make the lists."""
+    """Most history items named as reasons for one recommended item; 0: none. With a network,
+    finding the reasons takes about twenty times as long as making the lists."""
     min_full_share: Share = 0.99
-    """Gate: the least share of users whose list has the length asked for."""
+    """Gate: smallest share of users whose list must have `score.list_length` items. With fewer,
+    nothing is published."""
 
 
 class Generate(Section):
-    """A made-up shop's log, written to `input.root`."""
+    """Size and faults of the made-up log that `headrace generate` writes to `input.root`."""
 
     num_users: Positive = 3000
+    """Users of the shop, without the bots."""
     num_items: Positive = 800
+    """Items of the shop."""
     num_events: Positive = 120_000
+    """Approximate number of correct events. Faulty rows and bots come on top."""
     num_days: Positive = 90
+    """Days that the log covers, one file per day."""
     first_day: date = date(2026, 3, 1)
+    """First day of the log (UTC)."""
     duplicate_share: Share = 0.01
+    """Exact copies of correct events, as a share of the correct events."""
     missing_user_share: Share = 0.002
+    """Extra rows without a user id, as a share of the correct events."""
     missing_item_share: Share = 0.001
+    """Extra rows without an item id, as a share of the correct events."""
     bad_time_share: Share = 0.001
+    """Extra rows without a readable time, as a share of the correct events."""
     future_time_share: Share = 0.001
+    """Extra rows with a time in the future, as a share of the correct events."""
     negative_price_share: Share = 0.001
+    """Extra rows with a negative price, as a share of the correct events."""
     num_redelivered_files: Annotated[int, Field(ge=0)] = 2
+    """Files that are delivered a second time under another name."""
     num_bots: Annotated[int, Field(ge=0)] = 1
+    """Users with far too many events on one day."""
     bot_events: Positive = 2000
+    """Events of each bot, all on one day; at most 86400, one per second."""
 
 
 class Config(Section):
+    """The whole file."""
+
     run: Run
+    """Name, workspace and seed of the run."""
     input: Input
+    """The raw log and the tables of items and users."""
     etl: Etl
+    """How rows become a dataset."""
     privacy: Privacy = Privacy()
+    """Which data of a person may be read, stored and shown."""
     spark: Spark = Spark()
+    """The Spark session of the ETL."""
     ray: Ray = Ray()
+    """The Ray of training and scoring."""
     train: Train = Train()
+    """The model and its training."""
     score: Score = Score()
+    """The recommendation lists."""
     compare: Compare = Compare()
+    """What `headrace compare` measures."""
     tune: Tune = Tune()
+    """What `headrace tune` tries."""
     generate: Generate | None = None
+    """The made-up log of `headrace generate`; null: there is none to generate."""
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":

@@ -1,4 +1,4 @@
-"""The configuration's section `etl`: what becomes of the rows."""
+"""The configuration's section `etl`: which rows are used, and how they become a dataset."""
 
 import re
 from collections.abc import Mapping
@@ -12,85 +12,96 @@ from conf.settings.section import Positive, Section, Share
 
 
 class EventType(Section):
+    """One type of event: a view, a purchase."""
+
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Weight of such an event as a training target."""
     min_value: float | None = None
-    """Events with a smaller value, or with none, are dropped."""
+    """Smallest value; events with a smaller value, or without one, are dropped. null: no limit."""
     shown_only: bool = False
-    """Whether such an event only shows an item to the user: then it stands in no history, is no
-    target, and is an impression alone. Takes `etl.impressions.negatives: logged`."""
+    """Whether such an event only shows an item to the user. Then it is an impression, but in no
+    history and no target. Needs `etl.impressions.negatives: logged`."""
 
 
 class Split(Section):
+    """How the log is divided into the training, validation and test part."""
+
     kind: Literal["leave_one_out", "leave_last_n", "temporal", "random", "given"] = "leave_one_out"
-    """leave_one_out: a user's last event is the test, the one before it the validation.
-    leave_last_n: the last `num_targets` events are the test, as many before them the validation;
-    each is a target with all events before it as history.
-    temporal: two instants cut the log for everybody; a user's first event behind a cut is the
-    target, all events before the cut the history.
-    random: `num_targets` events each are drawn, which shows training what came later: for
-    comparison with figures made that way only.
-    given: each log of `input.events` is one part and says which; all events of the validation
-    and the test part are targets, with the parts before theirs as history."""
+    """leave_one_out: each user's last event is the test, the one before it the validation.
+    leave_last_n: each user's last `etl.split.num_targets` events are the test, as many before them
+    the validation; the history of each is all events before it.
+    temporal: two instants cut the log for all users; a user's first event after a cut is the
+    target, all events before the cut are its history. Needs a log with times.
+    random: `etl.split.num_targets` events of each user are drawn for each of test and validation.
+    Training then sees events after a target; use it only to compare with figures made this way.
+    given: each log of `input.events` is one part; all events of the validation and test part are
+    targets, the earlier parts are their history."""
     num_targets: Positive = 1
-    """leave_last_n and random: targets of a user in each of validation and test. Users with
-    fewer than twice as many events and one more are in the training part alone."""
+    """Targets of a user in each of validation and test, with the kinds leave_last_n and random.
+    Users with too few events (less than twice this number plus one) are in the training part
+    only."""
     cold_users: Literal["keep", "drop"] = "keep"
     """Whether users without an event in the training part are measured."""
     cold_items: Literal["keep", "drop"] = "keep"
-    """Whether targets are measured whose item is not in the training part, so that no model
-    can know it."""
+    """Whether targets are measured whose item has no event in the training part."""
     valid_from: date | None = None
-    """First day (UTC) of the validation part of a temporal split."""
+    """First day (UTC) of the validation part of a temporal split; null: see
+    `etl.split.valid_share`."""
     test_from: date | None = None
-    """First day (UTC) of the test part of a temporal split."""
+    """First day (UTC) of the test part of a temporal split; null: see `etl.split.test_share`."""
     valid_share: Share = 0.1
-    """Where the days are null: share of events between the two cuts."""
+    """Share of all events in the validation part of a temporal split. No effect with
+    `etl.split.valid_from`."""
     test_share: Share = 0.1
-    """Where the days are null: share of events behind the second cut."""
+    """Share of all events in the test part of a temporal split. No effect with
+    `etl.split.test_from`."""
 
     @property
     def is_in_time_order(self) -> bool:
-        """Whether a user's test events are the newest and the training ones the oldest."""
+        """Whether a user's test events are the newest, and the training events the oldest."""
         return self.kind not in ("random", "given")
 
 
 class LeakCheck(Section):
-    """A second reading of the raw log that proves on a sample that nothing tells the future."""
+    """A check that reads the raw log again and shows for a sample that no row knows the future."""
 
     users: Positive = 200
-    """Users whose rows are worked out anew."""
+    """Users whose rows are computed again."""
     items: Positive = 200
-    """Items of the vocabulary that are counted anew."""
+    """Items of the vocabulary whose events are counted again."""
     impressions: Positive = 1000
-    """Impressions of those users that are worked out anew."""
+    """Impressions of those users that are computed again."""
 
 
 def shown_types(event_types: Mapping[str, EventType]) -> list[int]:
-    """Return the numbers of the types that only show an item."""
+    """Return the numbers of the event types that only show an item."""
     return [number for number, kind in enumerate(event_types.values()) if kind.shown_only]
 
 
 class Budget(Section):
+    """Limits for the rows that one rule removes."""
+
     warn_above: Share | None = None
-    """Share of an input's rows; more of them by this rule are a warning in the ledger."""
+    """Share of an input's rows; if the rule removes more, the ledger gets a warning. null: no
+    limit."""
     stop_above: Share | None = None
-    """Share of an input's rows; more of them by this rule stop the run."""
+    """Share of an input's rows; if the rule removes more, the run stops. null: no limit."""
 
 
 class Cancellations(Section):
     """What marks an event as the cancellation of an earlier one; one mark is enough."""
 
     negative_value: bool = False
-    """A value below zero: then the value is a quantity."""
+    """Whether a value below zero marks a cancellation; the value is a quantity then."""
     event_types: tuple[str, ...] = ()
-    """Types that are cancellations. They stand in no other list of types."""
+    """Event types that are cancellations. They must not be in `etl.event_types`."""
     id_prefix: str | None = None
-    """What the ids of cancelling orders begin with."""
+    """First characters of the ids of cancelling orders; null: ids mark nothing."""
     id_field: str | None = None
-    """Declared field of the events that holds the order's id; null: columns.event_id."""
+    """Field of `input.events.NAME.fields` that holds the order's id; null: the column
+    `input.events.NAME.columns.event_id`."""
     cancelled_types: tuple[str, ...] = ()
-    """Types that can be cancelled; empty: all."""
+    """Types of `etl.event_types` that can be cancelled; []: all."""
 
     @property
     def is_on(self) -> bool:
@@ -102,95 +113,104 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 
 class Clean(Section):
+    """Which events are wrong (quarantined) or not wanted (dropped)."""
+
     earliest_time: date = date(1980, 1, 1)
-    """Events before this day (UTC) are quarantined: most often a wrong time unit."""
+    """Events before this day (UTC) are quarantined; most often their time unit is wrong."""
     latest_time: date | None = None
-    """Events after this day (UTC) are quarantined as future ones; null: after the day of the
-    newest modification of the event files, which cannot hold what came later."""
+    """Events after this day (UTC) are quarantined: they are in the future. null: the day on which
+    the newest file of the log was written. A log with the format table needs a day."""
     clock_skew_seconds: NotNegative = 0
-    """An event counts as a future one only when it is more than this behind the latest time."""
+    """Tolerance after `etl.clean.latest_time`: later events within it are not quarantined."""
     keep_from: date | None = None
-    """Events before this day (UTC) are dropped; null: none."""
+    """Events before this day (UTC) are dropped; null: no limit."""
     keep_to: date | None = None
-    """Events after this day (UTC) are dropped; null: none."""
+    """Events after this day (UTC) are dropped; null: no limit."""
     allow_negative_value: bool = False
-    """Whether a value below zero is right."""
+    """Whether values below zero are allowed; if not, such events are quarantined."""
     min_value: float | None = None
-    """Events with a smaller value are quarantined; cancellations are not."""
+    """Events with a smaller value are quarantined, except cancellations; null: no limit."""
     max_value: float | None = None
-    """Events with a larger value are quarantined; cancellations are not."""
+    """Events with a larger value are quarantined, except cancellations; null: no limit."""
     id_normal_form: Literal["none", "nfc"] = "none"
-    """none: ids come back byte for byte. nfc: ids of users and items that differ only in how
-    accents are composed become one (Unicode NFC; takes Spark 4)."""
+    """none: ids keep their bytes. nfc: ids of users and items that differ only in how accents are
+    composed become one (Unicode NFC; needs Spark 4)."""
     item_pattern: str | None = None
-    """Regular expression: events with an item whose id it does not match as a whole are dropped,
-    such as postage in a log of purchases; null: none."""
+    """Regular expression that the whole item id must match; other events are dropped, such as the
+    postage in a log of purchases. null: all ids match."""
     duplicate_seconds: NotNegative | None = None
-    """A user's event of the same type with the same item at most so long after the one before
-    it is dropped, whatever its value; null: only equal events are."""
+    """A user's event with the same type and item is dropped if it follows the one before within
+    this number of seconds, whatever its value; null: only equal events are dropped."""
     cancellations: Cancellations = Cancellations()
+    """Events that cancel earlier ones: both are dropped."""
     max_events_per_user_minute: Positive | None = None
-    """All events of a user who has more than this in one minute (UTC) are dropped."""
+    """Users with more events in any minute (UTC) lose all their events; null: no limit."""
     max_events_per_user_hour: Positive | None = None
-    """All events of a user who has more than this in one hour (UTC) are dropped."""
+    """Users with more events in any hour (UTC) lose all their events; null: no limit."""
     max_events_per_user_day: Positive | None = None
-    """All events of a user who has more than this in one day are dropped as a bot's."""
+    """Users with more events on any day (UTC) lose all their events, as bots; null: no limit."""
     max_events_per_user: Positive | None = None
-    """All events of a user who has more than this in total are dropped."""
+    """Users with more events in total lose all their events; null: no limit."""
     max_bad_share: Share = 0.2
-    """More than this share of rows in quarantine stops the run."""
+    """Largest share of an input's rows in quarantine; with more the run stops."""
     budgets: dict[str, Budget] = {}
-    """Limits for single rules, by the reason that the ledger gives (user_missing, duplicate)."""
+    """Limits for single rules, by their reason in the ledger (user_missing, duplicate)."""
 
     @model_validator(mode="after")
     def _pattern_can_be_read(self) -> "Clean":
         try:
             re.compile(self.item_pattern or "")
         except re.error as error:
-            raise ValueError(f"item_pattern is no regular expression: {error}") from error
+            raise ValueError(f"item_pattern is not a regular expression: {error}") from error
         return self
 
 
 class Etl(Section):
+    """How the raw log becomes a dataset."""
+
     event_types: Annotated[dict[str, EventType], Field(min_length=1)]
-    """Types that are used, with their weights; others are dropped."""
+    """Event types that are used, by their text in the log; events of other types are dropped."""
     clean: Clean = Clean()
+    """Which events are quarantined or dropped."""
     min_events_per_user: Positive = 1
-    """k-core: users with fewer events are dropped, again and again until none is left."""
+    """Fewest events of a user (k-core): users with fewer are dropped. Users and items are dropped
+    in turns until none has too few."""
     min_events_per_item: Positive = 1
-    """k-core: items with fewer events are dropped, likewise."""
+    """Fewest events of an item (k-core): items with fewer are dropped, in turns with the users."""
     repeated_items: Literal["keep", "first", "last"] = "keep"
-    """What of several events of one user with one item stays."""
+    """Which of a user's several events with one item are kept: all, the first, or the last."""
     session_gap_minutes: Positive | None = None
-    """A user's event more than this after the one before it begins a session; null: sessions
-    are not counted."""
+    """Longest gap in minutes between two events of one session; null: the log has no sessions."""
     split: Split = Split()
+    """The training, validation and test part."""
     features: Features = Features()
+    """How fields become features."""
     impressions: Impressions | None = None
-    """null: no rows for a ranking model."""
+    """Rows for a ranking model; null: none."""
     history_features: tuple[str, ...] = ()
-    """Fields of the events, of `features.events.encodings`, that every event of a history tells
-    beside its item, type and time: device, channel, price paid. Categories are numbered from the
-    training part; with `vocabulary: extend` new ones get numbers behind the old ones."""
+    """Fields of `etl.features.events.encodings` that each event of a history has next to its item,
+    type and time: device, channel, price paid. If the dataset extends another one, new categories
+    get the next free numbers."""
     leak_check: LeakCheck | None = LeakCheck()
-    """Of a temporal split, before the dataset is committed; null: none."""
+    """Check of a temporal split before the dataset is committed; null: none."""
     vocabulary: Literal["fresh", "extend"] = "fresh"
-    """fresh: users and items are numbered anew. extend: those of the newest published dataset (of
-    an earlier logical date, where one is given) keep their numbers, new ones follow, and what was
-    fitted stays as it is."""
+    """Numbering of users and items. fresh: a new one. extend: users and items of the newest
+    published dataset keep their numbers, new ones follow, and fitted encodings are reused. With
+    `--date`, only datasets of earlier logical dates count."""
     catalogue: Literal["log", "table"] = "log"
     """Items that have a number and can be recommended. log: those of the training part. table: also
-    those that the table of items has and the training part lacks, which a model can know by their
-    features alone."""
+    those that only `input.items` has; a model can know them by their features only. table needs
+    `input.items`, and excludes `etl.impressions.negatives: uniform` and
+    `privacy.min_users_per_item` above 1."""
     window_length: Positive = 50
-    """Targets in one training row: longer histories are cut into several rows."""
+    """Most targets in one training row; longer histories are cut into several rows."""
     windows: Literal["all", "last"] = "all"
-    """Whether all windows of a history are trained on, or the newest alone."""
+    """Which rows of a history are trained on: all, or only the newest."""
     row_group_rows: Positive = 50_000
     """Most rows in one Parquet row group."""
 
 
-# Reasons of the ledger that a budget can be set for; fields add two each, see `field_rules`.
+# Reasons in the ledger that can have a budget; each field adds two, see `field_rules`.
 RULES = (
     "redelivered_file", "file_damaged", "line_unparsable", "erased", "user_missing",
     "item_missing", "id_missing",
@@ -203,5 +223,5 @@ RULES = (
 
 
 def field_rules(field: str) -> tuple[str, str]:
-    """Return the reasons of a declared field that has a type, a range or a list of texts."""
+    """Return the reasons of a declared field with a type, a range or a list of allowed texts."""
     return f"{field}_unparsable", f"{field}_out_of_range"

@@ -1,4 +1,4 @@
-"""What the sections `input` and `etl` ask of each other."""
+"""The rules between the sections `input`, `etl` and `privacy`."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ from conf.settings.input import Input, InputField
 from conf.settings.privacy import Privacy
 
 Rule = tuple[bool, str]
-"""Whether it is broken, and what to say then."""
+"""Whether the rule is broken, and the message for that case."""
 
 
 def broken_etl_rules(given: Input, etl: Etl, privacy: Privacy) -> Iterator[str]:
@@ -41,8 +41,8 @@ def _about_cleaning(input_: Input, etl: Etl) -> list[str]:
         *_rules_of_budgets(input_, etl),
         (
             _is_behind(etl.clean),
-            f"etl.clean.keep_from={etl.clean.keep_from} is behind "
-            f"keep_to={etl.clean.keep_to}: no event is in between",
+            f"etl.clean.keep_from={etl.clean.keep_from} is after "
+            f"keep_to={etl.clean.keep_to}, so no event would be kept; swap them or change one",
         ),
         *_rules_of_splits(etl),
         *_rules_of_parts(input_, etl),
@@ -86,8 +86,8 @@ def _rules_of_cancellations(input_: Input, etl: Etl) -> list[Rule]:
     return [
         (
             bool(used_twice),
-            f"{section}.event_types: {', '.join(used_twice)} stand in "
-            "etl.event_types too; a cancellation is no target, so take them out there",
+            f"{section}.event_types: {', '.join(used_twice)} are also in "
+            "etl.event_types; a cancellation is no target, so remove them there",
         ),
         (
             bool(unknown),
@@ -96,12 +96,12 @@ def _rules_of_cancellations(input_: Input, etl: Etl) -> list[Rule]:
         ),
         (
             field is not None and not any(field in log.fields for log in input_.events.values()),
-            f"{section}.id_field={field!r} is a field of no log; "
+            f"{section}.id_field={field!r} is not a field of any log; "
             "declare it in input.events.*.fields",
         ),
         (
             no_id,
-            f"{section}.id_prefix is set, but no log has columns.event_id; set it, or id_field "
+            f"{section}.id_prefix is set, but no log has columns.event_id; set it, or set id_field "
             "to the declared field that holds the order's id",
         ),
     ]
@@ -114,7 +114,7 @@ def _rules_of_budgets(input_: Input, etl: Etl) -> list[Rule]:
     return [
         (
             rule not in known,
-            f"etl.clean.budgets.{rule}: there is no such rule; known are "
+            f"etl.clean.budgets.{rule}: there is no such rule; the rules are "
             f"{', '.join(sorted(known))}",
         )
         for rule in etl.clean.budgets
@@ -141,7 +141,7 @@ def _rules_of_parts(input_: Input, etl: Etl) -> list[Rule]:
         (
             is_given and bool(missing),
             f"input.events.{', '.join(missing)}.part is null, but "
-            "etl.split.kind is 'given': say train, valid or test for each log",
+            "etl.split.kind is 'given'; set it to train, valid or test for each log",
         ),
         (
             is_given and "train" not in parts.values(),
@@ -163,7 +163,7 @@ def _rules_of_catalogues(input_: Input, etl: Etl) -> list[Rule]:
         (
             input_.items is None,
             "etl.catalogue='table' takes the items of input.items, which is "
-            "null; set it, or etl.catalogue to log",
+            "null; set it, or set etl.catalogue to log",
         ),
         (
             draws == "uniform",
@@ -189,17 +189,18 @@ def _rules_of_shown_types(etl: Etl) -> list[Rule]:
         (
             spec is None or spec.negatives != "logged",
             f"etl.event_types: {named} is shown_only, "
-            "which takes etl.impressions.negatives: logged; leave the type out, and it is dropped",
+            "which needs etl.impressions.negatives: logged; set that, or remove the type, and its "
+            "events are dropped",
         ),
         (
             bool(wrong),
             f"etl.impressions.labels.{', '.join(wrong)} names a type of etl.event_types "
-            f"that is shown_only ({named}), which is no act",
+            f"that is shown_only ({named}) and so no act; remove it from the label",
         ),
         (
             bool(set(etl.clean.cancellations.cancelled_types) & set(shown)),
-            f"etl.clean.cancellations.cancelled_types: {named} is shown_only, and cannot be "
-            "cancelled",
+            f"etl.clean.cancellations.cancelled_types: {named} is shown_only and cannot be "
+            "cancelled; remove it",
         ),
     ]
 
@@ -226,13 +227,13 @@ def _about_time(given: Input, etl: Etl) -> Iterator[str]:
         ):
             yield (
                 "etl.clean.latest_time is null, but a log of input.events is a table, which has no "
-                "day that its files were written; set the last day whose events are right"
+                "files with a date; set it to the last day whose events are right"
             )
         return
     if etl.split.kind == "temporal":
         yield (
-            "etl.split.kind is 'temporal', but the time_unit of input.events is 'order': an order "
-            "number has no common time; use leave_one_out"
+            "etl.split.kind is 'temporal', but the time_unit of input.events is 'order', which has "
+            "no common time for all users; use leave_one_out"
         )
 
 
@@ -241,7 +242,7 @@ def _about_types(given: Input, etl: Etl) -> Iterator[str]:
     for name, log in given.events.items():
         if log.event_type is not None and log.event_type not in known:
             yield (
-                f"input.events.{name}.event_type={log.event_type!r} is none of "
+                f"input.events.{name}.event_type={log.event_type!r} is not one of "
                 f"etl.event_types: {', '.join(etl.event_types)}"
             )
 
@@ -267,13 +268,13 @@ def _about_table(
     for name, encoding in spec.encodings.items():
         if name not in fields and name not in filled:
             yield (
-                f"{where}.encodings.{name} is no field of input.{table}; declared are "
+                f"{where}.encodings.{name} is not a field of input.{table}; declared are "
                 f"{', '.join([*fields, *sorted(filled)]) or 'none'}"
             )
         elif isinstance(encoding, Tags | Text | Vector) and (
             name in filled or fields[name].type != "text"
         ):
-            yield f"{where}.encodings.{name}.kind={encoding.kind!r} takes a field of type text"
+            yield f"{where}.encodings.{name}.kind={encoding.kind!r} needs a field of type text"
     single = [
         n for n, e in spec.encodings.items() if isinstance(e, Categorical | Hashed | Bucketed)
     ]
@@ -281,7 +282,7 @@ def _about_table(
         others = [part for part in crossed.of if part not in single]
         if others:
             yield (
-                f"{where}.crosses.{name}: {', '.join(others)} cannot be crossed; a cross is of "
+                f"{where}.crosses.{name}: {', '.join(others)} cannot be crossed; use only "
                 f"categorical, hashed or bucketed fields: {', '.join(single) or 'there are none'}"
             )
         if name in spec.encodings:
@@ -295,7 +296,7 @@ def _about_dropped(features: Features, privacy: Privacy) -> Iterator[str]:
             if name in rules and rules[name].method == "drop":
                 yield (
                     f"etl.features.{table}.encodings.{name}: privacy.columns.{table}.{name} drops "
-                    "it; take one of the two out"
+                    "it; remove one of the two"
                 )
 
 
@@ -315,7 +316,7 @@ def _about_impressions(given: Input, etl: Etl, privacy: Privacy) -> Iterator[str
         unknown = [name for name in types if name not in etl.event_types]
         if unknown and types != ("value",):
             yield (
-                f"etl.impressions.labels.{label}: {', '.join(unknown)} is none of "
+                f"etl.impressions.labels.{label}: {', '.join(unknown)} is not one of "
                 f"etl.event_types: {', '.join(etl.event_types)}"
             )
     if spec.negatives == "session" and etl.session_gap_minutes is None:
@@ -326,12 +327,12 @@ def _about_impressions(given: Input, etl: Etl, privacy: Privacy) -> Iterator[str
 
 
 def _about_counts(etl: Etl) -> Iterator[str]:
-    """Names of event types stand in names of columns."""
+    """Event types whose names cannot be part of a column's name."""
     odd = [name for name in etl.event_types if not re.fullmatch(r"\w+", name) or name == "events"]
     if etl.features.as_of is not None and len(etl.event_types) > 1 and odd:
         yield (
             f"etl.features.as_of counts each of etl.event_types, and {', '.join(map(repr, odd))} "
-            "cannot be part of a column's name (letters, digits and _, and not 'events')"
+            "cannot be part of a column's name; rename it (letters, digits and _, not 'events')"
         )
 
 
@@ -339,5 +340,5 @@ def _about_catalogue(etl: Etl, privacy: Privacy) -> Iterator[str]:
     if etl.catalogue == "table" and privacy.min_users_per_item > 1:
         yield (
             f"privacy.min_users_per_item={privacy.min_users_per_item} keeps items of few users "
-            "out of the catalogue, and etl.catalogue='table' would put them back; set it to log"
+            "out of the catalogue, but etl.catalogue='table' would put them back; set it to log"
         )

@@ -1,4 +1,4 @@
-"""The configuration's section `input`: which files, in which shape."""
+"""The configuration's section `input`: which files, and their format."""
 
 from typing import Annotated, Literal
 
@@ -7,46 +7,51 @@ from pydantic import Field, model_validator
 from conf.settings.section import Name, Section
 
 ColumnName = str | tuple[str, ...]
-"""A column's name, or several of which each file holds exactly one. A dot leads into an object
-(`user.id`), [0] to the first element of a JSON array."""
+"""A column's name, or a list of names; each file must have exactly one of them. A dot leads into an
+object (`user.id`), [0] to the first element of a JSON array."""
 
 
 class Fill(Section):
+    """What replaces missing values of a field; fitted on the training part."""
+
     kind: Literal["constant", "median", "mode"]
-    """Of an even number of values the median is the lower one of the two in the middle; the
-    mode is the most frequent value, the smaller one of two."""
+    """Replacement. constant: the given value. median: the median; of two middle values the smaller
+    one. mode: the most frequent value; of equally frequent ones the smallest."""
     value: float | str | bool | None = None
-    """The constant."""
+    """The constant. The kind constant needs it, the others exclude it."""
     group_by: str | None = None
-    """Another field of the table: median and mode are those of the rows with the same text or
-    number in it; null: of all rows."""
+    """Another field of the table: median and mode are computed for each of its values; null: over
+    all rows. Excludes the kind constant."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Fill":
         if (self.kind == "constant") != (self.value is not None):
-            raise ValueError("value has to be set where kind is constant, and only there")
+            raise ValueError("value has to be set if kind is constant, and only then")
         if self.kind == "constant" and self.group_by is not None:
-            raise ValueError("group_by has no meaning where kind is constant; set it to null")
+            raise ValueError("group_by has no meaning if kind is constant; set it to null")
         return self
 
 
 class InputField(Section):
+    """A further column that is read."""
+
     column: ColumnName | None = None
-    """Its name in the files, or several; null: the one that it has here."""
+    """Name of the column in the files, or a list of names; null: the field's name."""
     type: Literal["text", "integer", "number", "boolean", "time"] = "text"
-    """What its text has to say. All but a text are kept as such: integer as int64, number as
-    double, time (ISO 8601) as microseconds since 1970 UTC."""
+    """Type of the value: text, integer (int64), number (double), boolean, or time (ISO 8601, stored
+    as microseconds since 1970 UTC)."""
     minimum: float | None = None
-    """Smallest right value of an integer or number."""
+    """Smallest allowed value of an integer or number; null: no limit."""
     maximum: float | None = None
-    """Largest right value of an integer or number."""
+    """Largest allowed value of an integer or number; null: no limit."""
     allowed: tuple[str, ...] = ()
-    """Texts that are right, as they stand in the files; empty: all."""
+    """Allowed texts, written as in the files; []: all."""
     bad: Literal["quarantine", "blank"] = "quarantine"
-    """What is done about a wrong text: quarantine takes the whole row out, blank makes this
-    field null and counts that as a warning. An empty text is no wrong one."""
+    """What happens to a value that breaks these rules. quarantine: the whole row is quarantined.
+    blank: the field becomes null, with a warning in the ledger. An empty text breaks no rule."""
     fill: Fill | None = None
-    """What stands in for a missing value, beside a column `..._was_missing`; null: nothing."""
+    """What replaces a missing value; the column NAME_was_missing marks such rows. null: nothing.
+    Only for fields of items and users."""
 
     @model_validator(mode="after")
     def _fits(self) -> "InputField":
@@ -72,40 +77,40 @@ class Source(Section):
     """Files of one table."""
 
     paths: tuple[str, ...] = ()
-    """Globs relative to `input.root`, each of which has to match a file. One that matches
-    none is tried again with .gz, .bz2 and .zst behind it. Links to files are followed, links to
-    folders too, but for those that `**` would lead into. Of folders named `day=2026-03-01` the
-    value can be read as a column `day`."""
+    """Globs relative to `input.root`; each must match a file. If one matches none, it is tried
+    with .gz, .bz2 and .zst at its end. Links are followed, except links to folders below `**`. A
+    folder named `day=2026-03-01` can be read as a column `day`."""
     format: Literal["csv", "jsonl", "parquet", "orc", "avro", "table", "sequences"] = "csv"
-    """`table`: one of Spark's catalogue, see `table`. `sequences`: one user a line,
-    "user item item ...", oldest item first. `avro` needs Spark's package spark-avro."""
+    """Format of the files. table: a table of Spark's catalogue instead of files. sequences: one
+    user per line, "user item item ...", oldest item first. avro needs Spark's package
+    spark-avro."""
     table: str | None = None
-    """Name of a table of Spark's catalogue (`database.table`), in place of `paths`."""
+    """Name of a table of Spark's catalogue (`database.table`). Only for the format table, which
+    needs it and excludes paths."""
     table_version: str | None = None
-    """Text that changes whenever the table's rows do, such as a snapshot's id: the table is
-    read again only under another text."""
+    """Version of the table, such as a snapshot's id: change it whenever the rows change, or the
+    table is not read again. The format table needs it."""
     match_case: bool = True
-    """Whether upper and lower case count in the names of columns. If not, a column whose name
-    differs in case only is taken, where there is just one."""
+    """Whether upper and lower case count in column names. false: a name that differs only in case
+    matches too, if there is just one."""
     damaged_files: Literal["stop", "quarantine"] = "stop"
-    """What becomes of a file that is cut off or not what its name says: `stop` ends the run,
-    `quarantine` sets all lines of it that can be read aside, for which compressed files are
-    read once more."""
+    """What happens if a file is cut off or has the wrong type. stop: the run ends. quarantine: its
+    readable lines are quarantined; compressed files are read once more to find damage."""
     separator: str = ","
-    """Between the columns of a csv, one or more characters ("\\t", "::")."""
+    """Text between the columns of a csv, one or more characters, such as "\\t" or "::"."""
     header: bool = True
     """Whether the first line of each csv file holds the column names."""
     column_names: tuple[str, ...] = ()
-    """Names of a csv's columns where it has no header line."""
+    """Names of all columns of a csv without a header line."""
     encoding: str = "UTF-8"
     """Character set of csv and jsonl files."""
     quote: str = '"'
-    """Quote character of a csv; doubled inside quotes it stands for itself; "" for none. A line
-    with an odd number of them is broken, unless `multiline` is set."""
+    """Quote character of a csv; doubled inside quotes it is a normal character. "" for none. A line
+    with an odd number of quotes is broken, unless multiline is true."""
     multiline: bool = False
-    """Whether a quoted csv field may hold line breaks (such a file is not split)."""
+    """Whether a quoted csv field may contain line breaks. Such files are not split."""
     fields: dict[Name, InputField] = {}
-    """Further columns that are kept, by the name that they get."""
+    """Further columns to read, by a name of your own."""
 
     @model_validator(mode="after")
     def _is_read_from_one_place(self) -> "Source":
@@ -113,7 +118,7 @@ class Source(Section):
             if not self.paths:
                 raise ValueError("paths is empty; name the files")
             if self.table is not None:
-                raise ValueError(f"table={self.table!r} belongs to the format 'table' alone")
+                raise ValueError(f"table={self.table!r} is only for the format 'table'")
         elif self.paths or not self.table or not self.table_version:
             raise ValueError(
                 "the format 'table' needs table and table_version, and paths has to be empty"
@@ -125,45 +130,55 @@ class Source(Section):
         try:
             line_break = "\n".encode(self.encoding)
         except LookupError:
-            raise ValueError(f"encoding={self.encoding!r} is no character set") from None
+            raise ValueError(f"encoding={self.encoding!r} is not a known character set") from None
         if line_break != b"\n" and not (self.format == "csv" and self.multiline):
             raise ValueError(
-                f"encoding={self.encoding!r} writes a line break in several bytes, which only a "
+                f"encoding={self.encoding!r} has line breaks of several bytes, which only a "
                 "csv with multiline: true may have; convert the files to UTF-8"
             )
         return self
 
 
 class EventColumns(Section):
-    """Names, in the source, of what an event is made of; each may be a list of names."""
+    """Columns of an event in the files; each may be a list of names."""
 
     user_id: ColumnName = "user_id"
+    """Column of the user's id."""
     item_id: ColumnName = "item_id"
+    """Column of the item's id."""
     time: ColumnName | None = "time"
-    """null where the order of the lines is the time."""
+    """Column of the time; null: the order of the lines. null needs
+    `input.events.NAME.time_unit: order`."""
     event_type: ColumnName | None = None
-    """null: all events of the files have one type, see `event_type` beside `columns`."""
+    """Column of the event's type; null: all events of the files have the type
+    `input.events.NAME.event_type`."""
     value: ColumnName | None = None
-    """A number of the event, such as its rating or price."""
+    """Column of a number of the event, such as its rating, price or quantity; null: none."""
     event_id: ColumnName | None = None
-    """null: two rows equal in all of the above are the same event."""
+    """Column of the event's id; of events with the same id the earliest is kept. null: events are
+    duplicates if user, item, time, type, value and all further fields are equal."""
 
 
 class EventSource(Source):
+    """One log of events."""
+
     columns: EventColumns = EventColumns()
+    """Names of the columns."""
     event_type: str | None = None
-    """Type of all events of these files where columns.event_type is null; null: the first of
-    `etl.event_types`."""
+    """Type of all events of these files if `input.events.NAME.columns.event_type` is null; null:
+    the first of `etl.event_types`."""
     part: Literal["train", "valid", "test"] | None = None
-    """Part that all events of these files belong to, where `etl.split.kind` is given."""
+    """Part that all events of these files belong to. Needed with `etl.split.kind: given`, and only
+    then allowed."""
     time_unit: Literal["seconds", "milliseconds", "microseconds", "iso", "order"]
-    """Unit of the time column; `order`: a number that only orders a user's events."""
+    """Unit of the time column, counted from 1970 UTC; iso: ISO 8601. order: a number that only
+    orders a user's events; then all logs must have it."""
 
     @model_validator(mode="after")
     def _time_has_a_source(self) -> "EventSource":
         if self.columns.time is None and self.time_unit != "order":
             raise ValueError(
-                "columns.time is null: then the order of lines is the time, and "
+                "columns.time is null, so the order of the lines is the time; then "
                 "time_unit has to be 'order'"
             )
         if self.columns.time is None and self.format == "table":
@@ -179,10 +194,12 @@ class EventSource(Source):
 
 
 class TableSource(Source):
+    """A table of items or users."""
+
     id_column: ColumnName
-    """Column that holds the raw id, or several names of it."""
+    """Column of the raw id, or a list of names."""
     title_column: ColumnName | None = None
-    """Column that is shown to people."""
+    """Column of the title that people see, or a list of names; null: no titles."""
 
     @model_validator(mode="after")
     def _fills_fit(self) -> "TableSource":
@@ -190,32 +207,36 @@ class TableSource(Source):
             group = None if field.fill is None else field.fill.group_by
             if group is not None and (group == name or group not in self.fields):
                 raise ValueError(
-                    f"fields.{name}.fill.group_by={group!r} is no other field; there are "
+                    f"fields.{name}.fill.group_by={group!r} is not another field; there are "
                     f"{', '.join(sorted(self.fields))}"
                 )
             if field.fill is not None and f"{name}_was_missing" in self.fields:
                 raise ValueError(
-                    f"fields.{name}_was_missing: rename it, fields.{name}.fill makes "
-                    "a column of that name"
+                    f"fields.{name}_was_missing has the name of a column that "
+                    f"fields.{name}.fill makes; rename it"
                 )
         return self
 
 
 class Input(Section):
+    """The raw log, and the tables of items and users."""
+
     root: str
-    """Folder that all paths start from."""
+    """Folder that all paths are relative to."""
     events: Annotated[dict[str, EventSource], Field(min_length=1)]
-    """Logs of any names, which together are one: views here, purchases there."""
+    """The logs, by names of your own. Together they are one log: views here, purchases there."""
     items: TableSource | None = None
+    """The table of items, with their titles and fields; null: none."""
     users: TableSource | None = None
+    """The table of users, with their fields; null: none."""
 
     @model_validator(mode="after")
     def _one_kind_of_time(self) -> "Input":
         ordered = [name for name, log in self.events.items() if log.time_unit == "order"]
         if ordered and len(ordered) < len(self.events):
             raise ValueError(
-                f"events.{ordered[0]}.time_unit is 'order', those of other logs are not: "
-                "their events have no common order"
+                f"events.{ordered[0]}.time_unit is 'order', but other logs have times: "
+                "their events have no common order; give all logs times, or none"
             )
         return self
 
@@ -227,11 +248,11 @@ class Input(Section):
                 if types.setdefault(field, spec.type) != spec.type:
                     raise ValueError(
                         f"events.{name}.fields.{field}.type is {spec.type!r}, in another log it is "
-                        f"{types[field]!r}; a field has one type"
+                        f"{types[field]!r}; give the field one type"
                     )
         return self
 
     @property
     def is_dated(self) -> bool:
-        """Whether events have times and not just an order."""
+        """Whether events have times, not only an order."""
         return all(log.time_unit != "order" for log in self.events.values())

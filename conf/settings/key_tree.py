@@ -1,4 +1,4 @@
-"""Which keys a section of the configuration may hold, read off its types."""
+"""Which keys a section of the configuration may hold, found from its types."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ def known_keys(root: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def parts_at(root: type[BaseModel], path: Sequence[str]) -> list[Any]:
-    """Return the types that may stand at `path` below `root`; none where there is no such key."""
+    """Return the types that the key at `path` below `root` may have; none if there is no key."""
     found: list[Any] = [root]
     for key in path:
         found = [inner for annotation in found for inner in _at_key(annotation, key)]
@@ -23,7 +23,7 @@ def parts_at(root: type[BaseModel], path: Sequence[str]) -> list[Any]:
 
 
 def dotted_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield every key below `root`, of sections and within them."""
+    """Yield every dotted key below `root`: sections and the keys in them."""
     for name in root.model_fields:
         yield f"{prefix}{name}"
         for part in parts_at(root, [name]):
@@ -32,7 +32,7 @@ def dotted_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _at_key(annotation: Any, key: str) -> list[Any]:
-    """Return what may stand at a key: of a section, of a mapping, or the kind of a section."""
+    """Return the types that a key of a section or mapping may have; the key may name a kind."""
     found: list[Any] = []
     for part in _parts_of(annotation):
         if get_origin(part) is dict:
@@ -45,7 +45,7 @@ def _at_key(annotation: Any, key: str) -> list[Any]:
 
 
 def _parts_of(annotation: Any) -> list[Any]:
-    """Return the alternatives of an annotation, without what it says of their values."""
+    """Return the alternatives of an annotation, without constraints on their values."""
     if get_origin(annotation) is Annotated:
         return _parts_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -63,11 +63,11 @@ def _kinds_of(section: type[BaseModel]) -> tuple[Any, ...]:
 
 
 def described(detail: ErrorDetails, root: type[BaseModel]) -> str:
-    """Return the dotted key, the value, the rule and, of an unknown key, the nearest right one.
+    """Return a message with the dotted key, value and rule, or the nearest key if it is unknown.
 
     Args:
-        detail: Of pydantic's error.
-        root: What was to be made.
+        detail: One detail of pydantic's error.
+        root: The section that was validated.
     """
     keys = [str(key) for key in detail["loc"]]
     dotted = ".".join(keys)

@@ -1,4 +1,4 @@
-"""Read a YAML file and its overrides into a `Config`, or report all that is wrong with it."""
+"""Read a YAML file and its overrides into a `Config`, or report all problems at once."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def _checked(path: Path, tree: Any) -> Config:
-    """Return what a tree of keys makes; `path` is what it is called in the errors."""
+    """Return the configuration of a tree of keys; errors name it by `path`."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -46,16 +46,16 @@ def write_changed(
     output: Path,
     comments: Sequence[str] = (),
 ) -> None:
-    """Write the configuration in `path` with other settings, checked, and comments above it.
+    """Write the configuration in `path` with changed settings, checked, and comments above it.
 
-    What comes from the environment is written as it stands in the file, not its value.
+    References to the environment are written as references, not as their values.
 
     Args:
         path: The file to start from.
-        overrides: Its changes, `section.key=value`.
+        overrides: Changes to it, `section.key=value`.
         settings: Further changes by dotted key.
         output: The file to write.
-        comments: Lines above all else.
+        comments: Lines at the top of the file.
 
     Raises:
         ConfigError: When the changed configuration breaks a rule.
@@ -83,11 +83,12 @@ def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
 
 
 def _require_key_from_environment(path: Path, tree: Any) -> None:
-    """Refuse a key that stands in a file or among a process's arguments."""
+    """Refuse a key that is written in the file or in the process's arguments."""
     section = tree.get("privacy") if isinstance(tree, dict) else None
     key = section.get("key") if isinstance(section, dict) else None
     if key is not None and not (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
         raise ConfigError(
-            f"{path}: privacy.key holds a text; write ${{oc.env:NAME}} and put the "
-            "key into that variable, or name a file by privacy.key_file"
+            f"{path}: privacy.key holds the key itself, which is not allowed; write "
+            "${oc.env:NAME} and put the key into that variable, or name a file by "
+            "privacy.key_file"
         )

@@ -11,66 +11,83 @@ Dilations = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class Content(Section):
+    """Item features that the network over the catalogue uses next to each item's own embedding."""
+
     features: Literal["none", "all"] | tuple[str, ...] = "none"
-    """Features of the items, of `etl.features.items`, that join each item's own embedding: none,
-    all of the dataset's, or some by name. With them an item without any event has a score."""
+    """Item features to use: none, all of the dataset, or a list of names (`item_` and the field's
+    name). With features, an item without events gets a score too. Needs
+    `etl.features.items.encodings`."""
     dropout: Share = 0.1
-    """Of training: chance of each feature of an item to be taken for missing."""
+    """In training, chance that a feature of an item is treated as missing."""
     id_dropout: Share = 0.1
-    """Of training: chance of an item's own embedding to be left out where the item is scored, so
-    that its features learn to do without; in histories it stays."""
+    """In training, chance that an item that is scored loses its own embedding, so its features
+    learn to replace it. Items of the history always keep theirs."""
 
 
 class Model(Section):
+    """The network that scores the whole catalogue for a user's history."""
+
     encoder: Literal["attention", "bidirectional", "gru", "cnn", "caser", "mean"] = "attention"
-    """attention: causal; bidirectional: masked items; cnn: dilated causal convolutions; caser:
-    filters over the newest events; mean: the floor."""
+    """Encoder of the history. attention: causal self-attention. bidirectional: self-attention that
+    learns to fill in masked items. gru: recurrent. cnn: dilated causal convolutions. caser: filters
+    over the newest events. mean: the mean of all events, a lower bound for the others."""
     width: Positive = 64
+    """Width of the item vectors and of the encoder."""
     blocks: Positive = 2
-    """Layers; of caser and mean there is one."""
+    """Layers of the encoder. No effect on `caser` and `mean`, which have one."""
     heads: Positive = 2
-    """Of attention."""
+    """Attention heads of `attention` and `bidirectional`; must divide `train.model.width`."""
     feedforward_factor: Positive = 4
-    """Width of attention's inner layer over `width`."""
+    """Width of the feed-forward layers of `attention` and `bidirectional`, as a multiple of
+    `train.model.width`."""
     positions: Literal["learned", "rotary", "none"] = "learned"
-    """Of attention: how it knows the order."""
+    """How `attention` and `bidirectional` know the order of events: by learned vectors, by rotation
+    (needs an even width of each head), or not at all."""
     gated: bool = False
-    """Of attention: whether each layer's outcome is gated by what it was made from."""
+    """Whether each layer of `attention` and `bidirectional` multiplies its output by a gate that is
+    computed from its input."""
     kernel_size: Annotated[int, Field(ge=2)] = 3
-    """Of cnn: events that a convolution sees."""
+    """Events that one convolution of `cnn` sees."""
     dilations: Dilations = (1, 4)
-    """Of cnn: distance between those events in each block's first convolution, in turns; in its
-    second it is twice that."""
+    """Distance between those events in the first convolution of each block of `cnn`, repeated over
+    the blocks. The second convolution has twice the distance."""
     window: Positive = 5
-    """Of caser: newest events that it sees."""
+    """Newest events that `caser` sees."""
     vertical_filters: Positive = 4
+    """Filters of `caser` over the whole window; each is a weighted sum of its events."""
     horizontal_filters: Positive = 16
-    """Of caser; those across the events, of each height up to `window`."""
+    """Filters of `caser` over successive events, for each number of events up to
+    `train.model.window`."""
     mask_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Of bidirectional: share of the events that are masked in training."""
+    """Share of the events that `bidirectional` masks in training; the newest is always masked."""
     dropout: Share = 0.2
+    """Share of values that the encoder drops in training."""
     history_length: Positive = 50
     """Newest events of a history that the encoder sees."""
     event_types: bool = False
-    """Whether each event's type enters with its item."""
+    """Whether the network sees each event's type."""
     time_gaps: bool = False
-    """Whether the time since the event before enters with the item; takes a log with times."""
+    """Whether the network sees the time between an event and the one before it; needs a log with
+    times (`input.events.NAME.time_unit` other than order)."""
     calendar: bool = False
-    """Whether weekday and hour of day (UTC) of each event enter; takes a log with times."""
+    """Whether the network sees each event's weekday and hour of day (UTC); needs a log with times
+    (`input.events.NAME.time_unit` other than order)."""
     event_features: Literal["none", "all"] | tuple[str, ...] = "none"
-    """What else of each event enters with its item: none, all of `etl.history_features`, or some
-    by name."""
+    """Further features of each event that the network sees: none, all of `etl.history_features`, or
+    a list of names."""
     content: Content = Content()
+    """Features of the items that the network sees."""
     similarity: Literal["dot", "cosine"] = "dot"
-    """Of user and item vector."""
+    """Score of a user vector and an item vector: their dot product or their cosine."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """What scores are divided by; about 0.05 with cosine."""
+    """Number that scores are divided by; about 0.05 suits `train.model.similarity: cosine`."""
     init: InitName = "xavier_normal"
     """Initialisation of dense layers and filters."""
     init_std: Annotated[float, Field(gt=0)] = 0.02
-    """Deviation of `init: normal`."""
+    """Standard deviation of `train.model.init: normal`."""
     embedding_std: Annotated[float, Field(gt=0)] = 0.02
-    """Deviation of embeddings and positions, drawn from a normal distribution."""
+    """Standard deviation of embeddings and positions, which are drawn from a normal
+    distribution."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "Model":
@@ -79,94 +96,109 @@ class Model(Section):
                 raise ValueError(f"heads={self.heads} has to divide width={self.width}")
             if self.positions == "rotary" and (self.width // self.heads) % 2:
                 raise ValueError(
-                    f"positions='rotary' turns pairs of values, but width={self.width} over "
+                    f"positions='rotary' rotates pairs of values, but width={self.width} / "
                     f"heads={self.heads} is {self.width // self.heads}; make it even"
                 )
         return self
 
 
 class Loss(Section):
+    """The training loss of the network over the catalogue."""
+
     kind: Literal["cross_entropy", "sampled_softmax", "gbce", "bce", "bpr"] = "cross_entropy"
-    """cross_entropy is over the whole catalogue, all others over drawn negatives."""
+    """Loss function. cross_entropy uses the whole catalogue, all others use drawn negatives."""
     num_negatives: Positive = 256
-    """Negatives drawn for each position, or for the batch."""
+    """Negatives drawn for each position, or for the batch; see `train.loss.negatives_for`."""
     negatives_for: Literal["position", "batch"] = "position"
+    """Whether each position has its own negatives, or all positions of a batch share one set."""
     sampling: Literal["uniform", "popularity", "in_batch"] = "uniform"
-    """Distribution of the negatives; in_batch: the batch's targets are one another's. Sampled
-    softmax corrects for it."""
+    """Distribution of the negatives. uniform: over the catalogue. popularity: by training events.
+    in_batch: the targets of the batch are each other's negatives. sampled_softmax corrects for the
+    distribution."""
     calibration: Share = 0.75
-    """Of gbce: from 0, plain BCE, to 1, probabilities that the drawing does not inflate."""
+    """Calibration of `gbce`: from 0, plain BCE, to 1, probabilities that the sampling of negatives
+    does not inflate."""
 
 
 RANKING_METRICS = ("auc", "gauc", "log_loss", "rmse")
-"""Figures that `train.metric` may name for a ranking model."""
+"""Figures of a ranking model that `train.metric` may name."""
 LOWER_IS_BETTER = ("log_loss", "rmse")
 
 
 class Ranking(Section):
-    """Takes user, item, context and history; gives the probability of each label, or a rating."""
+    """A network for single impressions that predicts the probability of each label, or a rating."""
 
     interaction: Literal["linear", "wide_deep", "deepfm", "dcnv2", "dlrm", "finalmlp"] = "deepfm"
-    """How features meet: not at all (logistic regression), in a deep network beside a linear
-    part, with pairwise products as well, in cross layers, in dot products of their vectors, or
-    in two gated networks whose outputs are multiplied."""
+    """How features interact. linear: not at all (logistic regression). wide_deep: a deep network
+    next to a linear part. deepfm: the same with pairwise products. dcnv2: cross layers next to a
+    deep network. dlrm: dot products of the features' vectors. finalmlp: two gated networks whose
+    outputs are multiplied."""
     width: Positive = 16
-    """Numbers in the vector of each feature."""
+    """Width of each feature's vector."""
     hidden: Annotated[tuple[Positive, ...], Field(min_length=1)] = (128, 64)
     """Widths of the deep network's layers."""
     second_hidden: tuple[Positive, ...] = ()
-    """finalmlp: those of the second network; []: the same."""
+    """Widths of the layers of the second network of `finalmlp`; []: as `train.ranking.hidden`."""
     heads: Positive = 1
-    """finalmlp: parts of both networks' outputs that are multiplied pair by pair."""
+    """Parts that `finalmlp` cuts the outputs of both networks into; they are multiplied pair by
+    pair. Must divide the last width of both networks."""
     gate_width: Annotated[int, Field(ge=0)] = 64
-    """finalmlp: inner width of the gates, one of the user's vector and one of the item's; 0: no
-    gates."""
+    """Inner width of the two gates of `finalmlp`, one from the user's vector, one from the item's;
+    0: no gates."""
     cross_layers: Positive = 3
-    """dcnv2: layers of the cross network."""
+    """Layers of the cross network of `dcnv2`."""
     dropout: Share = 0.1
-    """In the deep networks."""
+    """Share of values that the deep networks drop in training."""
     batch_norm: bool = False
-    """Whether the deep networks' layers are normalised over the batch."""
+    """Whether the deep networks have batch normalisation."""
     history: Literal["none", "mean", "target_attention"] = "mean"
-    """What is made of the items before the impression: nothing, their mean, or a sum weighted by
-    what each has to do with the impression's item."""
+    """How the items before the impression are used: not at all, as their mean, or as a sum that
+    weights each by its relevance to the impression's item."""
     history_length: Positive = 20
-    """Newest items of the history that are looked at."""
+    """Newest items before the impression that are used; the dataset holds up to
+    `etl.impressions.history_length`."""
     attention_width: Positive = 32
-    """target_attention: inner width of the network that weighs the items."""
+    """Inner width of the network that weights the items in `target_attention`."""
     labels: dict[Name, Annotated[float, Field(gt=0)]] = {}
-    """Labels of `etl.impressions` that are learned, each with its weight in the loss; {}: its
-    first one. The first one here is that of `train.metric`."""
+    """Labels of `etl.impressions.labels` to learn, each with its weight in the loss; {}: the first
+    one. `train.metric` measures the first label listed here."""
     multi_task: Literal["shared_bottom", "mmoe"] = "shared_bottom"
-    """Several labels: one network for all, or several experts, mixed by each label's own gate."""
+    """With several labels, what they share: one network, or several experts, which each label mixes
+    with its own gate."""
     experts: Positive = 4
-    """mmoe: how many."""
+    """Number of experts of `mmoe`."""
     tower_hidden: tuple[Positive, ...] = ()
-    """Several labels: widths of the layers of each label's own network."""
+    """With several labels, widths of the layers of each label's own network; []: no layers."""
     loss: Literal["bce", "mse"] = "bce"
-    """Cross-entropy of labels of 0 and 1, or squared error of a rating."""
+    """bce: cross-entropy of labels that are 0 or 1. mse: squared error of a rating; needs
+    `train.metric: rmse`."""
     sampling: Literal["none", "logit", "weight"] = "none"
-    """What is done about negatives that were drawn, n for each positive, an item with probability
-    q: nothing, log(n q) taken from the logit of a row, or such rows counted 1 / (n q) times."""
+    """Correction for drawn negatives: n are drawn for each positive, an item with probability q.
+    none: no correction. logit: log(n q) is subtracted from the logit of each row; excludes
+    `train.ranking.loss: mse` and `etl.impressions.negatives: session`. weight: each drawn row
+    counts 1 / (n q) times."""
     features_left_out: tuple[str, ...] = ()
-    """Features of the dataset that the model does not see."""
+    """Features of the dataset that the model does not use."""
     unknown_share: Share = 0.0
-    """Share of users and items that training takes for unknown ones, so that it learns what to
-    make of those."""
+    """In training, share of users and items that are treated as unknown, so the model learns how to
+    score unknown ones."""
     init: InitName = "xavier_normal"
-    """Initialisation of dense layers; embeddings are drawn from a normal distribution."""
+    """Initialisation of dense layers; for embeddings see `train.ranking.embedding_std`."""
     embedding_std: Annotated[float, Field(gt=0)] = 0.01
+    """Standard deviation of embeddings, which are drawn from a normal distribution."""
     embedding_l2: Annotated[float, Field(ge=0)] = 0.0
-    """Half of it times the sum of squares of all embeddings is added to the mean loss."""
+    """Penalty on embeddings: half of this number times the sum of their squares is added to the
+    mean loss."""
     calibration: Literal["none", "platt", "isotonic"] = "none"
-    """Map of the probabilities that is fitted on the validation part."""
+    """Map of the probabilities that is fitted on the validation part; excludes
+    `train.ranking.loss: mse`."""
     baselines: tuple[Literal["label_mean", "item_rate", "linear"], ...] = (
         "label_mean", "item_rate", "linear",
     )  # fmt: skip
-    """What stands beside the model in its figures: the label's mean, each item's mean, and
-    logistic (or linear) regression on the same features, which is trained in the same way."""
+    """Models that are reported next to the trained one: the label's mean, each item's mean, and
+    logistic (or linear) regression on the same features, trained in the same way."""
     item_rate_prior_rows: Annotated[float, Field(gt=0)] = 20.0
-    """item_rate: rows of the label's mean that are added to each item's own."""
+    """Rows with the label's mean that the baseline `item_rate` adds to the rows of each item."""
 
     @model_validator(mode="after")
     def _heads_divide_both_outputs(self) -> "Ranking":

@@ -1,4 +1,4 @@
-"""The configuration's section `privacy`: what of a person may be read, stored and shown."""
+"""The configuration's section `privacy`: which data of a person may be read, stored and shown."""
 
 import difflib
 from collections.abc import Mapping
@@ -16,22 +16,29 @@ TIME, VALUE, TITLE = "time", "value", "title"
 
 
 class ColumnRule(Section):
+    """What happens to one field before it is stored."""
+
     method: Literal["keep", "drop", "mask", "generalise", "pseudonym", "encrypt"] = "keep"
-    """keep: as it is. drop: not read at all. mask: a part of it becomes ***. generalise: a band,
-    a shorter text or a coarser time. pseudonym: a keyed label, the same for the same value.
-    encrypt: base64 of AES-GCM, to be read with the key alone."""
+    """keep: unchanged. drop: not read at all. mask: a part is replaced by ***. generalise: a band
+    of numbers, a shorter text or a coarser time. pseudonym: a keyed label, the same for equal
+    values. encrypt: base64 of AES-GCM, readable only with the key. pseudonym and encrypt need
+    `privacy.key_file` or `privacy.key`."""
     first: Annotated[int, Field(ge=0)] = 0
-    """mask: so many characters at the beginning are shown."""
+    """With the method mask, characters at the beginning that stay visible."""
     last: Annotated[int, Field(ge=0)] = 0
-    """mask: so many characters at the end are shown."""
+    """With the method mask, characters at the end that stay visible."""
     email: bool = False
-    """mask: an e-mail's first character and its domain are shown."""
+    """With the method mask, whether the first character and the domain of an e-mail stay
+    visible."""
     step: Annotated[int, Field(ge=2)] | None = None
-    """generalise: width of a band of numbers; 10 makes 37 the text 30-39."""
+    """With the method generalise, width of a band of numbers: 10 turns 37 into the text 30-39. The
+    method takes exactly one of step, keep and to."""
     keep: Positive | None = None
-    """generalise: so many characters at the beginning stay."""
+    """With the method generalise, characters at the beginning that are kept. The method takes
+    exactly one of step, keep and to."""
     to: TimeUnit | None = None
-    """generalise: an ISO time is cut to this unit."""
+    """With the method generalise, unit that an ISO time is cut to. The method takes exactly one of
+    step, keep and to."""
 
     @model_validator(mode="after")
     def _settings_fit_the_method(self) -> "ColumnRule":
@@ -46,54 +53,61 @@ class ColumnRule(Section):
 
 
 class Columns(Section):
-    """Rules by the name that a field has in the section `input`; without one it is kept."""
+    """Rules for the fields of the section `input`; a field without a rule is kept."""
 
     events: dict[str, ColumnRule] = {}
-    """Also `time` (generalise to a unit) and `value` (drop, or generalise by step)."""
+    """Rules by name of `input.events.NAME.fields`. Also for `time` (only generalise, to a unit up
+    to a day) and `value` (drop, or generalise by step)."""
     items: dict[str, ColumnRule] = {}
-    """Also `title`."""
+    """Rules by name of `input.items.fields`. Also for `title`."""
     users: dict[str, ColumnRule] = {}
+    """Rules by name of `input.users.fields`. Also for `title`."""
 
 
 class Privacy(Section):
+    """Which data of a person may be read, stored and shown."""
+
     mode: Literal["none", "pseudonymise"] = "none"
-    """pseudonymise: keyed labels stand for the ids in all that is written, and rows in
-    quarantine are encrypted; it takes a key."""
+    """pseudonymise: keyed labels replace the ids in all that is written, and the rows in quarantine
+    are encrypted. Needs `privacy.key_file` or `privacy.key`."""
     key_file: str | None = None
-    """File that holds the key: a text of 32 characters or more."""
+    """File that holds the key, a text of 32 characters or more. Excludes `privacy.key`."""
     key: SecretStr | None = None
-    """The key itself, only as ${oc.env:NAME}; masked wherever the configuration is saved."""
+    """The key itself, only as ${oc.env:NAME}; it is masked wherever the configuration is saved.
+    Excludes `privacy.key_file`."""
     key_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] | None = None
-    """The key's name in manifests and receipts; null: one made from the key."""
+    """Name of the key in manifests and receipts; null: a name derived from the key."""
     tenant: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
-    """Another tenant gives the same id another pseudonym."""
+    """Name of the tenant: the same id has another pseudonym for another tenant."""
     ids: Annotated[tuple[Literal["users", "items"], ...], Field(min_length=1)] = ("users",)
-    """Ids that become pseudonyms."""
+    """Ids that become pseudonyms. No effect without `privacy.mode: pseudonymise`."""
     columns: Columns = Columns()
+    """What happens to single fields."""
     quasi_identifiers: tuple[str, ...] = ()
-    """Fields of input.users that together could tell who somebody is. A combination that fewer
-    than k users share is generalised further, at last to nothing."""
+    """Fields of the users' table that together could identify a person. A combination that fewer
+    than `privacy.k` users have is generalised further, and emptied if that is not enough."""
     k: Annotated[int, Field(ge=2)] = 5
-    """Least users with one combination of quasi-identifiers."""
+    """Fewest users that share one combination of `privacy.quasi_identifiers`."""
     min_users_per_item: Positive = 1
-    """Items that fewer distinct users have events with are left out of the catalogue."""
+    """Fewest distinct users of an item; items with fewer are left out of the catalogue. Above 1 it
+    excludes `etl.catalogue: table`."""
 
     @property
     def needs_key(self) -> bool:
-        """Whether the ETL cannot do without the key."""
+        """Whether the ETL needs the key."""
         tables = (self.columns.events, self.columns.items, self.columns.users)
         methods = {rule.method for rules in tables for rule in rules.values()}
         return self.mode == "pseudonymise" or bool(methods.intersection(WITH_KEY))
 
     @property
     def time_step(self) -> int:
-        """Microseconds that the times of events are cut to; 1 for exact ones."""
+        """Unit in microseconds that the times of events are cut to; 1 for exact times."""
         unit = self.columns.events.get(TIME, ColumnRule()).to
         return 1 if unit is None else _STEPS[unit]
 
 
 def misfits(privacy: Privacy, source: Input) -> list[str]:
-    """Return what in the section `privacy` does not fit the section `input`."""
+    """Return a message for each rule of `privacy` that does not fit the section `input`."""
     fields = {name for log in source.events.values() for name in log.fields}
     declared = {
         "events": {*fields, TIME, VALUE},
@@ -113,7 +127,7 @@ def misfits(privacy: Privacy, source: Input) -> list[str]:
 
 
 def _typed_misfits(privacy: Privacy, source: Input) -> list[str]:
-    """Return the fields with a type of their own whose text a rule changes."""
+    """Return a message for each typed field whose text a rule changes."""
     events: dict[str, InputField] = {}
     for log in source.events.values():
         events |= log.fields
@@ -129,7 +143,7 @@ def _typed_misfits(privacy: Privacy, source: Input) -> list[str]:
         hidden = set(privacy.quasi_identifiers) if table == "users" else set()
         problems += [
             f"input.{table}: the field {name} has type={field.type!r} or a list of allowed texts, "
-            "but the section privacy changes its text; let it be a text without a list"
+            "but the section privacy changes its text; make it a text without a list"
             for name, field in declared.items()
             if name in changed | hidden and (field.type != "text" or field.allowed)
         ]
@@ -153,19 +167,19 @@ def _event_misfits(privacy: Privacy, source: Input) -> list[str]:
     time, value = rules.get(TIME, ColumnRule()), rules.get(VALUE, ColumnRule())
     if time.method != "keep" and time.to is None:
         problems.append(
-            f"privacy.columns.events.time.method={time.method!r}: a time is kept or "
+            f"privacy.columns.events.time.method={time.method!r}: a time can only be kept or "
             "generalised to a unit; set method: generalise and to"
         )
     if time.to in ("month", "year"):
         problems.append(
-            f"privacy.columns.events.time.to={time.to!r}: logical dates and splits go "
-            "by days; a day at most"
+            f"privacy.columns.events.time.to={time.to!r}: logical dates and splits need the "
+            "day; set it to day or a smaller unit"
         )
     if time.to is not None and not source.is_dated:
         problems.append("privacy.columns.events.time: time_unit is 'order', which has no units")
     if value.method not in ("keep", "drop") and value.step is None:
         problems.append(
-            f"privacy.columns.events.value.method={value.method!r}: a value is kept, "
+            f"privacy.columns.events.value.method={value.method!r}: a value can only be kept, "
             "dropped or generalised by step"
         )
     return problems
@@ -183,7 +197,7 @@ def _quasi_misfits(privacy: Privacy, source: Input) -> list[str]:
             )
         elif method not in ("keep", "generalise"):
             problems.append(
-                f"privacy.quasi_identifiers: {name!r} has the method {method!r}; one "
-                "that is kept or generalised can be made coarser"
+                f"privacy.quasi_identifiers: {name!r} has the method {method!r}; only a field "
+                "with the method keep or generalise can be made coarser"
             )
     return problems

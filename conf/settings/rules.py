@@ -1,4 +1,4 @@
-"""The rules that hold between keys and between sections of the configuration, in one list."""
+"""All rules between keys and between sections of the configuration, in one list."""
 
 from conf.settings.etl import Etl
 from conf.settings.etl_rules import broken_etl_rules

@@ -9,15 +9,14 @@ Positive = Annotated[int, Field(ge=1)]
 VersionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 """Id of a dataset or a model: the name of its folder, not a path."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-"""Of what becomes a column: letters, digits and _."""
+"""A name that the user gives, such as of a field: a letter, then letters, digits and _."""
 
 
 class Section(BaseModel):
-    """A part of the tree: frozen, without unknown keys, its fields described where they stand.
+    """A section of the configuration: frozen, without unknown keys.
 
-    Numbers are finite: `.inf` and `.nan` pass for YAML numbers, but say nothing here.
+    The docstring of a field is its description in the manual (`docs/reference.py` collects them).
+    Numbers have to be finite: YAML's `.inf` and `.nan` are refused.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""The configuration's section `train`: which kind of model, and its training."""
+"""The configuration's section `train`: the kind of model, and its training."""
 
 from typing import Annotated, Literal
 
@@ -12,60 +12,77 @@ MetricName = Annotated[
     Field(pattern=r"^((hr|ndcg|mrr|map|recall|precision)@[1-9][0-9]{0,5}|auc|gauc|log_loss|rmse)$"),
 ]
 Length = Annotated[int, Field(ge=1, le=999_999)]
-"""Of a list that is looked at; memory goes with it."""
+"""Length of a list that is measured; memory grows with it."""
 AboveZero = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(gt=0, le=1)]
 
 
 class Als(Section):
+    """Alternating least squares: item vectors fitted to the items that each user had."""
+
     factors: Positive = 128
-    """Width of the items' vectors."""
+    """Width of the item vectors."""
     regularisation: AboveZero = 1.0
-    """Penalty on the squares of users' and items' vectors."""
+    """Penalty on the squares of the user and item vectors."""
     alpha: AboveZero = 10.0
-    """Confidence in an event over that in its absence, less one."""
+    """Extra confidence in an event: an event has the confidence 1 + alpha, its absence 1."""
     iterations: Positive = 15
-    """Rounds, each once over users and once over items."""
+    """Rounds of fitting; each solves for all users, then for all items."""
     history_decay: Decay = 0.8
-    """Weight of an event at scoring over that of the one after it; 1: all count the same."""
+    """At scoring, weight of an event relative to the next newer one; 1: all weigh the same."""
 
 
 class Ease(Section):
+    """EASE, a linear model of all items on all others, in closed form."""
+
     regularisation: AboveZero = 250.0
-    """Added to the diagonal of the items' co-occurrence counts."""
+    """Number added to the diagonal of the items' co-occurrence counts."""
     history_decay: Decay = 0.8
-    """Weight of an event at scoring over that of the one after it; 1: all count the same."""
+    """At scoring, weight of an event relative to the next newer one; 1: all weigh the same."""
     weights_per_item: Positive = 1000
-    """Weights of largest magnitude that are kept of each item of a history; with as many as there
-    are items the model is exact, at 8 bytes a weight."""
+    """Weights of largest magnitude that are kept for each item of a history, 8 bytes each. If it
+    is at least the number of items, all are kept and the model is exact."""
     max_items: Positive = 30_000
-    """Most items that it is fitted for: memory is 12 bytes times their square, time its cube."""
+    """Largest catalogue that the model is fitted to; a larger one is refused. Memory is 12 bytes
+    times the square of the number of items, time grows with its cube."""
 
 
 AtLeastZero = Annotated[float, Field(ge=0)]
 
 
 class ItemKnn(Section):
+    """Nearest neighbours among items: similar items were used by the same users."""
+
     neighbours: Positive = 200
-    """Most similar items that are kept of each item."""
+    """Most similar items that are kept for each item."""
     similarity: Literal["cosine", "jaccard"] = "cosine"
-    """Of two items' sets of users."""
+    """Similarity of two items, computed from their sets of users."""
     shrinkage: AtLeastZero = 10.0
-    """Users added to the denominator: what few users say counts less."""
+    """Number added to the denominator of the similarity, in users; pairs with few users count
+    less."""
     history_decay: Decay = 0.8
-    """Weight of an event at scoring over that of the one after it; 1: all count the same."""
+    """At scoring, weight of an event relative to the next newer one; 1: all weigh the same."""
 
 
 class RecentPopularity(Section):
+    """Popularity in which older events count less. Needs a log with times, split in time order."""
+
     half_life_days: AboveZero = 30.0
-    """Age at which a training event counts half, from the newest training event on."""
+    """Age at which a training event counts half; ages are counted from the newest training event.
+    Needs `etl.windows: all`."""
 
 
 class Counting(Section):
+    """Settings of the models that count instead of training a network."""
+
     recent_popularity: RecentPopularity = RecentPopularity()
+    """Settings of the algorithm `recent_popularity`."""
     item_knn: ItemKnn = ItemKnn()
+    """Settings of the algorithm `item_knn`."""
     ease: Ease = Ease()
+    """Settings of the algorithm `ease`."""
     als: Als = Als()
+    """Settings of the algorithm `als`."""
 
 
 CountingName = Literal["popularity", "recent_popularity", "markov", "item_knn", "ease", "als"]
@@ -73,21 +90,25 @@ MemberName = Literal["neural", CountingName]
 
 
 class Hybrid(Section):
+    """A blend of several models; its weights are chosen on the validation part."""
+
     members: Annotated[tuple[MemberName, ...], Field(min_length=2)] = ("neural", "markov")
-    """Models that are blended, each as the other sections describe it."""
+    """Models that are blended; each takes its settings from its own section."""
     neural: VersionName | None = None
-    """Id of a neural model of the same dataset that is taken as it is; null: one is trained."""
+    """Id of a trained neural model of the same dataset to use as it is; null: train one. Needs
+    `neural` in `train.hybrid.members`, excludes `train.refit`."""
     grid_parts: Positive = 4
-    """The search for the weights, which add up to 1, begins with all multiples of one over this."""
+    """The search for the weights begins with a grid: all multiples of 1 / grid_parts that add up
+    to 1."""
     halvings: Annotated[int, Field(ge=0, le=8)] = 3
-    """Then so often it takes a step half as long between each two members."""
+    """Rounds after the grid; each halves the step and tries one step between every two members."""
 
     @field_validator("members")
     @classmethod
     def _each_once(cls, members: tuple[str, ...]) -> tuple[str, ...]:
         twice = sorted({name for name in members if members.count(name) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} stands there more than once; name each once")
+            raise ValueError(f"{', '.join(twice)} is listed more than once; name each once")
         return members
 
     @model_validator(mode="after")
@@ -103,100 +124,141 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimizer(Section):
+    """Optimiser and learning rate of networks."""
+
     kind: Literal["adamw", "adam", "sgd", "adagrad"] = "adamw"
+    """Optimiser of all weights; for embedding tables see `train.optimizer.embeddings`."""
     learning_rate: AboveZero = 1e-3
+    """Learning rate after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """With adamw decoupled from the gradient, else added to it."""
+    """Weight decay; decoupled from the gradient with `adamw`, else added to the gradient."""
     decay_all: bool = False
     """Whether the weight decay applies to embeddings, positions, norms and biases too."""
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.98)
-    """Of adamw and adam."""
+    """Decay rates of the two moments of `adamw` and `adam`."""
     momentum: BelowOne = 0.9
-    """Of sgd."""
+    """Momentum of `sgd`."""
     embeddings: Literal["same", "rowwise_adagrad"] = "same"
-    """Of embedding tables; rowwise_adagrad keeps one number for each row and, with drawn
-    negatives, touches only the rows of a step: for tables of millions."""
+    """Optimiser of the embedding tables. same: that of `train.optimizer.kind`. rowwise_adagrad:
+    Adagrad with one number per row; with drawn negatives it changes only the rows of the step,
+    which suits tables of millions of rows."""
     embedding_learning_rate: AboveZero | None = None
-    """Of rowwise_adagrad; null: ten times `learning_rate`."""
+    """Learning rate of `rowwise_adagrad`; null: ten times `train.optimizer.learning_rate`."""
     warmup_steps: Annotated[int, Field(ge=0)] = 100
+    """Steps in which the learning rate grows linearly to its full value. In a warm start
+    `train.warm_start.warmup_steps` applies instead."""
     decay: Literal["none", "cosine", "plateau"] = "none"
-    """Of the learning rate after the warm-up: none, cosine over `train.epochs`, or plateau, by
-    `plateau_factor` whenever the validation figure has not grown for `plateau_epochs`."""
+    """How the learning rate falls. none: not at all. cosine: to 0 over all epochs. plateau: by
+    `train.optimizer.plateau_factor` whenever the validation figure has not improved for
+    `train.optimizer.plateau_epochs`."""
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Factor that the learning rate is multiplied by at a plateau; see `train.optimizer.decay`."""
     plateau_epochs: Positive = 2
+    """Epochs without a better validation figure that make a plateau; see
+    `train.optimizer.decay`."""
     clip_norm: AboveZero = 1.0
-    """Largest norm of the gradient of all weights together."""
+    """Largest norm of the gradient of all weights together; a larger gradient is scaled down."""
     ema_decay: BelowOne | None = None
-    """Share of the mean of the weights that stays in each step, such as 0.99, at most n / (n + 9)
-    in the n-th: of a thousand steps 0.999 is never reached. The mean is what is validated and
-    published. null: the weights as they are."""
+    """Share of the moving mean of the weights that each step keeps, such as 0.99; at most
+    n / (n + 9) in step n, so 0.999 takes effect only after about 9000 steps. The mean is what is
+    validated and published. null: the weights without a mean."""
 
 
 class WarmStart(Section):
+    """Start a network from the weights of an earlier model."""
+
     model: VersionName | None = None
-    """Id of the model to go on from; `current`: the newest published network of another dataset,
-    of the same day at the latest, or none where there is none; null: train from nothing."""
+    """Id of the model to start from. current: the newest published network of another dataset
+    whose logical date is not later than this dataset's, or none if there is none. null: train from
+    scratch. Needs `train.algorithm: neural`; `current` excludes `train.refit`."""
     new_items: Literal["similar", "mean"] = "similar"
-    """What the vector of an item that the model lacks begins as: the mean of the items that it
-    stands near in the training part, else of those that share its categories or tags, else of
-    all, with noise of `train.model.embedding_std`; or always the latter."""
+    """First vector of an item that the model lacks. similar: the mean of the items near it in the
+    training histories, else of the items that share its categories or tags, else of all items, with
+    noise of `train.model.embedding_std`. mean: always the last of these."""
     neighbour_distance: Positive = 2
-    """Most events between two items of a history that stand near each other, the later counted."""
+    """Most steps between two events of a history whose items count as near each other; 1: only
+    successive events."""
     keep_optimizer: bool = True
-    """Whether the optimiser goes on from its state, where the model has it saved (see
-    `train.save_optimizer`)."""
+    """Whether the optimiser continues from its saved state. No effect if the model was trained
+    without `train.save_optimizer`."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
-    """Steps until the full learning rate, in place of `train.optimizer.warmup_steps`."""
+    """Steps until the full learning rate in a warm start; replaces
+    `train.optimizer.warmup_steps`."""
 
 
 class Train(Section):
+    """Which model is trained, on which machines, and how it is measured."""
+
     algorithm: Literal["neural", "ranking", "hybrid", CountingName] = "neural"
-    """Kind of model: a network that scores the whole catalogue, one for single impressions, a model
-    that counts, or a blend."""
+    """Kind of model. neural: a network that scores the whole catalogue. ranking: a network for
+    single impressions, which needs `etl.impressions`. hybrid: a blend of models. The others are
+    counting models without a network."""
     workers: Positive = 1
+    """Training workers; at most `train.max_workers`."""
     max_workers: Positive = 4
-    """Most workers that the dataset should serve: it gets eight row groups for each."""
+    """Most training workers that the dataset shall serve: the ETL writes at least eight row groups
+    for each, if there are enough rows. Another number makes another dataset."""
     cpus_per_worker: Positive = 1
+    """CPUs of each training worker; also its number of PyTorch threads."""
     gpus_per_worker: Annotated[int, Field(ge=0, le=1)] = 0
+    """GPUs of each training worker; 0 trains on the CPU."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision of training. bf16: mixed with fp32, and faster only on hardware made for it."""
     epochs: Positive = 20
+    """Most epochs of a training; `train.patience_epochs` may end it earlier."""
     batch_rows: Positive = 128
-    """Rows of one optimiser step over all workers together."""
+    """Rows of one optimiser step, over all workers together."""
     shuffle_block_rows: Positive = 50_000
-    """Rows of one worker that are shuffled together in memory."""
+    """Rows that one worker shuffles together in memory."""
     stream_threads: Positive = 2
-    """Reading threads of each worker."""
+    """Threads of each worker that read the dataset."""
     counting: Counting = Counting()
+    """Settings of the models that count."""
     hybrid: Hybrid = Hybrid()
+    """The blend of the algorithm `hybrid`."""
     model: Model = Model()
+    """The network of the algorithm `neural`."""
     loss: Loss = Loss()
+    """The training loss of the algorithm `neural`."""
     ranking: Ranking = Ranking()
+    """The network of the algorithm `ranking`."""
     optimizer: Optimizer = Optimizer()
+    """Optimiser and learning rate of networks."""
     warm_start: WarmStart = WarmStart()
+    """The model that the training of a network starts from."""
     save_optimizer: bool = False
-    """Whether the optimiser's state is saved with a network, for another training to go on from; it
-    takes about twice the space of the weights."""
+    """Whether the optimiser's state is saved with a network, for a later warm start. It takes about
+    twice the space of the weights. Needs `train.algorithm: neural`."""
     refit: Literal["none", "with_valid", "everything"] = "none"
-    """Whether the network that validation has chosen is trained anew, as many epochs, on more:
-    with the validation part, so that the test part still measures it, or on all there is, which is
-    for publishing. The figures of the first training are told in any case."""
+    """Whether the model is trained again on more events after validation has chosen it; a network
+    for as many epochs as were best. with_valid: with the validation part too, so the test part
+    still measures it; needs the split leave_one_out or leave_last_n. everything: on all events,
+    for publishing. The figures of the first training are reported in any case. Excludes
+    `train.algorithm: ranking`."""
     metric: MetricName = "ndcg@10"
-    """Validation figure that chooses the weights and stops the training. Ranking models have auc,
-    gauc (the mean of the users' own), log_loss and rmse."""
+    """Validation figure that chooses the weights and ends the training: hr, ndcg, mrr, map, recall
+    or precision with the list's length, such as `recall@20`. With `train.algorithm: ranking`: auc,
+    gauc (the mean of the users' own AUC), log_loss or rmse; with `train.ranking.loss: mse` only
+    rmse."""
     patience_epochs: Positive = 5
-    """Epochs without a better figure before the training stops."""
+    """Epochs without a better validation figure that end the training."""
     metrics_at: Annotated[tuple[Length, ...], Field(min_length=1)] = (5, 10, 20)
+    """Lengths of the lists that the test figures are computed for."""
     eval_batch_rows: Positive = 256
+    """Rows that are scored together in validation and test."""
     baselines: tuple[CountingName, ...] = ("popularity", "markov")
-    """Models that stand beside the trained one in its figures, fitted on the training part."""
+    """Models that are fitted on the training part and reported next to the trained one. With
+    `train.algorithm: ranking` see `train.ranking.baselines`."""
     checkpoint_every_rounds: Positive = 1
-    """Rounds (see the plan of an epoch) between two checkpoints."""
+    """Rounds between two checkpoints. In a round each worker trains on about
+    `train.shuffle_block_rows` rows."""
     max_failures: Annotated[int, Field(ge=0)] = 3
-    """Worker deaths that a run survives."""
+    """Deaths of workers that a training survives; it continues from the newest checkpoint."""
     collective_timeout_seconds: Positive = 300
+    """Seconds that a worker waits for the others before the training fails."""
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Every kind of model that a run fits, once each."""
+        """Every kind of model that a run fits, each once."""
         own = self.hybrid.members if self.algorithm == "hybrid" else (self.algorithm,)
         return tuple(dict.fromkeys([*own, *self.baselines]))

@@ -1,4 +1,4 @@
-"""Rules between `train`, where it trains a ranking model, and the impressions that it learns."""
+"""The rules of the section `train`, and those between it, `input` and `etl`."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def _about_ranking(etl: Etl, train: Train) -> Iterator[str]:
         return
     if etl.impressions is None:
         yield (
-            "train.algorithm is 'ranking', but etl.impressions is null; say there which events "
+            "train.algorithm is 'ranking', but etl.impressions is null; set it to the events that "
             "are labels, as in {labels: {bought: [purchase]}}"
         )
         return
@@ -45,8 +45,8 @@ def _about_ranking(etl: Etl, train: Train) -> Iterator[str]:
     yield from _about_sampling(etl.impressions, train.ranking)
     if train.refit != "none":
         yield (
-            f"train.refit={train.refit!r}, but train.algorithm is 'ranking', which is not trained "
-            "anew; use none"
+            f"train.refit={train.refit!r}, but train.algorithm is 'ranking', which has no second "
+            "training; use none"
         )
 
 
@@ -54,7 +54,7 @@ def _about_labels(impressions: Impressions, ranking: Ranking) -> Iterator[str]:
     for name in ranking.labels:
         if name not in impressions.labels:
             yield (
-                f"train.ranking.labels.{name} is no label of etl.impressions: "
+                f"train.ranking.labels.{name} is not a label of etl.impressions: "
                 f"{', '.join(impressions.labels)}"
             )
 
@@ -81,8 +81,8 @@ def _about_sampling(impressions: Impressions, ranking: Ranking) -> Iterator[str]
         yield "train.ranking.sampling is 'logit', but train.ranking.loss 'mse' has none; use weight"
     if impressions.negatives == "session":
         yield (
-            "train.ranking.sampling is 'logit', but etl.impressions.negatives is 'session': how "
-            "likely a positive's own item was to be drawn is not known; use weight"
+            "train.ranking.sampling is 'logit', but etl.impressions.negatives is 'session': the "
+            "chance that a positive's own item is drawn is not known; use weight"
         )
 
 
@@ -97,19 +97,19 @@ def _about_history_features(etl: Etl) -> Iterator[str]:
         encoding = encodings.get(name)
         if encoding is None:
             yield (
-                f"{key}: {name!r} is none of etl.features.events.encodings, which has "
-                f"{', '.join(encodings) or 'none'}; say there how the field becomes a number"
+                f"{key}: {name!r} is not in etl.features.events.encodings, which has "
+                f"{', '.join(encodings) or 'none'}; add an encoding for the field there"
             )
         elif isinstance(encoding, Tags | Text | Vector):
             yield (
-                f"{key}: {name!r} is encoded as {encoding.kind}, which is several numbers of one "
-                "event; a history takes one: categorical, hashed, bucketed or numeric"
+                f"{key}: {name!r} is encoded as {encoding.kind}, which gives several numbers per "
+                "event; a history takes one: use categorical, hashed, bucketed or numeric"
             )
         if name in names[:place]:
             yield f"{key} has {name!r} twice; name it once"
         if f"{name}{PRESENT_SUFFIX}" in names:
             yield (
-                f"{key}: {name + PRESENT_SUFFIX!r} is what the mask of {name!r} is called; give "
+                f"{key}: {name + PRESENT_SUFFIX!r} is the name of the mask of {name!r}; give "
                 "the field another name in input.events.*.fields"
             )
 
@@ -118,8 +118,8 @@ def _about_event_features(etl: Etl, train: Train) -> Iterator[str]:
     wanted, known = train.model.event_features, etl.history_features
     if wanted != "none" and not known:
         yield (
-            f"train.model.event_features={wanted!r}, but etl.history_features is empty; name "
-            "there the events' fields that histories tell"
+            f"train.model.event_features={wanted!r}, but etl.history_features is empty; list "
+            "the fields of the events there"
         )
     elif not isinstance(wanted, str):
         odd = [name for name in wanted if name not in known]
@@ -127,7 +127,7 @@ def _about_event_features(etl: Etl, train: Train) -> Iterator[str]:
             yield f"train.model.event_features={list(wanted)} names one twice; name it once"
         if odd:
             yield (
-                f"train.model.event_features: {', '.join(odd)} is none of etl.history_features: "
+                f"train.model.event_features: {', '.join(odd)} is not in etl.history_features: "
                 f"{', '.join(known)}"
             )
 
@@ -136,7 +136,7 @@ def _about_workers(train: Train) -> Iterator[str]:
     if train.workers > train.max_workers:
         yield (
             f"train.workers={train.workers} is above train.max_workers={train.max_workers}; "
-            "raise the latter"
+            "raise train.max_workers"
         )
 
 
@@ -149,8 +149,9 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
             )
     if train.refit != "none" and train.algorithm == "hybrid" and train.hybrid.neural:
         yield (
-            f"train.hybrid.neural={train.hybrid.neural} is a network that was trained already, and "
-            f"train.refit={train.refit!r} trains all members anew; set one of them to null or none"
+            f"train.hybrid.neural={train.hybrid.neural} is a network that is trained already, but "
+            f"train.refit={train.refit!r} trains all members again; set the first to null or the "
+            "second to none"
         )
 
 
@@ -161,15 +162,15 @@ def _about_content(etl: Etl, train: Train) -> Iterator[str]:
     if not wanted:
         yield "train.model.content.features is []; write none, all, or the features' names"
     if twice:
-        yield f"train.model.content.features names {', '.join(sorted(twice))} twice; once will do"
+        yield f"train.model.content.features names {', '.join(sorted(twice))} twice; name it once"
     if wanted != "none" and not known:
         yield (
             f"train.model.content.features={wanted!r}, but etl.features.items.encodings is empty; "
-            "say there how the fields of input.items become features"
+            "add encodings for the fields of input.items there"
         )
     elif not isinstance(wanted, str) and set(wanted) - set(known):
         yield (
-            f"train.model.content.features: {', '.join(sorted(set(wanted) - set(known)))} is no "
+            f"train.model.content.features: {', '.join(sorted(set(wanted) - set(known)))} is not a "
             f"feature of etl.features.items, which makes {', '.join(known)}"
         )
 
@@ -178,8 +179,8 @@ def _about_start(train: Train) -> Iterator[str]:
     if train.warm_start.model == "current" and train.refit != "none":
         yield (
             f"train.warm_start.model='current' with train.refit={train.refit!r}: the next training "
-            "would go on from a model that has seen what it holds out; set one of them to null or "
-            "none"
+            "would start from a model that has seen its held-out events; set the first to null or "
+            "the second to none"
         )
     for key, value in (
         ("warm_start.model", train.warm_start.model),
@@ -187,7 +188,7 @@ def _about_start(train: Train) -> Iterator[str]:
     ):
         if value and train.algorithm != "neural":
             yield (
-                f"train.{key}={value} is of networks over the catalogue, but train.algorithm is "
+                f"train.{key}={value} is only for train.algorithm='neural', but train.algorithm is "
                 f"{train.algorithm!r}; leave it out"
             )
 
@@ -199,12 +200,12 @@ def _about_recency(given: Input, etl: Etl, train: Train) -> Iterator[str]:
     if not given.is_dated:
         yield (
             f"{needs} the time of each event, but the time_unit of input.events is 'order'; "
-            "take popularity instead"
+            "use popularity instead"
         )
     if not etl.split.is_in_time_order:
         yield (
             f"{needs} a training part that ends at one time, but etl.split.kind is "
-            f"{etl.split.kind!r}; take popularity instead"
+            f"{etl.split.kind!r}; use popularity instead"
         )
     if etl.windows != "all":
         yield f"{needs} every training event, but etl.windows is {etl.windows!r}; set it to all"

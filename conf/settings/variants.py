@@ -1,4 +1,4 @@
-"""The configuration of a run with something of its section `train` different, checked."""
+"""Variants of a run's configuration: changes to its section `train`, checked."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from conf.settings.rules import broken_rules
 
 
 def with_changes(config: Config, where: str, changes: dict[str, Any]) -> Config:
-    """Return the configuration with other settings in `train`.
+    """Return the configuration with changes to `train`.
 
     Args:
-        config: What it is different from.
-        where: What the settings are called in an error.
-        changes: What of `train` is different, as of one model of `compare.models`.
+        config: The configuration to change.
+        where: Name of the changes in an error message.
+        changes: The changes, in the form of one model of `compare.models`.
 
     Returns:
-        The configuration, without what the settings have no part in: `compare` and `tune`.
+        The changed configuration, with `compare` and `tune` empty: they do not concern it.
 
     Raises:
         ConfigError: With every rule that is broken.
@@ -33,7 +33,7 @@ def with_changes(config: Config, where: str, changes: dict[str, Any]) -> Config:
 
 
 def require_comparable(config: Config, where: str, changes: dict[str, Any]) -> None:
-    """Refuse settings with which the models of `compare` would break a rule.
+    """Refuse changes with which the models of `compare` would break a rule.
 
     Raises:
         ConfigError: With every rule that is broken.

@@ -1,4 +1,4 @@
-"""Versions and the commit rule, the lock, the swap, hashes and Parquet files of a manifest.
+"""Versions and how they are committed, the lock, the swap, hashes, Parquet files of a manifest.
 
 Start reading at `versions.py`.
 """

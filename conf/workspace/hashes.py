@@ -1,4 +1,4 @@
-"""One hash for what a dataset holds: the same on any machine, in any folder."""
+"""One hash of a dataset's content: the same on any machine, in any folder."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 from conf.contract import Manifest
 
-# What was made. Not how, nor where: of the configuration only what it led to is in here.
+# Only what was made: not the configuration, and not the place.
 _MADE = {
     "as_of", "columns", "files", "vocabularies", "event_types", "features", "ledger", "fills",
     "counts",
@@ -15,10 +15,10 @@ _MADE = {
 
 
 def with_content(manifest: Manifest) -> Manifest:
-    """Return the manifest with the hash of what it describes, files by their own hashes."""
+    """Return the manifest with the hash of its content; files count by their own hashes."""
     made = manifest.model_dump(mode="json", include=_MADE)
     for account in made["ledger"].values():
-        del account["warnings"]  # words for people
+        del account["warnings"]  # only texts for people
     return manifest.model_copy(update={"content": canonical_hash(made)})
 
 

@@ -1,8 +1,8 @@
-"""One writer at a time: a lock with an owner and a lease that a dead owner loses.
+"""One writer at a time: a lock with an owner and a lease.
 
-The lock is a small JSON file in the workspace, so that it works on any shared folder. An owner
-renews its lease while it lives. It may be taken over when the lease has run out, or at once when
-its owner was a process of this machine that is gone.
+The lock is a small JSON file in the workspace, so it works on any shared folder. The owner renews
+its lease as long as it runs. Another run may take the lock over when the lease has run out, or at
+once if the owner was a process of this machine that no longer exists.
 """
 
 import json
@@ -24,10 +24,10 @@ LOCK_NAME = ".lock.json"
 
 @contextmanager
 def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[None]:
-    """Hold the workspace's lock for the time of the block.
+    """Hold the workspace's lock during the block.
 
     Raises:
-        LockHeldError: When a living owner holds it.
+        LockHeldError: When another owner holds it.
         ConfigError: When the workspace cannot be written to.
     """
     path = workspace / LOCK_NAME
@@ -41,7 +41,7 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[None]:
         _acquire(path, owner, lease_seconds)
     except OSError as error:
         raise ConfigError(
-            f"run.output={str(workspace)!r} is no folder that can be written to: {error.strerror}; "
+            f"run.output={str(workspace)!r} is not a writable folder: {error.strerror}; "
             "set run.output to one"
         ) from error
     stop = threading.Event()
@@ -65,7 +65,7 @@ def _acquire(path: Path, owner: dict[str, Any], lease_seconds: int) -> None:
         if holder is not None and _is_alive(holder):
             raise LockHeldError(
                 f"{path.parent} is locked by process {holder['pid']} on {holder['host']}; wait for "
-                "it to end, or end it: its lock can be taken over when its lease has run out"
+                "its end, or end it: the lock can be taken over when its lease has run out"
             )
         _write(path, owner, lease_seconds)
 
@@ -110,12 +110,12 @@ def _is_alive(holder: dict[str, Any]) -> bool:
 
 
 def _process_start(pid: int) -> str | None:
-    """Return what tells a process from a later one of the same number; None if it is gone."""
+    """Return a mark that a later process of the same number lacks; None if the process is gone."""
     stat = Path(f"/proc/{pid}/stat")
     try:
         state, *fields = stat.read_text().rpartition(")")[2].split()
     except OSError:
         if Path("/proc").is_dir():
             return None
-        return "unknown"  # no /proc: the lease alone decides
+        return "unknown"  # no /proc: only the lease decides
     return None if state == "Z" else fields[18]

@@ -14,11 +14,11 @@ from conf.workspace.hashes import hash_file
 
 
 def describe_parquet(root: Path, path: Path) -> DataFile:
-    """Return the manifest's entry of a file, with rows and bytes of each row group.
+    """Return the manifest's entry for a file, with rows and bytes of each row group.
 
     Args:
         root: Folder of the version.
-        path: The file in it.
+        path: The file, in that folder.
     """
     footer, relative = pq.read_metadata(path), path.relative_to(root).as_posix()
     groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
@@ -37,15 +37,15 @@ def describe_parquet(root: Path, path: Path) -> DataFile:
 def read_columns(
     path: Path, columns: Sequence[str], filters: pc.Expression | None = None
 ) -> pa.Table:
-    """Return those of some columns that a version's file has.
+    """Return columns of a version's file; those that it lacks are left out.
 
     Args:
         path: The file.
-        columns: Their names.
-        filters: Which rows; None: all.
+        columns: Names of the columns.
+        filters: Which rows to return; None: all.
 
     Raises:
-        VersionError: When it is no Parquet file any more: sizes are checked, not contents.
+        VersionError: When the file is damaged; only its size was checked before.
     """
     with told_if_damaged(path):
         present = pq.read_schema(path).names
@@ -55,7 +55,7 @@ def read_columns(
 
 @contextmanager
 def told_if_damaged(path: Path) -> Iterator[None]:
-    """Say which file it is that the block cannot read."""
+    """Turn a failure to read a file in the block into an error that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

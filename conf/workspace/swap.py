@@ -1,7 +1,7 @@
-"""Replace a version's folder by one built beside it, so that a kill leaves one of the two whole.
+"""Replace a version's folder by one built next to it; a kill leaves one of the two complete.
 
-The new folder is complete when its manifest is written. Then the old one steps aside, the new
-one takes its name, and the old one is removed. What a kill interrupts, `finish_swaps` ends.
+The new folder is complete when its manifest is written. Then the old one is renamed, the new one
+gets its name, and the old one is removed. `finish_swaps` finishes what a kill has interrupted.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from conf.contract import MANIFEST_NAME
 
 _NEW, _OLD = ".new", ".old"
-_PREFIX = ".erasing."  # with an ending of its own, so that no search for a version finds it
+_PREFIX = ".erasing."  # such a folder is not found when versions are listed
 
 
 def folder_beside(folder: Path) -> Path:
@@ -23,12 +23,12 @@ def folder_beside(folder: Path) -> Path:
 
 
 def name_beside(folder: Path) -> Path:
-    """Return where a version's replacement is built."""
+    """Return the folder in which a version's replacement is built."""
     return folder.with_name(f"{_PREFIX}{folder.name}{_NEW}")
 
 
 def swap(folder: Path) -> None:
-    """Put what was built beside a version in its place."""
+    """Replace a version by its replacement."""
     beside, old = name_beside(folder), folder.with_name(f"{_PREFIX}{folder.name}{_OLD}")
     folder.rename(old)
     beside.rename(folder)
@@ -37,7 +37,7 @@ def swap(folder: Path) -> None:
 
 
 def finish_swaps(workspace: Path) -> None:
-    """End the swaps that a kill has interrupted; those not ready yet are undone."""
+    """Finish the swaps that a kill has interrupted; undo those whose new folder is incomplete."""
     for kind, manifest in MANIFEST_NAME.items():
         for old in (workspace / kind).glob(f"{_PREFIX}*{_OLD}"):
             folder = old.with_name(old.name.removeprefix(_PREFIX).removesuffix(_OLD))
@@ -50,7 +50,7 @@ def finish_swaps(workspace: Path) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file that stays as it is a second name, or copy it where that cannot be."""
+    """Hard-link a file that does not change, or copy it if links are not possible."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

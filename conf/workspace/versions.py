@@ -1,8 +1,8 @@
-"""Versions and the pointers to them: the one commit rule of datasets, models and lists.
+"""Versions and the pointers to them: how datasets, models and lists are committed.
 
-A version's folder is written once. Its manifest is written last, by a temporary name and a
-rename: a folder without one is no version. Then `CURRENT.json` is replaced in one step. It
-carries a number that only grows, so that a late writer is refused.
+A version's folder is written once. Its manifest is written last, under a temporary name that is
+then renamed: a folder without a manifest is no version. Then `CURRENT.json` is replaced in one
+step. It holds a number that only grows, so a late writer is refused.
 """
 
 import json
@@ -17,9 +17,9 @@ from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import ConfigError, VersionError
 
 POINTER_NAME = "CURRENT.json"
-WORK_OWNER = "workspace"  # in a training's work folder: the workspace that it is for
+WORK_OWNER = "workspace"  # file in a training's work folder that names its workspace
 UNDATED = "undated"
-_MEND = "restore it, or remove it (of a version its whole folder) and run again"
+_MEND = "restore it, or remove it (for a version its whole folder) and run again"
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -37,40 +37,40 @@ def find_version(workspace: Path, kind: str, request: str) -> str | None:
 
 
 def new_folder(workspace: Path, kind: str, version: str) -> Path:
-    """Return the folder of a version to be written, made if need be.
+    """Return the folder of a version to be written; create it if necessary.
 
-    What an interrupted writer of the same version left stays, for the caller to use or remove.
+    Files of an interrupted writer of the same version stay; the caller may use or remove them.
     """
     folder = workspace / kind / version
     if (folder / MANIFEST_NAME[kind]).exists():
-        raise VersionError(f"{folder} is committed and is not written again")
+        raise VersionError(f"{folder} is already committed; a version is never written again")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def emptied(folder: Path) -> Path:
-    """Return `folder`, made new and empty."""
+    """Return `folder`, created new and empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
 def commit(workspace: Path, kind: str, manifest: BaseModel) -> None:
-    """Write a version's manifest: from now on it is one."""
+    """Write a version's manifest, which makes it a version."""
     folder = workspace / kind / str(getattr(manifest, "id"))  # noqa: B009
     write_json(folder / MANIFEST_NAME[kind], manifest.model_dump(mode="json"))
 
 
 def read_manifest(workspace: Path, kind: str, version: str, model: type[Record]) -> Record:
-    """Return a committed version's manifest, its files checked for presence and size.
+    """Return a committed version's manifest; check that its files exist with the right size.
 
     Raises:
-        VersionError: When there is no such version or it is damaged.
+        VersionError: When there is no such version, or it is damaged.
     """
     folder = workspace / kind / version
     path = folder / MANIFEST_NAME[kind]
     if not path.is_file():
-        raise VersionError(f"{folder} holds no {path.name}: it is no committed version")
+        raise VersionError(f"{folder} has no {path.name}: it is not a committed version")
     try:
         manifest = model.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -86,14 +86,14 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
         if size != file.bytes:
             state = "is missing" if size is None else f"has {size} bytes"
             raise VersionError(
-                f"{on_disk} {state}, {path.name} says {file.bytes} bytes; "
+                f"{on_disk} {state}, but {path.name} says {file.bytes} bytes; "
                 "remove that version's folder and run again"
             )
     return manifest
 
 
 def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
-    """Return the contents of `CURRENT.json`, or None where nothing is published yet."""
+    """Return the contents of `CURRENT.json`, or None if nothing is published yet."""
     path = workspace / kind / POINTER_NAME
     if not path.is_file():
         return None
@@ -112,7 +112,9 @@ def current_version(workspace: Path, kind: str) -> str:
     """
     pointer = read_pointer(workspace, kind)
     if pointer is None:
-        raise VersionError(f"{workspace / kind} has no current version; run the stage before first")
+        raise VersionError(
+            f"{workspace / kind} has no current version; run the stage that makes it first"
+        )
     return str(pointer["id"])
 
 
@@ -125,14 +127,14 @@ def publish(
         workspace: Folder of the workspace.
         kind: datasets, models or lists.
         version: Id of the version.
-        logical_date: A version of an earlier day than the current one stays beside it.
-        number: Number that the writer took when it began; None for the next one.
+        logical_date: Its day; a version of an earlier day than the current one is not published.
+        number: Number that the writer took when it began; None: the next number.
 
     Returns:
-        `published`, `current` (it was already), `withdrawn` (rolled back before) or `older`.
+        `published`, `current` (it already was), `withdrawn` (rolled back before) or `older`.
 
     Raises:
-        VersionError: When a writer with a later number was first.
+        VersionError: When a writer with a later number has published before.
     """
     pointer = read_pointer(workspace, kind) or {"number": 0, "previous": [], "withdrawn": []}
     if pointer.get("id") == version:
@@ -145,7 +147,7 @@ def publish(
     if number <= pointer["number"]:
         raise VersionError(
             f"{workspace / kind}: a later writer has published number "
-            f"{pointer['number']}; {version} with number {number} comes too late"
+            f"{pointer['number']}; {version} with number {number} comes too late; run again"
         )
     previous = [pointer["id"], *pointer["previous"]] if "id" in pointer else []
     _point(
@@ -163,10 +165,10 @@ def publish(
 
 
 def rollback(workspace: Path, kind: str) -> str:
-    """Make the version before the current one current again and return its id.
+    """Make the version before the current one current again, and return its id.
 
-    The withdrawn one stays on disk; publishing it again is refused, so that a schedule does not
-    undo what a person did.
+    The withdrawn version stays on disk. Publishing it again is refused, so a schedule does not undo
+    what a person did.
     """
     pointer = read_pointer(workspace, kind)
     previous = (
@@ -199,10 +201,10 @@ def rollback(workspace: Path, kind: str) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what `write_json` has written of a mapping.
+    """Return the mapping in a JSON file that `write_json` wrote.
 
     Raises:
-        VersionError: When something else has been at it.
+        VersionError: When the file is damaged.
     """
     try:
         value = json.loads(path.read_bytes())
@@ -214,7 +216,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one step that survives a crash of the machine."""
+    """Replace a JSON file in one step; the result survives a crash of the machine."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with temporary.open("w") as stream:
         json.dump(value, stream, indent=1)
@@ -237,7 +239,7 @@ def _is_older(date: str, current: str) -> bool:
 
 
 def version_path(root: Path, relative: str) -> Path:
-    """Return the path of a version's file; refuse one that leads out of the folder."""
+    """Return the path of a version's file; refuse a path that leads out of the folder."""
     path = (root / relative).resolve()
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"{relative!r} leads out of {root}; a manifest names files inside it only")

@@ -1,4 +1,4 @@
-"""Judge every row, store it, and account for each of them in the ledger.
+"""Judge and store every row, and account for each row in the ledger.
 
 Start reading at `judge.py`.
 """

@@ -1,4 +1,4 @@
-"""Look into the input's files before Spark starts: what stops the run, and what is odd."""
+"""Check the input files before Spark starts: errors that stop the run, and warnings."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 def check_inputs(
     config: Config, inputs: Mapping[str, Sequence[InputFile]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return warnings, of all logs together as `events`, and of each table.
+    """Return the warnings of each table, and those of all logs together as `events`.
 
     Raises:
-        InputError: With what is wrong in all inputs.
+        InputError: Listing the problems of all inputs.
     """
     warnings: dict[str, list[str]] = {}
     problems = []
@@ -35,7 +35,7 @@ def check_inputs(
         raise InputError("\n".join(problems))
     for name, told in warnings.items():
         for warning in told:
-            log.warning("input.%s: %s", name, warning)
+            log.warning("etl: input.%s: %s", name, warning)
     return {name: tuple(told) for name, told in warnings.items()}
 
 

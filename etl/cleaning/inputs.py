@@ -1,4 +1,4 @@
-"""The staged inputs of a run, and the checks that they have to pass before work goes on."""
+"""The staged inputs of a run, and the checks that they must pass before the run continues."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from etl.spark.times import MICROS_PER_DAY, day_of, day_start
 
 @dataclass(frozen=True)
 class StagedInput:
-    """One input, stored with its verdicts."""
+    """One input, stored together with the verdicts on its rows."""
 
     judged: DataFrame
     rows_read: int
@@ -40,7 +40,7 @@ class StagedInput:
         return self.judged.where(F.col(VERDICT).isNull())
 
     def rows_with(self, prefix: str) -> int:
-        """Return how many rows have a verdict that begins so."""
+        """Return how many rows have a verdict with this prefix."""
         return sum(c.rows for c in self.counts if (c.verdict or "").startswith(prefix))
 
     def rows_kept(self) -> int:
@@ -67,10 +67,10 @@ def stage_inputs(
         spark: The session.
         config: The run's configuration, without the fields that are not read.
         inputs: Files of each input.
-        logical_date: Day up to which events count; None for all of them.
+        logical_date: Last day whose events are used; None for all events.
         folder: Where the judged rows are stored.
-        protection: What is done to ids and texts before that.
-        warnings: What is odd about the files of each input; goes into its ledger.
+        protection: How ids and texts are protected before they are stored.
+        warnings: Warnings about the files of each input; they go into its ledger.
     """
     logs = logs_of(config, inputs)
     frames = {
@@ -102,15 +102,15 @@ def stage_inputs(
 
 
 def logs_of(config: Config, inputs: Mapping[str, Sequence[InputFile]]) -> list[Log]:
-    """Return the logs of the events with their files."""
+    """Return the event logs with their files."""
     return [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
 
 
 def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) -> None:
-    """Refuse inputs that are empty or of which too much is bad, and keep the bad rows to see.
+    """Refuse inputs that are empty or have too many bad rows, and write the bad rows to a file.
 
     Raises:
-        InputError: With all that is wrong, and where the rows are.
+        InputError: Listing all problems and where the bad rows are.
     """
     errors = [
         why_refused(name, part.counts, part.rows_read, clean.max_bad_share, clean.budgets)
@@ -126,10 +126,10 @@ def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) ->
 
 
 def require_events_on(day: str, events: StagedInput) -> None:
-    """Refuse a log without an event on the logical date.
+    """Refuse events without any on the logical date.
 
     Raises:
-        NoNewDataError: Naming the newest day.
+        NoNewDataError: Naming the newest day with events.
     """
     start = day_start(date.fromisoformat(day))
     on_day = F.col(TIME).between(start, start + MICROS_PER_DAY - 1)
@@ -138,7 +138,7 @@ def require_events_on(day: str, events: StagedInput) -> None:
     if found[1] == 0:
         newest = "none" if found[0] is None else str(day_of(found[0]))
         raise NoNewDataError(
-            f"input.events has no event on {day} that is kept; newest one up to then: {newest}"
+            f"input.events has no event on {day} after cleaning; newest day with events: {newest}"
         )
 
 
@@ -146,7 +146,7 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
     """Drop the users and items that have too few events.
 
     Raises:
-        InputError: When none are left.
+        InputError: When no events are left.
     """
     least = (etl.min_events_per_user, etl.min_events_per_item)
     if max(least) <= 1:
@@ -156,7 +156,7 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
     left = replace(events, judged=judged, counts=count_verdicts(judged))
     if left.rows_kept() == 0:
         raise InputError(
-            f"none of {left.rows_with(DROPPED + 'below_core')} events is left by "
+            f"none of {left.rows_with(DROPPED + 'below_core')} events is left after applying "
             f"etl.min_events_per_user={least[0]} and etl.min_events_per_item={least[1]}; "
             "lower them or read more events"
         )
@@ -164,10 +164,10 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
 
 
 def keep_shared_items(events: StagedInput, etl: Etl, min_users: int) -> StagedInput:
-    """Drop the items that too few distinct users have events with.
+    """Drop the items that have events of too few distinct users.
 
     Raises:
-        InputError: When none are left.
+        InputError: When no events are left.
     """
     if min_users <= 1:
         return events
@@ -182,14 +182,14 @@ def keep_shared_items(events: StagedInput, etl: Etl, min_users: int) -> StagedIn
 
 
 def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
-    """Write the quarantined rows of all inputs into one file, if there are any."""
+    """Write the quarantined rows of all inputs to one file, if there are any."""
     folder.mkdir(parents=True)
     if not any(part.rows_with(QUARANTINED) for part in staged.values()):
         return
     rows = quarantined_rows({name: part.judged for name, part in staged.items()})
     order = ["input", *LINE_ORDER]
     order += [name for name in rows.columns if name not in order]  # two logs may read one line
-    # Always 0, but no literal: by one Spark's writer sorts anew, and drops the order behind it.
+    # Always 0, but not a literal: with one, Spark's writer sorts again and loses the row order.
     one_file = rows.withColumn(SHARD, F.pmod(BLOCK, F.lit(1)))
     write_shards(one_file, order, folder, scratch, leave_out=LINE_ORDER[1:])
 
@@ -200,7 +200,7 @@ def build_ledgers(
     events_written: int,
     budgets: Mapping[str, Budget],
 ) -> dict[str, InputLedger]:
-    """Return the account of every input."""
+    """Return the ledger of every input."""
     return {
         name: build_ledger(
             part.counts,
@@ -214,7 +214,7 @@ def build_ledgers(
 
 
 def _names_of_files(inputs: Mapping[str, Sequence[InputFile]], name: str) -> list[str]:
-    """Return the names of a table's files, or of those of all logs together."""
+    """Return the names of a table's files, or of the files of all logs."""
     return [
         file.name for key, files in inputs.items() if key.split(".")[0] == name for file in files
     ]

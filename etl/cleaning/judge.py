@@ -1,7 +1,7 @@
-"""What the section `etl.clean` asks for, rule after rule.
+"""Apply the rules of the section `etl.clean`, one after another.
 
-The rules of one row come first (`etl.cleaning.row_rules`), then those that look at a user's
-whole history, each at what those before it have left.
+The rules that need one row only come first (`etl.cleaning.row_rules`). Then follow those that
+need a user's whole history; each sees only the events that the rules before it kept.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ from etl.spark.times import MICROS_PER_SECOND, day_start
 
 
 def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) -> DataFrame:
-    """Return one log's rows with what they say, and the verdict that each row alone decides."""
+    """Return the parsed rows of one log, each judged by the rules that need one row only."""
     clean = etl.clean
     if clean.id_normal_form != "none":
         rows = normalise_ids(rows, (USER_ID, ITEM_ID))
@@ -44,13 +44,13 @@ def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) ->
 
 
 def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated: bool) -> DataFrame:
-    """Judge what takes more than the row itself.
+    """Apply the rules that need more than one row.
 
     Args:
-        events: All logs together.
+        events: Events of all logs.
         etl: The section of the configuration.
-        is_numbered: Whether the order of the lines is the time.
-        is_dated: Whether events have times and not just an order.
+        is_numbered: Whether the order of the lines is used as the time.
+        is_dated: Whether events have real times and not just an order.
     """
     clean, acts = etl.clean, is_act(etl.event_types)
     events = (number_lines(events) if is_numbered else events).transform(drop_duplicates)
@@ -72,13 +72,13 @@ def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated:
 
 
 def limits_of(clean: Clean, *, newest_file: date | None, logical_date: date | None) -> Limits:
-    """Return what an event lies within.
+    """Return the limits that an event must be within.
 
     Args:
         clean: The section of the configuration.
         newest_file: Day on which the newest of the log's files was written; None: the log has
             no times.
-        logical_date: Day up to which events count; None: all of them.
+        logical_date: Last day whose events are used; None: all events.
     """
     values = Limits(
         allow_negative_value=clean.allow_negative_value,
@@ -100,12 +100,12 @@ def limits_of(clean: Clean, *, newest_file: date | None, logical_date: date | No
 
 
 def _day_after(day: date) -> int:
-    """Return the first microsecond behind a day in UTC."""
+    """Return the first microsecond after a day in UTC."""
     return day_start(day + timedelta(days=1))
 
 
 def number_lines(events: DataFrame) -> DataFrame:
-    """Take the order of a user's lines, counted from 1, as TIME."""
-    # Two logs may read one file: then the type tells which of them a line is of.
+    """Set TIME to the number of the line among the user's lines, from 1."""
+    # Two logs may read the same file: then the type tells their rows apart.
     order = Window.partitionBy(VERDICT, USER_ID).orderBy(*LINE_ORDER, EVENT_TYPE, ITEM_ID)
     return events.withColumn(TIME, F.row_number().over(order).cast("long"))

@@ -1,4 +1,4 @@
-"""k-core: drop users and items with few events, again and again until none is left."""
+"""k-core: drop users and items with too few events, repeatedly until all have enough."""
 
 from pathlib import Path
 
@@ -13,14 +13,15 @@ _EVENTS = "pair_events"
 
 
 def find_core(kept: DataFrame, min_per_user: int, min_per_item: int, folder: Path) -> DataFrame:
-    """Return the pairs of user and item that are in the core, one row per pair.
+    """Return the user-item pairs that are in the core, one row per pair.
 
-    Works on counts per pair. Each round is written, so that no plan grows with their number.
+    Works on counts per pair. The result of each round is written to disk, so the query plan does
+    not grow with the number of rounds.
 
     Args:
-        kept: Events that are kept so far.
-        min_per_user: Least events of a user.
-        min_per_item: Least events of an item.
+        kept: Events kept so far.
+        min_per_user: Minimum number of events of a user.
+        min_per_item: Minimum number of events of an item.
         folder: Where the rounds are written.
     """
     pairs = kept.groupBy(USER_ID, ITEM_ID).agg(F.count(F.lit(1)).alias(_EVENTS))
@@ -35,7 +36,7 @@ def find_core(kept: DataFrame, min_per_user: int, min_per_item: int, folder: Pat
 
 
 def drop_outside_core(events: DataFrame, core: DataFrame) -> DataFrame:
-    """Judge the events of users or items that are not in the core."""
+    """Drop the events of users or items that are not in the core."""
     users = core.select(USER_ID).distinct().withColumn("user_in_core", F.lit(True))
     items = core.select(ITEM_ID).distinct().withColumn("item_in_core", F.lit(True))
     joined = events.join(users, USER_ID, "left").join(items, ITEM_ID, "left")

@@ -1,4 +1,4 @@
-"""The ledger: where each row of each input file went, and whether that is right."""
+"""The ledger: what happened to each row of each input file, and whether too many were lost."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ class VerdictCount:
     verdict: str | None
     rows: int
     blanked: tuple[str, ...] = ()
-    """Rules that made fields of these rows null."""
+    """Rules that set fields of these rows to null."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Tally:
 
 
 def count_verdicts(judged: DataFrame) -> list[VerdictCount]:
-    """Count the rows of each file by verdict, and by the rules that made fields null."""
+    """Count the rows of each file by verdict, and by the rules that set fields to null."""
     blanked = [BLANKED] if BLANKED in judged.columns else []
     counts = judged.groupBy(SOURCE_FILE, VERDICT, *blanked).agg(F.count(F.lit(1)).alias("rows"))
     return [
@@ -67,17 +67,17 @@ def build_ledger(
     rows_kept: int,
     budgets: Mapping[str, Budget] = MappingProxyType({}),
 ) -> InputLedger:
-    """Return the account of one input, which has to come out even.
+    """Return the ledger of one input, after checking that it balances.
 
     Args:
-        counts: Verdicts, counted.
-        files: Names of all its files, those without a row included.
-        rows_read: Rows as counted while reading.
-        rows_kept: Rows as counted in what was written.
+        counts: Number of rows by verdict.
+        files: Names of all files of the input, including those without rows.
+        rows_read: Number of rows counted while reading.
+        rows_kept: Number of rows counted in the written files.
         budgets: Limits by rule, for warnings.
 
     Raises:
-        RuntimeError: When rows are missing: a mistake of ours.
+        RuntimeError: When rows are missing, which is a bug.
     """
     total, per_file = _Tally(), {name: _Tally() for name in sorted(files)}
     for count in counts:
@@ -95,8 +95,8 @@ def build_ledger(
     )
     if ledger.missing_rows() != 0 or total.kept != rows_kept:
         raise RuntimeError(
-            f"the ledger does not come out even: {ledger.missing_rows()} rows are missing, "
-            f"{total.kept} were judged right, {rows_kept} written: {ledger}"
+            f"the ledger does not balance: {ledger.missing_rows()} rows are missing, "
+            f"{total.kept} were kept, {rows_kept} were written: {ledger}"
         )
     return ledger
 
@@ -113,11 +113,11 @@ def why_refused(
     for count in counts:
         total.add(count.verdict, count.rows)
     if rows_read == 0:
-        return InputError(f"input.{name} holds no rows; check input.{name}.paths and the delivery")
+        return InputError(f"input.{name} has no rows; check input.{name}.paths and the delivery")
     bad = total.quarantined.total()
     if bad > max_bad_share * rows_read:
         return InputError(
-            f"input.{name}: {bad} of {rows_read} rows cannot be right "
+            f"input.{name}: {bad} of {rows_read} rows are bad "
             f"({_listed(total.quarantined)}), which is more than "
             f"etl.clean.max_bad_share={max_bad_share} allows"
         )
@@ -147,13 +147,13 @@ def _warnings(
 def _overspent(
     total: _Tally, rows_read: int, budgets: Mapping[str, Budget], limit: str
 ) -> Iterator[str]:
-    """Yield a sentence for each rule that took more rows than its budget's `limit` allows."""
+    """Yield a sentence for each rule that removed more rows than its budget's `limit` allows."""
     taken = total.dropped + total.quarantined
     for rule, budget in sorted(budgets.items()):
         share = getattr(budget, limit)
         if share is not None and taken[rule] > share * rows_read:
             yield (
-                f"{rule} took {taken[rule]} of {rows_read} rows, more than "
+                f"{rule} removed {taken[rule]} of {rows_read} rows, more than "
                 f"etl.clean.budgets.{rule}.{limit}={share} allows"
             )
 

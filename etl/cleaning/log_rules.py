@@ -1,4 +1,4 @@
-"""Verdicts on events that take more than the row itself, and the order that they rest on."""
+"""Rules that need a user's other events too, and the order of events that they use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ from etl.spark.columns import (
 )
 from etl.spark.times import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
-# What a row carries besides what it says.
+# Columns about the row itself, not about what happened.
 _ABOUT_THE_ROW = {
     *c.LINE_ORDER, c.REDELIVERED, c.BROKEN, c.RAW, c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT,
     c.VERDICT, c.BLANKED, c.CANCELS, USER_ID, ITEM_ID,
 }  # fmt: skip
-# Places of columns among those that say what happened; fields have the place 1.
+# Sort keys of the columns that say what happened; declared fields have the key 1.
 _PLACES = {c.EVENT_ID: 0, c.TIME: 2, c.VALUE: 3, c.EVENT_TYPE: 4}
 
 
 def drop_where(events: DataFrame, condition: Column, reason: str) -> DataFrame:
-    """Judge the events that are kept so far and meet the condition as dropped."""
+    """Drop the events that are kept so far and meet the condition."""
     verdict = F.when(F.col(c.VERDICT).isNull() & condition, c.DROPPED + reason)
     return events.withColumn(c.VERDICT, F.coalesce(c.VERDICT, verdict))
 
@@ -43,8 +43,8 @@ def drop_where(events: DataFrame, condition: Column, reason: str) -> DataFrame:
 def content_columns(events: DataFrame) -> list[str]:
     """Return the columns that say what happened: time, type, value, declared fields.
 
-    Their order, which hashes depend on, is the same in whichever order logs and fields are
-    configured.
+    Hashes depend on their order, so it does not depend on the order of logs and fields in the
+    configuration.
     """
     says = (
         name
@@ -57,9 +57,8 @@ def content_columns(events: DataFrame) -> list[str]:
 def order_of_events(events: DataFrame) -> list[Column]:
     """Return an order of one user's events with one item that does not depend on the files.
 
-    By time; those of one instant in the order of the configured types, then by value, then
-    drawn by a hash of the rest. Only events equal in everything are left to the order of the
-    lines.
+    Events are ordered by time, then by the order of the configured types, by value, and by a hash
+    of the other content. The order of the lines decides only between fully equal events.
     """
     first = [c.TIME, c.EVENT_TYPE, c.VALUE]
     rest = [name for name in content_columns(events) if name not in first]
@@ -68,27 +67,27 @@ def order_of_events(events: DataFrame) -> list[Column]:
 
 
 def drop_duplicates(events: DataFrame) -> DataFrame:
-    """Judge all but the first of equal events as duplicates.
+    """Drop all but the first of equal events as duplicates.
 
-    Equal are those with the same EVENT_ID, of which the earliest stays; where there is none,
-    those with the same user, item, time, type, value and declared fields.
+    Events with the same EVENT_ID are equal, and the earliest is kept. Events without one are
+    equal if user, item, time, type, value and declared fields are the same.
     """
     says = [USER_ID, ITEM_ID, *(n for n in content_columns(events) if n != EVENT_ID)]
     same, order = [F.col(name) for name in says], [F.col(name) for name in LINE_ORDER]
     if EVENT_ID in events.columns:
         by_id = F.when(~is_blank(EVENT_ID), F.col(EVENT_ID))
         same = [by_id, *(F.when(by_id.isNull(), column) for column in same)]
-        # Two of one instant may say different things: drawn, not by the order of the files.
+        # Two of the same time may differ: a hash decides, not the order of the files.
         order = [F.col(TIME), F.xxhash64(*says), *order]
     first = Window.partitionBy(VERDICT, *same).orderBy(*order)
     return drop_where(events, F.row_number().over(first) > 1, "duplicate")
 
 
 def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:
-    """Judge events that follow one of the same user, item and type within `seconds`.
+    """Drop events that follow one of the same user, item and type within `seconds`.
 
-    The distance is that to the event before, kept or not: a chain of clicks, each soon after
-    the last, counts as one however long it is. Cancellations are no such events.
+    The time is measured from the previous event, kept or not: a chain of clicks, each soon after
+    the last, counts as one click however long it is. Cancellations are never dropped here.
     """
     cancels = F.col(CANCELS) if CANCELS in events.columns else F.lit(False)
     alike = Window.partitionBy(VERDICT, USER_ID, ITEM_ID, EVENT_TYPE, cancels)
@@ -98,7 +97,7 @@ def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:
 
 
 def drop_repeated_items(events: DataFrame, keep: str, acts: Column) -> DataFrame:
-    """Judge all but the `first` or the `last` of one user's acts on one item as repeated."""
+    """Drop all but the `first` or the `last` of one user's acts on one item."""
     order = order_of_events(events)
     if keep == "last":
         order = [column.desc() for column in order]
@@ -110,12 +109,12 @@ def drop_repeated_items(events: DataFrame, keep: str, acts: Column) -> DataFrame
 def mark_cancellations(
     events: DataFrame, marks: Cancellations, only_type: str | None = None
 ) -> DataFrame:
-    """Add CANCELS: whether an event takes another one back.
+    """Add CANCELS: whether an event cancels another one.
 
     Args:
-        events: As `parse_events` returns them.
+        events: Events as returned by `parse_events`.
         marks: What marks a cancellation.
-        only_type: Type of all events of the log, if it has one.
+        only_type: Type of all events of the log, if they have only one.
     """
     found = [F.lit(only_type in marks.event_types)]
     if marks.negative_value:
@@ -130,18 +129,18 @@ def mark_cancellations(
 
 
 def net_cancellations(events: DataFrame, cancelled_types: Sequence[int]) -> DataFrame:
-    """Judge each cancellation, and the event that it takes back.
+    """Drop each cancellation and the event that it cancels.
 
-    That is the latest earlier one (or one of the same instant) of the same user, item and
-    quantity (value without its sign) that no other cancellation has taken back. A cancellation
-    counts whenever it came: one behind a split's cut takes its event out of the training part.
+    It cancels the latest event at or before its time that has the same user, item and quantity
+    (value without its sign) and is not cancelled already. Cancellations apply whenever they
+    happened: one after the cut of a split removes its event from the training part.
 
-    The two are paired as brackets are. The depth is how many events are open at a row; an event
-    opens one level, a cancellation closes the topmost one. On one level events and
-    cancellations take turns, so an event is cancelled if there is a next row on its level.
+    The two are paired like brackets. The depth of a row is the number of open events; an event
+    opens a level, a cancellation closes the topmost one. On each level events and cancellations
+    alternate, so an event is cancelled if there is a next row on its level.
 
     Args:
-        events: With CANCELS.
+        events: Events with CANCELS.
         cancelled_types: Numbers of the types that can be cancelled; empty: all.
     """
     cancels, kind = F.col(CANCELS), F.col(EVENT_TYPE)
@@ -158,7 +157,7 @@ def net_cancellations(events: DataFrame, cancelled_types: Sequence[int]) -> Data
         .withColumn("__least_before", F.least(F.min("__sum").over(before), F.lit(0)))
     )
     sum_, least = F.col("__sum"), F.col("__least_before")
-    # A cancellation with nothing open takes the sum below all before it and closes no level.
+    # A cancellation without an open event brings the sum to a new minimum and closes no level.
     unmatched = cancels & (sum_ < least)
     level = sum_ - least + F.when(cancels, 1).otherwise(0)
     on_level = Window.partitionBy(*same, "__unmatched", "__level").orderBy(time, CANCELS, *rest)
@@ -189,7 +188,7 @@ def _verdict(has_next: Column) -> Column:
 
 @dataclass(frozen=True)
 class Cap:
-    """Most events of one user."""
+    """Maximum number of events of one user."""
 
     reason: str
     most: int
@@ -209,7 +208,7 @@ def caps_of(clean: Clean) -> list[Cap]:
 
 
 def drop_bots(events: DataFrame, cap: Cap, acts: Column) -> DataFrame:
-    """Judge all events of users who have more acts than the cap in one of its periods (of UTC)."""
+    """Drop all events of users who have more acts than the cap allows in one period (in UTC)."""
     by_user = (VERDICT, USER_ID)
     period = [] if cap.period is None else [F.floor(F.col(TIME) / cap.period)]
     count = F.count(F.when(acts, 1)).over(Window.partitionBy(*by_user, *period))

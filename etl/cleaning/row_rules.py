@@ -1,6 +1,6 @@
-"""The rules that a row alone decides: kept (null), quarantined as wrong, or dropped as asked.
+"""Rules that need one row only: kept (null), quarantined as wrong, or dropped as configured.
 
-Each event gets one verdict, the first that fits, in the order of this file.
+Each event gets one verdict: the first that applies, in the order of this file.
 """
 
 from collections.abc import Mapping
@@ -38,10 +38,10 @@ def parse_events(
     event_types: Mapping[str, EventType],
     only_type: str | None = None,
 ) -> DataFrame:
-    """Add TIME, VALUE and EVENT_TYPE, each null where the text says no such thing.
+    """Add TIME, VALUE and EVENT_TYPE, each null if its text cannot be parsed.
 
-    Reads the columns *_TEXT; where the rows have none for it, the time stays null, the value
-    too, and the type is `only_type`, or else the first.
+    Reads the columns *_TEXT. If the rows have no such column, time and value are null, and the
+    type is `only_type`, or the first configured type.
     """
     number_of = {name: index for index, name in enumerate(event_types)}
     alone = 0 if only_type is None else number_of.get(only_type)
@@ -60,33 +60,34 @@ def parse_events(
 
 @dataclass(frozen=True)
 class Limits:
-    """What a right and wanted event lies within; None: no limit. Instants in microseconds."""
+    """Limits of a valid and wanted event; None: no limit. Times are in microseconds."""
 
     earliest: int | None = None
-    """First instant that is no wrong one."""
+    """First valid time."""
     latest: int | None = None
-    """First instant that is in the future."""
+    """First time that counts as being in the future."""
     until: int | None = None
-    """First instant after the logical date."""
+    """First time after the logical date."""
     kept_from: int | None = None
-    """First instant that is wanted."""
+    """First time that is kept."""
     kept_until: int | None = None
-    """First instant that is wanted no more."""
+    """First time that is no longer kept."""
     allow_negative_value: bool = False
     min_value: float | None = None
     max_value: float | None = None
     item_pattern: str | None = None
-    """What the whole id of a wanted item matches."""
+    """Regular expression that the whole id of a wanted item matches."""
 
 
 def judge_rows(
     events: DataFrame, limits: Limits, event_types: Mapping[str, EventType]
 ) -> DataFrame:
-    """Add VERDICT as far as a row alone decides it.
+    """Add VERDICT, by the rules that need one row only.
 
     Args:
-        events: As `parse_events` returns them; if with CANCELS, cancellations may have any value.
-        limits: What an event lies within.
+        events: Events as returned by `parse_events`; if they have CANCELS, cancellations may have
+            any value.
+        limits: Limits that an event must be within.
         event_types: Types that are used.
     """
     time, value = F.col(TIME), F.col(VALUE)
@@ -124,12 +125,12 @@ def judge_rows(
 
 
 def is_blank(column: str) -> Column:
-    """Return whether a text column is null or holds nothing but white space."""
+    """Return whether a text column is null or contains white space only."""
     return ~F.coalesce(F.col(column).rlike(r"\S"), F.lit(False))
 
 
 def is_outside(number: Column, least: float | None, most: float | None) -> Column:
-    """Return whether a number is below `least` or above `most`; null where it is null."""
+    """Return whether a number is below `least` or above `most`; null if the number is null."""
     above = F.lit(False) if most is None else number > most
     return _is_below(number, least) | above
 
@@ -147,7 +148,7 @@ def _is_from(number: Column, limit: float | None) -> Column:
 
 
 def _is_below_threshold(event_types: Mapping[str, EventType]) -> Column:
-    """Return whether an event's value is below its type's threshold, or not there at all."""
+    """Return whether an event's value is missing or below the threshold of its type."""
     below = [
         (F.col(EVENT_TYPE) == index) & ~F.coalesce(F.col(VALUE) >= type_.min_value, F.lit(False))
         for index, type_ in enumerate(event_types.values())
@@ -157,15 +158,15 @@ def _is_below_threshold(event_types: Mapping[str, EventType]) -> Column:
 
 
 def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str = "") -> DataFrame:
-    """Give the declared fields their types, and judge the rows of those that are wrong.
+    """Convert the declared fields to their types, and judge rows with invalid values.
 
-    A text that is no such thing, and a value that is not right, quarantine the row or make the
-    field null, as it is declared; the latter adds BLANKED, the rules that did it.
+    A text that cannot be parsed, or a value out of range, either quarantines the row or sets the
+    field to null, as declared. The latter adds BLANKED: the rules that set fields to null.
 
     Args:
-        rows: With VERDICT, the fields as text.
+        rows: Rows with VERDICT and the fields as text.
         fields: The declared fields.
-        prefix: What stands before their names in `rows`.
+        prefix: Prefix of the field names in `rows`.
     """
     values: dict[str, Column] = {}
     verdicts: list[Column] = [F.col(c.VERDICT)]
@@ -190,7 +191,7 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str 
 
 
 def _parsed(column: str, field: InputField) -> Column:
-    """Return the field's value, null where its text is none of the type."""
+    """Return the field's value, null if its text cannot be parsed as the type."""
     quoted = f"`{column}`"
     if field.type == "integer":
         number = F.expr(f"try_cast(trim({quoted}) AS decimal(38,9))")
@@ -204,7 +205,7 @@ def _parsed(column: str, field: InputField) -> Column:
 
 
 def _faults(column: str, field: InputField, value: Column) -> tuple[Column, Column]:
-    """Return whether the text is none of the type, and whether the value is out of its range."""
+    """Return whether the text cannot be parsed, and whether the value is out of range."""
     quoted = f"`{column}`"
     outside = is_outside(value, field.minimum, field.maximum) if _has_range(field) else F.lit(False)
     if field.allowed:

@@ -1,4 +1,4 @@
-"""Events that only show an item to the user: no acts, but impressions."""
+"""Events that only show an item to the user: impressions, not acts of the user."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,18 +13,18 @@ from etl.spark.times import MICROS_PER_MINUTE
 
 
 def is_act(event_types: Mapping[str, EventType]) -> Column:
-    """Return whether an event is an act of the user; null where its type is."""
+    """Return whether an event is an act of the user; null if its type is null."""
     shown = shown_types(event_types)
     return ~F.col(EVENT_TYPE).isin(shown) if shown else F.lit(True)
 
 
 def drop_answered(events: DataFrame, acts: Column, minutes: int) -> DataFrame:
-    """Judge what was shown to a user who acted on the same item within `minutes`.
+    """Drop impressions if the user acted on the same item within `minutes` after them.
 
     Args:
-        events: With verdicts.
+        events: Events with verdicts.
         acts: Whether an event is an act.
-        minutes: Longest time from one to the other.
+        minutes: Longest time between impression and act.
     """
     same = Window.partitionBy(VERDICT, USER_ID, ITEM_ID).orderBy(TIME)
     soon = same.rangeBetween(0, minutes * MICROS_PER_MINUTE)
@@ -35,11 +35,11 @@ def drop_answered(events: DataFrame, acts: Column, minutes: int) -> DataFrame:
 def number_places(events: DataFrame, order: Sequence[Column], acts: Column) -> DataFrame:
     """Add PLACE and DRAW.
 
-    An act's PLACE is the number of the user's acts before it and its DRAW is 0. What was shown
-    between two acts has the PLACE of the second and is told apart by DRAW, from 1.
+    The PLACE of an act is the number of the user's acts before it, and its DRAW is 0.
+    Impressions between two acts have the PLACE of the second act and a DRAW counted from 1.
 
     Args:
-        events: USER_ID and what the order needs.
+        events: Events with USER_ID and the columns that the order needs.
         order: Total order of one user's events.
         acts: Whether an event is an act.
     """
@@ -51,12 +51,13 @@ def number_places(events: DataFrame, order: Sequence[Column], acts: Column) -> D
 
 
 def add_part_of_shown(events: DataFrame, valid_from: int | None) -> DataFrame:
-    """Give what was only shown a PART, where it has none.
+    """Give impressions without a PART one.
 
     Args:
-        events: With PLACE, DRAW and PART, which is null for what was shown.
-        valid_from: First instant of the validation part where cuts make the parts: before it is
-            the training part. None: the part is that of the user's next act, else of the last.
+        events: Events with PLACE, DRAW and PART, which is null for impressions.
+        valid_from: First instant of the validation part if the parts are divided by time; earlier
+            events are in the training part. None: an impression is in the part of the user's next
+            act, or else of the last act.
     """
     if valid_from is not None:
         part = F.when(F.col(TIME) < valid_from, TRAIN).otherwise(HELD_OUT)
@@ -70,5 +71,5 @@ def add_part_of_shown(events: DataFrame, valid_from: int | None) -> DataFrame:
 
 
 def shown_first() -> list[Column]:
-    """Return the order of a user's events by PLACE: what was shown stands before the act."""
+    """Return the order of a user's events by PLACE, with impressions before the act."""
     return [F.col(PLACE), F.col(DRAW) == 0, F.col(DRAW)]

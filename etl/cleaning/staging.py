@@ -1,4 +1,4 @@
-"""Read, judge and store the raw input once; every later step reads what is stored here."""
+"""Read, judge and store the raw input once; all later steps read the stored rows."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ _TEXTS = (c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT)
 
 @dataclass(frozen=True)
 class Log:
-    """One of the logs that together are the events."""
+    """One of the logs that make up the events."""
 
     source: EventSource
     files: Sequence[InputFile]
@@ -59,7 +59,7 @@ def stage_events(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
-    """Return the stored events of all logs with their verdicts, and how many rows were read."""
+    """Return the stored events of all logs with verdicts, and the number of rows read."""
     scratch = _beside(folder)
     judged = [_read_log(spark, log, etl, logical_date, protection, scratch) for log in logs]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
@@ -86,7 +86,7 @@ def _read_log(
     protection: Protection,
     scratch: Path,
 ) -> DataFrame:
-    """Return one log's rows with the verdict that each row alone decides."""
+    """Return the rows of one log, judged by the rules that need one row only."""
     source, dated = log.source, log.source.time_unit != "order"
     until = date.fromisoformat(logical_date) if dated and logical_date else None
     newest_file = _newest_day(log.files) if dated else None
@@ -106,7 +106,7 @@ def stage_table(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
-    """Return the stored rows of a table with their verdicts, and how many were read."""
+    """Return the stored rows of a table with verdicts, and the number of rows read."""
     counter, scratch = Observation(id_name), _beside(folder)
     rows = read_table(spark, source, files, id_name, scratch).observe(counter, _num_rows())
     table = "users" if id_name == USER_ID else "items"
@@ -123,7 +123,7 @@ def stage_table(
 
 
 def quarantined_rows(inputs: dict[str, DataFrame]) -> DataFrame:
-    """Return all quarantined rows as text, with input, file and reason, in the files' order."""
+    """Return all quarantined rows as text, with input, file, block, line and reason."""
     texts = {"time": c.TIME_TEXT, "event_type": c.TYPE_TEXT, "value": c.VALUE_TEXT}
     read_from = {USER_ID: USER_ID, ITEM_ID: ITEM_ID, **texts}
     reason = F.expr(f"substring({c.VERDICT}, {len(c.QUARANTINED) + 1})").alias("reason")
@@ -140,12 +140,12 @@ def quarantined_rows(inputs: dict[str, DataFrame]) -> DataFrame:
 
 
 def raw_events(spark: SparkSession, log: Log, scratch: Path) -> DataFrame:
-    """Return one log's rows as they are read, before anything is judged.
+    """Return the rows of one log as read, not judged.
 
     Args:
         spark: The session.
         log: The log.
-        scratch: Folder for what is saved of damaged files.
+        scratch: Folder for the lines saved from damaged files.
     """
     return read_rows(spark, log.source, log.files, event_columns(log.source), scratch)
 
@@ -153,7 +153,7 @@ def raw_events(spark: SparkSession, log: Log, scratch: Path) -> DataFrame:
 def known_events(
     spark: SparkSession, log: Log, etl: Etl, protection: Protection, scratch: Path
 ) -> DataFrame:
-    """Return one log's raw rows with the ids that users and items have in the dataset."""
+    """Return the raw rows of one log, with user and item ids as in the dataset."""
     rows = raw_events(spark, log, scratch)
     if etl.clean.id_normal_form != "none":
         rows = normalise_ids(rows, (USER_ID, ITEM_ID))
@@ -161,7 +161,7 @@ def known_events(
 
 
 def event_columns(source: EventSource) -> dict[str, ColumnName]:
-    """Return for each column of an event the log's column that it is read from."""
+    """Return for each column of an event the name, or names, of its column in the log."""
     if source.format == "sequences":
         return {}
     names = source.columns
@@ -179,7 +179,7 @@ def _has_no_time(source: EventSource) -> bool:
 
 
 def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
-    """Drop what only a quarantined row needs from all others."""
+    """Set the raw texts, which only quarantined rows need, to null in all other rows."""
     bad = F.coalesce(F.col(c.VERDICT).startswith(c.QUARANTINED), F.lit(False))
     texts = [name for name in (c.RAW, *_TEXTS) if name in judged.columns]
     return judged.withColumns({name: F.when(bad, F.col(name)) for name in texts}).drop(
@@ -188,7 +188,7 @@ def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
 
 
 def _beside(folder: Path) -> Path:
-    """Return the folder for what is saved of an input's damaged files."""
+    """Return the folder for the lines saved from damaged files of an input."""
     return folder.with_name(f"salvaged-{folder.name}")
 
 
@@ -197,9 +197,9 @@ def _newest_day(files: Sequence[InputFile]) -> date:
 
 
 def _counted(counter: Observation, folder: Path) -> int:
-    """Return what was counted on the way into stored files."""
+    """Return the number of rows counted while the files were written."""
     if all(pq.read_metadata(path).num_rows == 0 for path in folder.glob("*.parquet")):
-        return 0  # Spark leaves a count out of the plan of a frame that turns out empty
+        return 0  # Spark removes the count from the plan if it finds that the frame is empty
     return int(counter.get["rows"])
 
 
@@ -219,5 +219,5 @@ def _damaged_files_named() -> Iterator[None]:
         named = _FILE_OF_FAILURE.search(text)
         file = "a file of the input" if named is None else url2pathname(named[1])
         raise InputError(
-            f"{file} cannot be read to its end: it is damaged or went away; deliver it again"
+            f"{file} cannot be read to its end: it is damaged or was removed; deliver it again"
         ) from error

@@ -1,4 +1,4 @@
-"""The tables of items and users: one row per id."""
+"""The tables of items and users, with one row per id."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,21 +30,21 @@ def read_table(
     id_name: str,
     scratch: Path | None = None,
 ) -> DataFrame:
-    """Read a table's id (as `id_name`), its TITLE where it has one, and its features, as text."""
+    """Read a table's id (as `id_name`), TITLE if it has one, and features, all as text."""
     return read_rows(spark, source, files, table_columns(source, id_name), scratch)
 
 
 def table_columns(source: TableSource, id_name: str) -> dict[str, ColumnName]:
-    """Return for each column of a table the file's column that it is read from.
+    """Return for each column of a table the name, or names, of its column in the files.
 
     Raises:
-        ConfigError: When a field has a name that this stage gives to another column.
+        ConfigError: When a field has the name of a column that the dataset adds.
     """
     taken = [name for name in source.fields if name in _TAKEN]
     if taken:
         raise ConfigError(
-            f"fields: {', '.join(taken)} cannot be a field's name, the "
-            "dataset has a column of its own by it"
+            f"fields: {', '.join(taken)} cannot be a field's name, because the "
+            "dataset uses it for another column; rename the field"
         )
     columns: dict[str, ColumnName] = {id_name: source.id_column, **field_columns(source)}
     if source.title_column is not None:
@@ -58,15 +58,15 @@ def judge_table(
     fields: Mapping[str, InputField] = MappingProxyType({}),
     vectors: Mapping[str, int] = MappingProxyType({}),
 ) -> DataFrame:
-    """Add VERDICT and give the fields their types: one row of each id stays.
+    """Add VERDICT and convert the fields to their types; one row of each id is kept.
 
-    It is the first that has a title, or where none has the first.
+    It is the first row with a title, or the first row if none has a title.
 
     Args:
         rows: The table's rows, as text.
         id_name: Column of the id.
         fields: The declared fields.
-        vectors: For each field that holds vectors, how many numbers each has.
+        vectors: Number of dimensions of each field that contains vectors.
     """
     alone = F.coalesce(
         F.when(F.col(c.REDELIVERED), c.DROPPED + "redelivered_file"),
@@ -90,7 +90,7 @@ def judge_table(
 
 
 def item_rows(items: DataFrame, table: DataFrame | None, features: Sequence[str]) -> DataFrame:
-    """Return the published table of items: numbers, ids, titles and features, a row per item."""
+    """Return the published item table, one row per item: indexes, ids, titles and features."""
     if table is None:
         joined = items.withColumn(TITLE, F.lit(None).cast("string"))
     else:
@@ -106,7 +106,7 @@ def user_rows(
     features: Sequence[str],
     counts: Sequence[str] = (c.NUM_EVENTS,),
 ) -> DataFrame:
-    """Return the published table of users: numbers, ids, counts and features, a row per user."""
+    """Return the published user table, one row per user: indexes, ids, counts and features."""
     if table is not None:
         histories = histories.join(table.select(USER_ID, *features), USER_ID, "left")
     return histories.select(USER_IDX, USER_ID, *counts, *features)

@@ -1,6 +1,6 @@
-"""Features of items, users and impressions: encode, measure, choose, write.
+"""Features of items, users and impressions: encode, measure, select, write.
 
-Everything that is fitted is fitted on the training part alone and saved in `encoders/`.
+All fitted values come from the training part only and are saved in `encoders/`.
 """
 
 import json
@@ -37,22 +37,22 @@ _ROWS_PER_FILE = 1_000_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """What features are made from: the numbered catalogue and users, and the tables."""
+    """The data that features are made from: the numbered catalogue and users, and the tables."""
 
     items: DataFrame
     histories: DataFrame
     tables: Mapping[str, DataFrame]
     fills: Mapping[str, Mapping[str, Any]]
-    """What stands in for missing values of items and users."""
+    """Fill values for missing values of items and users."""
     before: Predecessor | None
-    """The dataset that this one goes on from."""
+    """The dataset that this one extends."""
 
     def fitted_before(self, part: str, table: str, spec: TableFeatures) -> dict[str, Fitted] | None:
-        """Return what the same encodings know in the dataset before."""
+        """Return the fitted values of the previous dataset, None if it has none for `spec`."""
         return None if self.before is None else self.before.fitted_to(part, table, spec)
 
     def filled(self, rows: DataFrame, table: str, key: str, source: TableSource) -> DataFrame:
-        """Return rows with the fields of their table, missing values filled in."""
+        """Return rows with the fields of their table, with missing values filled."""
         fields = self.tables[table].select(key, *source.fields)
         joined = rows.join(fields, key, "left")
         return apply_fills(joined, source.fields, self.fills.get(table, {}))
@@ -61,11 +61,11 @@ class Prepared:
 def write_features(
     made: Prepared, log: NumberedLog, config: Config, folder: Path
 ) -> dict[str, tuple[Feature, ...]]:
-    """Write what `etl.features` and `etl.impressions` ask for; return the features by part.
+    """Write the parts configured by `etl.features` and `etl.impressions`; return their features.
 
     Args:
         made: Items, histories and the kept rows of the tables.
-        log: The events with their numbers.
+        log: The numbered events.
         config: The run's configuration.
         folder: Folder of the dataset.
     """
@@ -97,7 +97,7 @@ def _items(made: Prepared, config: Config, scratch: Path) -> Encoded | None:
     if not spec.encodings or source is None:
         return None
     rows = made.filled(made.items, "items", ITEM_ID, source)
-    # An item has its number by being in the training part, of this dataset or of one before.
+    # Items known only from an earlier dataset or the items table have no training events.
     known = rows.withColumn(_IN_TRAINING, F.col(TRAIN_EVENTS) > 0)
     return encode_table(
         known,
@@ -139,7 +139,7 @@ def _impressions(made: Prepared, log: NumberedLog, config: Config, scratch: Path
 def _information(
     encoded: Mapping[str, Encoded], config: Config, scratch: Path
 ) -> dict[str, dict[str, float]]:
-    """Return each feature's mutual information with the first label, in the training part."""
+    """Return the mutual information of each feature with the first label, in the training part."""
     impressions = encoded.get(IMPRESSIONS)
     if impressions is None or config.etl.impressions is None:
         return {}
@@ -198,7 +198,7 @@ def _write_neighbours(made: Prepared, config: Config, folder: Path) -> None:
 
 
 def write_encoders(folder: Path, fitted: Mapping[str, Mapping[str, Fitted]]) -> None:
-    """Write one JSON file for each part: what each of its encodings knows."""
+    """Write the fitted values of each part to a JSON file."""
     if not fitted:
         return
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a run was asked for, and what its steps hand on."""
+"""The request of a run, and the results that its steps pass on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,40 +15,40 @@ from etl.features.predecessor import Predecessor
 
 @dataclass(frozen=True)
 class DatasetJob:
-    """What a run was asked for."""
+    """The request of a run."""
 
     config: Config
     readable: Config
-    """The same without the fields that nothing may read."""
+    """The same without the fields that `privacy` drops, so nothing reads them."""
     protection: Protection
     inputs: Mapping[str, Sequence[InputFile]]
     logical_date: str | None
     request: str
     warnings: Mapping[str, tuple[str, ...]]
-    """What is odd about the files of each input."""
+    """Warnings about the files of each input."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """The inputs, the kept events, split, and what was made of them; all stored."""
+    """The inputs, the kept events after the split, and the frames made of them; all stored."""
 
     staged: Staged
     before: Predecessor | None
-    """The dataset that this one goes on from."""
+    """The dataset that this one extends."""
     events: DataFrame
-    """Those that only show an item too; in the order that targets are cut from."""
+    """Kept events, impressions included, in the order that targets are cut from."""
     users: DataFrame
     items: DataFrame
     context: HistoryFeatures
-    """What of the events' fields the histories tell."""
+    """Event fields that histories contain, with their encodings."""
     histories: DataFrame
     examples: DataFrame
     """The histories in the order that training rows and targets are cut from."""
     cuts: tuple[int, int] | None
-    """First instants of the validation and of the test part of a temporal split."""
+    """Start times of the validation and the test part of a temporal split."""
     newest: int
     """Time of the newest event."""
 
     def tables(self) -> dict[str, DataFrame]:
-        """Return the kept rows of the items' and the users' table, where there is one."""
+        """Return the kept rows of the items and the users table, if there is one."""
         return {name: part.kept() for name, part in self.staged.items() if name != "events"}

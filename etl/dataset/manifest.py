@@ -56,7 +56,7 @@ _SECRET_WORDS = ("secret", "password", "token", "credential", "access.key")
 
 
 def describe_parts(root: Path) -> dict[str, tuple[DataFile, ...]]:
-    """Return for each part of a dataset its files, in the order of their names."""
+    """Return the files of each part of a dataset, sorted by name."""
     parts = [*PARTS, *(part for part in OPTIONAL_PARTS if (root / part).is_dir())]
     return {
         part: tuple(_describe_file(root, path) for path in sorted((root / part).glob("*.*")))
@@ -85,12 +85,12 @@ def describe_dataset(
     """Return the manifest of a finished dataset.
 
     Args:
-        job: What was asked for.
-        made: What was made of it.
+        job: The request of the run.
+        made: The results of its steps.
         work: Folder of the dataset.
-        fills: What stands in for missing values.
+        fills: Fill values for missing values.
         features: The features by part.
-        leak_check: What the leak check counted.
+        leak_check: Number of facts of each kind that the leak check checked.
     """
     config, before = job.config, made.before
     dated = config.input.is_dated
@@ -127,17 +127,17 @@ def describe_dataset(
 
 
 def _vocabularies(job: DatasetJob, made: Made, work: Path) -> dict[str, Vocabulary]:
-    """Return those of items and users, and of the features that histories tell."""
+    """Return the vocabularies of items, users and the features in histories."""
     known = None if made.before is None else made.before.manifest.vocabularies["item"]
     return {
         "item": describe_vocabulary(work / "items", ITEM_ID, ITEM_IDX, known),
-        "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure makes gaps
+        "user": describe_vocabulary(work / "users", USER_ID, USER_IDX),  # erasure removes ids
         **made.context.vocabularies(job.request),
     }
 
 
 def _count_sessions(events: DataFrame) -> dict[str, int]:
-    """Return how many sessions there are, where they are told apart."""
+    """Return the number of sessions; empty if sessions are not configured."""
     if SESSION_PLACE not in events.columns:
         return {}
     begins = (F.col(SESSION_PLACE) == 0) & (F.col(DRAW) == 0)
@@ -145,7 +145,7 @@ def _count_sessions(events: DataFrame) -> dict[str, int]:
 
 
 def _count_shown(users: Path, config: Config) -> dict[str, int]:
-    """Return how many events only showed an item, where there are such types."""
+    """Return the number of impressions; empty if there are no such event types."""
     if not shown_types(config.etl.event_types):
         return {}
     files = sorted(users.glob("*.parquet"))
@@ -170,7 +170,7 @@ def _count(
 
 
 def count_events(folder: Path) -> int:
-    """Return the events in the histories of Parquet files."""
+    """Return the number of events in the histories of Parquet files."""
     lengths = (
         pc.sum(pc.list_value_length(batch.column(0)), min_count=0).as_py()
         for path in sorted(folder.glob("*.parquet"))
@@ -180,7 +180,7 @@ def count_events(folder: Path) -> int:
 
 
 def public_config(config: Config) -> dict[str, Any]:
-    """Return the configuration as JSON can hold it, secrets masked."""
+    """Return the configuration as JSON values, with secrets masked."""
     tree = config.model_dump(mode="json")
     tree["spark"]["conf"] = _masked(config.spark.conf)
     return tree
@@ -210,13 +210,13 @@ def describe_columns(
     features: Mapping[str, Sequence[Feature]],
     num_event_types: int,
 ) -> dict[str, tuple[Column, ...]]:
-    """Return for each part that is streamed its columns, as its files have them.
+    """Return the columns of each part that the trainer streams, as in its files.
 
     Args:
         root: Folder of the dataset.
-        vocabularies: Those of items and users.
+        vocabularies: Vocabularies of items and users.
         features: The features by part.
-        num_event_types: Event types in use.
+        num_event_types: Number of event types in use.
     """
     sizes = {
         USER_IDX: vocabularies["user"].size,

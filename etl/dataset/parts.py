@@ -44,25 +44,25 @@ def write_parts(
     """Write train, valid, test, histories, users and items below `folder`.
 
     Args:
-        histories: As `collect_histories` returns them.
-        examples: The same in the order that training and targets are cut from.
+        histories: Histories as returned by `collect_histories`.
+        examples: The same in the order that training rows and targets are cut from.
         items: The vocabulary with its training events.
-        tables: The rows kept of the items and the users table, where there is one.
+        tables: The kept rows of the items and the users table, if there is one.
         config: The run's configuration.
         folder: Folder of the dataset.
-        before: The dataset that this one goes on from, fills included.
+        before: The dataset that this one extends, fill values included.
 
     Returns:
-        What stands in for missing values, by table and field.
+        Fill values for missing values, by table and field.
 
     Raises:
-        InputError: When no item is in the training part, nor in that of the dataset before.
+        InputError: When no item has training events, and no dataset is extended that has items.
     """
     known = items.where(F.col(TRAIN_EVENTS) > 0) if before is None else items
     if known.isEmpty():
         raise InputError(
-            f"no event is in the training part, as etl.split ({config.etl.split.kind}) leaves all "
-            "to validation and test; give it more: a later valid_from, lower shares, or rows in "
+            f"no event is in the training part, because etl.split ({config.etl.split.kind}) puts "
+            "all into validation and test; set a later valid_from or lower shares, or add rows to "
             "the logs with part: train"
         )
     rows = _count_rows(examples, config)
@@ -84,7 +84,7 @@ def write_parts(
 def _write_examples(
     examples: DataFrame, rows: Mapping[str, int], config: Config, folder: Path
 ) -> None:
-    """Write train, valid and test, so many rows each."""
+    """Write train, valid and test with the given numbers of rows."""
     etl = config.etl
     weights = [event_type.weight for event_type in etl.event_types.values()]
     windows = training_windows(examples, etl.window_length, etl.windows, weights)
@@ -110,9 +110,12 @@ def _filled_tables(
     config: Config,
     before: Predecessor | None,
 ) -> tuple[DataFrame, DataFrame, dict[str, Any]]:
-    """Return the tables of items and users, and what was filled in: fitted on training rows."""
+    """Return the filled item and user tables, and the fill values.
+
+    These are fitted on all items of the catalogue and on the users with training events.
+    """
     item_fields, user_fields = _fields(config.input.items), _fields(config.input.users)
-    catalogue = item_rows(items, tables.get("items"), list(item_fields))  # the training part's
+    catalogue = item_rows(items, tables.get("items"), list(item_fields))
     in_training = histories.where(F.col(TRAIN_LENGTH) > 0)
     counts = [NUM_EVENTS, *([NUM_SHOWN] if shown_types(config.etl.event_types) else [])]
     of_users = [
@@ -135,7 +138,7 @@ def _filled_tables(
 
 
 def _count_rows(histories: DataFrame, config: Config) -> dict[str, int]:
-    """Return how many rows each part will have."""
+    """Return the number of rows that each part will have."""
     row = histories.agg(
         F.sum(num_windows(config.etl.window_length, config.etl.windows)).alias("train"),
         F.sum(F.size(VALID_PLACES)).alias("valid"),

@@ -1,4 +1,4 @@
-"""Declared fields of users, items and events as numbers.
+"""Encode the declared fields of users, items and events as numbers.
 
-Start reading at `tables.py`. Everything is fitted on the training part alone.
+Start reading at `tables.py`. Everything is fitted on the training part only.
 """

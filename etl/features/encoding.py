@@ -1,7 +1,7 @@
-"""Turn declared fields into numbers by what was fitted on the training part.
+"""Encode declared fields as numbers, with values fitted on the training part.
 
-Numbers of every categorical column: 0 where there is no value, 1 and on for values out of the
-vocabulary, then the vocabulary, in which null is a value that was erased.
+The numbers of a categorical column: 0 for a missing value, then those of out-of-vocabulary values
+from 1, then those of the vocabulary. A null in a vocabulary is an erased value.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from etl.spark.texts import as_vector, lower
 from etl.spark.times import parse_number
 
 PRESENT = PRESENT_SUFFIX
-# Columns on the way; no field has such a name.
+# Intermediate columns; no field has such a name.
 _VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
 _WORD = r"[\p{L}\p{N}]+"
 Fitted = dict[str, Any]
@@ -47,16 +47,17 @@ def encode(
 ) -> DataFrame:
     """Add the encoded field as a column `name`, without nulls.
 
-    Numbers and vectors get a second column, named with PRESENT behind, as a missing value is 0.
+    For numbers and vectors, where a missing value is 0, a second column marks present values. Its
+    name ends in PRESENT.
 
     Args:
         rows: Rows with `field` as text.
         field: Name of the column.
         name: Name of the new column.
         encoding: How it is encoded.
-        fitted: What `fit_all` found for the field.
-        key: Column that tells the rows apart; for tags only.
-        scratch: Folder for vocabularies: as literals their values would stand in Spark's plans,
+        fitted: Fitted values of the field, from `fit_all`.
+        key: Column that identifies a row; used for tags only.
+        scratch: Folder for vocabularies; as literals their values would appear in Spark's plans
             and so in its event log.
     """
     if isinstance(encoding, Categorical | Tags):
@@ -86,14 +87,14 @@ def encode(
 
 
 def _with_mask(rows: DataFrame, name: str, value: Column, none: Column) -> DataFrame:
-    """Add a value, `none` where it is null, and beside it whether it is there."""
+    """Add a value, `none` if it is null, and a column that says whether it is present."""
     return rows.withColumns(
         {name: F.coalesce(value, none), name + PRESENT: value.isNotNull().cast("int")}
     )
 
 
 def cross(rows: DataFrame, of: Sequence[str], name: str, hash_buckets: int) -> DataFrame:
-    """Add the hash of several encoded columns together as a column `name`."""
+    """Add one hash of several encoded columns as a column `name`."""
     number = F.pmod(F.xxhash64(*of), F.lit(hash_buckets)) + UNKNOWN_IDX
     return rows.withColumn(name, number.cast("int"))
 
@@ -101,7 +102,7 @@ def cross(rows: DataFrame, of: Sequence[str], name: str, hash_buckets: int) -> D
 def describe(
     name: str, encoding: Encoding | Cross, fitted: Fitted, made_of: Sequence[str] = ()
 ) -> Feature:
-    """Return what a model has to know of an encoded field."""
+    """Return the description of an encoded field that a model needs."""
     source = type(encoding).__name__.lower()
     if isinstance(encoding, Numeric):
         return Feature(name=name, kind="numeric", encoding=source)
@@ -118,13 +119,13 @@ def describe(
 
 
 def value_of(field: str) -> Column:
-    """Return the text, null where there is none but white space."""
+    """Return the text, null if it is empty or white space only."""
     text = F.col(field).cast("string")
     return F.when(text.rlike(r"\S"), text).alias(_VALUE)
 
 
 def tags_of(field: str, encoding: Tags) -> Column:
-    """Return the tags as an array, null where there is no text."""
+    """Return the tags as an array, null if there is no text."""
     parts = F.split(F.col(field), _literal_pattern(encoding.separator))
     return F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
 
@@ -134,7 +135,7 @@ def _literal_pattern(separator: str) -> str:
 
 
 def logged(number: Column, encoding: Numeric) -> Column:
-    """Return what of a number is scaled: its logarithm, if that is asked for."""
+    """Return the number to scale: its signed logarithm if so configured, or the number itself."""
     if encoding.scale == "log_standard":
         return F.signum(number) * F.log1p(F.abs(number))
     return number
@@ -148,7 +149,7 @@ def _scaled(number: Column, encoding: Numeric, fitted: Fitted) -> Column:
 
 
 def _bucket(field: str, bounds: list[float]) -> Column:
-    """Return 2 for numbers below the first bound and so on; 1 for what is no number."""
+    """Return 2 for numbers below the first bound, 3 above it and so on; 1 for a non-number."""
     number = parse_number(f"`{field}`")
     above = F.array(*map(F.lit, bounds)) if bounds else F.array().cast("array<double>")
     place: Column = F.size(F.filter(above, lambda bound: number >= bound)) + UNKNOWN_IDX + 1

@@ -1,4 +1,4 @@
-"""What stands in for missing values of declared fields: fitted on training rows, then applied."""
+"""Fill missing values of declared fields: fit fill values on training rows, then apply them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,28 +19,23 @@ _SQL_TYPES = {
 
 
 def was_missing(field: str) -> str:
-    """Return the name of the column that tells which of a field's values were filled in."""
+    """Return the name of the column that marks the filled values of a field."""
     return f"{field}_was_missing"
 
 
-def fill_columns(fields: Mapping[str, InputField]) -> list[str]:
-    """Return the names of the columns that `apply_fills` adds."""
-    return [was_missing(name) for name, field in fields.items() if field.fill is not None]
-
-
 def fit_fills(rows: DataFrame, fields: Mapping[str, InputField]) -> dict[str, dict[str, Any]]:
-    """Find for each field that is to be filled what stands in for a missing value.
+    """Compute the fill value of each field with `fill`.
 
     Args:
-        rows: Rows of the table that belong to the training part, the fields typed.
+        rows: Rows of the table that belong to the training part, with typed fields.
         fields: The table's declared fields.
 
     Returns:
-        By field: `value`, and `groups`, the values by the text of the field that groups; null
-        where no row has a value. It can be written as JSON.
+        By field: `value`, null if no row has a value, and `groups`, the fill values by the text
+        of the grouping field. It can be written as JSON.
 
     Raises:
-        InputError: When a field that groups has too many values.
+        InputError: When a grouping field has too many values.
     """
     fills = {name: field.fill for name, field in fields.items() if field.fill is not None}
     return {name: _fit(rows, name, fields[name], fill) for name, fill in fills.items()}
@@ -49,12 +44,12 @@ def fit_fills(rows: DataFrame, fields: Mapping[str, InputField]) -> dict[str, di
 def apply_fills(
     rows: DataFrame, fields: Mapping[str, InputField], fitted: Mapping[str, Mapping[str, Any]]
 ) -> DataFrame:
-    """Put the fitted values where values are missing, and add a boolean column that tells where.
+    """Replace missing values by the fitted ones, and add a boolean column that marks them.
 
     Args:
-        rows: Rows of the table, the fields typed.
+        rows: Rows of the table, with typed fields.
         fields: The table's declared fields.
-        fitted: As `fit_fills` returns it, of this or of an earlier dataset.
+        fitted: Result of `fit_fills`, for this or an earlier dataset.
     """
     columns: dict[str, Column] = {}
     for name, values in fitted.items():

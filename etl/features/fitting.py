@@ -1,4 +1,4 @@
-"""Find what encodings have to know of the training part: all fields of a table in two jobs."""
+"""Fit encodings on the training part, all fields of a table in two Spark jobs."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -18,12 +18,12 @@ _OfNumbers = Mapping[str, Bucketed | Numeric]
 def fit_all(
     rows: DataFrame, encodings: Mapping[str, Encoding], source_prefix: str = ""
 ) -> dict[str, Fitted]:
-    """Return for each field what its encoding has to know, as JSON can hold it.
+    """Return the fitted values of each field's encoding, in a form that JSON can represent.
 
     Args:
         rows: Rows of the training part, with the fields as text.
         encodings: For each field how it is encoded.
-        source_prefix: First part of the fields' columns.
+        source_prefix: Prefix of the fields' column names.
     """
     fitted: dict[str, Fitted] = {field: {} for field in encodings}
     counted = {f: e for f, e in encodings.items() if isinstance(e, Categorical | Tags)}
@@ -35,7 +35,7 @@ def fit_all(
 
 
 def _vocabularies(rows: DataFrame, encodings: _WithVocabulary, prefix: str) -> dict[str, Fitted]:
-    """Return the frequent values, the most frequent first, equal ones in the order of bytes."""
+    """Return the frequent values, most frequent first; ties are in byte order."""
     if not encodings:
         return {}
     values = [
@@ -66,7 +66,7 @@ def _vocabularies(rows: DataFrame, encodings: _WithVocabulary, prefix: str) -> d
 
 
 def _values(number: int, field: str, encoding: Categorical | Tags) -> Column:
-    """Return the row's values of a field as an array of (field's number, value)."""
+    """Return a row's values of a field as an array of (field number, value)."""
 
     def entry(value: Column) -> Column:
         return F.struct(F.lit(number).alias("field"), value.alias("value"))
@@ -78,7 +78,7 @@ def _values(number: int, field: str, encoding: Categorical | Tags) -> Column:
 
 
 def _figures(rows: DataFrame, encodings: _OfNumbers, prefix: str) -> dict[str, Fitted]:
-    """Return means and deviations, and the bounds of buckets."""
+    """Return means, standard deviations and bucket bounds."""
     if not encodings:
         return {}
     columns = [
@@ -95,7 +95,7 @@ def _figures(rows: DataFrame, encodings: _OfNumbers, prefix: str) -> dict[str, F
 
 def _figure(number: Column, encoding: Bucketed | Numeric) -> Column:
     if isinstance(encoding, Bucketed):
-        # percentile, not its approximation: that depends on how the rows are spread.
+        # Exact: the approximate percentile depends on how the rows are partitioned.
         shares = F.array(*(F.lit(n / encoding.buckets) for n in range(1, encoding.buckets)))
         return F.percentile(number, shares)
     scaled = logged(number, encoding)
@@ -113,9 +113,9 @@ _DIGITS, _STEP_DIGITS = 7, 12
 
 
 def few_digits(figure: float) -> float:
-    """Round to seven significant digits, so that the last bits do not count.
+    """Round to seven significant digits, so the last bits have no effect.
 
-    In two steps: the mean of prices may lie half-way between two numbers of few digits, where
-    the last bits alone would say which of them it becomes.
+    This takes two steps: a mean of prices may be half-way between two seven-digit numbers, where
+    the last bits alone would decide which of them it becomes.
     """
     return float(f"{float(f'{figure:.{_STEP_DIGITS}g}'):.{_DIGITS}g}")

@@ -1,4 +1,4 @@
-"""Fields of past events for each step of a history, encoded as those of impressions are."""
+"""Fields of past events as features of each step of a history, encoded as for impressions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ HISTORIES = "histories"
 
 @dataclass(frozen=True)
 class HistoryFeatures:
-    """What every event of a history tells beside its item, type and time."""
+    """Features of each event in a history, in addition to item, type and time."""
 
     encodings: Mapping[str, Encoding]
     """By field, in the order of `etl.history_features`."""
     fitted: Mapping[str, Fitted]
     known: Mapping[str, Vocabulary]
-    """Of fields that go on from the dataset before: the vocabularies that they had there."""
+    """Vocabularies in the previous dataset, for the fields that extend it."""
 
     def described(self) -> dict[str, tuple[Feature, ...]]:
-        """Return the features as the manifest has them, by part; nothing where there are none."""
+        """Return the features by part, as in the manifest; empty if there are none."""
         found = tuple(
             describe(HISTORY_CONTEXT + field, encoding, self.fitted[field])
             for field, encoding in self.encodings.items()
@@ -39,15 +39,15 @@ class HistoryFeatures:
         return {HISTORIES: found} if found else {}
 
     def fitted_by_part(self) -> dict[str, Mapping[str, Fitted]]:
-        """Return what the encodings know, by part; nothing where there are none."""
+        """Return the fitted values by part; empty if there are none."""
         return {HISTORIES: self.fitted} if self.fitted else {}
 
     def encode(self, events: DataFrame, scratch: Path) -> DataFrame:
         """Add a column HISTORY_CONTEXT + field for each field, and masks of numbers.
 
         Args:
-            events: With the fields as text, their names behind FIELD.
-            scratch: Folder for vocabularies; another one at each call.
+            events: Events with the fields as text, in columns named FIELD + field.
+            scratch: Folder for vocabularies; a different one for each call.
         """
         spec = TableFeatures(encodings=dict(self.encodings))
         rows, _ = encode_fields(
@@ -62,13 +62,13 @@ class HistoryFeatures:
         return rows
 
     def vocabularies(self, request: str) -> dict[str, Vocabulary]:
-        """Return for each feature its numbers and what a model can tell its encoding by.
+        """Return the vocabulary of each feature: its size and the fingerprint of its encoding.
 
-        The values themselves are in no fingerprint of a vocabulary: one that was erased could be
+        The fingerprint of a category does not depend on its values: an erased value could be
         guessed from it.
 
         Args:
-            request: Fingerprint of what the dataset is made from.
+            request: Fingerprint of the dataset's configuration and input.
         """
         features = (feature for part in self.described().values() for feature in part)
         return {
@@ -93,10 +93,10 @@ def fit_history_features(
     """Fit the encodings of `etl.history_features` on the acts of the training part.
 
     Args:
-        events: With PART, DRAW and the fields as text.
-        etl: The run's section.
-        before: The dataset that this one goes on from: what its encodings know stays, and new
-            values of categories get the numbers behind.
+        events: Events with PART, DRAW and the fields as text.
+        etl: The section of the configuration.
+        before: The dataset that this one extends: its fitted values are kept, and new values of
+            categories are numbered after the old ones.
     """
     encodings = {name: etl.features.events.encodings[name] for name in etl.history_features}
     acts = events.where((F.col(PART) == TRAIN) & (F.col(DRAW) == 0))
@@ -110,7 +110,7 @@ def fit_history_features(
 
 
 def _grown(known: Fitted, fresh: Fitted, encoding: Encoding) -> Fitted:
-    """Return what an encoding knew, with the new values of a vocabulary behind the old ones."""
+    """Return the earlier fitted values; new values of a vocabulary are appended."""
     if not isinstance(encoding, Categorical):
         return known
     there = set(known["values"])

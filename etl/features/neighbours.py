@@ -1,4 +1,4 @@
-"""Items that stand near each other in the training part's histories."""
+"""Items that occur near each other in the histories of the training part."""
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -8,27 +8,27 @@ from etl.spark.columns import TRAIN_LENGTH
 
 ITEM_NEIGHBOURS = "item_neighbours"  # the part of a dataset
 NEIGHBOUR_IDX = "neighbour_item_idx"  # int32
-TOGETHER = "num_together"  # int64, times that both stood near each other
+TOGETHER = "num_together"  # int64, how often both occurred near each other
 LIFT = "lift"  # float, how much more often than by chance
 
 
 def find_neighbours(
     histories: DataFrame, items: DataFrame, *, distance: int, min_count: int, per_item: int
 ) -> DataFrame:
-    """Return each item's strongest neighbours, one row per pair, both ways.
+    """Return each item's strongest neighbours, one row per pair, in both directions.
 
-    The strength is the cosine of the items' occurrences, count / sqrt(n_a n_b); LIFT is
-    count * total / (n_a n_b), which for chance alone is near twice the distance.
+    The strength is the cosine of the items' occurrences, count / sqrt(n_a n_b). LIFT is
+    count * total / (n_a n_b), which is close to twice the distance for independent items.
 
     Args:
-        histories: As `collect_histories` returns them; only the training part is read.
+        histories: Histories as returned by `collect_histories`; only the training part is read.
         items: The vocabulary with its training events.
-        distance: Most places between two events that count as together.
-        min_count: Least times together.
-        per_item: Most neighbours of one item.
+        distance: Maximum distance, in events, at which two events count as together.
+        min_count: Minimum number of times together.
+        per_item: Maximum number of neighbours per item.
     """
     train = F.slice(HISTORY_ITEMS, F.lit(1), F.col(TRAIN_LENGTH))
-    # The history beside itself, moved on by one place, two places and so on.
+    # The history next to copies of itself, shifted by one place, two places and so on.
     moved = [F.slice(train, place + 1, F.col(TRAIN_LENGTH)) for place in range(distance + 1)]
     names = [ITEM_IDX, *(f"later_{place}" for place in range(1, distance + 1))]
     columns = [column.alias(name) for column, name in zip(moved, names, strict=True)]

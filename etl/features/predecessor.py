@@ -1,4 +1,4 @@
-"""The dataset that another one goes on from: its numbers, and what its encodings know."""
+"""The dataset that a new one extends: its id numbering and its fitted encodings."""
 
 import json
 from collections.abc import Mapping
@@ -29,17 +29,17 @@ class Predecessor:
     users: DataFrame
     """USER_ID and USER_IDX of its users."""
     fitted: Mapping[str, Mapping[str, Fitted]]
-    """For each part with features, what the encodings of its fields know."""
+    """Fitted values of the fields, for each part with features."""
 
     def fitted_to(self, part: str, table: str, spec: TableFeatures) -> dict[str, Fitted] | None:
-        """Return what the encodings of items, users or events know, None if they were others."""
+        """Return the fitted values of items, users or events, None if the encodings differ."""
         before = self.manifest.config["etl"]["features"][table]["encodings"]
         known = self.fitted.get(part)
         is_same = before == spec.model_dump(mode="json")["encodings"]
         return dict(known) if is_same and known is not None else None
 
     def fitted_fields(self, part: str, encodings: Mapping[str, Encoding]) -> dict[str, Fitted]:
-        """Return what the encodings of a part's events' fields know, of those that are the same."""
+        """Return the fitted values of a part's event fields whose encodings are the same."""
         before = self.manifest.config["etl"]["features"]["events"]["encodings"]
         known = self.fitted.get(part, {})
         return {
@@ -49,7 +49,7 @@ class Predecessor:
         }
 
     def fills_of(self, table: str, source: TableSource | None) -> dict[str, Any] | None:
-        """Return what stands in for missing values of items or users, None if fields differ."""
+        """Return the fill values of items or users, None if the declared fields differ."""
         before = self.manifest.config["input"][table]
         is_same = (
             before is not None
@@ -60,10 +60,11 @@ class Predecessor:
 
 
 def require_same_ids(before: Predecessor, config: Config, protection: Protection) -> None:
-    """Refuse to go on with ids that are none of this configuration's.
+    """Refuse to extend a dataset whose ids this configuration would not produce.
 
     Raises:
-        ConfigError: When the ids were raw then and are labels now, or labels of another key.
+        ConfigError: When only one of the two has raw ids, or the pseudonyms differ in kind, key or
+            tenant.
     """
     was = before.manifest.privacy
     then = (was.ids, was.key_id, was.tenant) if was is not None and was.ids else None
@@ -74,23 +75,23 @@ def require_same_ids(before: Predecessor, config: Config, protection: Protection
     if then != now:
         raise ConfigError(
             "etl.vocabulary is 'extend', but the ids of dataset "
-            f"{before.manifest.id} are {_told(then)}, and these would be {_told(now)}; "
+            f"{before.manifest.id} are {_told(then)}, and the new ones would be {_told(now)}; "
             "run once with etl.vocabulary=fresh"
         )
 
 
 def _told(ids: tuple[tuple[str, ...], str | None, str] | None) -> str:
     if ids is None:
-        return "those of the log"
+        return "the ids of the log"
     kinds, key_id, tenant = ids
-    return f"labels of {' and '.join(kinds)} (key {key_id}, tenant {tenant!r})"
+    return f"pseudonyms of {' and '.join(kinds)} (key {key_id}, tenant {tenant!r})"
 
 
 def read_predecessor(spark: SparkSession, workspace: Path, version: str) -> Predecessor:
-    """Read a dataset to go on from.
+    """Read a dataset to extend.
 
     Raises:
-        VersionError: When it is damaged or not there.
+        VersionError: When it is damaged or missing.
     """
     manifest = read_manifest(workspace, "datasets", version, Manifest)
     folder = workspace / "datasets" / version

@@ -1,6 +1,7 @@
-"""Figures of features that are measured on a sample of the training part, here in memory.
+"""Statistics of features, computed in memory on a sample of the training part.
 
-Spark would make plans of hundreds of aggregates of them, which take longer to compile than to run.
+In Spark they would need plans with hundreds of aggregates, which take longer to compile than to
+run.
 """
 
 import math
@@ -19,16 +20,16 @@ from conf.contract import Feature
 from etl.spark.folders import store
 
 SAMPLE_ROWS = 200_000
-"""Rows that figures are measured on, where there are more."""
+"""Approximate number of rows of the sample, if there are more."""
 
-_BINS = 10  # of a number, for its mutual information
+_BINS = 10  # bins of a numeric feature, for its mutual information
 _DIGITS = 6
 _LISTS = ("tags", "vector")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of the training part, and the same in memory; of lists there are hashes."""
+    """Rows of the training part, as a frame and in memory; lists are replaced by hashes."""
 
     frame: DataFrame
     table: pa.Table
@@ -45,10 +46,10 @@ def draw_sample(
 
     Args:
         rows: Encoded rows of the training part.
-        features: Features that the sample has.
-        keys: Columns that tell the rows apart.
+        features: Features that the sample contains.
+        keys: Columns that identify a row.
         folder: Where the sample is written.
-        also: Further columns that it has.
+        also: Other columns that the sample contains.
     """
     one_in = max(round(rows.count() / SAMPLE_ROWS), 1)
     drawn = rows if one_in == 1 else rows.where(F.pmod(F.xxhash64(*keys), F.lit(one_in)) == 0)
@@ -64,12 +65,12 @@ def sample_of(rows: DataFrame, folder: Path) -> Sample:
 
 
 def count_distinct(sample: pa.Table, features: Sequence[Feature]) -> dict[str, int]:
-    """Return how many values each feature has in the sample."""
+    """Return the number of distinct values of each feature in the sample."""
     return {feature.name: len(np.unique(_column(sample, feature.name))) for feature in features}
 
 
 def find_alike(sample: pa.Table, features: Sequence[Feature]) -> set[str]:
-    """Return the names of the features that have in all rows the numbers of another one."""
+    """Return the names of the features that equal another feature in all rows of the sample."""
     groups: dict[str, list[str]] = {}
     for feature in features:
         values = _column(sample, feature.name).astype(float)
@@ -78,15 +79,15 @@ def find_alike(sample: pa.Table, features: Sequence[Feature]) -> set[str]:
 
 
 def correlations(sample: pa.Table, features: Sequence[Feature]) -> dict[tuple[str, str], float]:
-    """Return the Pearson correlation of every two numbers, the earlier feature first.
+    """Return the Pearson correlation of each pair of numeric features, the earlier one first.
 
-    That with a constant is 0.
+    The correlation with a constant is 0.
     """
     names = [feature.name for feature in features if feature.kind == "numeric"]
     if len(names) < 2 or sample.num_rows == 0:
         return {(a, b): 0.0 for place, b in enumerate(names) for a in names[:place]}
     values = np.stack([_column(sample, name).astype(float) for name in names])  # [F, N]
-    values -= values[:, :1]  # so that a constant is 0 and not nearly so
+    values -= values[:, :1]  # makes a constant exactly 0
     values -= values.mean(axis=1, keepdims=True)
     deviation = np.sqrt((values**2).mean(axis=1))
     covariance = values @ values.T / values.shape[1]
@@ -102,11 +103,12 @@ def correlations(sample: pa.Table, features: Sequence[Feature]) -> dict[tuple[st
 def mutual_information(
     sample: pa.Table, features: Sequence[Feature], label: str
 ) -> dict[str, float]:
-    """Return for each feature its mutual information with whether a label is above 0, in nats.
+    """Return each feature's mutual information with the event "label is above 0", in nats.
 
-    Rows that are null there do not count. Numbers are cut into bins of equal shares; lists are
-    left out. Source: Cover & Thomas, Elements of Information Theory, eq. 2.28. Not corrected for
-    the number of rows: a feature of many values gets a positive figure by chance alone.
+    Rows in which the feature is null are ignored. Numbers are cut into bins with equal numbers of
+    rows; lists are left out. Source: Cover & Thomas, Elements of Information Theory, eq. 2.28.
+    Not corrected for the number of rows: a feature with many values gets a positive figure by
+    chance alone.
     """
     singles = [feature for feature in features if feature.kind in ("categorical", "numeric")]
     found = {}

@@ -1,7 +1,7 @@
-"""Choose features by figures over the training part; every figure goes into the report.
+"""Select features by statistics of the training part; all of them are shown in the report.
 
-A feature is left out for the first rule that it breaks: too sparse, constant, duplicate of one
-before it, correlated with one before it, too little mutual information with the label.
+A feature is left out by the first rule that it breaks: too sparse, constant, duplicate of an
+earlier one, correlated with an earlier one, too little mutual information with the label.
 """
 
 import math
@@ -22,21 +22,21 @@ Figures = dict[str, dict[str, float]]
 
 
 def measure(rows: DataFrame, features: Sequence[Feature], key: str, sample: pa.Table) -> Figures:
-    """Return what is known of each feature before it is compared with others.
+    """Return the statistics of each feature that the selection needs.
 
-    A sample settles most of it: features that differ there are no duplicates, and one that varies
-    there is no constant. So the pass over all rows reads few columns.
+    A sample answers most questions: features that differ in it are not duplicates, and one that
+    varies in it is not constant. So the pass over all rows reads few columns.
 
     Args:
         rows: Encoded rows of the training part.
         features: Features to measure; the columns have their names.
-        key: Column that tells the rows apart.
+        key: Column that identifies a row.
         sample: Some of the rows.
 
     Returns:
-        For each feature its `present_share`; its `distinct` values in the sample, or 2 where it
-        varies in other rows alone; where it could be a duplicate its `fingerprint`: features with
-        equal ones have the same number in every row.
+        For each feature its `present_share`, and its number of `distinct` values in the sample, or
+        2 if it varies only in other rows. Possible duplicates also have a `fingerprint`: features
+        with the same one are equal in every row.
     """
     distinct, alike = count_distinct(sample, features), find_alike(sample, features)
     figures: Figures = {f.name: {"present_share": 1.0} for f in features}
@@ -62,7 +62,7 @@ def choose(
     correlated: Mapping[tuple[str, str], float],
     rules: Selection,
 ) -> tuple[Feature, ...]:
-    """Return the features with their figures, and why where one is left out."""
+    """Return the features with their figures and, if left out, the reason."""
     chosen: list[Feature] = []
     for feature in features:
         kept = [other.name for other in chosen if other.left_out is None]
@@ -113,7 +113,7 @@ def _aggregates(
 
 
 def _is_present(feature: Feature, rows: DataFrame) -> Column | None:
-    """Return whether a row has a value; None: every row has."""
+    """Return whether a row has a value; None: every row has one."""
     if feature.name + PRESENT in rows.columns:
         return F.col(feature.name + PRESENT) == 1
     if feature.kind == "tags":

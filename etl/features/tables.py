@@ -1,4 +1,4 @@
-"""Encode the fields of the items' and users' tables: fitted on the training part alone."""
+"""Encode the fields of the items and users tables, fitted on the training part only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from etl.spark.folders import store
 
 @dataclass(frozen=True)
 class Encoded:
-    """An encoded table, what it was encoded with, and what was measured of its features."""
+    """An encoded table, its fitted values, and the statistics of its features."""
 
     rows: DataFrame
     keys: tuple[str, ...]
@@ -26,10 +26,10 @@ class Encoded:
     figures: Figures
     correlated: dict[tuple[str, str], float]
     sample: Sample
-    """Rows of the training part that figures are measured on."""
+    """Rows of the training part on which statistics are computed."""
 
     def chosen(self, rules: Selection, information: Mapping[str, float]) -> "Encoded":
-        """Return the table with its features judged, without the columns that are left out."""
+        """Return the table after feature selection, without the columns that are left out."""
         figures = {
             name: {**own, "mutual_information": information[name]} if name in information else own
             for name, own in self.figures.items()
@@ -55,14 +55,14 @@ def encode_table(
     Args:
         rows: `key`, the fields as text and `is_training`, one row per key.
         spec: The features.
-        prefix: First part of their names.
+        prefix: Prefix of their names.
         key: Column with our number of the user or item.
-        is_training: Boolean column: whether the training part knows the row.
+        is_training: Boolean column: whether the row's key occurs in the training part.
         scratch: Folder for the encoded rows and for vocabularies.
-        fitted: What an earlier dataset's encodings know; None to fit them here.
+        fitted: Fitted values of an earlier dataset; None to fit them here.
 
     Returns:
-        All rows with `key` and the features; what was measured is of the training part.
+        All rows with `key` and the features; the statistics are those of the training part.
     """
     if fitted is None:
         fitted = fit_all(rows.where(is_training), spec.encodings)
@@ -93,17 +93,17 @@ def examined(
     scratch: Path,
     also: Sequence[str] = (),
 ) -> Encoded:
-    """Return an encoded table with what is measured of its training part.
+    """Return an encoded table with statistics of its training part.
 
     Args:
         rows: The encoded rows.
         training: Those of the training part.
         features: The features.
-        keys: Columns that are no features but stay.
-        fitted: What the encodings know.
-        row_key: Column that tells the rows apart.
+        keys: Columns that are not features but are kept.
+        fitted: Fitted values of the encodings.
+        row_key: Column that identifies a row.
         scratch: Folder for a sample.
-        also: Further columns that the sample needs.
+        also: Other columns that the sample needs.
     """
     sample = draw_sample(training, features, [row_key], scratch, also)
     figures = measure(training, features, row_key, sample.table)
@@ -121,16 +121,16 @@ def encode_fields(
     scratch: Path,
     source_prefix: str = "",
 ) -> tuple[DataFrame, list[Feature]]:
-    """Add all encoded fields and crosses; return what they are too.
+    """Add all encoded fields and crosses, and return their descriptions too.
 
     Args:
-        rows: Rows with the fields, their names behind `source_prefix`.
+        rows: Rows with the fields, in columns named `source_prefix` + field.
         spec: The features.
-        fitted: What each field's encoding knows.
-        prefix: First part of the features' names.
-        key: Column that tells the rows apart.
+        fitted: Fitted values of each field's encoding.
+        prefix: Prefix of the features' names.
+        key: Column that identifies a row.
         scratch: Folder for vocabularies.
-        source_prefix: First part of the fields' columns.
+        source_prefix: Prefix of the fields' column names.
     """
     features = []
     for field, encoding in spec.encodings.items():
@@ -147,6 +147,6 @@ def encode_fields(
 
 
 def feature_columns(features: Sequence[Feature], present: Sequence[str]) -> list[str]:
-    """Return the columns of features: their names, and those that say where a value is."""
+    """Return the columns of features: their values, and the marks of present values."""
     names = [name for f in features for name in (f.name, f.name + PRESENT)]
     return [name for name in names if name in present]

@@ -1,1 +1,1 @@
-"""Split the events, number users and items, and write one row a user."""
+"""Split the events, number users and items, and collect one history per user."""

@@ -1,4 +1,4 @@
-"""Number users and items. An item's number depends on the training part and the items' table."""
+"""Number users and items. Item numbers depend on the training part and the items table only."""
 
 import hashlib
 from pathlib import Path
@@ -18,7 +18,7 @@ from conf.contract import (
 )
 from etl.spark.columns import DRAW, DROPPED, PART, TRAIN, VERDICT
 
-# Who has only such events was there, but has no history.
+# Users who have only such events get a number, but have no history.
 _STILL_A_USER = tuple(DROPPED + reason for reason in ("event_type_not_used", "below_threshold"))
 
 
@@ -27,14 +27,14 @@ def number_items(
 ) -> DataFrame:
     """Return ITEM_ID, ITEM_IDX and TRAIN_EVENTS of the training part's items, frequent ones first.
 
-    One row per item; items of one frequency stand in the byte order of their ids. Of items that
-    were only shown there are no TRAIN_EVENTS.
+    One row per item; items of equal frequency are in the byte order of their ids. Items that were
+    only shown have 0 TRAIN_EVENTS.
 
     Args:
         events: ITEM_ID, PART and DRAW, one row per event.
-        known: ITEM_ID and ITEM_IDX of items that keep their numbers, those without events too;
-            new ones follow.
-        table: ITEM_ID of further items of the catalogue, with events or without.
+        known: ITEM_ID and ITEM_IDX of items that keep their numbers, even without events; new
+            items are numbered after them.
+        table: ITEM_ID of the items table, if items without events get numbers too.
     """
     counts = events.where(F.col(PART) == TRAIN).groupBy(ITEM_ID)
     counted = counts.agg(F.count(F.when(F.col(DRAW) == 0, 1)).alias(TRAIN_EVENTS))
@@ -53,16 +53,16 @@ def number_items(
 def number_users(
     judged: DataFrame, table: DataFrame | None, known: DataFrame | None = None
 ) -> DataFrame:
-    """Return USER_ID and USER_IDX of all users that get a list, in an order without meaning.
+    """Return USER_ID and USER_IDX of all users that get a list, in hash order.
 
-    One row per user: those with events that are kept, would be but for the k-core, or are
-    not used; those of the users table; but no bots.
+    One row per user: the users with events that are kept, or dropped only because of their type
+    or its threshold, and those of the users table. Bots among the former are left out.
 
     Args:
-        judged: Events with verdicts, the k-core's not among them.
-        table: The users table's rows that are kept.
-        known: USER_ID and USER_IDX of users who keep their numbers, whoever is missing from the
-            log too; new ones follow.
+        judged: Events with verdicts, before the k-core is applied.
+        table: The rows of the users table that are kept.
+        known: USER_ID and USER_IDX of users who keep their numbers, even if missing from the log;
+            new users are numbered after them.
     """
     verdict = F.col(VERDICT)
     there = judged.where(verdict.isNull() | verdict.isin(*_STILL_A_USER)).select(USER_ID).distinct()
@@ -80,7 +80,7 @@ def number_users(
 def _appended(
     rows: DataFrame, known: DataFrame, order: WindowSpec, id_column: str, number: str
 ) -> DataFrame:
-    """Number the rows whose id is not known from the first free number on."""
+    """Number the rows with unknown ids, starting at the first free number."""
     new = rows.join(known.select(id_column), id_column, "left_anti")
     last = F.broadcast(known.agg(F.max(number).alias("last")))
     kind = dict(known.dtypes)[number]
@@ -94,16 +94,16 @@ def _appended(
 def describe_vocabulary(
     folder: Path, id_column: str, number: str, base: Vocabulary | None = None
 ) -> Vocabulary:
-    """Return size and fingerprint of the ids in Parquet files, taken in the files' order.
+    """Return the size and the fingerprint of the ids in Parquet files, in the order of the files.
 
     Args:
         folder: Folder of the files.
         id_column: Column of the ids.
-        number: Column of their numbers, which grow and may have gaps.
-        base: The vocabulary that this one goes on from.
+        number: Column of their numbers, which increase and may have gaps.
+        base: The vocabulary that this one extends.
 
     Raises:
-        RuntimeError: When it does not begin with the ids of `base`: a mistake of ours.
+        RuntimeError: When it does not begin with the ids of `base`, which is a bug.
     """
     digest, size = hashlib.sha256(), NUM_RESERVED
     marks: dict[int, str] = {}
@@ -119,7 +119,7 @@ def describe_vocabulary(
     if base is None:
         return Vocabulary(size=size, fingerprint=digest.hexdigest())
     if marks.get(base.size) != base.fingerprint:
-        raise RuntimeError(f"the numbers of {folder.name} are not those of the dataset before")
+        raise RuntimeError(f"the numbers of {folder.name} differ from those of the base dataset")
     earlier = (*base.earlier, (base.size, base.fingerprint))
     return Vocabulary(size=size, fingerprint=digest.hexdigest(), earlier=earlier)
 

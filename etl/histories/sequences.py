@@ -1,4 +1,4 @@
-"""Histories as arrays: one row a user, and what training, evaluation and scoring take of it."""
+"""Histories as arrays, one row per user, and the rows for training, evaluation and scoring."""
 
 from collections.abc import Callable, Sequence
 
@@ -42,10 +42,10 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
     """Return one row per user: the whole history, oldest act first, and where it is cut.
 
     Args:
-        events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE, DRAW and PART, one row per event; those
-            that only show an item are counted alone. Columns called HISTORY_CONTEXT and on,
-            without nulls, become arrays too.
-        items: The vocabulary; items outside become the unknown one.
+        events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE, DRAW and PART, one row per event;
+            impressions are only counted. Columns whose names begin with HISTORY_CONTEXT, which
+            must not contain nulls, become arrays too.
+        items: The vocabulary; other items become the unknown item.
         users: All users; those without events get an empty history.
 
     Returns:
@@ -87,7 +87,7 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
 
 
 def num_windows(window_length: int, windows: str) -> Column:
-    """Return in how many training rows a history is cut: as many as its targets need."""
+    """Return the number of training rows of a history: as many as its targets need."""
     needed = F.ceil((F.greatest(F.col(TRAIN_LENGTH), F.lit(1)) - 1) / window_length).cast("int")
     return F.least(needed, F.lit(1)) if windows == "last" else needed
 
@@ -97,22 +97,22 @@ def training_windows(
 ) -> DataFrame:
     """Cut the training parts into windows of up to `window_length` + 1 items, from the end.
 
-    Neighbours share one item, so that every event but a user's first is a target exactly once.
+    Adjacent windows share one item, so every event except a user's first is a target exactly once.
 
     Args:
-        histories: As `collect_histories` returns them.
-        window_length: Most targets in one window.
-        windows: `all`, or `last` for the newest alone.
+        histories: Histories as returned by `collect_histories`.
+        window_length: Maximum number of targets in a window.
+        windows: `all`, or `last` for only the newest window.
         weights: Weight of each event type.
 
     Returns:
-        One row per user and WINDOW: USER_IDX, items, weights, types, times and what else there is.
+        One row per user and WINDOW: USER_IDX, items, weights, types, times and context arrays.
     """
     weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
     last, context = num_windows(window_length, windows) - 1, _context_of(histories)
 
-    # Element by element: to explode the numbers of the windows would copy the whole history for
-    # each of them, and so does F.slice within F.transform.
+    # Element by element: exploding the window numbers would copy the whole history for each
+    # window, and so would F.slice within F.transform.
     def cut(number: Column) -> Column:
         end = F.col(TRAIN_LENGTH) - number * window_length
         places = F.sequence(F.greatest(end - window_length - 1, F.lit(0)), end - 1)
@@ -141,9 +141,9 @@ def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = Tru
     """Return one row per user and target: the events before it, and its item.
 
     Args:
-        histories: As `collect_histories` returns them.
+        histories: Histories as returned by `collect_histories`.
         places: Column with the places of the targets.
-        is_growing: Whether a target's history holds the user's targets before it.
+        is_growing: Whether a target's history includes the user's earlier targets.
 
     Returns:
         USER_IDX, the target's PLACE, the arrays and TARGET_ITEM.
@@ -171,7 +171,7 @@ def whole_histories(histories: DataFrame) -> DataFrame:
 
 
 def _context_of(rows: DataFrame) -> dict[str, str]:
-    """Return the columns of events' further features, or of their arrays, with a value's type."""
+    """Return the context columns of events or histories, with the type of one value."""
     return {
         name: kind.removeprefix("array<").removesuffix(">")
         for name, kind in rows.dtypes
@@ -184,5 +184,5 @@ def _places_of(part: str, is_act: Column) -> Column:
 
 
 def _without_nulls(array: Column, kind: str) -> Column:
-    """Say in the schema that there are no nulls; what is read from Parquet has lost that."""
+    """Declare in the schema that there are no nulls; reading from Parquet loses that fact."""
     return F.transform(array, lambda number: F.coalesce(number, F.lit(0).cast(kind)))

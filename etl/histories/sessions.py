@@ -1,4 +1,4 @@
-"""Sessions: a user's events without a long gap between them."""
+"""Sessions: runs of a user's events without a long gap between them."""
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -10,10 +10,10 @@ from etl.spark.times import MICROS_PER_MINUTE
 
 
 def add_sessions(events: DataFrame, gap_minutes: int) -> DataFrame:
-    """Add SESSION, its number in the user's history, and SESSION_PLACE, the acts in it before.
+    """Add SESSION, its number in the history, and SESSION_PLACE, the number of earlier acts in it.
 
-    A session begins with an event more than `gap_minutes` after the one before it. Both look
-    back only: later events change neither.
+    A session begins with an event more than `gap_minutes` after the previous one. Both columns
+    depend on earlier events only.
 
     Args:
         events: USER_ID, TIME, PLACE and DRAW, one row per event.

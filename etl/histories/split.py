@@ -1,4 +1,4 @@
-"""Give every event its place in the user's history and its part: train, valid or test."""
+"""Add to every event its place in the user's history and its part: train, valid or test."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -15,8 +15,8 @@ from etl.spark.times import day_start, iso_text
 def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> DataFrame:
     """Add PLACE, the event's number in its user's history by time, from 0, and DRAW.
 
-    Events of one instant stand in an order that the seed draws, the same on every run, whatever
-    the order of the files and of the ids.
+    Events of the same time are in a random order given by the seed. It is the same on every run
+    and does not depend on the order of files or ids.
 
     Args:
         events: The events.
@@ -24,7 +24,7 @@ def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> Data
         acts: Whether an event is an act, see `number_places`; None: all are.
     """
     tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
-    # The rest only tells apart what differs in nothing but further columns.
+    # The other columns order events that differ in nothing else.
     first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
     rest = sorted(name for name in events.columns if name not in first)
     behind = [tie_break, *map(F.col, (ITEM_ID, EVENT_TYPE, *rest))]
@@ -35,26 +35,26 @@ def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> Data
 
 
 def leave_last(events: DataFrame, num_targets: int = 1) -> DataFrame:
-    """Add PART: a user's last events are the test's targets, those before them the validation's.
+    """Add PART: a user's last events are test targets, those before them validation targets.
 
     Args:
-        events: With PLACE.
-        num_targets: Targets of a user in each. Users with fewer than 2 `num_targets` + 1 events
-            are all in the training part.
+        events: Events with PLACE.
+        num_targets: Targets per user in each part. All events of users with fewer than
+            2 `num_targets` + 1 events are in the training part.
     """
     from_end = F.count(F.lit(1)).over(Window.partitionBy(USER_ID)) - 1 - F.col(PLACE)
     return events.withColumn(PART, _part_by_rank(from_end, num_targets))
 
 
 def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataFrame:
-    """Add PART: events that the seed draws are targets, wherever they stand in the history.
+    """Add PART: the targets are drawn at random, anywhere in the history.
 
-    Training then sees events that came after a target, which nothing can mend: the figures say
-    how well gaps are filled, not how well the future is told.
+    Training then sees events that came after a target, and nothing can prevent that: the figures
+    show how well gaps are filled, not how well the future is predicted.
 
     Args:
-        events: With PLACE.
-        seed: Seed of the drawing.
+        events: Events with PLACE.
+        seed: Seed of the draw.
         num_targets: As for `leave_last`.
     """
     drawn = Window.partitionBy(USER_ID).orderBy(F.xxhash64(F.lit(seed), USER_ID, PLACE), PLACE)
@@ -62,10 +62,10 @@ def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataF
 
 
 def place_training_first(events: DataFrame) -> DataFrame:
-    """Renumber PLACE and DRAW: the training part first, then the validation, then the test.
+    """Renumber PLACE and DRAW: first the training part, then the validation, then the test part.
 
-    Each is in the order of time. A target's history is then what stands before it, as it is
-    with the other splits.
+    Each part is in time order. As with the other splits, a target's history is then made of the
+    events with a smaller PLACE.
     """
     behind = F.when(F.col(PART) == TRAIN, 0).when(F.col(PART) == VALID, 1).otherwise(2)
     was = {name: f"__{name}" for name in (PLACE, DRAW)}
@@ -76,12 +76,12 @@ def place_training_first(events: DataFrame) -> DataFrame:
 
 
 def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFrame:
-    """Take targets out of the measurement; the events stay in the histories.
+    """Exclude cold targets from evaluation; their events stay in the histories.
 
     Args:
-        events: With PART.
-        users: Whether to take out those of users without an event in the training part.
-        items: Whether to take out those whose item is not in the training part.
+        events: Events with PART.
+        users: Whether to exclude targets of users without an event in the training part.
+        items: Whether to exclude targets whose item is not in the training part.
     """
     if not (users or items):
         return events
@@ -99,10 +99,10 @@ def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFra
 
 
 def split_by_time(events: DataFrame, valid_from: int, test_from: int) -> DataFrame:
-    """Add PART: two instants cut the log for everybody.
+    """Add PART: the log is cut at two times, the same for all users.
 
-    What lies before `valid_from` is the training part. A user's first event behind a cut is
-    that cut's target, provided that there is an event before it.
+    Events before `valid_from` are the training part. A user's first event after a cut is the
+    target of that cut if the user has an earlier event.
     """
     time, place = F.col(TIME), F.col(PLACE)
     window = F.when(time < valid_from, TRAIN).when(time < test_from, VALID).otherwise(TEST)
@@ -113,10 +113,10 @@ def split_by_time(events: DataFrame, valid_from: int, test_from: int) -> DataFra
 
 
 def time_at_shares(events: DataFrame, valid_share: float, test_share: float) -> DataFrame:
-    """Return one row (valid_from, test_from): the instants with so much of the log behind them.
+    """Return one row (valid_from, test_from): the times that cut off these shares of the events.
 
-    `test_from` is the time of the event that begins the last `test_share` of all events,
-    `valid_from` that of the one that begins the `valid_share` before it.
+    `test_from` is the time of the first event of the last `test_share` of all events,
+    `valid_from` the time of the first event of the `valid_share` before it.
     """
     counts = events.groupBy(TIME).agg(F.count(F.lit(1)).alias("events"))
     upto = F.sum("events").over(Window.orderBy(TIME))
@@ -129,7 +129,7 @@ def time_at_shares(events: DataFrame, valid_share: float, test_share: float) -> 
 
 
 def _part_by_rank(rank: Column, num_targets: int) -> Column:
-    """Return the part of an event by its rank in its user's history, from 0."""
+    """Return the part of an event by its rank among the user's events, from 0."""
     length = F.count(F.lit(1)).over(Window.partitionBy(USER_ID))
     has_enough = length >= 2 * num_targets + 1
     return (
@@ -140,19 +140,19 @@ def _part_by_rank(rank: Column, num_targets: int) -> Column:
 
 
 def _first_time_behind(share: float) -> Column:
-    # Rounded: 1 - 0.1 - 0.1 is not quite 0.8.
+    # Rounded, because 1 - 0.1 - 0.1 is not exactly 0.8.
     behind = F.col("upto") > F.floor(F.round(F.col("total") * share, 6))
     return F.coalesce(F.min(F.when(behind, F.col(TIME))), F.max(TIME) + 1)
 
 
 def split_events(kept: DataFrame, etl: Etl, seed: int, cuts: tuple[int, int] | None) -> DataFrame:
-    """Add PLACE, DRAW and PART to events, and their sessions where those are told apart.
+    """Add PLACE, DRAW and PART to events, and their sessions if these are configured.
 
     Args:
-        kept: The events that are kept, with PART where the log gives it.
+        kept: The events that are kept, with PART if the log defines it.
         etl: The section of the configuration.
-        seed: Seed of what is drawn.
-        cuts: What `find_cuts` returned.
+        seed: Seed of all random choices.
+        cuts: Result of `find_cuts`.
     """
     some_are_shown = bool(shown_types(etl.event_types))
     placed = add_places(kept, seed, is_act(etl.event_types) if some_are_shown else None)
@@ -180,7 +180,7 @@ def _with_parts(
 
 
 def find_cuts(kept: DataFrame, split: Split) -> tuple[int, int] | None:
-    """Return the first instants of the validation and the test part of a temporal split.
+    """Return the start times of the validation and the test part; None if not a temporal split.
 
     Raises:
         ConfigError: When they are in the wrong order.
@@ -199,7 +199,7 @@ def find_cuts(kept: DataFrame, split: Split) -> tuple[int, int] | None:
     )
     if valid > test:
         raise ConfigError(
-            f"etl.split: the validation part begins at {iso_text(valid)}, behind the test part's "
-            f"{iso_text(test)}; valid_from has to come first"
+            f"etl.split: the validation part begins at {iso_text(valid)}, after the test part at "
+            f"{iso_text(test)}; valid_from must come first"
         )
     return valid, test

@@ -1,4 +1,4 @@
-"""One row an impression: labels, context, negatives, counts as of the day.
+"""Impressions, one row each: labels, context, negatives, counts as of the day.
 
 Start reading at `rows.py`.
 """

@@ -1,7 +1,7 @@
-"""Counts as they stood before an event's day: no event of that day or later is in them.
+"""Counts as of the day of an event: events of that day or later are not included.
 
-They are found from counts per key and day, so that a user or an item with a million events costs
-no more than its days.
+They are computed from counts per key and day, so the cost of a user or an item depends on its
+number of days, not on its number of events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ DAY = "day"  # int64, days since 1970 UTC
 AGE_DAYS = "age_days"
 DECAYED = "popularity"
 _NUMBER, _IS_ASKED = "__number", "__is_asked"
-_FARTHEST = 1000.0  # half-lives; 2 ** 1024 is no double
+_FARTHEST = 1000.0  # half-lives; 2 ** 1024 is too large for a double
 
 
 def day_of_time(time: str) -> Column:
@@ -35,22 +35,23 @@ def counts_before(
     half_life_days: float,
     newest_day: int,
 ) -> DataFrame:
-    """Return what was known of each asked key before each asked day.
+    """Return the counts of each requested key before each requested day.
 
     Args:
-        asked: `key` and DAY.
-        events: `key` and DAY of every event, and what `kinds` reads.
+        asked: The requested `key` and DAY.
+        events: `key` and DAY of every event, and the columns that `kinds` reads.
         key: Column of the user or the item.
-        prefix: First part of the features' names.
-        kinds: For each kind of event to be counted a condition.
+        prefix: Prefix of the features' names.
+        kinds: A condition for each kind of event to count.
         windows_days: Lengths of the windows.
-        half_life_days: Time in which an event's share in the popularity halves.
+        half_life_days: Time in which an event's weight in the popularity halves.
         newest_day: Newest day of the events; the popularity is computed relative to it.
 
     Returns:
-        One row per key and day asked for, with, all as float and never null: for each kind its
-        events in each window and `_all`, the popularity (events, each halved per half-life of
-        its age), and days since the first event (-1 where there was none).
+        One row per requested key and day. Its columns are float and never null: the number of
+        events of each kind in each window and in total (`_all`), the popularity (number of
+        events, each halved per half-life of its age), and the days since the first event, -1 if
+        there was none.
     """
     daily = _daily(asked, events, key, kinds)
     weight = F.pow(2.0, _capped((F.col(DAY) - newest_day) / half_life_days))
@@ -74,7 +75,7 @@ def counts_before(
 
 
 def _daily(asked: DataFrame, events: DataFrame, key: str, kinds: Mapping[str, Column]) -> DataFrame:
-    """Return a row per key and day: its events, those of each kind, and whether it is asked for."""
+    """Return a row per key and day: its events in total and by kind, and if it is requested."""
     counts = {f"n_{kind}": is_one.cast("long") for kind, is_one in kinds.items()}
     happened = events.select(
         key,
@@ -97,10 +98,10 @@ def _daily(asked: DataFrame, events: DataFrame, key: str, kinds: Mapping[str, Co
 
 
 def _upto(order: WindowSpec, back: int) -> WindowSpec:
-    """Return the days before the one that is `back` days before the row's.
+    """Return a window of all days up to `back` + 1 days before the row's day.
 
-    All windows begin with the first day, so that each row is added up once and not once for
-    each window that it lies in.
+    All windows begin at the first day, so each row is summed once, not once for each window that
+    contains it.
     """
     return order.rangeBetween(Window.unboundedPreceding, -1 - back)
 
@@ -113,7 +114,7 @@ def feature_names(prefix: str, kinds: Sequence[str], windows_days: Sequence[int]
 
 
 def describe(names: Sequence[str]) -> tuple[Feature, ...]:
-    """Return what a model has to know of such columns."""
+    """Return the descriptions of these columns that a model needs."""
     return tuple(Feature(name=name, kind="numeric", encoding="as_of") for name in names)
 
 

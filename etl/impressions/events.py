@@ -1,6 +1,6 @@
-"""Rows for a ranking model: a user, an item, a context and what came of it.
+"""Rows for a ranking model: a user, an item, a context and the outcome.
 
-Every row knows only what was before its event: the history and the counts end there.
+A row contains only data from before its event: its history and counts end there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,20 +43,20 @@ LABEL = LABEL_PREFIX
 VALUE_AS_LABEL = ("value",)
 _LAST, _BEFORE = "__last_time", "__num_before"
 _HOURS, _WEEKDAYS = 24, 7
-_FIRST_MONDAY = 4  # of 1970, counted in days from 0
+_FIRST_MONDAY = 4  # day number of the first Monday of 1970; 1 January is 0
 
 
 def number_events(events: DataFrame, items: DataFrame, users: DataFrame) -> DataFrame:
-    """Add USER_IDX and ITEM_IDX (the unknown item's where the vocabulary lacks it)."""
+    """Add USER_IDX and ITEM_IDX, that of the unknown item if the vocabulary lacks the item."""
     numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
     known = numbered.withColumn(ITEM_IDX, F.coalesce(ITEM_IDX, F.lit(UNKNOWN_IDX)).cast("int"))
     return known.join(users.select(USER_ID, USER_IDX), USER_ID).drop(USER_ID, ITEM_ID)
 
 
 def add_period(events: DataFrame, cuts: tuple[int, int] | None) -> DataFrame:
-    """Add PERIOD by the first instants of validation and test; by PART where there are none.
+    """Add PERIOD by the start times of validation and test, or by PART if there are no cuts.
 
-    Without cuts, events of no part have none either.
+    Without cuts, PERIOD is null for held-out events.
     """
     if cuts is None:
         period = (
@@ -71,15 +71,15 @@ def add_period(events: DataFrame, cuts: tuple[int, int] | None) -> DataFrame:
 
 
 def add_history(events: DataFrame, length: int, *, is_growing: bool) -> DataFrame:
-    """Add what a row knows of its user's acts before it.
+    """Add the history of the user's acts before each row.
 
-    HISTORY_ITEMS are the items of the newest `length`, oldest first; NUM_BEFORE says how many
-    there are, GAP how long ago the last one was.
+    HISTORY_ITEMS are the items of the newest `length` acts, oldest first. NUM_BEFORE is ln(1 + the
+    number of all acts before), GAP is ln(1 + seconds since the last one), or -1.
 
     Args:
         events: The numbered events with PERIOD.
-        length: Most items of a history.
-        is_growing: Whether the history of a target holds the user's targets before it.
+        length: Maximum number of items in a history.
+        is_growing: Whether the history of a target includes the user's earlier targets.
     """
     acts = F.col(DRAW) == 0
     before = Window.partitionBy(USER_IDX).orderBy(PLACE).rangeBetween(-length, -1)
@@ -114,7 +114,7 @@ def add_labels(
 
 
 def add_context(events: DataFrame, is_dated: bool) -> DataFrame:
-    """Add PROBABILITY and, where events have times, HOUR and WEEKDAY; else take GAP out."""
+    """Add PROBABILITY; also add HOUR and WEEKDAY if events have times, else drop GAP."""
     day = F.floor(F.col(TIME) / MICROS_PER_DAY)
     hour = F.floor((F.col(TIME) - day * MICROS_PER_DAY) / (MICROS_PER_DAY // _HOURS))
     weekday = F.pmod(day - _FIRST_MONDAY, F.lit(_WEEKDAYS))
@@ -136,7 +136,7 @@ def without_labels(rows: DataFrame, labels: Mapping[str, Sequence[str]]) -> Data
 
 
 def context_features(is_dated: bool, has_sessions: bool) -> tuple[Feature, ...]:
-    """Return what a model has to know of the columns of `add_context` and of sessions."""
+    """Return the descriptions of context and session columns that a model needs."""
     numbers = [NUM_BEFORE, *([GAP] if is_dated else []), *([SESSION_PLACE] if has_sessions else [])]
     sizes = {HOUR: _HOURS + 2, WEEKDAY: _WEEKDAYS + 2} if is_dated else {}
     return (
@@ -156,5 +156,5 @@ def _label(types: Sequence[str], event_types: Sequence[str]) -> Column:
 
 
 def training_part(rows: DataFrame) -> DataFrame:
-    """Return the rows of the training part's time."""
+    """Return the rows of the training period."""
     return rows.where(F.col(PERIOD) == 0)

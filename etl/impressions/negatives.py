@@ -1,4 +1,4 @@
-"""Draw the negatives of positive events, each with the probability of being drawn."""
+"""Draw negatives for positive events, each with its sampling probability."""
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -9,16 +9,16 @@ from etl.spark.shards import rank_by_hash
 
 
 def draw_uniform(positives: DataFrame, num_items: int, per_positive: int, seed: int) -> DataFrame:
-    """Return `per_positive` rows for each positive, their items drawn from the whole catalogue.
+    """Return `per_positive` rows for each positive, with items drawn from the whole catalogue.
 
     Args:
         positives: One row per USER_IDX and PLACE, with ITEM_IDX; other columns are kept.
-        num_items: Items of the catalogue, numbered from NUM_RESERVED.
-        per_positive: Draws for each.
+        num_items: Number of items in the catalogue, numbered from NUM_RESERVED.
+        per_positive: Draws per positive.
         seed: Seed of the draws.
 
     Returns:
-        The rows with ITEM_IDX drawn, DRAW (from 1) and PROBABILITY. An item may be drawn twice.
+        The rows with a drawn ITEM_IDX, DRAW (from 1) and PROBABILITY. An item may be drawn twice.
     """
     drawn = _drawn(positives, per_positive, seed, num_items)
     return drawn.withColumns(
@@ -37,14 +37,14 @@ def draw_by_popularity(
     per_positive: int,
     seed: int,
 ) -> DataFrame:
-    """Do as `draw_uniform`, but take the items of events of the training part drawn uniformly.
+    """Like `draw_uniform`, but draw events of the training part uniformly and take their items.
 
     Args:
-        positives: As above.
+        positives: As for `draw_uniform`.
         train_events: USER_IDX, PLACE and ITEM_IDX of the training part's events.
         items: ITEM_IDX and TRAIN_EVENTS.
-        num_events: Events of the training part.
-        per_positive: Draws for each.
+        num_events: Number of events in the training part.
+        per_positive: Draws per positive.
         seed: Seed of the draws.
     """
     ranked = rank_by_hash(train_events.select(USER_IDX, PLACE, ITEM_IDX), [USER_IDX, PLACE], seed)
@@ -59,12 +59,12 @@ def draw_by_popularity(
 def draw_from_session(
     positives: DataFrame, events: DataFrame, per_positive: int, seed: int
 ) -> DataFrame:
-    """Do as `draw_uniform`, but take other items of the same session, each at most once.
+    """Like `draw_uniform`, but draw other items of the same session, each at most once.
 
     Args:
-        positives: As above, with SESSION.
+        positives: As for `draw_uniform`, with SESSION.
         events: USER_IDX, SESSION and ITEM_IDX of all events.
-        per_positive: Most draws for each.
+        per_positive: Maximum number of draws per positive.
         seed: Seed of the draws.
     """
     inside = events.select(USER_IDX, SESSION, F.col(ITEM_IDX).alias("item")).distinct()
@@ -80,9 +80,9 @@ def draw_from_session(
 
 
 def drop_known(negatives: DataFrame, positives: DataFrame) -> DataFrame:
-    """Drop negatives that are positives of their user in the same period or an earlier one.
+    """Drop negatives that are positives of the same user in the same period or an earlier one.
 
-    Later ones stay: to leave them out would tell the future.
+    Items that become positive later are kept: dropping them would leak the future.
     """
     known = positives.groupBy(USER_IDX, ITEM_IDX).agg(F.min(PERIOD).alias("known_from"))
     joined = negatives.join(known, [USER_IDX, ITEM_IDX], "left")

@@ -1,4 +1,4 @@
-"""Put impressions together: labels, context, history, negatives, counts and encoded fields."""
+"""Assemble impressions: labels, context, history, negatives, counts and encoded fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ from etl.spark.columns import (
 from etl.spark.folders import store
 from etl.spark.times import MICROS_PER_DAY
 
-CONTEXT = "context_"  # in front of the name of an encoded field of the events
-_ROW = "row"  # int64, tells impressions apart
+CONTEXT = "context_"  # prefix of the names of encoded event fields
+_ROW = "row"  # int64, identifies an impression
 ROW_KEYS = (USER_IDX, PLACE, DRAW)
 
 
 @dataclass(frozen=True)
 class NumberedLog:
-    """The numbered events, and what has to be known to make impressions of them."""
+    """The numbered events, and the facts that are needed to make impressions of them."""
 
     events: DataFrame
     items: DataFrame
@@ -58,7 +58,7 @@ class NumberedLog:
     cuts: tuple[int, int] | None
     is_dated: bool
     is_in_time_order: bool
-    """Whether training comes first in time; else targets do not see one another."""
+    """Whether training comes first in time; otherwise a user's targets do not see one another."""
     newest: int
     seed: int
 
@@ -70,14 +70,14 @@ def make_impressions(
     scratch: Path,
     fitted: Mapping[str, Fitted] | None = None,
 ) -> Encoded:
-    """Return the impressions with PERIOD and ROW_KEYS, encoded, not yet chosen from.
+    """Return the encoded impressions with PERIOD and ROW_KEYS, before feature selection.
 
     Args:
         log: The numbered events.
         spec: Labels and negatives.
         features: Counts as of the event and encodings of the events' fields.
-        scratch: Folder for what is written on the way.
-        fitted: What an earlier dataset's encodings know; None to fit them here.
+        scratch: Folder for intermediate results.
+        fitted: Fitted values of an earlier dataset; None to fit them here.
     """
     rows = _positives_and_negatives(log, spec, scratch).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
     rows = store(rows, scratch / "impressions")
@@ -150,7 +150,7 @@ def _draw(
 def _with_counts(
     rows: DataFrame, log: NumberedLog, key: str, prefix: str, spec: AsOf
 ) -> tuple[DataFrame, list[str]]:
-    """Add what was known of the item or user before the day of each row."""
+    """Add the counts of the item or user before the day of each row."""
     kinds = {"events": F.lit(True)}
     if len(log.event_types) > 1:
         kinds |= {name: F.col(EVENT_TYPE) == n for n, name in enumerate(log.event_types)}

@@ -1,4 +1,4 @@
-"""Prove on a sample of users and items that no row knows the future.
+"""Check on a sample of users and items that no row depends on later events.
 
 Start reading at `check.py`.
 """

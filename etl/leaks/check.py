@@ -1,4 +1,4 @@
-"""The leak check as a stage of its own: draw a sample, read the raw log again, compare."""
+"""The leak check: draw a sample, read the raw log again, and compare."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -25,8 +25,8 @@ def check_leaks(
 
     Args:
         spark: The session.
-        job: What was asked for.
-        cuts: First instants of the validation and of the test part; None: nothing is checked.
+        job: The request of the run.
+        cuts: Start times of the validation and the test part; None: nothing is checked.
         work: Folder of the dataset.
 
     Raises:
@@ -54,7 +54,7 @@ def check_leaks(
 
 
 def _read_again(spark: SparkSession, job: DatasetJob, sample: Sample, scratch: Path) -> Facts:
-    """Return what the raw log says of the sampled users and items."""
+    """Return the raw log's facts about the sampled users and items."""
     logs = [
         (
             known_events(spark, log, job.readable.etl, job.protection, scratch),
@@ -70,7 +70,7 @@ _NEVER = 1 << 63
 _SHOWN = 5
 _ROUNDING = 1e-4  # features are float32
 Firsts = Mapping[str, Mapping[str, int]]
-"""For each user when each item was there first, in microseconds since 1970."""
+"""For each user and item the time of the first event, in microseconds since 1970."""
 
 
 def find_leaks(
@@ -81,13 +81,13 @@ def find_leaks(
     windows_days: Sequence[int],
     half_life_days: float,
 ) -> tuple[list[str], dict[str, int]]:
-    """Return what is newer than it may be, in words, and how many facts of each kind were checked.
+    """Return a description of each leak, and how many facts of each kind were checked.
 
     Args:
-        sample: What the dataset says.
-        facts: What the raw log says of the same users and of `needed_items`.
-        cuts: First instants of the validation and of the test part.
-        windows_days: Windows of the counts as of an event; empty where there are none.
+        sample: Rows of the dataset.
+        facts: The raw log's facts about the same users and about `needed_items`.
+        cuts: Start times of the validation and the test part.
+        windows_days: Windows of the counts as of an event; empty if there are none.
         half_life_days: Half-life of the popularity.
     """
     firsts = facts.first_times()
@@ -108,16 +108,16 @@ def find_leaks(
 
 
 def require_none(leaks: Sequence[str]) -> None:
-    """Raise where there are leaks.
+    """Raise if there are leaks.
 
     Raises:
-        GateError: Naming the first of them.
+        GateError: Describing the first leaks.
     """
     if leaks:
         shown = "; ".join(leaks[:_SHOWN])
         raise GateError(
-            f"the leak check found {len(leaks)} value(s) that the raw log cannot have given by "
-            f"then: {shown}; no dataset was made"
+            f"the leak check found {len(leaks)} value(s) that depend on later events of the raw "
+            f"log: {shown}; no dataset was made"
         )
 
 
@@ -126,7 +126,7 @@ def _about_vocabulary(sample: Sample, facts: Facts, cut: int) -> Iterator[str | 
         there = Times(facts.of_item[item]).count_before(cut)
         is_newer = events > there
         yield (
-            f"item {item!r} has {events} training events, but {there} before {iso_text(cut)}"
+            f"item {item!r} has {events} training events, but only {there} before {iso_text(cut)}"
             if is_newer
             else None
         )
@@ -140,7 +140,7 @@ def _about_training(sample: Sample, firsts: Firsts, cut: int) -> Iterator[str | 
             for item in ids_of(sample.items, row[HISTORY_ITEMS])
             if first.get(item, _NEVER) >= cut
         }
-        yield f"train: {_listed(newer)} of {_who(row)} not before the cut" if newer else None
+        yield f"train: {_listed(newer)} of {_who(row)} is not before the cut" if newer else None
 
 
 def _about_targets(sample: Sample, facts: Facts, part: str, cut: int) -> Iterator[str | None]:
@@ -182,15 +182,16 @@ def _about_impressions(
                 if firsts[user].get(other, _NEVER) > row[TIME]
             }
             if newer:
-                yield f"{part}: {_listed(newer)} in the history of {_who(row)} is newer"
+                history = f"{_listed(newer)} in the history of {_who(row)}"
+                yield f"{part}: {history} is newer than the row"
                 continue
             sides = {"user_": times_of("user_", user)}
             if item is not None:
                 sides["item_"] = times_of("item_", item)
             yield next(
                 (
-                    f"{part}: {name} of {_who(row)} is {row[name]:g}, the log before it allows "
-                    f"{most:g}"
+                    f"{part}: {name} of {_who(row)} is {row[name]:g}, but the log before it allows "
+                    f"at most {most:g}"
                     for prefix, times in sides.items()
                     for name, most in _most(prefix, times, row, windows_days, half_life_days)
                     if row.get(name, 0.0) > most + _ROUNDING * max(most, 1.0)
@@ -206,7 +207,7 @@ def _most(
     windows: Sequence[int],
     half_life: float,
 ) -> Iterator[tuple[str, float]]:
-    """Yield for each count as of the row the most that it can be."""
+    """Yield the largest possible value of each count as of the row."""
     if not windows:
         return
     day = row[TIME] // MICROS_PER_DAY
@@ -223,7 +224,7 @@ def _most(
 
 
 def _who(row: Row) -> str:
-    """Return what a user is called in a message: never by an id of the log."""
+    """Return the name of a user for messages, without the id in the log."""
     return f"user_idx {row[USER_IDX]}"
 
 

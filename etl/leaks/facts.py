@@ -1,6 +1,6 @@
-"""Facts of the raw log that the leak check compares a dataset with, found anew.
+"""Facts about the raw log, collected again, that the leak check compares a dataset with.
 
-Times are parsed here by Python, not by the code that made the dataset.
+Times are parsed here in Python, not by the code that made the dataset.
 """
 
 import re
@@ -30,14 +30,14 @@ Event = tuple[str, int]  # id of the item, microseconds since 1970
 
 
 class Times:
-    """The times of one user's or item's events, in order, so that counting takes no loop."""
+    """The sorted times of one user's or item's events, so counting needs no loop."""
 
     def __init__(self, times: Iterable[int]) -> None:
         self.sorted = np.sort(np.fromiter(times, np.int64))
         self.days, self.events = np.unique(self.sorted // MICROS_PER_DAY, return_counts=True)
 
     def count_before(self, until: int, since: int | None = None) -> int:
-        """Return how many events lie before an instant, and not before another."""
+        """Return the number of events before `until`, and from `since` on if it is given."""
         upto = np.searchsorted(self.sorted, until)
         return int(upto if since is None else upto - np.searchsorted(self.sorted, since))
 
@@ -51,14 +51,14 @@ class Times:
 
 @dataclass
 class Facts:
-    """What the raw log says of some users and items, equal rows counted once."""
+    """Events of some users and items in the raw log; equal rows are counted once."""
 
     of_user: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     of_item: dict[str, "array[int]"] = field(default_factory=lambda: defaultdict(_no_times))
-    """Times alone: all items together can have much of the log."""
+    """Times only, to save memory: the items together may have much of the log."""
 
     def first_times(self) -> dict[str, dict[str, int]]:
-        """Return for each user when each item was there first."""
+        """Return for each user and item the time of the first event."""
         firsts: dict[str, dict[str, int]] = defaultdict(dict)
         for user, events in self.of_user.items():
             for item, at in events:
@@ -84,12 +84,12 @@ def collect_facts(
         users: Ids of the users.
         items: Ids of the items.
         scratch: Folder for the rows found.
-        time_step: Microseconds that the dataset's times are cut to.
+        time_step: Resolution of the dataset's times in microseconds.
     """
     facts, asked = Facts(), (set(users), set(items))
     for number, (rows, unit) in enumerate(logs):
         wanted = F.col(USER_ID).isin(list(users)) | F.col(ITEM_ID).isin(list(items))
-        # What the removal of equal events looks at too.
+        # The removal of duplicates compares these columns too.
         told_apart_by = (
             name
             for name in rows.columns
@@ -118,7 +118,7 @@ def _read_rows(folder: Path) -> Iterator[tuple[str | None, str | None, str | Non
 
 
 def parse_micros(text: str | None, unit: str) -> int | None:
-    """Return a time of the log as microseconds since 1970 UTC, None where it is none."""
+    """Return a time of the log as microseconds since 1970 UTC, None if it cannot be parsed."""
     if text is None:
         return None
     try:
@@ -133,5 +133,5 @@ def parse_micros(text: str | None, unit: str) -> int | None:
 
 
 def ids_of(rows: Mapping[int, str], numbers: Iterable[int]) -> set[str]:
-    """Return the raw ids of numbers, without those that have none."""
+    """Return the raw ids of numbers; numbers without an id are skipped."""
     return {rows[number] for number in numbers if number in rows}

@@ -1,4 +1,4 @@
-"""The sample of a dataset that the leak check looks at, read without holding whole parts."""
+"""The sample of a dataset for the leak check, read without loading whole parts into memory."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -33,12 +33,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of a dataset that are checked, and the raw ids of all numbers in them."""
+    """Rows of a dataset to check, and the raw ids of all numbers in them."""
 
     users: Mapping[int, str]
     items: Mapping[int, str]
     train_events: Mapping[str, int]
-    """For each sampled item of the vocabulary, its training events as the dataset has them."""
+    """For each sampled item of the vocabulary, its training events according to the dataset."""
     rows: Mapping[str, Sequence[Row]]
     """For each part, the rows of the sampled users."""
 
@@ -46,13 +46,13 @@ class Sample:
 def draw_sample(
     folder: Path, *, num_users: int, num_items: int, num_impressions: int, seed: int
 ) -> Sample:
-    """Draw users that have a target, and items, and read what the dataset says of them.
+    """Draw users that have a target, and items, and read their rows of the dataset.
 
     Args:
         folder: Folder of the dataset.
-        num_users: Most users.
-        num_items: Most items of the vocabulary.
-        num_impressions: Most impressions of those users in each part.
+        num_users: Maximum number of users.
+        num_items: Maximum number of items of the vocabulary.
+        num_impressions: Maximum number of impressions of those users in each part.
         seed: Seed of the draw.
     """
     draw = random.Random(seed)
@@ -132,7 +132,7 @@ def _read_some(
     key: str | None = None,
     keys: Sequence[int] = (),
 ) -> list[Row]:
-    """Draw some of the rows (with one of the keys), without holding all of them."""
+    """Draw some of the rows (with one of the keys), without loading all of them into memory."""
     files = _files(folder)
     if files is None:
         return []

@@ -1,1 +1,1 @@
-"""A made-up shop's log with known faults. No other room uses it."""
+"""The log of a made-up shop, with known faults. No other part of the stage uses it."""

@@ -1,7 +1,7 @@
-"""Write a made-up shop's log to disk, day by day, with known dirt in it.
+"""Write the log of a made-up shop to disk, day by day, with known bad rows in it.
 
-Memory is set by users, items and one day's events. Every row of dirt has one defect, and
-`planted.json` says how many there are of each, under the names of the ledger's reasons.
+Memory grows with the users, the items and the events of one day. Every bad row has one defect,
+and `planted.json` contains the number of each defect, under the names of the ledger's reasons.
 """
 
 import dataclasses
@@ -44,20 +44,24 @@ def run(config: Config) -> dict[str, Any]:
 def generate_shop(spec: ShopSpec, folder: Path) -> dict[str, Any]:
     """Write events/, items.csv, users.csv and planted.json; return the contents of the last.
 
-    The bytes depend on the spec alone. A folder that holds the same shop already is left as it
-    is; one that holds anything else is refused.
+    The bytes depend on the spec only. A folder that already contains the same shop is left
+    unchanged; a folder with anything else is refused.
 
     Raises:
-        ConfigError: When the folder holds something else, or a bot has no time for its events.
+        ConfigError: When the folder contains something else, or a bot has more events than a day
+            has seconds.
     """
     if spec.bot_events > DAY_SECONDS:
-        raise ConfigError(f"generate.bot_events={spec.bot_events}: a day has {DAY_SECONDS} seconds")
+        raise ConfigError(
+            f"generate.bot_events={spec.bot_events} is too large: a bot makes one event per second "
+            f"at most, and a day has {DAY_SECONDS} seconds; lower it"
+        )
     wanted = json.loads(json.dumps(dataclasses.asdict(spec), default=str))
     if folder.exists() and any(folder.iterdir()):
         planted = _read_planted(folder)
         if planted is None or planted["spec"] != wanted:
             raise ConfigError(
-                f"{folder} holds something else than this shop; remove it, or set "
+                f"{folder} contains something other than this shop; remove it, or set "
                 "input.root to another folder"
             )
         return planted
@@ -124,7 +128,7 @@ def _write_events(shop: Shop, folder: Path) -> dict[str, Any]:
 
 
 def _with_bots(shop: Shop, day: int, events: DayEvents, bots: np.ndarray) -> DayEvents:
-    """Return the day's events with those of its bots behind them."""
+    """Return the day's events, followed by those of its bots."""
     count = shop.spec.bot_events
     rng = np.random.default_rng([shop.spec.seed, 5, day])
     parts = [events]
@@ -160,7 +164,7 @@ def _clean_rows(
 def _with_dirt(
     shop: Shop, day: int, table: pa.Table, num_clean: int
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Return the rows with spoilt copies of clean ones in between, and how many of each kind."""
+    """Return the rows mixed with spoilt copies of clean ones, and the number of each defect."""
     spec, rng = shop.spec, np.random.default_rng([shop.spec.seed, 3, day])
     counts = {
         reason: int(rng.binomial(num_clean, getattr(spec, share)))
@@ -200,7 +204,7 @@ def _spoilt(rows: pa.Table, reason: str) -> pa.Table:
 
 @cache
 def _clock() -> pa.Array:
-    """Return 00:00:00Z to 23:59:59Z: taking from a list is ten times as fast as formatting."""
+    """Return 00:00:00Z to 23:59:59Z; looking up a time is ten times as fast as formatting it."""
     seconds = pa.array(np.arange(DAY_SECONDS).astype("datetime64[s]"))
     return pc.strftime(seconds, "%H:%M:%SZ")
 

@@ -1,12 +1,12 @@
 """A made-up shop: its items, its users, and how they behave from day to day.
 
-What there is to learn: a user has a few interests and goes on, in each, from the item last seen
-*there*; a session jumps between the interests. So the last item alone says little, the history
-says much. Interests drift, categories have seasons, popularity inside a category is Zipf's, and
-new items come in.
+A model can learn this: a user has a few interests and continues, in each, from the item last seen
+*in it*; a session jumps between the interests. So the last item alone predicts little, the history
+much. Interests drift, categories have seasons, popularity within a category follows Zipf's law,
+and new items are released.
 
-Everything is drawn from generators seeded by (seed, what for, day): no draw depends on another
-day's. Arrays: U users, I items, C categories, S interests of a user.
+Each random generator is seeded by (seed, purpose, day), so no draw depends on the draws of another
+day. Arrays: U users, I items, C categories, S interests of a user.
 """
 
 import math
@@ -22,14 +22,14 @@ EVENT_TYPES = ("view", "cart", "purchase")
 NUM_INTERESTS = 4
 ITEMS_PER_CATEGORY = 50
 FOLLOW_SHARE = 0.7
-"""Share of views that go on to the next item of the interest; the rest jump in the category."""
+"""Share of views that move to the next item of the interest; the rest jump in the category."""
 DRIFT_PER_DAY = 0.01
-"""Chance that one of a user's interests turns to another category overnight."""
+"""Probability that one of a user's interests changes to another category overnight."""
 MEAN_STEPS = 5.0
 MAX_STEPS = 20
 CART_SHARE = 0.15
 PURCHASE_SHARE = 0.4
-"""Of the carts."""
+"""Share of carts that end in a purchase."""
 NEW_ITEM_SHARE = 0.15
 IDLE_USER_SHARE = 0.01
 DAY_SECONDS = 86_400
@@ -39,17 +39,17 @@ _EVENTS_PER_SESSION = MEAN_STEPS * (1 + CART_SHARE * (1 + PURCHASE_SHARE))
 
 @dataclass(frozen=True, kw_only=True)
 class ShopSpec:
-    """Size, time and dirt of a made-up log."""
+    """Size, period and bad rows of a made-up log."""
 
     num_users: int
     num_items: int
     num_events: int
-    """Clean events aimed at."""
+    """Expected number of clean events."""
     num_days: int
     first_day: date
     seed: int
     duplicate_share: float = 0.01
-    """Of the clean events, as are the other shares."""
+    """Share of the clean events, like the other shares."""
     missing_user_share: float = 0.002
     missing_item_share: float = 0.001
     bad_time_share: float = 0.001
@@ -58,7 +58,7 @@ class ShopSpec:
     num_redelivered_files: int = 2
     num_bots: int = 1
     bot_events: int = 2000
-    """Of each bot, all on one day."""
+    """Events of each bot, all on one day."""
 
 
 class DayEvents(NamedTuple):
@@ -69,13 +69,13 @@ class DayEvents(NamedTuple):
     event_type: np.ndarray
     """Index into `EVENT_TYPES`."""
     second: np.ndarray
-    """Of the day."""
+    """Second of the day."""
     session: np.ndarray
     """Number of the session within the day."""
 
 
 class Shop:
-    """Items, users and the state that each day leaves to the next."""
+    """Items, users and the state that is carried from day to day."""
 
     def __init__(self, spec: ShopSpec) -> None:
         self.spec = spec
@@ -88,7 +88,7 @@ class Shop:
         is_new = rng.random(spec.num_items) < NEW_ITEM_SHARE
         released = rng.integers(1, max(spec.num_days, 2), spec.num_items)
         self.released = np.where(is_new, released, -rng.integers(1, 700, spec.num_items))  # [I]
-        self.released[self.first] = -1  # every category has something from the first day
+        self.released[self.first] = -1  # every category has an item from the first day
         self.phase = rng.random(self.num_categories)  # [C]
         self._make_users(rng)
 
@@ -104,27 +104,28 @@ class Shop:
         self.activity = self._scaled(activity)  # [U]
 
     def _scaled(self, activity: np.ndarray) -> np.ndarray:
-        """Return chances of a session a day that make up the number of events asked for.
+        """Return the probabilities of a session per day that yield the requested number of events.
 
         Raises:
-            ConfigError: When the users cannot make as many in the days that there are.
+            ConfigError: When the users cannot make that many events in the given days.
         """
         days = self.spec.num_days - np.maximum(self.joined, 0)  # [U]
         sessions = self.spec.num_events / _EVENTS_PER_SESSION
         scale = sessions / max(float((activity * days).sum()), 1e-9)
-        for _ in range(50):  # the cap takes from the busiest; the others make up for it
+        for _ in range(50):  # the cap limits the busiest users; the others make up for it
             expected = float((np.minimum(activity * scale, 0.95) * days).sum())
             scale *= sessions / max(expected, 1e-9)
         if expected < 0.98 * sessions:
             raise ConfigError(
-                f"generate.num_events={self.spec.num_events}: {self.spec.num_users} users make "
-                f"about {expected * _EVENTS_PER_SESSION:.0f} events at most in "
-                f"{self.spec.num_days} days; raise generate.num_users or generate.num_days"
+                f"generate.num_events={self.spec.num_events} is too many: "
+                f"{self.spec.num_users} users make at most about "
+                f"{expected * _EVENTS_PER_SESSION:.0f} events in {self.spec.num_days} days; "
+                "lower it, or raise generate.num_users or generate.num_days"
             )
         return np.minimum(activity * scale, 0.95)
 
     def day(self, day: int) -> DayEvents:
-        """Let a day go by, counted from 0, and return its events. Days go in order."""
+        """Simulate a day, counted from 0, and return its events. Days must be called in order."""
         rng = np.random.default_rng([self.spec.seed, 2, day])
         self._drift(rng, day)
         awake = (rng.random(self.spec.num_users) < self.activity) & (self.joined <= day)
@@ -164,7 +165,7 @@ class Shop:
         return items
 
     def _jump(self, rng: np.random.Generator, category: np.ndarray, day: int) -> np.ndarray:
-        """Return an item of each category, by Zipf's law over a fixed order of its items."""
+        """Draw an item of each category, by Zipf's law over a fixed order of its items."""
         size = self.size[category]
         rank = np.floor(np.exp(rng.random(category.shape) * np.log(size + 1))).astype(np.int64) - 1
         items = self.first[category] + (np.minimum(rank, size - 1) * 7) % size
@@ -185,7 +186,7 @@ def _funnel(
     second: np.ndarray,
     session: np.ndarray,
 ) -> DayEvents:
-    """Return the views and what follows of them: a cart for some, a purchase for some carts."""
+    """Return the views and the acts that follow: a cart for some, a purchase for some carts."""
     carts = np.flatnonzero(rng.random(len(users)) < CART_SHARE)
     bought = carts[rng.random(len(carts)) < PURCHASE_SHARE]
     rows = np.concatenate([np.arange(len(users)), carts, bought])

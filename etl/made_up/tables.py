@@ -1,4 +1,4 @@
-"""Write the tables of a made-up shop's items and users."""
+"""Write the item and user tables of a made-up shop."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ def _vectors(numbers: np.ndarray) -> pa.Array:
 
 
 WAVES = (1, 2, 4)
-"""Turns of the looks along the items of a category."""
+"""Periods of the cyclic numbers along the items of a category."""
 CATEGORY_NUMBERS = 6
 DIMENSION = CATEGORY_NUMBERS + 2 * len(WAVES)
 NOISE = 0.05
@@ -68,7 +68,8 @@ def item_images(rng: np.random.Generator, category: np.ndarray) -> np.ndarray:
 
     Args:
         rng: Source of the draws.
-        category: [I], ascending; within one, items stand in the order in which people take them.
+        category: [I], ascending; within a category, items are in the order in which users view
+            them.
     """
     count = int(category.max(initial=0)) + 1
     kinds = rng.normal(0, 1, (count, CATEGORY_NUMBERS))  # [C, numbers]
@@ -123,7 +124,7 @@ _MADE_OF = (
 
 
 def category_names(count: int) -> list[str]:
-    """Return as many different names of categories."""
+    """Return `count` different category names."""
     kinds = list(_KINDS)
     rounds = range(-(-count // len(kinds)))
     return [kind if turn == 0 else f"{kind} {turn + 1}" for turn in rounds for kind in kinds][

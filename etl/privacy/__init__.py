@@ -1,5 +1,5 @@
-"""What is dropped, coarsened, labelled or sealed before the first row is stored.
+"""Drop, coarsen, pseudonymise or encrypt data before the first row is stored.
 
-Spark sends `pseudonyms.py` whole to its executors, so it imports no other module of ours but
-`conf.privacy.sealing`.
+Spark sends the whole module `pseudonyms.py` to its executors, so the only module of ours that it
+imports is `conf.privacy.sealing`.
 """

@@ -1,4 +1,4 @@
-"""k-anonymity: no combination of quasi-identifiers stands with fewer than k users.
+"""k-anonymity: at least k users share each combination of quasi-identifiers that is not empty.
 
 Only whole groups are made coarser, so a group that is large enough never shrinks again.
 """
@@ -14,16 +14,16 @@ from conf.settings.privacy import ColumnRule
 from etl.privacy.generalise import generalised, quoted
 from etl.spark.columns import DROPPED, VERDICT
 
-COARSER = "__coarser_steps"  # int32, rounds that a user's combination went through
+COARSER = "__coarser_steps"  # int32, number of rounds that changed a user's combination
 _COARSER_ROUNDS = 3
 _RAW = "__raw_"
 
 
 class Reached(NamedTuple):
-    """How anonymous users are."""
+    """The anonymity that was reached."""
 
     k: int | None
-    """Least users with one combination that says anything; None where none does."""
+    """Smallest number of users with the same non-empty combination; None if all are empty."""
     rows_generalised: int
     rows_suppressed: int
 
@@ -31,16 +31,17 @@ class Reached(NamedTuple):
 def anonymise(
     rows: DataFrame, names: Sequence[str], rules: Mapping[str, ColumnRule], k: int
 ) -> DataFrame:
-    """Generalise the rarer combinations of the kept rows, round by round; add COARSER.
+    """Generalise the rare combinations of the kept rows, round by round, and add COARSER.
 
-    A round takes each combination that fewer than k kept rows have, and makes all its columns
-    one step coarser, three times at most; then it empties them, the last one first.
+    Each round changes the combinations that fewer than k kept rows have. The first three rounds
+    make the columns with a `generalise` rule one step coarser; each later round empties a column,
+    the last one first.
 
     Args:
         rows: One row per user, with VERDICT and the raw text of each column of `names`.
         names: The quasi-identifiers.
-        rules: Rules of those that are generalised anyway.
-        k: Least rows with one combination.
+        rules: Rules of the columns; those with the method `generalise` are used.
+        k: Minimum number of rows with the same combination.
     """
     raw = {_RAW + name: F.col(quoted(name)) for name in names}
     first = {name: _step(name, rules, 0, F.col(quoted(_RAW + name))) for name in names}
@@ -62,7 +63,7 @@ def anonymise(
 
 
 def measure(rows: DataFrame, names: Sequence[str]) -> Reached:
-    """Return how anonymous the rows of `anonymise` are; one job, one row."""
+    """Measure the anonymity of rows returned by `anonymise`, in one Spark job."""
     is_coarser = F.col(COARSER) > 0
     groups = rows.groupBy(*map(quoted, names), _told(names).alias("told")).agg(
         F.count(F.lit(1)).alias("users"), F.count(F.when(is_coarser, 1)).alias("coarser")
@@ -77,7 +78,7 @@ def measure(rows: DataFrame, names: Sequence[str]) -> Reached:
 
 
 def drop_items_of_few(events: DataFrame, min_users: int, acts: Column) -> DataFrame:
-    """Judge the events of items that fewer distinct users have kept acts on."""
+    """Drop the events of items on which fewer distinct users than `min_users` have kept acts."""
     kept = events.where(F.col(VERDICT).isNull())
     users = kept.groupBy(ITEM_ID).agg(F.countDistinct(F.when(acts, F.col(USER_ID))).alias("users"))
     rare = users.where(F.col("users") < min_users).select(ITEM_ID, F.lit(True).alias("is_rare"))
@@ -87,12 +88,12 @@ def drop_items_of_few(events: DataFrame, min_users: int, acts: Column) -> DataFr
 
 
 def _told(names: Sequence[str]) -> Column:
-    """Return whether a combination says anything."""
+    """Return whether a combination has at least one value."""
     return F.coalesce(*(F.col(quoted(name)) for name in names)).isNotNull()
 
 
 def _rounds(names: Sequence[str], rules: Mapping[str, ColumnRule]) -> list[dict[str, Column]]:
-    """Return what each round does to a combination that is rare."""
+    """Return for each round the new values of a rare combination."""
     with_steps = [name for name in names if _is_generalised(name, rules)]
     coarser = [
         {name: _step(name, rules, step, F.col(quoted(_RAW + name))) for name in with_steps}

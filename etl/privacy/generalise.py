@@ -1,4 +1,4 @@
-"""Make a text say less: mask it, or put it into a band. A text that does not fit says nothing."""
+"""Make a text less precise: mask it, or replace it by a band; hide texts that do not fit."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -15,7 +15,7 @@ _EMAIL = r"^\s*(\S)[^@]*@([^@\s]+)\s*$"
 
 
 def reduced(name: str, rule: ColumnRule) -> Column:
-    """Return a text column as a rule leaves it, as far as no key is needed for that."""
+    """Return a text column after a rule is applied, unchanged if the rule needs a key."""
     if rule.method == "mask":
         return _masked(name, rule)
     if rule.method == "generalise":
@@ -24,13 +24,13 @@ def reduced(name: str, rule: ColumnRule) -> Column:
 
 
 def generalised(name: str, rule: ColumnRule, coarser: int = 0) -> Column:
-    """Return the band of each text, null where it has none.
+    """Return the band of each text, null if it has none.
 
     Args:
         name: Column of texts.
-        rule: With one of step, keep and to.
-        coarser: Steps beyond what the rule says: each makes a band twice as wide, takes one
-            character more, or the next unit; null when there is no further one.
+        rule: Rule with one of step, keep and to.
+        coarser: Steps beyond the rule: each doubles the width of a band, removes one more
+            character, or uses the next larger unit; null if none is left.
     """
     name = quoted(name)
     if rule.step is not None:
@@ -45,7 +45,7 @@ def generalised(name: str, rule: ColumnRule, coarser: int = 0) -> Column:
 
 
 def quoted(name: str) -> str:
-    """Return a column's name as Spark's expressions take any name."""
+    """Return a column's name quoted for Spark's expressions, whatever characters it contains."""
     return "`" + name.replace("`", "``") + "`"
 
 
@@ -55,7 +55,7 @@ def floored(value: str, step: int) -> Column:
 
 
 def cut_time(micros: str, unit: str) -> Column:
-    """Return microseconds since 1970 as the first one of their minute, hour, or other unit."""
+    """Return a time in microseconds since 1970, truncated to its minute, hour or other unit."""
     return F.unix_micros(F.date_trunc(unit, F.timestamp_micros(micros)))
 
 
@@ -73,7 +73,7 @@ def _masked(name: str, rule: ColumnRule) -> Column:
 
 
 def _band(number: Column, step: int) -> Column:
-    near = F.when(F.abs(number) < _FAR, number)  # farther off, whole numbers overflow
+    near = F.when(F.abs(number) < _FAR, number)  # larger whole numbers would overflow
     low = F.floor(near / step) * step
     return F.concat(low.cast("string"), F.lit("-"), (low + (step - 1)).cast("string"))
 

@@ -1,4 +1,4 @@
-"""The table from raw id to label to number, in a folder that its owner alone may open."""
+"""The table of raw ids, pseudonyms and numbers, in a folder that only its owner may open."""
 
 import os
 import shutil
@@ -30,14 +30,14 @@ def store_identities(
     scratch: Path,
     folder: Path,
 ) -> None:
-    """Write the table of a dataset, where ids are labels.
+    """Write the table of a dataset if its ids are pseudonyms.
 
     Args:
-        staged: All inputs as they are stored.
-        numbered: By the name of the id's column, ids with their numbers.
-        protection: Holds the keys.
+        staged: All stored inputs.
+        numbered: Ids with their numbers, by the name of the id's column.
+        protection: The protection with its keys.
         scratch: Folder for the rows before they are decrypted.
-        folder: Where the table goes.
+        folder: Where the table is written.
     """
     sealed = sealed_identities(staged, numbered)
     if sealed is not None and protection.keys is not None:
@@ -48,9 +48,9 @@ def store_identities(
 def sealed_identities(
     staged: Sequence[DataFrame], numbered: Mapping[str, DataFrame]
 ) -> DataFrame | None:
-    """Return KIND, LABEL, the sealed raw id as RAW_ID and NUMBER, one row per numbered id.
+    """Return KIND, LABEL, the encrypted raw id as RAW_ID and NUMBER, one row per numbered id.
 
-    Returns None where no id is a label.
+    Returns None if no ids are pseudonyms.
     """
     frames = []
     for name, (kind, number) in _NUMBERS.items():
@@ -74,7 +74,7 @@ def sealed_identities(
 
 
 def _write(stored: Path, keys: Keys, folder: Path) -> None:
-    """Decrypt the stored rows of `sealed_identities` into one file."""
+    """Decrypt the stored rows of `sealed_identities` and write them to one file."""
     cipher = keys.cipher()
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Shield rows before any of them is stored: labels for ids, sealed texts, erased users.
+"""Shield rows before any is stored: pseudonyms for ids, encrypted texts, erased users.
 
-Spark's SQL would put a key into its plans and so into its event log. So this is Python that
-runs on the executors, with the key in the function that Spark ships; it travels by value, since
-executors have none of our packages. They do need Python with pyarrow and cryptography.
+Spark's SQL would put a key into its plans and so into its event log. So this is Python code that
+runs on the executors, with the key inside the function that Spark ships. The function is pickled
+by value because executors do not have our packages; they need Python, pyarrow and cryptography.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 ERASED = "__erased"  # boolean, the row is of an erased user
-SEALED = "__sealed_"  # prefix: the raw id, sealed, with one row of each label in a task
-_TEXT = re.compile(r"[^ \t\n\x0b\f\r]")  # what Spark's \S takes for no white space
+SEALED = "__sealed_"  # prefix: the encrypted raw id, in one row per pseudonym and task
+_TEXT = re.compile(r"[^ \t\n\x0b\f\r]")  # the characters that Spark's \S matches
 _WORDS = re.compile(r"\w+")
 _BETWEEN_FIELDS = re.compile(r"[\s,;:|\"'\[\]{}]+")
 
 
-@dataclass(frozen=True, repr=False)  # no key in a traceback
+@dataclass(frozen=True, repr=False)  # keeps keys out of tracebacks
 class Shield:
-    """What becomes of the rows."""
+    """How rows are protected."""
 
     label_key: bytes
     seal_key: bytes
@@ -41,34 +41,34 @@ class Shield:
     erased_key: bytes
     tenant: str
     labels: Mapping[str, str]
-    """For each column whose texts become labels the domain that they are of."""
+    """Columns whose texts are replaced by pseudonyms, with the domain of each."""
     remembered: tuple[str, ...]
-    """Those of them whose raw text is kept, sealed, in a column SEALED + name."""
+    """Those of them whose raw text is kept, encrypted, in a column SEALED + name."""
     sealed: tuple[str, ...]
     """Columns whose texts are encrypted."""
     row: tuple[str, ...]
-    """Columns that tell rows apart, so that equal texts of two of them do not look alike."""
+    """Columns that identify a row: equal texts of different rows are encrypted differently."""
     user: str | None
-    """Column of the user's id, where there is one."""
+    """Column of the user's id, if there is one."""
     broken: str | None
-    """Boolean column: the line is no row, so that any of its words may be a user's id."""
+    """Boolean column: the line is not a row, so any of its words may be a user's id."""
     text: str
-    """Column of the line."""
+    """Column of the raw line."""
     erased: frozenset[str]
     """Keyed hashes of erased users."""
     emptied: tuple[str, ...]
-    """Columns that an erased user's row loses."""
+    """Columns that are set to null in rows of erased users."""
 
 
 def shield_rows(rows: DataFrame, shield: Shield) -> DataFrame:
-    """Add ERASED and the SEALED columns; put labels for ids and seal texts."""
+    """Add ERASED and the SEALED columns, replace ids by pseudonyms and encrypt texts."""
     added = [StructField(SEALED + name, StringType()) for name in shield.remembered]
     fields = [*rows.schema.fields, *added, StructField(ERASED, BooleanType())]
     return rows.mapInArrow(shipped(shield), StructType(fields))
 
 
 def shipped(shield: Shield) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return `shield_batches` as a function that travels whole."""
+    """Return `shield_batches` as a function that is pickled by value, with its modules."""
     for module in (sealing, sys.modules[__name__]):
         register_pickle_by_value(module)  # type: ignore[no-untyped-call]
 
@@ -79,7 +79,7 @@ def shipped(shield: Shield) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.
 
 
 def shield_batches(batches: Iterable[pa.RecordBatch], shield: Shield) -> Iterator[pa.RecordBatch]:
-    """Do the same to the batches of one task."""
+    """Shield the batches of one task, as `shield_rows` does."""
     cipher = sealing.cipher_of(shield.seal_key)
     known: dict[str, set[str]] = {name: set() for name in shield.remembered}
     for batch in batches:
@@ -103,19 +103,19 @@ def shield_batches(batches: Iterable[pa.RecordBatch], shield: Shield) -> Iterato
 
 def _label(shield: Shield, domain: str, text: str) -> str:
     if _TEXT.search(text) is None:
-        return text  # blank: to be judged as missing
+        return text  # blank: later judged as missing
     return sealing.pseudonym(shield.label_key, shield.tenant, domain, text)
 
 
 def _mapped(column: pa.Array, function: Callable[[str], str]) -> pa.Array:
-    """Return a column of texts with each one replaced, nulls left."""
+    """Return a column of texts with each text replaced; nulls are kept."""
     encoded = column.dictionary_encode()
     texts = [function(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(texts, column.type).take(encoded.indices)
 
 
 def _sealed(name: str, columns: Mapping[str, Any], shield: Shield, cipher: AESGCM) -> pa.Array:
-    """Return a column with its texts sealed, each in the context of its row."""
+    """Return a column with its texts encrypted, each in the context of its row."""
     texts = columns[name].to_pylist()
     places = [place for place, text in enumerate(texts) if text is not None]
     there = pa.array(places, pa.int64())
@@ -126,7 +126,7 @@ def _sealed(name: str, columns: Mapping[str, Any], shield: Shield, cipher: AESGC
 
 
 def _erased(columns: Mapping[str, Any], shield: Shield) -> list[bool]:
-    """Return for each row whether it is of an erased user, or a broken one that names one."""
+    """Return for each row whether it is of an erased user, or is broken and names one."""
     some = next(iter(columns.values()))
     if not shield.erased or shield.user is None:
         return [False] * len(some)
@@ -146,7 +146,7 @@ def _erased(columns: Mapping[str, Any], shield: Shield) -> list[bool]:
 
 
 def _words(text: str) -> set[str]:
-    """Return all in a line that may be an id."""
+    """Return all parts of a line that may be an id."""
     return {*_WORDS.findall(text), *_BETWEEN_FIELDS.split(text)} - {""}
 
 
@@ -163,7 +163,7 @@ def _remembered(
     known: set[str],
     seal: Callable[[str], str],
 ) -> pa.Array:
-    """Return the raw text, sealed, at the first row of each label, null elsewhere."""
+    """Return the encrypted raw text in the first row of each pseudonym, null in other rows."""
     sealed: list[str | None] = []
     for text, label, gone in zip(raw.to_pylist(), labels.to_pylist(), erased, strict=True):
         if gone or label is None or label == text or label in known:

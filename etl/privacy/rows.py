@@ -1,4 +1,4 @@
-"""What the section `privacy` does to rows: which of its means touches which column."""
+"""Apply the section `privacy` to rows: which method is used for which column."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ Rules = Mapping[str, ColumnRule]
 
 
 def without_dropped(config: Config) -> Config:
-    """Return the configuration without the fields that are dropped: nothing reads them."""
+    """Return the configuration without the fields that are dropped, so nothing reads them."""
     source, rules = config.input, config.privacy.columns
     logs = {}
     for name, log in source.events.items():
@@ -45,7 +45,11 @@ def without_dropped(config: Config) -> Config:
 
 
 def reduce_fields(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
-    """Mask and generalise the fields of one input, but for those that k-anonymity deals with."""
+    """Mask and generalise the fields of one input.
+
+    Excluded are the quasi-identifiers of users and the times and values of events; `hide_users`
+    and `coarsen_events` handle them later.
+    """
     later = protection.privacy.quasi_identifiers if table == _USERS else (TIME, VALUE)
     rules = rules_of(table, protection)
     wanted = [name for name in rules if name in rows.columns and name not in later]
@@ -53,22 +57,22 @@ def reduce_fields(rows: DataFrame, table: str, protection: Protection) -> DataFr
 
 
 def shield_events(judged: DataFrame, protection: Protection) -> DataFrame:
-    """Shield the rows of all logs, judged one by one; those of erased users are dropped."""
+    """Shield the rows of all logs after the row rules, and drop those of erased users."""
     judged = _without_texts(judged, _EVENTS, protection)
     is_broken = F.coalesce(F.col(c.VERDICT) == LINE_UNPARSABLE, F.lit(False))
     marked = judged.withColumn(c.BROKEN, is_broken)
-    if protection.has_pseudonyms:  # any text may stand where a broken line's item would
+    if protection.has_pseudonyms:  # the item of a broken line may be any text
         marked = marked.withColumn(ITEM_ID, F.when(~F.col(c.BROKEN), F.col(ITEM_ID)))
     return drop_erased(_shielded(marked, _EVENTS, protection)).drop(c.BROKEN)
 
 
 def shield_table(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
-    """Shield the rows of a table, as they are read; `drop_erased` has to follow."""
+    """Shield the rows of a table as read; call `drop_erased` afterwards."""
     return _shielded(_without_texts(rows, table, protection), table, protection)
 
 
 def drop_erased(judged: DataFrame) -> DataFrame:
-    """Judge the rows of erased users as such, whatever else is wrong with them."""
+    """Drop the rows of erased users, whatever their verdict was."""
     if ERASED not in judged.columns:
         return judged
     verdict = F.when(F.col(ERASED), c.DROPPED + "erased").otherwise(F.col(c.VERDICT))
@@ -76,7 +80,7 @@ def drop_erased(judged: DataFrame) -> DataFrame:
 
 
 def hide_users(judged: DataFrame, protection: Protection) -> DataFrame:
-    """Make the users' table k-anonymous, where it is asked for."""
+    """Make the users table k-anonymous if quasi-identifiers are configured."""
     privacy = protection.privacy
     if not privacy.quasi_identifiers:
         return judged
@@ -84,7 +88,7 @@ def hide_users(judged: DataFrame, protection: Protection) -> DataFrame:
 
 
 def coarsen_events(events: DataFrame, protection: Protection) -> DataFrame:
-    """Generalise times and values, behind all judging that needs the exact ones."""
+    """Generalise times and values; to be called after all rules that need exact ones."""
     rules = protection.privacy.columns.events
     time, value = rules.get(TIME, ColumnRule()), rules.get(VALUE, ColumnRule())
     if time.to is not None:
@@ -95,7 +99,7 @@ def coarsen_events(events: DataFrame, protection: Protection) -> DataFrame:
 
 
 def rules_of(table: str, protection: Protection) -> Rules:
-    """Return the rules of one input's fields, by the columns that these are in."""
+    """Return the rules of one input's fields, by column name."""
     rules: Rules = getattr(protection.privacy.columns, table)
     if table != _EVENTS:
         return rules
@@ -103,7 +107,7 @@ def rules_of(table: str, protection: Protection) -> Rules:
 
 
 def label_ids(rows: DataFrame, protection: Protection) -> DataFrame:
-    """Give the users and items of raw events the labels that they have in the dataset."""
+    """Replace the user and item ids of raw events by their pseudonyms in the dataset."""
     keys = protection.keys
     labels = {
         name: domain
@@ -134,11 +138,11 @@ def label_ids(rows: DataFrame, protection: Protection) -> DataFrame:
 
 
 def report_privacy(protection: Protection, users: DataFrame | None) -> PrivacyReport | None:
-    """Return what was done, None for nothing.
+    """Return the privacy report of a dataset, None if nothing is protected.
 
     Args:
-        protection: What was asked for.
-        users: The kept rows of the users' table, where there is one.
+        protection: The configured protection.
+        users: The kept rows of the users table, if there is one.
     """
     privacy = protection.privacy
     methods = {
@@ -168,7 +172,7 @@ def report_privacy(protection: Protection, users: DataFrame | None) -> PrivacyRe
 
 
 def _shielded(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
-    """Shield the rows where there is anything to do."""
+    """Shield the rows if there is anything to protect."""
     keys, has = protection.keys, rows.columns
     labels, sealed = _labels(has, table, protection), _sealed(has, table, protection)
     erased = protection.erased if USER_ID in has else frozenset()
@@ -196,7 +200,7 @@ def _shielded(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
 
 
 def _labels(has: list[str], table: str, protection: Protection) -> dict[str, str]:
-    """Return the columns that become labels, with the domain of each."""
+    """Return the columns that are replaced by pseudonyms, with the domain of each."""
     rules = rules_of(table, protection)
     labels = {
         name: f"{table}.{name.removeprefix(c.FIELD)}"
@@ -218,7 +222,7 @@ def _sealed(has: list[str], table: str, protection: Protection) -> tuple[str, ..
 
 
 def _without_texts(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
-    """Empty the texts as they were read, where a rule hides a part of them and nothing seals."""
+    """Set raw texts to null if a rule hides a part of them and they are not encrypted."""
     if protection.has_pseudonyms or not rules_of(table, protection):
         return rows
     texts = [name for name in _TEXTS if name in rows.columns]

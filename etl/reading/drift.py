@@ -1,7 +1,7 @@
-"""Find each column in each file, and tell how files differ: harmless, or against the contract.
+"""Find each column in each file, and report how files differ: harmlessly, or against the contract.
 
-A user's or item's id and the time have to be in every file. Of anything else it is enough that
-one file has it: in the others it is null, with a warning.
+User id, item id and time must be in every file. Any other column must be in at least one file;
+in the others it is null, with a warning.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
     where: Literal["file", "folder", "nowhere"]
     names: tuple[str, ...]
-    """Its name there; where it is nowhere, those that were looked for."""
+    """Its name there; if it is nowhere, the names that were looked for."""
 
 
 Places = Mapping[str, Place]
@@ -38,14 +38,14 @@ class Group:
     """Files of one shape."""
 
     layout: Layout
-    """Of the first file."""
+    """Layout of the first file."""
     places: Places
-    """For each column of ours where it is."""
+    """Where each of our columns is."""
     files: Sequence[InputFile]
 
 
 def names_of(column: ColumnName) -> tuple[str, ...]:
-    """Return a column's name, or its several ones, as a tuple."""
+    """Return a column's name or names as a tuple."""
     return (column,) if isinstance(column, str) else column
 
 
@@ -57,11 +57,11 @@ def group_files(
     Args:
         source: Their format, and whether case counts.
         layouts: The columns of each file.
-        columns: For each column of ours its name, or names, in the files.
+        columns: For each of our columns its name, or names, in the files.
 
     Raises:
-        InputError: With all that a file lacks or has twice, or that cannot be read as what it
-            is to be.
+        InputError: Listing all columns that are missing, ambiguous, or of a type that cannot be
+            read.
     """
     places = [find_columns(layout, columns, source.match_case) for layout in layouts]
     _require_sound(source, layouts, places)
@@ -77,7 +77,7 @@ def group_files(
 
 
 def find_columns(layout: Layout, columns: Mapping[str, ColumnName], match_case: bool) -> Places:
-    """Return where a file has each column; of several names all that it has."""
+    """Return where a file has each column; if several names are given, all that it has."""
     places = {}
     for ours, column in columns.items():
         names = names_of(column)
@@ -93,7 +93,7 @@ def find_columns(layout: Layout, columns: Mapping[str, ColumnName], match_case: 
 def warnings_of(
     layouts: Sequence[Layout], columns: Mapping[str, ColumnName], match_case: bool
 ) -> list[str]:
-    """Return in which harmless ways the files differ."""
+    """Return the harmless differences between the files."""
     layouts = [layout for layout in layouts if layout.is_known()]
     places = [find_columns(layout, columns, match_case) for layout in layouts]
     warnings: list[str] = []
@@ -116,7 +116,7 @@ def warnings_of(
 
 
 def _found(names: Sequence[str], present: Sequence[str], match_case: bool) -> tuple[str, ...]:
-    """Return which of the names are there, one of them as often as it is."""
+    """Return the names that are present, repeated if present more than once."""
     exact = tuple(name for name in present if name in names)
     if exact or match_case:
         return exact
@@ -163,13 +163,13 @@ def _problems(
         if place.where == "nowhere":
             continue
         if len(set(place.names)) > 1:
-            yield f"columns {', '.join(place.names)} could each be {ours}; one of them has to go"
+            yield f"columns {', '.join(place.names)} could each be {ours}; remove one of them"
         elif len(place.names) > 1:
             yield f"column(s) {place.names[0]} named more than once"
         type_ = layout.types.get(place.names[0]) if place.where == "file" else None
         rule = None if type_ is None else why_unreadable(source, ours, type_)
         if rule is not None:
-            yield f"column {place.names[0]} is {type_}, but {ours} has to be {rule}"
+            yield f"column {place.names[0]} is {type_}, but {ours} must be {rule}"
 
 
 def _unequal_types(layouts: Sequence[Layout], places: Sequence[Place]) -> list[str]:
@@ -186,14 +186,14 @@ def _unequal_types(layouts: Sequence[Layout], places: Sequence[Place]) -> list[s
 
 
 def _undeclared(layouts: Sequence[Layout], declared: Collection[str]) -> list[str]:
-    """Return which columns that nobody asked for come and go; keys of JSON may do so."""
+    """Return a warning for each unused column that only some files have; JSON keys may vary."""
     files_with: dict[str, list[str]] = {}
     fixed = [layout for layout in layouts if not layout.is_sampled]
     for layout in fixed:
         for name in dict.fromkeys(layout.names):
             files_with.setdefault(name, []).append(layout.file.name)
     return [
-        f"column {name}, which is not used, is in {_listed(files)} alone"
+        f"column {name}, which is not used, is only in {_listed(files)}"
         for name, files in files_with.items()
         if len(files) < len(fixed) and name not in declared
     ]
@@ -235,7 +235,7 @@ def _is_exact(type_: pa.DataType) -> bool:
 
 
 _ID: tuple[tuple[_Test, ...], str] = (
-    (_is_text, _is_exact), "text or whole numbers: those that went through a float are not sure"
+    (_is_text, _is_exact), "text or whole numbers; an id stored as a float may have lost digits"
 )  # fmt: skip
 _ALLOWED: Mapping[str, tuple[tuple[_Test, ...], str]] = {
     USER_ID: _ID,
@@ -244,12 +244,12 @@ _ALLOWED: Mapping[str, tuple[tuple[_Test, ...], str]] = {
     TYPE_TEXT: _ID,
     VALUE_TEXT: ((_is_text, _is_number, types.is_boolean), "a number or text"),
 }
-_ISO = ((_is_text, _is_moment), "a time, a date or text, as time_unit is iso")
-_COUNTED = ((_is_text, _is_number), "a number or text, by its time_unit")
+_ISO = ((_is_text, _is_moment), "a time, a date or text, because time_unit is iso")
+_COUNTED = ((_is_text, _is_number), "a number or text, because time_unit is not iso")
 
 
 def why_unreadable(source: Source, ours: str, type_: pa.DataType) -> str | None:
-    """Return what a column would have to be, where its type cannot be read as `ours`."""
+    """Return what type a column must have if its own cannot be read as `ours`, else None."""
     allowed = _ALLOWED.get(ours)
     if ours == TIME_TEXT and isinstance(source, EventSource):
         allowed = _ISO if source.time_unit == "iso" else _COUNTED

@@ -1,7 +1,7 @@
-"""What a file is by its first bytes, beside what its name and its format say.
+"""Compare what a file is by its first bytes with what its name and its format say.
 
-Spark goes by the name alone: a gzip file named .csv comes out as lines of rubbish, and a plain
-file named .gz as an error in the middle of the work.
+Spark only looks at the name: it reads a gzip file named .csv as lines of garbage, and fails on a
+plain file named .gz in the middle of the job.
 """
 
 import bz2
@@ -20,7 +20,7 @@ from conf.settings.input import Source
 
 TEXT = "text"
 TEXT_FORMATS = ("csv", "jsonl", "sequences")
-# As Hadoop's codecs have it, upper and lower case count.
+# Case-sensitive, as in Hadoop's codecs.
 _CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
 _FIRST_BYTES = {
     b"\x1f\x8b": "gzip",
@@ -31,7 +31,7 @@ _FIRST_BYTES = {
     b"ORC": "orc",
     b"Obj\x01": "avro",
 }
-# Letters that a text may begin with as well, unless the end fits too.
+# A text may begin with these letters too, so the end of the file must match as well.
 _AT_THE_END = {"parquet": b"PAR1", "orc": b"ORC"}
 _BZIP2_BLOCK = b"1AY&SY"
 _UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".snappy", ".deflate", ".Z")
@@ -41,12 +41,12 @@ UNPACK_ERRORS = (EOFError, OSError, ValueError, zlib.error)
 
 
 def codec_of_name(path: Path) -> str:
-    """Return the compression that Spark takes a text file to have, `text` for none."""
+    """Return the compression that Spark assumes for a text file, `text` for none."""
     return _CODEC_OF_SUFFIX.get(path.suffix, TEXT)
 
 
 def kind_of_content(path: Path) -> str:
-    """Return what a file holds: a compression, a columnar format, zip, xz or text."""
+    """Return what a file contains: a compression, a columnar format, zip, xz or text."""
     with path.open("rb") as stream:
         first = stream.read(16)
         stream.seek(-min(4, path.stat().st_size), 2)
@@ -60,10 +60,10 @@ def kind_of_content(path: Path) -> str:
 
 
 def why_misnamed(source: Source, file: InputFile) -> str | None:
-    """Return in which way a file is not what its name and format say, or None."""
+    """Return how a file's content differs from its name and format, or None."""
     is_text = source.format in TEXT_FORMATS
     if is_text and file.path.suffix in _UNREAD_SUFFIXES:
-        return f"{file.path.suffix} files are not read; pack it as .gz, .bz2 or .zst"
+        return f"{file.path.suffix} files are not supported; compress it as .gz, .bz2 or .zst"
     if is_text and file.path.stat().st_size == 0:
         return None  # an empty delivery, whatever its name
     named = codec_of_name(file.path) if is_text else source.format
@@ -71,17 +71,17 @@ def why_misnamed(source: Source, file: InputFile) -> str | None:
     if kind == named:
         return None
     if not is_text:
-        return f"is no {named} file or cut off, it holds {_told(kind)}"
-    return f"holds {_told(kind)}, but by its name it would be {_told(named)}; rename it"
+        return f"is not a {named} file or is cut off, it contains {_told(kind)}"
+    return f"contains {_told(kind)}, but its name says {_told(named)}; rename it"
 
 
 @cache
 def why_cut_off(path: Path, sha256: str) -> str | None:
-    """Return what a compressed file fails with before its end, or None.
+    """Return the error with which unpacking a file stops before its end, or None.
 
     Args:
         path: The file, named after its compression.
-        sha256: Of its content, of which alone the answer depends.
+        sha256: Hash of its content, part of the cache key.
     """
     try:
         for _ in unpacked(path, codec_of_name(path)):
@@ -92,7 +92,7 @@ def why_cut_off(path: Path, sha256: str) -> str | None:
 
 
 def unpacked(path: Path, codec: str, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[bytes]:
-    """Yield the unpacked bytes of a file, up to the last whole chunk before an error.
+    """Yield the unpacked bytes of a file, up to the last complete chunk before an error.
 
     Raises:
         UNPACK_ERRORS: When the file is damaged.
@@ -103,7 +103,7 @@ def unpacked(path: Path, codec: str, chunk_bytes: int = _CHUNK_BYTES) -> Iterato
 
 
 def open_text(path: Path, encoding: str) -> io.TextIOWrapper:
-    """Open a text file, unpacked as its name says."""
+    """Open a text file, unpacking it according to its name."""
     stream = cast(BinaryIO, _open_codec(path, codec_of_name(path)))
     return io.TextIOWrapper(stream, encoding=encoding)
 

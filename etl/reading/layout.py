@@ -1,7 +1,7 @@
-"""What columns each input file has, looked up before Spark reads it.
+"""The columns of each input file, found before Spark reads it.
 
-Spark gives a csv's columns their names by position and turns a key that is not there into
-null without a word. So headers, keys and schemas are read here.
+Spark names the columns of a csv by position and reads a missing key as null without a warning.
+So headers, keys and schemas are read here.
 """
 
 import csv
@@ -38,21 +38,20 @@ class Layout:
 
     file: InputFile
     names: Names
-    """As the file has them: a name that stands there twice is here twice. Those within objects
-    have dots."""
+    """Names as in the file, duplicates included. Names within objects have dots."""
     paths: Mapping[str, FieldPath] = field(default_factory=dict)
-    """For each name the way to it; empty for a csv."""
+    """For each name the path to it; empty for a csv."""
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
-    """For each name its type; empty where all is text."""
+    """For each name its type; empty if all columns are text."""
     partitions: Mapping[str, str | None] = field(default_factory=dict)
-    """Names and values of the folders `name=value` that the file lies in."""
+    """Names and values of the folders `name=value` that contain the file."""
     line_break: str = ""
-    """Of a csv whose quoted fields may hold line breaks; Spark would make all of them equal."""
+    """Line break of a csv whose quoted fields may contain line breaks; Spark would unify them."""
     is_sampled: bool = False
-    """Whether later lines can hold further names."""
+    """Whether later lines can contain more names."""
 
     def is_known(self) -> bool:
-        """Return whether anything can be said: of lines that are all broken nothing can."""
+        """Return whether the columns are known; they are not if all sampled lines are broken."""
         return bool(self.names) or not self.is_sampled
 
 
@@ -60,12 +59,12 @@ def read_layouts(source: Source, files: Sequence[InputFile]) -> list[Layout]:
     """Return the layout of each file that is not empty.
 
     Raises:
-        InputError: When a file cannot be read at all, or a csv's columns have no names.
+        InputError: When a file cannot be read at all, or the columns of a csv have no names.
     """
     if source.format == "csv" and not source.header and not source.column_names:
         raise InputError(
             "column_names of the input is empty, but its csv files have no header; "
-            "list the names of all their columns there"
+            "list the names of all columns in column_names"
         )
     layouts = (_read_layout(source, file) for file in files)
     return [layout for layout in layouts if layout is not None]
@@ -78,7 +77,7 @@ def columnar_layout(file: InputFile, schema: pa.Schema) -> Layout:
 
 
 def partitions_of(file: InputFile) -> dict[str, str | None]:
-    """Return the names and values of the folders `name=value` that a file lies in."""
+    """Return the names and values of the folders `name=value` that contain a file."""
     pairs = (part.split("=", 1) for part in file.name.split("/")[:-1] if "=" in part)
     return {
         unquote(name): None if value == _NULL_PARTITION else unquote(value) for name, value in pairs
@@ -86,7 +85,7 @@ def partitions_of(file: InputFile) -> dict[str, str | None]:
 
 
 def steps_of(name: str) -> FieldPath:
-    """Return the way that a dotted name stands for: `a.b[0]` is a, b, first element."""
+    """Return the path that a dotted name describes: `a.b[0]` is a, b, first element."""
     steps: list[str | int] = []
     for part in name.split("."):
         steps += [part.removesuffix("[0]"), 0] if part.endswith("[0]") else [part]
@@ -116,7 +115,7 @@ def _schema(source: Source, file: InputFile) -> pa.Schema:
             return _require_plain_times(schema)
         return read_avro_schema(file.path)
     except (pa.ArrowInvalid, OSError, ValueError) as error:
-        text = f"{file.name} is no readable {source.format} file: {error}"
+        text = f"{file.name} is not a readable {source.format} file: {error}"
         raise InputError(text) from error
 
 
@@ -124,7 +123,7 @@ def _require_names_once(schema: pa.Schema) -> pa.Schema:
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
         raise ValueError(
-            f"Spark reads no file with a column named more than once ({', '.join(twice)}); "
+            f"Spark cannot read a file with a column named more than once ({', '.join(twice)}); "
             "rename one of them"
         )
     return schema
@@ -134,14 +133,14 @@ def _require_plain_times(schema: pa.Schema) -> pa.Schema:
     zoned = [item.name for item in schema if getattr(item.type, "tz", None) is not None]
     if zoned:
         raise ValueError(
-            f"Spark reads no ORC file with times in a zone ({', '.join(zoned)}); write them "
-            "without one, in UTC, or as text"
+            f"Spark cannot read an ORC file with times in a zone ({', '.join(zoned)}); write them "
+            "in UTC without a zone, or as text"
         )
     return schema
 
 
 def _struct_paths(schema: pa.Schema) -> tuple[dict[str, FieldPath], dict[str, pa.DataType]]:
-    """Return the way to and the type of each column and of each field within a struct."""
+    """Return the path and the type of each column and of each field within a struct."""
     paths: dict[str, FieldPath] = {}
     types: dict[str, pa.DataType] = {}
     level: list[tuple[Names, pa.DataType]] = [((item.name,), item.type) for item in schema]
@@ -162,7 +161,7 @@ def _json_layout(source: Source, file: InputFile) -> Layout:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            continue  # such a line goes to quarantine with the others of its kind
+            continue  # Spark finds such a line again and puts it into quarantine
         if isinstance(row, Mapping):
             paths.update((key, (key,)) for key in row)
             for path in _paths_within(row, ()):
@@ -202,13 +201,13 @@ def _header(source: Source, file: InputFile) -> Names:
 
 def _first_line_break(source: Source, file: InputFile) -> str:
     with open_text(file.path, source.encoding) as stream:
-        stream.reconfigure(newline="")  # leaves line breaks as they are
+        stream.reconfigure(newline="")  # keep line breaks unchanged
         line = stream.readline()
     return line[len(line.rstrip("\r\n")) :][:2] or "\n"
 
 
 def _lines(source: Source, file: InputFile) -> Iterator[str]:
-    """Yield a text file's lines that are not blank, as Spark does."""
+    """Yield the lines of a text file, without blank ones, as Spark does."""
     encoding = "utf-8-sig" if source.encoding.lower() in ("utf-8", "utf8") else source.encoding
     try:
         with open_text(file.path, encoding) as stream:
@@ -243,10 +242,10 @@ _LOGICAL = {
 
 
 def read_avro_schema(path: Path) -> pa.Schema:
-    """Return the columns of an Avro file; a decimal's precision and scale are left open.
+    """Return the columns of an Avro file; precision and scale of decimals are placeholders.
 
     Raises:
-        ValueError: When the header is damaged or holds no record.
+        ValueError: When the header is damaged or does not describe records.
     """
     try:
         with path.open("rb") as stream:
@@ -255,7 +254,7 @@ def read_avro_schema(path: Path) -> pa.Schema:
         raise ValueError(f"its header is cut off or damaged ({error})") from error
     type_ = _arrow_type(schema)
     if not pa.types.is_struct(type_):
-        raise ValueError(f"its rows are no records but {type_}")
+        raise ValueError(f"its rows are not records but {type_}")
     return pa.schema(list(type_))
 
 
@@ -263,9 +262,9 @@ def _arrow_type(schema: Any) -> pa.DataType:
     if isinstance(schema, list):
         return _union(schema)
     if isinstance(schema, str):
-        return _PRIMITIVES.get(schema, pa.struct([]))  # else the name of a record above
+        return _PRIMITIVES.get(schema, pa.struct([]))  # otherwise the name of an outer record
     if not isinstance(schema, dict):
-        raise ValueError("its header holds no schema")
+        raise ValueError("its header contains no schema")
     kind = schema["type"]
     if schema.get("logicalType") in _LOGICAL:
         return _LOGICAL[schema["logicalType"]]
@@ -279,6 +278,6 @@ def _arrow_type(schema: Any) -> pa.DataType:
 
 
 def _union(members: list[Any]) -> pa.DataType:
-    """Return the type of a value that may be null; of several kinds, one that nothing reads."""
+    """Return the type of a nullable value; for several types, one that no column accepts."""
     kinds = [_arrow_type(member) for member in members if member != "null"]
     return kinds[0] if len(kinds) == 1 else pa.struct([])

@@ -1,4 +1,4 @@
-"""Where a row comes from: file, block and line, and what is known of its file as a whole."""
+"""Where a row comes from: file, block and line, and facts about the file as a whole."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ORIGIN = (SOURCE_FILE, BLOCK, LINE, REDELIVERED, DAMAGED)
 
 
 def with_origin(frame: DataFrame) -> DataFrame:
-    """Add the path, block and number of each row; the path as a plain one, without escapes."""
+    """Add the path, block and number of each row; the path is plain, without URL escapes."""
     decoded = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
     return frame.select(
         "*",
@@ -35,13 +35,13 @@ def describe_files(
     salvaged: Mapping[InputFile, Path],
     folders: Collection[str],
 ) -> DataFrame:
-    """Return a row per file: path, name, folders, and whether it repeats one or is damaged.
+    """Return a row per file: path, name, folders, and whether it is a copy or damaged.
 
     Args:
         spark: The session.
         files: All files of an input.
-        salvaged: For each damaged one the file that is read in its place.
-        folders: Names of folders `name=value` whose value is read.
+        salvaged: For each damaged file the file that is read in its place.
+        folders: Names of folders `name=value` whose values are read as a column.
     """
     repeated = redelivered_files(files, folders)
     rows = [
@@ -58,14 +58,14 @@ def describe_files(
         f"array<struct<{PATH}:string,{SOURCE_FILE}:string,{PARTITIONS}:map<string,string>,"
         f"{REDELIVERED}:boolean,{DAMAGED}:boolean>>"
     )
-    # Not createDataFrame: that starts Python processes on the executors.
+    # createDataFrame would start Python processes on the executors.
     return spark.range(1).select(F.inline(F.from_json(F.lit(json.dumps(rows)), schema)))
 
 
 def redelivered_files(files: Sequence[InputFile], folders: Collection[str] = ()) -> set[str]:
-    """Return the names of files that have the content of one with a smaller name.
+    """Return the names of files that have the same content as a file with a smaller name.
 
-    The same content under another value of a folder that is read makes other rows.
+    Files in folders `name=value` whose values are read are equal only if these are equal too.
     """
 
     def content(file: InputFile) -> tuple[str | None, ...]:
@@ -79,14 +79,14 @@ def redelivered_files(files: Sequence[InputFile], folders: Collection[str] = ())
 
 
 def locations(paths: Sequence[Path]) -> list[str]:
-    """Return paths with the characters escaped that Spark takes for a pattern's."""
+    """Return paths with the characters escaped that Spark treats as a glob pattern."""
     special = str.maketrans({char: f"\\{char}" for char in "\\{}[]*?"})
     return ["file://" + absolute(path).translate(special) for path in paths]
 
 
 def absolute(path: Path) -> str:
-    """Return the path from the root on."""
-    # Not Path.resolve: of two links to one file it would make one path.
+    """Return the absolute path."""
+    # Path.resolve would turn two links to one file into the same path.
     return os.path.abspath(path)  # noqa: PTH100
 
 
@@ -96,19 +96,19 @@ def aliased(column: str, name: str) -> Column:
 
 
 def quoted(column: str) -> Column:
-    """Return the column of exactly that name, whatever characters it has."""
+    """Return the column with exactly that name, whatever characters the name contains."""
     return F.col("`" + column.replace("`", "``") + "`")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of some files, and how to take the parts of a row from them."""
+    """Rows of some files, and expressions for the parts of a row."""
 
     frame: DataFrame
-    """With the columns of `etl.reading.origin.with_origin`."""
+    """The rows, with the columns of `etl.reading.origin.with_origin`."""
     broken: Column
     """Whether the line does not have the shape of a row."""
     raw: Column
     """The line, or the row's values as JSON."""
     values: Mapping[str, Column]
-    """By our names, as text."""
+    """Values by our column names, as text."""

@@ -1,4 +1,4 @@
-"""Parquet, ORC and Avro files, and tables of Spark's catalogue: typed columns, read as text."""
+"""Read Parquet, ORC and Avro files and tables of Spark's catalogue: typed columns, as text."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ from etl.reading.layout import Layout, columnar_layout
 from etl.reading.origin import PATH, Rows, absolute, locations, quoted, with_origin
 from etl.spark.columns import BLOCK, LINE
 
-# Times are what they say, in whichever calendar or release they were written.
+# Read times as written, whatever calendar or Spark release wrote them.
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "parquet": {"mergeSchema": "false", "datetimeRebaseMode": "CORRECTED",
                 "int96RebaseMode": "CORRECTED"},
@@ -32,7 +32,7 @@ def read_columnar(spark: SparkSession, source: Source, group: Group) -> Rows:
 
     Raises:
         ConfigError: When this Spark cannot read Avro.
-        InputError: When it cannot read a column's type.
+        InputError: When Spark cannot read the type of a column.
     """
     if source.format == "orc" and any(map(pa.types.is_timestamp, group.layout.types.values())):
         _require_utc(spark)
@@ -43,12 +43,12 @@ def read_columnar(spark: SparkSession, source: Source, group: Group) -> Rows:
         if source.format != "avro" or "data source" not in str(error):
             raise InputError(
                 f"{group.layout.file.name} has a column that Spark cannot read, used or not: "
-                f"{str(error).splitlines()[0]} Write it as another type, or leave it out"
+                f"{str(error).splitlines()[0]} Write it as another type, or remove it"
             ) from error
         version = spark.version
         raise ConfigError(
-            "format: avro needs Spark's package for it; set spark.conf to {spark.jars.packages: "
-            f"'org.apache.spark:spark-avro_2.13:{version}'}}, or put that jar into Spark's jars"
+            "format: avro needs Spark's Avro package; set spark.conf to {spark.jars.packages: "
+            f"'org.apache.spark:spark-avro_2.13:{version}'}}, or add that jar to Spark's jars"
         ) from error
     return _as_rows(with_origin(frame), frame, group)
 
@@ -58,24 +58,24 @@ def read_table(
 ) -> Rows:
     """Read a table of the catalogue.
 
-    Its rows have no order of their own: it is a number made of what each row holds.
+    Its rows have no line numbers; a hash of each row's content is used instead.
 
     Args:
-        spark: The session, which knows the catalogue.
+        spark: The session, connected to the catalogue.
         source: The table.
-        file: What stands for it among the files.
-        columns: For each column of ours its name, or names, in the table.
+        file: The entry that represents the table in the list of files.
+        columns: For each of our columns its name, or names, in the table.
 
     Raises:
-        InputError: When there is no such table, or a column of it is missing.
+        InputError: When there is no such table, or a column is missing in it.
     """
-    assert source.table is not None  # as the format is 'table'
+    assert source.table is not None  # because the format is 'table'
     try:
         table = spark.read.table(source.table)
     except AnalysisException as error:
         raise InputError(
-            f"table {source.table!r} cannot be read: {error}; correct the name, or have "
-            "spark.conf name the catalogue that holds it"
+            f"table {source.table!r} cannot be read: {error}; correct the name, or name "
+            "the table's catalogue in spark.conf"
         ) from error
     layout = columnar_layout(file, to_arrow_schema(table.schema))
     (group,) = group_files(source, [layout], columns)
@@ -87,14 +87,14 @@ def read_table(
 
 
 def _require_utc(spark: SparkSession) -> None:
-    """Refuse a process in another time zone, by which Spark would shift the times of ORC."""
-    assert spark._jvm is not None  # a session of ours has one
+    """Refuse a process in a time zone other than UTC: Spark would shift the times in ORC files."""
+    assert spark._jvm is not None  # our sessions always have one
     zone = spark._jvm.java.util.TimeZone.getDefault()
     if zone.getRawOffset() != 0 or zone.useDaylightTime():
         raise ConfigError(
-            f"Spark runs in the time zone {zone.getID()}, by which it would shift the times in ORC "
-            "files; have spark.driver.extraJavaOptions and spark.executor.extraJavaOptions hold "
-            "-Duser.timezone=UTC"
+            f"Spark runs in the time zone {zone.getID()} and would shift the times in ORC files; "
+            "add -Duser.timezone=UTC to spark.driver.extraJavaOptions and "
+            "spark.executor.extraJavaOptions"
         )
 
 
@@ -127,7 +127,7 @@ def _as_text(column: Column, written: pa.DataType, read: DataType) -> Column:
     Args:
         column: The column.
         written: Its type in the file.
-        read: Its type in Spark, which has none for nanoseconds and reads them as numbers.
+        read: Its type in Spark, which reads nanosecond timestamps as whole numbers.
     """
     if pa.types.is_timestamp(written) and isinstance(read, LongType):
         column = F.timestamp_micros(F.floor(column / 1000))
@@ -135,7 +135,7 @@ def _as_text(column: Column, written: pa.DataType, read: DataType) -> Column:
         return F.to_json(column)
     text = column.cast("string")
     if isinstance(read, BinaryType | StringType):
-        # Spark takes the bytes for UTF-8 without a look; only its patterns see those that are not.
+        # The cast does not check that bytes are valid UTF-8; only regular expressions decode them.
         decoded = F.regexp_replace(text, _NOT_DECODED, _NOT_DECODED)
         return F.when(text.rlike(_NOT_DECODED), decoded).otherwise(text)
     return text

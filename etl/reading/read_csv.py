@@ -1,4 +1,4 @@
-"""Files of lines: csv with columns, and lines taken as they are."""
+"""Read text files: csv with columns, and plain lines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ _NEVER_IN_TEXT = "\u0001"
 
 
 def read_csv(spark: SparkSession, source: Source, group: Group) -> Rows:
-    """Read the columns of csv files by their place.
+    """Read the columns of csv files by position.
 
-    Broken is a line with more or fewer of them, and one that has a part of a quoted field alone,
-    which Spark would take for the whole.
+    A line is broken if it has more or fewer columns, or contains only a part of a quoted field,
+    which Spark would read as the whole field.
     """
     names = group.layout.names
     fields = [f"c{index}" for index in range(len(names))]
@@ -55,7 +55,7 @@ def read_sequences(spark: SparkSession, source: Source, paths: Sequence[Path]) -
     frame = read_lines(spark, source, paths).withColumn("words", words)
     items = F.when(F.size("words") > 1, F.slice("words", 2, F.size("words")))
     exploded = frame.select("*", F.posexplode_outer(items).alias("position", ITEM_ID))
-    # Numbered anew, item by item.
+    # Each item gets its own line number.
     numbered = exploded.withColumn(LINE, F.monotonically_increasing_id())
     return Rows(
         numbered,
@@ -66,7 +66,7 @@ def read_sequences(spark: SparkSession, source: Source, paths: Sequence[Path]) -
 
 
 def read_damaged(spark: SparkSession, source: Source, paths: Sequence[Path]) -> Rows:
-    """Read what was saved of damaged files; no line of it is a row."""
+    """Read the lines saved from damaged files; none of them counts as a row."""
     frame = read_lines(spark, source, paths)
     return Rows(frame, broken=F.lit(True), raw=F.col("line"), values={})
 
@@ -74,7 +74,7 @@ def read_damaged(spark: SparkSession, source: Source, paths: Sequence[Path]) -> 
 def read_lines(
     spark: SparkSession, source: Source, paths: Sequence[Path], header: bool = False
 ) -> DataFrame:
-    """Read lines that are not blank as they are, in the source's character set, as `line`."""
+    """Read the unchanged lines, without blank ones, into `line`, in the source's encoding."""
     plain = source.model_copy(update={"separator": _NEVER_IN_TEXT, "quote": "", "multiline": False})
     frame = with_origin(_read(spark, plain, paths, ["line"], header))
     return frame.withColumn("line", F.coalesce(_CORRUPT, "line")).drop(_CORRUPT)
@@ -113,11 +113,11 @@ def _options(source: Source) -> dict[str, str | bool]:
 
 
 def _has_open_quote(line: Column, quote: str) -> Column:
-    """Return whether quotes are left over: a field does not end, or did not begin, in this line."""
+    """Return whether a quoted field begins or ends in another line: its quotes are unpaired."""
     num_quotes = F.length(line) - F.length(F.replace(line, F.lit(quote)))
     return num_quotes % 2 == 1
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Return the names with a number behind those that came before."""
+    """Return the names, with a number appended to each repeated one."""
     return [f"{n}_{i}" if n in names[:i] else n for i, n in enumerate(names)]

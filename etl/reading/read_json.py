@@ -1,4 +1,4 @@
-"""JSON lines: strict, key by key, values as the text that they have in the file."""
+"""Read JSON lines strictly, key by key, with values as the text that is in the file."""
 
 import re
 
@@ -16,7 +16,7 @@ from etl.spark.columns import EVENT_ID
 
 _CORRUPT = "__corrupt"
 _AS_DOUBLE = r"^-?[0-9]+\.[0-9]+(E-?[0-9]+)?$|Infinity"
-_HALF_A_SIGN = (  # an escape of UTF-16 without its other half, which Spark makes a question mark
+_HALF_A_SIGN = (  # half of a UTF-16 surrogate pair, which Spark turns into a question mark
     r"(?i)\\u(d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2}\\u)d[c-f][0-9a-f]{2})"
 )
 _OPTIONS = {
@@ -27,10 +27,10 @@ _OPTIONS = {
 def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
     """Read the values of JSON lines.
 
-    Broken is a line that is not just one object, or in which a key that matters stands twice,
-    of which Spark would take the last. So is one whose id Spark would make another of: a number
-    with a fraction or an exponent (1E5 as 100000.0), half a sign; or whose id is no value of its
-    own, but an object or an array.
+    A line is broken if it is not exactly one object, or if a key that is used occurs twice (Spark
+    would take the last one). It is broken too if Spark would change its id (a number with a
+    fraction or an exponent, such as 1E5 read as 100000.0, or half of a surrogate pair), or if its
+    id is an object or an array.
     """
     ways = {ours: _ways(group.layout, place) for ours, place in group.places.items()}
     used = [way for several in ways.values() for way in several]
@@ -42,7 +42,7 @@ def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
     parents = dict.fromkeys(way[:end] for way in used for end in range(1, len(way)))
     sound = F.coalesce(_has_keys_once(F.col("line")) & _is_alone(F.col("line")), F.lit(False))
     for parent in parents:
-        # Null where it is no object; then the value in it is missing.
+        # Null if it is not an object; then the value in it is missing.
         sound = sound & F.coalesce(_has_keys_once(_value(row, parent)), F.lit(True))
     values = {
         ours: F.coalesce(*(_value(row, way) for way in several))
@@ -65,14 +65,14 @@ def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
 
 
 def _ways(layout: Layout, place: Place) -> list[FieldPath]:
-    """Return where to look for a value; a key that no line so far had may come later."""
+    """Return where to look for a value; a key missing in the sample may occur in later lines."""
     if place.where == "folder":
         return []
     return [layout.paths.get(name, steps_of(name)) for name in place.names]
 
 
 def _value(row: Column, way: FieldPath) -> Column:
-    """Return the value at the end of the way as its text, null where the way breaks off."""
+    """Return the value at the end of the path as text, null if the path does not exist."""
     value = row[str(way[0])]
     for step in way[1:]:
         if isinstance(step, int):
@@ -83,14 +83,14 @@ def _value(row: Column, way: FieldPath) -> Column:
 
 
 def _is_rewritten(line: Column, value: Column, way: FieldPath) -> Column:
-    """Return whether a value stands in the line as a number of whose digits Spark made others."""
+    """Return whether a value is a number in the line whose digits Spark changed."""
     key = next(step for step in reversed(way) if isinstance(step, str))
     in_line = rf'"{re.escape(key)}"\s*:\s*\[?\s*-?[0-9]+[.eE]'
     return F.coalesce(value.rlike(_AS_DOUBLE) & line.rlike(in_line), F.lit(False))
 
 
 def _is_nested(line: Column, value: Column, way: FieldPath) -> Column:
-    """Return whether a value is an object or an array, and no text that looks like one."""
+    """Return whether a value is an object or an array, not a text that looks like one."""
     key = next(step for step in reversed(way) if isinstance(step, str))
     inside = r"\[\s*" if way[-1] == 0 else ""
     in_line = rf'"{re.escape(key)}"\s*:\s*{inside}[\[{{]'
@@ -103,7 +103,7 @@ def _has_keys_once(text: Column) -> Column:
 
 
 def _is_alone(line: Column) -> Column:
-    """Return whether nothing follows the object, which Spark would not look at."""
+    """Return whether nothing follows the object; Spark would ignore it."""
     return F.json_array_length(F.concat(F.lit("["), line, F.lit("]"))) == 1
 
 

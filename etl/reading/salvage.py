@@ -1,4 +1,4 @@
-"""Damaged files: found before the work, and what of them can be read set aside line by line."""
+"""Find damaged files before the job starts, and save their readable lines for quarantine."""
 
 import csv
 from collections.abc import Sequence
@@ -26,31 +26,31 @@ from etl.reading.file_kinds import (
     why_misnamed,
 )
 
-_SALVAGED_BYTES = 256  # as zstd gives nothing of a chunk that it cannot fill
+_SALVAGED_BYTES = 256  # small, because zstd returns nothing of a chunk that it cannot fill
 _COMPRESSIONS = (TEXT, "gzip", "bzip2", "zstd")
 
 
 def split_damaged(
     source: Source, files: Sequence[InputFile]
 ) -> tuple[list[InputFile], dict[InputFile, str]]:
-    """Return the files that are sound, and for each of the others what is wrong with it.
+    """Return the sound files, and for each damaged file what is wrong with it.
 
-    Compressed files are unpacked to see whether they are whole only where `damaged_files` is
-    `quarantine`; else Spark finds that out, while it reads them.
+    Compressed files are unpacked to check that they are complete only if `damaged_files` is
+    `quarantine`; otherwise Spark finds out while it reads them.
 
     Raises:
-        InputError: With all damaged files, where `damaged_files` is `stop`.
+        InputError: Listing all damaged files, if `damaged_files` is `stop`.
     """
     faults = {file: _fault(source, file) for file in files}
     damaged = {file: fault for file, fault in faults.items() if fault is not None}
     if damaged and source.damaged_files == "stop":
         told = "; ".join(f"{file.name}: {fault}" for file, fault in damaged.items())
-        raise InputError(f"{told} (damaged_files: quarantine of its input goes on without)")
+        raise InputError(f"{told} (set damaged_files: quarantine for the input to skip them)")
     return [file for file in files if file not in damaged], damaged
 
 
 def salvage(file: InputFile, folder: Path) -> Path:
-    """Write the lines of a damaged file that can be read, or one that says there are none.
+    """Write the readable lines of a damaged file, or one line that says there are none.
 
     Returns:
         The text file.
@@ -80,7 +80,7 @@ def _fault(source: Source, file: InputFile) -> str | None:
         cut_off = why_cut_off(file.path, file.sha256)
         if cut_off is not None:
             return cut_off
-    with suppress(*UNPACK_ERRORS):  # such a file is named where it is read
+    with suppress(*UNPACK_ERRORS):  # reported later, when the file is read
         return why_never_closed(source, file.path, file.sha256)
     return None
 
@@ -92,12 +92,12 @@ def _broken_footer(kind: str, path: Path) -> str | None:
         else:
             orc.ORCFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        return f"is no readable {kind} file: {error}"
+        return f"is not a readable {kind} file: {error}"
     return None
 
 
 def why_never_closed(source: Source, path: Path, sha256: str) -> str | None:
-    """Return where the last quote of a csv whose fields may hold line breaks stays open, or None.
+    """Return where a quote of a `multiline` csv stays open to the end of the file, or None.
 
     Raises:
         UNPACK_ERRORS: When the file is damaged.
@@ -113,7 +113,7 @@ def _open_at_the_end(
 ) -> str | None:
     mark = quote.encode(encoding)
     if sum(chunk.count(mark) for chunk in unpacked(path, codec_of_name(path))) % 2 == 0:
-        return None  # all of them have a partner, as in any sound file
+        return None  # all quotes are paired, as in any sound file
     with open_text(path, encoding) as stream:
         rows = csv.reader(stream, delimiter=separator, quotechar=quote)
         first = last = 0
@@ -121,4 +121,4 @@ def _open_at_the_end(
             first, last = last + 1, rows.line_num
     if first >= last:
         return None
-    return f"has a quote in line {first} that is never closed, {last - first} lines follow it"
+    return f"has a quote in line {first} that is never closed; {last - first} lines follow it"

@@ -36,10 +36,10 @@ def read_rows(
     Args:
         spark: The session.
         source: Format of the files.
-        files: The files; of several with the same content only the first by name counts.
-        columns: For each column of the result the file's column that it is read from, or
-            several names of it.
-        scratch: Folder that all machines see, for what is saved of damaged files.
+        files: The files; among files with the same content only the first by name counts.
+        columns: For each column of the result the name, or names, of the file's column that it
+            is read from.
+        scratch: Folder that all machines see, for the lines saved from damaged files.
 
     Returns:
         One row per row of the files: the columns of origin, RAW, BROKEN and `columns` as text.
@@ -71,13 +71,13 @@ def read_rows(
 def check_files(
     source: Source, files: Sequence[InputFile], columns: Mapping[str, ColumnName]
 ) -> list[str]:
-    """Look into files before any work is done on them, and return what is odd about them.
+    """Check files before the job starts, and return warnings about them.
 
     Raises:
         InputError: When a column is missing or a file cannot be read.
     """
     if source.format == "table":
-        return []  # of a table nothing is known without Spark
+        return []  # a table can be checked by Spark only
     sound, damaged = _sorted_out(source, files)
     warnings = [
         f"{file.name} {fault}; its lines are in quarantine" for file, fault in damaged.items()
@@ -90,7 +90,7 @@ def check_files(
 
 
 def field_columns(source: Source) -> dict[str, ColumnName]:
-    """Return for each declared field the file's column that it is read from, or several names."""
+    """Return for each declared field the name, or names, of its column in the files."""
     return {name: field.column or name for name, field in source.fields.items()}
 
 
@@ -100,7 +100,7 @@ def _read_groups(
     files: Sequence[InputFile],
     columns: Mapping[str, ColumnName],
 ) -> Iterator[tuple[Rows, Places]]:
-    """Yield the rows of files of one shape, and where their columns are."""
+    """Yield, for each group of files of one shape, the rows and where the columns are."""
     if source.format == "table":
         for table in files:
             yield read_table(spark, source, table, columns), {}
@@ -122,7 +122,7 @@ def _parts(
     values = {**dict.fromkeys(columns, F.lit(None)), **_of_folders(places), **rows.values}
     broken = rows.broken
     for ours in {USER_ID, ITEM_ID} & rows.values.keys():
-        # Bytes that are none of the character set: two ids may have become one.
+        # Bytes that are invalid in the encoding: two ids may have become one.
         garbled = F.contains(rows.values[ours].cast("string"), F.lit(_NOT_DECODED))
         broken = broken | F.coalesce(garbled, F.lit(False))
     texts = [value.cast("string").alias(ours) for ours, value in values.items()]
@@ -145,14 +145,14 @@ def _sorted_out(
     hidden = [file.name for file in files if file.path.name.startswith(("_", "."))]
     if hidden:
         raise InputError(
-            f"{', '.join(hidden)}: Spark passes over files whose name begins with "
+            f"{', '.join(hidden)}: Spark skips files whose name begins with "
             "'_' or '.'; rename them or narrow `paths`"
         )
     odd = [file.name for file in files if ":" in file.path.name or not _is_text(str(file.path))]
     if odd:
         raise InputError(
-            f"{', '.join(map(ascii, odd))}: Spark reads no file whose name holds ':' "
-            "or bytes that are no UTF-8; rename them"
+            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':' "
+            "or bytes that are not UTF-8; rename them"
         )
     return split_damaged(source, files)
 
@@ -170,11 +170,11 @@ def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:
     version = tuple(int(part) for part in spark.version.split(".")[:2])
     if packed and version < _FIRST_SPARK_WITH_ZSTD:
         raise ConfigError(
-            f"{packed[0]}: Spark {spark.version} does not read zstd, Spark 4.1 "
-            "does; pack the files as .gz or .bz2"
+            f"{packed[0]}: Spark {spark.version} cannot read zstd, Spark 4.1 "
+            "can; compress the files as .gz or .bz2"
         )
 
 
 def _required(scratch: Path | None) -> Path:
-    assert scratch is not None  # where damaged_files is 'quarantine', the stage gives one
+    assert scratch is not None  # the stage passes one if damaged_files is 'quarantine'
     return scratch

@@ -1,4 +1,4 @@
-"""The data report: one HTML file about what came in, what was kept and what changed.
+"""The data report: one HTML file about the rows read, the rows kept, and recent changes.
 
 Start reading at `write.py`.
 """

@@ -1,4 +1,4 @@
-"""Turn counts into distributions with bins that a person can read."""
+"""Turn counts into distributions with readable bins."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -24,7 +24,7 @@ New = TypeVar("New")
 
 
 def per_id_bins(counts: Counts, ids: str) -> Distribution:
-    """Return the events per user or item (`ids`) from what `events_per_id` counted."""
+    """Return the distribution of events per user or item (`ids`) from counts of `events_per_id`."""
     read, kept = regrouped(counts, itemgetter(0)), regrouped(counts, itemgetter(1))
     bins = range(max((n for n in read if n is not None), default=-1) + 1)
     return Distribution(
@@ -36,15 +36,16 @@ def per_id_bins(counts: Counts, ids: str) -> Distribution:
 
 
 def length_bins(lengths: Mapping[int, int]) -> Distribution:
-    """Return the lengths of histories (users by length) in bins that double."""
+    """Return the distribution of history lengths, with bins that double in size."""
     users = regrouped(lengths, int.bit_length)
     bins = range(min(users, default=0), max(users, default=-1) + 1)
     labels = ["0" if n == 0 else _span(2 ** (n - 1), 2**n - 1) for n in bins]
-    return Distribution("Events in a history", "users", labels, {"users": [users[n] for n in bins]})
+    counts = {"users": [users[n] for n in bins]}
+    return Distribution("Events per user history", "users", labels, counts)
 
 
 def type_bins(counts: Counts, event_types: Sequence[str]) -> Distribution:
-    """Return the events by type from what `events_by_value` counted."""
+    """Return the distribution of events by type from counts of `events_by_value`."""
     read, kept = read_and_kept(counts, lambda key: key[1])
     unused = [NOT_IN_USE] if read[None] else []
     bins = [*range(len(event_types)), *([None] if unused else [])]
@@ -58,10 +59,10 @@ def type_bins(counts: Counts, event_types: Sequence[str]) -> Distribution:
 
 
 def day_bins(events_by_hour: Mapping[int, int]) -> Distribution:
-    """Return the events by day, or by several days where the log is long.
+    """Return the distribution of events by day, or by several days if the log is long.
 
     Args:
-        events_by_hour: Events by hours since 1970 UTC, at least one.
+        events_by_hour: Number of events by hour since 1970 UTC; not empty.
     """
     by_day = regrouped(events_by_hour, lambda hour: hour // 24)
     first, last = min(by_day), max(by_day)
@@ -74,26 +75,26 @@ def day_bins(events_by_hour: Mapping[int, int]) -> Distribution:
         unit="events",
         labels=[(start + timedelta(days=n * step)).isoformat() for n in bins],
         series={"events": [events[n] for n in bins]},
-        note="" if step == 1 else "Each bar begins with the day that it names.",
+        note="" if step == 1 else f"Each bar shows {step} days, from the day in its label.",
     )
 
 
 def weekday_bins(events_by_hour: Mapping[int, int]) -> Distribution:
-    """Return the events by day of the week (UTC)."""
-    events = regrouped(events_by_hour, lambda hour: (hour // 24 + 3) % 7)  # 1970: a Thursday
+    """Return the distribution of events by day of the week (UTC)."""
+    events = regrouped(events_by_hour, lambda hour: (hour // 24 + 3) % 7)  # day 0 was a Thursday
     series = {"events": [events[n] for n in range(7)]}
     return Distribution("Events by weekday", "events", WEEKDAYS, series, "In UTC.")
 
 
 def hour_bins(events_by_hour: Mapping[int, int]) -> Distribution:
-    """Return the events by hour of the day (UTC)."""
+    """Return the distribution of events by hour of the day (UTC)."""
     events = regrouped(events_by_hour, lambda hour: hour % 24)
     series = {"events": [events[n] for n in range(24)]}
     return Distribution("Events by hour of the day", "events", HOURS, series, "In UTC.")
 
 
 def regrouped(counts: Mapping[Old, int], key: Callable[[Old], New]) -> Counter[New]:
-    """Add up counts under another key."""
+    """Sum counts by a new key."""
     total: Counter[New] = Counter()
     for old, rows in counts.items():
         total[key(old)] += rows
@@ -103,7 +104,7 @@ def regrouped(counts: Mapping[Old, int], key: Callable[[Old], New]) -> Counter[N
 def read_and_kept(
     counts: Counts, key: Callable[[tuple[int | None, ...]], New]
 ) -> tuple[Counter[New], Counter[New]]:
-    """Add up what `events_by_value` counted under another key: all events, and those kept."""
+    """Sum counts of `events_by_value` by a new key, for all events and for kept ones."""
     kept = {old: rows for old, rows in counts.items() if old[0]}
     return regrouped(counts, key), regrouped(kept, key)
 
@@ -117,7 +118,7 @@ _MOST_FINE_BINS = 24
 
 
 def value_bins(counts: Counts) -> Distribution | None:
-    """Return the values from what `events_by_value` counted, None where there are none."""
+    """Return the distribution of values from counts of `events_by_value`, None without values."""
     read, kept = read_and_kept(counts, _value)
     values = sorted(value for value in read if value is not None)
     if not values:
@@ -130,12 +131,12 @@ def value_bins(counts: Counts) -> Distribution | None:
     for name, part in ((READ, read), (KEPT, kept)):
         for value in values:
             series[name][bin_of[value]] += part[value]
-    note = "Values rounded to two digits; a bin begins with its first number."
+    note = "Values are rounded to two digits. A bin includes its first number, not its last."
     return Distribution("Values", "events", labels, series, note)
 
 
 def _scale(values: Sequence[Decimal]) -> tuple[list[str], dict[Decimal, int]]:
-    """Return names of bins and the bin of each value; all below zero share one."""
+    """Return the names of the bins and the bin of each value; negative values share one."""
     edges = _edges([value for value in values if value > 0])
     labels = [
         name

@@ -1,4 +1,4 @@
-"""What the finished files of a dataset say about its events and items, read with pyarrow."""
+"""Facts about the events and items in the finished files of a dataset, read with pyarrow."""
 
 import math
 from collections import Counter
@@ -27,17 +27,17 @@ class Contents:
 
     manifest: Manifest
     lengths: Counter[int]
-    """Users by the length of their history."""
+    """Number of users by the length of their history."""
     types: Counter[str]
-    """Events by type."""
+    """Number of events by type."""
     hours: Counter[int]
-    """Events by hours since 1970 UTC; empty where the log is not dated."""
+    """Number of events by hour since 1970 UTC; empty if the log is not dated."""
     items: pa.Table
-    """ITEM_ID and TRAIN_EVENTS, the items with most events first."""
+    """ITEM_ID and TRAIN_EVENTS, items with the most events first."""
 
 
 def read_profile(folder: Path, manifest: Manifest) -> Contents:
-    """Read a dataset's histories and items once, in blocks."""
+    """Read the histories and items of a dataset once, in batches."""
     lengths: Counter[int] = Counter()
     types: Counter[int] = Counter()
     hours: Counter[int] = Counter()
@@ -61,19 +61,19 @@ def read_profile(folder: Path, manifest: Manifest) -> Contents:
 def read_part(
     folder: Path, manifest: Manifest, part: str, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a part's files with those of `columns` that they have."""
+    """Yield the rows of a part's files, with those of the `columns` that the files have."""
     for member in manifest.files[part]:
         file = pq.ParquetFile(version_path(folder, member.path))
         yield from file.iter_batches(columns=[n for n in columns if n in file.schema_arrow.names])
 
 
 def describe_long_tail(profile: Contents) -> LongTail | None:
-    """Return how the training events lie on the items, None where there are none."""
+    """Return how the training events are spread over the items, None if there are none."""
     events = profile.items[TRAIN_EVENTS].to_numpy()
     if events.sum() == 0:
         return None
     held = np.concatenate([[0], np.cumsum(events)]) / events.sum()
-    # Closer together at the head, where the curve bends.
+    # Denser at the head, where the curve bends.
     places = np.unique((np.linspace(0, 1, _POINTS + 1) ** 2 * len(events)).round().astype(int))
     return LongTail(
         points=[(float(place / len(events)), float(held[place])) for place in places],

@@ -1,4 +1,4 @@
-"""Count the stored rows for the data report, all in one Spark job of small aggregates."""
+"""Count the stored rows for the data report, in one Spark job with small results."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -13,7 +13,7 @@ Counts = dict[tuple[int | None, ...], int]
 
 
 def collect_counts(figures: Mapping[str, DataFrame]) -> dict[str, Counts]:
-    """Return what each frame of `key` and `rows` says, by the frame's name."""
+    """Return the `rows` of each frame by `key`, by the frame's name."""
     frames = [frame.select(F.lit(n).alias("figure"), "key", "rows") for n, frame in figures.items()]
     counts: dict[str, Counts] = {name: {} for name in figures}
     for figure, key, rows in reduce(DataFrame.unionAll, frames).collect():
@@ -22,7 +22,7 @@ def collect_counts(figures: Mapping[str, DataFrame]) -> dict[str, Counts]:
 
 
 def events_per_id(events: DataFrame, id_name: str) -> DataFrame:
-    """Count the ids by their events before and after cleaning.
+    """Count the ids by their number of events before and after cleaning.
 
     Args:
         events: `id_name` and VERDICT, one row per event that was read; rows without an id are
@@ -31,7 +31,7 @@ def events_per_id(events: DataFrame, id_name: str) -> DataFrame:
 
     Returns:
         One row per pair of bins: `key` (bin before, bin after: n for 2^n to 2^(n+1) - 1 events,
-        null for none) and `rows` (ids).
+        null for none) and `rows` (number of ids).
     """
     kept = F.count(F.when(F.col(VERDICT).isNull(), 1))
     counts = (
@@ -49,8 +49,8 @@ def events_by_value(events: DataFrame) -> DataFrame:
         events: VERDICT, EVENT_TYPE and VALUE, one row per event that was read.
 
     Returns:
-        One row per combination: `key` (1 if kept or 0, type or null, and the value to two
-        digits: mantissa and exponent, null for none) and `rows` (events).
+        One row per combination: `key` (1 if kept, else 0; type or null; mantissa and exponent of
+        the value rounded to two digits, null for none) and `rows` (number of events).
     """
     kept = F.col(VERDICT).isNull().cast("int")
     size = F.abs(F.col(VALUE))
@@ -60,7 +60,7 @@ def events_by_value(events: DataFrame) -> DataFrame:
 
 
 def missing_by_field(table: DataFrame, fields: Sequence[str]) -> DataFrame:
-    """Count the kept rows of a table, and those that say nothing in each field.
+    """Count the kept rows of a table, and those without a value in each field.
 
     Args:
         table: VERDICT and the fields, one row per row that was read.
@@ -83,12 +83,12 @@ def missing_by_log(
 
     Args:
         events: VERDICT, SOURCE_FILE and the columns, one row per event that was read.
-        files: Names of each log's files; they are told apart by them.
-        columns: The columns, null or blank where an event says nothing that can be used.
+        files: Names of each log's files; they identify the log of a row.
+        columns: The columns, null or blank if an event has no usable value.
 
     Returns:
-        One row per log and figure: `key` (the log's number; 0 for the rows and n for those without
-        a value in the n-th column; 0 for the rows read and 1 for those kept) and `rows`.
+        One row per log and figure: `key` (the number of the log; 0 for all rows or n for rows
+        without a value in the n-th column; 0 for rows read or 1 for rows kept) and `rows`.
     """
     of_log = [F.when(F.col(SOURCE_FILE).isin(list(own)), n) for n, own in enumerate(files[:-1])]
     log = F.coalesce(*of_log, F.lit(len(files) - 1))
@@ -111,7 +111,7 @@ def _counted(rows: DataFrame, key: Sequence[Column]) -> DataFrame:
 
 
 def _power_of_two(count: Column) -> Column:
-    # The digits of the binary number: a logarithm may miss a power by its last digit.
+    # By the number of binary digits: a logarithm may be off by its last digit.
     return F.when(count > 0, F.length(F.bin(count)) - 1)
 
 

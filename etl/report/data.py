@@ -1,4 +1,4 @@
-"""What the data report shows: plain figures, whichever step they come from."""
+"""The contents of the data report: plain figures, independent of the steps that compute them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from conf.pages.charts import Distribution
 
 @dataclass(frozen=True)
 class RuleSamples:
-    """One rule of the quarantine with some of its rows."""
+    """A quarantine rule with some of the rows that broke it."""
 
     input: str
     rule: str
@@ -20,28 +20,28 @@ class RuleSamples:
 
 @dataclass(frozen=True)
 class MissingField:
-    """How often one declared field of a table or a log says nothing."""
+    """How often a declared field of a table or a log has no value."""
 
     table: str
     """items, users, or events and the log's name."""
     field: str
     delivered_rows: int
-    """Rows kept of the table; of a log all that were read."""
+    """Kept rows of the table, or all rows read of a log."""
     delivered_missing: int
     published_rows: int
-    """Rows of the dataset's own table, which also has ids that were not delivered; of a log the
-    events kept."""
+    """Rows of the dataset's table, which also has ids that the input lacks, or the kept events of
+    a log."""
     published_missing: int
 
 
 @dataclass(frozen=True)
 class LongTail:
-    """How events lie on items, the most frequent ones first."""
+    """How events are spread over items, the most popular ones first."""
 
     points: Sequence[tuple[float, float]]
-    """Share of the items, share of the events that they hold."""
+    """Share of the items, and share of the events that these items have."""
     heads: Mapping[float, float]
-    """Share of the events on the first so many of the items."""
+    """Share of the events of the most popular items, by the share of these items."""
     gini: float
     num_items: int
     num_events: int
@@ -57,11 +57,11 @@ class Shift:
 
 @dataclass(frozen=True)
 class Drift:
-    """This dataset beside the previous one."""
+    """This dataset compared with the previous one."""
 
     previous_id: str
     counts: Mapping[str, tuple[int, int]]
-    """Previous and present number."""
+    """Previous and current number."""
     quarantined_shares: tuple[float, float]
     shifts: Sequence[Shift]
 
@@ -74,33 +74,33 @@ class FeatureFigures:
     kind: str
     is_selected: bool
     reason: str
-    """Why it was left out; empty for a selected one."""
+    """Why it was left out; empty for a selected feature."""
     figures: Mapping[str, float]
-    """Such as its sparsity, its strongest correlation, its mutual information."""
+    """Statistics such as its strongest correlation and its mutual information."""
 
 
 @dataclass(frozen=True)
 class Anonymity:
-    """What k-anonymity was asked for and reached."""
+    """The k-anonymity that was required and reached."""
 
     quasi_identifiers: Sequence[str]
     k_asked: int
     k_reached: int | None
-    """None where no combination says anything any more."""
+    """None if all combinations are empty."""
     figures: Mapping[str, int]
-    """Such as the users generalised and suppressed."""
+    """Counts such as the users generalised and suppressed."""
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that one report shows; sections without data are left out."""
+    """The contents of one report; sections without data are left out."""
 
     dataset_id: str
     logical_date: str
     as_of: str
     counts: Mapping[str, int]
     flows: Mapping[str, Mapping[str, Account]]
-    """For each input the accounts of its logs or of its one table."""
+    """For each input the accounts of its logs, or of its table."""
     files: Mapping[str, Mapping[str, Account]]
     """For each input the accounts of its source files."""
     quarantine: Sequence[RuleSamples]
@@ -110,7 +110,7 @@ class ReportData:
     activity: Sequence[Distribution]
     histories: Sequence[Distribution]
     splits: Mapping[str, tuple[int, int, int]]
-    """For each part of the dataset its files, rows and bytes."""
+    """Number of files, rows and bytes of each part of the dataset."""
     features: Sequence[FeatureFigures] = ()
     anonymity: Anonymity | None = None
     drift: Drift | None = None

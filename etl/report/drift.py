@@ -27,12 +27,12 @@ _DECILES = 10
 def find_drift(profile: Contents, workspace: Path) -> Drift | None:
     """Compare with the previous dataset, if there is one.
 
-    One that cannot be read is no reason to fail: it is named in the log, and None is returned.
+    If it cannot be read, this is logged and None is returned.
     """
     try:
         manifest = previous_dataset(workspace, profile.manifest.id)
     except VersionError as error:
-        log.warning("etl: the data report compares with no previous dataset: %s", error)
+        log.warning("etl: the data report has no comparison with the previous dataset: %s", error)
         return None
     if manifest is None:
         return None
@@ -55,12 +55,12 @@ def previous_dataset(workspace: Path, dataset_id: str) -> Manifest | None:
 def stability_index(previous: Sequence[float], present: Sequence[float]) -> float:
     """Return the population stability index of two distributions over the same bins.
 
-    PSI = sum((q - p) ln(q / p)) with the shares p before and q now. By the usual reading below
-    0.1 is stable, up to 0.25 a moderate shift, above it a major one. A share of nothing counts
-    as 0.0001, so that the logarithm is finite.
+    PSI = sum((q - p) ln(q / p)) with the shares p before and q now. By convention, a PSI below 0.1
+    means stable, up to 0.25 a moderate shift, above 0.25 a major shift. A share of 0 counts as
+    0.0001, so the logarithm is finite.
 
     Source: Siddiqi 2006, Credit Risk Scorecards, "system stability report" (formula and
-    thresholds); the least share is ours.
+    thresholds); the minimum share is ours.
     """
     pairs = [
         (max(p, _LEAST_SHARE), max(q, _LEAST_SHARE))
@@ -70,7 +70,7 @@ def stability_index(previous: Sequence[float], present: Sequence[float]) -> floa
 
 
 def compare(previous: Contents, present: Contents) -> Drift:
-    """Return how the present dataset differs from the previous one."""
+    """Return how the current dataset differs from the previous one."""
     before, now = previous.manifest, present.manifest
     shifts = [_shift("Event types", *_aligned(previous.types, present.types), is_across=True)]
     if previous.hours and present.hours:
@@ -80,7 +80,7 @@ def compare(previous: Contents, present: Contents) -> Drift:
     if len(previous.items):
         shifts.append(
             _shift(
-                "Items by their popularity in the previous dataset",
+                "Events by tenth of the previous items, most popular first",
                 [*(f"tenth {n + 1}" for n in range(_DECILES)), "new items"],
                 *events_by_decile(previous, present),
             )
@@ -95,9 +95,10 @@ def compare(previous: Contents, present: Contents) -> Drift:
 
 
 def events_by_decile(previous: Contents, present: Contents) -> tuple[list[int], list[int]]:
-    """Return training events by tenth of the previous items, the most popular ones first.
+    """Return the previous and current training events by tenth of the previous items.
 
-    The last of the eleven numbers is that of items that the previous dataset did not have.
+    The most popular tenth comes first. The last of the eleven numbers counts the events of items
+    that the previous dataset did not have.
     """
     num_items = len(previous.items)
     deciles = np.append(np.arange(num_items) * _DECILES // num_items, _DECILES)

@@ -1,4 +1,4 @@
-"""The ledger as a flow: from the logs of an input to what became of their rows."""
+"""The ledger as a flow diagram: from the logs of an input to the outcomes of their rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ _LEAST = 1.5
 
 @dataclass(frozen=True)
 class FlowSize:
-    """Where a flow's columns stand: a wide one for screens, a narrow one for phones."""
+    """The layout of a flow's columns: wide for screens, narrow for phones."""
 
     width: int
     left: int
     right: int
     pitch: int
-    """Least distance of two outcomes, each of which has a line or two of text."""
+    """Minimum distance of two outcomes, each with one or two lines of text."""
     is_narrow: bool
 
 
@@ -32,7 +32,7 @@ NARROW = FlowSize(width=360, left=0, right=148, pitch=38, is_narrow=True)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of rows: kept, or one reason."""
+    """The outcome of rows: kept, or a reason why not."""
 
     kind: str
     """kept, dropped or quarantined."""
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def outcomes(account: Account) -> list[Outcome]:
-    """Return what became of an account's rows, the reason with most rows first in each kind."""
+    """Return the outcomes of an account's rows; in each kind, the most frequent reason first."""
     found = [Outcome("kept", "", account.rows_kept)] if account.rows_kept else []
     for kind, reasons in (("dropped", account.dropped), ("quarantined", account.quarantined)):
         by_rows = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -84,7 +84,7 @@ def flow(title: str, total: Account, groups: Mapping[str, Account], layout: Flow
 
 
 def _tops(heights: list[float], pitch: float) -> list[float]:
-    """Return where nodes of these heights begin, one under the other."""
+    """Return the top of each node if nodes of these heights are placed below each other."""
     tops, y = [], 4.0
     for height in heights:
         tops.append(y)

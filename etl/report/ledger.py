@@ -1,4 +1,4 @@
-"""The sections of the data report on where rows went: the ledger and the quarantine."""
+"""The sections of the data report about the outcome of rows: the ledger and the quarantine."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ _MOST_FILES = 100
 
 
 def ledger_section(data: ReportData) -> Section:
-    """Return where the rows of every input went, as a flow where they went several ways."""
+    """Return the outcomes of the rows of every input, with a flow if there are several."""
     totals = {name: add_up(groups.values()) for name, groups in data.flows.items()}
     flows = [
         Flow(
@@ -26,12 +26,13 @@ def ledger_section(data: ReportData) -> Section:
         if len(outcomes(totals[name])) > 1
     ]
     note = (
-        "Kept rows are in the dataset. Dropped ones were left out as configured. Quarantined "
-        "ones cannot be right; they lie with their raw values in the folder quarantine."
+        "Kept rows are in the dataset. Dropped rows were left out by a cleaning rule, for example "
+        "duplicates. Quarantined rows are invalid; they are stored in the folder quarantine of "
+        "the dataset."
     )
     return Section(
         "ledger",
-        "Where every row went",
+        "What happened to every row",
         note,
         flows=flows,
         tables=[_ledger_table(name, total) for name, total in totals.items()],
@@ -40,12 +41,12 @@ def ledger_section(data: ReportData) -> Section:
 
 
 def quarantine_section(data: ReportData) -> Section | None:
-    """Return the rules of the quarantine with masked samples."""
+    """Return the quarantine rules with masked samples."""
     if not data.quarantine:
         return None
     note = (
-        "The first rows of each rule. Of a value at most its first two characters are shown; "
-        "the rows as they came lie in the folder quarantine."
+        "The first rows that each rule put into quarantine. At most the first two characters of a "
+        "value are shown. All quarantined rows are in the folder quarantine of the dataset."
     )
     tables = [_samples_table(rule) for rule in data.quarantine]
     return Section("quarantine", "Quarantine by rule", note, tables=tables)
@@ -54,9 +55,9 @@ def quarantine_section(data: ReportData) -> Section | None:
 def by_log(
     name: str, ledger: InputLedger, inputs: Mapping[str, Sequence[InputFile]]
 ) -> dict[str, Account]:
-    """Return the accounts of the logs that an input is made of.
+    """Return the accounts of the logs that make up an input.
 
-    Where the files of the logs are not told apart it is one account by the input's name.
+    If logs share files, it is one account under the name of the input.
     """
     logs = {
         key.removeprefix(f"{name}."): [file.name for file in files]
@@ -69,7 +70,7 @@ def by_log(
 
 
 def add_up(accounts: Iterable[Account]) -> Account:
-    """Return one account of several."""
+    """Return the sum of several accounts."""
     read, kept = 0, 0
     dropped: Counter[str] = Counter()
     quarantined: Counter[str] = Counter()
@@ -91,7 +92,7 @@ def _ledger_table(name: str, total: Account) -> Table:
             for end in outcomes(total)
         ),
     ]
-    return Table(f"Ledger of {name}", ["rows", "reason", "number", "share"], rows, 2)
+    return Table(f"Rows of {name} by outcome", ["outcome", "reason", "rows", "share"], rows, 2)
 
 
 def _files_table(name: str, files: Mapping[str, Account]) -> Table:
@@ -113,7 +114,7 @@ def _files_table(name: str, files: Mapping[str, Account]) -> Table:
     ]
     which = f", the {_MOST_FILES} largest of {number(len(files))}"
     caption = f"Files of {name}{which if len(files) > _MOST_FILES else ''}"
-    return Table(caption, ["file", "read", "kept", "dropped", "quarantined"], rows)
+    return Table(caption, ["file", "rows read", "kept", "dropped", "quarantined"], rows)
 
 
 def _samples_table(rule: RuleSamples) -> Table:

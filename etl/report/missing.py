@@ -1,4 +1,4 @@
-"""Missing values of the declared fields: of tables and logs as delivered, and in the dataset."""
+"""Missing values of the declared fields, in the input tables and logs and in the dataset."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from etl.spark.columns import EVENT_TYPE, FIELD, VALUE
 
 
 def declared_fields(config: Config, staged: Staged) -> dict[str, list[str]]:
-    """Return the declared fields of each table, without those that are not stored."""
+    """Return the declared fields of each table that are stored."""
     tables = {"items": config.input.items, "users": config.input.users}
     fields = {
         name: [field for field in table.fields if field in staged[name].judged.columns]
@@ -31,19 +31,19 @@ def declared_fields(config: Config, staged: Staged) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class LogFields:
-    """What the events of one log may say, besides who, what and when."""
+    """The fields of a log's events, except user, item and time."""
 
     files: Sequence[str]
     columns: Mapping[str, str]
-    """For each field the column of the staged events that it is in."""
+    """For each field its column in the staged events."""
 
 
 def fields_of_logs(
     config: Config, staged: Staged, inputs: Mapping[str, Sequence[InputFile]]
 ) -> dict[str, LogFields]:
-    """Return the fields of each log that has any, as far as they are read and stored.
+    """Return the stored fields of each log; empty if no log has any.
 
-    Logs that share a file cannot be told apart by it: together they are one, without a name.
+    Logs that share files cannot be separated by file, so all logs become one without a name.
     """
     logs = {}
     stored = staged["events"].judged.columns
@@ -64,16 +64,16 @@ def fields_of_logs(
 
 
 def columns_of_logs(logs: Mapping[str, LogFields]) -> list[str]:
-    """Return the columns of all logs, each once."""
+    """Return the columns of all logs, without duplicates."""
     return list(dict.fromkeys(column for log in logs.values() for column in log.columns.values()))
 
 
 def missing_in_logs(logs: Mapping[str, LogFields], counts: Counts) -> list[MissingField]:
-    """Return how often each field of each log says nothing.
+    """Return how often each field of each log is missing.
 
     Args:
         logs: The fields of each log.
-        counts: What `missing_by_log` counted, of the columns that `columns_of_logs` returns.
+        counts: Counts of `missing_by_log`, for the columns returned by `columns_of_logs`.
     """
     places = {column: n for n, column in enumerate(columns_of_logs(logs), start=1)}
     return [
@@ -96,11 +96,11 @@ def missing_fields(
     folder: Path,
     manifest: Manifest,
 ) -> list[MissingField]:
-    """Return how often each field says nothing.
+    """Return how often each field of each table is missing.
 
     Args:
         fields: Fields of each table.
-        delivered: What `missing_by_field` counted in each table.
+        delivered: Counts of `missing_by_field` for each table.
         folder: Folder of the dataset.
         manifest: Its manifest.
     """
@@ -125,7 +125,7 @@ def missing_fields(
 def count_missing(
     folder: Path, manifest: Manifest, part: str, fields: Sequence[str]
 ) -> tuple[int, dict[str, int]]:
-    """Return the rows of a part, and those that say nothing in each field.
+    """Return the number of rows of a part, and of those without a value in each field.
 
     A field that the part does not have is missing in every row.
     """

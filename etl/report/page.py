@@ -1,4 +1,4 @@
-"""The data report as one HTML file: see `conf.pages.page`."""
+"""The data report as one HTML file; see `conf.pages.page`."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,17 @@ def render(data: ReportData) -> str:
     return Page(
         kind="Data report",
         title=data.dataset_id,
-        note=f"Events up to {data.as_of}, logical date {data.logical_date}",
+        note=f"Newest event: {data.as_of}. Logical date: {data.logical_date}.",
         tiles=_tiles(data),
         sections=_sections(data),
     ).render()
 
 
 def _sections(data: ReportData) -> Sequence[Section]:
-    read_and_kept = "As read: all rows, repeated and bad ones too. Kept: the rows of the dataset."
+    read_and_kept = (
+        "As read: all rows of the input, including duplicates and invalid rows. Kept: the rows "
+        "that are in the dataset."
+    )
     sections = [
         ledger_section(data),
         drift_section(data.drift),
@@ -34,7 +37,7 @@ def _sections(data: ReportData) -> Sequence[Section]:
         missing_section(data.missing),
         long_tail_section(data.long_tail),
         bar_section("activity", "Activity over time", data.activity),
-        bar_section("histories", "Histories", data.histories),
+        bar_section("histories", "User histories", data.histories),
         features_section(data.features),
         anonymity_section(data.anonymity),
         splits_section(data),
@@ -43,7 +46,7 @@ def _sections(data: ReportData) -> Sequence[Section]:
 
 
 def _tiles(data: ReportData) -> list[Tile]:
-    """Return the figures that come first."""
+    """Return the figures at the top of the page."""
     events = add_up(data.flows["events"].values())
     lost = {
         "dropped": sum(events.dropped.values()),
@@ -61,7 +64,7 @@ def _tiles(data: ReportData) -> list[Tile]:
 
 
 def missing_section(fields: Sequence[MissingField]) -> Section | None:
-    """Return how often the fields of the tables and logs say nothing."""
+    """Return how often the fields of the tables and logs are missing."""
     if not fields:
         return None
     rows = [
@@ -75,40 +78,41 @@ def missing_section(fields: Sequence[MissingField]) -> Section | None:
         ]
         for field in fields
     ]
-    header = ["table", "field", "delivered without", "share", "dataset without", "share"]
+    header = ["input", "field", "missing in input", "share", "missing in dataset", "share"]
     note = (
-        "Delivered: the rows kept of a table, all rows read of a log. Dataset: all its users or "
-        "items, those included that the table does not have; the events kept. What cannot be read "
-        "as its type, and a type of event that is not in use, count as missing."
+        "Input: the kept rows of a table, or all rows read from a log. Dataset: all its users or "
+        "items, including those that the table lacks, or the kept events of a log. A value that "
+        "cannot be parsed as its type counts as missing; so does an event type that is not in use."
     )
     table = Table("Missing values by field", header, rows, 2)
     return Section("missing", "Missing values", note, tables=[table])
 
 
 def long_tail_section(tail: LongTail | None) -> Section | None:
-    """Return how the training events lie on the items."""
+    """Return how the training events are spread over the items."""
     if tail is None:
         return None
-    title = "Share of events over share of items"
+    title = "Share of events by share of items"
     points = [[share(x), share(y)] for x, y in tail.points]
     facts = [
         ["items", number(tail.num_items)],
         ["training events", number(tail.num_events)],
         ["Gini coefficient", f"{tail.gini:.3f}"],
-        *([f"events on the top {at:.0%} of items", share(y)] for at, y in tail.heads.items()),
+        *([f"events of the top {at:.0%} of items", share(y)] for at, y in tail.heads.items()),
     ]
     note = (
-        "Items of the catalogue by their training events, the most frequent ones first. The "
-        "dashed line is a log in which all items are equally frequent; its Gini coefficient is 0."
+        "The items of the catalogue, sorted by their number of training events, most popular "
+        "first. The dashed line shows a log in which all items are equally popular; its Gini "
+        "coefficient is 0."
     )
     return Section(
         "long-tail",
-        "The long tail",
+        "Popularity of items (long tail)",
         note,
         charts=[
             Chart(title, share_curve(title, tail.points), Table(title, ["items", "events"], points))
         ],
-        tables=[Table("The long tail in figures", ["figure", "value"], facts)],
+        tables=[Table("Popularity of items in figures", ["figure", "value"], facts)],
     )
 
 
@@ -124,13 +128,13 @@ def splits_section(data: ReportData) -> Section:
         "Parts of the dataset",
         tables=[
             Table("Files by part", ["part", "files", "rows", "size"], parts),
-            Table("Counts", ["what", "number"], counts),
+            Table("Counts", ["quantity", "number"], counts),
         ],
     )
 
 
 def features_section(features: Sequence[FeatureFigures]) -> Section | None:
-    """Return the features with the figures that they were selected by."""
+    """Return the features with the statistics on which the selection is based."""
     if not features:
         return None
     names = list(dict.fromkeys(name for feature in features for name in feature.figures))
@@ -143,22 +147,31 @@ def features_section(features: Sequence[FeatureFigures]) -> Section | None:
         ]
         for feature in features
     ]
-    header = ["feature", "kind", "verdict", *names]
-    return Section("features", "Features", tables=[Table("Features", header, rows, 3)])
+    header = ["feature", "encoding", "selection", *(name.replace("_", " ") for name in names)]
+    note = (
+        "Statistics of the training part. Present share: the share of rows with a value. Distinct: "
+        "the number of different values in a sample. Max correlation: the strongest correlation "
+        "with a feature selected before. Mutual information: that with the first label, in nats."
+    )
+    return Section("features", "Features", note, tables=[Table("Features", header, rows, 3)])
 
 
 def anonymity_section(found: Anonymity | None) -> Section | None:
-    """Return the k that was reached."""
+    """Return the k that was required and the k that was reached."""
     if found is None:
         return None
     rows = [
         ["quasi-identifiers", ", ".join(found.quasi_identifiers)],
-        ["k asked for", number(found.k_asked)],
+        ["k required", number(found.k_asked)],
         ["k reached", "-" if found.k_reached is None else number(found.k_reached)],
         *([name.replace("_", " "), number(count)] for name, count in found.figures.items()),
     ]
     table = Table("k-anonymity", ["figure", "value"], rows)
-    return Section("anonymity", "Anonymity of the users", tables=[table])
+    note = (
+        "At least k users share each combination of quasi-identifiers. Users whose combination "
+        "was rarer got coarser values (generalised) or none (suppressed)."
+    )
+    return Section("anonymity", "Anonymity of the users", note, tables=[table])
 
 
 def drift_section(drift: Drift | None) -> Section | None:
@@ -177,16 +190,17 @@ def drift_section(drift: Drift | None) -> Section | None:
         [shift.shares.title, _reading(shift.psi), f"{shift.psi:.4f}"] for shift in drift.shifts
     ]
     note = (
-        f"Against {drift.previous_id}. The population stability index (PSI) sums up a shift "
-        f"over all bins: below {PSI_MODERATE} is stable, above {PSI_MAJOR} a major shift."
+        f"Compared with {drift.previous_id}. The population stability index (PSI) measures how "
+        f"much a distribution has shifted: below {PSI_MODERATE} it is stable, above {PSI_MAJOR} "
+        "the shift is major."
     )
     return Section(
         "drift",
-        "Drift since the previous dataset",
+        "Changes since the previous dataset (drift)",
         note,
         tables=[
-            Table("Counts", ["what", "previous", "now", "change"], counts),
-            Table("Population stability", ["distribution", "reading", "PSI"], shifts, 2),
+            Table("Counts", ["quantity", "previous", "now", "change"], counts),
+            Table("Population stability", ["distribution", "assessment", "PSI"], shifts, 2),
         ],
         charts=[bar_chart(shift.shares) for shift in drift.shifts],
     )

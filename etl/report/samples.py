@@ -1,4 +1,4 @@
-"""A few rows of each rule of the quarantine, masked."""
+"""A few rows of each quarantine rule, masked."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ _COLUMNS = ("input", "reason", SOURCE_FILE, *_MASKED)
 
 
 def masked(text: str | None) -> str:
-    """Return a value with all but its first two characters replaced.
+    """Return a value with all but its first two characters replaced by dots.
 
-    Of a value with fewer than four at most half are shown; the length is shown up to twelve.
+    At most half of the characters of a short value are shown. At most ten dots are shown.
     """
     if text is None:
         return ""
@@ -30,7 +30,7 @@ def masked(text: str | None) -> str:
 
 
 def sample_quarantine(folder: Path, manifest: Manifest) -> list[RuleSamples]:
-    """Return each rule with its first rows, the rule with most rows first in each input."""
+    """Return each rule with its first rows; in each input, the rule with the most rows first."""
     rows = {
         (name, rule): count
         for name, account in manifest.ledger.items()

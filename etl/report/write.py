@@ -1,4 +1,4 @@
-"""Write the data report: one HTML file beside the parts of a dataset, before it is committed."""
+"""Write the data report, an HTML file next to the parts of a dataset, before the commit."""
 
 import logging
 import time
@@ -57,15 +57,15 @@ def write_report(
     inputs: Mapping[str, Sequence[InputFile]],
     workspace: Path,
 ) -> None:
-    """Write the report of a dataset that lies in `folder` and is not committed yet.
+    """Write the report of a dataset that is in `folder` and not committed yet.
 
     Args:
         folder: Folder with the finished parts.
-        manifest: What will be the dataset's manifest.
+        manifest: The future manifest of the dataset.
         config: The run's configuration.
         staged: The stored inputs with their verdicts.
         inputs: Files of each input.
-        workspace: Where the previous dataset is looked for.
+        workspace: Workspace that may contain a previous dataset.
     """
     started = time.monotonic()
     log.info("etl: writing the data report")
@@ -107,7 +107,7 @@ def _count(
     logs: Mapping[str, LogFields],
     staged: Staged,
 ) -> dict[str, Counts]:
-    """Return all that is counted in the stored rows."""
+    """Return all counts of the stored rows."""
     frames = {
         _USERS: events_per_id(events, USER_ID),
         _ITEMS: events_per_id(events, ITEM_ID),
@@ -132,7 +132,7 @@ def _cleaning(counts: Mapping[str, Counts], event_types: Sequence[str]) -> list[
 
 
 def _anonymity(report: PrivacyReport | None) -> Anonymity | None:
-    """Return what k-anonymity reached, None where it was not asked for."""
+    """Return the result of k-anonymity, None if it is not configured."""
     if report is None or report.k_asked is None:
         return None
     return Anonymity(
@@ -153,7 +153,7 @@ def _activity(profile: Contents) -> list[Distribution]:
 
 
 def feature_figures(features: Mapping[str, Sequence[Feature]]) -> list[FeatureFigures]:
-    """Return all features of a manifest, part by part, as the report lists them."""
+    """Return all features of a manifest, part by part, for the report."""
     return [
         FeatureFigures(
             name=feature.name,

@@ -1,1 +1,1 @@
-"""The Spark session, column names, times, texts, and files whose bytes depend on the rows alone."""
+"""The Spark session, column names, times, texts, and files with reproducible bytes."""

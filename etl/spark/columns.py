@@ -1,59 +1,59 @@
-"""Names of the columns that rows carry between the steps of this stage."""
+"""Names of the columns that the steps of this stage share."""
 
 from conf.contract import SAMPLING_PROBABILITY
 
 # Where a row comes from.
 SOURCE_FILE = "source_file"
 BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
-LINE = "line_number"  # int64, grows with the lines of one part, with gaps
+LINE = "line_number"  # int64, increases with the lines of one block, with gaps
 REDELIVERED = "redelivered"  # boolean, the whole file equals another one
-DAMAGED = "damaged"  # boolean, the whole file is cut off or not what its name says
+DAMAGED = "damaged"  # boolean, the whole file is cut off or its name is wrong
 BROKEN = "broken"  # boolean, the line does not have the shape of a row
 RAW = "raw"  # string, the line, or the row's values as JSON
 
 LINE_ORDER = (SOURCE_FILE, BLOCK, LINE)
 
-# What a row says (as text where it was just read).
-TIME = "time"  # int64 in the end: microseconds since 1970 UTC, or an order number
-EVENT_TYPE = "event_type"  # int32 in the end: index into etl.event_types
-VALUE = "value"  # double in the end
+# The content of a row; the *_TEXT columns hold it as read.
+TIME = "time"  # int64: microseconds since 1970 UTC, or an order number
+EVENT_TYPE = "event_type"  # int32: index into etl.event_types
+VALUE = "value"  # double
 EVENT_ID = "event_id"
 TIME_TEXT = "time_text"
 TYPE_TEXT = "type_text"
 VALUE_TEXT = "value_text"
 
-FIELD = "field_"  # in front of the name of a declared field of the events
-CANCELS = "cancels"  # boolean, takes another event back
-BLANKED = "blanked"  # list of strings, rules that made fields of the row null; null if none
+FIELD = "field_"  # prefix of the names of declared event fields
+CANCELS = "cancels"  # boolean, cancels another event
+BLANKED = "blanked"  # list of strings, rules that set fields of the row to null; null if none
 
-# What becomes of it: null while it is kept.
+# The verdict on a row: null while it is kept.
 VERDICT = "verdict"
 QUARANTINED = "quarantined:"
 DROPPED = "dropped:"
 
-# Its place in the user's history.
-PLACE = "place"  # int32, from 0, oldest first: how many acts of the user are before it
-PART = "part"  # one of the four below
+# The place of an event in the user's history.
+PLACE = "place"  # int32, from 0, oldest first: number of the user's acts before it
+PART = "part"  # one of the four values below
 TRAIN = "train"
-VALID = "valid"  # the event is the validation's target
-TEST = "test"  # the event is the test's target
-HELD_OUT = "held_out"  # behind a cut, but no target
+VALID = "valid"  # the event is a validation target
+TEST = "test"  # the event is a test target
+HELD_OUT = "held_out"  # after a cut, but not a target
 SESSION = "session"  # int32, number of the user's session, from 0
 SESSION_PLACE = "session_place"  # int32, from 0 in each session
 
-# Of impressions.
-PERIOD = "period"  # int32: 0 the training part's time, 1 the validation's, 2 the test's
-DRAW = "draw"  # int32: 0 for an act, from 1 for what was shown before it or drawn for it
-GAP = "user_gap"  # float, ln(1 + seconds since the user's event before), -1 where there is none
+# Columns of impressions.
+PERIOD = "period"  # int32: 0 training, 1 validation, 2 test
+DRAW = "draw"  # int32: 0 for an act, from 1 for impressions before it or negatives drawn for it
+GAP = "user_gap"  # float, ln(1 + seconds since the user's previous act), -1 if there is none
 HOUR = "hour"  # int32, 2 + hour of the day in UTC
 WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
 PROBABILITY = SAMPLING_PROBABILITY
 
-# Of histories.
+# Columns of histories.
 NUM_EVENTS = "num_events"
-NUM_SHOWN = "num_shown"  # int64, events that only showed the user an item
-TRAIN_LENGTH = "train_length"  # int32, events of the training part
-VALID_PLACES = "valid_places"  # list<int32>, places of the validation's targets
+NUM_SHOWN = "num_shown"  # int64, number of impressions
+TRAIN_LENGTH = "train_length"  # int32, number of acts in the training part
+VALID_PLACES = "valid_places"  # list<int32>, places of the validation targets
 TEST_PLACES = "test_places"
 WINDOW = "window"  # int32, 0 is the newest
 SHARD = "shard"  # int64, number of the file that a row is written to

@@ -1,4 +1,4 @@
-"""The folders of a run: where it works, and what an earlier one left."""
+"""The folders of a run: its work folder, and the leftovers of earlier runs."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ def refused_folder(datasets: Path, request: str) -> Path:
 
 @contextmanager
 def work_folder(datasets: Path, request: str) -> Iterator[Path]:
-    """Yield an empty folder beside the versions; what killed runs left there is removed.
+    """Yield an empty folder next to the versions; leftovers of killed runs are removed.
 
-    It stays after an unexpected failure, with Spark's log in it, until the next run.
+    After an unexpected failure it is kept, with Spark's log in it, until the next run.
     """
     _remove_leavings(datasets, request)
     work = datasets / f".work-{request[:12]}"
@@ -35,7 +35,7 @@ def work_folder(datasets: Path, request: str) -> Iterator[Path]:
 
 
 def finish(work: Path, datasets: Path, version: str) -> None:
-    """Turn the work folder into that of a version, which is none before it is committed."""
+    """Rename the work folder to that of a version; it only counts once it is committed."""
     shutil.rmtree(work / SCRATCH)
     work.rename(datasets / version)
 

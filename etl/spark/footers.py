@@ -1,8 +1,8 @@
-"""Put the footers of Parquet files in order, so that their bytes depend on the rows alone.
+"""Sort lists in the footers of Parquet files, so the bytes of a file depend on its rows only.
 
-Parquet's writer in Java lists the encodings of each column chunk as a set of enums gives them,
-which is another order in each JVM. Their order has no meaning. Sorted, they take as many bytes,
-so that nothing else in the file moves.
+Parquet's Java writer lists the encodings of each column chunk in the order of a set, which differs
+between JVMs. The order has no meaning. Sorting keeps the number of bytes, so nothing else in the
+file moves.
 """
 
 import os
@@ -41,7 +41,7 @@ def sort_encodings(path: Path) -> None:
 class _Walk:
     """A walk through a footer. Source: the specification of Thrift's compact protocol.
 
-    Fields lead from where a method stands to the lists that are to be sorted.
+    The parameter `fields` is the path of field numbers from the current value to the lists to sort.
     """
 
     def __init__(self, footer: bytearray) -> None:
@@ -71,7 +71,7 @@ class _Walk:
         elif kind == _STRUCT:
             self.struct(fields)
         else:
-            raise RuntimeError(f"a Parquet footer holds a value of the unknown type {kind}")
+            raise RuntimeError(f"a Parquet footer contains a value of the unknown type {kind}")
 
     def _list(self, fields: tuple[int, ...]) -> None:
         header = self._byte()
@@ -94,7 +94,7 @@ class _Walk:
             self._element(kinds & 15, _NOTHING)
 
     def _element(self, kind: int, fields: tuple[int, ...]) -> None:
-        if kind in (_TRUE, _FALSE):  # a byte here, while a field has it in its header
+        if kind in (_TRUE, _FALSE):  # one byte in a list; a field has the value in its header
             self.place += 1
         else:
             self._value(kind, fields)

@@ -1,4 +1,4 @@
-"""The Spark session: settings that make a run's result depend on its input alone."""
+"""The Spark session, with settings that make a run's result depend on its input only."""
 
 import os
 import subprocess
@@ -15,21 +15,21 @@ from pyspark.sql import SparkSession
 
 from conf.errors import ConfigError
 
-# Settings of SQL, which a session that is there already can take on.
+# SQL settings, which can also be set on a session that is already running.
 _SQL_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.caseSensitive": "true",
-    # With pruning a csv line is not checked for its number of columns.
+    # With pruning, Spark does not check the number of columns of a csv line.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
-    # Spark has no type for nanoseconds; they are read as numbers and divided.
+    # Spark has no type for nanoseconds; they are read as whole numbers and divided.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
     "spark.sql.parquet.compression.codec": "snappy",
 }
-# The times in ORC files are read in the process's time zone.
+# Spark reads the times in ORC files in the time zone of the process.
 _IN_UTC = "-Duser.timezone=UTC"
 _LAUNCH_SETTINGS = {
     "spark.driver.extraJavaOptions": _IN_UTC,
@@ -42,7 +42,7 @@ _LAUNCH_SETTINGS = {
 
 _EXIT_SECONDS = 30
 
-# Half the CPU time of a run on 100,000 events goes to optimising code that then ends.
+# In a run on 100,000 events, half of the CPU time goes into optimising code that is soon done.
 _SHORT_RUN_SETTINGS = {
     "spark.driver.extraJavaOptions": f"{_IN_UTC} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 }
@@ -59,16 +59,16 @@ def spark_session(
     log_path: Path,
     is_short: bool = False,
 ) -> Iterator[SparkSession]:
-    """Yield a session and stop it afterwards, unless it was there before.
+    """Yield a session and stop it afterwards, unless it was running before.
 
     Args:
         name: Name of the application.
-        master: None where spark-submit sets it.
-        driver_memory: Heap of the driver's JVM, if it is this call that starts it.
+        master: Spark master; None if spark-submit sets it.
+        driver_memory: Heap of the driver's JVM, if this call starts it.
         shuffle_partitions: Partitions of a shuffle.
-        conf: Further settings, stronger than ours.
-        log_path: File for what the JVM would print on stderr, where this call starts it.
-        is_short: Whether the run is over before the JVM's second compiler pays.
+        conf: Other settings, which override ours.
+        log_path: File for the stderr of the JVM, if this call starts it.
+        is_short: Whether the run is too short for the JVM's optimising compiler to pay off.
     """
     sql = {**_SQL_SETTINGS, "spark.sql.shuffle.partitions": str(shuffle_partitions)}
     running = SparkSession.getActiveSession()
@@ -113,13 +113,13 @@ def _has_no_jvm() -> bool:
 
 
 def _end_jvm() -> None:
-    """End the JVM: what comes after the ETL in this process needs its memory."""
+    """End the JVM, because later stages in this process need its memory."""
     gateway = SparkContext._gateway
     SparkContext._gateway = SparkContext._jvm = None
     if gateway is None:
         return
     gateway.shutdown()
-    gateway.proc.stdin.close()  # at its end the JVM exits
+    gateway.proc.stdin.close()  # the JVM exits when its stdin ends
     try:
         gateway.proc.wait(_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -130,7 +130,7 @@ def _launch(conf: SparkConf, log_path: Path) -> JavaGateway:
     """Start the JVM with its stderr in a file.
 
     Raises:
-        ConfigError: With what the JVM said, when it does not start.
+        ConfigError: With the output of the JVM, when it does not start.
     """
     try:
         with log_path.open("ab") as stream:
@@ -138,8 +138,8 @@ def _launch(conf: SparkConf, log_path: Path) -> JavaGateway:
     except (PySparkRuntimeError, FileNotFoundError) as error:
         said = log_path.read_text(errors="replace").strip() or str(error)
         raise ConfigError(
-            "Spark's JVM did not start. It takes Java 17 or 21, on the path or in JAVA_HOME, and "
-            f"spark.conf that it knows. It said: {said}"
+            "Spark's JVM did not start. It needs Java 17 or 21, on the path or in JAVA_HOME, and "
+            f"valid options in spark.conf. Its output: {said}"
         ) from error
 
 

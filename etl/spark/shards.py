@@ -1,4 +1,4 @@
-"""Write rows into files of near equal size whose content depends on the rows alone."""
+"""Write rows to files of nearly equal size whose content depends on the rows only."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from conf.contract import NUM_RESERVED
 from etl.spark.columns import SHARD
 from etl.spark.footers import sort_encodings
 
-# Row groups end by the number of rows, not by their size.
+# Large enough that the number of rows limits a row group, not its size.
 _ROW_GROUP_BYTES = 256 << 20
 _BUCKETS = 256
 _GROUPS_PER_WORKER = 8
 
 
 def num_shards(rows: int, max_rows: int, max_workers: int) -> int:
-    """Return how many files to cut rows into, one row group each."""
+    """Return the number of files to write, with one row group each."""
     return max(-(-rows // max_rows), min(rows, _GROUPS_PER_WORKER * max_workers))
 
 
 def deal_out(
     rows: DataFrame, keys: Sequence[str], *, num_rows: int, num_shards: int, seed: int
 ) -> DataFrame:
-    """Add SHARD: rows in an order that the seed draws, dealt out so that sizes differ by one.
+    """Add SHARD: rows in random order, cut into shards whose sizes differ by at most one.
 
     Args:
         rows: The rows.
-        keys: Columns that tell them apart.
-        num_rows: How many there are.
-        num_shards: Shards wanted.
+        keys: Columns that identify a row.
+        num_rows: Number of rows.
+        num_shards: Number of shards.
         seed: Seed of the order.
     """
     ranked = rank_by_hash(rows, keys, seed)
@@ -40,14 +40,14 @@ def deal_out(
 
 
 def rank_by_hash(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
-    """Add `rank`: a number from 0, without gaps, in an order that the seed draws.
+    """Add `rank`: a number from 0, without gaps, in a random order given by the seed.
 
-    The order is that of a hash. It is found per bucket of hashes, so that no task sorts all
-    rows: a row's rank is that in its bucket, behind all rows of the buckets before.
+    Rows are ordered by a hash. Each bucket of hashes is sorted separately, so no task sorts all
+    rows: the rank of a row is its rank in the bucket plus the sizes of the buckets before.
 
     Args:
         rows: The rows.
-        keys: Columns that tell them apart.
+        keys: Columns that identify a row.
         seed: Seed of the order.
     """
     drawn = rows.withColumn("drawn", F.xxhash64(*keys, F.lit(seed)))
@@ -63,7 +63,7 @@ def rank_by_hash(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
 
 
 def cut_by_number(rows: DataFrame, number: str, rows_per_shard: int) -> DataFrame:
-    """Add SHARD: consecutive numbers of a vocabulary, so many to a file."""
+    """Add SHARD: each shard gets `rows_per_shard` consecutive numbers of a vocabulary."""
     return rows.withColumn(SHARD, F.floor((F.col(number) - NUM_RESERVED) / rows_per_shard))
 
 
@@ -74,16 +74,16 @@ def write_shards(
     scratch: Path,
     leave_out: Sequence[str] = (),
 ) -> None:
-    """Write each SHARD into one file `part-NNNNN.parquet`, its rows sorted by `order`.
+    """Write each SHARD to one file `part-NNNNN.parquet`, with its rows sorted by `order`.
 
-    The files' bytes are those that any other JVM would write of the same rows.
+    Every JVM writes the same bytes for the same rows.
 
     Args:
         rows: The rows with SHARD, which is not written.
-        order: Columns that sort a shard's rows and tell them apart.
-        folder: Folder of the files, made here.
-        scratch: Folder for Spark's own lay-out, on the same file system.
-        leave_out: Columns that only `order` needs.
+        order: Columns that a shard is sorted by; they identify a row.
+        folder: Folder of the files; it is created.
+        scratch: Folder for Spark's output, on the same file system.
+        leave_out: Columns that are needed for `order` only and not written.
     """
     partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or "1")
     together = rows.repartition(partitions, SHARD).sortWithinPartitions(SHARD, *order)

@@ -10,21 +10,21 @@ MICROS_PER_MINUTE = 60 * MICROS_PER_SECOND
 MICROS_PER_HOUR = 60 * MICROS_PER_MINUTE
 MICROS_PER_DAY = 86_400_000_000
 _MICROS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
-# Spark's own cast also takes a bare year, and a bare time of day as one of today.
+# Spark's own cast also accepts a year alone, and a time of day alone as a time of today.
 _ISO = (
     r"^\d{4}-\d{2}-\d{2}"
     r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 )
-_FAR = 9 * 10**18  # microseconds; what lies farther off still is a time, but a wrong one
+_FAR = 9 * 10**18  # microseconds; later times are clamped: they are wrong, but can be parsed
 
 
 def parse_time(column: str, unit: str) -> Column:
-    """Return a text column as int64 microseconds (or order numbers), null where it is no time.
+    """Return a text column as int64 microseconds (or order numbers), null if it is not a time.
 
     Args:
         column: Name of the column.
         unit: seconds, milliseconds, microseconds (fractions allowed), iso (ISO 8601; UTC
-            where no zone is given) or order (a whole number).
+            if no zone is given) or order (a whole number).
     """
     if unit == "iso":
         moment = _try_cast(f"replace(upper(trim({column})), ',', '.')", "timestamp")
@@ -38,7 +38,7 @@ def parse_time(column: str, unit: str) -> Column:
 
 
 def parse_number(column: str) -> Column:
-    """Return a text column as double, null where it is no finite decimal number."""
+    """Return a text column as double, null if it is not a finite decimal number."""
     return _try_cast(f"trim({column})", "decimal(38,12)").cast("double")
 
 
@@ -48,7 +48,7 @@ def day_start(day: date) -> int:
 
 
 def day_of(micros: int) -> date:
-    """Return the day in UTC that a time falls on."""
+    """Return the day of a time in UTC."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).date()
 
 
@@ -63,5 +63,5 @@ def _clamped(number: Column, limit: int) -> Column:
 
 
 def _try_cast(expression: str, type_name: str) -> Column:
-    # In SQL, as Column.try_cast is not there before Spark 4.
+    # In SQL, because Column.try_cast exists only from Spark 4 on.
     return F.expr(f"try_cast({expression} AS {type_name})")

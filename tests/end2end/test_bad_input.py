@@ -48,7 +48,7 @@ def test_a_missing_folder_is_named(config: Path) -> None:
     assert "input.root" in refuse(config, None, "input.root=/nowhere/at/all")
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "events.csv"), (HEADER, "input.events holds no")])
+@pytest.mark.parametrize(("text", "said"), [("", "events.csv"), (HEADER, "input.events has no")])
 def test_an_empty_log_is_refused(config: Path, text: str, said: str) -> None:
     assert said in refuse(config, text)
 

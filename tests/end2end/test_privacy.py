@@ -102,7 +102,7 @@ def test_planted_tokens_are_found_nowhere_but_in_identities(tmp_path: Path) -> N
 def test_pseudonyms_without_a_key_are_refused(tmp_path: Path) -> None:
     done = headrace("etl", "--config", "conf/demo.yaml", f"run.output={tmp_path / 'workspace'}",
                     ON[0], exit_code=2)  # fmt: skip
-    assert "takes a key, but privacy.key and privacy.key_file are null" in done.stderr
+    assert "needs a key, but privacy.key and privacy.key_file are null" in done.stderr
 
 
 def write_lists(workspace: Path, dataset: str) -> None:

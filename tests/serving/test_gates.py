@@ -5,7 +5,8 @@ import pytest
 
 from conf.errors import GateError
 from conf.settings.config import Score
-from serving.gates import check_lists, passed_gates, require_passed
+from serving.gates import passed_gates, require_passed
+from serving.list_counts import check_lists
 from serving.publish import LISTS_SCHEMA
 
 USER_IDS = pa.array(["a", "b", "c"])
@@ -89,8 +90,9 @@ def test_a_refusal_names_each_gate_with_figure_limit_and_remedy() -> None:
 
     text = str(refusal.value)
     assert refusal.value.exit_code == 5
-    assert "lists-1 are not published, the ones before them stay: 3 gate(s)" in text
-    assert "no_seen_items: 1 rows hold an item that their user has seen, 0 are allowed" in text
+    assert "lists-1 are not published, the previous lists stay: 3 gate(s)" in text
+    seen = "1 rows contain an item that their user has already seen, 0 are allowed"
+    assert f"no_seen_items: {seen}" in text
     assert "full_lists: 2 of 3 users (0.6667)" in text and "min_full_share=0.99" in text
     assert "scores_ordered: 1" in text
 

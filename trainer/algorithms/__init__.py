@@ -1,4 +1,4 @@
-"""From `train.algorithm` to code: train, measure again, counting models and blends.
+"""Run what `train.algorithm` names, or measure a model again; fit counting models and blends.
 
 Start reading at `launch.py`.
 """

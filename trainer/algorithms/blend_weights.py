@@ -1,4 +1,4 @@
-"""Choose the weights of a blend: those that a figure is highest with.
+"""Choose the weights of a blend with which a figure is highest.
 
 Legend of shapes: M members, G blends tried together, B rows, V catalogue, R largest rank counted.
 """
@@ -25,20 +25,21 @@ def choose_blend(
     grid_parts: int,
     halvings: int,
 ) -> tuple[Blend, float]:
-    """Search for the blend of highest figure; return it with its figure.
+    """Search for the blend with the highest figure; return it with its figure.
 
-    A grid first; then from the best a step between each two members, half as long every time.
+    A grid is tried first. Then, from the best blend so far, one step of weight is moved between
+    each pair of members; the step is halved every time.
 
     Args:
         measure: Returns the figure of each blend.
         num_members: M
-        grid_parts: The grid's weights are multiples of one over this.
+        grid_parts: The weights of the grid are multiples of 1 / `grid_parts`.
         halvings: How often the step is halved.
     """
     parts = grid_parts
     tried = list(_compositions(parts, num_members))
     found = measure([_blend(shares, parts) for shares in tried])
-    place = int(np.argmax(found))  # of equals the first
+    place = int(np.argmax(found))  # the first of equal ones
     best, figure = tried[place], found[place]
     for _ in range(halvings):
         parts *= 2
@@ -62,7 +63,7 @@ def count_blends(
 ) -> np.ndarray:
     """Count the ranks of one row group's targets for each blend: [G, R + 1].
 
-    Each member is asked once for all blends.
+    Each member scores a batch only once, for all blends.
     """
     counts = np.zeros((len(blends), largest + 1), dtype=np.int64)
     for batch in held_out_batches(columns, batch_rows, drop_seen=drop_seen):
@@ -85,7 +86,7 @@ def _blend(shares: Sequence[int], parts: int) -> Blend:
 
 
 def _compositions(total: int, num_members: int) -> Iterator[tuple[int, ...]]:
-    """Yield all ways to share out `total` among the members, the first ones' most at first."""
+    """Yield all ways to split `total` among the members, the first member's largest share first."""
     if num_members == 1:
         yield (total,)
         return
@@ -95,7 +96,7 @@ def _compositions(total: int, num_members: int) -> Iterator[tuple[int, ...]]:
 
 
 def _steps(shares: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield what comes of giving one part of a member's to another one."""
+    """Yield the shares after moving one part from one member to another, for each such pair."""
     for giver in range(len(shares)):
         for taker in range(len(shares)):
             if shares[giver] and giver != taker:

@@ -1,6 +1,6 @@
 """Fit and measure a hybrid: its members on the training part, their weights on validation.
 
-With `train.refit` the members are fitted anew afterwards; their weights in the blend stay.
+With `train.refit` the members are fitted again afterwards; their weights in the blend stay.
 """
 
 import logging
@@ -46,7 +46,7 @@ class _Member(NamedTuple):
     weights: dict[str, Tensor]
     figures: dict[str, Any]
     refit: Refit | None = None
-    """Of a network that was trained here: how to train it anew."""
+    """How to train the network again; None if the member is not a network trained in this run."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
@@ -56,7 +56,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     started = time.monotonic()
     blend, best = _chosen_blend(config, manifest, scorers)
     blending_seconds = round(time.monotonic() - started, 1)
-    log.info("hybrid: %s, %s %.4f in validation", blend, config.train.metric, best)
+    log.info("train: blend %s, %s %.4f in validation", blend, config.train.metric, best)
     weights = _all_weights(members)
     metrics: dict[str, Any] = {
         **test_figures(config, manifest, Hybrid(scorers, blend)),
@@ -85,7 +85,7 @@ def _all_weights(members: Mapping[str, _Member]) -> dict[str, Tensor]:
 def _refitted(
     config: Config, manifest: Manifest, work: Path, members: Mapping[str, _Member]
 ) -> tuple[dict[str, _Member], float]:
-    """Fit all members anew to what `train.refit` adds; return them and the seconds it took."""
+    """Fit all members again, with the data that `train.refit` adds; return them and the seconds."""
     started, source = time.monotonic(), source_of(config, manifest, refit=True)
     again = {}
     for name, member in members.items():
@@ -100,13 +100,13 @@ def _refitted(
 def _cost(
     config: Config, members: Sequence[_Member], weights: dict[str, Tensor], seconds: float
 ) -> dict[str, Any]:
-    """Return what all of the training cost, a published network's own included.
+    """Return the cost of the whole training, including that of a published network.
 
     Args:
         config: The run's configuration.
-        members: What is blended.
-        weights: Of all of them.
-        seconds: That finding the blend took.
+        members: Members of the blend.
+        weights: Weights of all members.
+        seconds: Time spent on finding the blend.
     """
     models = Path(config.run.output) / "models"
     costs = [
@@ -148,7 +148,7 @@ def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Membe
 
 
 def _alone(config: Config) -> Config:
-    """Return the configuration of the network by itself."""
+    """Return the configuration that trains the network alone."""
     train = config.train.model_copy(update={"algorithm": NEURAL})
     return config.model_copy(update={"train": train})
 
@@ -167,13 +167,13 @@ def _network(
 
 
 def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:
-    """Take a network that is there: of this dataset, or it may have seen what is held out."""
+    """Load a published network, which must be of this dataset: it must not know held-out events."""
     bundle, model = load_bundle(Path(config.run.output), model_id)
     if bundle.dataset_id != manifest.id:
         raise ConfigError(
-            f"train.hybrid.neural={model_id} was trained on dataset {bundle.dataset_id}, and this "
-            f"is {manifest.id}, whose held-out events it may have seen; name a model of this "
-            "dataset, or set it to null to train one"
+            f"train.hybrid.neural={model_id} was trained on dataset {bundle.dataset_id} and may "
+            f"have seen held-out events of this dataset, {manifest.id}; name a model that was "
+            "trained on this dataset, or set it to null to train one"
         )
     require_unseen(bundle, "valid")
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -183,7 +183,7 @@ def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:
 def _chosen_blend(
     config: Config, manifest: Manifest, scorers: Mapping[str, Scorer]
 ) -> tuple[dict[str, float], float]:
-    """Return each member's weight and the figure on validation, the one part that is looked at."""
+    """Return each member's weight and the figure on validation, the only part that is read."""
     train = config.train
     largest = int(train.metric.partition("@")[2])
 

@@ -1,4 +1,4 @@
-"""Fit and measure a model that counts."""
+"""Fit and measure a counting model."""
 
 import time
 from pathlib import Path
@@ -20,12 +20,13 @@ from trainer.training.learner import num_parameters
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     """Return the model that `train.algorithm` names, and its figures.
 
-    With `train.refit` it is fitted anew; the figures are of both fits, each under its own name.
+    With `train.refit` it is fitted twice; the figures of both fits are returned, each under its
+    own key.
 
     Args:
         config: The run's configuration.
         manifest: The dataset.
-        work: Not used: there is nothing to go on from.
+        work: Not used: counting models have no checkpoints.
     """
     name = config.train.algorithm
     require_refit(config.train.refit, manifest)
@@ -44,7 +45,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
 
 
 def measured_fit(name: str, source: FitSource) -> tuple[CountingModel, dict[str, Any]]:
-    """Return a model that counts, fitted, with its `seconds` and `peak_memory_bytes`."""
+    """Fit a counting model; return it with the `seconds` and `peak_memory_bytes` of the fit."""
     forget_peak_memory()
     started = time.monotonic()
     model = fit_counting(name, source)

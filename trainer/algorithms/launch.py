@@ -1,4 +1,4 @@
-"""Train on a dataset: train and measure the kind of model asked for, commit the bundle."""
+"""Train and measure the model that `train.algorithm` names and commit its bundle."""
 
 import shutil
 from collections.abc import Callable
@@ -21,13 +21,13 @@ _TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
     "hybrid": blended.train,
     **dict.fromkeys(COUNTING, counted.train),
 }
-"""By `train.algorithm`."""
+"""Training function by `train.algorithm`."""
 
 
 def run(config: Config, *, dataset_id: str, request: str) -> str:
     """Train, measure and commit a model of the given dataset; return its id.
 
-    Interrupted runs of the same request go on from their newest checkpoint.
+    An interrupted run of the same request continues from its newest checkpoint.
     """
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
     if config.train.algorithm == "neural":
@@ -43,7 +43,7 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
 
 
 def work_folder(config: Config, request: str) -> Path:
-    """Return the folder of checkpoints of what is trained for `request`, made if need be."""
+    """Return the folder of checkpoints for `request`; create it if it does not exist."""
     workspace = Path(config.run.output).resolve()
     base = Path(config.ray.storage).resolve() if config.ray.storage else workspace / "models"
     folder = base / f".work-{request[:12]}"

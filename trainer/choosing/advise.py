@@ -1,7 +1,6 @@
-"""Which configuration to start from, for a dataset and a machine, and why.
+"""Recommend a configuration to start from, for a dataset and a machine, with reasons.
 
-Each rule looks at figures of the dataset and of the machine and says what it chooses in one
-sentence.
+Each rule looks at figures of the dataset and of the machine and gives one reason for its choice.
 """
 
 from dataclasses import dataclass, field
@@ -18,34 +17,34 @@ from trainer.cluster.machine import Machine, this_machine
 
 _FEW_EVENTS, _FEW_USERS = 20_000, 300
 _SHORT = 2
-"""Events of a history in which order says little."""
+"""Median history length up to which the order of events says little."""
 _RECURRENT = 200
-"""Events of a history up to which a recurrent network did better than attention, and sooner: on
-Amazon Beauty (median 6 events) and on MovieLens 1M (median 96, the newest 200)."""
+"""History length up to which a recurrent network was better than attention, after less training:
+on Amazon Beauty (median 6 events) and on MovieLens 1M (median 96, the newest 200)."""
 _WIDE = 100_000
-"""Events from which twice the width, with a dropout of .6 instead of .5, was worth its time: on
-Amazon Beauty (131,413 events, .0541 instead of .0527 in NDCG@10)."""
+"""Number of events from which twice the width, with a dropout of .6 instead of .5, was worth the
+time: on Amazon Beauty (131,413 events) NDCG@10 was .0541 instead of .0527."""
 _COUNTABLE = 20_000
-"""Items up to which EASE takes seconds: it needs the square of their number."""
+"""Number of items up to which EASE takes seconds: its matrix grows with the square of it."""
 _COLD = 0.05
-"""Share of cold targets above which something is said of them."""
+"""Share of cold targets above which the advice mentions them."""
 
 
 @dataclass
 class Advice:
-    """Settings by dotted key, and the reason of each choice."""
+    """Settings by dotted key, and the reason for each choice."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
     def choose(self, reason: str, **settings: Any) -> None:
-        """Set keys (`__` stands for a dot) for a reason."""
+        """Add a reason and the settings that it leads to (`__` in a key stands for a dot)."""
         self.reasons.append(reason)
         self.settings |= {key.replace("__", "."): value for key, value in settings.items()}
 
 
 def run(config: Config, *, dataset_id: str) -> dict[str, Any]:
-    """Return the advice for a committed dataset on this machine, with what it goes by."""
+    """Return the advice for a committed dataset on this machine, with the figures behind it."""
     folder = Path(config.run.output) / "datasets" / dataset_id
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
     profile, machine = profile_of(folder, manifest), this_machine()
@@ -53,7 +52,9 @@ def run(config: Config, *, dataset_id: str) -> dict[str, Any]:
     others = what_does_not_fit(config.train, advice.settings)
     if others:
         advice.settings |= others
-        advice.reasons.append(f"set, as train is otherwise refused: {', '.join(others)}")
+        advice.reasons.append(
+            f"without these changes the configuration would be refused: {', '.join(others)}"
+        )
     return {
         "dataset": vars(profile),
         "machine": vars(machine),
@@ -70,8 +71,8 @@ def advise(profile: Profile, machine: Machine) -> Advice:
         _for_ranking(profile, advice)
     elif profile.events < _FEW_EVENTS or profile.users < _FEW_USERS:
         advice.choose(
-            f"{profile.events:,} events of {profile.users:,} users are few: a model that counts "
-            "does better than a network, which would learn them by heart",
+            f"{profile.events:,} events of {profile.users:,} users are few: a counting model "
+            "(EASE, item neighbours) is better than a network, which would overfit",
             train__algorithm="ease" if profile.items <= _COUNTABLE else "item_knn",
         )
     else:
@@ -83,34 +84,43 @@ def advise(profile: Profile, machine: Machine) -> Advice:
 
 
 def _for_cold_items(profile: Profile, advice: Advice) -> None:
-    said = f"{profile.cold_share:.0%} of the validation part's items are unknown to training"
+    said = f"{profile.cold_share:.0%} of the validation events have an item without training events"
     if advice.settings.get("train.algorithm") == "neural" and profile.item_features:
         advice.choose(
-            f"{said}: let {len(profile.item_features)} feature(s) of the items speak for those, "
-            "and give them numbers by etl.catalogue=table",
+            f"{said}: use the {len(profile.item_features)} item feature(s) to recommend these "
+            "items, and add them to the catalogue with etl.catalogue=table",
             train__model__content__features="all",
         )
         return
-    way = "declare some" if not profile.item_features else "train one (train.algorithm=neural)"
+    way = (
+        "declare some features"
+        if not profile.item_features
+        else "train such a network (train.algorithm=neural)"
+    )
     advice.choose(
-        f"{said}, and only a network that takes features of the items (etl.features.items) "
-        f"recommends those: {way}, or train more often"
+        f"{said}, and only a network that uses item features (etl.features.items) can recommend "
+        f"these items: {way}, or train more often"
     )
 
 
 def _for_ranking(profile: Profile, advice: Advice) -> None:
     num_features = len(profile.item_features)
     advice.choose(
-        f"the log says what users were shown and did not take ({', '.join(profile.labels)}): rank "
-        f"impressions, by the items and {num_features} feature(s) of them",
+        f"the log contains items that users were shown but did not choose (labels: "
+        f"{', '.join(profile.labels)}): rank impressions, with the items and {num_features} item "
+        "feature(s) as input",
         train__algorithm="ranking",
         train__metric="auc",
         train__batch_rows=4096,
     )
     history = "target_attention" if profile.median_length > _SHORT else "none"
     advice.choose(
-        f"half of the histories have {profile.median_length} events or fewer: "
-        + ("weigh them by the candidate" if history != "none" else "leave them out"),
+        f"the median history length is {profile.median_length}: "
+        + (
+            "use histories, with events weighted by the candidate item"
+            if history != "none"
+            else "do not use histories"
+        ),
         train__ranking__interaction="finalmlp",
         train__ranking__history=history,
     )
@@ -118,7 +128,8 @@ def _for_ranking(profile: Profile, advice: Advice) -> None:
 
 def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
     advice.choose(
-        "no impressions that users passed over are logged: score the whole catalogue",
+        "the log does not contain items that users were shown but did not choose: score the whole "
+        "catalogue",
         train__algorithm="neural",
     )
     _encoder(profile, machine, advice)
@@ -127,17 +138,19 @@ def _for_retrieval(profile: Profile, machine: Machine, advice: Advice) -> None:
     _loss(profile, machine, advice)
     if profile.event_types > 1:
         advice.choose(
-            f"{profile.event_types} event types say different things",
+            f"the log has {profile.event_types} event types: use the type of each event as input",
             train__model__event_types=True,
         )
     if profile.event_features:
-        said = f"histories tell {len(profile.event_features)} feature(s) of their events"
+        said = (
+            f"histories contain {len(profile.event_features)} event feature(s): use them as input"
+        )
         advice.choose(said, train__model__event_features="all")
     if profile.items <= _COUNTABLE:
         advice.choose(
-            f"with {profile.items:,} items a model that counts (train.algorithm=ease) takes "
-            "seconds and is at times the better one: measure both with headrace compare, or blend "
-            "them (hybrid)"
+            f"with {profile.items:,} items a counting model (train.algorithm=ease) takes seconds "
+            "and is sometimes better: measure both with headrace compare, or blend them "
+            "(train.algorithm=hybrid)"
         )
 
 
@@ -145,24 +158,24 @@ def _encoder(profile: Profile, machine: Machine, advice: Advice) -> None:
     length = min(max(_rounded(profile.long_length), 20), 200 if machine.gpus == 0 else 512)
     if profile.median_length <= _SHORT:
         advice.choose(
-            f"half of the histories have {profile.median_length} events or fewer: order says "
-            "little, so their mean will do",
+            f"the median history length is {profile.median_length}: the order of events says "
+            "little, so their mean is enough",
             train__model__encoder="mean",
             train__model__history_length=length,
         )
         return
     if length <= _RECURRENT:
         advice.choose(
-            f"nine of ten histories have at most {profile.long_length} events, of which the newest "
-            f"{length} are looked at: on such a recurrent network learns more, and sooner, than "
+            f"90% of the histories have at most {profile.long_length} events, and the newest "
+            f"{length} are used: at this length a recurrent network learns better and faster than "
             "attention",
             train__model__encoder="gru",
             train__model__history_length=length,
         )
         return
     advice.choose(
-        f"nine of ten histories have at most {profile.long_length} events: causal attention over "
-        f"the newest {length}",
+        f"90% of the histories have at most {profile.long_length} events: use causal attention "
+        f"over the newest {length}",
         train__model__encoder="attention",
         train__model__history_length=length,
     )
@@ -175,9 +188,9 @@ def _size(profile: Profile, machine: Machine, advice: Advice) -> None:
     dropout = (0.6 if is_wide else 0.5) if sparse else 0.3
     blocks = 2 if advice.settings["train.model.encoder"] == "attention" and not sparse else 1
     advice.choose(
-        f"{profile.events:,} events, {profile.events_per_item:.0f} an item: width {width}, "
+        f"{profile.events:,} events, {profile.events_per_item:.0f} per item: width {width}, "
         f"{'one block' if blocks == 1 else 'two blocks'}"
-        + (" and much dropout, as most items are rare" if sparse else ""),
+        + (" and high dropout, because most items are rare" if sparse else ""),
         train__model__width=width,
         train__model__blocks=blocks,
         train__model__heads=1 if sparse else 2,
@@ -187,8 +200,8 @@ def _size(profile: Profile, machine: Machine, advice: Advice) -> None:
 
 def _similarity(advice: Advice) -> None:
     advice.choose(
-        "cosines tell rare items from frequent ones better than plain products, and bear a high "
-        "learning rate that falls",
+        "cosine similarity separates rare from frequent items better than plain dot products, and "
+        "allows a high learning rate with decay",
         train__model__similarity="cosine",
         train__model__temperature=0.06,
         train__optimizer__learning_rate=0.003,
@@ -202,8 +215,8 @@ def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
     memory = machine.gpu_memory_gib or machine.memory_gib
     if table_gib > memory / 4:
         advice.choose(
-            f"the items' table with Adam's moments takes {table_gib:.1f} GiB of {memory:.0f}: one "
-            "number a row instead, and only the rows of each step are touched",
+            f"the item table with Adam's moments needs {table_gib:.1f} of {memory:.0f} GiB memory: "
+            "store one number per row instead, and update only the rows used in a step",
             train__optimizer__embeddings="rowwise_adagrad",
         )
     most = 1_000_000 if machine.gpus else 20_000 if machine.has_bf16 else 8_000
@@ -214,8 +227,8 @@ def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
         )
         return
     advice.choose(
-        f"{profile.items:,} items are too many to score all of them at every position here: draw "
-        "negatives, one set for a batch, and correct for it",
+        f"{profile.items:,} items are too many to score all of them at every position on this "
+        "machine: draw one set of negatives per batch, and correct for the sampling",
         train__loss__kind="sampled_softmax",
         train__loss__num_negatives=2048,
         train__loss__negatives_for="batch",
@@ -225,15 +238,15 @@ def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
 def _for_machine(machine: Machine, advice: Advice) -> None:
     if machine.gpus:
         advice.choose(
-            f"{machine.gpus} GPU(s)" + (", which multiply in bfloat16" * machine.has_bf16),
+            f"{machine.gpus} GPU(s)" + (" with bfloat16" * machine.has_bf16) + ": one worker each",
             train__workers=machine.gpus,
             train__gpus_per_worker=1,
             train__precision="bf16" if machine.has_bf16 else "fp32",
         )
         return
     advice.choose(
-        f"no GPU: one worker on {machine.cores} core(s), as several would only share them"
-        + ("; the cores multiply in bfloat16" * machine.has_bf16),
+        f"no GPU: one worker on {machine.cores} core(s), because several would only share them"
+        + ("; the cores support bfloat16" * machine.has_bf16),
         train__workers=1,
         train__gpus_per_worker=0,
         train__cpus_per_worker=machine.cores,
@@ -242,23 +255,23 @@ def _for_machine(machine: Machine, advice: Advice) -> None:
 
 
 def _rounded(length: int) -> int:
-    """Return the next multiple of 10."""
+    """Round up to a multiple of 10."""
     return -(-length // 10) * 10
 
 
 BYTES_PER_WEIGHT = 16
 """Weight, gradient and Adam's two moments in single precision."""
 _SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
-"""Of the measured speed that training reaches, as seen with networks of these sizes."""
+"""Share of the machine's measured speed that training reached with networks of these sizes."""
 _BF16_GAIN = 1.7
-"""Of a CPU's training: the products alone gain more, but half of the time is not theirs."""
+"""Speed-up of training on a CPU: matrix products gain more, but take only half of the time."""
 _EPOCHS = 30
 
 
 def expected_cost(
     profile: Profile, machine: Machine, settings: dict[str, Any]
 ) -> dict[str, float] | None:
-    """Return about what a training of retrieval costs: seconds, and GiB of one worker.
+    """Estimate the cost of training a `neural` model: its time, and the memory of one worker.
 
     None for other algorithms, which take seconds to minutes.
     """
@@ -287,16 +300,16 @@ _OF_NETWORKS: dict[str, Any] = {
     "save_optimizer": False,
     "warm_start.model": None,
 }
-"""Keys below `train` that networks over the catalogue alone bear, and what switches each off."""
+"""Keys of `train` that only the `neural` algorithm accepts, each with its "off" value."""
 _METRIC = "ndcg@10"
 
 
 def what_does_not_fit(train: Train, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return further settings, without which a configuration with the advised ones is refused.
+    """Return settings that must change with the advised ones, or the configuration is refused.
 
     Args:
-        train: What the configuration has.
-        settings: What is advised, by dotted key.
+        train: The section `train` of the configuration.
+        settings: The advised settings, by dotted key.
     """
     algorithm = settings["train.algorithm"]
     others: dict[str, Any] = {}

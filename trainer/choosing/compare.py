@@ -1,4 +1,4 @@
-"""Measure several models on the same targets: accuracy with intervals, cost, true reasons.
+"""Measure several models on the same targets: accuracy with intervals, cost, check of reasons.
 
 Legend of shapes: N targets.
 """
@@ -30,11 +30,12 @@ _NO_REASONS = (0, 0.0, 0.0)
 
 
 class Looked(NamedTuple):
-    """What was found in one row group."""
+    """The results for one row group."""
 
     ranked: Ranked
     reasons: dict[str, tuple[int, float, float]]
-    """Users looked at, and how many had a score that fell: without the reason, without another."""
+    """By model: users examined, and how many scores fell without the reason, and without another
+    item."""
 
 
 def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
     Args:
         config: The run's configuration.
         dataset_id: The dataset.
-        versions: Ids of the models by the names of `compare.models`.
+        versions: Ids of the models, by their names in `compare.models`.
     """
     workspace = Path(config.run.output)
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
@@ -62,7 +63,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
     costs, found = {}, []
     with ray_session(config):
         require_room(config)
-        for name, version in versions.items():  # one at a time: large ones may not fit together
+        for name, version in versions.items():  # one at a time: two may not fit in memory
             _, scorer = load_scorer(workspace, version)
             costs[name] = {
                 **training_cost(workspace / "models" / version / METRICS_NAME),
@@ -75,7 +76,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
 
 
 def _together(parts: Sequence[Looked]) -> Looked:
-    """Return what models were found to do with one row group, each by itself, as one."""
+    """Merge the results of several models for the same row group."""
     reasons = {name: found for part in parts for name, found in part.reasons.items()}
     return Looked(with_all_models([part.ranked for part in parts]), reasons)
 
@@ -88,7 +89,7 @@ def rank_and_explain(
     explained: int,
     drop_seen: bool,
 ) -> Looked:
-    """Rank the targets of a row group with each model, and try the reasons of some users."""
+    """Rank the targets of a row group with each model, and check the reasons of some users."""
     ranked = rank_targets(
         scorers, columns, batch_rows=batch_rows, list_length=0, drop_seen=drop_seen
     )
@@ -112,7 +113,7 @@ def compared(
     costs: Mapping[str, dict[str, Any]],
     found: list[Looked],
 ) -> dict[str, Any]:
-    """Return the figures of all models, and how sure their differences are."""
+    """Return the figures of all models, and the significance of their differences."""
     ranked = joined([part.ranked for part in found], versions)
     users = ranked.users
     draws, seed, metric = config.compare.draws, config.run.seed, config.train.metric

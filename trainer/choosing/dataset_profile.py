@@ -1,4 +1,4 @@
-"""What a dataset is like, as far as the choice of a model goes by it."""
+"""Figures of a dataset that the choice of a model depends on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from trainer.data.stream import read_row_groups
 from trainer.data.trained_on import read_train_events
 
 _ROW_GROUPS = 16
-"""Row groups that lengths and cold targets are measured on, spread over the part."""
+"""Lengths and cold targets are measured on about this many row groups, spread over the part."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,28 @@ class Profile:
     events: int
     """Targets of the training part."""
     median_length: int
-    """Events of a history, of the users that have any."""
+    """Median events of a history, among users with any event."""
     long_length: int
-    """Length that nine of ten histories do not exceed."""
+    """History length that 90% of these users do not exceed."""
     cold_share: float
-    """Targets of the validation part whose item training does not know."""
+    """Share of the validation targets whose item has no training event."""
     event_types: int
     event_features: tuple[str, ...]
-    """What histories tell of events besides."""
+    """Features of events in the histories."""
     item_features: tuple[str, ...]
     labels: tuple[str, ...]
-    """Labels of the impressions; none where there are no impressions."""
+    """Labels of the impressions; empty if there are no impressions."""
     logged_negatives: bool
-    """Whether the impressions' negatives are what users were shown, and not drawn."""
+    """Whether negative impressions are items that users were shown, not drawn ones."""
 
     @property
     def events_per_item(self) -> float:
-        """Mean training events of an item."""
+        """Mean number of training events per item."""
         return self.events / max(self.items, 1)
 
 
 def profile_of(folder: Path, manifest: Manifest) -> Profile:
-    """Return the figures of a dataset; what the manifest does not say is measured on some rows.
+    """Return the figures of a dataset; those not in the manifest are measured on some rows.
 
     Args:
         folder: Folder of the dataset.

@@ -1,8 +1,7 @@
 """The trials of a search on disk: Optuna's journal, which outlives the process that writes it.
 
-What is tried next depends on the seed and on the trials that are finished, on nothing else: a
-search that was killed in the middle of a trial tries the same again, and goes on from there as if
-nothing had happened.
+The next trial depends only on the seed and the finished trials. A search that was killed during a
+trial repeats this trial and continues as if nothing had happened.
 """
 
 import json
@@ -37,31 +36,31 @@ State = Literal["done", "pruned", "refused", "diverged", "failed"]
 
 
 class Outcome(NamedTuple):
-    """What a trial came to."""
+    """The result of a trial."""
 
     state: State
     settings: dict[str, Any]
-    """What was tried, by key below `train`."""
+    """Settings of the trial, by key below `train`."""
     section: str
-    """Hash of the whole section `train`, by which like trials are known; "" where it is none."""
+    """Hash of the whole section `train`, equal for equal trials; "" if the section was refused."""
     figure: float | None = None
-    """Higher is better; None where there is none."""
+    """Higher is better; None if the trial has none."""
     curve: tuple[float, ...] = ()
     """See `trainer.choosing.trial.Validated`."""
     seconds: float = 0.0
     message: str | None = None
     """Why it was refused, or ended without a figure."""
     same_as: int | None = None
-    """Number of the trial, from 1, that had the same section before; it was not trained again."""
+    """Number, from 1, of an earlier trial with the same section; this trial was not trained."""
 
 
 def open_study(folder: Path) -> optuna.Study:
-    """Return the study of a folder; the caller has the workspace's lock.
+    """Return the study of a folder; the caller holds the workspace's lock.
 
-    A trial in which the writer was killed counts no more.
+    A trial during which the process was killed is marked as failed.
 
     Raises:
-        VersionError: When the journal is damaged by something else than a kill.
+        VersionError: When the journal is damaged, other than by a kill.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL_NAME
@@ -77,7 +76,7 @@ def open_study(folder: Path) -> optuna.Study:
         )
     except (ValueError, KeyError) as error:
         raise VersionError(
-            f"{path} is damaged: {error}; restore it, or remove {folder} to search anew"
+            f"{path} is damaged: {error}; restore it, or remove {folder} to start the search again"
         ) from error
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
@@ -85,7 +84,7 @@ def open_study(folder: Path) -> optuna.Study:
 
 
 def outcomes(study: optuna.Study) -> list[Outcome]:
-    """Return what the finished trials came to, in their order."""
+    """Return the outcomes of the finished trials, in their order."""
     told = study.get_trials(deepcopy=False, states=_TOLD)
     return [Outcome(**trial.user_attrs[_OUTCOME]) for trial in told]
 
@@ -97,26 +96,26 @@ def ask(study: optuna.Study, tune: Tune) -> optuna.Trial:
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
-    """Record what a trial came to. From here on it is finished."""
+    """Record the outcome of a trial, which is finished from then on."""
     trial.set_user_attr(_OUTCOME, outcome._asdict())
     for epoch, figure in enumerate(outcome.curve, start=1):
         trial.report(figure, epoch)
     if outcome.state == "done":
         study.tell(trial, outcome.figure)
-    else:  # what has no figure at all stands behind all others for the sampler
+    else:  # the sampler ranks a trial without a figure last
         study.tell(trial, state=TrialState.PRUNED)
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
     """Return the share of the figure's variance that each key explains, largest first.
 
-    Source: Watanabe et al. 2023 (PED-ANOVA), of the trials that ended of themselves.
+    Source: Watanabe et al. 2023 (PED-ANOVA), with the trials that were not stopped early.
     """
     return optuna.importance.get_param_importances(study)
 
 
 def settings_of(params: Mapping[str, Any], tune: Tune) -> dict[str, Any]:
-    """Return the settings, by key below `train`, that a trial's parameters stand for."""
+    """Return the settings of a trial's parameters, by key below `train`."""
     return {
         key: json.loads(value) if tune.space[key].choice is not None else value
         for key, value in params.items()
@@ -124,10 +123,10 @@ def settings_of(params: Mapping[str, Any], tune: Tune) -> dict[str, Any]:
 
 
 def distribution(key: str, spec: Dimension) -> BaseDistribution:
-    """Return how a dimension is drawn; choices, which may be mappings, as JSON."""
+    """Return the distribution of a dimension; choices, which may be mappings, are drawn as JSON."""
     if spec.choice is not None:
         return CategoricalDistribution([json.dumps(value) for value in spec.choice])
-    assert spec.low is not None and spec.high is not None, "the configuration's rules see to that"
+    assert spec.low is not None and spec.high is not None, "the configuration's rules ensure this"
     if is_whole(key):
         step = 1 if spec.step is None else int(spec.step)
         high = spec.low + (spec.high - spec.low) // step * step
@@ -143,7 +142,7 @@ def _sampler(tune: Tune, finished: int) -> BaseSampler:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Take away what a killed writer has left of a line: the next one would stand behind it."""
+    """Remove an incomplete last line of a killed process: the next line would be appended to it."""
     if path.is_file():
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1

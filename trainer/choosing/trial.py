@@ -1,4 +1,4 @@
-"""Train with one configuration as far as validation measures it; nothing is tested or saved."""
+"""Train with one configuration and measure it on validation; nothing is tested or saved."""
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -20,24 +20,25 @@ Bars = Sequence[float | None]
 
 
 class Validated(NamedTuple):
-    """What validation says of a training."""
+    """The validation result of a training."""
 
     figure: float
-    """`train.metric`, its sign turned where lower is better."""
+    """`train.metric`, with its sign changed if lower is better."""
     curve: tuple[float, ...] = ()
-    """The best figure so far after each epoch; () where a model is fitted in one go."""
+    """The best figure so far after each epoch; () if the model is fitted without epochs."""
     is_pruned: bool = False
-    """Whether a bar ended it."""
+    """Whether the training was stopped at a bar."""
 
 
 def validated(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
-    """Return what validation says of a configuration, trained as `headrace train` does.
+    """Return the validation result of a configuration, trained as `headrace train` does.
 
     Args:
         config: The configuration.
-        manifest: The dataset, of whose test part nothing is read.
-        work: Folder of checkpoints; an interrupted training goes on from what lies there.
-        bars: For each epoch of a network, the least best figure that is trained on; None: any.
+        manifest: The dataset; its test part is not read.
+        work: Folder of checkpoints; an interrupted training continues from them.
+        bars: For each epoch of a network, the best figure so far that it needs to continue; None:
+            any.
     """
     return _KINDS[config.train.algorithm](config, manifest, work, bars)
 
@@ -79,4 +80,4 @@ _KINDS: dict[str, Callable[[Config, Manifest, Path, Bars], Validated]] = {
     "hybrid": _blended,
     **dict.fromkeys(COUNTING, _counted),
 }
-"""By `train.algorithm`."""
+"""Function by `train.algorithm`."""

@@ -1,4 +1,4 @@
-"""Search a space of settings: trial after trial, each trained and measured on validation alone."""
+"""Search a space of settings: one trial after another, each measured on validation alone."""
 
 import logging
 import shutil
@@ -35,16 +35,16 @@ from trainer.cluster.ray_session import ray_session, require_room
 log = logging.getLogger(__name__)
 FOLDER = "tuning"
 IMPORTANCE_TRIALS = 10
-"""Trials with a figure, below which no importance is told."""
+"""Fewest trials with a figure for which importances are reported."""
 
 
 def run(config: Config, *, dataset_id: str, request: str) -> dict[str, Any]:
-    """Make the trials of `tune` that are missing; return all of them and the best.
+    """Run the missing trials of `tune`; return all trials and the best one.
 
     Args:
         config: The run's configuration.
         dataset_id: The dataset.
-        request: Key of the search; trials that it has made before stand.
+        request: Key of the search; its earlier trials are kept.
 
     Raises:
         ConfigError: When no trial has a figure.
@@ -69,7 +69,7 @@ def _has_more(config: Config, study: optuna.Study) -> bool:
 
 
 def _make_trial(config: Config, manifest: Manifest, study: optuna.Study, work: Path) -> None:
-    """Try the next settings; what is killed before its last line is tried again."""
+    """Run the next trial; a trial that is killed before `tell` is repeated."""
     before = outcomes(study)
     trial = ask(study, config.tune)
     number, settings = len(before) + 1, settings_of(trial.params, config.tune)
@@ -122,21 +122,21 @@ def _measured(config: Config, manifest: Manifest, own: Path, blank: Outcome, bar
         found = validated(config, manifest, own, bars)
     except DivergedError as error:
         return blank._replace(state="diverged", message=str(error))
-    except (ConfigError, VersionError) as error:  # too large a matrix, a start that does not fit
+    except (ConfigError, VersionError) as error:  # such as a warm start that does not fit
         return blank._replace(state="refused", message=str(error))
-    except (HeadraceError, TrainingFailedError) as error:  # tried `train.max_failures` times
+    except (HeadraceError, TrainingFailedError) as error:  # after `train.max_failures` retries
         return blank._replace(state="failed", message=str(error).strip().splitlines()[-1])
     state: State = "pruned" if found.is_pruned else "done"
     return blank._replace(state=state, figure=found.figure, curve=found.curve)
 
 
 def _name(section: str) -> str:
-    """Return the name of a trial's folder: tried again after a kill it finds its checkpoints."""
+    """Return the name of a trial's folder; if repeated after a kill, it finds checkpoints there."""
     return f"trial-{section[:12]}"
 
 
 def _bars(spec: Pruning, epochs: int, before: list[Outcome]) -> Bars:
-    """Return what a network has to come to at each epoch to be trained on."""
+    """Return the figure that a network must reach at each epoch to continue."""
     if spec.kind == "median":
         finished = [outcome.curve for outcome in before if outcome.state == "done"]
         return median_bars(
@@ -156,12 +156,14 @@ def _bars(spec: Pruning, epochs: int, before: list[Outcome]) -> Bars:
 
 
 def _told(config: Config, study: optuna.Study) -> dict[str, Any]:
-    """Return the trials, the best of them and what mattered, as people and programs read it."""
+    """Return the trials, the best of them and the importance of each key, as the result."""
     found = outcomes(study)
     done = [number for number, outcome in enumerate(found) if outcome.state == "done"]
     if not done:
-        why = next((outcome.message for outcome in found if outcome.message), "none was made")
-        raise ConfigError(f"tune: none of {len(found)} trials has a figure, the first as {why}")
+        why = next((outcome.message for outcome in found if outcome.message), "no trial was run")
+        raise ConfigError(
+            f"tune: none of {len(found)} trials has a figure; reason of the first one: {why}"
+        )
     best = max(done, key=lambda number: (found[number].figure, -number))
     figures = {found[number].figure for number in done}
     can_tell = len(done) >= IMPORTANCE_TRIALS and len(figures) > 1 and len(config.tune.space) > 1
@@ -190,5 +192,5 @@ def _row(number: int, outcome: Outcome) -> dict[str, Any]:
 
 
 def _below_train(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what stands by key below `train` by key of the whole configuration."""
+    """Return the values with `train.` before each key."""
     return {f"train.{key}": value for key, value in values.items()}

@@ -1,1 +1,1 @@
-"""Ray, shares of the work among its workers, and what the machine can do."""
+"""Ray sessions, the split of work among Ray tasks, and the resources of this machine."""

@@ -1,4 +1,4 @@
-"""What the machine is like: cores, memory, GPUs, and how fast it multiplies matrices."""
+"""Resources of this machine: cores, memory, GPUs, and the speed of matrix products."""
 
 import contextlib
 import os
@@ -15,28 +15,29 @@ import torch
 _SIZE = 1024
 _SECONDS = 0.5
 _GAIN = 2.0
-"""A CPU without instructions for bfloat16 is no faster with it; with them it is several times."""
+"""Least speed-up that counts: with bfloat16 instructions a CPU is several times faster, without
+them it is no faster."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine of those that train."""
+    """Resources of one training machine."""
 
     cores: int
     memory_gib: float
-    """Free for a new process now."""
+    """Memory that is available to a new process now."""
     gpus: int
     gpu_memory_gib: float
-    """Of one GPU; 0 where there is none."""
+    """Memory of one GPU; 0 without a GPU."""
     has_bf16: bool
-    """Whether the GPUs, or without them the cores, multiply in bfloat16 with a gain."""
+    """Whether the GPUs support bfloat16 or, without a GPU, whether it makes the cores faster."""
     gflops: float
-    """Of single-precision products, of all cores together or of one GPU, in thousand millions a
-    second."""
+    """Speed of single-precision matrix products in 10^9 operations per second: of one GPU or,
+    without a GPU, of all cores together."""
 
 
 def this_machine() -> Machine:
-    """Measure the machine that this runs on; takes about two seconds."""
+    """Measure this machine; takes about two seconds."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device = torch.device("cuda" if gpus else "cpu")
     return Machine(
@@ -59,9 +60,9 @@ def cores_gain_from_bf16() -> bool:
 
 
 def _gflops(device: torch.device, numbers: torch.dtype) -> float:
-    """Return thousand millions of operations a second of [_SIZE, _SIZE] products of such numbers.
+    """Return the speed of [_SIZE, _SIZE] matrix products in 10^9 operations per second.
 
-    The best of several products, so that other work on the machine counts little.
+    It is the best of several products, so that other work on the machine has little effect.
     """
     left, right = (torch.randn(_SIZE, _SIZE, device=device).to(numbers) for _ in range(2))
     best, begun = float("inf"), time.monotonic()
@@ -74,9 +75,10 @@ def _gflops(device: torch.device, numbers: torch.dtype) -> float:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most memory so far: of the GPU in tensors, else this process's resident set.
+    """Return the peak memory: of tensors on the GPU, otherwise of this process's resident set.
 
-    So far is since the process began, or since `forget_peak_memory`.
+    The peak is counted since the process started; on the CPU, since `forget_peak_memory` if that
+    was called.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -84,14 +86,14 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def forget_peak_memory() -> None:
-    """Begin the mark of `peak_memory_bytes` on the CPU anew, from what the process holds now.
+    """Reset the CPU peak of `peak_memory_bytes` to the memory that the process holds now.
 
-    Only Linux lets a process do that; elsewhere the mark stays that of the process's lifetime,
-    which is at least what is asked for.
+    Only Linux allows this. Elsewhere the peak remains that of the process's lifetime, which is an
+    upper bound.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text(_FORGET_PEAK)
 
 
 _FORGET_PEAK = "5"  # see proc(5)
-_KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # what macOS counts in, and Linux
+_KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # unit of `ru_maxrss`: bytes, or KiB on Linux

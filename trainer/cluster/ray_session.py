@@ -15,7 +15,8 @@ from tenacity import retry, retry_if_exception_message, stop_after_attempt
 from conf.errors import ConfigError
 from conf.settings.config import Config
 
-# Read by Ray when it is imported or started: no usage report, no colours of its own.
+# Ray reads these when it is imported or started: no usage report, Ray Train V2, and
+# CUDA_VISIBLE_DEVICES left as it is for workers without a GPU.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -33,7 +34,7 @@ _CONNECT_SECONDS = 10
     reraise=True,
 )
 def _start_here(config: Config, quiet: dict[str, Any]) -> None:
-    """Start Ray on this machine; again where a busy machine took longer than Ray's 30 seconds."""
+    """Start Ray on this machine; retry if a busy machine exceeds Ray's limit of 30 seconds."""
     ray.init(
         address="local",
         include_dashboard=False,
@@ -45,10 +46,10 @@ def _start_here(config: Config, quiet: dict[str, Any]) -> None:
 
 
 def _require_listener(address: str) -> None:
-    """Refuse a HOST:PORT where nobody listens: Ray would go on asking for minutes.
+    """Refuse a HOST:PORT that nothing listens on: Ray would retry for minutes.
 
     Raises:
-        OSError: When there is no connection within some seconds.
+        OSError: When no connection is made within `_CONNECT_SECONDS`.
     """
     target = urlsplit(address if "://" in address else f"ray://{address}")
     if target.hostname is not None and target.port is not None:
@@ -57,7 +58,9 @@ def _require_listener(address: str) -> None:
 
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
-    """Have Ray for the time of the block; stop it afterwards where it was started here.
+    """Connect to Ray for the block and disconnect afterwards; a Ray started here is stopped.
+
+    If this process is already connected to Ray, the block uses that connection and leaves it open.
 
     Raises:
         ConfigError: When the cluster that `ray.address` names does not answer.
@@ -81,7 +84,7 @@ def ray_session(config: Config) -> Iterator[None]:
                 "ray.address=null to start it here"
             ) from error
     if in_main_thread:
-        signal.signal(signal.SIGTERM, on_terminate)  # Ray sets its own, which aborts
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray installs its own handler, which aborts
     try:
         yield
     finally:
@@ -89,12 +92,12 @@ def ray_session(config: Config) -> Iterator[None]:
 
 
 def require_room(config: Config) -> None:
-    """Refuse workers that a Ray started here could never place: they would wait for ever.
+    """Refuse more workers than a Ray started here can ever place: they would wait forever.
 
-    A cluster is not asked: it may grow.
+    A cluster is not checked, because it may grow.
 
     Raises:
-        ConfigError: When this machine's Ray has less than `train` asks for.
+        ConfigError: When Ray on this machine has fewer CPUs or GPUs than `train` needs.
     """
     if config.ray.address is not None or "RAY_ADDRESS" in os.environ:
         return
@@ -106,6 +109,6 @@ def require_room(config: Config) -> None:
         if needed > has:
             raise ConfigError(
                 f"train.workers={train.workers} with train.{name.lower()}s_per_worker={each} need "
-                f"{needed} {name}s, but Ray has {has:g} here; lower one of them, or raise "
+                f"{needed} {name}s, but Ray has {has:g} here; lower one of them, raise "
                 "ray.num_cpus, or set ray.address to a cluster"
             )

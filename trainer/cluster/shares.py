@@ -1,4 +1,4 @@
-"""Deal row groups out to Ray tasks, and put what they find in the order of the groups."""
+"""Distribute row groups over Ray tasks, and return the results in the order of the groups."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -19,13 +19,15 @@ def on_workers(
     work: Callable[[Shared, Sequence[RowGroup]], list[Found]],
     shared: Shared,
 ) -> list[Found]:
-    """Return what is found in each row group, in their order; worker w has every W-th from w.
+    """Return the result of each row group, in the order of the groups.
+
+    Of W workers, worker w processes the groups w, w + W, w + 2 W and so on.
 
     Args:
-        train: How many workers, of what kind.
+        train: Number of workers and the resources of each.
         groups: The row groups.
-        work: Returns what it finds in each of some row groups; a function of a module.
-        shared: Handed to every worker.
+        work: Returns one result for each given row group; must be a function of a module.
+        shared: Passed to every worker.
     """
     if not groups:
         return []
@@ -39,13 +41,13 @@ def on_workers(
 
 
 def in_order(shares: Sequence[Sequence[Found]]) -> list[Found]:
-    """Return all of what workers found, of whom worker w had every W-th row group from w."""
+    """Return the results of W workers in the order of the groups: worker w had w, w + W, ..."""
     workers, total = len(shares), sum(map(len, shares))
     return [shares[number % workers][number // workers] for number in range(total)]
 
 
 def device_of(train: Train) -> torch.device:
-    """Return the device that a worker has."""
+    """Return the device of a worker."""
     return torch.device("cuda" if train.gpus_per_worker else "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Cut streamed rows into batches of like length, so that little of a batch is padding.
+"""Cut streamed rows into batches of similar length, so that batches contain little padding.
 
 Legend of shapes: B rows of a batch, L padded length, N rows of a block.
 """
@@ -24,11 +24,11 @@ from trainer.networks.fields import FieldSpec
 from trainer.networks.inputs import HistoryBatch, TrainBatch, gap_classes, hours_of_week
 
 POOL_BATCHES = 64
-"""Batches whose rows are sorted by length together; then the batches are shuffled."""
+"""Number of batches whose rows are sorted by length together; these batches are then shuffled."""
 
 
 def histories_of(columns: Columns) -> Ragged:
-    """Return the items of the histories, with all that is told of the events beside them."""
+    """Return the items of the histories, with the other columns of the events in `beside`."""
     items = lists_of(columns, HISTORY_ITEMS)
     beside = {
         name: lists_of(columns, name).values
@@ -49,11 +49,11 @@ def history_batch(
     """Return the newest `max_length` events of the chosen rows.
 
     Args:
-        histories: As `histories_of` returns them, or the items alone.
+        histories: Result of `histories_of`, or the items alone.
         rows: [B]
-        max_length: Most events of one row.
-        with_context: Whether types, time gaps and hours are wanted, which then have to be there.
-        fields: Features of the events that are wanted, likewise.
+        max_length: Largest number of events of one row.
+        with_context: Whether to add types, time gaps, hours and `fields` from `beside`.
+        fields: Features of the events to add; `beside` must contain them.
     """
     items, lengths = padded(histories, rows, max_length)  # [B, L], [B]
     context: tuple[Tensor | None, ...] = ()
@@ -67,7 +67,7 @@ def history_batch(
 def train_batch(
     columns: Columns, rows: np.ndarray, max_length: int, fields: Sequence[FieldSpec] = ()
 ) -> TrainBatch:
-    """Return the chosen rows as inputs, with features of the events, and the targets behind."""
+    """Return the chosen rows as inputs with features of their events, and the targets."""
     items, _ = padded(lists_of(columns, HISTORY_ITEMS), rows, max_length + 1)  # [B, L + 1]
     weights, _ = padded(lists_of(columns, HISTORY_WEIGHTS), rows, max_length + 1)  # [B, L + 1]
     item_idx = torch.from_numpy(items.astype(np.int64))  # [B, L + 1]
@@ -90,15 +90,15 @@ def block_batches(
     order_seed: tuple[int, ...],
     fields: Sequence[FieldSpec] = (),
 ) -> Iterator[TrainBatch]:
-    """Yield a block's rows, shuffled, as `steps` batches of near equal numbers of rows.
+    """Yield a block's rows, shuffled, as `steps` batches of nearly equal size.
 
     Args:
         columns: The block's rows.
-        steps: Batches to make; some are empty where there are fewer rows.
-        max_length: Targets of a row at most.
-        row_seed: Seed of the order of the rows; another for each rank.
-        order_seed: Seed of the order of the batches; the same for all ranks, so that they meet
-            batches of like length at the same step.
+        steps: Number of batches; some are empty if there are fewer rows.
+        max_length: Largest number of targets of a row.
+        row_seed: Seed of the row order; different for each rank.
+        order_seed: Seed of the batch order; the same for all ranks, so that they process batches
+            of similar length at the same step.
         fields: Features of the events that the model takes.
     """
     lengths = lists_of(columns, HISTORY_ITEMS).lengths  # [N]
@@ -118,7 +118,7 @@ def block_batches(
 def _context(
     columns: Columns, fields: Sequence[FieldSpec], rows: np.ndarray, max_length: int
 ) -> tuple[Tensor | None, ...]:
-    """Return types, classes of time gaps, hours, and features as `event_values`; or None each."""
+    """Return types, time gap classes, hours and the results of `event_values`, each or None."""
     types = gaps = hours = None
     if HISTORY_TYPES in columns:
         found, _ = padded(lists_of(columns, HISTORY_TYPES), rows, max_length)
@@ -133,7 +133,7 @@ def _context(
 def rows_of_like_length(
     histories: Ragged, rows: np.ndarray, batch_rows: int
 ) -> Iterator[np.ndarray]:
-    """Yield the chosen rows in batches of like history length, so that little is padding."""
+    """Yield the chosen rows in batches of similar history length, to limit padding."""
     by_length = rows[np.argsort(histories.lengths[rows], kind="stable")]
     for start in range(0, len(by_length), batch_rows):
         yield by_length[start : start + batch_rows]

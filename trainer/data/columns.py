@@ -1,6 +1,6 @@
-"""Columns of row groups as numpy arrays, lists of any length among them.
+"""Columns of row groups as numpy arrays, including lists of variable length.
 
-Legend of shapes: B chosen rows, S events of them.
+Legend of shapes: B chosen rows, S events of these rows, L longest list.
 """
 
 from typing import NamedTuple
@@ -25,14 +25,14 @@ class Ragged(NamedTuple):
 
 
 Columns = dict[str, np.ndarray | Ragged]
-"""Scalars are [rows], lists of fixed size [rows, width]. Arrays may be read-only."""
+"""Scalars are [rows], fixed-size lists are [rows, width]. Arrays may be read-only."""
 
 
 def lists_of(columns: Columns, name: str) -> Ragged:
     """Return a column of lists.
 
     Raises:
-        TypeError: When it holds none.
+        TypeError: When the column holds no lists.
     """
     column = columns[name]
     if not isinstance(column, Ragged):
@@ -44,7 +44,7 @@ def numbers_of(columns: Columns, name: str) -> np.ndarray:
     """Return a column of numbers.
 
     Raises:
-        TypeError: When it holds lists.
+        TypeError: When the column holds lists.
     """
     column = columns[name]
     if isinstance(column, Ragged):
@@ -53,12 +53,12 @@ def numbers_of(columns: Columns, name: str) -> np.ndarray:
 
 
 class Events(NamedTuple):
-    """The events of some histories, behind one another."""
+    """The events of some histories, concatenated."""
 
     row: np.ndarray
-    """[S] int64, place of the history among the chosen ones, ascending."""
+    """[S] int64, index of the history among the chosen rows, ascending."""
     place: np.ndarray
-    """[S] int64, place in the history, from 0."""
+    """[S] int64, position in the history, from 0."""
     item: np.ndarray
     """[S] int64"""
 
@@ -74,25 +74,25 @@ def events_of(histories: Ragged, rows: np.ndarray) -> Events:
 
 
 def without_items(histories: Ragged, rows: np.ndarray, items: np.ndarray) -> Ragged:
-    """Return the chosen histories, each without all events of one item.
+    """Return the chosen histories, each without the events of one item.
 
     Args:
-        histories: Item numbers with what stands beside them.
+        histories: Item numbers, with other columns of the events in `beside`.
         rows: [B]
-        items: [B]
+        items: [B], the item to remove from each history.
     """
     row, _, item = found = events_of(histories, rows)
     return _taken(histories, rows, found, item != items[row])
 
 
 def newest_events(histories: Ragged, rows: np.ndarray, most: int) -> Ragged:
-    """Return the last `most` events of the chosen histories, with what stands beside them."""
+    """Return the last `most` events of the chosen histories, with the columns in `beside`."""
     row, place, _ = found = events_of(histories, rows)
     return _taken(histories, rows, found, place >= histories.lengths[rows][row] - most)
 
 
 def _taken(histories: Ragged, rows: np.ndarray, events: Events, stays: np.ndarray) -> Ragged:
-    """Return the chosen histories with some of their events: [B], [S] bool."""
+    """Return the chosen histories with only the events that stay: [B], [S] bool."""
     taken = (histories.offsets[rows][events.row] + events.place)[stays]
     lengths = np.bincount(events.row[stays], minlength=len(rows))
     beside = {name: values[taken] for name, values in (histories.beside or {}).items()}
@@ -101,10 +101,10 @@ def _taken(histories: Ragged, rows: np.ndarray, events: Events, stays: np.ndarra
 
 
 def padded(ragged: Ragged, rows: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the last `max_length` values of the chosen lists, padded behind, and their numbers.
+    """Return the last `max_length` values of the chosen lists and how many they are.
 
     Returns:
-        [B, L], L the longest of them and at least 1, and [B] int64.
+        [B, L] values, padded at the end with 0, where L is at least 1; and [B] int64 lengths.
     """
     ends = ragged.offsets[rows + 1]  # [B]
     lengths = np.minimum(ends - ragged.offsets[rows], max_length)  # [B]

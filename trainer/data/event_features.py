@@ -1,4 +1,4 @@
-"""Which features of past events enter a retrieval model, and how they are read.
+"""Select the features of past events that a retrieval model uses, and read their values.
 
 Legend of shapes: B rows, L padded length, C categorical features, N numbers.
 """
@@ -22,10 +22,10 @@ HISTORIES = "histories"
 def event_fields(
     wanted: Literal["none", "all"] | Sequence[str], manifest: Manifest
 ) -> tuple[FieldSpec, ...]:
-    """Return the features that `train.model.event_features` takes of a dataset.
+    """Return the features of a dataset that `train.model.event_features` selects.
 
     Raises:
-        ConfigError: When the dataset lacks one.
+        ConfigError: When the dataset lacks a feature.
     """
     if wanted == "none":
         return ()
@@ -36,19 +36,19 @@ def event_fields(
     if odd or (wanted == "all" and not known):
         raise ConfigError(
             f"train.model.event_features: the histories of dataset {manifest.id} have no "
-            f"{', '.join(odd) or 'feature at all'}, only {', '.join(known) or 'none'}; add it to "
+            f"{', '.join(odd) or 'feature'}; they have {', '.join(known) or 'none'}; add it to "
             "etl.history_features and run headrace etl again"
         )
     return tuple(known[name] for name in names)
 
 
 def fields_from(section: dict[str, Any]) -> tuple[FieldSpec, ...]:
-    """Return the features of a network that was built from such a section; none of others."""
+    """Return the event features in a network's section; none for other kinds of models."""
     return tuple(FieldSpec(*field) for field in section.get("event_features", ()))
 
 
 def context_columns(manifest: Manifest, part: str) -> tuple[str, ...]:
-    """Return the columns of a part that tell features of past events."""
+    """Return the columns of a part that contain features of past events."""
     names = (column.name for column in manifest.columns.get(part, ()))
     return tuple(name for name in names if name.startswith(HISTORY_CONTEXT))
 
@@ -56,17 +56,17 @@ def context_columns(manifest: Manifest, part: str) -> tuple[str, ...]:
 def event_values(
     columns: Columns, fields: Sequence[FieldSpec], rows: np.ndarray, max_length: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the features of the newest events of the chosen rows, padded behind with 0.
+    """Return the features of the newest events of the chosen rows, padded at the end with 0.
 
     Args:
-        columns: With a column of lists for each field, and the masks of numbers.
-        fields: The features; without any there is nothing.
+        columns: A column of lists for each field, and for numbers also their presence masks.
+        fields: The features; if there are none, both results are None.
         rows: [B]
-        max_length: Most events of one row.
+        max_length: Largest number of events of one row.
 
     Returns:
-        The categorical ones, [B, L, C] int64, in which a number that is newer than the field is
-        the unknown one; and [B, L, 2 N] float32: each number, then whether it is there.
+        Categorical features, [B, L, C] int64, with `UNKNOWN_IDX` for codes that the field does
+        not have yet; and [B, L, 2 N] float32: each number, then 1 if it is present.
     """
     if not fields:
         return None, None
@@ -89,24 +89,27 @@ def event_values(
 
 
 def as_columns(histories: Ragged) -> Columns:
-    """Return what stands beside histories as columns of their own."""
+    """Return the columns in `beside` as separate columns of lists."""
     beside = histories.beside or {}
     return {name: Ragged(values, histories.offsets) for name, values in beside.items()}
 
 
 def sections_in(section: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what a model is built from, and of a blend that of its members too."""
+    """Return the section of a model and, for a blend, the sections of its members."""
     return [section, *section.get("members", {}).values()]
 
 
 def foreign_features(bundle: Bundle, manifest: Manifest) -> str | None:
-    """Return which features of past events a dataset lacks or encodes otherwise than a model's.
+    """Return the event features of a model that a dataset lacks or encodes differently.
 
-    A vocabulary that goes on from the model's is right: values that are new are unknown to it.
+    A vocabulary that extends the model's is accepted: the model treats new values as unknown.
 
     Args:
-        bundle: The model's; a hybrid's too.
+        bundle: Bundle of the model, which may be a hybrid.
         manifest: The dataset.
+
+    Returns:
+        Names, separated by commas; None if there are none.
     """
     sections = sections_in(bundle.model)
     names = [field.name for section in sections for field in fields_from(section)]
@@ -120,45 +123,45 @@ def foreign_features(bundle: Bundle, manifest: Manifest) -> str | None:
 
 
 def require_same_features(bundle: Bundle, manifest: Manifest) -> None:
-    """Refuse a model whose numbers of events' features mean something else in this dataset.
+    """Refuse a model whose event features this dataset lacks or encodes differently.
 
     Raises:
-        VersionError: Naming the features.
+        VersionError: When there are such features; the message names them.
     """
     odd = foreign_features(bundle, manifest)
     if odd is not None:
         raise VersionError(
-            f"model {bundle.id} knows past events by the features {odd}, which dataset "
-            f"{manifest.id} lacks or encodes otherwise; make it with etl.vocabulary=extend, or "
-            "train on it first"
+            f"model {bundle.id} uses the event features {odd}, which dataset {manifest.id} lacks "
+            "or encodes differently; build the dataset with etl.vocabulary=extend, or train on it "
+            "first"
         )
 
 
 def other_features(
     bundle: Bundle, manifest: Manifest, wanted: Literal["none", "all"] | Sequence[str]
 ) -> str | None:
-    """Return how the features that a network takes differ from those that are asked for.
+    """Describe how the event features of a network differ from the configured ones.
 
     Args:
-        bundle: The network's.
-        manifest: The dataset that is to be trained on.
+        bundle: Bundle of the network.
+        manifest: The dataset to train on.
         wanted: `train.model.event_features`.
 
     Returns:
-        What fits behind the model's name; None: they are the same.
+        Text that follows the model's name in an error message; None if they are the same.
     """
     there, here = (
         ", ".join(field.name.removeprefix(HISTORY_CONTEXT) for field in fields) or "none"
         for fields in (fields_from(bundle.model), event_fields(wanted, manifest))
     )
     if there != here:
-        return f"takes the features {there} of past events, and train.model.event_features {here}"
+        return f"uses the event features {there}, but train.model.event_features selects {here}"
     odd = foreign_features(bundle, manifest)
     if odd is None:
         return None
     return (
-        f"knows past events by the features {odd}, which the dataset encodes otherwise; make it "
-        "with extend"
+        f"uses the event features {odd}, which the dataset encodes differently; build the dataset "
+        "with etl.vocabulary=extend"
     )
 
 

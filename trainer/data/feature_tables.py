@@ -1,4 +1,4 @@
-"""Encoded features of users, items, events and impressions, as the values that networks take."""
+"""Encoded features of users, items, events and impressions as the input of networks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ from trainer.networks.fields import FieldSpec, Values, of_kind
 
 
 def field_columns(fields: Sequence[FieldSpec], manifest: Manifest, part: str) -> list[str]:
-    """Return the columns of fields: their own, and those that say whether a value is there."""
+    """Return the columns of fields: their values and, if the part has them, presence masks."""
     present = {column.name for column in manifest.columns.get(part, ())}
     names = [name for field in fields for name in (field.name, field.name + PRESENT_SUFFIX)]
     return [name for name in names if name in present]
 
 
 def fields_of(features: Sequence[Feature], left_out: Sequence[str]) -> tuple[FieldSpec, ...]:
-    """Return a part's features as models see them, but for those that are left out."""
+    """Return a part's features as models see them, except for those that are left out."""
     return tuple(
         _field(feature)
         for feature in features
@@ -53,14 +53,14 @@ def read_table(
     key: str,
     vocabulary: str,
 ) -> Values:
-    """Return some features of all users or items, a row for each number in use: [V, ...].
+    """Return features of all users or items, one row per number of the vocabulary: [V, ...].
 
     Args:
-        folder: The dataset's.
-        manifest: The dataset's.
-        part: Part of the dataset that they stand in.
+        folder: Folder of the dataset.
+        manifest: The dataset.
+        part: Part of the dataset that contains the features.
         fields: The features.
-        key: Column of the numbers.
+        key: Column with the numbers of the users or items.
         vocabulary: `user` or `item`.
     """
     size = manifest.vocabularies[vocabulary].size
@@ -85,7 +85,7 @@ def read_table(
 
 
 def values_of(columns: Columns, fields: Sequence[FieldSpec], num_rows: int) -> Values:
-    """Return the fields of some rows: [N, ...]."""
+    """Return the fields of N rows: [N, ...]."""
     categorical = [numbers_of(columns, field.name) for field in of_kind(fields, "categorical")]
     lists = [lists_of(columns, field.name) for field in of_kind(fields, "tags")]
     longest = [int(one.lengths.max(initial=1)) for one in lists]
@@ -110,7 +110,7 @@ def values_of(columns: Columns, fields: Sequence[FieldSpec], num_rows: int) -> V
 
 
 def _numbers(columns: Columns, field: FieldSpec, num_rows: int) -> list[np.ndarray]:
-    """Return a field's numbers and its mask: [N, size] and [N, 1]."""
+    """Return a field's numbers and its presence mask: [N, size] and [N, 1]."""
     column = columns[field.name]
     values = column.values if isinstance(column, Ragged) else column
     numbers = values.reshape(num_rows, field.size).astype(np.float32)

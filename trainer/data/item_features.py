@@ -1,4 +1,4 @@
-"""Which features of the items enter a retrieval model, and what they are.
+"""Select the features of items that a retrieval model uses, and read their values.
 
 Legend of shapes: V catalogue.
 """
@@ -16,10 +16,10 @@ from trainer.networks.retrieval import RetrievalModel
 
 
 def content_fields(content: Content, manifest: Manifest) -> tuple[FieldSpec, ...]:
-    """Return the features that `train.model.content` takes of a dataset.
+    """Return the features of a dataset that `train.model.content` selects.
 
     Raises:
-        ConfigError: When the dataset lacks one.
+        ConfigError: When the dataset lacks a feature.
     """
     if content.features == "none":
         return ()
@@ -34,17 +34,17 @@ def content_fields(content: Content, manifest: Manifest) -> tuple[FieldSpec, ...
             for name in odd
         ]
         raise ConfigError(
-            f"train.model.content.features: dataset {manifest.id} has no feature of items "
-            f"{', '.join(told) or 'at all'}, only {', '.join(known) or 'none'}; take those, or add "
-            "it to etl.features.items.encodings and run headrace etl again"
+            f"train.model.content.features: dataset {manifest.id} has no item feature "
+            f"{', '.join(told) or 'at all'}; it has {', '.join(known) or 'none'}; use those, or "
+            "add it to etl.features.items.encodings and run headrace etl again"
         )
     return tuple(known[name] for name in wanted)
 
 
 def content_section(content: Content, manifest: Manifest) -> dict[str, Any]:
-    """Return `train.model.content` as a network is built from it.
+    """Return the section on content that a network is built from.
 
-    Besides the features with their sizes it tells the file of what their encodings know.
+    It is `train.model.content` plus the features with their sizes and the hash of the encodings.
     """
     fields = content_fields(content, manifest)
     return {
@@ -55,7 +55,7 @@ def content_section(content: Content, manifest: Manifest) -> dict[str, Any]:
 
 
 def encodings_of(manifest: Manifest) -> str | None:
-    """Return the SHA-256 of what the encodings of the items' features know; None without any."""
+    """Return the SHA-256 of the fitted encodings of item features; None if there are none."""
     files = manifest.files.get("encoders", ())
     return next((file.sha256 for file in files if Path(file.path).stem == ITEM_FEATURES), None)
 
@@ -63,18 +63,18 @@ def encodings_of(manifest: Manifest) -> str | None:
 def extend_to(
     model: RetrievalModel, section: Mapping[str, Any], folder: Path, manifest: Manifest
 ) -> None:
-    """Let a model know the items of a dataset that goes on from its own, by their features.
+    """Add the new items of a dataset to a model, which knows them by their features alone.
 
-    A model that takes no features stays as it is.
+    A model that uses no item features is left unchanged.
 
     Args:
         model: The network.
         section: The `content_section` that it was built from.
         folder: Folder of the dataset.
-        manifest: The dataset, whose item numbers go on from the model's.
+        manifest: The dataset, whose item numbers extend the model's.
 
     Raises:
-        VersionError: When the dataset lacks a feature, or encodes it otherwise.
+        VersionError: When the dataset lacks a feature or encodes it differently.
     """
     content, size = model.items.content, manifest.vocabularies["item"].size
     if content is None or size == model.catalogue:
@@ -84,15 +84,15 @@ def extend_to(
     odd = [field.name for field in content.specs if not same or field not in there]
     if odd:
         raise VersionError(
-            f"dataset {manifest.id} has new items, and the model knows items by the features "
-            f"{', '.join(odd)}, which the dataset lacks or encodes otherwise; make it with "
-            "etl.vocabulary=extend, or train on it first"
+            f"dataset {manifest.id} has new items, and the model uses the item features "
+            f"{', '.join(odd)}, which the dataset lacks or encodes differently; build the dataset "
+            "with etl.vocabulary=extend, or train on it first"
         )
     model.items.extend(read_table(folder, manifest, ITEM_FEATURES, content.specs, ITEM_IDX, "item"))
 
 
 def read_content(content: Content, folder: Path, manifest: Manifest) -> Values | None:
-    """Return the features of all items: [V, ...]; None where none enters."""
+    """Return the features of all items: [V, ...]; None if no feature is selected."""
     fields = content_fields(content, manifest)
     if not fields:
         return None

@@ -1,11 +1,11 @@
 """Petastorm on today's Arrow: the one place where Petastorm is imported.
 
-Petastorm 0.12.1 was written for Arrow interfaces that are gone. Its reader, thread pool and worker
-need few of them, so they get stand-ins: two modules while Petastorm is imported, and afterwards
-names inside Petastorm's own modules. pyarrow and numpy stay as they are.
+Petastorm 0.12.1 was written for Arrow interfaces that no longer exist. Its reader, thread pool and
+worker need few of them, and these few get stand-ins: two modules while Petastorm is imported, and
+afterwards names inside Petastorm's own modules. pyarrow and numpy are not changed.
 
-The stand-ins also close the door to pickle: Petastorm would unpickle a schema that it finds beside
-the data. Here a dataset has no such metadata, and a folder that has some is refused.
+The stand-ins also rule out pickle: Petastorm would unpickle a schema that it finds next to the
+data. Our datasets have no such metadata, and a folder that contains some is refused.
 """
 
 import importlib
@@ -52,11 +52,11 @@ class ShardError(VersionError):
 
 
 class RowGroupError(ShardError):
-    """A row group that is missing, unreadable, or not of the size that the manifest says."""
+    """A row group that is missing, unreadable, or has another size than in the manifest."""
 
 
 def row_group_error(group: RowGroup, got_rows: int, reason: str) -> RowGroupError:
-    """Return the error that names file, row group, expected and got rows."""
+    """Return the error that names the file, the row group, and the expected and actual rows."""
     return RowGroupError(
         f"{group.path} row group {group.index}: expected {group.rows} rows, got {got_rows} "
         f"({reason}); the dataset is damaged, build it again"
@@ -64,7 +64,7 @@ def row_group_error(group: RowGroup, got_rows: int, reason: str) -> RowGroupErro
 
 
 class ShardSource:
-    """The files of a version: footers are read once, files stay open for each thread."""
+    """The files of a version: footers are read once, and each thread keeps its files open."""
 
     def __init__(self, root: Path, columns: list[str]) -> None:
         self.root = root
@@ -73,11 +73,11 @@ class ShardSource:
         self._open_files: dict[int, dict[str, pq.ParquetFile]] = {}
 
     def footer(self, path: str) -> Any:
-        """Return the footer of a file that was checked."""
+        """Return the footer of a checked file."""
         return self._footers[path]
 
     def check(self, row_groups: Iterable[RowGroup]) -> None:
-        """Read the footers of the files and refuse what they show to be wrong."""
+        """Read the footers of the files and refuse wrong row groups or columns."""
         groups_by_path: dict[str, list[RowGroup]] = {}
         for group in row_groups:
             groups_by_path.setdefault(group.path, []).append(group)
@@ -103,7 +103,7 @@ class ShardSource:
         _check_columns(path, footer.schema.to_arrow_schema(), self.columns)
 
     def open(self, path: str) -> pq.ParquetFile:
-        """Return a file that was checked, opened for the calling thread alone."""
+        """Return a checked file, opened for the calling thread alone."""
         mine = self._open_files.setdefault(threading.get_ident(), {})
         file = mine.pop(path, None)
         if file is None:
@@ -114,13 +114,13 @@ class ShardSource:
         return file
 
     def drop(self, path: str) -> None:
-        """Forget the calling thread's open file, so that another attempt opens it afresh."""
+        """Close the calling thread's open file, so that the next attempt opens it again."""
         file = self._open_files.get(threading.get_ident(), {}).pop(path, None)
         if file is not None:
             file.close()
 
     def close(self) -> None:
-        """Close the files; no thread may be reading any more."""
+        """Close all files; no thread may still be reading."""
         for files in self._open_files.values():
             for file in files.values():
                 file.close()
@@ -132,7 +132,7 @@ def _refuse_pickled_metadata(root: Path, folder: Path) -> None:
         for name in _PICKLED_METADATA:
             if (place / name).exists():
                 raise ShardError(
-                    f"{place / name} is not part of a dataset, and such a file may carry a "
+                    f"{place / name} is not part of a dataset, and such a file may contain a "
                     "pickle; remove it, or build the dataset again"
                 )
         if place == root:
@@ -152,13 +152,13 @@ def _check_columns(path: str, schema: pa.Schema, columns: list[str]) -> None:
         )
         if (kind.value_type if is_list else kind) not in _NUMBERS:
             raise ShardError(
-                f"{path}: column {name} is {kind}; shards hold booleans, integers up to int64 and "
-                "uint32, float32, float64 and lists of them; encode it, or leave it out"
+                f"{path}: column {name} is {kind}; shards may contain booleans, integers up to "
+                "int64 and uint32, float32, float64 and lists of these; encode it or leave it out"
             )
 
 
 class DatasetPiece:
-    """One file, or one row group of it; the part of `pq.ParquetDatasetPiece` in use."""
+    """One file, or one row group of it; the part of `pq.ParquetDatasetPiece` that is needed."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class DatasetPiece:
 
     def get_metadata(self) -> Any:
         """Return the footer of the file."""
-        assert self._get_footer is not None, "Petastorm asks the pieces of a Dataset only"
+        assert self._get_footer is not None, "Petastorm reads footers of a Dataset's pieces only"
         return self._get_footer(self.path)
 
     def read(self, columns: Sequence[str]) -> Any:
@@ -186,7 +186,7 @@ class DatasetPiece:
 
 
 class Dataset:
-    """Files named one by one; the part of `pq.ParquetDataset` in use."""
+    """A list of files; the part of `pq.ParquetDataset` that is needed."""
 
     partitions = None
     metadata = None
@@ -217,14 +217,14 @@ def _require_petastorm(version: str) -> None:
     found = importlib.metadata.version("petastorm")
     if found != version:
         raise ImportError(
-            f"petastorm {found} is installed, and only {version} is known to work with "
+            f"petastorm {found} is installed, but only {version} is known to work with "
             f"this code; install petastorm=={version}"
         )
 
 
 def _schema_never_read(_dataset: Dataset) -> Any:
     # Petastorm's own inference may unpickle, fails on strings and leaves out unsigned integers and
-    # vectors. It wants a schema of one field at least; decoding goes by Arrow's schema.
+    # vectors. Petastorm needs a schema with at least one field; decoding uses Arrow's schema.
     unischema = importlib.import_module("petastorm.unischema")
     field = unischema.UnischemaField("row", np.int64, (), None, False)
     return unischema.Unischema("shards", [field])
@@ -244,7 +244,7 @@ def _import_petastorm() -> tuple[Any, Any, Any, Any, Any]:
     dataset_metadata.pq = parquet  # type: ignore[attr-defined]
     reader.infer_or_load_unischema = _schema_never_read  # type: ignore[attr-defined]
     logger = logging.getLogger("petastorm")
-    if logger.level == logging.NOTSET:  # its notes on every reader say nothing to a user
+    if logger.level == logging.NOTSET:  # its messages on every reader do not help a user
         logger.setLevel(logging.ERROR)
     return (
         reader.Reader,

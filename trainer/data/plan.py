@@ -1,11 +1,12 @@
-"""Who reads which row groups, in which order, and how many steps every rank takes.
+"""Plan which rank reads which row groups, in which order, and how many steps every rank takes.
 
-An epoch is a permutation of the row groups, cut into rounds. A round is dealt out to the ranks
-afresh, and every rank takes the same number of steps in it, whatever its share: data-parallel
-training cannot hang. The end of a round is a prefix of the epoch's order: that prefix is all the
-state that going on needs, also with another number of ranks.
+An epoch is a permutation of the row groups, cut into rounds. The row groups of each round are
+distributed over the ranks, and every rank takes the same number of steps, whatever its share. So
+data-parallel training cannot hang. After a round, exactly a prefix of the epoch's order has been
+read. The length of this prefix is the only state needed to resume, even with another number of
+ranks.
 
-Pure functions: no files, no clock, no state of a random generator.
+Pure functions: no files, no clock, no random state.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,20 +19,20 @@ from conf.contract import RowGroup
 
 @dataclass(frozen=True)
 class Round:
-    """Consecutive row groups of an epoch's order, dealt out to the ranks."""
+    """Consecutive row groups of an epoch's order, distributed over the ranks."""
 
     groups_by_rank: tuple[tuple[RowGroup, ...], ...]
     """Each rank's row groups in the epoch's order; empty for ranks that got none."""
     steps: int
-    """Steps that every rank takes; 0 only where the round has no rows."""
+    """Steps that every rank takes; 0 only if the round has no rows."""
     groups_done: int
-    """Row groups of the epoch's order that are used up after this round."""
+    """Row groups of the epoch's order that are consumed after this round."""
 
 
 def epoch_order(row_groups: Iterable[RowGroup], *, seed: int, epoch: int) -> list[RowGroup]:
-    """Return the row groups in an order that depends on nothing but them, seed and epoch.
+    """Return the row groups in an order that depends only on them, the seed and the epoch.
 
-    Ordering by a hash keeps the order the same whatever the library versions.
+    Sorting by a hash makes the order independent of library versions.
     """
 
     def key(group: RowGroup) -> tuple[bytes, str, int]:
@@ -51,17 +52,17 @@ def plan_epoch(
     block_rows: int,
     groups_done: int = 0,
 ) -> list[Round]:
-    """Return the rounds of an epoch, or of what is left of it.
+    """Return the rounds of an epoch, or of the rest of it.
 
     Args:
         row_groups: All row groups of the epoch, in any order.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch.
-        world_size: Ranks that share the work.
-        batch_rows_per_rank: Rows that a rank takes in one step at most.
-        block_rows: Rows that a rank shuffles together, about; a round has at least
-            `world_size` times as many, except where fewer are left.
-        groups_done: Row groups of the epoch's order that are used up already.
+        world_size: Number of ranks.
+        batch_rows_per_rank: Largest number of rows that a rank takes in one step.
+        block_rows: Approximate number of rows that a rank shuffles together; a round has at
+            least `world_size` times as many, unless fewer are left.
+        groups_done: Row groups of the epoch's order that are already consumed.
 
     Raises:
         ValueError: When a number is out of range or a row group is listed twice.
@@ -74,7 +75,7 @@ def plan_epoch(
     if not 0 <= groups_done <= len(row_groups):
         raise ValueError(
             f"groups_done is {groups_done} of {len(row_groups)} row groups: the checkpoint belongs "
-            "to another dataset; start the training anew"
+            "to another dataset; start the training again from the beginning"
         )
     rest = epoch_order(row_groups, seed=seed, epoch=epoch)[groups_done:]
     rounds = []
@@ -87,12 +88,12 @@ def plan_epoch(
 
 
 def batch_sizes(num_rows: int, steps: int) -> list[int]:
-    """Split rows into `steps` near equal batches, which differ by one row at most.
+    """Return the sizes of `steps` batches, which differ by one row at most.
 
-    With fewer rows than steps some batches are empty.
+    With fewer rows than steps, some batches are empty.
 
     Raises:
-        ValueError: When there are rows and no step to take them.
+        ValueError: When a number is negative, or there are rows but no steps.
     """
     if num_rows < 0 or steps < 0 or (num_rows > 0 and steps == 0):
         raise ValueError(f"cannot split {num_rows} rows into {steps} batches")
@@ -111,7 +112,7 @@ def _rows(groups: Iterable[RowGroup]) -> int:
 
 
 def _cut(order: Sequence[RowGroup], min_rows: int) -> list[list[RowGroup]]:
-    """Cut into runs of at least `min_rows` rows; a last run below half of that joins the former."""
+    """Cut into runs of at least `min_rows` rows; a last run below half of that is merged back."""
     runs: list[list[RowGroup]] = []
     rows = min_rows
     for group in order:

@@ -1,10 +1,10 @@
-"""Petastorm reads exactly the row groups asked for, in that order, straight into numpy.
+"""Read exactly the given row groups with Petastorm, in the given order, into numpy arrays.
 
-Petastorm gives the threads, the queues and the reader around them. Ours are the list of row groups,
-the decoding (Arrow buffers become numpy arrays, with no Python object per row) and the order: a
-row group that was read out of turn waits for its own. Work is handed to the pool by the consumer
-itself, one row group for each one taken: memory stays bounded, and an early end of data means that
-a row group is missing. It is asked for again once, and then the reading fails.
+Petastorm provides the threads, the queues and the reader around them. This module provides the list
+of row groups, the decoding (Arrow buffers become numpy arrays, with no Python object per row) and
+the order: a row group that is read early waits for its turn. The consumer itself hands work to the
+pool, one row group for each one that it takes. So memory stays bounded, and an early end of data
+means that a row group is missing. It is requested once more, and then the read fails.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -38,23 +38,26 @@ def read_row_groups(
     threads: int = 2,
     prefetch: int = 4,
 ) -> Generator[tuple[RowGroup, Columns], None, None]:
-    """Check the files at once, then yield each row group's columns in the order given.
+    """Check the files immediately, then yield each row group's columns in the given order.
 
     Args:
         root: Folder that the row groups' paths are relative to.
-        row_groups: What to read; each must have the rows that it says.
+        row_groups: Row groups to read; each must have the stated number of rows.
         columns: Names of the columns to read.
         threads: Threads that read and decode.
-        prefetch: Row groups read ahead; `prefetch + threads` are in memory at most, besides
+        prefetch: Row groups read ahead; at most `prefetch + threads` are in memory, not counting
             those that the caller holds.
 
     Raises:
-        ShardError: When a file lies outside the folder, pickled metadata lies in it, or a column
-            is missing, of another type than numbers and lists of numbers, or has nulls.
+        ShardError: When a file lies outside the folder, the folder contains pickled metadata, or
+            a column is missing, has nulls, or has another type than numbers and lists of numbers.
         RowGroupError: When a row group cannot be read or has another number of rows.
     """
     if threads < 1 or prefetch < 0:
-        raise ValueError(f"threads is {threads} (1 or more), prefetch is {prefetch} (0 or more)")
+        raise ValueError(
+            f"threads is {threads} and prefetch is {prefetch}; threads must be 1 or more, prefetch "
+            "0 or more"
+        )
     source = ShardSource(root, list(dict.fromkeys(columns)))
     source.check(row_groups)
     return _stream(source, list(row_groups), threads, threads + prefetch)
@@ -83,7 +86,7 @@ class _Result(NamedTuple):
 
 
 class _DecodingWorker(WorkerBase):
-    """Reads one row group at a time; every fault is published, for the consumer to judge."""
+    """Reads one row group at a time; publishes every fault, and the consumer decides on it."""
 
     @staticmethod
     def new_results_queue_reader() -> "_InOrder":
@@ -129,13 +132,13 @@ def _numbers(array: pa.Array, where: str) -> np.ndarray:
 def _refuse_nulls(array: pa.Array, where: str) -> None:
     if array.null_count:
         raise ShardError(
-            f"{where} has {array.null_count} nulls; shards hold none: fill the column, or leave "
-            "it out, when the dataset is built"
+            f"{where} has {array.null_count} nulls; shards may not contain nulls; fill the column "
+            "or leave it out when you build the dataset"
         )
 
 
 class _Window(Ventilator):
-    """Hands work to the pool from the consumer's own thread, `window` items ahead of it."""
+    """Hands work to the pool from the consumer's thread, `window` items ahead."""
 
     def __init__(
         self, ventilate: Callable[..., None], items: list[dict[str, int]], window: int
@@ -158,10 +161,10 @@ class _Window(Ventilator):
         self._ventilate_fn(**self._items[position])
 
     def processed_item(self) -> None:
-        """Do nothing: what the consumer took counts, see `advance`."""
+        """Do nothing: `advance` counts the items that the consumer takes."""
 
     def completed(self) -> bool:
-        """Return True: all that may be asked for now has been asked for."""
+        """Return True: everything that may be requested now has been requested."""
         return True
 
     def stop(self) -> None:
@@ -169,7 +172,7 @@ class _Window(Ventilator):
 
 
 class _InOrder:
-    """Takes results as they come and returns them in the planned order."""
+    """Takes results as they arrive and returns them in the planned order."""
 
     batched_output = True
 
@@ -217,7 +220,7 @@ class PlannedReader(Reader):
     ) -> None:
         self._row_groups = row_groups
         self._window = window
-        # A worker puts a result and a notice for each item: the queue never fills.
+        # A worker puts one result and one notice per item, so the queue never fills up.
         super().__init__(
             source,
             list(dict.fromkeys(group.path for group in row_groups)),

@@ -1,6 +1,6 @@
-"""Train anew on what was held out: the windows of whole histories.
+"""Training data of a refit, which includes held-out events: windows of whole histories.
 
-The chosen model and its number of epochs stand when this begins; nothing is measured on the way.
+The model and its number of epochs are chosen before; a refit measures nothing.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
 
 
 def require_refit(kind: str, manifest: Manifest) -> None:
-    """Refuse to train anew with the validation part where the test part is not what follows it.
+    """Refuse `train.refit=with_valid` unless test events directly follow validation events.
 
     Raises:
         ConfigError: When the dataset's split is not by each user's last events.
@@ -39,16 +39,17 @@ def require_refit(kind: str, manifest: Manifest) -> None:
     split = manifest.config["etl"]["split"]["kind"]
     if kind == "with_valid" and split not in _BY_USER:
         raise ConfigError(
-            f"train.refit='with_valid' takes a split whose test part is each user's last events "
-            f"({', '.join(_BY_USER)}), and that of dataset {manifest.id} is {split!r}; use "
-            "train.refit=everything, which trains on all there is, or none"
+            f"train.refit='with_valid' needs a split whose test part is each user's last events "
+            f"({', '.join(_BY_USER)}), but the split of dataset {manifest.id} is {split!r}; use "
+            "train.refit=everything, which trains on all events, or train.refit=none"
         )
 
 
 def histories_end(folder: Path, manifest: Manifest, kind: str) -> np.ndarray:
-    """Return how many events of each history are trained on: [users] int64 by USER_IDX.
+    """Return how many events of each history to train on: [users] int64 by USER_IDX.
 
-    The largest integer for users of whom all are: with `everything`, and without a test target.
+    It is the largest integer for users whose events all count: with `everything`, or without a
+    test target.
     """
     if kind == "everything":
         return np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
@@ -56,7 +57,7 @@ def histories_end(folder: Path, manifest: Manifest, kind: str) -> np.ndarray:
 
 
 def events_before(columns: Columns, ends: np.ndarray) -> np.ndarray:
-    """Return whether each event of these histories lies before its user's end: [events] bool.
+    """Return whether each event of these histories is before its user's end: [events] bool.
 
     Args:
         columns: Row group of `histories/` with USER_IDX and HISTORY_ITEMS.
@@ -83,7 +84,7 @@ def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
 
 
 def item_events(folder: Path, manifest: Manifest, ends: np.ndarray) -> np.ndarray:
-    """Return how many events before their users' ends each item has: [V] int64, V the catalogue."""
+    """Return each item's number of events before the users' ends: [V] int64, V the catalogue."""
     events = np.zeros(catalogue_size(manifest), dtype=np.int64)
     groups = manifest.row_groups("histories")
     for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
@@ -94,7 +95,7 @@ def item_events(folder: Path, manifest: Manifest, ends: np.ndarray) -> np.ndarra
 
 
 def windows_of(columns: Columns, manifest: Manifest, ends: np.ndarray) -> Columns:
-    """Cut histories up to their users' ends as the training part is; see `cut_windows`."""
+    """Cut histories, up to their users' ends, into rows like those of the training part."""
     etl = manifest.config["etl"]
     weights = [etl["event_types"][name]["weight"] for name in manifest.event_types]
     return cut_windows(columns, window_length=etl["window_length"], weights=weights, most=ends)
@@ -107,17 +108,17 @@ def cut_windows(
     weights: Sequence[float],
     most: np.ndarray | None = None,
 ) -> Columns:
-    """Cut whole histories into rows as those of the training part are.
+    """Cut whole histories into rows like those of the training part.
 
     Args:
-        columns: `COLUMNS` of some users, and what else the histories tell of events.
-        window_length: Most targets in one row; neighbours share one event.
+        columns: `COLUMNS` of some users, and any feature columns of the events.
+        window_length: Largest number of targets in one row; adjacent rows share one event.
         weights: Weight of each event type.
-        most: [users] events of each user that count, by USER_IDX; None: all.
+        most: [users] number of events of each user to use, by USER_IDX; None: all.
 
     Returns:
-        Users, items, weights, types, times and what else there is; none of users with fewer than
-        two events.
+        Users, items, weights, types, times and the feature columns; no rows for users with fewer
+        than two events.
     """
     users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
     lengths = items.lengths  # [U]
@@ -126,7 +127,7 @@ def cut_windows(
     counts = -(-np.maximum(lengths - 1, 0) // window_length)  # [U] windows of each user
     owner = np.repeat(np.arange(len(users)), counts)  # [R]
     number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)  # [R]
-    ends = lengths[owner] - number * window_length  # [R] places in the history
+    ends = lengths[owner] - number * window_length  # [R] positions in the history
     starts = np.maximum(ends - window_length - 1, 0)
     sizes = ends - starts
     offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -147,7 +148,7 @@ def cut_windows(
 
 
 def read_train_events(folder: Path, manifest: Manifest) -> np.ndarray:
-    """Return each item's events in the training part: [V] int64, 0 at the reserved numbers."""
+    """Return each item's number of training events: [V] int64, 0 at the reserved numbers."""
     events = np.zeros(catalogue_size(manifest), dtype=np.int64)
     for file in manifest.files["items"]:
         table = read_columns(folder / file.path, [ITEM_IDX, TRAIN_EVENTS])

@@ -1,4 +1,4 @@
-"""Ranks of held-out events and what follows from them: figures, segments, bounds, costs, reasons.
+"""Rank held-out events and compute figures, segments, intervals, costs and checks of reasons.
 
 Start reading at `figures.py`.
 """

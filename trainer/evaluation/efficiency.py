@@ -1,4 +1,4 @@
-"""What a model costs: the operations of one example, and the most memory that a process held.
+"""What a model costs: its training, the operations of one example, and its scoring speed.
 
 Legend of shapes: B rows, H heads, L length, E width of a head, D width, V catalogue.
 """
@@ -16,11 +16,11 @@ from trainer.models.hybrid import Hybrid
 from trainer.models.scorer import ModelScorer, Scorer
 
 COSTS = ("parameters", "seconds", "rows_per_second", "peak_memory_bytes")
-"""What `metrics.json` tells of a training's cost."""
+"""Keys of `metrics.json` with the cost of a training."""
 
 
 def training_cost(metrics: Path) -> dict[str, Any]:
-    """Return `COSTS` of a model as its metrics file tells them; None: it does not."""
+    """Return `COSTS` from a model's metrics file, None for each that the file lacks."""
     told = read_json(metrics).get("training", {})
     return {name: told.get(name) for name in COSTS}
 
@@ -30,26 +30,26 @@ def scored_per_second(examples: int, seconds: float) -> float:
 
     Args:
         examples: Targets or impressions of the test part.
-        seconds: What the model took for them, its workers' seconds added up: from the rows in
-            memory to scores, ranks included where it ranks a catalogue. Reading is no part of it.
+        seconds: The time that the model took for them, summed over its workers: from the rows in
+            memory to scores, and to ranks if it ranks a catalogue. Reading is not included.
     """
     return round(examples / max(seconds, 1e-9), 1)
 
 
 def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
-    """Return the floating point operations of one user: the history encoded, all items scored.
+    """Return the floating point operations for one user: encode the history, score all items.
 
-    Additions and multiplications of matrix products, convolutions and attention count, what is
-    done to each number alone does not. What is done once for all users, such as scaling the
-    items' vectors, has no part in it. Of a blend the networks that it asks are counted.
+    Additions and multiplications of matrix products, convolutions and attention count;
+    element-wise operations do not. Work that is done once for all users, such as scaling the
+    item vectors, is not included. For a blend, the networks with a weight above 0 count.
 
     Args:
         scorer: The model.
-        histories: Real ones; the longest is repeated until it is as long as the network sees.
+        histories: Real histories; the longest one is repeated or cut to the network's length.
 
     Returns:
-        None for models that count, whose lists are sums over what stands in tables; None too
-        where there is no history with an event.
+        None for counting models, which only sum up table entries, and None if no history has an
+        event.
     """
     if isinstance(scorer, Hybrid):
         each = (flops_of_example(member, histories) for _, member in scorer.asked())
@@ -66,7 +66,7 @@ def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:
 
 
 def flop_counter() -> FlopCounterMode:
-    """Return what counts operations in its block, those of attention on a CPU too."""
+    """Return a context manager that counts operations, also those of attention on a CPU."""
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     return FlopCounterMode(display=False, custom_mapping={attention: _attention_flops})
 
@@ -74,7 +74,7 @@ def flop_counter() -> FlopCounterMode:
 def _attention_flops(
     query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
 ) -> int:
-    """Return those of the two products of attention: [B, H, L, E] each, as shapes."""
+    """Return the operations of attention's two products; the arguments are shapes [B, H, L, E]."""
     rows, heads, length, width = query
     return 2 * rows * heads * length * key[2] * (width + value[3])
 

@@ -1,4 +1,4 @@
-"""Whether the reasons of recommendations are true: without them, does the score fall?
+"""Check the reasons of recommendations: does the score fall without them?
 
 Legend of shapes: B users, V catalogue.
 """
@@ -20,11 +20,11 @@ class Faithfulness(NamedTuple):
     """Shares of users whose best item's score falls when an item is taken out of the history."""
 
     users: int
-    """Users with a reason and another item."""
+    """Number of users with a reason and another item."""
     by_reason: float
-    """The item that is named as the strongest reason is taken out."""
+    """Share if the item named as the strongest reason is taken out."""
     by_other: float
-    """Another one is, drawn at random: what the share is to be compared with."""
+    """Share if another item, drawn at random, is taken out; to compare `by_reason` with."""
 
 
 _NOBODY = Faithfulness(0, 0.0, 0.0)
@@ -35,15 +35,15 @@ def faithfulness(
 ) -> Faithfulness:
     """Take the strongest reason, and another item, out of each history and score again.
 
-    Source: DeYoung et al. 2020, comprehensiveness, of one item.
+    Source: DeYoung et al. 2020, comprehensiveness, with one item removed.
 
     Args:
         scorer: The model.
         histories: Item numbers, oldest first.
         rows: [B] users to look at; those with fewer than two items, or without a reason, are left
             out.
-        drop_seen: Whether what is recommended is nothing that the user has seen.
-        seed: Of the other item.
+        drop_seen: Whether recommendations leave out seen items.
+        seed: Seed for drawing the other item.
     """
     rows = rows[_num_items(histories, rows) > 1]
     if not len(rows):
@@ -68,7 +68,7 @@ def faithfulness(
 
 
 def _items(histories: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of a chosen row and one of its known items, each once, by row."""
+    """Return the distinct pairs of a chosen row and one of its known items, sorted by row."""
     row, _, item = events_of(histories, rows)
     known = item >= NUM_RESERVED
     row, item = np.unique(np.stack([row[known], item[known]]), axis=1)
@@ -93,7 +93,7 @@ def _another(histories: Ragged, rows: np.ndarray, items: np.ndarray, seed: int) 
 def _scores_without(
     scorer: Scorer, histories: Ragged, rows: np.ndarray, items: np.ndarray, best: Tensor
 ) -> np.ndarray:
-    """Return the best items' scores once one item of each history is gone: [B]."""
+    """Return the best items' scores after one item is removed from each history: [B]."""
     shorter = without_items(histories, rows, items)
     with torch.no_grad():
         scores = scorer.scores(shorter, np.arange(len(rows))).double()

@@ -1,7 +1,7 @@
-"""Rank the whole catalogue for every held-out event and count at which rank its item is.
+"""Rank the whole catalogue for every held-out event and count the ranks of the true items.
 
-Batches are cut inside a row group, the same however many workers share the work, and ranks are
-counted in whole numbers: figures of several workers equal those of one to the last digit.
+Batches never span row groups, so they are the same for any number of workers, and ranks are
+counted as integers: several workers get exactly the same figures as one.
 
 Legend of shapes: B rows, V catalogue, R largest rank counted.
 """
@@ -35,11 +35,12 @@ from trainer.models.scorer import Scorer
 def test_figures(
     config: Config, manifest: Manifest, scorer: Scorer, *, with_baselines: bool = True
 ) -> dict[str, Any]:
-    """Return the test figures of a model, of what it is blended of, and of the baselines.
+    """Return the test figures of a model, of its members if it is a blend, and of the baselines.
 
     Returns:
-        `test` and `test_users`; `drop_seen`, how they were ranked; `segments` and `lists`, see the
-        modules of these names, with the k of `train.metric`; `scoring`, the cost of it.
+        `test` and `test_users`; `drop_seen`, whether seen items were left out; `segments` and
+        `lists`, see `segments.py` and `list_figures.py`, with the k of `train.metric`; `scoring`,
+        its cost.
     """
     members = scorer.members if isinstance(scorer, Hybrid) else {}
     scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members}
@@ -107,14 +108,14 @@ def some_histories(folder: Path, manifest: Manifest) -> Ragged:
 
 
 def users_in(folder: Path, manifest: Manifest, part: str) -> np.ndarray:
-    """Return the users who stand in a row of a part, ascending."""
+    """Return the users that occur in a part, ascending."""
     blocks = read_row_groups(folder, manifest.row_groups(part), (USER_IDX,))
     found = [np.unique(numbers_of(columns, USER_IDX)) for _, columns in blocks]
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
 
 def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dict[str, float]:
-    """Return `train.metric` of a model on the validation part; nothing where there is none."""
+    """Return `train.metric` of a model on the validation part; {} without a validation part."""
     if not manifest.row_groups("valid"):
         return {}
     metric = config.train.metric
@@ -132,9 +133,9 @@ def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dic
 def refit_figures(
     config: Config, manifest: Manifest, scorer: Scorer, seconds: float
 ) -> dict[str, Any]:
-    """Return the figures of a model that was fitted anew to what `train.refit` adds.
+    """Return the figures of a model that was fitted again with the data that `train.refit` adds.
 
-    Of the test part there are some only where it was not fitted to it too.
+    Test figures are included only if the model was not fitted to the test part.
     """
     kind = config.train.refit
     figures = {"trained_on": kind, "seconds": round(seconds, 1)}
@@ -144,7 +145,7 @@ def refit_figures(
 
 
 def source_of(config: Config, manifest: Manifest, *, refit: bool = False) -> FitSource:
-    """Return what counting models are fitted to: the training part, and what `refit` adds."""
+    """Return the data for counting models: the training part, with `refit` also what that adds."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     return FitSource(config.train, config.run.seed, folder, manifest, refit)
 
@@ -155,14 +156,14 @@ def count_ranks(
     """Count the ranks of all targets in row groups of a held-out part.
 
     Args:
-        scorer: What ranks.
+        scorer: The model.
         blocks: Row groups with the columns `trainer.evaluation.held_out.columns_of`.
         batch_rows: Rows scored together.
         largest: R
         drop_seen: Whether the ranking leaves out what the user has seen.
 
     Returns:
-        [R + 1] int64, place 0 counting the ranks above R.
+        [R + 1] int64; entry 0 counts the ranks above R.
     """
     counts = np.zeros(largest + 1, dtype=np.int64)
     for columns in blocks:
@@ -180,7 +181,7 @@ Count = Callable[[Mapping[str, Scorer], Columns], np.ndarray]
 def count_on_workers(
     config: Config, manifest: Manifest, part: str, scorers: Mapping[str, Scorer], count: Count
 ) -> np.ndarray:
-    """Return the sum of what `count` finds in each row group of a held-out part."""
+    """Return the sum of `count` over the row groups of a held-out part."""
     total: np.ndarray = np.sum(each_row_group(config, manifest, part, scorers, count), axis=0)
     return total
 

@@ -1,6 +1,6 @@
-"""Held-out events: read in batches of like length, on as many workers as there are.
+"""Read held-out events in batches of similar history length, on all workers.
 
-Batches are cut inside a row group, the same however many workers share the work.
+Batches never span row groups, so they are the same for any number of workers.
 
 Legend of shapes: B rows, V catalogue.
 """
@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 
 
 def columns_of(manifest: Manifest, part: str) -> tuple[str, ...]:
-    """Return `COLUMNS`, and those of the features that the part's histories tell of events."""
+    """Return `COLUMNS` and the columns of the event features in the part's histories."""
     return (*COLUMNS, *context_columns(manifest, part))
 
 
@@ -53,7 +53,7 @@ class HeldOut(NamedTuple):
     """Whether the items of the history are left out of the ranking."""
 
     def ranks(self, scores: Tensor) -> Tensor:
-        """Return the targets' ranks, [B], and change the scores, [B, V]."""
+        """Return the targets' ranks, [B]; the scores, [B, V], are changed in place."""
         seen = _left_out(self.histories, self.rows, drop_seen=self.drops_seen)
         parts = (self.targets.astype(np.int64), *seen)
         return target_ranks(scores, *(torch.from_numpy(part).to(scores.device) for part in parts))
@@ -62,7 +62,7 @@ class HeldOut(NamedTuple):
 def recommendable(
     scores: Tensor, histories: Ragged, rows: np.ndarray, *, drop_seen: bool
 ) -> Tensor:
-    """Return scores, [B, V], changed so that what may not stand in a list has -inf."""
+    """Set the scores, [B, V], of items that no list may contain to -inf in place; return them."""
     scores[:, :NUM_RESERVED] = -torch.inf
     row, item = _left_out(histories, rows, drop_seen=drop_seen)
     scores[torch.from_numpy(row), torch.from_numpy(item)] = -torch.inf
@@ -72,7 +72,7 @@ def recommendable(
 def _left_out(
     histories: Ragged, rows: np.ndarray, *, drop_seen: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row and the item of each score that is left out as seen: [S] int64 each."""
+    """Return the row and the item of each score to leave out as seen: [S] int64 each."""
     if not drop_seen:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     seen = events_of(histories, rows)
@@ -80,11 +80,11 @@ def _left_out(
 
 
 def held_out_batches(columns: Columns, batch_rows: int, *, drop_seen: bool) -> Iterator[HeldOut]:
-    """Yield a row group with the columns `columns_of` in batches of like history length.
+    """Yield a row group with the columns `columns_of` in batches of similar history length.
 
     Args:
         columns: The row group.
-        batch_rows: Most rows of a batch.
+        batch_rows: Most rows per batch.
         drop_seen: Whether the ranking leaves the items of the history out, as `score.drop_seen`
             does in lists.
     """
@@ -100,10 +100,10 @@ def each_row_group(
     scorers: Mapping[str, Scorer],
     find: Callable[[Mapping[str, Scorer], Columns], Found],
 ) -> list[Found]:
-    """Return what `find` finds in each row group of a held-out part, in the order of the groups.
+    """Return the result of `find` for each row group of a held-out part, in order.
 
     Args:
-        config: Its section `train` says how many workers there are.
+        config: The section `train` sets the number of workers.
         manifest: The dataset.
         part: `valid` or `test`.
         scorers: Models by name.

@@ -1,6 +1,6 @@
-"""How sure a figure is: intervals by drawing users anew, and whether two models differ.
+"""Uncertainty of figures: bootstrap intervals, and whether two models differ.
 
-Users are drawn, not targets: the targets of one user are no independent measurements.
+Users are drawn, not targets, because the targets of one user are not independent.
 
 Legend of shapes: N targets, U users or groups of them, S draws, G segments, F figures.
 """
@@ -16,7 +16,7 @@ _DRAWS_AT_ONCE = 1000
 
 
 class Interval(NamedTuple):
-    """A figure with the bounds between which it lies in `LEVEL` of the draws."""
+    """A figure with its bootstrap interval, which holds the share `LEVEL` of the draws."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
-    """Two-sided: how often a difference as large comes about where there is none."""
+    """Two-sided p-value: how often chance alone gives a difference this large."""
 
 
 def interval(
@@ -40,9 +40,9 @@ def interval(
 
     Args:
         gains: [N] gain of each target.
-        users: [N] whose target it is.
+        users: [N] user of each target.
         draws: S
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     one, each = np.zeros(len(users), dtype=np.int64), np.ones(len(users))
     bounds = intervals(gains[:, None], users, one, 1, weights=each, draws=draws, seed=seed)
@@ -60,21 +60,21 @@ def intervals(
     draws: int = DRAWS,
     seed: int = 1,
 ) -> np.ndarray:
-    """Return the bounds of several figures in each of several segments, of the same draws.
+    """Return the bounds of several figures in each of several segments, from the same draws.
 
-    Source: Efron 1979, the percentile interval; users are weighted by Poisson(1), which for many
-    users is drawing them with replacement. More than `MOST_UNITS` users are dealt out at random to
-    so many groups, which are drawn as one: the spread of the means is the same, and the time does
-    not grow with the users. Source: Wolter 2007, chapter 2, random groups.
+    Source: Efron 1979, the percentile interval. Users get Poisson(1) weights, which for many users
+    equals drawing with replacement. If there are more than `MOST_UNITS` users, they are assigned
+    at random to that many groups, and groups are drawn: the spread of the means is the same, and
+    the time does not grow with the users. Source: Wolter 2007, chapter 2, random groups.
 
     Args:
         gains: [N, F] gain of each target in each figure.
-        users: [N] whose target it is.
-        segments: [N] which segment it is in.
+        users: [N] user of each target.
+        segments: [N] segment of each target.
         num_segments: G
-        weights: [N] how much each target counts.
-        draws: S; those without a target of a segment are left out there.
-        seed: Of the draws.
+        weights: [N] weight of each target.
+        draws: S; a segment ignores the draws without any of its targets.
+        seed: Seed of the draws.
 
     Returns:
         [2, G, F] low and high bounds; 0 for a segment without targets.
@@ -109,7 +109,7 @@ def _drawn(by_unit: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndar
 
 
 def _units(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return what is drawn as one: users, or groups of them: [N] int64."""
+    """Return the unit of each target that is drawn as one, a user or a group: [N] int64."""
     found, owners = np.unique(users, return_inverse=True)
     if len(found) <= MOST_UNITS:
         return owners
@@ -120,23 +120,23 @@ def _units(users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def difference(
     first: np.ndarray, second: np.ndarray, users: np.ndarray, *, draws: int = DRAWS, seed: int = 1
 ) -> Difference:
-    """Return the first model's mean gain less the second's, with interval and significance.
+    """Return the first model's mean gain minus the second's, with interval and p-value.
 
-    The significance is that of a randomisation test: each user's two outcomes are swapped or not,
-    by a coin. Source: Fisher 1935; Smucker et al. 2007 for rankings.
+    The p-value is that of a randomisation test, which swaps each user's two outcomes with
+    probability 1/2. Source: Fisher 1935; Smucker et al. 2007 for rankings.
 
     Args:
         first: [N] gains of one model.
-        second: [N] of the other, on the same targets.
-        users: [N] whose target it is.
+        second: [N] gains of the other model, on the same targets.
+        users: [N] user of each target.
         draws: S
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     gained = first - second
     _, owners = np.unique(users, return_inverse=True)
     sums = np.bincount(owners, weights=gained)
     seen, rng = abs(sums.sum()), np.random.default_rng([seed, 1])
-    moved = sums[sums != 0]  # users without a difference have no part in it
+    moved = sums[sums != 0]  # users without a difference change nothing
     as_large = sum(
         abs(float(moved @ (2 * rng.integers(0, 2, len(moved)) - 1))) >= seen - 1e-12
         for _ in range(draws)

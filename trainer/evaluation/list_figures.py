@@ -1,6 +1,6 @@
-"""What lists look like as a whole: how much of the catalogue they show, and how evenly.
+"""Figures of all lists together: how much of the catalogue they show, and how evenly.
 
-Legend of shapes: V catalogue, N items without the reserved numbers, G items recommended at all.
+Legend of shapes: V catalogue, N items without the reserved numbers, G items in any list.
 """
 
 from typing import Any
@@ -14,16 +14,17 @@ from trainer.evaluation.segments import POPULARITY
 
 
 def list_figures(given: Given, train_events: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
-    """Return coverage, Gini coefficient, novelty and what kinds of items lists hold.
+    """Return coverage, Gini coefficient, novelty and the share of each kind of item in lists.
 
-    Coverage is the share of the catalogue that stands in any list; the Gini coefficient says how
-    unevenly the places of all lists lie on all items, 0 where each has as many. Novelty is the
-    mean self-information of the recommended items in bits, -log2((n + 1) / (all n + N)) of an
-    item with n training events. Source: Vargas & Castells 2011, section 4 (popularity by
-    frequency); one event more for each item, so that those without any have a figure.
+    Coverage is the share of the catalogue that occurs in any list. The Gini coefficient measures
+    how unevenly the places of all lists are spread over the items; it is 0 if all items have
+    equally many. Novelty is the mean self-information of the recommended items in bits:
+    -log2((n + 1) / (all n + N)) for an item with n training events. Source: Vargas & Castells
+    2011, section 4 (popularity by frequency), with one event added to each item, so items without
+    events have a value too.
 
     Args:
-        given: How often items stand in the lists.
+        given: How often items occur in the lists.
         train_events: [V] int64
         kinds: [V] of `POPULARITY`, see `trainer.evaluation.segments.popularity_of`.
     """

@@ -1,7 +1,7 @@
 """Ranking figures from counts of ranks.
 
-All figures are worked out from whole numbers (how many targets had which rank), so that those of
-several workers add up to exactly those of one.
+All figures are computed from integers (the number of targets at each rank), so several workers
+get exactly the same figures as one.
 
 Legend of shapes: B rows, V catalogue, R largest rank counted.
 """
@@ -22,19 +22,19 @@ METRICS: dict[str, Callable[[int], float]] = {
 }
 """Gain of one target at a rank of at most k, the rank counted from 1.
 
-With one target a user, recall@k is HR@k, MAP@k is MRR@k and precision@k is HR@k / k.
+With one target per user, recall@k is HR@k, MAP@k is MRR@k and precision@k is HR@k / k.
 """
 _COMPARED_ELEMENTS = 1 << 24
-"""Most scores compared together: to be summed, each outcome takes eight bytes."""
+"""Most scores compared at once: the sum needs eight bytes for each comparison."""
 _ALIASES = {"recall": "hr", "map": "mrr", "precision": "hr"}
 
 
 def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items: Tensor) -> Tensor:
     """Return the rank of each row's target among all items, from 1.
 
-    Items that the user has seen are left out. Ties are broken against the target: an item of
-    equal score counts as above it. A target that is unknown, or that the user has seen, cannot
-    be recommended and ranks last.
+    Items that the user has seen are left out. Ties are broken against the target: an item with
+    the same score counts as ranked above it. A target that is unknown, or that the user has seen,
+    cannot be recommended and ranks last.
 
     Args:
         scores: [B, V]; changed in place.
@@ -64,7 +64,7 @@ def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items:
 
 
 def rank_counts(ranks: Tensor, largest: int) -> np.ndarray:
-    """Count ranks: [B] -> [R + 1] int64, of which place 0 counts all ranks above `largest`."""
+    """Count ranks: [B] -> [R + 1] int64; entry 0 counts all ranks above `largest`."""
     clipped = torch.where(ranks <= largest, ranks, 0)
     return torch.bincount(clipped.cpu(), minlength=largest + 1).numpy()
 
@@ -78,7 +78,7 @@ def figure(counts: np.ndarray, name: str) -> float:
     """Return one figure such as `ndcg@10`, the mean over all targets.
 
     Raises:
-        ValueError: When the name is none of ours or its k was not counted.
+        ValueError: When the name is not that of a figure, or its k was not counted.
     """
     gain, k, divisor = _gain(name)
     if k >= len(counts):
@@ -88,10 +88,10 @@ def figure(counts: np.ndarray, name: str) -> float:
 
 
 def gains(ranks: np.ndarray, name: str) -> np.ndarray:
-    """Return what each target adds to a figure, whose mean they have: [N] ranks -> [N] float64.
+    """Return the gain of each target; the figure is their mean: [N] ranks -> [N] float64.
 
     Raises:
-        ValueError: When the name is none of ours.
+        ValueError: When the name is not that of a figure.
     """
     gain, k, divisor = _gain(name)
     by_rank = np.array([0.0, *(gain(rank) / divisor for rank in range(1, k + 1))])  # [k + 1]
@@ -100,11 +100,13 @@ def gains(ranks: np.ndarray, name: str) -> np.ndarray:
 
 
 def _gain(name: str) -> tuple[Callable[[int], float], int, int]:
-    """Return the gain by rank, k, and what the sum is divided by."""
+    """Return the gain by rank, k, and the divisor of the sum."""
     match = re.fullmatch(r"([a-z]+)@(\d+)", name)
     kind = match.group(1) if match else ""
     gain = METRICS.get(_ALIASES.get(kind, kind))
     if match is None or gain is None:
-        raise ValueError(f"{name!r} is no figure; there are {', '.join([*METRICS, *_ALIASES])} @k")
+        raise ValueError(
+            f"{name!r} is not a figure; use one of {', '.join([*METRICS, *_ALIASES])}, with @k"
+        )
     k = int(match.group(2))
     return gain, k, k if kind == "precision" else 1

@@ -1,6 +1,6 @@
-"""Rank the held-out targets with several models at once, and keep what their figures are made of.
+"""Rank the held-out targets with several models at once, and keep the data for their figures.
 
-Legend of shapes: N targets, B rows, V catalogue, K list length, G items recommended at all.
+Legend of shapes: N targets, B rows, V catalogue, K list length, G items in any list.
 """
 
 import time
@@ -18,7 +18,7 @@ from trainer.models.scorer import Scorer
 
 
 class Given(NamedTuple):
-    """How often items stand in the lists of some users."""
+    """How often items occur in the lists of some users."""
 
     items: np.ndarray
     """[G] int64, ascending."""
@@ -38,9 +38,9 @@ class Ranked(NamedTuple):
     ranks: dict[str, np.ndarray]
     """[N] int64 for each model."""
     given: dict[str, Given]
-    """What the lists of these users hold, by model."""
+    """Items in the lists of these users, by model."""
     seconds: dict[str, float]
-    """How long each model took to score and rank."""
+    """Seconds that each model took to score and rank."""
 
 
 def rank_targets(
@@ -58,7 +58,7 @@ def rank_targets(
         columns: `trainer.evaluation.held_out.columns_of` of the row group.
         batch_rows: Rows scored together.
         list_length: K; the lists hold no reserved numbers.
-        drop_seen: Whether ranking and lists leave out what the user has seen.
+        drop_seen: Whether ranking and lists leave out items that the user has seen.
     """
     users = numbers_of(columns, USER_IDX).astype(np.int64)
     ranks = {name: np.zeros(len(users), dtype=np.int64) for name in scorers}
@@ -83,11 +83,11 @@ def rank_targets(
 
 
 def joined(parts: Iterable[Ranked], names: Iterable[str]) -> Ranked:
-    """Return the targets of several row groups as one; without any there are no targets.
+    """Join the targets of several row groups; no row groups give no targets.
 
     Args:
         parts: One for each row group.
-        names: The models that have ranked them.
+        names: The models that ranked them.
     """
     none, own = np.zeros(0, dtype=np.int64), tuple(names)
     nothing = Ranked(
@@ -110,7 +110,7 @@ def joined(parts: Iterable[Ranked], names: Iterable[str]) -> Ranked:
 
 
 def with_all_models(parts: Sequence[Ranked]) -> Ranked:
-    """Return the same targets, which some models have ranked each by itself, as ranked by all."""
+    """Merge rankings of the same targets by different models into one."""
     return parts[0]._replace(
         ranks={name: ranks for part in parts for name, ranks in part.ranks.items()},
         given={name: given for part in parts for name, given in part.given.items()},
@@ -119,7 +119,7 @@ def with_all_models(parts: Sequence[Ranked]) -> Ranked:
 
 
 def _best_items(scores: torch.Tensor, list_length: int) -> np.ndarray:
-    """Return the items of all lists behind one another; what may not stand there has -inf."""
+    """Return the items of all lists, concatenated; items with a score of -inf are left out."""
     best = scores.topk(min(list_length, scores.shape[1] - NUM_RESERVED), dim=1)
     found: np.ndarray = best.indices[best.values > -torch.inf].cpu().numpy()
     return found

@@ -1,7 +1,7 @@
 """Accuracy by kinds of users and targets: who is served well, and who is not.
 
-The segments of one division hold each target once: their targets add up to all, and so do their
-figures, weighted by targets.
+A division puts each target into exactly one segment, so the figure of all targets is the mean of
+the segments' figures, weighted by their targets.
 
 Legend of shapes: N targets, V catalogue, S segments, F figures of all models.
 """
@@ -15,18 +15,18 @@ from conf.contract import NUM_RESERVED
 from trainer.evaluation.intervals import intervals
 
 ACTIVITY = (1, 5, 10, 20, 50)
-"""Fewest events in the history of each bin but the first."""
+"""Fewest events in the history of each bin except the first."""
 HEAD_SHARE, MID_SHARE = 0.5, 0.8
 POPULARITY = ("head", "mid", "tail", "cold")
 
 
 class Division(NamedTuple):
-    """Targets dealt out to segments."""
+    """Targets divided into segments."""
 
     names: Sequence[str]
     """[S]"""
     of_target: np.ndarray
-    """[N] int64 places in `names`."""
+    """[N] int64 indices into `names`."""
 
 
 def by_activity(lengths: np.ndarray, most: int | None = None) -> Division:
@@ -34,8 +34,8 @@ def by_activity(lengths: np.ndarray, most: int | None = None) -> Division:
 
     Args:
         lengths: [N]
-        most: What `lengths` are cut at: the bin that holds it has all that is longer too. None:
-            they are not cut.
+        most: The value at which `lengths` are cut; its bin contains all longer histories too.
+            None: they are not cut.
     """
     starts = [start for start in ACTIVITY if most is None or start <= most]
     ends = [f"-{end - 1}" for end in starts[1:]]
@@ -44,21 +44,22 @@ def by_activity(lengths: np.ndarray, most: int | None = None) -> Division:
 
 
 def by_user(users: np.ndarray, trained_users: np.ndarray) -> Division:
-    """Divide targets by whether their user stands in a row of the training part."""
+    """Divide targets by whether their user occurs in the training part."""
     return Division(("known", "new"), (~np.isin(users, trained_users)).astype(np.int64))
 
 
 def by_popularity(targets: np.ndarray, kinds: np.ndarray) -> Division:
-    """Divide targets by the kind of their item: [V] as `popularity_of` returns them."""
+    """Divide targets by the kind of their item; `kinds`, [V], are those of `popularity_of`."""
     return Division(POPULARITY, kinds[targets])
 
 
 def popularity_of(train_events: np.ndarray) -> np.ndarray:
-    """Return which of `POPULARITY` each item is: [V] int64.
+    """Return the kind of each item, as index into `POPULARITY`: [V] int64.
 
-    Head are the most frequent items until they hold half of the training events together, mid the
-    next ones until 80 %, tail all others with an event, cold those without; so is an unknown one.
-    Of equally frequent items those of smaller number come first.
+    Head items are the most frequent ones, which together have half of the training events. Mid
+    items are the next ones, up to 80 %, and tail items all others with an event. Items without an
+    event are cold, and so is the unknown item. Among equally frequent items the smaller number
+    comes first.
 
     Args:
         train_events: [V] int64, 0 at the reserved numbers.
@@ -83,11 +84,11 @@ def segment_figures(
     """Return figures with intervals of each model in each segment that has targets.
 
     Args:
-        gains: [N] what each target adds to a figure, by model and figure: their mean is it.
-        users: [N] whose target it is.
-        divisions: By name.
-        seed: Of the draws.
-        weights: [N] how much each target counts; None: all alike.
+        gains: [N] gain of each target, by model and figure; the figure is their mean.
+        users: [N] user of each target.
+        divisions: Divisions by name.
+        seed: Seed of the draws.
+        weights: [N] weight of each target; None: equal weights.
 
     Returns:
         By division and segment: `targets`, and for each model its figures as value, low, high.
@@ -128,11 +129,11 @@ def divisions_of(
 
     Args:
         users: [N]
-        lengths: [N] events before each target; None where nobody knows.
+        lengths: [N] events before each target; None if unknown.
         targets: [N] items.
-        trained_users: Who stands in a row of the training part.
-        kinds: [V] of `POPULARITY`, see `popularity_of`.
-        most: What `lengths` are cut at; None: they are not.
+        trained_users: Users that occur in the training part.
+        kinds: [V] indices into `POPULARITY`, see `popularity_of`.
+        most: The value at which `lengths` are cut; None: they are not cut.
     """
     activity = {} if lengths is None else {"activity": by_activity(lengths, most)}
     return {
@@ -144,6 +145,6 @@ def divisions_of(
 
 
 def num_items(kinds: np.ndarray) -> dict[str, int]:
-    """Return how many items of the catalogue are of each of `POPULARITY`: [V] kinds."""
+    """Return the number of items of each kind in `POPULARITY`: [V] kinds."""
     counts = np.bincount(kinds[NUM_RESERVED:], minlength=len(POPULARITY))
     return dict(zip(POPULARITY, counts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Whatever scores a catalogue, how it explains its scores, and how it is saved.
+"""Models that score a catalogue, the explanation of their scores, and how models are saved.
 
-`scorer.py` has the interface that all of them share.
+`scorer.py` has the interface that all models share.
 """

@@ -1,7 +1,7 @@
 """Factors of implicit feedback by alternating least squares.
 
-Only the items' vectors are kept: a user's is worked out from the history when it is scored, so
-that users who are new since the training are no exception.
+Only the item vectors are saved. A user's vector is computed from the history at scoring time, so
+users who are new since the training need no special treatment.
 Source: Hu, Koren & Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets".
 
 Legend of shapes: B rows, V catalogue, F factors, E events, K recommended items, L longest history.
@@ -25,7 +25,7 @@ from trainer.models.popularity import without_events
 
 @dataclass(frozen=True)
 class Factors:
-    """Vectors of items; those of users follow from their histories."""
+    """Item vectors; user vectors are computed from histories."""
 
     item_factors: np.ndarray
     """[V, F] float32, zero for items without a training row."""
@@ -40,12 +40,12 @@ class Factors:
 
     @cached_property
     def everyones(self) -> np.ndarray:
-        """Return what the items that a user has not had add to the equations: [F, F] float64."""
+        """Return the part of the equations that is the same for every user: [F, F] float64."""
         vectors = self.item_factors.astype(np.float64)
         return vectors.T @ vectors + self.regularisation * np.eye(vectors.shape[1])
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float32, -inf for items that nothing is known of."""
+        """Return [B, V] float32, -inf for unknown items."""
         events = weighted_events(histories, rows, self.history_decay)
         matrices, sums = self._equations(events)  # [B, F, F], [B, F]
         users = np.linalg.solve(matrices, sums[..., None])[..., 0]  # [B, F]
@@ -55,8 +55,8 @@ class Factors:
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return [B, K, L] float64, which add up to the score. Source: Hu et al. 2008, section 5.
 
-        A user's vector is W times the sum of confidence times vector of the items: so a score is
-        a sum over these items, each with its confidence times its likeness under W.
+        A user's vector is a matrix W times the sum of the items' vectors, weighted by confidence.
+        So a score is a sum over these items: confidence times similarity under W.
         """
         events = weighted_events(histories, rows, self.history_decay)
         matrices, _ = self._equations(events)  # [B, F, F]
@@ -69,21 +69,21 @@ class Factors:
         return events.spread(np.concatenate([none, *parts]))
 
     def to(self, device: torch.device) -> "Factors":
-        """Return itself: it works on the CPU."""
+        """Return itself: this model always works on the CPU."""
         return self
 
     def weights(self) -> dict[str, Tensor]:
-        """Return all that `from_weights` needs besides the section."""
+        """Return the tensors that `from_weights` needs, in addition to the section."""
         return {"item_factors": torch.from_numpy(self.item_factors)}
 
     @classmethod
     def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "Factors":
-        """Return the model that these are the weights of."""
+        """Return the model with this section and these weights."""
         names = ("regularisation", "alpha", "history_decay")
         return cls(weights["item_factors"].numpy(), **{name: section[name] for name in names})
 
     def _confidence(self, events: WeightedEvents) -> np.ndarray:
-        """Return the confidence in each event, 1 being that in an absence: [E] float64."""
+        """Return the confidence in each event; an absent event has 1: [E] float64."""
         confidence: np.ndarray = 1 + self.alpha * events.weight
         return confidence
 
@@ -112,28 +112,28 @@ def fit_als(
     seed: int,
     threads: int,
 ) -> Factors:
-    """Fit vectors to who has had what, with confidence 1 + alpha where somebody has.
+    """Fit vectors to the items that users have had, each with confidence 1 + alpha.
 
     Args:
         user_items: [U, V] of ones.
         factors: F
-        regularisation: Of the squares of all vectors.
+        regularisation: L2 regularisation of all vectors.
         alpha: See above.
-        iterations: Rounds over users and items.
-        history_decay: The event n places before the newest has confidence
+        iterations: Number of rounds over users and items.
+        history_decay: The event n positions before the newest has confidence
             1 + alpha * history_decay ** n when a history is scored. (The paper has 1.)
-        seed: Of the first vectors.
-        threads: Threads that solve for users and items.
+        seed: Seed of the initial vectors.
+        threads: Number of threads that solve for users and items.
 
     Raises:
-        DivergedError: When there is too little regularisation beside the confidence.
+        DivergedError: When the regularisation is too small for the confidence.
     """
-    # Imported here alone: networks are trained and scored without it.
+    # Imported only here: networks are trained and scored without it.
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.recommender_base import ModelFitError
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "blas"):  # each thread solves small systems of its own
+    with threadpool_limits(1, "blas"):  # each thread solves separate small systems
         model = AlternatingLeastSquares(
             factors=factors,
             regularization=regularisation,
@@ -148,7 +148,7 @@ def fit_als(
         except (ModelFitError, ValueError) as error:
             raise DivergedError(
                 f"train.counting.als.regularisation={regularisation} and alpha={alpha} leave "
-                f"equations without a solution ({error}); raise the one or lower the other"
+                f"equations without a solution ({error}); raise regularisation or lower alpha"
             ) from error
     vectors = np.array(model.item_factors, dtype=np.float32)
     vectors[:NUM_RESERVED] = 0

@@ -1,10 +1,10 @@
-"""Share a network's score out among the items of the history, by taking each of them out.
+"""Attribute a network's score to the items of the history, by removing one item at a time.
 
-An item's part is what the score loses when the history is encoded without all of its events: their
-types and times go too, later events move up, and into what the network sees of a long history
-older events move in. So what is said of an item is true of the network, whatever stands in it.
-Of a history with many items only some are tried, those whose gradient times input is largest; the
-others have no part.
+An item's contribution is the drop of the score when the history is encoded without the item's
+events. Their types and times are removed too, later events move up, and older events of a long
+history move into the part that the network sees. So the contribution is valid for any network.
+In a history with many items only some are tried: those with the largest gradient times input. The
+others have no contribution.
 Sources: occlusion, Zeiler and Fergus 2014; gradient times input, Shrikumar et al. 2016.
 
 Legend of shapes: B users, N newest events that a network sees, L longest history, D width,
@@ -24,49 +24,49 @@ from trainer.networks.inputs import HistoryBatch
 from trainer.networks.retrieval import RetrievalModel
 
 TRIED_ITEMS = 16
-"""Items of a history that are tried. Among as many events of 60 and of 200 was the one without
-which a score falls most in 97 of 100 lists at least."""
+"""Largest number of items of a history that are tried. In histories of 60 and of 200 events, they
+included the item without which a score drops most in at least 97 of 100 lists."""
 CELLS_AT_ONCE = 65_536
 """Rows times length that are encoded together."""
 ROUNDING = 1e-3
-"""Share of the largest part of a recommended item below which another one is none: it may be
-rounding, as a network rounds otherwise in batches of another shape."""
+"""Contributions below this share of the largest one to a recommended item's score are set to 0.
+They may be rounding errors, because a network rounds differently in batches of another shape."""
 
 
 class Network(Protocol):
-    """A retrieval model and how it takes histories, see `trainer.models.scorer.ModelScorer`."""
+    """A retrieval model and its input from histories, see `trainer.models.scorer.ModelScorer`."""
 
     model: RetrievalModel
 
     @property
     def left_out(self) -> Tensor | None:
-        """Items that the model knows nothing of: [V] bool."""
+        """Items that are unknown to the model: [V] bool; None if there are none."""
 
     @property
     def middle(self) -> Tensor:
-        """Mean of the vectors of all others: [D]."""
+        """Mean of the vectors of all other items: [D]."""
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
-        """Return the chosen rows as the model takes them."""
+        """Return the chosen rows as input of the model."""
 
 
 def parts_by_removal(
     network: Network, histories: Ragged, rows: np.ndarray, recommended: Tensor
 ) -> Tensor:
-    """Return what each recommended item's score loses without each item: [B, K, L] float32.
+    """Return the drop of each recommended item's score without each item: [B, K, L] float32.
 
-    An item's part stands at the first of its events that the network sees, zeros elsewhere.
-    Without the only item of a history nothing is left to score by: its part is then what the
-    score stands above the user's mean score.
+    An item's contribution is at the first of its events that the network sees; all other entries
+    are 0. If a history has one item only, that item's contribution is the score minus the user's
+    mean score.
 
     Args:
         network: In eval mode.
-        histories: Item numbers, oldest first, with what stands beside them.
+        histories: Item numbers, oldest first, with other columns of the events in `beside`.
         rows: [B]
-        recommended: [B, K] int64; what stands for a negative number has no meaning.
+        recommended: [B, K] int64; entries for negative item numbers are undefined.
     """
     model, length = network.model, network.model.history_length
-    own = newest_events(histories, rows, 2 * length)  # as many may move in as are taken out
+    own = newest_events(histories, rows, 2 * length)  # as many events may move in as are removed
     raw, lengths = padded(own, np.arange(len(rows)), length)  # [B, N], [B]
     batch = network.batch(own, np.arange(len(rows)))
     places = _tried(model, batch, raw, lengths, recommended)  # [B, T]
@@ -92,12 +92,12 @@ def _tried(
     lengths: np.ndarray,
     recommended: Tensor,
 ) -> Tensor:
-    """Return where the items that are taken out first stand, -1 for none: [B, T], on the CPU.
+    """Return the first position of each item to remove, -1 for none: [B, T], on the CPU.
 
     Args:
         model: The network.
-        batch: The users' histories as it takes them.
-        raw: [B, N] their items, which it may not all know.
+        batch: The users' histories as input of the model.
+        raw: [B, N] items of the histories, including items that are unknown to the model.
         lengths: [B]
         recommended: [B, K]
     """
@@ -116,7 +116,7 @@ def _tried(
 
 
 def first_of_item(item_idx: Tensor) -> Tensor:
-    """Return for each event the place of the first one with the same item: [B, L]."""
+    """Return for each event the position of the first event with the same item: [B, L]."""
     ordered, place = item_idx.sort(dim=1, stable=True)  # [B, L], [B, L]
     begins = torch.ones_like(ordered, dtype=torch.bool)
     begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
@@ -128,15 +128,15 @@ def first_of_item(item_idx: Tensor) -> Tensor:
 def _encoded_without(
     network: Network, own: Ragged, raw: np.ndarray, places: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return users' vectors without each item, [B, T, D], and where nothing is left, [B, T].
+    """Return users' vectors without each item, [B, T, D], and whether no event is left, [B, T].
 
-    Zeros stand where nothing is left, and where nothing is taken out.
+    A vector is zero if no event is left or no item is removed.
 
     Args:
         network: See `parts_by_removal`.
         own: [B] histories.
-        raw: [B, N] their newest items.
-        places: [B, T] in these, -1 where none is taken out.
+        raw: [B, N] newest items of the histories.
+        places: [B, T] positions in `raw`, -1 if no item is removed.
     """
     device = network.middle.device
     left = torch.zeros((*places.shape, len(network.middle)), device=device)
@@ -156,7 +156,7 @@ def _encoded_without(
 
 
 def _of_like_length(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Yield the places of lengths in groups that may be encoded together."""
+    """Yield the indices of histories in groups of similar length that are encoded together."""
     at_once = max(CELLS_AT_ONCE // min(int(lengths.max(initial=1)), most), 1)
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), at_once):
@@ -164,19 +164,19 @@ def _of_like_length(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
 
 
 def gradient_times_input(model: RetrievalModel, batch: HistoryBatch, recommended: Tensor) -> Tensor:
-    """Return each event's part in each recommended item's score to first order: [B, K, N].
+    """Return each event's first-order contribution to each recommended item's score: [B, K, N].
 
-    It is the event's input vector times the gradient of the score with respect to it, summed over
-    the width.
+    It is the event's input vector times the gradient of the score with respect to this vector,
+    summed over the width.
 
     Args:
         model: In eval mode.
         batch: The users' histories.
-        recommended: [B, K] int64; what stands for a negative number has no meaning.
+        recommended: [B, K] int64; entries for negative item numbers are undefined.
     """
     items = model.vectors_of(recommended.clamp(min=0)).detach()  # [B, K, D]
     carried = []
-    # cuDNN has no gradient of recurrent layers outside of training.
+    # cuDNN computes gradients of recurrent layers in training mode only.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         embedded = model.embed(batch).detach().requires_grad_()  # [B, N, D]
         users = model.encode_embedded(embedded, batch.lengths)  # [B, D]

@@ -1,4 +1,4 @@
-"""Write and read a trained model: weights in safetensors, all else in JSON, never pickle."""
+"""Write and read a trained model: weights in safetensors, everything else in JSON, no pickle."""
 
 import json
 from collections.abc import Callable
@@ -30,26 +30,26 @@ WEIGHTS_NAME = "weights.safetensors"
 OPTIMIZER_NAME = "optimizer.safetensors"
 METRICS_NAME = "metrics.json"
 Built = TypeVar("Built")
-_INITIAL = ("init", "init_std", "embedding_std")  # of `train.model`: what weights begin as
+_INITIAL = ("init", "init_std", "embedding_std")  # keys of `train.model` on initial weights
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training comes to."""
+    """The result of a training."""
 
     section: dict[str, Any]
-    """Section of the configuration that the model is built from again."""
+    """Section of the configuration that the model is rebuilt from."""
     weights: dict[str, Tensor]
     metrics: dict[str, Any]
     optimizer: dict[str, Tensor] = field(default_factory=dict)
-    """The optimiser's state by name, see `trainer.training.optimizers`; {}: it is not saved."""
+    """The optimiser's state by name, see `trainer.training.optimizers`; {} if it is not saved."""
 
 
 def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
-    """Return `train.model` as a retrieval network is built from it.
+    """Return the section that a retrieval network is built from.
 
-    Event types stand in it by their number, events' features as `FieldSpec`s; of the content see
-    `content_section`.
+    It is `train.model` with the number of event types, with the event features as `FieldSpec`s, and
+    with the content from `content_section`.
     """
     model = config.train.model
     section = model.model_dump(mode="json")
@@ -60,7 +60,7 @@ def model_section(config: Config, manifest: Manifest) -> dict[str, Any]:
 
 
 def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
-    """Return an untrained network of a `model_section` for a catalogue of V items."""
+    """Return an untrained network, built from a `model_section`, for V item numbers."""
     shape = {name: value for name, value in section.items() if name not in _INITIAL}
     model = RetrievalModel(catalogue=catalogue, **shape)
     init, std, embedding_std = (section[name] for name in _INITIAL)
@@ -71,7 +71,7 @@ def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
 def save_bundle(
     config: Config, manifest: Manifest, request: str, trained: Trained, card: str | None = None
 ) -> str:
-    """Commit a model's version, with its card where there is one, and return its id."""
+    """Commit a model's version, with its card if there is one, and return its id."""
     workspace = Path(config.run.output)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = emptied(new_folder(workspace, "models", version))
@@ -102,12 +102,13 @@ def load_bundle(workspace: Path, model_id: str) -> tuple[Bundle, RetrievalModel]
     """Return a committed network, ready to score.
 
     Raises:
-        VersionError: When a file differs from what the bundle says of it, or it is no network.
+        VersionError: When a file differs from its entry in the bundle, or the model is no network.
     """
     bundle, scorer = load_scorer(workspace, model_id)
     if not isinstance(scorer, ModelScorer):
         raise VersionError(
-            f"model {model_id} is of train.algorithm={bundle.algorithm}, and a neural one is needed"
+            f"model {model_id} has train.algorithm={bundle.algorithm}, but neural is needed; name "
+            "another model"
         )
     return bundle, scorer.model
 
@@ -116,7 +117,7 @@ def load_scorer(workspace: Path, model_id: str) -> tuple[Bundle, Scorer]:
     """Return a committed model of any kind, ready to score.
 
     Raises:
-        VersionError: When a file differs from what the bundle says of it.
+        VersionError: When a file differs from its entry in the bundle.
     """
 
     def build(bundle: Bundle, weights: dict[str, Tensor]) -> Scorer:
@@ -129,17 +130,17 @@ def load_scorer(workspace: Path, model_id: str) -> tuple[Bundle, Scorer]:
 def load_built(
     workspace: Path, model_id: str, build: Callable[[Bundle, dict[str, Tensor]], Built]
 ) -> tuple[Bundle, Built]:
-    """Return a committed model's bundle, and what is built of it and its weights.
+    """Return a committed model's bundle, and the result of `build` for it and its weights.
 
     Raises:
-        VersionError: When a file differs from what the bundle says of it, or nothing can be built.
+        VersionError: When a file differs from its entry in the bundle, or `build` fails.
     """
     bundle = read_manifest(workspace, "models", model_id, Bundle)
     folder = workspace / "models" / model_id
     for file in bundle.files["model"]:
         if hash_file(folder / file.path) != file.sha256:
             raise VersionError(
-                f"{folder / file.path} is not the file that the bundle was made "
+                f"{folder / file.path} is not the file that the bundle was written "
                 "with (SHA-256 differs); restore it or train again"
             )
     try:
@@ -149,14 +150,14 @@ def load_built(
 
 
 def with_prefix(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a member's weights under the names that they have in a hybrid's bundle."""
+    """Return a member's weights under their names in a hybrid's bundle."""
     return {f"{name}.{key}": tensor for key, tensor in weights.items()}
 
 
 def build_scorer(
     algorithm: str, section: dict[str, Any], weights: dict[str, Tensor], catalogue: int
 ) -> Scorer:
-    """Return the model of a section with its weights in it."""
+    """Return the model that is built from a section and has these weights."""
     if algorithm == NEURAL:
         model = build_model(section, catalogue)
         model.load_state_dict(weights)
@@ -164,7 +165,7 @@ def build_scorer(
     if algorithm in COUNTING:
         return load_counting(algorithm, section, weights, catalogue)
     if algorithm != "hybrid":
-        raise ValueError(f"its kind of model is {algorithm!r}, which this version does not know")
+        raise ValueError(f"its algorithm is {algorithm!r}, which this version does not know")
     members = {}
     for name, part in section["members"].items():
         start = f"{name}."
@@ -177,7 +178,7 @@ def train_section(bundle: Bundle) -> Train:
     """Return the section `train` that a model was trained with.
 
     Raises:
-        VersionError: When it is of a release whose settings this one does not know.
+        VersionError: When the model is from a release whose settings this one does not know.
     """
     try:
         return Train.model_validate(bundle.config["train"])
@@ -192,46 +193,46 @@ def train_section(bundle: Bundle) -> Train:
 def require_same_vocabulary(bundle: Bundle, manifest: Manifest) -> None:
     """Refuse a model whose item numbers mean something else in this dataset.
 
-    A dataset whose vocabulary goes on from the model's is right: it has more items.
+    A dataset whose vocabulary extends the model's is accepted: it has more items.
 
     Raises:
-        VersionError: When a number of an item, or of an event type or another feature of events
-            that the model takes, means something else.
+        VersionError: When the dataset encodes the items differently, or the event types or event
+            features that the model uses.
     """
     types = tuple(bundle.config["etl"]["event_types"])
     takes_types = any(section.get("event_types") for section in sections_in(bundle.model))
     if takes_types and manifest.event_types != types:
         raise VersionError(
-            f"model {bundle.id} takes the event types {', '.join(types)}, and dataset "
-            f"{manifest.id} numbers others: {', '.join(manifest.event_types)}; train on it first"
+            f"model {bundle.id} uses the event types {', '.join(types)}, but those of dataset "
+            f"{manifest.id} are {', '.join(manifest.event_types)}; train on this dataset first"
         )
     ours, theirs = bundle.vocabularies["item"], manifest.vocabularies["item"]
     if not theirs.goes_on_from(ours):
         raise VersionError(
             f"model {bundle.id} was trained on dataset {bundle.dataset_id}, whose item vocabulary "
-            f"{ours.fingerprint[:12]} ({ours.size} numbers) is not that of dataset {manifest.id}, "
-            f"{theirs.fingerprint[:12]} ({catalogue_size(manifest)} numbers); "
+            f"{ours.fingerprint[:12]} ({ours.size} numbers) does not fit that of dataset "
+            f"{manifest.id}, {theirs.fingerprint[:12]} ({catalogue_size(manifest)} numbers); "
             "train on this dataset first"
         )
     require_same_features(bundle, manifest)
 
 
 def require_unseen(bundle: Bundle, part: str) -> None:
-    """Refuse to look at a held-out part with a model that was trained on it.
+    """Refuse to use a held-out part with a model that was trained on it.
 
     Args:
-        bundle: The model's.
+        bundle: Bundle of the model.
         part: `valid` or `test`.
 
     Raises:
-        ConfigError: When its `train.refit` had the part in it.
+        ConfigError: When `train.refit` of the model included the part.
     """
     refit = bundle.config["train"]["refit"]
     if refit == "everything" or (refit == "with_valid" and part == "valid"):
         raise ConfigError(
-            f"model {bundle.id} was trained anew with train.refit={refit}, on the {part} part too, "
-            "which cannot measure it; metrics.json has the figures of its first training. Take "
-            "one with train.refit=none"
+            f"model {bundle.id} was trained again with train.refit={refit}, on the {part} part "
+            "too, so this part cannot measure it; use a model with train.refit=none, or the "
+            "figures of the first training in metrics.json"
         )
 
 

@@ -1,4 +1,4 @@
-"""The models that count: how each is fitted, and how it comes back from its bundle."""
+"""Counting models: how each one is fitted, and how it is loaded from its bundle."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ from trainer.models.scorer import Scorer
 
 
 class CountingModel(Scorer, Protocol):
-    """A scorer that is fitted in one go."""
+    """A scorer that is fitted without epochs."""
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the tensors that, with its section, it is built from again."""
+        """Return the tensors that the model is rebuilt from, together with its section."""
 
 
 class _Kind(NamedTuple):
@@ -33,7 +33,7 @@ class _Kind(NamedTuple):
 
 
 def fit_counting(name: str, source: FitSource) -> CountingModel:
-    """Return the model of that name, fitted to what the source tells."""
+    """Return the model of that name, fitted to the events of the source."""
     with _torch_threads(source.train.cpus_per_worker):
         return _KINDS[name].fit(source)
 
@@ -41,11 +41,11 @@ def fit_counting(name: str, source: FitSource) -> CountingModel:
 def load_counting(
     name: str, section: dict[str, Any], weights: dict[str, Tensor], catalogue: int
 ) -> CountingModel:
-    """Return the model that these are the section and the weights of.
+    """Return the model with this section and these weights.
 
     Raises:
         ValueError: When they do not belong together.
-        KeyError: Likewise.
+        KeyError: When a setting or a tensor is missing.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wrong = [
@@ -59,7 +59,7 @@ def load_counting(
 
 
 def section_of(name: str, train: Train) -> dict[str, Any]:
-    """Return the settings that a model is built from again."""
+    """Return the settings that a model is rebuilt from."""
     if name == "popularity":
         return {}
     if name == "markov":
@@ -90,13 +90,13 @@ def _require_times(manifest: Manifest) -> None:
         if log["time_unit"] == "order":
             raise ConfigError(
                 f"recent_popularity needs the time of each event, but dataset {manifest.id} was "
-                f"made with input.events.{name}.time_unit=order; take popularity instead"
+                f"made with input.events.{name}.time_unit=order; use popularity instead"
             )
     if etl["windows"] != "all" or etl["split"]["kind"] in ("random", "given"):
         raise ConfigError(
             f"recent_popularity needs each user's oldest events for training, but dataset "
             f"{manifest.id} was made with etl.windows={etl['windows']} and etl.split.kind="
-            f"{etl['split']['kind']}; take popularity instead"
+            f"{etl['split']['kind']}; use popularity instead"
         )
 
 
@@ -134,7 +134,7 @@ _KINDS = {
     "als": _Kind(_fit_als, Factors.from_weights),
 }
 COUNTING = tuple(_KINDS)
-"""Names of all of them."""
+"""Names of all counting models."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""EASE: a linear model of all items on all others, in closed form.
+"""EASE: a linear model that predicts each item from all others, fitted in closed form.
 
 Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8.
 
@@ -14,7 +14,7 @@ from conf.errors import ConfigError, DivergedError
 from trainer.models.item_to_item import ItemToItem, item_to_item, strongest_of_each_row, tie_break
 
 _BLOCK_ITEMS = 512
-"""Items whose weights are chosen together: bounds the memory beside the matrix itself."""
+"""Number of items whose weights are chosen together; limits the memory besides the matrix."""
 
 
 def fit_ease(
@@ -26,30 +26,31 @@ def fit_ease(
     weights_per_item: int,
     max_items: int,
 ) -> ItemToItem:
-    """Return the weights that tell each user's items best from one another.
+    """Return the weights that predict each user's items best from one another.
 
-    With P the inverse of the items' co-occurrence counts plus the regularisation on the diagonal,
-    what item i says of j is -P(i, j) / P(j, j), and nothing of itself.
+    Let P be the inverse of the items' co-occurrence counts plus the regularisation on the diagonal.
+    Then the weight from item i to item j is -P(i, j) / P(j, j), and 0 from an item to itself.
 
     Args:
         user_items: [U, V] of ones.
-        train_events: [V], decides between items that no weight tells apart.
-        regularisation: Of the squares of the weights.
-        history_decay: Weight of an event at scoring over that of the one after it. (The paper
+        train_events: [V] events of each item, which break ties.
+        regularisation: L2 regularisation of the weights.
+        history_decay: Weight of an event at scoring, relative to the event after it. (The paper
             has 1.)
-        weights_per_item: Weights of largest magnitude kept of each item. (The paper keeps all.)
-        max_items: Most items it is fitted for.
+        weights_per_item: Number of weights to keep for each item, those of largest magnitude.
+            (The paper keeps all.)
+        max_items: Largest catalogue that the model is fitted for.
 
     Raises:
-        ConfigError: When there are more.
+        ConfigError: When the catalogue is larger.
         DivergedError: When the regularisation is too small, or far too large.
     """
     catalogue = user_items.shape[1]
     if catalogue > max_items:
         raise ConfigError(
             f"train.counting.ease.max_items={max_items}, but there are {catalogue} items, for "
-            f"which ease needs {12 * catalogue**2 / 2**30:.1f} GiB; raise it if there is so much, "
-            "or take item_knn"
+            f"which ease needs {12 * catalogue**2 / 2**30:.1f} GiB; raise max_items if you have "
+            "that much memory, or use item_knn"
         )
     inverse = _regularised_inverse(user_items, regularisation)  # [V, V]
     scale = -1 / inverse.diagonal()  # [V]
@@ -71,13 +72,13 @@ def _regularised_inverse(user_items: sparse.csr_array, regularisation: float) ->
     if int(fails_at):
         raise DivergedError(
             f"train.counting.ease.regularisation={regularisation} leaves equations without a "
-            "solution in single precision; set it nearer to the events of an item"
+            "solution in single precision; set it closer to the events per item"
         )
     return torch.cholesky_inverse(factor)
 
 
 def _largest(weights: Tensor, keep: int) -> Tensor:
-    """Return the weights with those below the keep-th magnitude of their row as zeros."""
+    """Return the weights, with 0 for those below the keep-th magnitude of their row."""
     if keep >= weights.shape[1]:
         return weights
     least = weights.abs().kthvalue(weights.shape[1] - keep + 1, dim=1, keepdim=True).values

@@ -1,4 +1,4 @@
-"""What a model that counts is fitted to: the training part, or with it what was held out.
+"""The events that counting models are fitted to: the training part, with or without held-out ones.
 
 Legend of shapes: U users, the reserved numbers included, V catalogue.
 """
@@ -19,15 +19,15 @@ from trainer.models.popularity import training_lengths
 
 
 class FitSource(NamedTuple):
-    """A dataset, and which of its events count."""
+    """A dataset, and which of its events a model is fitted to."""
 
     train: Train
     seed: int
     folder: Path
-    """Of the dataset."""
+    """Folder of the dataset."""
     manifest: Manifest
     refit: bool = False
-    """Whether what `train.refit` names joins the training part."""
+    """Whether the held-out events that `train.refit` names are added to the training part."""
 
     def blocks(self, part: str, columns: Sequence[str]) -> Iterator[Columns]:
         """Yield the row groups of a part."""
@@ -35,9 +35,9 @@ class FitSource(NamedTuple):
         return (found for _, found in groups)
 
     def rows(self) -> Iterator[Columns]:
-        """Yield USER_IDX and HISTORY_ITEMS of windows of what is fitted to.
+        """Yield windows of the events to fit, with at least USER_IDX and HISTORY_ITEMS.
 
-        Windows of a user that stand next to each other share one event.
+        Adjacent windows of a user share one event.
         """
         if not self.refit:
             yield from self.blocks("train", COLUMNS)
@@ -47,13 +47,13 @@ class FitSource(NamedTuple):
             yield windows_of(columns, self.manifest, ends)
 
     def item_events(self) -> np.ndarray:
-        """Return how many events of what is fitted to each item has: [V] int64."""
+        """Return each item's number of events to fit: [V] int64."""
         if not self.refit:
             return read_train_events(self.folder, self.manifest)
         return item_events(self.folder, self.manifest, self._ends())
 
     def user_events(self) -> np.ndarray:
-        """Return how many of the oldest events of each user's history are fitted to: [U] int64."""
+        """Return each user's number of events to fit, which are the oldest ones: [U] int64."""
         if self.refit:
             return self._ends()
         num_users = self.manifest.vocabularies["user"].size
@@ -67,10 +67,10 @@ COLUMNS = (USER_IDX, HISTORY_ITEMS)
 
 
 def user_items(blocks: Iterable[Columns], catalogue: int) -> sparse.csr_array:
-    """Return 1 for each item that a user has had, however often: [U, V] float32.
+    """Return 1 for each item that a user has had, however often: [users with items, V] float32.
 
     Args:
-        blocks: Row groups of `train/` with `COLUMNS`; several windows of a user are one row.
+        blocks: Row groups of `train/` with `COLUMNS`; all windows of a user become one row.
         catalogue: V
     """
     pairs = np.unique(np.concatenate([np.zeros(0, np.int64), *_pairs(blocks, catalogue)]))
@@ -81,7 +81,7 @@ def user_items(blocks: Iterable[Columns], catalogue: int) -> sparse.csr_array:
 
 
 def _pairs(blocks: Iterable[Columns], catalogue: int) -> Iterable[np.ndarray]:
-    """Yield the distinct pairs of each row group as user times V plus item."""
+    """Yield the distinct pairs of each row group, each as user times V plus item."""
     for columns in blocks:
         users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
         owner = np.repeat(users.astype(np.int64), histories.lengths)

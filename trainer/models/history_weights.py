@@ -1,4 +1,4 @@
-"""What of a history a counting model goes by: each known item once, the newer the more.
+"""Weights of a history's events in counting models: each known item once, newer items more.
 
 Legend of shapes: B rows, S events of them, E events that count, V catalogue, K recommended items,
 L longest history.
@@ -19,9 +19,9 @@ class WeightedEvents(NamedTuple):
     """Events in the order of row and item number."""
 
     row: np.ndarray
-    """[E] int64, place among the chosen rows, ascending."""
+    """[E] int64, index among the chosen rows, ascending."""
     place: np.ndarray
-    """[E] int64, place in the history, from 0."""
+    """[E] int64, position in the history, from 0."""
     item: np.ndarray
     """[E] int64"""
     weight: np.ndarray
@@ -38,7 +38,7 @@ class WeightedEvents(NamedTuple):
         return sparse.csr_array(weights, shape=(self.num_rows, catalogue))
 
     def spread(self, parts: np.ndarray) -> Tensor:
-        """Return each event's parts where it stands in its history: [E, K] -> [B, K, L]."""
+        """Put each event's contributions at its position in the history: [E, K] -> [B, K, L]."""
         spread = np.zeros((self.num_rows, parts.shape[1], self.longest), dtype=np.float64)
         spread[self.row, :, self.place] = parts
         return torch.from_numpy(spread)
@@ -50,8 +50,8 @@ def weighted_events(histories: Ragged, rows: np.ndarray, decay: float) -> Weight
     Args:
         histories: Item numbers, oldest first.
         rows: [B]
-        decay: The event n places before the newest weighs decay ** n; with 0 the newest alone
-            counts, and unknown items keep their places.
+        decay: The event n positions before the newest has weight decay ** n; with 0 only the
+            newest counts. Unknown items keep their positions.
     """
     row, place, item = events_of(histories, rows)  # each [S]
     lengths = histories.lengths[rows]  # [B]

@@ -1,10 +1,10 @@
-"""A blend: the weighted sum of several models' scores, brought to one scale for each user.
+"""A blend: the weighted sum of several models' scores, scaled for each user.
 
-Counts, cosines and dot products are on scales of their own, and a network's spread differs from
-user to user. So each member's scores of a user lose their mean over the catalogue and are divided
-by their standard deviation before they are added (a member that says the same of all items adds
-nothing). Unlike ranks or probabilities this keeps how far an item stands out, and it is linear:
-the parts that events have in the members' scores add up to those in the blend's.
+Counts, cosines and dot products have different scales, and a network's spread differs from user to
+user. So each member's scores of a user are standardised before they are added: minus their mean
+over the catalogue, divided by their standard deviation. A member that gives all items the same
+score adds nothing. Unlike ranks or probabilities, this keeps how far an item is above the others.
+It is also linear: the contributions to the members' scores add up to those to the blend's score.
 
 Legend of shapes: B rows, V catalogue, K recommended items, L longest history.
 """
@@ -25,7 +25,7 @@ NEURAL = "neural"
 
 @dataclass(frozen=True)
 class Hybrid:
-    """Members and their weights; those of weight 0 are not asked."""
+    """Members and their weights; members with weight 0 are not used."""
 
     members: Mapping[str, Scorer]
     blend: Mapping[str, float]
@@ -39,7 +39,7 @@ class Hybrid:
         return weighted_sum(scores, [self.blend[name] for name, _ in asked])
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return the weighted sum of the members' parts: [B, K, L]."""
+        """Return the weighted sum of the members' contributions: [B, K, L]."""
         total = torch.zeros((), device=self.device)
         for name, member in self.asked():
             with torch.no_grad():
@@ -51,7 +51,7 @@ class Hybrid:
 
     @property
     def unknown(self) -> np.ndarray | None:
-        """See `trainer.models.scorer.Scorer`: what no member knows."""
+        """See `trainer.models.scorer.Scorer`: items that no member knows."""
         each = [member.unknown for _, member in self.asked()]
         known = [own for own in each if own is not None]
         return np.logical_and.reduce(known) if len(known) == len(each) else None
@@ -62,14 +62,14 @@ class Hybrid:
         return Hybrid(members, self.blend, device)
 
     def asked(self) -> list[tuple[str, Scorer]]:
-        """Return the members that have a weight, by name."""
+        """Return the members with a weight above 0, with their names."""
         return [(name, member) for name, member in self.members.items() if self.blend[name] > 0]
 
 
 def weighted_sum(scores: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Return the sum of members' scores, of one scale, by their weights: [B, V].
+    """Return the weighted sum of the members' standardised scores: [B, V].
 
-    A member without a score for an item adds 0, its mean; an item without any keeps -inf.
+    A member without a score for an item adds 0, its mean; an item without any score keeps -inf.
     """
     unknown = torch.stack([own.isneginf() for own in scores]).all(0)
     parts = [own.masked_fill(own.isneginf(), 0) * w for own, w in zip(scores, weights, strict=True)]
@@ -77,18 +77,18 @@ def weighted_sum(scores: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 
 def standard(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a user's scores with mean 0 and deviation 1 over the catalogue, and the deviation.
+    """Return users' scores, scaled to mean 0 and standard deviation 1, and the deviation before.
 
     Args:
-        scores: [B, V]; those of the reserved numbers do not count, nor does -inf, which stays.
+        scores: [B, V]; mean and deviation ignore the reserved numbers and -inf, which stays.
 
     Returns:
-        [B, V] float32 and [B, 1]; zeros where all items have the same score.
+        [B, V] float32 and [B, 1]; zeros for a user whose items all have the same score.
     """
     items = scores[:, NUM_RESERVED:]
     is_out = scores.isneginf()  # [B, V]
     if bool(is_out[:, NUM_RESERVED:].any()):
-        # An item without a score is without one for everybody.
+        # An item without a score for one user has none for any user.
         items = items[:, ~is_out[:, NUM_RESERVED:].any(0)]
     spread, mean = torch.std_mean(items, dim=1, correction=0, keepdim=True)  # [B, 1], [B, 1]
     says_nothing = items.amax(1, keepdim=True) == items.amin(1, keepdim=True)  # [B, 1]

@@ -1,4 +1,4 @@
-"""Nearest neighbours among items: similar are those that the same users have had.
+"""Nearest neighbours among items: items are similar if the same users have had them.
 
 Source: item-based top-N recommendation, Deshpande & Karypis 2004; the shrinkage as in
 Bell & Koren 2007, added to the denominator.
@@ -12,7 +12,7 @@ from scipy import sparse
 from trainer.models.item_to_item import ItemToItem, item_to_item, strongest_of_each_row, tie_break
 
 _BLOCK_ITEMS = 1024
-"""Items whose neighbours are looked for together: bounds the memory of counting."""
+"""Number of items whose neighbours are searched together; limits the memory for counting."""
 
 
 def fit_item_knn(
@@ -24,18 +24,19 @@ def fit_item_knn(
     shrinkage: float,
     history_decay: float,
 ) -> ItemToItem:
-    """Return for each item its most similar ones.
+    """Return the most similar items of each item.
 
-    With n(i, j) users who have had both, cosine is n(i, j) / (sqrt(n(i) n(j)) + shrinkage) and
-    jaccard n(i, j) / (n(i) + n(j) - n(i, j) + shrinkage).
+    Let n(i, j) be the number of users who have had both items. Then cosine is
+    n(i, j) / (sqrt(n(i) n(j)) + shrinkage), and jaccard is
+    n(i, j) / (n(i) + n(j) - n(i, j) + shrinkage).
 
     Args:
         user_items: [U, V] of ones.
-        train_events: [V], decides between items that no neighbour tells apart.
-        neighbours: Most similar items kept of each item.
+        train_events: [V] events of each item, which break ties.
+        neighbours: Number of most similar items to keep for each item.
         similarity: `cosine` or `jaccard`.
         shrinkage: See above.
-        history_decay: Weight of an event at scoring over that of the one after it.
+        history_decay: Weight of an event at scoring, relative to the event after it.
     """
     by_item = user_items.T.tocsr()  # [V, U]
     users = np.diff(by_item.indptr).astype(np.float64)  # [V]

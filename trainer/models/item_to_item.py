@@ -1,8 +1,8 @@
-"""Models that add up what each item of a history says of each other one.
+"""Models with a weight for each pair of items: one in the history, one to be scored.
 
-The score of an item is the sum, over the events of the history, of a weight of the event's place
-times a weight of the pair of items; to that comes a score which is the same for everybody and
-decides where no pair says anything. The Markov chain, nearest neighbours and EASE are such models.
+The score of an item is a sum over the events of the history: the weight of the event's position
+times the weight of the pair of items. A score that is the same for every user is added, and decides
+if no pair has a weight. The Markov chain, nearest neighbours and EASE are such models.
 
 Legend of shapes: B rows, V catalogue, P pairs of items, E events, K recommended items, L longest
 history.
@@ -22,23 +22,23 @@ from trainer.models.history_weights import weighted_events
 from trainer.models.popularity import scaled_popularity, without_events
 
 TIE_BREAK = 1e-6
-"""Share of popularity in scores that are no whole numbers: below what pairs of items say."""
+"""Factor of popularity in scores that are not whole numbers: smaller than pair weights."""
 
 
 @dataclass(frozen=True)
 class ItemToItem:
-    """Weights of pairs of items, those that are zero left out."""
+    """Weights of pairs of items, without those that are zero."""
 
     everyones: np.ndarray
-    """[V] float64: score without any history."""
+    """[V] float64: score without any history, the same for every user."""
     starts: np.ndarray
-    """[V + 1] int64: what item i says lies at starts[i]:starts[i + 1]."""
+    """[V + 1] int64: the pairs of item i in a history are at starts[i]:starts[i + 1]."""
     items: np.ndarray
-    """[P] int32: the other item, ascending for each first one."""
+    """[P] int32: the second item of each pair, ascending for each first item."""
     pair_weights: np.ndarray
     """[P] float32"""
     history_decay: float
-    """Weight of an event over that of the one after it; 0: the last event alone counts."""
+    """Weight of an event relative to the event after it; 0: only the last event counts."""
 
     @cached_property
     def pairs(self) -> sparse.csr_array:
@@ -49,13 +49,13 @@ class ItemToItem:
 
     @cached_property
     def unknown(self) -> np.ndarray:
-        """See `trainer.models.scorer.Scorer`: items that nothing says anything of."""
+        """See `trainer.models.scorer.Scorer`: items without a score or weight above 0."""
         found = without_events(self.everyones)
         found[self.items] = False
         return found
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float64, -inf for items that nothing is known of."""
+        """Return [B, V] float64, -inf for unknown items."""
         events = weighted_events(histories, rows, self.history_decay)
         said = events.matrix(len(self.everyones)) @ self.pairs  # [B, V]
         scores = said.toarray().astype(np.float64)
@@ -64,7 +64,7 @@ class ItemToItem:
         return torch.from_numpy(scores)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return [B, K, L] float64; with the score that is everybody's they add up to the score."""
+        """Return [B, K, L] float64; together with `everyones` they add up to the score."""
         events = weighted_events(histories, rows, self.history_decay)
         wanted = recommended.clamp(min=0).cpu().numpy()[events.row]  # [E, K]
         said = np.repeat(events.item, wanted.shape[1]), wanted.reshape(-1)
@@ -72,20 +72,20 @@ class ItemToItem:
         return events.spread(pairs * events.weight[:, None])
 
     def to(self, device: torch.device) -> "ItemToItem":
-        """Return itself: it works on the CPU."""
+        """Return itself: this model always works on the CPU."""
         return self
 
     def weights(self) -> dict[str, Tensor]:
-        """Return all that `from_weights` needs besides the section."""
+        """Return the tensors that `from_weights` needs, in addition to the section."""
         names = ("everyones", "starts", "items", "pair_weights")
         return {name: torch.from_numpy(getattr(self, name)) for name in names}
 
     @classmethod
     def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "ItemToItem":
-        """Return the model that these are the weights of.
+        """Return the model with this section and these weights.
 
         Raises:
-            ValueError: When they are not those of one model.
+            ValueError: When the weights do not belong together.
         """
         found = {
             name: weights[name].numpy() for name in ("everyones", "starts", "items", "pair_weights")
@@ -96,14 +96,14 @@ class ItemToItem:
 
 
 def tie_break(train_events: np.ndarray) -> np.ndarray:
-    """Return a score for everybody that only decides between equals: [V] float64."""
+    """Return a score for each item, the same for every user, to break ties: [V] float64."""
     return scaled_popularity(train_events) * TIE_BREAK
 
 
 def strongest_of_each_row(matrix: sparse.csr_array, keep: int) -> sparse.csr_array:
-    """Return a matrix with the `keep` entries of largest magnitude of each row.
+    """Return the matrix with only the `keep` entries of largest magnitude in each row.
 
-    Zeros are left out; of equal ones those of smaller number stay.
+    Zeros are left out; of equal entries, those with smaller column numbers stay.
     """
     matrix.eliminate_zeros()
     matrix.sort_indices()
@@ -111,7 +111,7 @@ def strongest_of_each_row(matrix: sparse.csr_array, keep: int) -> sparse.csr_arr
     row = np.repeat(np.arange(matrix.shape[0]), lengths)
     order = np.lexsort((matrix.indices, -np.abs(matrix.data), row))
     rank = np.arange(len(row)) - np.repeat(matrix.indptr[:-1], lengths)
-    kept = np.sort(order[rank < keep])  # in the order of row and number again
+    kept = np.sort(order[rank < keep])  # back in the order of row and column
     starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, keep))])
     return sparse.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
 
@@ -119,7 +119,7 @@ def strongest_of_each_row(matrix: sparse.csr_array, keep: int) -> sparse.csr_arr
 def item_to_item(
     blocks: list[sparse.csr_array], everyones: np.ndarray, history_decay: float
 ) -> ItemToItem:
-    """Return the model of matrices that together have a row for each item."""
+    """Return the model with the pairs of matrices that together have a row for each item."""
     pairs = sparse.vstack(blocks, format="csr")
     return ItemToItem(
         everyones,

@@ -1,4 +1,4 @@
-"""The Markov chain: what most often came right after the user's last item.
+"""The Markov chain: items that most often came directly after the user's last item.
 
 Legend of shapes: V catalogue, P distinct pairs of items.
 """
@@ -13,17 +13,17 @@ from trainer.models.item_to_item import ItemToItem
 from trainer.models.popularity import scaled_popularity
 
 _MERGE_AT = 1 << 22
-"""Pairs held before they are merged: bounds the memory of counting."""
+"""Number of pairs held before they are merged; limits the memory for counting."""
 
 
 def fit_markov(blocks: Iterable[Columns], train_events: np.ndarray) -> ItemToItem:
     """Count the transitions in the training part.
 
     The score of an item is the number of training transitions to it from the last item, plus
-    its popularity scaled below one, which decides among equals.
+    its popularity scaled below one, which breaks ties.
 
     Args:
-        blocks: Row groups of `train/`; windows overlap by one item, so each transition lies in
+        blocks: Row groups of `train/`; windows overlap by one item, so each transition is in
             exactly one of them.
         train_events: [V] int64
     """

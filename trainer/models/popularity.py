@@ -1,4 +1,4 @@
-"""Popularity, of all time or of late: the same scores for every user.
+"""Popularity, over all time or recent: the same scores for every user.
 
 Legend of shapes: B rows, V catalogue, K recommended items, L longest history, U users.
 """
@@ -20,10 +20,10 @@ MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
 @dataclass(frozen=True)
 class Popularity:
-    """Every user gets the items with most events in the training part."""
+    """Every user gets the items with the most events in the training part."""
 
     train_events: np.ndarray
-    """[V] float64: events, or their sum of weights."""
+    """[V] float64: number of events, or sum of their weights."""
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float64, -inf for items without an event."""
@@ -32,7 +32,7 @@ class Popularity:
         return torch.from_numpy(events).repeat(len(rows), 1)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return zeros: no event of a history has a part in it."""
+        """Return zeros: no event of a history contributes to the score."""
         longest = int(histories.lengths[rows].max(initial=0))
         return torch.zeros((*recommended.shape, longest), dtype=torch.float64)
 
@@ -42,16 +42,16 @@ class Popularity:
         return without_events(self.train_events)
 
     def to(self, device: torch.device) -> "Popularity":
-        """Return itself: it works on the CPU."""
+        """Return itself: this model always works on the CPU."""
         return self
 
     def weights(self) -> dict[str, Tensor]:
-        """Return all that `from_weights` needs."""
+        """Return the tensors that `from_weights` needs."""
         return {"train_events": torch.from_numpy(self.train_events.astype(np.float64))}
 
     @classmethod
     def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "Popularity":
-        """Return the model that these are the weights of."""
+        """Return the model with these weights."""
         return cls(weights["train_events"].numpy())
 
 
@@ -63,7 +63,7 @@ def without_events(train_events: np.ndarray) -> np.ndarray:
 
 
 def scaled_popularity(train_events: np.ndarray) -> np.ndarray:
-    """Return each item's events over more than the most of any: [V] float64, below 1."""
+    """Return each item's events, divided by the maximum plus 1: [V] float64, below 1."""
     scaled: np.ndarray = train_events / (train_events.max(initial=0) + 1.0)
     return scaled
 
@@ -71,11 +71,11 @@ def scaled_popularity(train_events: np.ndarray) -> np.ndarray:
 def training_lengths(blocks: Iterable[Columns], num_users: int) -> np.ndarray:
     """Return how many events of each user are in the training part: [U] int64.
 
-    Users with one alone stand in no training row and have 0 here.
+    Users with a single event are in no training row and have 0 here.
 
     Args:
-        blocks: Row groups of `train/` with USER_IDX and HISTORY_ITEMS, of all windows: those of
-            a user overlap by one event.
+        blocks: Row groups of `train/` with USER_IDX and HISTORY_ITEMS, with all windows; those
+            of a user overlap by one event.
         num_users: U, the reserved numbers included.
     """
     lengths = np.zeros(num_users, dtype=np.int64)
@@ -90,19 +90,19 @@ def training_lengths(blocks: Iterable[Columns], num_users: int) -> np.ndarray:
 def fit_recent_popularity(
     blocks: Iterable[Columns], lengths: np.ndarray, *, catalogue: int, half_life_days: float
 ) -> Popularity:
-    """Sum up the training events, each weighing 2 ** (-age / half-life).
+    """Sum up the training events, each with weight 2 ** (-age / half-life).
 
-    The age is counted from the newest training event of all. What lies behind a user's training
-    part is not looked at.
+    The age is relative to the newest training event of all users. Events after a user's training
+    part are ignored.
 
     Args:
         blocks: Row groups of `histories/` with USER_IDX, HISTORY_ITEMS and HISTORY_TIMES in
             microseconds.
-        lengths: [U] int64, events of each user's history that are in the training part.
+        lengths: [U] int64, number of events of each user's history in the training part.
         catalogue: V
-        half_life_days: Age at which an event weighs a half.
+        half_life_days: Age at which an event has weight 0.5.
     """
-    # Weights relative to the newest event so far, so that one pass is enough.
+    # Weights are relative to the newest event so far, so one pass is enough.
     half_life, newest = half_life_days * MICROSECONDS_PER_DAY, None
     sums = np.zeros(catalogue, dtype=np.float64)
     for columns in blocks:

@@ -1,7 +1,7 @@
-"""Say which items of a history carried a recommended item's score.
+"""Find the items of a history that contributed most to a recommended item's score.
 
-Each event's part in a score comes from the model; see `contributions` in `scorer.py`.
-Only events that raised the score are named.
+The model gives each event's contribution to a score; see `contributions` in `scorer.py`.
+Only items that raised the score are named.
 
 Legend of shapes: B users, L history length, K list length, R reasons.
 """
@@ -19,16 +19,16 @@ from trainer.models.attribution import first_of_item
 from trainer.models.scorer import Scorer
 
 CELLS_AT_ONCE = 16_384
-"""Rows times length that are explained together, [K] scores each."""
+"""Rows times length that are explained together, with K scores each."""
 
 
 class Reasons(NamedTuple):
-    """History items that carried the score of each recommended item, the strongest first."""
+    """History items that contributed to the score of each recommended item, largest first."""
 
     item_idx: Tensor
-    """[B, K, R] int64, `NO_ITEM` where there is no further reason."""
+    """[B, K, R] int64, `NO_ITEM` if there is no further reason."""
     weight: Tensor
-    """[B, K, R] float32: share of all that raised the score."""
+    """[B, K, R] float32: share of the sum of all contributions that raised the score."""
 
 
 def explain(
@@ -39,8 +39,8 @@ def explain(
     Args:
         scorer: The model.
         histories: Item numbers, oldest first.
-        rows: [B], those that are explained.
-        recommended: [B, K] int64, `NO_ITEM` where there is none.
+        rows: [B], the rows to explain.
+        recommended: [B, K] int64, `NO_ITEM` if a list is shorter.
         num_reasons: R
     """
     longest = int(histories.lengths[rows].max(initial=1))
@@ -61,7 +61,7 @@ def joined(parts: list[Reasons]) -> Reasons:
 
 
 def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
-    """Add up the events of one item, drop what lowered the score, keep the largest.
+    """Add up the contributions of each item, drop those that are negative, keep the largest.
 
     Args:
         item_idx: [B, L]

@@ -1,4 +1,4 @@
-"""What every kind of model does: score all items for histories, and say which events did it.
+"""The interface of all models: score all items for histories, and attribute scores to events.
 
 Legend of shapes: B rows, V catalogue, K recommended items, L longest history, N newest events
 that a network sees.
@@ -20,29 +20,29 @@ from trainer.networks.retrieval import RetrievalModel
 
 
 class Scorer(Protocol):
-    """Whatever scores all items for rows of histories."""
+    """A model that scores all items for rows of histories."""
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] scores of the chosen rows."""
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return each event's part in the scores of some items: [B, K, L].
+        """Return each event's contribution to the scores of some items: [B, K, L].
 
-        Place l is the l-th event of a row, oldest first; behind a row's last event stand zeros.
-        What counts is the sum over the events of an item: it may stand at one of them.
+        Position l is the l-th event of a row, oldest first; after a row's last event are zeros.
+        Only the sum over the events of an item matters; it may be at any one of them.
 
         Args:
             histories: As for `scores`.
             rows: [B]
-            recommended: [B, K] int64; what stands for a negative number has no meaning.
+            recommended: [B, K] int64; entries for negative item numbers are undefined.
         """
 
     def to(self, device: torch.device) -> "Scorer":
-        """Return the same scorer, working on the device if it can make use of one."""
+        """Return the same scorer, moved to the device if it can use one."""
 
     @property
     def unknown(self) -> np.ndarray | None:
-        """Items that it knows nothing of and never recommends: [V] bool; None: none such."""
+        """Unknown items, which the model never recommends: [V] bool; None if there are none."""
 
 
 class ModelScorer:
@@ -54,13 +54,13 @@ class ModelScorer:
 
     @cached_property
     def item_vectors(self) -> Tensor:
-        """What users are scored against, of the weights at the first use: [V, D]."""
+        """Vectors that users are scored against, from the weights at the first use: [V, D]."""
         with torch.no_grad():
             return self.model.item_vectors()
 
     @cached_property
     def middle(self) -> Tensor:
-        """Mean of the vectors of the items that it knows: [D]."""
+        """Mean of the vectors of the items that are known: [D]."""
         known = torch.ones(len(self.item_vectors), dtype=torch.bool, device=self.device)
         if self.left_out is not None:
             known &= ~self.left_out
@@ -78,13 +78,13 @@ class ModelScorer:
         return None if self.left_out is None else self.left_out.cpu().numpy()
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return [B, V] float32, -inf for items that the model knows nothing of."""
+        """Return [B, V] float32, -inf for unknown items."""
         encoded = self.model.encode(self.batch(histories, rows))  # [B, D]
         scores: Tensor = encoded @ self.item_vectors.T
         return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
-        """Return [B, K, L] float32, an item's part at one of its events: see `attribution`."""
+        """Return [B, K, L] float32, an item's contribution at one event: see `attribution`."""
         return parts_by_removal(self, histories, rows, recommended)
 
     def to(self, device: torch.device) -> "ModelScorer":
@@ -92,7 +92,7 @@ class ModelScorer:
         return ModelScorer(self.model, device)
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
-        """Return the chosen rows as the model takes them: what it knows nothing of is unknown."""
+        """Return the chosen rows as input of the model, with `UNKNOWN_IDX` for unknown items."""
         length, context = self.model.history_length, self.model.context
         batch = history_batch(
             histories, rows, length, with_context=context.is_used, fields=context.specs

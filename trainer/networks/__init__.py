@@ -1,1 +1,1 @@
-"""Layers, losses and the batches that they take: pure PyTorch, without files and clusters."""
+"""Layers, losses and their input batches: pure PyTorch, without files or clusters."""

@@ -1,6 +1,6 @@
 """Causal self-attention.
 
-Pure torch. Histories are padded behind, so that no event sees padding.
+Pure torch. Histories are padded at the end, so no event sees padding.
 
 Legend of shapes: B rows, L length, D width, H heads, E width of a head.
 """
@@ -21,8 +21,8 @@ class AttentionEncoder(HistoryEncoder):
 
     Source: Kang & McAuley 2018, with the norms before the layers (Xiong et al. 2020) and no
     dropout on the attention weights. Rotary positions: Su et al. 2021, eq. 34. Gated: each layer's
-    outcome is multiplied by a sigmoid of what it was made from, as in the LiGR layer (Borisyuk et
-    al. 2025), in the spirit of HSTU's gating (Zhai et al. 2024).
+    output is multiplied by a gate, the sigmoid of a linear map of the layer's input, as in the LiGR
+    layer (Borisyuk et al. 2025) and similar to HSTU's gating (Zhai et al. 2024).
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class AttentionEncoder(HistoryEncoder):
 
         Args:
             width: D
-            blocks: Layers of attention with a feed-forward layer each.
-            heads: H, which divides D.
-            feedforward_factor: Width of the inner layer over D.
+            blocks: Number of blocks: an attention layer and a feed-forward layer each.
+            heads: H, which must divide D.
+            feedforward_factor: Inner width of the feed-forward layers, divided by D.
             dropout: Share of values dropped in training.
-            max_length: Longest history.
+            max_length: Length of the longest history.
             positions: `learned`, `rotary` or `none`.
-            is_gated: Whether each layer's outcome is gated.
+            is_gated: Whether each layer's output is gated.
         """
         super().__init__()
         self.max_length = max_length
@@ -79,7 +79,7 @@ class AttentionEncoder(HistoryEncoder):
         return encoded
 
     def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of each row's last position alone, at a part of the cost.
+        """Return only the encoding of each row's last position, at lower cost.
 
         Args:
             embedded: [B, L, D]
@@ -104,7 +104,7 @@ class AttentionEncoder(HistoryEncoder):
         return placed
 
     def rotation_to(self, hidden: Tensor) -> Tensor | None:
-        """Return the rotation of as many places as there are: [2, L, E / 2]."""
+        """Return the rotation of each position, or None if there is none: [2, L, E / 2]."""
         rotation: Tensor | None = self.rotation  # type: ignore[assignment]
         return None if rotation is None else rotation[:, : hidden.shape[1]]
 
@@ -128,7 +128,7 @@ class _AttentionBlock(nn.Module):
     def forward(
         self, hidden: Tensor, rotation: Tensor | None = None, is_there: Tensor | None = None
     ) -> Tensor:
-        """Return the next layer: [B, L, D] -> [B, L, D]; causal where `is_there` is None."""
+        """Return the block's output: [B, L, D] -> [B, L, D]; causal if `is_there` is None."""
         normed = self.attention_norm(hidden)
         rows, length, width = hidden.shape
         shape = (rows, length, 3, self.heads, width // self.heads)
@@ -144,7 +144,7 @@ class _AttentionBlock(nn.Module):
         return self._feed_forward(self._added(hidden, normed, self.attention_out(joined)))
 
     def last(self, hidden: Tensor, lengths: Tensor, rotation: Tensor | None) -> Tensor:
-        """Return what `forward` does at each row's last position: [B, L, D], [B] -> [B, D]."""
+        """Return the output of `forward` at each row's last position: [B, L, D], [B] -> [B, D]."""
         rows, length, width = hidden.shape
         normed = self.attention_norm(hidden)  # [B, L, D]
         at_end = (torch.arange(rows, device=hidden.device), lengths - 1)
@@ -181,14 +181,14 @@ class _AttentionBlock(nn.Module):
 
 
 def _rotation(length: int, width: int) -> Tensor:
-    """Return cosines and sines of each place's angles: [2, L, E / 2]."""
+    """Return cosines and sines of each position's angles: [2, L, E / 2]."""
     speeds = _ROTARY_BASE ** (-torch.arange(0, width, 2).float() / width)  # [E / 2]
     angles = torch.arange(length)[:, None] * speeds  # [L, E / 2]
     return torch.stack([angles.cos(), angles.sin()])
 
 
 def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
-    """Turn each pair of values by its place's angle: [B, H, L, E] -> [B, H, L, E]."""
+    """Rotate each pair of values by its position's angle: [B, H, L, E] -> [B, H, L, E]."""
     cosines, sines = rotation.to(vectors.dtype)
     first, second = vectors.chunk(2, dim=-1)  # each [B, H, L, E / 2]
     turned = [first * cosines - second * sines, first * sines + second * cosines]
@@ -196,10 +196,10 @@ def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
 
 
 class BidirectionalEncoder(HistoryEncoder):
-    """Self-attention over all of a history, in which some places are masked and filled in.
+    """Self-attention over the whole history, in which some positions are masked and predicted.
 
-    The next event is the masked place behind the history. Source: Sun et al. 2019 (BERT4Rec), with
-    the norms before the layers; the first event of a row is never masked.
+    The next event is predicted at a masked position appended to the history. Source: Sun et al.
+    2019 (BERT4Rec), with the norms before the layers; the first event of a row is never masked.
     """
 
     def __init__(self, *, width: int, max_length: int, **options: Any) -> None:
@@ -207,20 +207,20 @@ class BidirectionalEncoder(HistoryEncoder):
 
         Args:
             width: D
-            max_length: Longest history; one place more is for the mask.
-            options: What else an `AttentionEncoder` takes.
+            max_length: Length of the longest history; one more position is added for the mask.
+            options: Other arguments of `AttentionEncoder`.
         """
         super().__init__()
         self.mask_vector = nn.Parameter(torch.empty(width))  # [D]
         self.layers = AttentionEncoder(width=width, max_length=max_length + 1, **options)
 
     def fill_in(self, embedded: Tensor, masked: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of each position, of masked ones made from the others alone.
+        """Return the encoding of each position, computed without the masked events.
 
         Args:
             embedded: [B, L, D], L at most `max_length` + 1.
             masked: [B, L] bool.
-            lengths: [B] events of each row, masked ones included.
+            lengths: [B] number of events of each row, masked ones included.
 
         Returns:
             [B, L, D]
@@ -236,7 +236,7 @@ class BidirectionalEncoder(HistoryEncoder):
         return encoded
 
     def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Return the encoding of the place behind each row: [B, L, D], [B] -> [B, D]."""
+        """Return the encoding of the position after each row: [B, L, D], [B] -> [B, D]."""
         behind = embedded.new_zeros((len(embedded), 1, embedded.shape[2]))
         longer = torch.cat([embedded, behind], dim=1)  # [B, L + 1, D]
         masked = torch.arange(longer.shape[1], device=embedded.device) == lengths[:, None]

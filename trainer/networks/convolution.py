@@ -1,4 +1,4 @@
-"""Convolutional encoders: dilated over all of a history, and of its newest events alone.
+"""Convolutional encoders: dilated over the whole history, and over its newest events only.
 
 Pure torch. Legend of shapes: B rows, L length, D width, W window, K kernel size, G vertical
 filters, M horizontal filters of each height.
@@ -12,10 +12,10 @@ from trainer.networks.history_encoder import HistoryEncoder
 
 
 class Convolution(nn.Conv1d):
-    """A convolution over positions, on CPUs in single precision whatever the rest is in.
+    """A convolution over positions, which always runs in single precision on CPUs.
 
-    There oneDNN's threads in bfloat16 wait for one another without letting go of their core: where
-    a core is shared, or a container has fewer than it sees, training all but stands still.
+    In bfloat16, oneDNN's threads on CPUs wait for one another without releasing their cores. If a
+    core is shared, or a container may use fewer cores than it sees, training almost stops.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -46,9 +46,9 @@ class DilatedEncoder(HistoryEncoder):
 
         Args:
             width: D
-            blocks: Residual blocks.
+            blocks: Number of residual blocks.
             kernel_size: K
-            dilations: Of the blocks, in turns.
+            dilations: Dilations of the blocks, repeated in turn.
             dropout: Share of values dropped in training.
         """
         super().__init__()
@@ -86,8 +86,8 @@ class _DilatedBlock(nn.Module):
 class CaserEncoder(HistoryEncoder):
     """Horizontal and vertical filters over the window of newest events at each position.
 
-    Source: Tang & Wang 2018 (Caser), eq. 3 to 10, without the user's embedding: a user who was not
-    there in training has none.
+    Source: Tang & Wang 2018 (Caser), eq. 3 to 10, without the user's embedding, because a user who
+    is new since the training has none.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class CaserEncoder(HistoryEncoder):
 
 
 def _causal(convolution: Convolution, hidden: Tensor) -> Tensor:
-    """Apply a convolution so that no position sees what is after it: [B, L, D] -> [B, L, D]."""
+    """Apply a convolution so that no position sees later ones: [B, L, D] -> [B, L, D]."""
     before = (convolution.kernel_size[0] - 1) * convolution.dilation[0]
     convolved: Tensor = convolution(F.pad(hidden.transpose(1, 2), (before, 0)))
     return convolved.transpose(1, 2)

@@ -14,7 +14,7 @@ from trainer.networks.history_encoder import HistoryEncoder
 
 
 class MeanEncoder(HistoryEncoder):
-    """The mean of all vectors up to each position: the floor that others have to beat."""
+    """The mean of all vectors up to each position: the baseline for the other encoders."""
 
     def __init__(self, *, dropout: float) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def build_encoder(
     vertical_filters: int,
     horizontal_filters: int,
 ) -> HistoryEncoder:
-    """Return the encoder of a name; each takes what it needs of the rest.
+    """Return the encoder of a name; each kind uses only the arguments that it needs.
 
     Raises:
         ValueError: When there is no such encoder.
@@ -82,20 +82,20 @@ def build_encoder(
     if kind == "mean":
         return MeanEncoder(dropout=dropout)
     raise ValueError(
-        f"encoder={kind!r} is unknown; there are attention, bidirectional, gru, cnn, caser, mean"
+        f"encoder={kind!r} is unknown; use attention, bidirectional, gru, cnn, caser or mean"
     )
 
 
 class RecurrentEncoder(HistoryEncoder):
-    """Gated recurrent units, one layer over the other. Source: Hidasi et al. 2016 (GRU4Rec)."""
+    """Stacked layers of gated recurrent units. Source: Hidasi et al. 2016 (GRU4Rec)."""
 
     def __init__(self, *, width: int, blocks: int, dropout: float) -> None:
         """Make the layers.
 
         Args:
             width: D
-            blocks: Layers.
-            dropout: Share of values dropped in training, of the input and between the layers.
+            blocks: Number of layers.
+            dropout: Share of values dropped in training, in the input and between the layers.
         """
         super().__init__()
         self.dropout = nn.Dropout(dropout)

@@ -1,4 +1,4 @@
-"""What of an event enters a history's step besides its item: type, time, and further features.
+"""Embeddings of an event's type, time and other features, in addition to its item.
 
 Pure torch.
 
@@ -16,7 +16,7 @@ _DAY_HOURS = 24
 
 
 class EventContext(nn.Module):
-    """The sum of what is looked up for an event; each part only where it is asked for."""
+    """Vectors for the type, time and features of events; each part only if it is enabled."""
 
     def __init__(
         self,
@@ -31,10 +31,10 @@ class EventContext(nn.Module):
 
         Args:
             width: D
-            event_types: How many types there are; 0: they do not enter.
-            time_gaps: Whether the time since the event before enters.
-            calendar: Whether weekday and hour of day enter.
-            fields: Features that enter, categorical or one number each.
+            event_types: Number of event types; 0: they are not used.
+            time_gaps: Whether to use the time since the previous event.
+            calendar: Whether to use the weekday and the hour of the day.
+            fields: Features to use; each is categorical or a single number.
         """
         super().__init__()
         days = WEEK_HOURS // _DAY_HOURS
@@ -47,11 +47,11 @@ class EventContext(nn.Module):
 
     @property
     def is_used(self) -> bool:
-        """Whether anything enters."""
+        """Whether any part is enabled."""
         return any(True for _ in self.children())
 
     def forward(self, batch: HistoryBatch) -> list[Tensor]:
-        """Return what is to be added to the items' vectors: each [B, L, D]."""
+        """Return the vectors to add to the item vectors: each [B, L, D]."""
         parts = []
         if self.type_embedding is not None:
             assert batch.type_idx is not None

@@ -1,8 +1,9 @@
-"""Turn the fields of rows into vectors of one width each.
+"""Turn each field of some rows into a vector; all vectors have the same width.
 
 Pure torch.
 
-Legend of shapes: F fields, W width; ... any leading shape; others as in `ranking_inputs`.
+Legend of shapes: F fields, W width, C categorical fields, S fields of tags, M tags of a row,
+N numbers and their masks, V rows of a table; ... any leading shape.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,11 @@ class FieldSpec(NamedTuple):
     name: str
     kind: Literal["categorical", "tags", "numbers"]
     size: int
-    """Numbers in use of a categorical field or of tags; length of a vector, 1 for one number."""
+    """Number of codes of a categorical field or of tags; length of a vector, 1 for one number."""
     is_count: bool = False
-    """Whether its numbers are counts, of which the logarithm is taken."""
+    """Whether its numbers are counts; models get the logarithm of a count."""
     is_cross: bool = False
-    """Whether it is made of others; it has a number even where they have none."""
+    """Whether it combines other fields; it then has a code even if they have no value."""
 
 
 class Values(NamedTuple):
@@ -33,8 +34,8 @@ class Values(NamedTuple):
     tags: Tensor
     """[..., S, M] int32, padded with 0."""
     numbers: Tensor
-    """[..., N] float32: of each field its numbers, 0 where there is none, then 1 where there are
-    any and 0 where there are none."""
+    """[..., N] float32: for each field its numbers, 0 if missing, then its mask: 1 if they are
+    present, else 0."""
 
     def rows(self, number: Tensor) -> "Values":
         """Return the rows of a table by their numbers: [V, ...] and [...] -> [..., ...]."""
@@ -43,9 +44,9 @@ class Values(NamedTuple):
 
 
 class FieldEmbedding(nn.Module):
-    """A vector for each field: looked up, the mean of those of its tags, or made of its numbers.
+    """A vector for each field: an embedding, a mean over tags, or a linear map of numbers.
 
-    The modules are called by their number: what the log calls a field is in no name of a weight.
+    The modules are named by their index, so the names of weights do not contain the fields' names.
     """
 
     def __init__(self, *, fields: Sequence[FieldSpec], width: int) -> None:
@@ -58,7 +59,7 @@ class FieldEmbedding(nn.Module):
         for number, field in enumerate(ordered):
             if field.kind == "numbers":
                 self.embeddings[f"{number}_dense"] = nn.Linear(field.size, width)
-                # What stands in for a value that is not there.
+                # Used in place of a missing value.
                 self.embeddings[f"{number}_missing_embedding"] = nn.Embedding(1, width)
             else:
                 self.embeddings[f"{number}_embedding"] = nn.Embedding(field.size, width)
@@ -69,7 +70,7 @@ class FieldEmbedding(nn.Module):
         return len(self.kinds)
 
     def forward(self, values: Values) -> Tensor:
-        """Return the vectors of rows: [..., F, W], those made of numbers last."""
+        """Return the vectors of rows: [..., F, W], those of numbers last."""
         vectors: list[Tensor] = []
         categorical = tags = start = 0
         for number, (kind, size) in enumerate(zip(self.kinds, self.sizes, strict=True)):
@@ -90,7 +91,7 @@ class FieldEmbedding(nn.Module):
         return cast(nn.Embedding, self.embeddings[f"{number}_embedding"])
 
     def _dense(self, number: int, numbers: Tensor) -> Tensor:
-        """Return the vectors of one field's numbers and mask: [..., size + 1] -> [..., W]."""
+        """Return the vectors for one field's numbers and mask: [..., size + 1] -> [..., W]."""
         is_there = numbers[..., -1:]  # [..., 1]
         made: Tensor = self.embeddings[f"{number}_dense"](numbers[..., :-1])  # [..., W]
         missing = cast(nn.Embedding, self.embeddings[f"{number}_missing_embedding"]).weight[0]
@@ -98,12 +99,12 @@ class FieldEmbedding(nn.Module):
 
 
 def _mean_of_tags(table: nn.Embedding, tags: Tensor) -> Tensor:
-    """Return the mean vector of each row's tags, zero where there are none: -> [..., W]."""
+    """Return the mean vector of each row's tags, zero without tags: [..., M] -> [..., W]."""
     is_there = (tags != 0).unsqueeze(-1).to(table.weight.dtype)  # [..., M, 1]
     total: Tensor = (table(tags) * is_there).sum(-2)  # [..., W]
     return total / is_there.sum(-2).clamp(min=1)
 
 
 def of_kind(fields: Sequence[FieldSpec], kind: str) -> list[FieldSpec]:
-    """Return the fields of a kind."""
+    """Return the fields of one kind."""
     return [field for field in fields if field.kind == kind]

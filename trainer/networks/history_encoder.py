@@ -1,7 +1,7 @@
-"""What every encoder of a history is: it makes a vector of each position of what is before it.
+"""The interface of all encoders, which turn a history into a vector for each position.
 
-Pure torch. Histories are padded behind, and every encoder but the bidirectional one is causal, so
-that padding is never seen by an event and needs no mask.
+Pure torch. Histories are padded at the end, and every encoder except the bidirectional one is
+causal. So events never see padding, and no mask is needed.
 
 Legend of shapes: B rows, L length, D width.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class HistoryEncoder(nn.Module):
-    """An encoder. One that can work out the last position alone at a lower cost says how."""
+    """An encoder. Subclasses override `last` if they can compute it at lower cost."""
 
     def forward(self, embedded: Tensor) -> Tensor:
         """Return the encoding of each position: [B, L, D] -> [B, L, D]."""

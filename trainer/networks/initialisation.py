@@ -1,4 +1,4 @@
-"""Initialisation of a network, all of it in one place, by name."""
+"""Initialisation of all weights of a network, by named rules."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,16 +15,16 @@ RULES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def initialise(module: nn.Module, *, init: str, std: float, embedding_std: float) -> None:
-    """Set all weights: dense layers and filters by the named rule.
+    """Initialise all weights: dense layers and filters by the named rule.
 
-    What is looked up or added (embeddings, positions, the mask) is drawn from N(0, embedding_std).
-    Norms start as the identity, biases at zero, the recurrent layer's matrices gate by gate.
+    Embeddings, position vectors and the mask vector are drawn from N(0, embedding_std). Norms start
+    as the identity, biases at zero. The rule is applied to each gate of a recurrent layer.
 
     Args:
         module: The network.
-        init: A name of `RULES`, or `normal` for N(0, std).
-        std: Deviation for `normal`.
-        embedding_std: Deviation of embeddings, positions and the mask.
+        init: A name in `RULES`, or `normal` for N(0, std).
+        std: Standard deviation for `normal`.
+        embedding_std: Standard deviation of embeddings, position vectors and the mask vector.
     """
     rule = partial(nn.init.normal_, std=std) if init == "normal" else RULES[init]
     looked_up = {

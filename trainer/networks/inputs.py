@@ -1,6 +1,7 @@
-"""What models take: batches of histories as tensors.
+"""Inputs of the models: batches of histories and of impressions as tensors.
 
-Legend of shapes: B rows, L padded length, C categorical features of an event, N numbers.
+Legend of shapes: B rows, L padded length, C categorical features of an event, N numbers, T labels.
+For impressions, C, S, M and N are as in `fields`.
 """
 
 from typing import NamedTuple
@@ -13,29 +14,30 @@ from trainer.networks.fields import Values
 
 WEEK_HOURS = 168
 HOURS_TO_1970 = 72
-"""From a Monday's midnight to the Thursday's with which 1970 began."""
+"""From Monday at midnight to the Thursday at midnight on which 1970 began."""
 HOUR_MICROSECONDS = 3_600_000_000
 GAP_CLASSES = 34
-"""Of the time since the event before: none, below a second, then one for each power of two."""
+"""Classes of the time since the previous event: none, below a second, then one for each power of
+two."""
 
 
 class HistoryBatch(NamedTuple):
     """Histories to encode."""
 
     item_idx: Tensor
-    """[B, L] int64, oldest first, padded behind with 0."""
+    """[B, L] int64, oldest first, padded at the end with 0."""
     lengths: Tensor
     """[B] int64, at least 1."""
     type_idx: Tensor | None = None
-    """[B, L] int64 event types, where the model takes them."""
+    """[B, L] int64 event types. This and the next four are None if the batch lacks them."""
     gap_idx: Tensor | None = None
-    """[B, L] int64 classes of the time since the event before, likewise."""
+    """[B, L] int64 classes of the time since the previous event."""
     hour_idx: Tensor | None = None
-    """[B, L] int64 hours of the week, from 0 on Monday at midnight (UTC), likewise."""
+    """[B, L] int64 hours of the week, from 0 on Monday at midnight (UTC)."""
     feature_idx: Tensor | None = None
-    """[B, L, C] int64 numbers of events' categorical features, 0 where there is none, likewise."""
+    """[B, L, C] int64 codes of the events' categorical features, 0 if missing."""
     feature_numbers: Tensor | None = None
-    """[B, L, 2 N] float32: of each number its value, and 1 where it is there, likewise."""
+    """[B, L, 2 N] float32: each number's value, then 1 if it is present, else 0."""
 
     def to(self, device: torch.device) -> "HistoryBatch":
         """Return the batch with its tensors on the device."""
@@ -46,19 +48,19 @@ class TrainBatch(NamedTuple):
     """Histories with the event that follows each position."""
 
     item_idx: Tensor
-    """[B, L] int64, padded behind with 0."""
+    """[B, L] int64, padded at the end with 0."""
     target_idx: Tensor
-    """[B, L] int64: the item after each position, 0 where there is none."""
+    """[B, L] int64: the item after each position, 0 if there is none."""
     target_weight: Tensor
-    """[B, L] float32: weight of each target, 0 where there is none."""
+    """[B, L] float32: weight of each target, 0 if there is none."""
     type_idx: Tensor | None = None
-    """[B, L] int64 event types, where the model takes them."""
+    """[B, L] int64. This and the next four are as in `HistoryBatch`."""
     gap_idx: Tensor | None = None
-    """[B, L] int64 classes of the time since the event before, likewise."""
+    """[B, L] int64"""
     hour_idx: Tensor | None = None
-    """[B, L] int64 hours of the week, likewise."""
+    """[B, L] int64"""
     feature_idx: Tensor | None = None
-    """[B, L, C] int64, see `HistoryBatch`, as is the next."""
+    """[B, L, C] int64"""
     feature_numbers: Tensor | None = None
     """[B, L, 2 N] float32"""
 
@@ -70,7 +72,7 @@ class TrainBatch(NamedTuple):
 
     @property
     def context(self) -> tuple[Tensor | None, ...]:
-        """What else of the events enters, in the order of `HistoryBatch`."""
+        """The inputs other than items, in the order of `HistoryBatch`."""
         return (self.type_idx, self.gap_idx, self.hour_idx, self.feature_idx, self.feature_numbers)
 
     @property
@@ -100,9 +102,10 @@ def moved(tensor: Tensor | None, device: torch.device) -> Tensor | None:
 
 
 def gap_classes(times: Tensor) -> Tensor:
-    """Return the class of the time since the event before: [B, L] microseconds -> [B, L] int64.
+    """Return the class of the time since the previous event: [B, L] microseconds -> [B, L] int64.
 
-    The first event has class 0; then one for each power of two of seconds, at most 2 ** 32.
+    The first event has class 0. The others have a class for each power of two in seconds, up to
+    2 ** 32.
     """
     seconds = (times[:, 1:] - times[:, :-1]).clamp(min=0).double() / 1e6  # [B, L - 1]
     classes = (seconds + 1).log2().floor().long().clamp(max=GAP_CLASSES - 2) + 1
@@ -116,16 +119,16 @@ def hours_of_week(times: Tensor) -> Tensor:
 
 
 class RankingBatch(NamedTuple):
-    """Impressions."""
+    """Impressions to rank."""
 
     user_idx: Tensor
     """[B] int64"""
     item_idx: Tensor
     """[B] int64"""
     history_idx: Tensor
-    """[B, L] int32, oldest first, padded behind with 0."""
+    """[B, L] int32, oldest first, padded at the end with 0."""
     categorical: Tensor
-    """[B, C] int32, see `Values`, as are the next two: of the impression's own fields."""
+    """[B, C] int32. This and the next two are the impression's own fields, see `Values`."""
     tags: Tensor
     """[B, S, M] int32"""
     numbers: Tensor
@@ -133,8 +136,8 @@ class RankingBatch(NamedTuple):
     labels: Tensor
     """[B, T] float32"""
     log_rate: Tensor
-    """[B] float32: logarithm of how often the row's item is drawn as a negative for one positive;
-    0 where nothing is drawn or corrected."""
+    """[B] float32: logarithm of how often the row's item is drawn as a negative per positive; 0 if
+    negatives are not drawn or not corrected for."""
     row_weight: Tensor
     """[B] float32"""
 
@@ -155,14 +158,14 @@ class RankingBatch(NamedTuple):
 
     @property
     def num_cells(self) -> int:
-        """Places of histories, padding included."""
+        """Positions of histories, padding included."""
         return self.history_idx.numel()
 
     @property
     def num_padding(self) -> int:
-        """Places of histories that hold nothing."""
+        """Positions of histories that are padding."""
         return self.num_cells - int((self.history_idx != 0).sum())
 
     def take(self, rows: Tensor) -> "RankingBatch":
-        """Return the chosen rows: [B] int64 numbers."""
+        """Return the chosen rows: [B] int64 row numbers."""
         return RankingBatch(*(tensor[rows] for tensor in self))

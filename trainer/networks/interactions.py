@@ -1,7 +1,7 @@
-"""How the vectors of features meet: the bodies of ranking models.
+"""Bodies of ranking models: how the vectors of the fields interact.
 
-Pure torch. Each body takes all fields' vectors and returns a representation, on which each label
-has a head, and what is added to the heads' logits directly.
+Pure torch. Each body takes the vectors of all fields. It returns a representation, which is the
+input of each label's head, and a term that is added directly to the heads' logits.
 
 Legend of shapes: B rows, F fields, W width, I = F * W, R representation, T labels, H heads.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Crossed(NamedTuple):
-    """What a body makes of the fields."""
+    """The output of a body."""
 
     representation: Tensor
     """[B, R]"""
@@ -23,11 +23,11 @@ class Crossed(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a body is built from; see `train.ranking` for what the numbers mean."""
+    """The settings of a body; `train.ranking` explains the numbers."""
 
     num_fields: int
     dense_places: Sequence[int]
-    """Places of the fields that are made of numbers."""
+    """Positions of the fields that are made of numbers."""
     width: int
     num_labels: int
     hidden: Sequence[int]
@@ -40,7 +40,7 @@ class Shape(NamedTuple):
 
 
 class DeepNetwork(nn.Module):
-    """Dense layers with ReLU; normalised over the batch, and with dropout, where asked for."""
+    """Dense layers with ReLU, optionally with batch normalisation and dropout."""
 
     def __init__(
         self, inputs: int, hidden: Sequence[int], *, dropout: float, batch_norm: bool
@@ -59,13 +59,13 @@ class DeepNetwork(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return [B, out] of [B, in]."""
+        """Return the output of the last layer: [B, in] -> [B, out]."""
         outputs: Tensor = self.layers(inputs)
         return outputs
 
 
 class _Normed(nn.Module):
-    """Batch normalisation that takes a lone row for what it is: one row has no deviation."""
+    """Batch normalisation; in training, a single row is scaled by the running statistics."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -82,20 +82,20 @@ class _Normed(nn.Module):
 
 
 class Apart(nn.Module):
-    """Nothing meets: what is left is the linear part, as in logistic regression."""
+    """No interaction: only the linear part remains, as in logistic regression."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.num_labels, self.out_width = shape.num_labels, 1
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return nothing but zeros of [B, F, W]."""
+        """Return zeros for fields [B, F, W]."""
         rows = len(fields)
         return Crossed(fields.new_zeros(rows, 1), fields.new_zeros(rows, self.num_labels))
 
 
 class WideDeep(nn.Module):
-    """A deep network; the linear part beside it is the model's. Source: Cheng et al. 2016."""
+    """A deep network, to which the model adds a linear part. Source: Cheng et al. 2016."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -104,22 +104,22 @@ class WideDeep(nn.Module):
         self.out_width = self.deep.out_width
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return the network's last layer of [B, F, W]."""
+        """Return the network's last layer for fields [B, F, W]."""
         hidden = self.deep(fields.flatten(1))  # [B, R]
         return Crossed(hidden, hidden.new_zeros(len(hidden), self.num_labels))
 
 
 class DeepFM(WideDeep):
-    """All pairwise products as well. Source: Guo et al. 2017, eq. 1 and 2."""
+    """A deep network and all pairwise products. Source: Guo et al. 2017, eq. 1 and 2."""
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return the network's last layer, and the pairwise products beside it."""
+        """Return the network's last layer, with the sum of the pairwise products as `direct`."""
         crossed = super().forward(fields)
         return Crossed(crossed.representation, crossed.direct + pairwise_sum(fields)[:, None])
 
 
 class CrossDeep(nn.Module):
-    """Cross layers beside a deep network, side by side. Source: Wang et al. 2021, eq. 1."""
+    """Cross layers in parallel with a deep network. Source: Wang et al. 2021, eq. 1."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class CrossDeep(nn.Module):
         self.out_width = inputs + self.deep.out_width
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return both last layers of [B, F, W], one behind the other."""
+        """Return both last layers for fields [B, F, W], concatenated."""
         start = fields.flatten(1)  # [B, I]
         hidden = start
         for layer in self.cross:
@@ -140,7 +140,7 @@ class CrossDeep(nn.Module):
 
 
 class DotProducts(nn.Module):
-    """Dot products of all fields; those of numbers go through a network into one before.
+    """Dot products of all fields, after a network has merged those of numbers into one.
 
     Source: Naumov et al. 2019, section 2.2.
     """
@@ -158,7 +158,7 @@ class DotProducts(nn.Module):
         self.out_width = self.top.out_width
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return the upper network's last layer of [B, F, W]."""
+        """Return the top network's last layer for fields [B, F, W]."""
         beside: list[Tensor] = []
         if self.dense:
             dense = self.bottom(fields[:, self.dense].flatten(1))  # [B, W]
@@ -171,11 +171,11 @@ class DotProducts(nn.Module):
 
 
 class TwoStreams(nn.Module):
-    """Two gated networks whose outputs are multiplied in parts.
+    """Two networks with gated inputs, whose outputs are multiplied head by head.
 
-    Source: Mao et al. 2023, its stream-specific feature selection and its multi-head bilinear
-    fusion. The gates are made of the user's and of the item's vector, the first two fields; each
-    label has products of its own.
+    Source: Mao et al. 2023, with its stream-specific feature selection and its multi-head bilinear
+    fusion. The gates are computed from the vectors of user and item, the first two fields. Each
+    label has separate products.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -194,7 +194,7 @@ class TwoStreams(nn.Module):
         self.out_width = sum(ends)
 
     def forward(self, fields: Tensor) -> Crossed:
-        """Return both networks' last layers of [B, F, W], and their products."""
+        """Return both networks' last layers for fields [B, F, W], and their products."""
         flat = fields.flatten(1)  # [B, I]
         one = two = flat
         if self.is_gated:
@@ -215,9 +215,9 @@ BODIES: dict[str, Callable[[Shape], nn.Module]] = {
     "dlrm": DotProducts,
     "finalmlp": TwoStreams,
 }
-"""By `train.ranking.interaction`."""
+"""Bodies by the name in `train.ranking.interaction`."""
 WITH_LINEAR_PART = ("linear", "wide_deep", "deepfm")
-"""Those beside which the model has a linear part."""
+"""Bodies to which the model adds a linear part."""
 
 
 def pairwise_sum(fields: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Item vectors: each item's own embedding, and what is made of its features.
+"""Item vectors: each item's own embedding plus a vector made from its features.
 
 Pure torch.
 
@@ -16,11 +16,11 @@ from conf.contract import NUM_RESERVED
 from trainer.networks.fields import FieldEmbedding, FieldSpec, Values, of_kind
 
 ITEMS_AT_ONCE = 1 << 16
-"""Items whose features are looked up together where no gradient is wanted."""
+"""Number of items whose features are looked up together if no gradient is needed."""
 
 
 class ItemVectors(nn.Module):
-    """The embedding of an item that training has seen, plus its content where it is used."""
+    """The embeddings of items that training has seen, plus their content if it is used."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class ItemVectors(nn.Module):
         Args:
             catalogue: V
             width: D
-            fields: Features that enter; none: embeddings alone.
-            dropout: Chance of each feature to be taken for missing, in training.
-            id_dropout: Chance of a candidate's own embedding to be left out, in training.
+            fields: Features to use; if there are none, embeddings alone.
+            dropout: Probability that a feature is treated as missing in training.
+            id_dropout: Probability that a candidate's own embedding is left out in training.
         """
         super().__init__()
         self.embedding = nn.Embedding(catalogue, width)
@@ -49,32 +49,32 @@ class ItemVectors(nn.Module):
         self.register_load_state_dict_post_hook(_look_again)  # type: ignore[no-untyped-call]
 
     def look_for_untrained(self) -> None:
-        """Take note of whether there are items without a training event."""
+        """Record whether there are items without a training event."""
         self.has_untrained = not bool(self.get_buffer("is_trained").all())
 
     def set_catalogue(self, train_events: Tensor, features: Values | None) -> None:
-        """Say which items training will see, and what is known of all of them.
+        """Set which items training will see, and the features of all items.
 
         Args:
-            train_events: [V] events of each item in what is trained on.
-            features: [V, ...]; None where no feature enters.
+            train_events: [V] number of training events of each item.
+            features: [V, ...]; None if no feature is used.
         """
         is_trained = train_events > 0
-        is_trained[:NUM_RESERVED] = True  # numbers for items that nobody knows are learned too
+        is_trained[:NUM_RESERVED] = True  # the number of unknown items is learned too
         self.is_trained = is_trained
         self.look_for_untrained()
         if self.content is not None and features is not None:
             self.content.set_table(features)
 
     def add_trained(self, is_trained: Tensor) -> None:
-        """Take over that a training before has seen some of the first items: [old V] bool."""
+        """Mark items that an earlier training has seen, too: [old V] bool, the first items."""
         seen = self.get_buffer("is_trained")
         seen[: len(is_trained)] |= is_trained.to(seen.device)
         self.look_for_untrained()
 
     @torch.no_grad()
     def extend(self, features: Values) -> None:
-        """Take items that are new since the training, which are known by their features alone.
+        """Add items that are new since the training and known by their features alone.
 
         Args:
             features: [V, ...] of all items, the old ones first.
@@ -89,9 +89,9 @@ class ItemVectors(nn.Module):
         self.look_for_untrained()
 
     def unknown(self) -> Tensor | None:
-        """Return the items that nothing is known of, neither events nor features: [V] bool.
+        """Return the items that have neither training events nor features: [V] bool.
 
-        None where there are none such.
+        None if every item has training events.
         """
         if not self.has_untrained:
             return None
@@ -103,8 +103,8 @@ class ItemVectors(nn.Module):
 
         Args:
             item_idx: Their numbers.
-            are_candidates: Whether they are to be scored, where embeddings are left out now and
-                then; in histories they never are.
+            are_candidates: Whether the items are to be scored. Only then `id_dropout` leaves out
+                embeddings, never in histories.
         """
         if self.content is None:
             return self._own(item_idx)
@@ -143,9 +143,9 @@ def _look_again(vectors: ItemVectors, _: Any) -> None:
 
 
 class ItemContent(nn.Module):
-    """The sum of an item's projected features, normalised, and what a small network makes of it.
+    """The normalised sum of an item's projected features, plus a small network's output for it.
 
-    The features themselves are part of the model, so that it needs no dataset to score.
+    The features themselves are part of the model, so scoring needs no dataset.
     """
 
     def __init__(self, *, fields: Sequence[FieldSpec], width: int, dropout: float) -> None:
@@ -154,17 +154,17 @@ class ItemContent(nn.Module):
         Args:
             fields: Features of the items.
             width: D
-            dropout: Chance of each feature of an item to be taken for missing, in training.
+            dropout: Probability that a feature of an item is treated as missing in training.
         """
         super().__init__()
         self.specs = tuple(fields)
         self.fields = FieldEmbedding(fields=fields, width=width)
-        # Brings features to a scale of their own: added up as they are, they learn too slowly.
+        # Without normalisation, the sum of the features learns too slowly.
         self.norm = nn.LayerNorm(width)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
         self.dropout = dropout
         sizes = torch.tensor([field.size + 1 for field in of_kind(fields, "numbers")]).long()
-        # Which field each number belongs to, and which say whether a field is there.
+        # The field of each number, and the positions of the presence masks.
         places = torch.arange(len(sizes)).repeat_interleave(sizes)
         self.register_buffer("number_field", places, persistent=False)
         self.register_buffer("present_at", sizes.cumsum(0) - 1, persistent=False)
@@ -179,12 +179,12 @@ class ItemContent(nn.Module):
         return Values(*(self.get_buffer(name) for name in Values._fields))
 
     def set_table(self, values: Values) -> None:
-        """Take the features of all items: [V, ...]."""
+        """Set the features of all items: [V, ...]."""
         for name, tensor in values._asdict().items():
             setattr(self, name, tensor)
 
     def has_any(self) -> Tensor:
-        """Return whether anything is known of each item: [V] bool."""
+        """Return whether each item has any feature, apart from crosses: [V] bool."""
         table = self.table
         codes = table.categorical[:, self.get_buffer("is_own")]
         coded = (codes != 0).any(1) | (table.tags != 0).flatten(1).any(1)
@@ -202,7 +202,7 @@ class ItemContent(nn.Module):
         return total + made
 
     def _with_gaps(self, values: Values) -> Values:
-        """Return the values with some of the features of each item missing."""
+        """Return the values with random features of each item set to missing."""
         counts = (
             values.categorical.shape[1],
             values.tags.shape[1],
@@ -217,7 +217,7 @@ class ItemContent(nn.Module):
         )
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the table as it comes: its size is the catalogue's and the longest tags'."""
+        """Accept a table of any size, which depends on the catalogue and the longest tags."""
         for name in Values._fields:
             if prefix + name in state_dict:
                 own = torch.empty_like(state_dict[prefix + name], device=self.inner.weight.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 from conf.contract import NUM_RESERVED
 
 BLOCK_ELEMENTS = 1 << 22
-"""Most logits held at once: memory does not grow with positions times catalogue."""
+"""Largest number of logits held at once: memory does not grow with positions times catalogue."""
 _FEWEST_POSITIONS = 64
 _MOST_POSITIONS = 1024
 
@@ -27,17 +27,18 @@ def cross_entropy(
 ) -> Tensor:
     """Return the weighted sum of full cross-entropies over all items that can be recommended.
 
-    The logits are made block by block and never held whole; gradients are those of the plain
-    form and are worked out in the forward pass, while a block is at hand. A large catalogue is cut
-    as well, and its logits are made twice, for their sum and for the gradients: otherwise a block
-    would be of a few positions, and each would read and write all items' vectors.
+    The logits are computed block by block and never held as a whole. The gradients are those of the
+    plain form; they are computed in the forward pass, while a block is in memory. A large catalogue
+    is cut into blocks too, and its logits are computed twice, for their sum and for the gradients.
+    Otherwise a block would have few positions, and each block would read and write all item
+    vectors.
 
     Args:
         hidden: [N, D] encoding of each position.
         items: [V, D] item vectors.
         targets: [N] int64, at least `NUM_RESERVED`.
         weights: [N] float32, weight of each position.
-        left_out: [V] bool, items that count for nothing; None: all count.
+        left_out: [V] bool, items excluded from the loss; None: all are included.
 
     Returns:
         Scalar float32.
@@ -100,7 +101,7 @@ class _BlockedCrossEntropy(torch.autograd.Function):
 
 
 def _block_shape(catalogue: int) -> tuple[int, int]:
-    """Return how many positions and items a block has: all items, where there are not too many."""
+    """Return the number of positions and items of a block: all items, unless they are too many."""
     num_rows = BLOCK_ELEMENTS // catalogue
     if num_rows >= _FEWEST_POSITIONS:
         return num_rows, catalogue
@@ -112,14 +113,14 @@ def _slices(length: int, size: int) -> list[slice]:
 
 
 def _logits(hidden: Tensor, catalogue: Tensor, part: slice, left_out: Tensor | None) -> Tensor:
-    """Return the scores of some items: [R, D], [V, D] -> [R, C] float32, -inf for no candidates."""
+    """Return the scores of some items: [R, D], [V, D] -> [R, C] float32, -inf if left out."""
     logits = (hidden @ catalogue[part].T).float()
     logits[:, : max(0, NUM_RESERVED - part.start)] = -torch.inf
     return logits if left_out is None else logits.masked_fill_(left_out[part], -torch.inf)
 
 
 def _log_sum(hidden: Tensor, catalogue: Tensor, num_items: int, left_out: Tensor | None) -> Tensor:
-    """Return the logarithm of each position's sum over all items: [R, D], [V, D] -> [R, 1]."""
+    """Return each position's log-sum-exp over all items: [R, D], [V, D] -> [R, 1]."""
     total = hidden.new_full((len(hidden), 1), -torch.inf, dtype=torch.float32)
     for part in _slices(len(catalogue), num_items):
         own = _logits(hidden, catalogue, part, left_out).logsumexp(1, keepdim=True)
@@ -128,12 +129,12 @@ def _log_sum(hidden: Tensor, catalogue: Tensor, num_items: int, left_out: Tensor
 
 
 def _log_probabilities(logits: Tensor, log_sum: Tensor | None) -> Tensor:
-    """Return those of some items, [R, C]; without a sum the items are all there are."""
+    """Return log-probabilities of items: [R, C]; without `log_sum`, these are all items."""
     return logits.log_softmax(1) if log_sum is None else logits.sub_(log_sum)
 
 
 def _of_targets(log_p: Tensor, place: Tensor) -> Tensor:
-    """Return the targets' own ones, 0 for those in other parts: [R, C], [R, 1] -> [R, 1]."""
+    """Return log-probabilities of targets, 0 if in other parts: [R, C], [R, 1] -> [R, 1]."""
     is_here = (place >= 0) & (place < log_p.shape[1])
     found = log_p.gather(1, place.clamp(0, log_p.shape[1] - 1))
     return torch.where(is_here, found, 0.0)
@@ -142,9 +143,9 @@ def _of_targets(log_p: Tensor, place: Tensor) -> Tensor:
 def sampled_softmax(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted sum of cross-entropies over each target and its drawn negatives.
 
-    Where negatives are not drawn uniformly, each score is to be lowered by the logarithm of the
-    item's chance of being drawn, so that the expectation is the full softmax. Source: Jean et al.
-    2015, eq. 8. A negative of -inf counts for nothing.
+    If negatives are not drawn uniformly, the caller must first subtract from each score the
+    logarithm of the item's probability of being drawn, so that the expectation is the full softmax.
+    Source: Jean et al. 2015, eq. 8. A negative of -inf is ignored.
 
     Args:
         positive: [N] scores of the targets.
@@ -161,11 +162,11 @@ def sampled_softmax(positive: Tensor, negative: Tensor, weights: Tensor) -> Tens
 def binary_cross_entropy(
     positive: Tensor, negative: Tensor, weights: Tensor, *, beta: float = 1.0
 ) -> Tensor:
-    """Return the weighted sum over the targets of BCE, the negatives' share in their mean.
+    """Return the weighted sum of BCE over the targets, with the mean over their negatives.
 
     Args:
         positive: [N] scores of the targets.
-        negative: [N, K] scores of their negatives; -inf counts for nothing.
+        negative: [N, K] scores of their negatives; -inf is ignored.
         weights: [N] float32
         beta: Exponent of the positive's probability: 1 for plain BCE, else gBCE. Source: Petrov &
             Macdonald 2023, eq. 8, with the mean of the negatives instead of their sum.
@@ -180,20 +181,20 @@ def gbce_exponent(drawn_share: float, calibration: float) -> float:
     """Return beta of gBCE. Source: Petrov & Macdonald 2023, eq. 9.
 
     Args:
-        drawn_share: Negatives over items of the catalogue.
+        drawn_share: Number of negatives, divided by the number of items to draw from.
         calibration: t from 0 (plain BCE) to 1 (fully calibrated probabilities).
     """
     return drawn_share * (calibration * (1 - 1 / drawn_share) + 1 / drawn_share)
 
 
 def bayesian_ranking(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted sum of -ln sigmoid(positive - negative), the mean over the negatives.
+    """Return the weighted sum of -ln sigmoid(positive - negative), averaged over the negatives.
 
     Source: Rendle et al. 2009 (BPR), section 4.1.
 
     Args:
         positive: [N] scores of the targets.
-        negative: [N, K] scores of their negatives; -inf counts for nothing.
+        negative: [N, K] scores of their negatives; -inf is ignored.
         weights: [N] float32
     """
     present = negative > -torch.inf  # [N, K]
@@ -203,7 +204,7 @@ def bayesian_ranking(positive: Tensor, negative: Tensor, weights: Tensor) -> Ten
 
 
 def products(hidden: Tensor, vectors: Tensor) -> Tensor:
-    """Return each position's products with its negatives: [N, D], [K, D] or [N, K, D] -> [N, K]."""
+    """Return the dot products with the negatives: [N, D], [K, D] or [N, K, D] -> [N, K]."""
     if vectors.dim() == 2:
         return (hidden @ vectors.T).float()
     return torch.bmm(vectors, hidden.unsqueeze(2)).squeeze(2).float()
@@ -219,11 +220,11 @@ def draw_negatives(
     """Return item numbers drawn with replacement; the reserved ones are never drawn.
 
     Args:
-        shape: Of the result.
+        shape: Shape of the result.
         catalogue: V
         probability: [V] float, zero at the reserved numbers; None: uniform.
-        device: Of the result.
-        candidates: [C] items that are drawn uniformly from; None: the whole catalogue.
+        device: Device of the result.
+        candidates: [C] items to draw from if the draw is uniform; None: the whole catalogue.
 
     Returns:
         int64 of `shape`.

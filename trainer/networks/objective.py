@@ -15,7 +15,7 @@ from trainer.networks.retrieval import RetrievalModel, Targets
 
 
 class TrainingObjective(nn.Module):
-    """A model with its loss, so that data parallelism wraps both."""
+    """A model with its loss, in one module so that data parallelism wraps both."""
 
     def __init__(
         self,
@@ -29,19 +29,19 @@ class TrainingObjective(nn.Module):
         item_probability: Tensor | None,
         candidates: Tensor | None = None,
     ) -> None:
-        """Combine them.
+        """Combine the model and its loss.
 
         Args:
-            model: What is trained.
+            model: The model to train.
             kind: Name of the loss, see `trainer.networks.losses`.
-            num_negatives: For each position or for the batch.
+            num_negatives: Number of negatives for each position or for the batch.
             negatives_for: `position` or `batch`.
             sampling: `uniform`, `popularity` or `in_batch`.
             calibration: t of gBCE.
-            item_probability: [V] chance of each item to be drawn, 0 for reserved numbers; None:
-                uniform.
-            candidates: [C] numbers of the items that targets are told from: those that training
-                sees. None: all.
+            item_probability: [V] probability of each item to be drawn, 0 for reserved numbers;
+                None: uniform.
+            candidates: [C] numbers of the items that compete with the targets: those that
+                training sees. None: all.
         """
         super().__init__()
         self.model = model
@@ -59,7 +59,7 @@ class TrainingObjective(nn.Module):
         self.register_buffer("left_out", left_out, persistent=False)
 
     def forward(self, batch: TrainBatch) -> Tensor:
-        """Return the weighted sum of the losses of all targets; a rank without rows has zero."""
+        """Return the weighted sum of the losses of all targets; zero for a batch without any."""
         if not bool((batch.target_idx >= NUM_RESERVED).any()):
             return self._nothing(batch)
         targets = self.model.targets(batch)
@@ -80,7 +80,7 @@ class TrainingObjective(nn.Module):
         return losses.binary_cross_entropy(positive, negative, weights, beta=beta)
 
     def _nothing(self, batch: TrainBatch) -> Tensor:
-        """Return zero with a gradient for every weight, sparse where other ranks have it so."""
+        """Return zero with a gradient for every weight, sparse if it is so on other ranks."""
         table = self.model.items.embedding
         rest = [p.sum() * 0 for p in self.parameters() if p is not table.weight]
         return torch.stack([table(batch.target_idx.new_zeros(0)).sum(), *rest]).sum()
@@ -98,8 +98,8 @@ class TrainingObjective(nn.Module):
     def _scores(self, targets: Targets) -> tuple[Tensor, Tensor]:
         """Return the scores of the targets [N] and of their negatives [N, K].
 
-        Sampled softmax takes them corrected for the chance of being drawn. A negative that is the
-        target itself has -inf.
+        For sampled softmax they are corrected for the probability of being drawn. A negative that
+        equals its target has -inf.
         """
         hidden, probability = targets.hidden, self._probability()
         own = self.model.vectors_of(targets.item_idx)  # [N, D]
@@ -131,7 +131,7 @@ class TrainingObjective(nn.Module):
 
 
 def item_sampling(train_events: Tensor) -> Tensor:
-    """Return the popularity distribution of negatives: [V] counts -> [V], reserved ones 0."""
+    """Return each item's probability by popularity: [V] counts -> [V], reserved ones 0."""
     counts = train_events.double()  # [V]
     counts[:NUM_RESERVED] = 0
     return (counts / counts.sum()).float()

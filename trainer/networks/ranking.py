@@ -1,8 +1,9 @@
-"""The ranking model: a logit, or a rating, for each label of one impression.
+"""The ranking model: a logit or a rating for each label of an impression.
 
 Pure torch: no Ray, no Petastorm, no files.
 
-Legend of shapes: B rows, L history length, F fields, W width, T labels, U users, V items.
+Legend of shapes: B rows, L history length, F fields, W width, T labels, U users, V items,
+R representation, E experts, I inputs of a gate or of attention.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from trainer.networks.initialisation import initialise
 from trainer.networks.inputs import RankingBatch
 from trainer.networks.interactions import BODIES, WITH_LINEAR_PART, Crossed, DeepNetwork, Shape
 
-_NORMAL_STD = 0.02  # of dense layers with `init: normal`
+_NORMAL_STD = 0.02  # standard deviation of dense layers with `init: normal`
 
 
 class RankingModel(nn.Module):
-    """Fields of user, item, history and impression; bodies in which they meet; heads of labels.
+    """Fields of user, item, history and impression, bodies that combine them, and label heads.
 
-    The linear part's weights stand behind the vectors in the same tables, T numbers a row.
+    The linear part's weights follow the vectors in the same tables, T numbers per row.
     """
 
     def __init__(
@@ -48,30 +49,30 @@ class RankingModel(nn.Module):
         embedding_std: float,
         **body: Any,
     ) -> None:
-        """Build an untrained model; `train.ranking` says what the numbers mean.
+        """Build an untrained model; `train.ranking` explains the numbers.
 
-        Long for what its arguments are: a line each here and above.
+        It is long only because each argument takes a line here and above.
 
         Args:
-            users: U, numbers of users in use.
-            items: V
-            user_fields: Of each field of the users' table what makes a `FieldSpec`.
-            item_fields: Of each field of the items' table.
-            context_fields: Of each field of the impressions.
+            users: U, size of the user vocabulary, reserved numbers included.
+            items: V, likewise.
+            user_fields: Arguments of a `FieldSpec` for each field of the users' table.
+            item_fields: The same for each field of the items' table.
+            context_fields: The same for each field of the impressions.
             num_labels: T
-            interaction: A name of `BODIES`; `linear` takes no vectors, whatever the width.
+            interaction: A name in `BODIES`; `linear` uses no vectors and ignores the width.
             width: W
-            history: What is made of the items before: `none`, `mean` or `target_attention`.
+            history: How the history is used: `none`, `mean` or `target_attention`.
             attention_width: Inner width of target attention.
-            multi_task: `shared_bottom`, or `mmoe` for several experts where there are several
+            multi_task: `shared_bottom`, or `mmoe` for several experts if there are several
                 labels.
-            experts: How many.
-            tower_hidden: Widths of each label's own layers, where there are several labels.
+            experts: Number of experts.
+            tower_hidden: Widths of each label's own layers, if there are several labels.
             dropout: Share of values dropped in training.
-            unknown_share: Share of ids that training takes for unknown ones.
+            unknown_share: Share of ids that are treated as unknown in training.
             init: Name of the rule for dense layers, see `trainer.networks.initialisation`.
-            embedding_std: Deviation of embeddings.
-            body: What else a `Shape` takes.
+            embedding_std: Standard deviation of embeddings.
+            body: Other fields of `Shape`.
         """
         super().__init__()
         self.history, self.unknown_share = history, unknown_share
@@ -110,7 +111,7 @@ class RankingModel(nn.Module):
         tower_hidden: Sequence[int],
         body: dict[str, Any],
     ) -> None:
-        """Add what the fields meet in, one for each expert, and what the labels make of it."""
+        """Add one body per expert, the mixer of the experts, and the label heads."""
         kinds = self._kinds_of_fields()
         shape = Shape(
             num_fields=len(kinds),
@@ -141,15 +142,15 @@ class RankingModel(nn.Module):
         return [*ids, *of_item, *past, *own]
 
     def attach(self, user_values: Values, item_values: Values, device: torch.device) -> None:
-        """Give the model what is known of users and items, by their numbers in the dataset.
+        """Give the model the features of users and items, by their numbers in the dataset.
 
-        These are no part of its weights: another dataset has its own.
+        They are not part of the weights: each dataset has its own.
         """
         self.user_values = Values(*(tensor.to(device) for tensor in user_values))
         self.item_values = Values(*(tensor.to(device) for tensor in item_values))
 
     def forward(self, batch: RankingBatch) -> Tensor:
-        """Return logits, or ratings, not corrected for the drawing of negatives: [B, T]."""
+        """Return logits or ratings, not corrected for the drawing of negatives: [B, T]."""
         vectors = self.field_vectors(batch)  # [B, F, W + linear]
         fields = vectors[..., : self.width]  # [B, F, W]
         crossed = self.mixer([body(fields) for body in self.bodies], fields.flatten(1))
@@ -159,8 +160,8 @@ class RankingModel(nn.Module):
         return logits
 
     def field_vectors(self, batch: RankingBatch) -> Tensor:
-        """Return the vectors of user, item, the item's fields, history, the user's, the others."""
-        assert self.user_values is not None and self.item_values is not None, "attach() comes first"
+        """Return the vectors of user, item, item fields, history, user fields, impression."""
+        assert self.user_values is not None and self.item_values is not None, "call attach() first"
         user_idx = self._known(batch.user_idx, self.user_embedding.num_embeddings)  # [B]
         user_idx = user_idx.masked_fill(~self.get_buffer("known_users")[user_idx], UNKNOWN_IDX)
         user = self.user_embedding(user_idx)[:, None]  # [B, 1, W]
@@ -189,7 +190,7 @@ class RankingModel(nn.Module):
         return summed.view_as(items)
 
     def _known(self, number: Tensor, size: int) -> Tensor:
-        """Return numbers, the unknown one's in place of those that came after the training."""
+        """Return the numbers, with `UNKNOWN_IDX` for those that are new since the training."""
         number = number.long()
         lacking = number >= size
         if self.training and self.unknown_share > 0:
@@ -199,7 +200,7 @@ class RankingModel(nn.Module):
 
 
 def mean_of_history(events: Tensor, is_there: Tensor) -> Tensor:
-    """Return the mean of a history's vectors, zero where there are none.
+    """Return the mean of a history's vectors, zero for an empty history.
 
     Args:
         events: [B, L, I]
@@ -213,12 +214,12 @@ def mean_of_history(events: Tensor, is_there: Tensor) -> Tensor:
 
 
 class TargetAttention(nn.Module):
-    """A history's sum, each event weighted by what it has to do with the candidate.
+    """The sum of a history's vectors, each weighted by its relevance to the candidate.
 
-    The weights come from a small network over both vectors, their difference and their product,
-    and are not normalised: their sum says how much of the history speaks for the candidate.
-    Source: Zhou et al. 2018, eq. 3 and figure 2; the product of elements stands for the outer one,
-    and ReLU for Dice.
+    The weights come from a small network over both vectors, their difference and their product.
+    They are not normalised: their sum shows how relevant the history is to the candidate.
+    Source: Zhou et al. 2018, eq. 3 and figure 2, with the element-wise instead of the outer product
+    and ReLU instead of Dice.
     """
 
     def __init__(self, *, inputs: int, inner_width: int) -> None:
@@ -240,7 +241,7 @@ class TargetAttention(nn.Module):
 
 
 class LabelHeads(nn.Module):
-    """A network for each label, with one number at its end."""
+    """A network for each label, with a single output."""
 
     def __init__(
         self, *, num_labels: int, inputs: int, tower_hidden: Sequence[int], dropout: float
@@ -254,12 +255,12 @@ class LabelHeads(nn.Module):
         self.ends = nn.ModuleList(nn.Linear(end, 1) for end in ends)
 
     def start_at(self, values: Tensor) -> None:
-        """Let the untrained heads say these values: [T]."""
+        """Set the biases to the values that the untrained heads start from: [T]."""
         for end, value in zip(self.ends, values, strict=True):
             nn.init.constant_(cast(nn.Linear, end).bias, float(value))
 
     def forward(self, crossed: Crossed) -> Tensor:
-        """Return logits of what each label takes, [B, T, R] and [B, T]: [B, T]."""
+        """Return the logits from each label's input: [B, T, R] and [B, T] -> [B, T]."""
         logits = [
             end(tower(crossed.representation[:, label]))  # [B, 1]
             for label, (tower, end) in enumerate(zip(self.towers, self.ends, strict=True))
@@ -268,14 +269,14 @@ class LabelHeads(nn.Module):
 
 
 class SharedBottom(nn.Module):
-    """All labels take the same. Source: Caruana 1997."""
+    """All labels share one body. Source: Caruana 1997."""
 
     def __init__(self, *, num_labels: int) -> None:
         super().__init__()
         self.num_labels = num_labels
 
     def forward(self, bodies: Sequence[Crossed], inputs: Tensor) -> Crossed:
-        """Return what each label takes of the one body: [B, T, R] and [B, T]."""
+        """Return each label's input, the output of the one body: [B, T, R] and [B, T]."""
         (body,) = bodies
         return Crossed(body.representation[:, None].expand(-1, self.num_labels, -1), body.direct)
 
@@ -292,12 +293,12 @@ class ExpertGates(nn.Module):
         self.gate = nn.Linear(inputs, num_labels * experts)
 
     def shares(self, inputs: Tensor) -> Tensor:
-        """Return each expert's share in each label: [B, I] -> [B, T, E], sums of 1."""
+        """Return each expert's share in each label, summing to 1: [B, I] -> [B, T, E]."""
         scores = self.gate(inputs).view(len(inputs), self.num_labels, self.experts)
         return torch.softmax(scores, dim=2)
 
     def forward(self, bodies: Sequence[Crossed], inputs: Tensor) -> Crossed:
-        """Return what each label takes of the experts: [B, T, R] and [B, T]."""
+        """Return each label's input, mixed from the experts: [B, T, R] and [B, T]."""
         shares = self.shares(inputs)  # [B, T, E]
         representation = torch.stack([body.representation for body in bodies], dim=1)  # [B, E, R]
         direct = torch.stack([body.direct for body in bodies], dim=2)  # [B, T, E]

@@ -1,4 +1,4 @@
-"""The loss of a ranking model, with what makes up for the drawing of negatives.
+"""The loss of a ranking model, with a correction for drawn negatives.
 
 Pure torch.
 
@@ -16,7 +16,7 @@ from trainer.networks.ranking import RankingModel
 
 
 class RankingObjective(nn.Module):
-    """A model with its loss, so that data parallelism wraps both."""
+    """A model with its loss, in one module so that data parallelism wraps both."""
 
     def __init__(
         self,
@@ -26,13 +26,14 @@ class RankingObjective(nn.Module):
         label_weights: Sequence[float],
         embedding_l2: float,
     ) -> None:
-        """Combine them.
+        """Combine the model and its loss.
 
         Args:
-            model: What is trained.
+            model: The model to train.
             loss: `bce` or `mse`.
             label_weights: T weights.
-            embedding_l2: Half of it times all embeddings' squares joins the mean loss.
+            embedding_l2: Half of it times the sum of squares of all embeddings is added to the
+                mean loss.
         """
         super().__init__()
         self.model = model
@@ -40,7 +41,7 @@ class RankingObjective(nn.Module):
         self.register_buffer("label_weights", torch.tensor(label_weights), persistent=False)
 
     def forward(self, batch: RankingBatch) -> Tensor:
-        """Return the weighted sum of the rows' losses; a rank without rows has zero."""
+        """Return the weighted sum of the rows' losses; zero on a rank without rows."""
         if batch.num_rows == 0:
             return torch.stack([p.sum() * 0 for p in self.parameters()]).sum()
         logits = row_logits(self.model(batch).float(), batch)  # [B, T]
@@ -60,13 +61,13 @@ class RankingObjective(nn.Module):
 
 
 def row_logits(logits: Tensor, batch: RankingBatch) -> Tensor:
-    """Return the logits of the rows as they were drawn: [B, T].
+    """Return the logits of rows with drawn negatives: [B, T].
 
     Let an item be in n * q rows as a drawn negative for each positive row of the log. Then the
-    rows' odds of being positive are the model's own, p, over n * q, so that the rows are told
-    apart by log p - log(n * q); the model alone gives log p, free of how negatives were drawn.
-    Source: Gutmann & Hyvarinen 2012, with its nu = n; Mnih & Teh 2012. That a user's own items
-    are left out among the drawn ones is not made up for.
+    odds that a row is positive are the model's own odds p, divided by n * q. So the logits of the
+    rows are log p - log(n * q), and the model alone gives log p, independent of the drawing.
+    Source: Gutmann & Hyvarinen 2012, with its nu = n; Mnih & Teh 2012. A user's own items are
+    never drawn as negatives; this is not corrected for.
 
     Args:
         logits: [B, T] of the model.

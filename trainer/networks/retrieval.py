@@ -22,7 +22,7 @@ from trainer.networks.item_vectors import ItemVectors
 
 
 class Targets(NamedTuple):
-    """What a training step predicts, and from what."""
+    """Targets of a training step, and the encodings that predict them."""
 
     hidden: Tensor
     """[N, D] encoding that predicts each target."""
@@ -33,7 +33,7 @@ class Targets(NamedTuple):
 
 
 class RetrievalModel(nn.Module):
-    """Item vectors and an encoder; the score is the product of user and item vector."""
+    """Item vectors and an encoder; the score is the dot product of user and item vector."""
 
     def __init__(
         self,
@@ -57,18 +57,18 @@ class RetrievalModel(nn.Module):
         Args:
             catalogue: V
             width: D
-            history_length: Newest events that the encoder sees.
+            history_length: Number of newest events that the encoder sees.
             encoder: Name, see `trainer.networks.encoders`.
-            event_types: See `EventContext`, as the next two.
-            time_gaps: See there.
-            calendar: See there.
-            event_features: Features of the events that enter, each as a `FieldSpec`.
-            similarity: `dot`, or `cosine`: vectors of length 1, divided by the temperature.
-            temperature: Of the scores.
+            event_types: See `EventContext`.
+            time_gaps: See `EventContext`.
+            calendar: See `EventContext`.
+            event_features: Features of the events to use, each as a `FieldSpec`.
+            similarity: `dot`, or `cosine`: vectors are scaled to length 1.
+            temperature: Divisor of the scores.
             mask_share: Share of targets that a bidirectional encoder masks in training.
-            content: Features of the items that enter: `fields`, each as a `FieldSpec`, `dropout`
+            content: Features of the items to use: `fields`, each as a `FieldSpec`, `dropout`
                 and `id_dropout`.
-            options: What the encoder takes besides.
+            options: Other arguments of the encoder.
         """
         super().__init__()
         self.history_length = history_length
@@ -93,7 +93,7 @@ class RetrievalModel(nn.Module):
 
     @property
     def catalogue(self) -> int:
-        """V: numbers of items, the reserved ones included."""
+        """V: size of the item vocabulary, reserved numbers included."""
         return self.items.embedding.num_embeddings
 
     def embed(self, batch: HistoryBatch) -> Tensor:
@@ -112,7 +112,7 @@ class RetrievalModel(nn.Module):
         return self.encode_embedded(self.embed(batch), batch.lengths)
 
     def targets(self, batch: TrainBatch) -> Targets:
-        """Return all that the batch has to predict, in one pass over it."""
+        """Return all targets of the batch with their encodings, in one pass."""
         if isinstance(self.encoder, BidirectionalEncoder):
             return self._masked_targets(batch, self.encoder)
         wanted = batch.target_idx >= NUM_RESERVED  # [B, L]
@@ -125,17 +125,17 @@ class RetrievalModel(nn.Module):
         return self._scaled(self.items.all())
 
     def vectors_of(self, item_idx: Tensor) -> Tensor:
-        """Return the vectors that users are scored against, of some items: [...] -> [..., D]."""
+        """Return the same as `item_vectors` for some items: [...] -> [..., D]."""
         return self._scaled(self.items(item_idx, are_candidates=True))
 
     def _scaled(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1) if self.similarity == "cosine" else vectors
 
     def _masked_targets(self, batch: TrainBatch, encoder: BidirectionalEncoder) -> Targets:
-        """Mask a share of the targets, and the last of a row always, as scoring does.
+        """Mask a share of the targets, and always the last one of a row, as in scoring.
 
-        Each target's weight is divided by its chance of being masked, so that the sum is that of
-        all targets in the mean.
+        Each target's weight is divided by its probability of being masked, so the expected sum is
+        that of all targets.
         """
         longer = HistoryBatch(
             torch.cat([batch.item_idx[:, :1], batch.target_idx], dim=1),  # [B, L + 1]

@@ -1,1 +1,1 @@
-"""The model card and the page of a comparison."""
+"""HTML pages: the model card and the comparison of models."""

@@ -1,4 +1,4 @@
-"""The model card: one page on a model, from its figures and a few of its lists."""
+"""The model card: one page about a model, with its figures and a few of its lists."""
 
 import json
 from collections.abc import Sequence
@@ -27,12 +27,16 @@ from trainer.pages.card_sections import (
 from trainer.pages.weak_spots import weak_spots
 
 _RANKING = "ranking"
-_WITHOUT_LISTS = "It says what comes of one impression and ranks no catalogue: there are no lists."
-_SAMPLES = (
-    "A user of each bin of activity, out of the test part, with the newest items and the list{}. "
-    "Because of: the items of the history that raised the score, with their shares."
+_WITHOUT_LISTS = (
+    "The model predicts the outcome of single impressions. It does not rank the catalogue, so "
+    "there are no lists."
 )
-_AS_MEASURED = " as the test part measures it"
+_SAMPLES = (
+    "One user of the test part for each range of history length, with the newest items of the "
+    "history and the recommended list{}. Because of: the items of the history that raised the "
+    "score, each with its share."
+)
+_AS_MEASURED = " as it is measured on the test part"
 
 
 def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
     samples: list[UserSample] = []
     if bundle.algorithm != _RANKING:
         _, scorer = load_scorer(workspace, model_id)
-        # A model of a release that did not tell was ranked without what was seen.
+        # Older releases did not write `drop_seen`; they always left out seen items.
         dataset, drop_seen = workspace / "datasets" / manifest.id, metrics.get("drop_seen", True)
         samples = sample_users(dataset, manifest, scorer, drop_seen=drop_seen)
     page = card(model_id, train_section(bundle), manifest, metrics, samples)
@@ -74,10 +78,10 @@ def card(
     """Return the page.
 
     Args:
-        model_id: Of the model.
-        train: What it was trained with.
-        manifest: Of the dataset.
-        metrics: What `metrics.json` tells of it.
+        model_id: Id of the model.
+        train: Settings that it was trained with.
+        manifest: Manifest of the dataset.
+        metrics: Contents of its `metrics.json`.
         samples: A few users with their lists.
     """
     sections = [
@@ -102,7 +106,7 @@ def card(
 def samples_section(samples: Sequence[UserSample], train: Train) -> Section:
     """Return the lists of a few users.
 
-    Of a model that was trained on the test part too, what they took next is not told beside them.
+    If the model was trained on the test part too, the column of items taken next is left out.
     """
     if not samples:
         note = _WITHOUT_LISTS if train.algorithm == _RANKING else "The test part has no users."
@@ -128,8 +132,8 @@ def _sample(user: UserSample, *, tells_next: bool) -> Sample:
     return Sample(
         user.user_id,
         [
-            Table(f"Newest of {user.activity} events", ["", "item"], newest, 2),
-            Table("List", header, rows, len(header)),
+            Table(f"Newest items, {user.activity} events in all", ["", "item"], newest, 2),
+            Table("Recommended items", header, rows, len(header)),
         ],
     )
 
@@ -151,7 +155,7 @@ def _flat(section: dict[str, Any], prefix: str = "train") -> dict[str, Any]:
 
 
 def _tiles(train: Train, manifest: Manifest, metrics: dict[str, Any]) -> list[Tile]:
-    """Return the figures that come first."""
+    """Return the figures at the top of the page."""
     own = metrics.get("test", {}).get(MODEL_NAME, {})
     whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get(MODEL_NAME, {})
     names = [name for name in dict.fromkeys([train.metric, *whole]) if name in own or name in whole]

@@ -1,7 +1,7 @@
-"""Lists of a few users for the model card: what they had, what they get, and because of what.
+"""Lists of a few users for the model card: history, recommended items, and the reasons for them.
 
-They are made as the test part is measured, ranked among all items. Ids are those
-of the dataset, which are labels where the section `privacy` asks for them.
+The lists are made as in the measurement on the test part: all items are ranked. Ids are those of
+the dataset, which are labels if the section `privacy` asks for them.
 
 Legend of shapes: B users, V catalogue, K list length.
 """
@@ -44,34 +44,34 @@ Named = tuple[tuple[str, float], ...]
 
 
 class Row(NamedTuple):
-    """One place of a list."""
+    """One position of a list."""
 
     item: str
     reasons: Named
-    """Items of the history with their shares of all that raised the score."""
+    """Items of the history that raised the score, each with its share."""
     was_next: bool
-    """Whether it is what the user took next."""
+    """Whether the user took this item next."""
 
 
 class UserSample(NamedTuple):
-    """One user."""
+    """One user with history and list."""
 
     user_id: str
     activity: str
     """Bin of `trainer.evaluation.segments.by_activity`."""
     newest: tuple[str, ...]
-    """Newest items of the history, the newest first."""
+    """Newest items of the history, newest first."""
     rows: tuple[Row, ...]
 
 
 def sample_users(
     dataset: Path, manifest: Manifest, scorer: Scorer, *, drop_seen: bool
 ) -> list[UserSample]:
-    """Return one user of each bin of activity, out of the test part's first row group.
+    """Return one user of each bin of activity, from the test part's first row group.
 
     Args:
         dataset: Folder of the dataset.
-        manifest: Of the dataset.
+        manifest: Manifest of the dataset.
         scorer: The model.
         drop_seen: Whether the lists leave out what the user has seen.
     """
@@ -132,7 +132,7 @@ def _lists(
 
 
 def _named(reasons: Reasons, at: int, place: int, items: dict[int, str]) -> Named:
-    """Return the reasons of one place of one user's list by what the items are called."""
+    """Return the reasons for one position of a user's list, with the names of the items."""
     found = zip(
         reasons.item_idx[at, place].tolist(), reasons.weight[at, place].tolist(), strict=True
     )
@@ -142,15 +142,15 @@ def _named(reasons: Reasons, at: int, place: int, items: dict[int, str]) -> Name
 def _names(
     dataset: Path, manifest: Manifest, part: str, key: str, names: list[str], wanted: Iterable[int]
 ) -> dict[int, str]:
-    """Return what users or items are called, by their numbers.
+    """Return the names of users or items, by their numbers.
 
     Args:
         dataset: Folder of the dataset.
-        manifest: Of the dataset.
+        manifest: Manifest of the dataset.
         part: `users` or `items`.
         key: Column of the numbers.
-        names: Columns of names; the first that says anything counts.
-        wanted: Numbers.
+        names: Columns of names; the first one that is not null is used.
+        wanted: Numbers to look up.
     """
     numbers = pc.field(key).isin(pa.array(list(wanted), pa.int64()))
     found: dict[int, str] = {}

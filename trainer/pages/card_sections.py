@@ -1,4 +1,4 @@
-"""The sections of a model card that show figures, None where there is nothing to show."""
+"""The sections of a model card that show figures; None if there is nothing to show."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,26 +11,32 @@ from conf.pages.text import COST_HEADER, cost_cells, number, share
 from trainer.evaluation.segments import POPULARITY
 from trainer.pages.weak_spots import Spot, network_figures, segment_name
 
-_BOUNDS = "95% of draws"
-_DIVISIONS = {"activity": "By events in the history", "users": "By user",
-              "popularity": "By frequency of the target"}  # fmt: skip
+_BOUNDS = "95% interval"
+_DIVISIONS = {"activity": "By events in the history", "users": "By known and new users",
+              "popularity": "By popularity of the item"}  # fmt: skip
 _KINDS = (
-    "Head are the most frequent items that hold half of the training events together, mid the next "
-    "ones until 80%, tail the others, cold those without an event. New users stand in no row of "
-    "the training part."
+    "Head items are the most popular items, which together have half of the training events. Mid "
+    "items are the next ones, up to 80% of the events. Tail items are all others with an event; "
+    "cold items have none. New users do not occur in the training part."
 )
 _LISTS = (
-    "Coverage is the share of the catalogue that stands in any list of the test part. The Gini "
-    "coefficient is 0 where each item has as many places; novelty is the mean information of a "
-    "recommended item in bits, more for items that are seldom taken."
+    "Coverage is the share of the catalogue that is in at least one list of the test part. The "
+    "Gini coefficient is 0 if all items are recommended equally often, and near 1 if a few items "
+    "get nearly all recommendations. Novelty is the mean information of a recommended item in "
+    "bits; it is higher for rare items."
 )
-_SPOTS = "Worked out from the figures on this page by the rules that stand beside them."
+_SPOTS = "Found in the figures on this page by fixed rules; each finding names its rule."
+_FIGURES = (
+    "hr@k is the share of targets among the first k items; ndcg@k and mrr@k also count how high "
+    "they rank."
+)
+_INTERVALS = "The 95% intervals come from drawing users at random, with replacement."
 
 Metrics = dict[str, Any]
 
 
 def data_section(manifest: Manifest, settings: Sequence[Sequence[str]]) -> Section:
-    """Return what the model was trained on, and the settings that are no defaults."""
+    """Return the dataset that the model was trained on, and the settings that are not defaults."""
     split = manifest.config.get("etl", {}).get("split", {})
     rows = [
         ["dataset", manifest.id],
@@ -42,10 +48,10 @@ def data_section(manifest: Manifest, settings: Sequence[Sequence[str]]) -> Secti
     ]
     return Section(
         "data",
-        "What it was trained on",
+        "Training data and settings",
         tables=[
-            Table("Data", ["what", "value"], rows, 2),
-            Table("Settings that are no defaults", ["setting", "value"], settings, 2),
+            Table("Data", ["property", "value"], rows, 2),
+            Table("Settings that differ from the defaults", ["setting", "value"], settings, 2),
         ],
     )
 
@@ -53,13 +59,13 @@ def data_section(manifest: Manifest, settings: Sequence[Sequence[str]]) -> Secti
 def spots_section(spots: Sequence[Spot]) -> Section:
     """Return the weak spots."""
     rows = [list(spot) for spot in spots]
-    tables = [Table("Weak spots", ["what", "figures", "rule"], rows, 3)] if rows else []
-    note = _SPOTS if rows else "None of the rules found one."
+    tables = [Table("Weak spots", ["finding", "figures", "rule"], rows, 3)] if rows else []
+    note = _SPOTS if rows else "The rules found no weak spot."
     return Section("weak-spots", "Known weak spots", note, tables=tables)
 
 
 def quality_section(metrics: Metrics) -> Section:
-    """Return the figures of the test part, the baselines' beside the model's."""
+    """Return the figures of the model and the baselines on the test part."""
     test, whole = metrics.get("test", {}), metrics.get("segments", {}).get("all", {}).get("all", {})
     tables = []
     if whole:
@@ -69,19 +75,19 @@ def quality_section(metrics: Metrics) -> Section:
         kind = "targets" if "test_users" in metrics else "impressions"
         tables.append(Table(f"Test part, {number(whole['targets'])} {kind}", header, rows))
     refit = metrics.get("refit")
-    ranked = (
-        "without those that the user has seen" if metrics.get("drop_seen", True) else "seen or not"
-    )
+    ranked = "leaving out" if metrics.get("drop_seen", True) else "including"
     note = (
-        f"Every item of the catalogue is ranked, {ranked}, and a tie counts against the model."
+        "A target is the item that a user took next. For each target all items of the catalogue "
+        f"are ranked, {ranked} items that the user has already seen. A tie counts against the "
+        f"model. {_FIGURES} {_INTERVALS}"
         if "test_users" in metrics
-        else "Impressions of the test part."
+        else f"Figures for the impressions of the test part. {_INTERVALS}"
     )
     if refit is not None:
         epochs = f", {refit['epochs']} epochs" if "epochs" in refit else ""
         note += (
-            f" The figures are of the training that validation has measured; what is published was "
-            f"trained anew afterwards ({refit['trained_on']}{epochs})."
+            " The figures are those of the model trained on the training part alone. The published "
+            f"model was then trained again with more data ({refit['trained_on']}{epochs})."
         )
     names = list(test.get(MODEL_NAME, {}))
     again = {"refitted": refit["test"][MODEL_NAME]} if refit is not None and "test" in refit else {}
@@ -94,7 +100,7 @@ def quality_section(metrics: Metrics) -> Section:
 
 
 def segments_section(metrics: Metrics) -> Section | None:
-    """Return the figures of kinds of users and targets."""
+    """Return the figures by kind of user and target."""
     divisions = {
         name: found
         for name, found in metrics.get("segments", {}).items()
@@ -129,7 +135,7 @@ def segments_section(metrics: Metrics) -> Section | None:
 
 
 def _segment_chart(division: str, found: dict[str, Any], name: str) -> Chart:
-    """Return the model's figure in each segment beside that of the best baseline there."""
+    """Return a chart of the figures of the model and of the best baseline in each segment."""
     best = []
     for figures in found.values():
         others = [
@@ -147,7 +153,7 @@ def _segment_chart(division: str, found: dict[str, Any], name: str) -> Chart:
 
 
 def lists_section(metrics: Metrics) -> Section | None:
-    """Return how the lists' places lie on the catalogue."""
+    """Return how recommendations are spread over the catalogue."""
     lists = metrics.get("lists")
     if not lists:
         return None
@@ -165,9 +171,9 @@ def lists_section(metrics: Metrics) -> Section | None:
     items = sum(lists["items"].values())
     series = {
         "of the catalogue": [lists["items"][kind] / max(items, 1) for kind in POPULARITY],
-        "of the places": [lists[MODEL_NAME]["shares"][kind] for kind in POPULARITY],
+        "of recommendations": [lists[MODEL_NAME]["shares"][kind] for kind in POPULARITY],
     }
-    title = "Share of items and of the lists' places"
+    title = "Share of the catalogue and of recommendations"
     return Section(
         "long-tail",
         "Coverage and long tail",
@@ -175,13 +181,13 @@ def lists_section(metrics: Metrics) -> Section | None:
         charts=[bar_chart(Distribution(title, "", POPULARITY, series, is_share=True))],
         tables=[
             Table(
-                f"Lists of {lists['length']}",
+                f"Lists of {lists['length']} items, with shares of recommendations by kind of item",
                 [
                     "model",
                     "coverage",
                     "Gini",
                     "novelty",
-                    *(f"places {kind}" for kind in POPULARITY),
+                    *(f"{kind} items" for kind in POPULARITY),
                 ],
                 figures,
             )
@@ -195,10 +201,10 @@ def training_section(metrics: Metrics) -> Section:
     told = {**training, **metrics.get("scoring", {})}
     rows = [list(row) for row in zip(COST_HEADER, cost_cells(told), strict=True)]
     if "rows_per_second" in training:
-        rows.append(["rows a second in training", f"{training['rows_per_second']:,.1f}"])
-    cost = Table("Cost", ["what", "value"], rows)
+        rows.append(["rows per second in training", f"{training['rows_per_second']:,.1f}"])
+    cost = Table("Cost", ["property", "value"], rows)
     curve: list[dict[str, Any]] = network_figures(metrics).get("epochs", [])
-    note = "" if curve else "Fitted in one go: there is no curve."
+    note = "" if curve else "The model is fitted without epochs, so there is no curve."
     skip = {"epoch", "rows", "seconds", "padding_share", "rate_scale", "peak_memory_bytes"}
     charts = [
         _epoch_chart(name, [(record["epoch"] + 1, record[name]) for record in curve])
@@ -220,14 +226,14 @@ def _epoch_chart(name: str, curve: Sequence[tuple[int, float]]) -> Chart:
 
 
 def calibration_section(metrics: Metrics, algorithm: str) -> Section:
-    """Return what was said beside what was so; for models without probabilities say so."""
+    """Return predicted and observed rates; for a model without probabilities only a note."""
     labels = metrics.get("calibration", {})
     if not labels:
         note = (
-            "It says ratings and no probabilities: there is nothing to calibrate."
+            "The model predicts ratings, not probabilities, so there is nothing to calibrate."
             if algorithm == "ranking"
-            else "Its scores put the items in order and are no probabilities: there is nothing to "
-            "calibrate."
+            else "The scores of this model only order the items; they are not probabilities, so "
+            "there is nothing to calibrate."
         )
         return Section("calibration", "Calibration", note)
     charts = [_reliability_chart(f"Reliability of {label}", bins) for label, bins in labels.items()]
@@ -239,8 +245,9 @@ def calibration_section(metrics: Metrics, algorithm: str) -> Section:
     return Section(
         "calibration",
         "Calibration",
-        "Rows of the test part by what the model said of them: on the dashed line it happens as "
-        "often as it says. The expected calibration error is the mean distance from it.",
+        "Impressions of the test part, grouped by predicted probability. On the dashed line the "
+        "outcome happens as often as predicted. The expected calibration error is the mean "
+        "distance from this line.",
         charts=charts,
         tables=[Table("Expected calibration error", ["figure", "value"], errors)],
     )
@@ -253,15 +260,15 @@ def _reliability_chart(title: str, bins: Sequence[dict[str, float]]) -> Chart:
     drawn = plot(
         title,
         [Series("rows", points)],
-        Axis("said", ends=both),
-        Axis("happened", ends=both),
+        Axis("predicted", ends=both),
+        Axis("observed", ends=both),
         even=True,
     )
-    return Chart(title, drawn, Table(title, ["said", "happened", "share of the rows"], rows))
+    return Chart(title, drawn, Table(title, ["predicted", "observed", "share of rows"], rows))
 
 
 def _cells(figures: dict[str, dict[str, float]], names: Sequence[str]) -> list[str]:
-    """Return each figure and its bounds."""
+    """Return each figure and its interval."""
     return [
         cell
         for name in names

@@ -1,4 +1,4 @@
-"""A comparison of models as one HTML file: quality against the seconds of training."""
+"""A comparison of models as one HTML file: quality against training time."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from conf.workspace.hashes import canonical_hash
 COMPARISONS = "comparisons"
 """Folder in the workspace."""
 _NOTE = (
-    "Each point is a model: its figure on the test part with the bounds of 95 in 100 draws of the "
-    "users, against the seconds that its training took."
+    "Each point is a model: its figure on the test part, with a 95% interval, against its training "
+    "time. The interval comes from drawing users at random, with replacement."
 )
 
 Result = dict[str, Any]
 
 
 def write_comparison(workspace: Path, result: Result) -> Path:
-    """Write the page of a comparison, named after its models, and return where it lies."""
+    """Write the page of a comparison, named after dataset and models, and return its path."""
     models = {name: row["id"] for name, row in result["models"].items()}
     name = f"{result['dataset']}-{canonical_hash(models)[:12]}.html"
     path = workspace / COMPARISONS / name
@@ -30,7 +30,7 @@ def write_comparison(workspace: Path, result: Result) -> Path:
 
 
 def comparison_page(result: Result) -> Page:
-    """Return the page of what `headrace compare` has found."""
+    """Return the page with the results of `headrace compare`."""
     metric = result["metric"]
     return Page(
         kind="Comparison",
@@ -40,19 +40,19 @@ def comparison_page(result: Result) -> Page:
         sections=[
             Section(
                 "quality",
-                f"{metric} against the cost",
+                f"{metric} against training time",
                 _NOTE,
                 charts=_charts(result),
                 tables=[_quality(result)],
             ),
-            Section("cost", "What each model costs", tables=[_costs(result)]),
+            Section("cost", "Cost of each model", tables=[_costs(result)]),
             *([_differences(result)] if result["differences"] else []),
         ],
     )
 
 
 def _charts(result: Result) -> list[Chart]:
-    """Return the plot; none where no model tells how long its training took."""
+    """Return the plot; nothing if the training time of no model is known."""
     metric = result["metric"]
     known = {n: row for n, row in result["models"].items() if row["seconds"] is not None}
     if not known:
@@ -67,7 +67,7 @@ def _charts(result: Result) -> list[Chart]:
         )
         for name, row in known.items()
     ]
-    title = f"{metric} against seconds of training"
+    title = f"{metric} against training seconds"
     lacking = [name for name in result["models"] if name not in known]
     return [
         Chart(
@@ -75,7 +75,7 @@ def _charts(result: Result) -> list[Chart]:
             drawing=plot(
                 title,
                 [Series("models", points, is_joined=False)],
-                Axis("seconds of training", is_log=True),
+                Axis("training seconds", is_log=True),
                 Axis(metric),
             ),
             table=Table(
@@ -86,7 +86,7 @@ def _charts(result: Result) -> list[Chart]:
                     for name, row in known.items()
                 ],
             ),
-            note=f"Not known of {', '.join(lacking)}." if lacking else "",
+            note=f"Training time unknown: {', '.join(lacking)}." if lacking else "",
         )
     ]
 
@@ -107,7 +107,7 @@ def _quality(result: Result) -> Table:
         ]
         for name, row in _best_first(result)
     ]
-    return Table("Quality", ["model", metric, "95% of draws", *others], rows)
+    return Table("Quality", ["model", metric, "95% interval", *others], rows)
 
 
 def _costs(result: Result) -> Table:
@@ -125,9 +125,9 @@ def _differences(result: Result) -> Section:
         ]
         for name, row in sorted(result["differences"].items(), key=lambda pair: -pair[1]["value"])
     ]
-    title = f"{result['metric']} less that of {result['reference']}"
-    header = ["model", "difference", "95% of draws", "p"]
-    note = "p: how often a difference as large comes about where there is none."
+    title = f"{result['metric']} minus that of {result['reference']}"
+    header = ["model", "difference", "95% interval", "p"]
+    note = "p is how often chance alone gives a difference this large between equally good models."
     return Section("differences", "Differences", note, tables=[Table(title, header, rows)])
 
 

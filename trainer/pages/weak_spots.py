@@ -1,4 +1,4 @@
-"""Where a model is weak, worked out from its figures by rules that are told with what they find."""
+"""Weak spots of a model, found in its figures by fixed rules; each finding names its rule."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from conf.contract import MODEL_NAME
 
 FEWEST_TARGETS = 30
-"""Segments with fewer say too little for a rule."""
+"""Fewest targets that a segment needs for a rule."""
 FAR = 2.0
-"""Times that a segment is worse than the whole to be a weak spot."""
+"""A segment that is more than this many times worse than the whole is a weak spot."""
 LOW_COVERAGE = 0.1
 MUCH_HEAD = 0.75
 UNSURE = 0.25
@@ -27,13 +27,13 @@ class Spot(NamedTuple):
 
 
 def weak_spots(metrics: Metrics) -> list[Spot]:
-    """Return all that the rules find in what `metrics.json` tells of a model."""
+    """Return all weak spots that the rules find in a model's `metrics.json`."""
     return [spot for rule in RULES for spot in rule(metrics)]
 
 
 def worse_than_a_baseline(metrics: Metrics) -> Iterator[Spot]:
-    """Find segments, and the whole, where a baseline is better than the model."""
-    rule = f"a baseline's figure is better, in a segment of {FEWEST_TARGETS} targets or more"
+    """Find segments, or all targets, where a baseline is better than the model."""
+    rule = f"a baseline has a better figure in a segment of at least {FEWEST_TARGETS} targets"
     for where, segment in _segments(metrics):
         for name, own in segment[MODEL_NAME].items():
             others = {
@@ -53,11 +53,11 @@ def worse_than_a_baseline(metrics: Metrics) -> Iterator[Spot]:
 
 
 def far_from_the_whole(metrics: Metrics) -> Iterator[Spot]:
-    """Find segments that are served much worse than all together, and not by chance."""
+    """Find segments that are served much worse than all targets, beyond chance."""
     whole = metrics.get("segments", {}).get("all", {}).get("all", {}).get(MODEL_NAME, {})
     rule = (
-        f"the nearer bound is more than {FAR:g} times worse than the figure of all targets, in a "
-        f"segment of {FEWEST_TARGETS} targets or more"
+        f"even the better end of the 95% interval is more than {FAR:g} times worse than the figure "
+        f"of all targets, in a segment of at least {FEWEST_TARGETS} targets"
     )
     for where, segment in _segments(metrics):
         for name, own in segment[MODEL_NAME].items():
@@ -72,7 +72,7 @@ def far_from_the_whole(metrics: Metrics) -> Iterator[Spot]:
 
 
 def narrow_lists(metrics: Metrics) -> Iterator[Spot]:
-    """Find lists that show little of the catalogue, or little but what everybody takes."""
+    """Find lists that show little of the catalogue, or mostly popular items."""
     lists = metrics.get("lists", {})
     own = lists.get(MODEL_NAME)
     if not own:
@@ -80,51 +80,51 @@ def narrow_lists(metrics: Metrics) -> Iterator[Spot]:
     if own["coverage"] < LOW_COVERAGE:
         yield Spot(
             "most of the catalogue is recommended to nobody",
-            f"{own['coverage']:.1%} of the items stand in a list of {lists['length']}",
-            f"the lists of the test part show less than {LOW_COVERAGE:.0%} of the items",
+            f"{own['coverage']:.1%} of the items are in a list of {lists['length']}",
+            f"the lists of the test part contain less than {LOW_COVERAGE:.0%} of the items",
         )
     if own["shares"]["head"] > MUCH_HEAD:
         yield Spot(
-            "lists hold little but the most frequent items",
-            f"{own['shares']['head']:.1%} of the places are head items, which have about half of "
-            "the training events",
-            f"head items have more than {MUCH_HEAD:.0%} of the places",
+            "lists contain mostly the most popular items",
+            f"{own['shares']['head']:.1%} of the recommendations are head items, which have about "
+            "half of the training events",
+            f"more than {MUCH_HEAD:.0%} of the recommendations are head items",
         )
 
 
 def too_few_targets(metrics: Metrics) -> Iterator[Spot]:
-    """Find figures that are too unsure to choose by."""
+    """Find figures that are too uncertain to base a choice on."""
     whole = metrics.get("segments", {}).get("all", {}).get("all", {})
     for name, own in whole.get(MODEL_NAME, {}).items():
         half = (own["high"] - own["low"]) / 2
         if half > UNSURE * abs(own["value"]):
             yield Spot(
-                f"{name} is unsure",
+                f"{name} is uncertain",
                 f"{own['value']:.4f}, between {own['low']:.4f} and {own['high']:.4f}, "
                 f"{whole['targets']:,} targets",
-                f"the bounds are more than {UNSURE:.0%} away from the figure",
+                f"half the width of the 95% interval is more than {UNSURE:.0%} of the figure",
             )
 
 
 def ended_early(metrics: Metrics) -> Iterator[Spot]:
-    """Find a training whose last epoch was its best: more epochs may be better."""
+    """Find a training whose last epoch was its best: more epochs may help."""
     network = network_figures(metrics)
     curve = network.get("epochs", [])
     if len(curve) > 1 and network.get("best_epoch") == len(curve) - 1:
         yield Spot(
-            "training ended while it still grew better",
-            f"the last of {len(curve)} epochs is the best in validation",
+            "training ended while validation was still improving",
+            f"the last of {len(curve)} epochs is the best on validation",
             "the best epoch is the last one",
         )
 
 
 def uncalibrated(metrics: Metrics) -> Iterator[Spot]:
-    """Find labels whose probabilities are off."""
+    """Find labels whose predicted probabilities are wrong."""
     for name, value in metrics.get("test", {}).get(MODEL_NAME, {}).items():
         if name.rpartition(".")[2] == "ece" and value > HIGH_ECE:
             yield Spot(
-                "probabilities are not what happens",
-                f"{name} {value:.4f}: so far off are they in the mean",
+                "predicted probabilities differ from observed rates",
+                f"{name} {value:.4f}: the mean difference",
                 f"the expected calibration error is above {HIGH_ECE:g}",
             )
 
@@ -136,16 +136,16 @@ RULES: tuple[Callable[[Metrics], Iterator[Spot]], ...] = (
 
 
 def network_figures(metrics: Metrics) -> Metrics:
-    """Return what tells of a network's training: the model's own, or a blend's; {}: there is none.
+    """Return the training figures of the network, which may be a member of a blend.
 
-    Its `epochs` and `best_epoch` are those of the network wherever it stands.
+    They contain its `epochs` and `best_epoch`; {} if there is no network.
     """
     found = (metrics, *metrics.get("members", {}).values())
     return next((figures for figures in found if figures.get("epochs")), {})
 
 
 def _segments(metrics: Metrics) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the segments that are large enough, with what they are called."""
+    """Yield the segments that are large enough, each with its display name."""
     for division, found in metrics.get("segments", {}).items():
         for segment, figures in found.items():
             if figures["targets"] >= FEWEST_TARGETS:
@@ -153,7 +153,7 @@ def _segments(metrics: Metrics) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def segment_name(division: str, segment: str) -> str:
-    """Return what people call a segment."""
+    """Return the display name of a segment."""
     return {
         "all": "all targets",
         "activity": f"{segment} events in the history",
@@ -164,7 +164,7 @@ def segment_name(division: str, segment: str) -> str:
 
 def _apart(own: dict[str, float], other: dict[str, float]) -> str:
     is_apart = own["high"] < other["low"] or other["high"] < own["low"]
-    return "the bounds do not meet" if is_apart else "the bounds overlap"
+    return "the intervals do not overlap" if is_apart else "the intervals overlap"
 
 
 def _is_loss(name: str) -> bool:
@@ -172,5 +172,5 @@ def _is_loss(name: str) -> bool:
 
 
 def _gain(name: str, value: float) -> float:
-    """Return a figure so that more is better."""
+    """Return a figure with its sign changed if lower is better."""
     return -value if _is_loss(name) else value

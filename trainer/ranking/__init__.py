@@ -1,4 +1,4 @@
-"""Models of single impressions: data, training, calibration and figures.
+"""Models that score single impressions: data, training, calibration and figures.
 
 Start reading at `train.py`.
 """

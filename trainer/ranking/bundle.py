@@ -1,4 +1,4 @@
-"""What a ranking model's bundle holds beside its weights: the maps of its probabilities."""
+"""Store the calibration maps of a ranking model in its bundle, next to its weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,13 @@ from trainer.models.bundle import load_built
 from trainer.networks.ranking import RankingModel
 from trainer.ranking.calibration import Calibration
 
-ALGORITHM = "ranking"
 _PREFIX = "calibration."
 
 
 def with_calibrations(
     weights: dict[str, Tensor], calibrations: Sequence[Calibration]
 ) -> dict[str, Tensor]:
-    """Return weights with each label's map beside them."""
+    """Return the weights together with the calibration map of each label."""
     maps = {
         f"{_PREFIX}{label}": torch.from_numpy(one.numbers.copy())
         for label, one in enumerate(calibrations)
@@ -28,18 +27,18 @@ def with_calibrations(
 
 
 class Loaded(NamedTuple):
-    """A ranking model as its bundle holds it."""
+    """Weights and calibration maps of a bundle."""
 
     weights: dict[str, Tensor]
     calibrations: list[Calibration]
-    """Of each label."""
+    """One per label."""
 
 
 def load_ranking(workspace: Path, model_id: str) -> tuple[Bundle, Loaded]:
-    """Return a committed ranking model: what it is built from, its weights, its labels' maps.
+    """Return a committed ranking model: its bundle, its weights and its calibration maps.
 
     Raises:
-        VersionError: When a file differs from what the bundle says of it.
+        VersionError: When a file differs from its entry in the bundle.
     """
     return load_built(workspace, model_id, _loaded)
 
@@ -47,7 +46,7 @@ def load_ranking(workspace: Path, model_id: str) -> tuple[Bundle, Loaded]:
 def _loaded(bundle: Bundle, tensors: dict[str, Tensor]) -> Loaded:
     section = bundle.model
     weights = {name: t for name, t in tensors.items() if not name.startswith(_PREFIX)}
-    RankingModel(**section["model"]).load_state_dict(weights)  # or they do not fit it
+    RankingModel(**section["model"]).load_state_dict(weights)  # raises if the weights do not fit
     maps = [
         Calibration(section["calibration"], tensors[f"{_PREFIX}{label}"].numpy())
         for label in range(len(section["labels"]))

@@ -1,4 +1,4 @@
-"""Maps that make probabilities of logits, fitted on rows that training did not see.
+"""Calibration maps from logits to probabilities, fitted on rows that training did not see.
 
 Legend of shapes: N rows, K knots.
 """
@@ -12,15 +12,15 @@ _CLOSE = 1e-10
 
 
 class Calibration(NamedTuple):
-    """A map of one label's logits."""
+    """The calibration map of one label."""
 
     kind: str
     """`none`, `platt` or `isotonic`."""
     numbers: np.ndarray
-    """platt: [2] slope and offset; isotonic: [2, K] logits, which grow, and probabilities."""
+    """platt: [2] slope and offset; isotonic: [2, K] ascending logits and their probabilities."""
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return [N] float64."""
+        """Return the probabilities of [N] logits: [N] float64."""
         logits = logits.astype(np.float64)
         if self.kind == "isotonic":
             knots, values = self.numbers
@@ -36,7 +36,7 @@ UNCALIBRATED = Calibration("none", np.zeros(0))
 def fit_calibration(
     kind: str, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> Calibration:
-    """Return the map of a kind that fits best.
+    """Fit a calibration map of the given kind.
 
     Args:
         kind: `none`, `platt` or `isotonic`.
@@ -79,10 +79,10 @@ def fit_platt(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np
 
 
 def fit_isotonic(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the knots of the growing map with the least squared error: [2, K] float64.
+    """Return the knots of the increasing map with the least squared error: [2, K] float64.
 
-    Neighbours that violate the order are pooled; then the ends are kept away from 0 and 1 as
-    Platt's targets are. Source: Zadrozny & Elkan 2002; Barlow et al. 1972 for the algorithm.
+    Neighbours that violate the order are pooled; then the ends are kept away from 0 and 1, as in
+    Platt's targets. Source: Zadrozny & Elkan 2002; Barlow et al. 1972 for the algorithm.
     """
     knots, places = np.unique(logits, return_inverse=True)
     weight = np.bincount(places, weights=weights)
@@ -100,18 +100,18 @@ def fit_isotonic(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) ->
     firsts = np.concatenate([[0], ends[:-1]])
     values = np.clip([pool[0] for pool in pools], *_ends(labels, weights))
     at = np.stack([firsts, ends - 1], axis=1).ravel()  # first and last knot of each pool
-    kept = np.concatenate([[True], at[1:] != at[:-1]])  # a pool of one knot has but one
+    kept = np.concatenate([[True], at[1:] != at[:-1]])  # a pool of one knot has it once
     return np.stack([knots[at][kept], np.repeat(values, 2)[kept]])
 
 
 def _ends(labels: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return the least and the largest probability that so many rows can speak for."""
+    """Return the lowest and the highest probability that this number of rows can support."""
     positive, negative = float((labels * weights).sum()), float(((1 - labels) * weights).sum())
     return 1 / (negative + 2), (positive + 1) / (positive + 2)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)), free of overflow."""
+    """Return 1 / (1 + exp(-x)) without overflow."""
     small = np.exp(-np.abs(logits))
     result: np.ndarray = np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
     return result

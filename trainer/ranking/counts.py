@@ -1,4 +1,4 @@
-"""What is counted in the training part of impressions, and the baselines that it makes.
+"""Counts over the training part of impressions, and the baselines computed from them.
 
 Legend of shapes: N rows, T labels, V items, U users.
 """
@@ -16,14 +16,14 @@ from trainer.ranking.layout import TRAIN_PART, RankingLayout
 
 @dataclass(frozen=True)
 class TrainingCounts:
-    """Sums over the training part, rows counted by their weights."""
+    """Sums over the training part; each row counts with its weight."""
 
     label_sums: np.ndarray
     """[V, T] float64"""
     row_weights: np.ndarray
     """[V] float64"""
     known_users: np.ndarray
-    """[U] bool: who has rows at all."""
+    """[U] bool, whether a user has any rows."""
 
     def means(self) -> np.ndarray:
         """Return each label's mean: [T]."""
@@ -31,7 +31,7 @@ class TrainingCounts:
         return means
 
     def item_rates(self, label: int, prior_rows: float) -> np.ndarray:
-        """Return each item's mean, drawn towards that of all as if by `prior_rows` rows: [V]."""
+        """Return each item's mean, shrunk to the overall mean by `prior_rows` extra rows: [V]."""
         prior = prior_rows * self.means()[label]
         rates: np.ndarray = (self.label_sums[:, label] + prior) / (self.row_weights + prior_rows)
         return rates
@@ -40,10 +40,10 @@ class TrainingCounts:
 def count_training(
     folder: Path, manifest: Manifest, layout: RankingLayout, sampling: Sampling, *, is_rating: bool
 ) -> TrainingCounts:
-    """Go through the training part once.
+    """Return the counts, from one pass over the training part.
 
     Raises:
-        InputError: When a label is no 0 or 1, and not meant to be a rating.
+        InputError: When a label is not 0 or 1 although `is_rating` is false.
     """
     users = np.zeros(manifest.vocabularies["user"].size, dtype=bool)
     size = catalogue_size(manifest)
@@ -67,6 +67,6 @@ def _require_classes(labels: np.ndarray, layout: RankingLayout) -> None:
         row, label = np.argwhere(odd)[0]
         raise InputError(
             f"label {layout.labels[label]} is {labels[row, label]:g} in a row of {TRAIN_PART}; "
-            "train.ranking.loss=bce takes 0 and 1; use mse with train.metric=rmse, or a label "
-            "of event types"
+            "train.ranking.loss=bce accepts only 0 and 1; use mse with train.metric=rmse, or a "
+            "label of event types"
         )

@@ -1,4 +1,4 @@
-"""The figures of a ranking model on the test part, beside those of its baselines."""
+"""The figures of a ranking model and its baselines on the test part."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from trainer.ranking.scores import ScoredRows, flops_of_impression, score_part
 
 
 class Measured(NamedTuple):
-    """A trained model as it is measured."""
+    """A trained model, ready to be measured."""
 
     section: dict[str, Any]
     weights: dict[str, Tensor]
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
 
     @property
     def is_rating(self) -> bool:
-        """Whether it says ratings, not probabilities."""
+        """Whether it predicts ratings, not probabilities."""
         return bool(self.section["loss"] == "mse")
 
 
@@ -60,11 +60,11 @@ def test_figures(
         config: The run's configuration.
         manifest: The dataset.
         measured: The model.
-        linear: Logistic or linear regression on the same features; None: it stays out.
+        linear: Logistic or linear regression on the same features; None: it is left out.
 
     Returns:
         `test` and `test_rows`; `segments`, see `trainer.evaluation.segments`; `calibration`, the
-        predicted and the observed rates by label; `scoring`, the cost of it.
+        predicted and the observed rates by label; `scoring`, its cost.
     """
     rows, seconds = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
     said = {MODEL_NAME: _said(rows, measured)}
@@ -89,12 +89,12 @@ def test_figures(
 
 
 def model_figures(rows: ScoredRows, measured: Measured) -> dict[str, float]:
-    """Return the figures of each label; with several, behind the label's name and a dot."""
+    """Return the figures of each label; with several labels, each key starts with its label."""
     return _by_label(_said(rows, measured), measured)
 
 
 def _said(rows: ScoredRows, measured: Measured) -> list[Predictions]:
-    """Return what a model says of each label."""
+    """Return a model's predictions for each label."""
     return [
         rows.of_model(label, is_rating=measured.is_rating, calibration=calibration)
         for label, calibration in enumerate(measured.calibrations)
@@ -121,7 +121,7 @@ def _segments(
     rows: ScoredRows,
     said: dict[str, list[Predictions]],
 ) -> dict[str, Any]:
-    """Return the mean loss in each segment: of the figures the one that adds up to the whole."""
+    """Return the mean loss in each segment: the only figure that is a mean over rows."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     name, loss_of = (
         ("squared_error", squared_errors) if measured.is_rating else ("log_loss", log_losses)
@@ -147,10 +147,11 @@ def _segments(
 
 
 def history_lengths(folder: Path, manifest: Manifest) -> tuple[np.ndarray | None, int | None]:
-    """Return the events before each row of the test part, and what they are cut at.
+    """Return the number of events before each row of the test part, and its upper limit.
 
-    Rows that count them have them all; where selection has left the count out, the lists tell, up
-    to the most items that they hold. Where there are neither, nobody knows: None.
+    The column `NUM_BEFORE` is not cut: the second result is None. If feature selection left it
+    out, the history lists are used, which are cut at `etl.impressions.history_length`. Without
+    either, both results are None.
     """
     there = {column.name for column in manifest.columns[TEST_PART]}
     groups = manifest.row_groups(TEST_PART)
@@ -173,7 +174,7 @@ def history_lengths(folder: Path, manifest: Manifest) -> tuple[np.ndarray | None
 def _counted(
     config: Config, manifest: Manifest, measured: Measured, rows: ScoredRows
 ) -> dict[str, list[Predictions]]:
-    """Return what is said of each label by what is counted in the training part."""
+    """Return the predictions of the baselines that are counted in the training part."""
     ranking = config.train.ranking
     asked = [name for name in ("label_mean", "item_rate") if name in ranking.baselines]
     if not asked:

@@ -1,6 +1,6 @@
 """Read impressions and features as tensors.
 
-Legend of shapes: N rows, V numbers of a table, T labels; others as in `ranking_inputs`.
+Legend of shapes: N rows, V numbers of a table, T labels; others as in `trainer.networks.inputs`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,18 +37,18 @@ from trainer.ranking.layout import RankingLayout
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a dataset's negatives were drawn, and what is done about it."""
+    """How a dataset's negatives were drawn, and how training corrects for it."""
 
     log_rate: np.ndarray
-    """[V] float32: logarithm of how often each item is drawn for one positive; else 0."""
+    """[V] float32, logarithm of the expected draws of each item per positive; 0: no correction."""
     draws: float
-    """Draws for each positive that a row's probability is of; 0: rows are not weighted."""
+    """Draws per positive, each with the probability of the row; 0: rows are not weighted."""
 
     def row_weights(self, probability: np.ndarray) -> np.ndarray:
         """Return the weights of rows by their probability of being drawn: [N] float32.
 
-        A drawn negative stands for as many as it takes to be drawn once, which makes sums over
-        rows estimates of sums over all items. Source: Horvitz & Thompson 1952.
+        The weight of a drawn negative is the inverse of its expected number of draws, so sums over
+        rows estimate sums over all items. Source: Horvitz & Thompson 1952.
         """
         if not self.draws:
             return np.ones(len(probability), dtype=np.float32)
@@ -58,7 +58,7 @@ class Sampling:
 
 
 def sampling_of(folder: Path, manifest: Manifest, how: str) -> Sampling:
-    """Return what `train.ranking.sampling` makes of a dataset's negatives.
+    """Return the correction for a dataset's negatives that `train.ranking.sampling` selects.
 
     Args:
         folder: Folder of the dataset.
@@ -70,7 +70,7 @@ def sampling_of(folder: Path, manifest: Manifest, how: str) -> Sampling:
     nothing = np.zeros(size, dtype=np.float32)
     if how == "none" or spec["negatives"] == "logged":
         return Sampling(nothing, 0)
-    # Of a session each other item is drawn at most once, and its probability is of that.
+    # Each other item of a session is drawn at most once; its probability is that of this draw.
     draws = 1 if spec["negatives"] == "session" else spec["negatives_per_positive"]
     if how == "weight":
         return Sampling(nothing, draws)
@@ -110,7 +110,7 @@ def read_impressions(
 
 
 def read_tables(folder: Path, manifest: Manifest, layout: RankingLayout) -> tuple[Values, Values]:
-    """Return what is known of users and of items, a row for each number in use: [V, ...]."""
+    """Return the features of users and of items, one row for each number in use: [V, ...]."""
     users = read_table(folder, manifest, USER_FEATURES, layout.user_fields, USER_IDX, "user")
     items = read_table(folder, manifest, ITEM_FEATURES, layout.item_fields, ITEM_IDX, "item")
     return users, items

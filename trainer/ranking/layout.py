@@ -1,4 +1,4 @@
-"""What a ranking model reads of a dataset: which columns, and how they become its fields."""
+"""The columns of a dataset that a ranking model reads, and how they become its fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,10 +40,10 @@ class RankingLayout:
     context_fields: tuple[FieldSpec, ...]
     labels: tuple[str, ...]
     history_length: int
-    """0 where the model takes no history."""
+    """0 if the model uses no history."""
 
     def impression_columns(self, manifest: Manifest) -> list[str]:
-        """Return the columns that are read of the impressions."""
+        """Return the columns to read from the impressions."""
         history = [HISTORY_ITEMS] if self.history_length else []
         labels = [LABEL_PREFIX + label for label in self.labels]
         own = field_columns(self.context_fields, manifest, TRAIN_PART)
@@ -51,14 +51,14 @@ class RankingLayout:
 
 
 def layout_of(config: Config, manifest: Manifest) -> RankingLayout:
-    """Return what `train.ranking` takes of a dataset.
+    """Return the fields and labels of a dataset that `train.ranking` selects.
 
     Raises:
-        VersionError: When the dataset has no such impressions.
-        ConfigError: When a feature that is to be left out is none of the dataset's.
+        VersionError: When the impressions of the dataset lack a label.
+        ConfigError: When a feature in `features_left_out` is not in the dataset.
     """
     ranking, impressions = config.train.ranking, config.etl.impressions
-    assert impressions is not None, "the configuration's rules see to that"
+    assert impressions is not None, "the configuration's rules ensure this"
     labels = tuple(ranking.labels or list(impressions.labels)[:1])
     there = {column.name for column in manifest.columns.get(TRAIN_PART, ())}
     missing = [label for label in labels if LABEL_PREFIX + label not in there]
@@ -92,12 +92,12 @@ def _require_features(left_out: Sequence[str], manifest: Manifest) -> None:
     if odd:
         raise ConfigError(
             f"train.ranking.features_left_out: dataset {manifest.id} has no feature "
-            f"{', '.join(odd)}, only {', '.join(known) or 'none'}"
+            f"{', '.join(odd)}, only {', '.join(known) or 'none'}; correct or remove the name"
         )
 
 
 def section_of(config: Config, manifest: Manifest, layout: RankingLayout) -> dict[str, Any]:
-    """Return all that a model is built from again, as JSON holds it."""
+    """Return everything that is needed to build a model again, as JSON values."""
     ranking = config.train.ranking.model_dump(mode="json")
     sizes = {name: manifest.vocabularies[name].size for name in ("user", "item")}
     fields = {
@@ -119,7 +119,7 @@ def section_of(config: Config, manifest: Manifest, layout: RankingLayout) -> dic
 
 
 def layout_from(section: dict[str, Any]) -> RankingLayout:
-    """Return the layout of a model that was built from such a section."""
+    """Return the layout of a model from its `section_of`."""
     fields = {
         name: tuple(FieldSpec(*field) for field in section["model"][name])
         for name in ("user_fields", "item_fields", "context_fields")

@@ -1,7 +1,7 @@
 """Figures of predictions for impressions: order, probability, rating.
 
-All are worked out in float64 from rows in one order, so that those of several workers equal those
-of one to the last digit once their rows stand in that order.
+All are computed in float64 from rows in a fixed order, so several workers get exactly the same
+figures as one.
 
 Legend of shapes: N rows, G groups of rows with one score (and, for gAUC, of one user).
 """
@@ -17,7 +17,7 @@ _TINY = 1e-15
 
 
 class Predictions(NamedTuple):
-    """What was said of rows, and what was so."""
+    """Predictions for rows, and their labels."""
 
     predicted: np.ndarray
     """[N] float64: probabilities, or ratings."""
@@ -30,7 +30,7 @@ class Predictions(NamedTuple):
 
 
 def figures(rows: Predictions, *, is_rating: bool) -> dict[str, float]:
-    """Return all figures that fit: those of ratings are RMSE alone."""
+    """Return all figures that apply; for ratings only RMSE."""
     if is_rating:
         return {"rmse": rmse(rows)}
     return {
@@ -43,15 +43,15 @@ def figures(rows: Predictions, *, is_rating: bool) -> dict[str, float]:
 
 
 def validation_figure(name: str, rows: Predictions) -> float:
-    """Return a figure of `train.metric`, with its sign turned where lower is better."""
+    """Return a figure of `train.metric`, with its sign changed if lower is better."""
     value = {"auc": auc, "gauc": gauc, "log_loss": log_loss, "rmse": rmse}[name](rows)
     return -value if name in LOWER_IS_BETTER else value
 
 
 def auc(rows: Predictions) -> float:
-    """Return how likely a positive row is to score above a negative one, ties counting half.
+    """Return the probability that a positive row scores above a negative one, ties counting half.
 
-    Rows count by their weight. Where all rows are of one kind nothing can be told apart: 0.5.
+    Rows count with their weight. If all rows have the same label, the result is 0.5.
     """
     won, pairs = _won_pairs(np.zeros(len(rows.users), dtype=np.int64), rows)
     return float(won[0] / pairs[0]) if len(pairs) and pairs[0] > 0 else 0.5
@@ -60,8 +60,8 @@ def auc(rows: Predictions) -> float:
 def gauc(rows: Predictions) -> float:
     """Return the mean of the users' own AUC, weighted by their rows.
 
-    Users whose rows are all of one kind are left out. Source: Zhou et al. 2018, the AUC weighted
-    by impressions that its experiments report.
+    Users whose rows all have the same label are left out. Source: Zhou et al. 2018, the AUC
+    weighted by impressions that its experiments report.
     """
     _, numbers = np.unique(rows.users, return_inverse=True)
     won, pairs = _won_pairs(numbers, rows)
@@ -135,10 +135,10 @@ def calibration_error(rows: Predictions, bins: int = ECE_BINS) -> float:
 
 
 def reliability(rows: Predictions, bins: int = ECE_BINS) -> list[dict[str, float]]:
-    """Return what was said, what was so, and the share of all rows, of each bin that has rows.
+    """Return predicted rate, observed rate and share of all rows for each non-empty bin.
 
-    Weighted by the shares, the gaps of the two add up to `calibration_error`. Source: Guo et al.
-    2017, section 2, reliability diagrams.
+    Weighted by the shares, the gaps between the two add up to `calibration_error`. Source: Guo et
+    al. 2017, section 2, reliability diagrams.
     """
     places = _bins(rows, bins)
     weights = np.bincount(places, weights=rows.weights, minlength=bins)
@@ -155,6 +155,6 @@ def reliability(rows: Predictions, bins: int = ECE_BINS) -> list[dict[str, float
 
 
 def _bins(rows: Predictions, bins: int) -> np.ndarray:
-    """Return the bin of each prediction: [N] int64; its upper end belongs to a bin."""
+    """Return the bin of each prediction: [N] int64; a bin includes its upper end."""
     places: np.ndarray = np.clip(np.ceil(rows.predicted * bins).astype(np.int64) - 1, 0, bins - 1)
     return places

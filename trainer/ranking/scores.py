@@ -1,4 +1,4 @@
-"""Score whole parts of impressions, on one worker or several, with the rows in one order.
+"""Score whole parts of impressions, on one or several workers, with the rows in a fixed order.
 
 Legend of shapes: N rows, T labels, V items.
 """
@@ -27,10 +27,10 @@ from trainer.ranking.metrics import Predictions
 
 
 class ScoredRows(NamedTuple):
-    """Rows with what a model says of them, as they were drawn."""
+    """Rows with their `row_logits`, which account for how negatives were drawn."""
 
     logits: np.ndarray
-    """[N, T] float32; ratings where the loss is mse."""
+    """[N, T] float32; ratings if the loss is mse."""
     labels: np.ndarray
     """[N, T] float32"""
     users: np.ndarray
@@ -65,7 +65,7 @@ def score_groups(
 ) -> list[ScoredRows]:
     """Return the scored rows of each row group.
 
-    Batches are cut inside a row group, the same however many workers share the work.
+    Batches never span row groups, so they are the same for any number of workers.
     """
     return [_score(model, batch, batch_rows, device) for batch in batches]
 
@@ -88,7 +88,7 @@ def _score(
 
 
 def together(groups: Sequence[ScoredRows]) -> ScoredRows:
-    """Return the rows of several row groups behind one another."""
+    """Return the rows of several row groups, concatenated."""
     return ScoredRows(*(np.concatenate(column) for column in zip(*groups, strict=True)))
 
 
@@ -110,13 +110,13 @@ def score_part(
 ) -> tuple[ScoredRows, float]:
     """Return the rows of a part of the dataset, scored by Ray tasks, and the seconds it took.
 
-    The seconds are those of the model alone, all tasks' added up: reading is no part of them.
+    The seconds are those of the model alone, summed over all tasks; reading is not included.
 
     Args:
-        config: How many workers, of what kind.
+        config: The section `train` sets number and kind of workers.
         manifest: The dataset.
-        section: What the model is built from.
-        weights: Its weights.
+        section: See `trainer.ranking.layout.section_of`.
+        weights: Weights of the model.
         part: `valid_impressions` or `test_impressions`.
     """
     shared = _Shared(config, manifest, section, weights)
@@ -151,7 +151,7 @@ def ready_model(
     weights: dict[str, Tensor],
     device: torch.device,
 ) -> RankingModel:
-    """Return the model of a section and its weights, with its tables, in eval mode."""
+    """Build the model of a section with its weights and feature tables, in eval mode."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     model = RankingModel(**section["model"])
     model.load_state_dict(weights)
@@ -163,10 +163,10 @@ def ready_model(
 def flops_of_impression(
     config: Config, manifest: Manifest, section: dict[str, Any], weights: dict[str, Tensor]
 ) -> int | None:
-    """Return the floating point operations of one impression in a batch of the test part.
+    """Return the floating point operations for one impression in a batch of the test part.
 
-    Sums and products of matrices count, see `trainer.evaluation.efficiency.flops_of_example`;
-    None if there are no rows.
+    They are counted as in `trainer.evaluation.efficiency.flops_of_example`; None if there are no
+    rows.
     """
     device = torch.device("cpu")
     model = ready_model(config, manifest, section, weights, device)
@@ -182,7 +182,7 @@ def flops_of_impression(
 def _batches(
     config: Config, manifest: Manifest, section: dict[str, Any], groups: Sequence[RowGroup]
 ) -> Iterator[RankingBatch]:
-    """Yield the rows of each row group as the model takes them."""
+    """Yield the rows of each row group as input of the model."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     sampling = sampling_of(folder, manifest, section["sampling"])
     return read_impressions(folder, groups, manifest, layout_from(section), sampling)

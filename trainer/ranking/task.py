@@ -1,4 +1,4 @@
-"""The training of a network that says what comes of single impressions."""
+"""The training of a network that predicts the outcome of single impressions."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +26,7 @@ from trainer.ranking.scores import gather_over_ranks, score_groups
 from trainer.training.job import TrainingJob, build_optimizer, wrapped_objective
 from trainer.training.learner import Cursor, Learner
 
-_FAR = 1e-4  # the first bias is that of a mean at least so far from 0 and 1
+_FAR = 1e-4  # label means are kept at least this far from 0 and 1 for the first biases
 
 
 class RankingTask:
@@ -35,7 +35,7 @@ class RankingTask:
     part: str = TRAIN_PART
 
     def columns(self, job: TrainingJob) -> Sequence[str]:
-        """Return the columns of the impressions that the model takes."""
+        """Return the columns of the impressions that the model reads."""
         return layout_of(job.config, job.manifest).impression_columns(job.manifest)
 
     def learner(self, job: TrainingJob) -> Learner:
@@ -58,11 +58,11 @@ class RankingTask:
         return Learner(objective=wrapped, model=model, optimizer=optimizer, best={})
 
     def prepared(self, job: TrainingJob, columns: Columns) -> Columns:
-        """Return the rows as they are."""
+        """Return the rows unchanged."""
         return columns
 
     def num_rows(self, columns: Columns) -> int:
-        """Return how many impressions there are."""
+        """Return the number of impressions."""
         return len(numbers_of(columns, ITEM_IDX))
 
     def batches(
@@ -76,7 +76,7 @@ class RankingTask:
             yield rows.take(chosen)
 
     def empty_batch(self, job: TrainingJob) -> RankingBatch:
-        """Return a batch without rows, of which the objective looks at nothing else."""
+        """Return a batch without rows; the objective reads nothing else of it."""
         number, scalar = torch.zeros(0, dtype=torch.int64), torch.zeros(0)
         flat, labels = torch.zeros((0, 0), dtype=torch.int32), torch.zeros((0, 1))
         return RankingBatch(
@@ -104,6 +104,6 @@ def _sampling(job: TrainingJob) -> Sampling:
 
 
 def _first_biases(means: np.ndarray, loss: str) -> Tensor:
-    """Return what lets the untrained model say the labels' means: [T]."""
+    """Return the biases with which the untrained model predicts the label means: [T]."""
     values = torch.from_numpy(means).float()
     return values if loss == "mse" else torch.logit(values, eps=_FAR)

@@ -1,4 +1,4 @@
-"""Train and measure a network that says what comes of single impressions."""
+"""Train and measure a network that predicts the outcome of single impressions."""
 
 import time
 from pathlib import Path
@@ -16,16 +16,16 @@ from trainer.ranking.task import RankingTask
 from trainer.training.workers import fit, require_trainable, training_figures
 
 LINEAR_LEARNING_RATE = 0.03
-"""The linear baseline has one number for each value: it needs, and bears, large steps."""
+"""The linear baseline has one weight for each value: it needs large steps, and allows them."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
-    """Return the best weights, with the maps of their probabilities, and their figures.
+    """Return the best weights, with their calibration maps, and their figures.
 
     Args:
         config: The run's configuration.
         manifest: The dataset.
-        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+        work: Folder of checkpoints; an interrupted run continues from them.
     """
     require_sound(config, manifest)
     layout = layout_of(config, manifest)
@@ -45,19 +45,19 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
 
 
 def require_sound(config: Config, manifest: Manifest) -> None:
-    """Refuse what a training cannot be done with: see the errors."""
+    """Refuse a dataset or configuration that cannot be trained with."""
     layout_of(config, manifest)
     for part in (TRAIN_PART, VALID_PART, TEST_PART):
         if not manifest.files.get(part):
             raise InputError(
                 f"dataset {manifest.id} has no rows in {part}; change etl.split, or lower "
-                "etl.min_events_per_user, so that each part has some"
+                "etl.min_events_per_user, so each part has some"
             )
     require_trainable(config, manifest, TRAIN_PART)
 
 
 def _calibrations(rows: ScoredRows, kind: str) -> list[Calibration]:
-    """Return each label's map, fitted on the rows of the validation part."""
+    """Fit the calibration map of each label on the rows of the validation part."""
     return [
         fit_calibration(kind, logits, labels, rows.weights)
         for logits, labels in zip(rows.logits.T, rows.labels.T, strict=True)

@@ -1,7 +1,7 @@
-"""The vectors that new items begin with, made of those of the items that they are like.
+"""Initial vectors of new items, computed from the vectors of similar old items.
 
-Legend of shapes: V numbers in use, O old ones, the first of them, N new ones, D width, C values
-of all features together.
+Legend of shapes: V catalogue, O old items, which have the lowest numbers, N new items, D width,
+C values of all features together.
 """
 
 from collections.abc import Iterable
@@ -18,18 +18,18 @@ from trainer.data.feature_tables import ITEM_FEATURES, fields_of, read_table
 def new_vectors(
     old: np.ndarray, near: sparse.csr_array, values: sparse.csr_array, *, std: float, seed: int
 ) -> np.ndarray:
-    """Return what the vectors of new items begin with.
+    """Return the initial vectors of new items.
 
-    An item that stands near old ones has their mean, as often as it does; else one that shares
-    values with old ones has the mean of the means of each value; else it has the mean of all old
-    items, with noise.
+    An item that occurs near old items gets their mean, weighted by how often it does. Otherwise,
+    an item that shares feature values with old items gets the mean, over its values, of the mean
+    vector of the old items with that value. Otherwise it gets the mean of all old items plus noise.
 
     Args:
         old: [O, D] vectors, reserved numbers included.
-        near: [N, O] how often each new item stands near each old one.
-        values: [V, C] 1 where an item has a value of a feature.
-        std: Deviation of the noise.
-        seed: Of the noise.
+        near: [N, O] how often each new item occurs near each old one.
+        values: [V, C] 1 if an item has a value of a feature, else 0.
+        std: Standard deviation of the noise.
+        seed: Seed of the noise.
 
     Returns:
         [N, D] float32
@@ -50,13 +50,13 @@ def new_vectors(
 def near_counts(
     blocks: Iterable[Columns], *, old: int, catalogue: int, distance: int
 ) -> sparse.csr_array:
-    """Count how often each new item stands near each old one in histories: [N, O].
+    """Count how often each new item occurs near each old one in histories: [N, O].
 
     Args:
         blocks: Row groups with `HISTORY_ITEMS`.
         old: O
         catalogue: V
-        distance: Most steps between two events that are near each other.
+        distance: Largest number of steps between two events that count as near.
     """
     shape = (catalogue - old, old)
     counts = sparse.csr_array(shape, dtype=np.float64)
@@ -74,7 +74,7 @@ def near_counts(
 
 
 def item_values(folder: Path, manifest: Manifest) -> sparse.csr_array:
-    """Return which categories and tags each item has, of those that training knows: [V, C]."""
+    """Return a 0/1 matrix of the categories and tags of each item that training knows: [V, C]."""
     there = fields_of(manifest.features.get(ITEM_FEATURES, ()), ())
     fields = [field for field in there if field.kind != "numbers"]
     table = read_table(folder, manifest, ITEM_FEATURES, fields, ITEM_IDX, "item")

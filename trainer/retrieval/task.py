@@ -49,7 +49,7 @@ class RetrievalTask:
     part: str = "train"
 
     def columns(self, job: TrainingJob) -> Sequence[str]:
-        """Return histories with the weights of their events, and what else the model takes."""
+        """Return the columns of histories and event weights, and of the model's other inputs."""
         model = job.config.train.model
         takes_context = model.event_types or model.time_gaps or model.calendar
         context = (HISTORY_TYPES, HISTORY_TIMES) if takes_context else ()
@@ -57,11 +57,11 @@ class RetrievalTask:
         return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context, *features)
 
     def fields(self, job: TrainingJob) -> tuple[FieldSpec, ...]:
-        """Return the features of events that the model takes."""
+        """Return the event features that the model uses."""
         return event_fields(job.config.train.model.event_features, job.manifest)
 
     def learner(self, job: TrainingJob) -> Learner:
-        """Return model, loss and optimiser: of the run's seed alone, or of a model that was."""
+        """Return model, loss and optimiser, initialised from the seed or the warm-start model."""
         objective = build_objective(job, self.item_events(job)).to(job.device)
         optimizer = build_optimizer(job, objective.model)
         if job.config.train.warm_start.model is not None:
@@ -75,21 +75,21 @@ class RetrievalTask:
         )
 
     def item_events(self, job: TrainingJob) -> Tensor:
-        """Return how often each item occurs in what is trained on: [V] int64."""
+        """Return how often each item occurs in the training data: [V] int64."""
         return torch.from_numpy(read_train_events(job.dataset, job.manifest))
 
     def prepared(self, job: TrainingJob, columns: Columns) -> Columns:
-        """Return the rows as they are."""
+        """Return the rows unchanged."""
         return columns
 
     def num_rows(self, columns: Columns) -> int:
-        """Return how many windows there are."""
+        """Return the number of windows."""
         return len(lists_of(columns, HISTORY_ITEMS).lengths)
 
     def batches(
         self, job: TrainingJob, cursor: Cursor, part: Round, columns: Columns
     ) -> Iterator[TrainBatch]:
-        """Yield this rank's rows of a round, of like length in each batch."""
+        """Yield this rank's rows of a round in batches of similar length."""
         seed = (job.config.run.seed, cursor.epoch, part.groups_done)
         yield from block_batches(
             columns,
@@ -126,7 +126,7 @@ class RetrievalTask:
 
 
 class RefitTask(RetrievalTask):
-    """See `trainer.training.job.Task`: the same on whole histories, a given number of epochs."""
+    """`RetrievalTask` on whole histories, for a given number of epochs."""
 
     part: str = "histories"
 
@@ -134,20 +134,20 @@ class RefitTask(RetrievalTask):
         self._known: dict[Path, np.ndarray] = {}
 
     def columns(self, job: TrainingJob) -> Sequence[str]:
-        """Return what windows are cut from."""
+        """Return the columns that windows are cut from."""
         return (*COLUMNS, *field_columns(self.fields(job), job.manifest, self.part))
 
     def prepared(self, job: TrainingJob, columns: Columns) -> Columns:
-        """Return the windows of the histories, up to the test part unless all is trained on."""
+        """Return the windows of the histories, up to the test part unless it is trained on too."""
         cut = windows_of(columns, job.manifest, self._ends(job))
         return {name: cut[name] for name in super().columns(job)}
 
     def item_events(self, job: TrainingJob) -> Tensor:
-        """Return how many events of what is trained on each item has: [V] int64."""
+        """Return how often each item occurs in the training data: [V] int64."""
         return torch.from_numpy(item_events(job.dataset, job.manifest, self._ends(job)))
 
     def validate(self, job: TrainingJob, learner: Learner) -> None:
-        """Measure nothing: all of it was trained on."""
+        """Measure nothing: the validation part was trained on."""
 
     def _ends(self, job: TrainingJob) -> np.ndarray:
         if job.dataset not in self._known:
@@ -161,12 +161,12 @@ def build_objective(job: TrainingJob, events: Tensor) -> TrainingObjective:
 
     Args:
         job: The training.
-        events: [V] how often each item occurs in what is trained on.
+        events: [V] how often each item occurs in the training data.
     """
     torch.manual_seed(job.config.run.seed)
     train = job.config.train
     model = build_model(model_section(job.config, job.manifest), catalogue_size(job.manifest))
-    is_alone = job.world_size == 1 or job.device.type == "cpu"  # NCCL adds up no sparse tensors
+    is_alone = job.world_size == 1 or job.device.type == "cpu"  # NCCL cannot sum sparse tensors
     is_by_row = train.optimizer.embeddings != "same" and train.loss.kind != "cross_entropy"
     model.items.embedding.sparse = is_by_row and is_alone
     features = read_content(train.model.content, job.dataset, job.manifest)

@@ -24,29 +24,29 @@ _TOO_FEW = "no user has enough events; lower etl.min_events_per_user or give a l
 _WITHOUT_VALID = {
     "temporal": "no event lies between its cuts; move etl.split.valid_from and test_from to days "
     "of the log, or set them to null",
-    "given": "no log of input.events with part: valid has an event that was kept",
+    "given": "no event was kept from the logs of input.events with part: valid",
 }
-"""By `etl.split.kind`."""
+"""Cause and fix by `etl.split.kind`."""
 
 
 class Best(NamedTuple):
-    """What validation has chosen."""
+    """The weights that are best on validation."""
 
     weights: dict[str, Tensor]
     figures: dict[str, Any]
     refit: Refit
-    """How to train the same anew."""
+    """How to train the same network again."""
     optimizer: dict[str, Tensor]
-    """The optimiser's state, where it is to be saved."""
+    """State of the optimiser; empty if it is not saved."""
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
-    """Return the best weights, or those trained anew with what was held out, and their figures.
+    """Return the best weights, or those refitted with held-out events, and their figures.
 
     Args:
         config: The run's configuration.
         manifest: The dataset.
-        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+        work: Folder of checkpoints; an interrupted run continues from them.
     """
     best = best_weights(config, manifest, work)
     section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
@@ -64,7 +64,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
 
 
 def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
-    """Train on the training part; validation chooses the weights."""
+    """Train on the training part; return the weights that are best on validation."""
     require_sound(config, manifest)
     started = time.monotonic()
     weights, cursor, optimizer = fit_network(config, manifest, work)
@@ -84,10 +84,10 @@ def require_validation(manifest: Manifest) -> None:
 
 
 def refitted(config: Config, manifest: Manifest, work: Path, refit: Refit) -> tuple[Fitted, float]:
-    """Train as many epochs as validation has chosen on what `train.refit` adds.
+    """Train again with the data that `train.refit` adds, for the epochs that validation chose.
 
     Returns:
-        What came of it, and its seconds.
+        The fitted network, and the seconds that it took.
     """
     started = time.monotonic()
     fitted = fit_network(config, manifest, work, refit=refit)
@@ -119,7 +119,7 @@ def network_scorer(
 
 
 def require_sound(config: Config, manifest: Manifest) -> None:
-    """Refuse what a training cannot be done with: see the errors."""
+    """Refuse a dataset or configuration that cannot be trained with."""
     require_trainable(config, manifest, "train")
     require_validation(manifest)
     _require_times(config, manifest)
@@ -129,11 +129,12 @@ def require_sound(config: Config, manifest: Manifest) -> None:
 
 
 def _require_times(config: Config, manifest: Manifest) -> None:
-    """Refuse order numbers where times enter: the configuration may be newer than the dataset."""
+    """Refuse a dataset with order numbers instead of times if the model needs times."""
     wanted = [key for key in ("time_gaps", "calendar") if getattr(config.train.model, key)]
     logs = manifest.config["input"]["events"].values()
     if wanted and any(log["time_unit"] == "order" for log in logs):
         raise ConfigError(
             f"train.model.{wanted[0]} needs the time of each event, but dataset {manifest.id} was "
-            "made with time_unit=order; set it to false, or run headrace etl again"
+            "made with time_unit=order; set it to false, or run headrace etl again on a log with "
+            "times"
         )

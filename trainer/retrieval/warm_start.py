@@ -1,6 +1,6 @@
-"""Begin a training where a published model ended, though items have come since.
+"""Start a training from a published model, even if items were added since.
 
-The driver writes all that the workers begin with into one file; they take it up by name.
+The driver writes the start state of the workers into one file; they load it by parameter name.
 """
 
 import os
@@ -41,15 +41,16 @@ EVENT_TABLES = "context.features.embeddings."
 SEEN_ITEMS = "items.is_trained"
 _MODEL, _STATE = "model:", "optimizer:"
 _FREE = ("dropout", "mask_share", "init", "init_std", "embedding_std")
-"""Of `train.model`: what may be another than the model was trained with."""
+"""Keys of `train.model` that may differ from those of the published model."""
 
 
 def require_fitting(config: Config, manifest: Manifest) -> None:
-    """Refuse a model that the training cannot go on from: see the errors.
+    """Refuse a model that the training cannot start from.
 
     Raises:
-        VersionError: When the model is none, or none that fits in kind, day, vocabulary or shape.
-        ConfigError: When it has seen what is held out here.
+        VersionError: When the model does not exist, or its kind, date, vocabulary or shape does
+            not fit.
+        ConfigError: When it may have seen events that this dataset holds out.
     """
     name = config.train.warm_start.model
     if name is None:
@@ -59,7 +60,7 @@ def require_fitting(config: Config, manifest: Manifest) -> None:
     if problem:
         raise VersionError(
             f"train.warm_start.model={name} {problem}; name another model, or set "
-            "train.warm_start.model=null to train from nothing"
+            "train.warm_start.model=null to train from scratch"
         )
     require_unseen(bundle, "valid")
     if bundle.dataset_id != manifest.id:
@@ -67,30 +68,30 @@ def require_fitting(config: Config, manifest: Manifest) -> None:
 
 
 def _require_held_out_before(name: str, bundle: Bundle, etl: dict[str, Any]) -> None:
-    """Refuse a dataset that holds out what an earlier one may have had for training."""
+    """Refuse a dataset that holds out events on which the model may have been trained."""
     split, fix = Split.model_validate(etl["split"]), ""
     before = Split.model_validate(bundle.config["etl"]["split"])
     if not split.is_in_time_order:
-        fix = f"etl.split.kind={split.kind!r} holds out here; use a split in the order of time"
+        fix = f"etl.split.kind={split.kind!r} is not in time order; use a split that is"
     elif etl["repeated_items"] == "last":
         fix = (
-            "etl.repeated_items='last' moves to a user's newest events, which are held out here; "
-            "use first or keep"
+            "etl.repeated_items='last' moves repeated items to a user's newest events, which are "
+            "held out here; use first or keep"
         )
     elif _holds_out_more(split, before):
         fix = (
-            f"etl.split holds out here ({_told(split)}) and did not there ({_told(before)}); "
-            "make both datasets with one split"
+            f"etl.split is ({_told(split)}) here and was ({_told(before)}) there; make both "
+            "datasets with the same split"
         )
     if fix:
         raise ConfigError(
-            f"train.warm_start.model={name} was trained on dataset {bundle.dataset_id}, which may "
-            f"have had for training what {fix}, or name a model of this dataset"
+            f"train.warm_start.model={name} was trained on dataset {bundle.dataset_id} and may "
+            f"have seen events that are held out here: {fix}, or name a model of this dataset"
         )
 
 
 def _holds_out_more(split: Split, before: Split) -> bool:
-    """Return whether a split may hold out what another one, of an earlier day, did not."""
+    """Return whether a split may hold out events that the split of an earlier dataset did not."""
     days = {"valid_from": None, "test_from": None}
     if split.model_copy(update=days) != before.model_copy(update=days):
         return True
@@ -105,7 +106,7 @@ def _told(split: Split) -> str:
 
 
 def write_start(config: Config, manifest: Manifest, work: Path) -> None:
-    """Write what the workers begin with, unless an interrupted run has."""
+    """Write the start state of the workers, unless an interrupted run has written it."""
     path = work / START_NAME
     if path.is_file():
         return
@@ -117,7 +118,7 @@ def write_start(config: Config, manifest: Manifest, work: Path) -> None:
 
 
 def take_up(work: Path, model: RetrievalModel, optimizer: Optimizer) -> None:
-    """Give a model and its optimiser what `write_start` has written."""
+    """Load the state that `write_start` has written into a model and its optimiser."""
     tensors = load_file(work / START_NAME)
     weights = _below(_MODEL, tensors)
     model.items.add_trained(weights.pop(SEEN_ITEMS))
@@ -140,7 +141,7 @@ def _start(config: Config, manifest: Manifest) -> dict[str, Tensor]:
         if name not in weights or weights[name].shape != parameter.shape:
             there = tuple(weights[name].shape) if name in weights else "missing"
             raise VersionError(
-                f"train.warm_start.model={spec.model} does not fit: its {name} is {there}, and "
+                f"train.warm_start.model={spec.model} does not fit: its {name} is {there}, but "
                 f"{tuple(parameter.shape)} is needed; set train.warm_start.model=null"
             )
         tensors[f"{_MODEL}{name}"] = weights[name].contiguous()
@@ -156,10 +157,10 @@ def _start(config: Config, manifest: Manifest) -> dict[str, Tensor]:
 def _grow_event_tables(
     weights: dict[str, Tensor], model: RetrievalModel
 ) -> dict[str, tuple[int, int]]:
-    """Give new values of events' features rows behind the old ones, each as the unknown one has.
+    """Append rows for new values of event features, each a copy of the row of the unknown value.
 
     Returns:
-        For each table that grew, how many rows it had and how many it has.
+        For each table that grew, the old and the new number of rows.
     """
     grew = {}
     for name, parameter in model.named_parameters():
@@ -171,7 +172,7 @@ def _grow_event_tables(
 
 
 def _with_new(config: Config, manifest: Manifest, old: Tensor) -> Tensor:
-    """Return the item vectors with those of new items behind them: [O, D] -> [V, D]."""
+    """Append the vectors of new items to the item vectors: [O, D] -> [V, D]."""
     spec, catalogue = config.train.warm_start, catalogue_size(manifest)
     if catalogue == len(old):
         return old
@@ -193,39 +194,42 @@ def _with_new(config: Config, manifest: Manifest, old: Tensor) -> Tensor:
 
 
 def _misfit(config: Config, manifest: Manifest, bundle: Bundle) -> str | None:
-    """Return what of a model does not fit, with both sides; None: it fits."""
+    """Return why a model does not fit, with the values of both sides; None: it fits."""
     train, there = config.train, bundle.config["train"]
     if bundle.algorithm != "neural":
-        return f"is of train.algorithm={bundle.algorithm}, and a neural one is needed"
+        return f"has train.algorithm={bundle.algorithm}, but neural is needed"
     if is_later(bundle.logical_date, manifest.logical_date):
-        return f"is of {bundle.logical_date}, after {manifest.logical_date}, the dataset's day"
+        return f"is of {bundle.logical_date}, after {manifest.logical_date}, the dataset's date"
     ours, theirs = manifest.vocabularies["item"], bundle.vocabularies["item"]
     if not ours.goes_on_from(theirs):
         return (
             f"has an item vocabulary ({theirs.size} numbers, {theirs.fingerprint[:12]}) that the "
-            f"one of dataset {manifest.id} ({ours.size}, {ours.fingerprint[:12]}) does not go on "
-            "from; make the dataset with etl.vocabulary=extend"
+            f"one of dataset {manifest.id} ({ours.size}, {ours.fingerprint[:12]}) does not extend; "
+            "make the dataset with etl.vocabulary=extend"
         )
     types = tuple(bundle.config["etl"]["event_types"])
     if bundle.model.get("event_types") and types != manifest.event_types:
-        return f"takes the event types {types}, and the dataset numbers {manifest.event_types}"
+        return f"uses the event types {types}, but the dataset has {manifest.event_types}"
     others = other_features(bundle, manifest, train.model.event_features)
     if others is not None:
         return others
     encodings = bundle.model["content"]["encodings"]
     if encodings is not None and encodings != encodings_of(manifest):
-        return "knows items by features that the dataset encodes otherwise; make it with extend"
+        return (
+            "uses item features that the dataset encodes differently; make the dataset with "
+            "etl.vocabulary=extend"
+        )
     differs = _differences(train_section(bundle).model, train.model)
     if differs:
-        return f"is of another shape: {differs}"
+        return f"has another shape: {differs}"
     has_state = OPTIMIZER_NAME in {file.path for file in bundle.files["model"]}
     if has_state and train.warm_start.keep_optimizer:
         for key in ("kind", "embeddings"):
             was, now = there["optimizer"][key], getattr(train.optimizer, key)
             if was != now:
                 return (
-                    f"has the state of train.optimizer.{key}={was}, and {now} has none of it; set "
-                    "train.warm_start.keep_optimizer=false"
+                    f"has an optimiser state of train.optimizer.{key}={was}, and {now} cannot use "
+                    "it; set train.warm_start.keep_optimizer=false"
                 )
     return None
 

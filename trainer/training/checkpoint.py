@@ -1,7 +1,7 @@
-"""Checkpoints that a crash cannot half write: a file, then a marker that vouches for it.
+"""Checkpoints that are safe against crashes: a file, then a marker with its size and hash.
 
-Only a checkpoint whose marker stands and fits counts; anything else is passed over. The file
-holds our own tensors and numbers and is read with `weights_only=True`.
+Only a checkpoint with a matching marker is used; all others are ignored. The file contains only
+tensors and numbers and is read with `weights_only=True`.
 """
 
 import json
@@ -14,11 +14,11 @@ from conf.workspace.hashes import hash_file
 from conf.workspace.versions import write_json
 
 KEPT = 2
-"""Newest checkpoints that stay on disk."""
+"""Number of newest checkpoints that stay on disk."""
 
 
 def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
-    """Write checkpoint `number` and remove those before the last `KEPT`."""
+    """Write checkpoint `number` and remove all but the newest `KEPT`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{number:08d}.pt"
     temporary = path.with_suffix(".tmp")
@@ -32,7 +32,7 @@ def save_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the newest whole checkpoint, its tensors on the CPU; None where there is none."""
+    """Return the newest complete checkpoint, its tensors on the CPU; None if there is none."""
     for path in sorted(folder.glob("*.pt"), reverse=True):
         if _is_whole(path):
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""The training job that each worker gets, and the task: what the loop asks of a kind of model."""
+"""The training job of a worker, and the task: the interface of a kind of model for the loop."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,34 +32,34 @@ class Batch(Protocol):
 
     @property
     def num_rows(self) -> int:
-        """Return how many rows of the training part these are."""
+        """Return the number of rows of the training part in the batch."""
 
     @property
     def num_cells(self) -> int:
-        """Return the positions that are worked out, padding included."""
+        """Return the number of positions that are computed, padding included."""
 
     @property
     def num_padding(self) -> int:
-        """Return those of them that hold nothing."""
+        """Return the number of positions that are padding."""
 
 
 class Task(Protocol):
     """One kind of model."""
 
     part: str
-    """Part of the dataset that it is trained on, each row once an epoch."""
+    """Part of the dataset to train on, each row once per epoch."""
 
     def columns(self, job: "TrainingJob") -> Sequence[str]:
-        """Return the columns of that part that are read."""
+        """Return the columns of that part to read."""
 
     def prepared(self, job: "TrainingJob", columns: Columns) -> Columns:
-        """Return what is trained on of the rows of a round."""
+        """Return the rows of a round, prepared for training."""
 
     def num_rows(self, columns: Columns) -> int:
-        """Return how many rows these are once they are prepared."""
+        """Return the number of prepared rows."""
 
     def learner(self, job: "TrainingJob") -> Learner:
-        """Return model, loss and optimiser, initialised from the run's seed alone."""
+        """Return model, loss and optimiser, initialised from the seed or a warm-start model."""
 
     def batches(
         self, job: "TrainingJob", cursor: Cursor, part: Round, columns: Columns
@@ -67,22 +67,22 @@ class Task(Protocol):
         """Yield this rank's rows of a round as `part.steps` batches."""
 
     def empty_batch(self, job: "TrainingJob") -> Batch:
-        """Return a batch without rows, for a rank that has none left."""
+        """Return a batch without rows, for a rank that has none in a round."""
 
     def validate(self, job: "TrainingJob", learner: Learner) -> float | None:
-        """Return the validation figure over all ranks, higher is better.
+        """Return the validation figure over all ranks; higher is better.
 
-        None says that nothing is held out: the newest weights are the best.
+        None means that nothing is held out: the newest weights are the best.
         """
 
 
 @dataclass(frozen=True)
 class Refit:
-    """A training anew, with what was held out, of what validation has chosen."""
+    """A second training that includes held-out events, with the epochs that validation chose."""
 
     epochs: int
     rate_scales: tuple[float, ...]
-    """What plateaus had left of the learning rate in each epoch."""
+    """Factor of the learning rate in each epoch, as the first training lowered it at plateaus."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ class TrainingJob:
     dataset: Path
     """Folder of the dataset."""
     work: Path
-    """Folder of checkpoints and progress, seen by all workers."""
+    """Folder of checkpoints and progress, visible to all workers."""
     rank: int
     world_size: int
     device: torch.device
 
     task: Task
-    """The kind of model that is trained."""
+    """The kind of model to train."""
     bars: tuple[float | None, ...] = ()
-    """For each epoch, the least best figure that is trained on; None: any."""
+    """For each epoch, the lowest best figure with which training continues; None: any."""
     refit: Refit | None = None
     """None: validation chooses the weights and ends the training."""
 
@@ -118,7 +118,7 @@ class TrainingJob:
 
 
 def build_optimizer(job: TrainingJob, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the configured optimiser of all weights of a model."""
+    """Return the configured optimiser for all weights of a model."""
     options = job.config.train.optimizer
     chosen = ("kind", "learning_rate", "weight_decay", "decay_all", "betas", "momentum",
               "embeddings", "embedding_learning_rate")  # fmt: skip
@@ -126,7 +126,7 @@ def build_optimizer(job: TrainingJob, model: nn.Module) -> torch.optim.Optimizer
 
 
 def set_learning_rate(job: TrainingJob, optimizer: torch.optim.Optimizer, cursor: Cursor) -> None:
-    """Give the optimiser the learning rates of the cursor's step."""
+    """Set the optimiser's learning rates for the cursor's step."""
     train = job.config.train
     rows = sum(group.rows for group in job.train_groups)
     scale = rate_scale(
@@ -139,7 +139,7 @@ def set_learning_rate(job: TrainingJob, optimizer: torch.optim.Optimizer, cursor
 
 
 def lower_rate_at_plateau(job: TrainingJob, cursor: Cursor) -> None:
-    """Lower the learning rate where the figure has not grown for long enough."""
+    """Lower the learning rate at a plateau of the figure; in a refit, use the recorded rate."""
     options = job.config.train.optimizer
     if job.refit is not None:
         cursor.rate_scale = job.refit.rate_scales[min(cursor.epoch + 1, job.refit.epochs - 1)]
@@ -151,7 +151,10 @@ def lower_rate_at_plateau(job: TrainingJob, cursor: Cursor) -> None:
 
 
 def wrapped_objective(job: TrainingJob, objective: nn.Module) -> nn.Module:
-    """Return the objective, for several ranks in data parallelism that leaves buffers alone."""
+    """Return the objective, wrapped for data parallelism if there are several ranks.
+
+    Buffers are not broadcast.
+    """
     if job.world_size == 1:
         return objective
     wrapped: nn.Module = ray.train.torch.prepare_model(
@@ -168,10 +171,10 @@ def sum_over_ranks(job: TrainingJob, values: Tensor) -> Tensor:
 
 
 def even_out_norms(job: TrainingJob, learner: Learner) -> None:
-    """Give all ranks the mean of what their batch norms have seen.
+    """Set the statistics of the batch norms on all ranks to their mean over the ranks.
 
-    Each rank's have seen its own rows. As they are running means, it makes no difference to the
-    last of them how often this is done in between.
+    Each rank's batch norms have seen only its own rows. Because the statistics are running means,
+    the final ones do not depend on how often this is done.
     """
     if job.world_size > 1:
         for seen in learner.norms():
@@ -179,7 +182,7 @@ def even_out_norms(job: TrainingJob, learner: Learner) -> None:
 
 
 def most_memory(job: TrainingJob) -> int:
-    """Return the most memory in bytes that the worker of any rank has held so far."""
+    """Return the largest peak memory of any rank's worker so far, in bytes."""
     most = torch.tensor(peak_memory_bytes(job.device), dtype=torch.int64, device=job.device)
     if job.world_size > 1:
         dist.all_reduce(most, op=dist.ReduceOp.MAX)

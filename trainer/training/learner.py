@@ -1,4 +1,4 @@
-"""The state that a training carries from step to step, and that its checkpoints hold.
+"""The state of a training between steps, which its checkpoints contain.
 
 Pure torch.
 """
@@ -17,7 +17,7 @@ from trainer.training.optimizers import named_state
 
 @dataclass
 class Cursor:
-    """How far a run has come; saved with every checkpoint. Sums are over all ranks."""
+    """The progress of a run; saved with every checkpoint. Sums are over all ranks."""
 
     epoch: int = 0
     groups_done: int = 0
@@ -26,7 +26,7 @@ class Cursor:
     rows_seen: int = 0
     """Rows consumed in this epoch."""
     rows_given: int = 0
-    """Rows that were to be consumed so far: what the shards' rows came to."""
+    """Rows to consume in this epoch so far: those that the task has prepared."""
     loss_sum: float = 0.0
     weight_sum: float = 0.0
     cells: int = 0
@@ -37,14 +37,14 @@ class Cursor:
     best_figure: float = -1.0
     best_epoch: int = -1
     rate_scale: float = 1.0
-    """What the plateaus so far have left of the learning rate."""
+    """Factor of the learning rate after the plateaus so far."""
     plateau_from: int = 0
     """Epoch from which a plateau is counted."""
     finished: bool = False
     pruned: bool = False
-    """Whether it ended because the best figure was too low for its epoch."""
+    """Whether the run ended because the best figure was too low for its epoch."""
     curve: list[dict[str, float]] = field(default_factory=list)
-    """One record an epoch."""
+    """One record per epoch."""
 
     def is_below(self, bars: Sequence[float | None]) -> bool:
         """Return whether the best figure is too low for its epoch."""
@@ -52,7 +52,7 @@ class Cursor:
         return bar is not None and self.best_figure < bar
 
     def begin_epoch(self) -> None:
-        """Go on to the next epoch: what is counted within one begins anew."""
+        """Move to the next epoch and reset the counts of the last one."""
         self.epoch, self.groups_done = self.epoch + 1, 0
         self.rows_seen = self.rows_given = self.cells = self.padding = 0
         self.loss_sum = self.weight_sum = self.seconds = 0.0
@@ -65,20 +65,20 @@ class Learner:
     objective: nn.Module
     """Possibly wrapped for data parallelism."""
     model: nn.Module
-    """What it holds is the weights."""
+    """The model whose weights are trained and saved."""
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor]
     mean: dict[str, Tensor] | None = None
-    """Moving mean of the weights and of what batch norms have seen, where it is asked for."""
+    """Moving mean of the weights and of the batch norms' statistics, if it is configured."""
     mean_steps: int = 0
-    """Steps that the mean is of."""
+    """Number of steps in the mean."""
     saves_state: bool = False
-    """Whether the optimiser's state is remembered with the best weights."""
+    """Whether the optimiser's state is saved with the best weights."""
     best_state: dict[str, Tensor] = field(default_factory=dict)
-    """That state by name, where it is."""
+    """The optimiser's state by name, if it is saved."""
 
     def state(self, cursor: Cursor) -> dict[str, Any]:
-        """Return all that a checkpoint has to hold."""
+        """Return the content of a checkpoint."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -90,12 +90,12 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> Cursor:
-        """Take up a checkpoint and return its cursor."""
+        """Load a checkpoint and return its cursor."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         device = next(self.model.parameters()).device
         self.best, self.mean_steps = state["best"], state.get("mean_steps", 0)
-        # A mean without its steps is of a release that left out the norms: it begins anew.
+        # A mean without its steps is from a release that left out the norms: start it again.
         mean = state["mean"] if self.mean_steps else None
         self.mean = mean and {name: tensor.to(device) for name, tensor in mean.items()}
         self.best_state = state["best_state"]
@@ -103,10 +103,10 @@ class Learner:
 
     @torch.no_grad()
     def update_mean(self, decay: float | None) -> None:
-        """Let the moving mean of the weights follow them by one step; None: there is none.
+        """Update the moving mean of the weights by one step; do nothing if `decay` is None.
 
-        So that the first weights are soon forgotten, the n-th step leaves at most n / (n + 9) of
-        the mean before it.
+        The n-th step keeps at most n / (n + 9) of the previous mean, so the first weights soon
+        lose their influence.
         """
         if decay is None:
             return
@@ -120,7 +120,7 @@ class Learner:
 
     @contextmanager
     def mean_weights(self) -> Iterator[None]:
-        """Give the model the moving mean for the time of the block, where there is one."""
+        """Give the model the moving mean within the block, if there is one."""
         if self.mean is None:
             yield
             return
@@ -132,28 +132,29 @@ class Learner:
             self.model.load_state_dict(own, strict=False)
 
     def norms(self) -> list[Tensor]:
-        """Return what batch norms have seen, and the moving means of it."""
+        """Return the statistics of the batch norms, and their moving means."""
         own, mean = norm_statistics(self.model), self.mean or {}
         return [*own.values(), *(mean[name] for name in own if name in mean)]
 
     def keep_best(self) -> None:
-        """Remember the weights as they are."""
+        """Save a copy of the current weights as the best ones."""
         self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
         if self.saves_state:
             self.best_state = named_state(self.model, self.optimizer)
 
 
 def _averaged(model: nn.Module) -> dict[str, Tensor]:
-    """Return by name what a moving mean is of: the weights, and what batch norms have seen.
+    """Return by name the tensors to average: the weights and the batch norms' statistics.
 
-    The mean's own activations are not those that the norms of the last weights have seen.
+    The averaged weights have other activations than the last weights, so they need statistics that
+    are averaged too.
     """
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return norm_statistics(model) | weights
 
 
 def norm_statistics(model: nn.Module) -> dict[str, Tensor]:
-    """Return by name the mean and the variance that each batch norm has seen so far."""
+    """Return by name the running mean and variance of each batch norm."""
     return {
         f"{name}.{key}": buffer
         for name, module in model.named_modules()
@@ -164,7 +165,7 @@ def norm_statistics(model: nn.Module) -> dict[str, Tensor]:
 
 
 def num_parameters(weights: dict[str, Tensor]) -> int:
-    """Return how many numbers a model has learned, not what it only keeps beside them."""
+    """Return how many numbers a model has learned, without those that are only stored with it."""
     learned = (t for name, t in weights.items() if name.rpartition(".")[2] not in _ONLY_KEPT)
     return sum(tensor.numel() for tensor in learned)
 

@@ -1,7 +1,7 @@
 """The training loop that every Ray Train worker runs: resume, then epoch after epoch.
 
-A checkpoint stands at the end of a round, where all ranks together have consumed an exact prefix
-of the epoch's order; from there any number of workers can go on.
+Checkpoints are written at the end of a round. There all ranks together have consumed an exact
+prefix of the epoch's order, so any number of workers can resume.
 """
 
 import math
@@ -48,7 +48,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     try:
         _train(job)
     except (HeadraceError, FloatingPointError) as error:
-        # What a user can mend would fail again in every retry: leave word, and end in peace.
+        # An error that a user must fix would occur in every retry: record it and end normally.
         word = {"message": str(error), "diverged": isinstance(error, FloatingPointError)}
         write_json(job.work / FAILURE_NAME, word)
 
@@ -82,7 +82,7 @@ def _open_job(settings: dict[str, Any]) -> TrainingJob:
 
 
 def train_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
-    """Train on what is left of the cursor's epoch, with a checkpoint behind each round."""
+    """Train on the rest of the cursor's epoch, with checkpoints between rounds."""
     learner.objective.train()
     rounds, started = _plan(job, cursor), time.monotonic()
     for number, (part, columns) in enumerate(_read_rounds(job, rounds), start=1):
@@ -109,7 +109,7 @@ def _plan(job: TrainingJob, cursor: Cursor) -> list[Round]:
 
 
 def _read_rounds(job: TrainingJob, rounds: list[Round]) -> Iterator[tuple[Round, Columns | None]]:
-    """Yield each round with this rank's rows of it, None where it has none."""
+    """Yield each round with this rank's rows of it, or None if it has none."""
     groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
     columns, threads = job.task.columns(job), job.config.train.stream_threads
     stream = read_row_groups(job.dataset, groups, columns, threads=threads)
@@ -122,7 +122,7 @@ def _read_rounds(job: TrainingJob, rounds: list[Round]) -> Iterator[tuple[Round,
 def _train_round(
     job: TrainingJob, learner: Learner, cursor: Cursor, part: Round, columns: Columns | None
 ) -> Tensor:
-    """Take the round's steps; return this rank's sums as `_add_round` takes them."""
+    """Take the round's steps; return this rank's sums for `_add_round`."""
     sums = torch.zeros(6, dtype=torch.float64)
     progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
     task = job.task
@@ -157,7 +157,7 @@ def _step(job: TrainingJob, learner: Learner, batch: Batch) -> tuple[float, floa
     with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=bf16):
         loss = learner.objective(batch)
     learner.optimizer.zero_grad()
-    # Data parallelism takes the mean of the ranks' gradients: scaled so, it is that of all rows.
+    # Data parallelism averages the ranks' gradients; this scale makes it the mean over all rows.
     (loss * (job.world_size / everywhere.clamp(min=1e-12))).backward()
     clip_gradients(learner.model.parameters(), job.config.train.optimizer.clip_norm)
     learner.optimizer.step()
@@ -186,7 +186,7 @@ def _require_finite(cursor: Cursor) -> None:
 
 
 def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
-    """Check that each row was seen once, validate, decide whether to go on, and save."""
+    """Check that each row was seen once, validate, decide whether to continue, and save."""
     rows = sum(group.rows for group in job.train_groups) if job.refit is None else cursor.rows_given
     seen, given = cursor.rows_seen, cursor.rows_given
     assert seen == given == rows, f"{seen} of {given} rows ({rows} in the shards) seen in an epoch"
@@ -203,13 +203,13 @@ def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     learner.objective.eval()
     with learner.mean_weights():
         value = job.task.validate(job, learner)
-        # A figure whose sign was turned may be below any start.
+        # If lower is better, the figure is negated and may be below any initial value.
         if value is None or cursor.best_epoch < 0 or value > cursor.best_figure:
             cursor.best_epoch = cursor.epoch
             cursor.best_figure = cursor.best_figure if value is None else value
             learner.keep_best()
     if value is not None:
-        record[train.metric] = abs(value)  # as it is where lower is better, too
+        record[train.metric] = abs(value)  # without the sign that makes higher better
     cursor.curve.append(record)
     lower_rate_at_plateau(job, cursor)
     patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs

@@ -1,6 +1,6 @@
-"""Optimisers and learning rates, by the configuration's names.
+"""Optimisers and learning rates, by their names in the configuration.
 
-Pure torch. Legend of shapes: V rows of a table, D width.
+Pure torch. Legend of shapes: V rows of a table, R rows in a sparse gradient, D width.
 """
 
 import math
@@ -17,10 +17,10 @@ _EPS = 1e-10
 
 
 class RowwiseAdagrad(Optimizer):
-    """Adagrad with one number for each row of a table: the mean of its squared gradients so far.
+    """Adagrad with one number for each row of a table: the sum of its mean squared gradients.
 
-    Of a sparse gradient only the rows that it has are touched; a row whose gradient is zero stays
-    as it is in any case. Source: Duchi et al. 2011, the sum taken over the row's mean.
+    A sparse gradient changes only the rows that it contains. A row with zero gradient never
+    changes. Source: Duchi et al. 2011, with the mean of each row's squares in the sum.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
@@ -63,12 +63,12 @@ class Together(Optimizer):
         return [group for part in self.parts for group in part.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for part in self.parts:
             part.zero_grad(set_to_none)
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Take one step each."""
+        """Take one step with each part."""
         assert closure is None
         for part in self.parts:
             part.step()
@@ -78,7 +78,7 @@ class Together(Optimizer):
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the states of all parts."""
+        """Load the states of all parts."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
 
@@ -95,7 +95,7 @@ def make_optimizer(
     embeddings: str,
     embedding_learning_rate: float | None,
 ) -> Optimizer:
-    """Return the optimiser of all weights of a model; the arguments are `train.optimizer`'s."""
+    """Return the optimiser for all weights of a model; for the arguments see `train.optimizer`."""
     tables = _table_names(model)
     by_row = [p for n, p in model.named_parameters() if n in tables and embeddings != "same"]
     is_by_row = {id(parameter) for parameter in by_row}
@@ -129,23 +129,23 @@ def _dense(
         return SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
     if kind == "adagrad":
         return Adagrad(groups, lr=learning_rate)
-    raise ValueError(f"optimizer.kind={kind!r} is unknown; there are adamw, adam, sgd, adagrad")
+    raise ValueError(f"optimizer.kind={kind!r} is unknown; use adamw, adam, sgd or adagrad")
 
 
 def set_rates(optimizer: Optimizer, scale: float) -> None:
-    """Give every group its configured learning rate times a scale."""
+    """Set every group's learning rate to its configured one times a scale."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * scale
 
 
 def rate_scale(step: int, *, total_steps: int, warmup_steps: int, decay: str) -> float:
-    """Return a step's share of the configured learning rate: a linear warm-up, then the decay.
+    """Return a step's factor of the configured learning rate: linear warm-up times decay.
 
     Args:
         step: Number of the step, from 0.
-        total_steps: Steps of the whole training.
-        warmup_steps: Steps until the full rate.
-        decay: `cosine`, or another name, under which the rate stays.
+        total_steps: Number of steps of the whole training.
+        warmup_steps: Number of steps until the full rate.
+        decay: `cosine`; with any other name the rate stays constant after the warm-up.
     """
     warm = min(1.0, (step + 1) / max(warmup_steps, 1))
     if decay != "cosine":
@@ -155,7 +155,7 @@ def rate_scale(step: int, *, total_steps: int, warmup_steps: int, decay: str) ->
 
 
 def clip_gradients(parameters: Iterable[Tensor], largest: float) -> None:
-    """Scale all gradients so that their norm together is at most `largest`; sparse ones too."""
+    """Scale all gradients, sparse ones too, so that their total norm is at most `largest`."""
     grads = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
@@ -168,7 +168,7 @@ def clip_gradients(parameters: Iterable[Tensor], largest: float) -> None:
 
 
 def _holders(grads: list[Tensor]) -> list[Tensor]:
-    """Return tensors whose gradients are the given ones, as torch's clipping takes them."""
+    """Return tensors with the given gradients, because torch's clipping needs tensors."""
     holders = []
     for grad in grads:
         holder = torch.empty_like(grad)
@@ -196,7 +196,7 @@ SEPARATOR = "/"
 
 
 def named_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return a copy of the state, on the CPU, by `<weight>/<kind of number>`."""
+    """Return a copy of the state on the CPU, by `<name of the weight>/<name in its state>`."""
     return {
         f"{name}{SEPARATOR}{key}": tensor.detach().cpu().clone()
         for part, names in _parts(model, optimizer)
@@ -207,7 +207,7 @@ def named_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def load_named_state(model: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Take up a state of `named_state`; weights that it lacks begin with none."""
+    """Load a state from `named_state`; weights that it lacks start without state."""
     found: dict[str, dict[str, Tensor]] = {}
     for path, tensor in tensors.items():
         name, _, key = path.rpartition(SEPARATOR)
@@ -225,8 +225,8 @@ def grown(state: Tensor, old: int, now: int) -> Tensor:
 
     Args:
         state: [old, ...], or a number for the whole table.
-        old: Rows that the table had.
-        now: Rows that it has.
+        old: Number of rows that the table had.
+        now: Number of rows that it has now.
     """
     if state.dim() == 0 or len(state) != old:
         return state

@@ -1,4 +1,4 @@
-"""Show how far training has got: a bar on a terminal, lines in a log."""
+"""Show the progress of training: a bar on a terminal, lines in a log."""
 
 import json
 import logging
@@ -23,13 +23,14 @@ MOST_QUIET_SECONDS = 25.0
 
 @contextmanager
 def shown_progress(work: Path, *, epochs: int, rows_in_epoch: int, metric: str) -> Iterator[None]:
-    """Follow the files that the first worker writes, for the time of the block.
+    """Follow the files that the first worker writes, within the block.
 
-    On a terminal a bar moves, and each epoch gets its line at the end. Elsewhere each epoch gets
-    its line when it ends, and between them a line says how far the current one is.
+    On a terminal a bar shows the progress, and the lines of all epochs follow at the end. Elsewhere
+    each epoch gets its line when it ends, and lines in between show the progress of the current
+    epoch.
 
     Args:
-        work: Folder of the files `PROGRESS_NAME` and `EPOCHS_NAME`; neither may exist yet.
+        work: Folder of the files `PROGRESS_NAME` and `EPOCHS_NAME`, which need not exist yet.
         epochs: Largest number of epochs of the run.
         rows_in_epoch: Rows of one epoch.
         metric: Name of the validation figure in the epochs' records.
@@ -46,14 +47,14 @@ def shown_progress(work: Path, *, epochs: int, rows_in_epoch: int, metric: str) 
 
 
 class ProgressWriter:
-    """Writes, about once a second, how far the first rank is."""
+    """Writes the progress of the first rank about once a second."""
 
     def __init__(self, path: Path, *, first_rank: bool) -> None:
         self.path, self.first_rank = path, first_rank
         self.written_at = time.monotonic()
 
     def write(self, **state: float) -> None:
-        """Replace the progress file, unless that was done a moment ago."""
+        """Replace the progress file, unless it was written less than `POLL_SECONDS` ago."""
         if not self.first_rank or time.monotonic() - self.written_at < POLL_SECONDS:
             return
         self.written_at = time.monotonic()
@@ -71,7 +72,7 @@ class _EpochLines:
     def __init__(self, path: Path, metric: str) -> None:
         self.path, self.metric = path, metric
         self.num_written = len(_read(path) or ())
-        """Epochs of an interrupted run got their lines then."""
+        """Lines logged so far; those of an interrupted run were logged by that run."""
 
     def write_new(self) -> int:
         """Log the new epochs; return their number."""
@@ -93,7 +94,7 @@ class _QuietLog:
         self.started_at = self.logged_at = time.monotonic()
 
     def poll(self) -> None:
-        """Log what is new."""
+        """Log new epochs, or the current state after a long silence."""
         now = time.monotonic()
         if self.lines.write_new():
             self.logged_at = now
@@ -138,7 +139,7 @@ def _bar(path: Path, epochs: int, rows_in_epoch: int) -> Iterator[None]:
 
 @contextmanager
 def _every_second(poll: Callable[[], None]) -> Iterator[None]:
-    """Call `poll` about once a second in a thread, for the time of the block."""
+    """Call `poll` about once a second in a thread, within the block."""
     stop = threading.Event()
 
     def follow() -> None:
@@ -161,7 +162,7 @@ def _replace(path: Path, value: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    """Return what a file holds, None while there is no whole one."""
+    """Return the content of a file, None if it is missing or incomplete."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):

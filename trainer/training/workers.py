@@ -1,4 +1,4 @@
-"""Start the Ray Train workers of a training, and wait for what they come to."""
+"""Start the Ray Train workers of a training, and wait for their result."""
 
 import json
 import logging
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 
 class Fitted(NamedTuple):
-    """What the workers come to."""
+    """The result of the workers."""
 
     weights: dict[str, Tensor]
-    """The best ones."""
+    """The best weights."""
     cursor: dict[str, Any]
-    """Where the run ended."""
+    """The fields of the `Cursor` at the end of the run."""
     optimizer: dict[str, Tensor]
-    """The optimiser's state with the best weights, where it is to be saved."""
+    """The optimiser's state at the best weights, by name; {} if it is not saved."""
 
 
 def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
@@ -42,14 +42,14 @@ def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
     groups, workers = len(manifest.row_groups(part)), config.train.workers
     if not groups:
         raise InputError(
-            f"dataset {manifest.id} has no rows in {part}, so that there is nothing to train on; "
-            "change etl.split, or give a longer log"
+            f"dataset {manifest.id} has no rows in {part}, so there is nothing to train on; "
+            "change etl.split, or provide a longer log"
         )
     if groups < workers:
         raise ConfigError(
             f"train.workers={workers}, but dataset {manifest.id} has {groups} row group(s) in "
-            f"{part}, and each worker needs one of its own; set train.workers to at most "
-            f"{groups}, or make the dataset with a smaller etl.row_group_rows"
+            f"{part}, and each worker needs one or more; set train.workers to at most {groups}, "
+            "or build the dataset with a smaller etl.row_group_rows"
         )
 
 
@@ -62,18 +62,19 @@ def fit(
     refit: Refit | None = None,
     bars: Sequence[float | None] = (),
 ) -> Fitted:
-    """Run the workers and return the best weights and where the run ended.
+    """Run the workers and return the best weights and the final state of the run.
 
     Args:
         config: The run's configuration.
         manifest: The dataset.
-        work: Folder of checkpoints; an interrupted run goes on from what lies there.
+        work: Folder of checkpoints; an interrupted run resumes from the newest one.
         task: The kind of model to train. The workers get it pickled.
-        refit: What to train anew with what was held out; None: validation chooses.
-        bars: For each epoch, the least best figure that is trained on; None: any.
+        refit: Epochs and rates of a training with held-out events; None: validation chooses.
+        bars: For each epoch, the lowest best figure with which training continues; None: any.
 
     Raises:
-        DivergedError: When the loss is no number any more.
+        DivergedError: When the loss is not finite.
+        HeadraceError: When a worker reports another error that a user must fix.
     """
     train = config.train
     work.mkdir(parents=True, exist_ok=True)
@@ -104,8 +105,8 @@ def fit(
 def _warn_of_slow_products(train: Train) -> None:
     if train.precision == "bf16" and not train.gpus_per_worker and not cores_gain_from_bf16():
         log.warning(
-            "train.precision=bf16, but this machine's cores gain nothing from it: if the workers' "
-            "do not either, train.precision=fp32 is faster"
+            "train: train.precision=bf16 does not make the cores of this machine faster; if the "
+            "workers have such cores too, use train.precision=fp32, which is faster"
         )
 
 
@@ -121,8 +122,8 @@ def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchT
             use_gpu=train.gpus_per_worker > 0,
             resources_per_worker={name: count for name, count in resources.items() if count},
         ),
-        # A name of its own for each start: Ray's own record of an earlier one, whole or damaged,
-        # has no part in a resume. Ours is the newest whole checkpoint in `work`.
+        # Each start gets a new name, so that Ray ignores its own record of an earlier start. A run
+        # resumes only from our newest complete checkpoint in `work`.
         run_config=RunConfig(
             name=f"run-{uuid.uuid4().hex[:12]}",
             storage_path=str(work / "ray"),
@@ -134,7 +135,7 @@ def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchT
 def training_figures(
     config: Config, cursor: dict[str, Any], seconds: float, weights: dict[str, Tensor]
 ) -> dict[str, Any]:
-    """Return the figures of a training that `metrics.json` tells."""
+    """Return the figures of a training that `metrics.json` contains."""
     curve = cursor["curve"]
     rows, busy = sum(r["rows"] for r in curve), sum(r["seconds"] for r in curve)
     return {

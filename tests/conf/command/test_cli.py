@@ -12,7 +12,7 @@ from tests.packaging.checkout import BIN, CHECKOUT, call
 
 HEAVY = {"conf.settings.config", "conf.runs", "omegaconf", "pyarrow", "numpy", "ray", "torch"}
 GROUPS = {
-    "The line, from the log to the lists": {"etl", "train", "score", "run"},
+    "The pipeline, from the log to the lists": {"etl", "train", "score", "run"},
     "Look at results": {"show", "status", "evaluate", "card"},
     "Choose a model": {"advise", "compare", "tune"},
     "Manage the workspace": {"rollback", "erase", "generate"},

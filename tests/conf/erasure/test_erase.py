@@ -228,7 +228,7 @@ def test_the_ids_of_a_file_have_the_form_that_the_dataset_has(tmp_path: Path) ->
 
 
 def test_it_takes_a_key_and_users(workspace: Path, tmp_path: Path, users: Path) -> None:
-    with pytest.raises(ConfigError, match="erasing users takes a key"):
+    with pytest.raises(ConfigError, match="erasing users needs a key"):
         run(config_of(workspace, key=None), users=users)
     with pytest.raises(ConfigError, match="cannot be read"):
         run(config_of(workspace), users=tmp_path / "none")

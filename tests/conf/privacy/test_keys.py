@@ -65,8 +65,8 @@ def test_each_purpose_has_a_key_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("privacy", "message"),
     [
-        ({}, r"this takes a key, but privacy\.key and privacy\.key_file are null"),
-        ({"key": "short"}, "has 5 characters, 32 are the least"),
+        ({}, r"this needs a key, but privacy\.key and privacy\.key_file are null"),
+        ({"key": "short"}, "has 5 characters, but needs at least 32"),
         ({"key_file": "none/such"}, r"privacy\.key_file='none/such' cannot be read"),
         ({"key_file": "a", "key": KEY}, "are both set"),
     ],

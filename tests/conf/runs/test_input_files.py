@@ -55,7 +55,10 @@ def test_what_nobody_may_read_is_named(root: Path) -> None:
             names(root, pattern)
     root.chmod(0)
     closed = config_of(root / "day=1", paths=("a.csv",))
-    with without_rights_of_root(), pytest.raises(InputError, match="no folder that can be opened"):
+    with (
+        without_rights_of_root(),
+        pytest.raises(InputError, match="not a folder that can be opened"),
+    ):
         fingerprint_inputs(closed)
 
 

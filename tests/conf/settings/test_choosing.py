@@ -40,7 +40,8 @@ def test_changes_that_break_a_rule_are_named(tmp_path: Path, models: str, proble
 
 
 def test_the_reference_is_one_of_the_models(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"compare\.reference='b' is none of compare\.models: a"):
+    problem = r"compare\.reference='b' is not one of compare\.models: a"
+    with pytest.raises(ConfigError, match=problem):
         path = tmp_path / "tiny.yaml"
         path.write_text(
             "run: {name: tiny, output: out}\n"

@@ -35,7 +35,7 @@ def test_members_of_a_blend_that_is_not_asked_for_break_no_rule(tmp_path: Path) 
 
 
 def test_a_member_stands_once_and_never_alone(tmp_path: Path) -> None:
-    assert "ease stands there more than once" in complaint(
+    assert "ease is listed more than once" in complaint(
         tmp_path, "train.hybrid.members=[ease,als,ease]"
     )
     assert "train.hybrid.members" in complaint(tmp_path, "train.hybrid.members=[ease]")

@@ -30,39 +30,45 @@ etl:
 FIELDS = "input.events.log.fields"
 CANCELLATIONS = "etl.clean.cancellations"
 FAULTS = {
-    "etl.clean.keep_to=2025-12-31": "keep_from=2026-01-01 is behind keep_to=2025-12-31",
-    "etl.clean.budgets.user_mising.warn_above=0.1": "user_mising: there is no such rule; known are",
+    "etl.clean.keep_to=2025-12-31": "keep_from=2026-01-01 is after keep_to=2025-12-31",
+    "etl.clean.budgets.user_mising.warn_above=0.1": (
+        "user_mising: there is no such rule; the rules are"
+    ),
     "etl.clean.budgets.invoice_unparsable.warn_above=0.1": "there is no such rule",
-    f"{CANCELLATIONS}.event_types=[view]": "view stand in etl.event_types too",
+    f"{CANCELLATIONS}.event_types=[view]": "view are also in etl.event_types",
     f"{CANCELLATIONS}.cancelled_types=[sale]": "sale are not in etl.event_types, which has view",
-    f"{CANCELLATIONS}.id_field=order": "id_field='order' is a field of no log",
+    f"{CANCELLATIONS}.id_field=order": "id_field='order' is not a field of any log",
     f"{CANCELLATIONS}.id_field=null": "id_prefix is set, but no log has columns.event_id",
-    "etl.clean.item_pattern='[0-9'": "item_pattern is no regular expression",
+    "etl.clean.item_pattern='[0-9'": "item_pattern is not a regular expression",
     "etl.split.kind=leave_one_out": "num_targets=2 is for the kinds leave_last_n and",
     "input.events.log.time_unit=order": r"etl\.clean\.keep_from is set, .* is 'order'",
-    "input.events.log.event_type=sale": "is none of etl.event_types: view, buy",
+    "input.events.log.event_type=sale": "is not one of etl.event_types: view, buy",
     f"{FIELDS}.invoice.minimum=0": "minimum and maximum are for integers and numbers, not text",
     f"{FIELDS}.price.fill.kind=mode": "fill is for tables of items and users only",
-    "input.users.fields.age.fill.group_by=city": "group_by='city' is no other field; there are age",
-    "input.users.fields.age.fill.group_by=age": "group_by='age' is no other field",
-    "input.users.fields.age.fill.value=3": "value has to be set where kind is constant, and only",
+    "input.users.fields.age.fill.group_by=city": (
+        "group_by='city' is not another field; there are age"
+    ),
+    "input.users.fields.age.fill.group_by=age": "group_by='age' is not another field",
+    "input.users.fields.age.fill.value=3": "value has to be set if kind is constant, and only",
     "input.users.fields.age.fill={kind: constant, group_by: null, value: 3.5}": (
         "value=3.5 is not of the type integer"
     ),
-    "input.users.fields.age.fill={kind: constant}": "value has to be set where kind is constant",
+    "input.users.fields.age.fill={kind: constant}": "value has to be set if kind is constant",
     "input.users.fields.age.type=text": "a text has no median",
-    "input.users.fields.age_was_missing.column=x": "age_was_missing: rename it",
+    "input.users.fields.age_was_missing.column=x": "age_was_missing has the name of a column",
     "input.users.fields={a.b: {}}": "should match pattern",
     "etl.features.users.encodings={size: {kind: hashed}}": (
-        r"encodings\.size is no field of input\.users; declared are age, region, age_was_missing"
+        r"encodings\.size is not a field of input\.users; declared are age, region, age_was_missing"
     ),
-    "etl.features.users.encodings={age: {kind: tags}}": "kind='tags' takes a field of type text",
+    "etl.features.users.encodings={age: {kind: tags}}": "kind='tags' needs a field of type text",
     "etl.features.users={encodings: {age: {kind: bucketed}, region: {kind: hashed}}, "
     "crosses: {region: {of: [age, region]}}}": "crosses.region has the name of a field",
     "etl.impressions={labels: {bought: [buy]}, negatives: session}": (
         "negatives is 'session', but etl.session_gap_minutes is null"
     ),
-    "etl.impressions={labels: {bought: [sale]}}": "labels.bought: sale is none of etl.event_types",
+    "etl.impressions={labels: {bought: [sale]}}": (
+        "labels.bought: sale is not one of etl.event_types"
+    ),
     "etl.impressions={labels: {rating: [value]}}": "no log of input.events has columns.value",
     "train={workers: 3, max_workers: 2}": "train.workers=3 is above train.max_workers=2",
     "etl={features: {as_of: {}}, event_types: {add to cart: {}, view: {}}}": (

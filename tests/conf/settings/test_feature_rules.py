@@ -24,11 +24,11 @@ FAULTS = {
     "etl.split.kind=random": "input.events.old, new.part is set, but etl.split.kind is 'random'",
     "etl.split.num_targets=2": "num_targets=2 is for the kinds leave_last_n and random, not given",
     "etl.event_types={'1': {shown_only: true}}": "all of 1, 0 are shown_only",
-    "etl.impressions=null": "takes etl.impressions.negatives: logged",
+    "etl.impressions=null": "needs etl.impressions.negatives: logged",
     "etl.impressions.labels={used: ['0']}": r"labels.used names a type of etl.event_types",
-    "etl.clean.cancellations.cancelled_types=['0']": "0 is shown_only, and cannot be cancelled",
+    "etl.clean.cancellations.cancelled_types=['0']": "0 is shown_only and cannot be cancelled",
     "etl.catalogue=table": "etl.catalogue='table' takes the items of input.items, which is null",
-    "train.model.content.features=all": "etl.features.items.encodings is empty; say there how",
+    "train.model.content.features=all": "etl.features.items.encodings is empty; add encodings",
 }
 COLD = """
 run: {name: tiny, output: out}
@@ -44,10 +44,10 @@ etl:
 train: {model: {content: {features: [item_price]}}}
 """
 COLD_FAULTS = {
-    "train.model.content.features=[item_prise]": "item_prise is no feature of etl.features.items, "
-    "which makes item_price",
+    "train.model.content.features=[item_prise]": "item_prise is not a feature of "
+    "etl.features.items, which makes item_price",
     "train.model.content.features=[]": "write none, all, or the features' names",
-    "train.model.content.features=[item_price, item_price]": "names item_price twice; once will do",
+    "train.model.content.features=[item_price, item_price]": "names item_price twice; name it once",
     "privacy.min_users_per_item=3": "would put them back; set it to log",
     "etl.impressions={labels: {seen: [view]}, negatives: uniform}": "that nobody could act on",
 }
@@ -81,8 +81,8 @@ etl:
 """)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
-    for part in ("colour is no field", "price cannot be crossed", "as_of is set", "buy is none of",
-                 "session_gap_minutes is null", "takes a field of type text",
+    for part in ("colour is not a field", "price cannot be crossed", "as_of is set",
+                 "buy is not one of", "session_gap_minutes is null", "needs a field of type text",
                  "labels.rating is the event's value"):  # fmt: skip
         assert part in str(caught.value)
 
@@ -120,13 +120,15 @@ etl:
 train: {model: {event_features: [price]}}
 """
 CONTEXT_FAULTS = {
-    "etl.history_features=[price,place]": "'place' is none of etl.features.events.encodings, which "
-    "has device, words, price, price_present; say there",
-    "etl.history_features=[price,words]": "'words' is encoded as text, which is several numbers",
+    "etl.history_features=[price,place]": "'place' is not in etl.features.events.encodings, which "
+    "has device, words, price, price_present; add an encoding",
+    "etl.history_features=[price,words]": "'words' is encoded as text, which gives several",
     "etl.history_features=[price,price]": "etl.history_features has 'price' twice",
-    "etl.history_features=[price,price_present]": "'price_present' is what the mask of 'price' is",
+    "etl.history_features=[price,price_present]": (
+        "'price_present' is the name of the mask of 'price'"
+    ),
     "etl.history_features=[]": "event_features=('price',), but etl.history_features is empty",
-    "train.model.event_features=[price,words]": "words is none of etl.history_features: device, pr",
+    "train.model.event_features=[price,words]": "words is not in etl.history_features: device, pri",
     "train.model.event_features=[price,price]": "event_features=['price', 'price'] names one twice",
 }
 

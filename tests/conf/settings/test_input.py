@@ -8,11 +8,11 @@ from conf.settings.input import EventSource, Source
 TABLE = {"format": "table", "table": "shop.clicks", "table_version": "7"}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no files": ({}, "paths is empty"),
-    "a table of a csv": ({"paths": ["a"], "table": "b"}, "belongs to the format 'table' alone"),
+    "a table of a csv": ({"paths": ["a"], "table": "b"}, "is only for the format 'table'"),
     "no version": ({**TABLE, "table_version": None}, "needs table and table_version"),
     "table and files": ({**TABLE, "paths": ["a"]}, "paths has to be empty"),
-    "unknown characters": ({"paths": ["a"], "encoding": "utf-9"}, "is no character set"),
-    "wide characters": ({"paths": ["a"], "encoding": "UTF-16"}, "a line break in several bytes"),
+    "unknown characters": ({"paths": ["a"], "encoding": "utf-9"}, "is not a known character set"),
+    "wide characters": ({"paths": ["a"], "encoding": "UTF-16"}, "has line breaks of several bytes"),
 }
 
 

@@ -47,8 +47,8 @@ REFUSED = {
     f"{COLUMNS}.users.age={{method: generalise, step: 5, keep: 1}}": r"\['step', 'keep'\]",
     f"{COLUMNS}.users.age={{method: drop, step: 5}}": "step goes with the method generalise",
     f"{COLUMNS}.users.age={{method: keep, first: 1}}": "first, last and email go with",
-    f"{COLUMNS}.events.time={{method: drop}}": "a time is kept or generalised to a unit",
-    f"{COLUMNS}.events.time={{method: generalise, to: month}}": "a day at most",
+    f"{COLUMNS}.events.time={{method: drop}}": "a time can only be kept or generalised to a unit",
+    f"{COLUMNS}.events.time={{method: generalise, to: month}}": "set it to day or a smaller unit",
     f"{COLUMNS}.events.value={{method: encrypt}}": "kept, dropped or generalised by step",
     "privacy.quasi_identifiers=[zip]": "input.users.fields has no 'zip', only age, mail, region",
     "privacy.k=1": r"privacy\.k=1",
@@ -100,5 +100,5 @@ def test_a_dataset_is_another_one_with_another_protection(
     requests = [plain, request(KEY, on), request(KEY[::-1], on), request(KEY, on, "privacy.k=6")]
     assert len(set(requests)) == 4
     assert request(KEY[::-1]) == plain  # no key is used
-    with pytest.raises(ConfigError, match="takes a key"):
+    with pytest.raises(ConfigError, match="needs a key"):
         dataset_request(load_config(yaml, [on]), {}, None)

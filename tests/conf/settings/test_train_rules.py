@@ -25,7 +25,7 @@ def test_a_ranking_configuration_is_accepted() -> None:
 
 
 def test_a_ranking_model_needs_impressions() -> None:
-    assert "etl.impressions is null; say there which" in problem("etl.impressions=null")
+    assert "etl.impressions is null; set it to the events" in problem("etl.impressions=null")
 
 
 def test_the_metric_has_to_fit_the_algorithm() -> None:
@@ -42,7 +42,7 @@ def test_a_rating_has_but_the_squared_error() -> None:
 
 def test_labels_are_those_of_the_impressions() -> None:
     said = problem("train.ranking.labels={boght: 1.0}")
-    assert "train.ranking.labels.boght is no label of etl.impressions: bought, seen" in said
+    assert "train.ranking.labels.boght is not a label of etl.impressions: bought, seen" in said
 
 
 def test_draws_from_a_session_cannot_be_corrected_in_the_logit() -> None:

@@ -53,8 +53,11 @@ def test_a_space_is_read_with_the_kinds_of_its_keys(tmp_path: Path) -> None:
         ("{model.width: {choice: [8], low: 1}}", "has a choice, and low, high, log or step too"),
         ("{model.dropout: {low: 0, high: 1, log: true}}", "low=0 with log has to be above 0"),
         ("{model.dropout: {low: 1, high: 2, log: true, step: 1}}", "log and step exclude"),
-        ("{model.encoder: {low: 1, high: 2}}", "train.model.encoder is no number; give a choice"),
-        ("{model: {choice: [{}]}, model.width: {choice: [8]}}", "lies within tune.space.model"),
+        (
+            "{model.encoder: {low: 1, high: 2}}",
+            "train.model.encoder is not a number; give a choice",
+        ),
+        ("{model: {choice: [{}]}, model.width: {choice: [8]}}", "is inside tune.space.model"),
         ("{model.width: {chioce: [8]}}", "chioce: unknown key"),
     ],
 )

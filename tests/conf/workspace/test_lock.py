@@ -86,7 +86,7 @@ def test_a_workspace_that_cannot_be_written_to_is_refused(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     for workspace in (tmp_path / "file", tmp_path / "file" / "below"):
         with (
-            pytest.raises(ConfigError, match=r"run\.output='.*file.*' is no folder that can be"),
+            pytest.raises(ConfigError, match=r"run\.output='.*file.*' is not a writable folder"),
             workspace_lock(workspace, 60),
         ):
             pass

@@ -13,10 +13,10 @@ def test_what_is_no_file_to_write_is_refused_before_the_work(tmp_path: Path) -> 
     model = tmp_path / "workspace" / "models" / "shop-1"
     model.mkdir(parents=True)
     refused = {
-        model / "card.html": "models, whose files are counted in their versions and never change",
+        model / "card.html": "models, where files belong to versions and never change",
         tmp_path: "is a folder",
         tmp_path / "no" / "best.yaml": "its folder does not exist",
-        Path("/dev/null"): "is no regular file",
+        Path("/dev/null"): "is not a regular file",
         config: "is the configuration itself",
         link: "is the configuration itself",
     }

@@ -43,7 +43,7 @@ def test_a_folder_without_manifest_is_no_version(tmp_path: Path) -> None:
     new_folder(tmp_path, "models", version_id("tiny", "2026-01-01", "a" * 64))
 
     assert find_version(tmp_path, "models", "a" * 64) is None
-    with pytest.raises(VersionError, match="no committed version"):
+    with pytest.raises(VersionError, match="not a committed version"):
         read_manifest(tmp_path, "models", "tiny-2026-01-01-aaaaaaaaaaaa", Bundle)
 
 
@@ -54,7 +54,7 @@ def test_a_committed_version_is_found_by_its_request_and_never_written_again(
 
     assert find_version(tmp_path, "models", "a" * 64) == version
     assert find_version(tmp_path, "models", "a" * 12 + "b" * 52) is None
-    with pytest.raises(VersionError, match="not written again"):
+    with pytest.raises(VersionError, match="never written again"):
         new_folder(tmp_path, "models", version)
 
 
@@ -62,7 +62,7 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     (tmp_path / "models" / version / "weights.safetensors").write_bytes(b"123")
 
-    with pytest.raises(VersionError, match=r"has 3 bytes, bundle\.json says 4"):
+    with pytest.raises(VersionError, match=r"has 3 bytes, but bundle\.json says 4"):
         read_manifest(tmp_path, "models", version, Bundle)
 
 

@@ -6,7 +6,7 @@ from pyspark.sql import SparkSession
 from conf.errors import InputError
 from conf.settings.input import Fill, InputField
 from etl.features import fill
-from etl.features.fill import apply_fills, fill_columns, fit_fills
+from etl.features.fill import apply_fills, fit_fills, was_missing
 from tests.etl.making import frame_of
 
 FIELDS = {
@@ -45,8 +45,8 @@ def test_missing_values_are_filled_by_group_with_a_column_that_tells(spark: Spar
         (6, 5.0, 4, "z", "c", None, "t"), (7, 7.0, 4, "x", "none", None, "t"),
         (8, 5.0, 1, "w", "none", 1, None),
     ]  # fmt: skip
-    told = filled.select(*fill_columns(FIELDS)).collect()
-    assert [tuple(row) for row in told] == [
+    marked = [was_missing(name) for name, field in FIELDS.items() if field.fill is not None]
+    assert [tuple(row) for row in filled.select(*marked).collect()] == [
         (True, True, True, False, True), (True, True, True, False, True),
         (True, True, False, False, True), (False, True, False, True, True),
         (True, False, False, True, False),

@@ -136,7 +136,7 @@ def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) 
     assert second["test"] == first["test"] and "refit" not in first
     assert first["training"]["peak_memory_bytes"] > 1 << 26
     assert first["scoring"]["flops_per_example"] > 2 * 8 * (ITEMS + NUM_RESERVED)
-    assert "trained anew afterwards" in Path(refitted["card"]).read_text()
+    assert "trained again with more data" in Path(refitted["card"]).read_text()
     assert second["refit"]["epochs"] == first["best_epoch"] + 1
     assert second["refit"]["test_users"] == 60 and "test" not in everything["metrics"]["refit"]
     weights = [
@@ -193,7 +193,7 @@ def test_what_was_seen_is_ranked_where_lists_may_hold_it(workspace: Path, tmp_pa
             valid = metrics.get("valid") or metrics["epochs"][-1]
             assert (valid["ndcg@10"] > 0) == (metrics["test"]["model"]["ndcg@10"] > 0) == is_kept
             assert metrics["drop_seen"] is not is_kept
-            note = ", seen or not, and a tie" if is_kept else ", without those that the user"
+            note = "ranked, including items that" if is_kept else "ranked, leaving out items that"
             assert note in Path(run["card"]).read_text()
     compared = run_compare(
         configured(tmp_path, "compare.models={a: {algorithm: popularity}}", "score.drop_seen=false")

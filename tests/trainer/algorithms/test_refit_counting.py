@@ -79,7 +79,7 @@ def test_what_is_published_knows_what_was_held_out(tmp_path: Path) -> None:
         refit = again["metrics"]["refit"]
         assert refit["trained_on"] == "with_valid" and refit["test"]["model"]["hr@10"] > 0
         assert "test" not in everything["metrics"]["refit"]
-        assert "trained anew afterwards (with_valid)" in Path(again["card"]).read_text()
+        assert "trained again with more data (with_valid)" in Path(again["card"]).read_text()
         (_, first), (_, second) = (load_scorer(tmp_path, run["id"]) for run in (alone, again))
         if blend:
             assert isinstance(first, Hybrid) and isinstance(second, Hybrid)
@@ -105,8 +105,8 @@ def test_splits_that_leave_no_last_event_are_refused(tmp_path: Path) -> None:
             tmp_path, f"train.algorithm={algorithm}", "train.refit=with_valid",
             "train.hybrid.members=[ease,markov]",
         )  # fmt: skip
-        with pytest.raises(ConfigError, match="that of dataset small is 'random'"):
+        with pytest.raises(ConfigError, match="split of dataset small is 'random'"):
             train(config, manifest, tmp_path)
     taken = ("train.algorithm=hybrid", "train.hybrid.neural=abc", "train.refit=with_valid")
-    with pytest.raises(ConfigError, match="trains all members anew"):
+    with pytest.raises(ConfigError, match="trains all members again"):
         configured(tmp_path, *taken)

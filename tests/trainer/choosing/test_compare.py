@@ -88,6 +88,6 @@ def test_an_error_says_which_model_it_is_about(tmp_path: Path) -> None:
     write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
     models = "compare.models={later: {warm_start: {model: nowhere}}}"
     config = load_config(write_config(tmp_path), [models])
-    with pytest.raises(VersionError, match=r"^compare\.models\.later: .*nowhere holds no bundle"):
+    with pytest.raises(VersionError, match=r"^compare\.models\.later: .*nowhere has no bundle"):
         run_compare(config)
     assert not list((tmp_path / "models").glob("*/bundle.json"))

@@ -77,5 +77,5 @@ def test_a_damaged_journal_is_told_with_its_name(tmp_path: Path, damage: bytes) 
     journal = tmp_path / JOURNAL_NAME
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:2], damage, *lines[2:]]))
-    with pytest.raises(VersionError, match=r"journal\.log is damaged: .* to search anew"):
+    with pytest.raises(VersionError, match=r"journal\.log is damaged: .* start the search again"):
         open_study(tmp_path)

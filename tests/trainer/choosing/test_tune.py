@@ -88,7 +88,7 @@ def test_models_that_count_are_searched_and_more_trials_go_on(workspace: Path) -
 
 def test_a_search_without_any_figure_says_why(workspace: Path) -> None:
     space = "counting.ease.max_items: {choice: [2]}"
-    with pytest.raises(ConfigError, match=r"none of 1 trials has a figure, the first as .*ease"):
+    with pytest.raises(ConfigError, match=r"none of 1 trials has a figure; reason of .*ease"):
         run_tune(configured(workspace, space, "tune.trials=1", "train.algorithm=ease"))
     with pytest.raises(ConfigError, match=r"tune\.space is empty"):
         run_tune(configured(workspace, ""))

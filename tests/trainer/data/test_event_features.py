@@ -129,9 +129,9 @@ def test_features_are_taken_by_name_and_what_is_missing_is_named() -> None:
         FieldSpec("history_context_page", "categorical", 5),
     )
     assert [field.name[-4:] for field in event_fields("all", manifest)] == ["vice", "page"]
-    with pytest.raises(ConfigError, match="histories of dataset shop have no place, only device"):
+    with pytest.raises(ConfigError, match="of dataset shop have no place; they have device, page;"):
         event_fields(["page", "place"], manifest)
-    with pytest.raises(ConfigError, match="have no feature at all, only none; add it to"):
+    with pytest.raises(ConfigError, match="have no feature; they have none; add it to"):
         event_fields("all", manifest_with())
 
 

@@ -108,7 +108,7 @@ def test_event_types_of_another_dataset_are_refused_where_they_enter(
 
     typed = {**bundle.model, "event_types": 1}
     for section in (typed, {"members": {"neural": typed, "markov": {}}, "blend": {}}):
-        with pytest.raises(VersionError, match="takes the event types view"):
+        with pytest.raises(VersionError, match="uses the event types view"):
             require_same_vocabulary(bundle.model_copy(update={"model": section}), others)
 
 

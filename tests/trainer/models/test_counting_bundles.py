@@ -130,7 +130,7 @@ def test_where_a_network_is_needed_another_model_is_refused(shop: tuple[Config, 
     config, manifest = shop
     version = save(config, manifest, "markov", fit_counting("markov", source_of(config, manifest)))
 
-    with pytest.raises(VersionError, match=r"is of train\.algorithm=markov"):
+    with pytest.raises(VersionError, match=r"has train\.algorithm=markov"):
         load_bundle(Path(config.run.output), version)
 
 

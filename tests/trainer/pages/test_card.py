@@ -120,8 +120,9 @@ def test_a_card_shows_its_figures_and_nothing_but_text_from_outside(
     assert sections == ["quality", "weak-spots", "segments", "calibration", "long-tail",
                         "training", "data", "samples"]  # fmt: skip
     for words in (
-        "0.2000 to 0.4000", "refitted", "trained anew afterwards (with_valid, 2 epochs)", "123,456",
-        "1.0 GiB", "12.5", "1-4 events in the history", "training ended while it still grew better",
+        "0.2000 to 0.4000", "refitted", "trained again with more data (with_valid, 2 epochs)",
+        "123,456", "1.0 GiB", "12.5", "1-4 events in the history",
+        "training ended while validation was still improving",
         "there is nothing to calibrate", "leave_one_out", "train.model.width", "7.50",
     ):  # fmt: skip
         assert words in html, words
@@ -136,9 +137,9 @@ def test_what_a_model_was_trained_on_is_not_told_as_what_comes_next(
     workspace: Path, manifest: Manifest, samples: list[UserSample]
 ) -> None:
     measured = page(workspace, manifest, figures(), "train.refit=with_valid", samples=samples)
-    assert "taken next" in measured and "the list as the test part measures it" in measured
+    assert "taken next" in measured and "list as it is measured on the test part" in measured
     trained = page(workspace, manifest, figures(), "train.refit=everything", samples=samples)
-    assert "taken next" not in trained and "the test part measures" not in trained
+    assert "taken next" not in trained and "measured on the test part" not in trained
     assert trained.count("because of") == measured.count("because of") == len(samples)
 
 
@@ -152,7 +153,7 @@ def test_a_test_part_without_targets_has_a_card_too(workspace: Path, manifest: M
     assert 'id="segments"' not in html and 'id="quality"' in html
     some = {**figures(), "segments": {**figures()["segments"], "activity": {}}}
     html = page(workspace, manifest, some, samples=[])
-    assert "By user" in html and "By events in the history" not in html
+    assert "By known and new users" in html and "By events in the history" not in html
 
 
 def test_a_blends_network_has_its_curve_on_the_card(workspace: Path, manifest: Manifest) -> None:
@@ -160,7 +161,8 @@ def test_a_blends_network_has_its_curve_on_the_card(workspace: Path, manifest: M
     own = {name: told.pop(name) for name in ("epochs", "best_epoch")}
     told["members"] = {"markov": {"training": {}}, "neural": own}
     html = page(workspace, manifest, told, samples=[])
-    assert "Loss by epoch" in html and "training ended while it still grew better" in html
+    assert "Loss by epoch" in html
+    assert "training ended while validation was still improving" in html
 
 
 def test_a_ranking_models_card_shows_what_was_said_beside_what_was_so(
@@ -178,7 +180,7 @@ def test_a_ranking_models_card_shows_what_was_said_beside_what_was_so(
                 "etl.impressions={labels: {liked: [view]}}", samples=[])  # fmt: skip
     assert "Reliability of liked" in html and 'class="even"' in html and "75.0%" in html
     assert "there are no lists" in html and 'id="long-tail"' not in html
-    assert "probabilities are not what happens" in html
+    assert "predicted probabilities differ from observed rates" in html
 
 
 def test_settings_are_told_where_they_are_no_defaults(workspace: Path) -> None:

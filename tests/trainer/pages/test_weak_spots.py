@@ -43,7 +43,7 @@ def test_a_segment_where_a_baseline_is_better_is_named_with_both_figures() -> No
     )
     (spot,) = worse_than_a_baseline(metrics)
     assert spot.what == "new users: hr@10 is below that of popularity"
-    assert spot.figures == "0.2000 against 0.2500, 30 targets; the bounds do not meet"
+    assert spot.figures == "0.2000 against 0.2500, 30 targets; the intervals do not overlap"
 
 
 def test_of_a_loss_less_is_better() -> None:
@@ -52,7 +52,7 @@ def test_of_a_loss_less_is_better() -> None:
     metrics = {"segments": {"all": {"all": whole}, "users": {"new": new}}}
     (spot,) = worse_than_a_baseline(metrics)
     assert spot.what == "new users: log_loss is above that of popularity"
-    assert spot.figures.endswith("the bounds overlap")
+    assert spot.figures.endswith("the intervals overlap")
     (far,) = far_from_the_whole(metrics)  # 0.85 is more than twice 0.4
     assert far.figures == "0.9000 against 0.4000, 50 targets"
 
@@ -77,10 +77,10 @@ def test_narrow_lists_an_early_end_unsure_figures_and_wrong_probabilities_are_to
     }  # fmt: skip
     assert [spot.what for spot in weak_spots(metrics)] == [
         "most of the catalogue is recommended to nobody",
-        "lists hold little but the most frequent items",
-        "hr@10 is unsure",
-        "training ended while it still grew better",
-        "probabilities are not what happens",
+        "lists contain mostly the most popular items",
+        "hr@10 is uncertain",
+        "training ended while validation was still improving",
+        "predicted probabilities differ from observed rates",
     ]
 
 

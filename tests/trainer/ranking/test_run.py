@@ -57,7 +57,7 @@ def test_two_workers_train_a_model_that_is_measured_again_alike(tmp_path: Path) 
     assert again["test"]["item_rate"] == metrics["test"]["item_rate"]
 
     publish(tmp_path, "models", version, manifest.logical_date)
-    with pytest.raises(ConfigError, match=r"'ranking': such a model .* there are no lists of it"):
+    with pytest.raises(ConfigError, match=r"'ranking': such a model .* so it has no lists"):
         run_score(config)
     with pytest.raises(ConfigError, match=r"train\.algorithm is 'ranking'"):
         run_all(config)

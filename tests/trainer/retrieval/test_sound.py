@@ -27,9 +27,9 @@ def split(kind: str) -> dict[str, Any]:
     [
         (ORDER, "train.model.calendar=true", "calendar needs the time .* dataset small was made"),
         (ORDER, "train.model.time_gaps=true", "time_gaps needs the time of each event"),
-        (split("random"), "train.refit=with_valid", "that of dataset small is 'random'"),
-        (split("given"), "train.refit=with_valid", "that of dataset small is 'given'"),
-        (split("temporal"), "train.refit=with_valid", "that of dataset small is 'temporal'"),
+        (split("random"), "train.refit=with_valid", "split of dataset small is 'random'"),
+        (split("given"), "train.refit=with_valid", "split of dataset small is 'given'"),
+        (split("temporal"), "train.refit=with_valid", "split of dataset small is 'temporal'"),
         (ORDER, "train.workers=2", "has 1 row group.* and each worker needs one"),
     ],
 )
@@ -63,7 +63,7 @@ def test_why_there_is_no_validation_part_is_told(tmp_path: Path, kind: str, prob
 def test_an_empty_training_part_is_refused(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
     empty = manifest.model_copy(update={"files": {**manifest.files, "train": ()}})
-    with pytest.raises(InputError, match="no rows in train, so that there is nothing to train on"):
+    with pytest.raises(InputError, match="no rows in train, so there is nothing to train on"):
         require_sound(load_config(write_config(tmp_path)), empty)
 
 
@@ -76,8 +76,8 @@ def test_a_feature_that_was_left_out_is_told_with_the_reason(tmp_path: Path) -> 
     )
     other = manifest.model_copy(update={"features": {ITEM_FEATURES: features}})
     problem = (
-        r"no feature of items item_shape \(etl.features.selection left it out: constant\), "
-        "item_name, only item_price"
+        r"no item feature item_shape \(etl.features.selection left it out: constant\), "
+        "item_name; it has item_price"
     )
     with pytest.raises(ConfigError, match=problem):
         content_fields(Content(features=("item_shape", "item_price", "item_name")), other)
