@@ -35,6 +35,8 @@ def _moved(link: re.Match[str], page: Path, folder: Path) -> str:
     if target.suffix == ".md" or not target.is_file():
         name = target.name if target.suffix == ".md" else link[1]
         return f"]({name}{link[2] or ''})"
+    if not target.is_relative_to(CHECKOUT):
+        return link[0]  # Sphinx says that it is broken
     inside = target.relative_to(CHECKOUT)
     (folder / inside).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(target, folder / inside)

@@ -1,7 +1,7 @@
 """Find which settings go together, in the code that says so.
 
 Two keys go together if one message of a rule names both, or if the description of one key names
-the other.
+the other. A rule whose keys are in a table gives its message for each of them.
 """
 
 import ast
@@ -38,13 +38,31 @@ def _keys(text: str) -> Collection[str]:
 
 
 def _messages() -> Iterator[str]:
-    """Yield the messages of all rules, without the values that are filled in."""
+    """Yield the messages of all rules."""
     for path in sorted(Path(next(iter(conf.settings.__path__))).glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.JoinedStr):
-                parts = (p.value if isinstance(p, ast.Constant) else " " for p in node.values)
-                yield "".join(map(str, parts))
-            elif isinstance(node, ast.Constant) and id(node) not in docstrings:
-                yield str(node.value)
+        yield from texts_in(tree)
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                yield from _of_tables(function)
+
+
+def texts_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the texts of some code but for docstrings; a filled-in value is a space."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (p.value if isinstance(p, ast.Constant) else " " for p in node.values)
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield str(node.value)
+
+
+def _of_tables(function: ast.FunctionDef) -> Iterator[str]:
+    """Yield the messages `f"{key} ..."` of a function with each key of its tables filled in."""
+    tables = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
+    keys = [str(k.value) for table in tables for k in table.keys if isinstance(k, ast.Constant)]
+    for node in ast.walk(function):
+        if isinstance(node, ast.JoinedStr) and ast.unparse(node).startswith(("f'{key}", 'f"{key}')):
+            rest = " ".join(texts_in(node))
+            yield from (key + rest for key in keys)

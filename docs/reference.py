@@ -24,6 +24,7 @@ from pydantic_core import PydanticUndefined
 
 from conf.command.cli import app
 from conf.settings.config import Config
+from conf.settings.key_tree import parts_at
 from docs.partners import partners_of
 
 FOLDER = Path(__file__).parent
@@ -34,8 +35,8 @@ every key of that file. It is generated from the code, so it is always complete.
 
 - **default**: *required* means that the file must set the key.
 - **takes**: the type, its limits, and the unit in brackets.
-- *Goes with*: other keys that this key needs, limits or excludes. A configuration that breaks one
-  of these rules is refused before any work, and the error names all keys and the fix.
+- *Goes with*: other keys that a rule or a description names together with this one. A
+  configuration that breaks a rule is refused before any work, and the error has the fix.
 - `NAME` in a key is a name of your own. `null` is YAML's empty value.
 - Unknown keys are refused, with the nearest right key. `${oc.env:VARIABLE}` reads a value from the
   environment.
@@ -45,6 +46,9 @@ COMMANDS_HEAD = """# Every command
 Every subcommand takes a configuration file and, after the flags, changes to it in the form
 `section.key=value`. Progress and logs go to stderr, the result goes to stdout. The exit codes are
 listed in [troubleshooting](troubleshooting.md).
+
+`headrace --version` prints the version. `headrace --help` lists the subcommands, and
+`headrace SUBCOMMAND --help` the flags of one.
 
 `headrace --install-completion` adds completion of subcommands and flags to bash, zsh, fish or
 PowerShell; open a new shell afterwards. `headrace --show-completion` prints the script instead.
@@ -64,20 +68,46 @@ UNITS = {
 
 def settings_page() -> str:
     """Return the page of all keys."""
-    places: dict[type[BaseModel], list[str]] = {}
-    for path, section in _sections(Config, ""):
-        places.setdefault(section, []).append(path)
-    descriptions = {
-        f"{_bare(path)}.{name}": text
-        for section, paths in places.items()
-        for path in paths
-        for name, text in _descriptions(section).items()
-    }
-    partners = partners_of(descriptions)
+    together = partners()
     parts = [SETTINGS_HEAD]
-    for section, paths in sorted(places.items(), key=lambda place: _order(place[1][0])):
-        parts.append(_section(section, paths, partners))
+    for section, paths in sorted(_places().items(), key=lambda place: _order(place[1][0])):
+        parts.append(_section(section, paths, together))
     return "\n".join(parts)
+
+
+def partners() -> dict[str, set[str]]:
+    """Return, for each key, the keys that go with it; see `partners_of`."""
+    return partners_of(
+        {
+            f"{_bare(path)}.{name}": text
+            for path, section in sections(Config)
+            for name, text in descriptions(section).items()
+        }
+    )
+
+
+def default_of(key: str) -> str | None:
+    """Return the default of a dotted key as YAML; None if there is no such key or default."""
+    for path, section in sections(Config):
+        if key.rpartition(".")[0] == _bare(path):
+            field = section.model_fields.get(key.rpartition(".")[2])
+            if field is not None and not field.is_required():
+                return _default_text(field).strip("`")
+    return None
+
+
+def values_of(key: str) -> tuple[str, ...]:
+    """Return the values that a setting takes if they are fixed."""
+    found = [part for part in parts_at(Config, key.split(".")) if get_origin(part) is Literal]
+    return tuple(str(value) for part in found for value in get_args(part))
+
+
+def _places() -> dict[type[BaseModel], list[str]]:
+    """Return the paths of each section; those of the same type have one part of the page."""
+    places: dict[type[BaseModel], list[str]] = {}
+    for path, section in sections(Config):
+        places.setdefault(section, []).append(path)
+    return places
 
 
 def _order(path: str) -> tuple[int, str]:
@@ -85,13 +115,13 @@ def _order(path: str) -> tuple[int, str]:
     return list(Config.model_fields).index(path.split(".")[0]), path
 
 
-def _sections(section: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
+def sections(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield each section below `section` with its dotted path."""
     if path:
         yield path, section
     for name, field in section.model_fields.items():
         for suffix, inner in _inner(field.annotation, ""):
-            yield from _sections(inner, f"{path}.{name}{suffix}".lstrip("."))
+            yield from sections(inner, f"{path}.{name}{suffix}".lstrip("."))
 
 
 def _inner(annotation: Any, suffix: str) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -129,7 +159,7 @@ def _section(section: type[BaseModel], paths: list[str], partners: dict[str, set
     if doc:
         text.append(_one_line(doc.split("\n\n")[0]) + "\n")
     text.append("| key | takes | default | meaning |\n|---|---|---|---|")
-    meanings = _descriptions(section)
+    meanings = descriptions(section)
     for name, field in section.model_fields.items():
         others = sorted(partners.get(f"{_bare(path)}.{name}", set()))
         meaning = _one_line(meanings[name])
@@ -144,7 +174,7 @@ def _section(section: type[BaseModel], paths: list[str], partners: dict[str, set
 
 
 @cache
-def _descriptions(section: type[BaseModel]) -> dict[str, str]:
+def descriptions(section: type[BaseModel]) -> dict[str, str]:
     """Return the docstrings below the fields of a section, "" if there is none.
 
     Pydantic could collect them itself, but would do so at each start of the command.
@@ -257,7 +287,7 @@ def _command(name: str, command: Any) -> str:
         default = parameter.default
         if parameter.required:
             value = "*required*"
-        elif default in (None, False, ()) or callable(default):
+        elif default is None or default is False or callable(default):
             value = ""
         else:
             value = f"`{default}`"

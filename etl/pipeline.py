@@ -80,8 +80,10 @@ def run(
         config, readable, protection_of(config), inputs, logical_date, request, warnings
     )
     with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
-        before = None if base is None else read_predecessor(spark, datasets.parent, base)
-        if before is not None:
+        before = None
+        if base is not None:
+            log.info("etl: reading dataset %s, which this one extends", base)
+            before = read_predecessor(spark, datasets.parent, base)
             require_same_ids(before, config, job.protection)
         staged, users = _sound_inputs(spark, job, work, before)
         made = _collected(job, staged, users, before, work / SCRATCH)
@@ -167,7 +169,6 @@ def _written(spark: SparkSession, job: DatasetJob, made: Made, work: Path) -> Ma
     features |= made.context.described()
     log.info("etl: writing the quarantine")
     write_quarantine(made.staged, work / "quarantine", work / SCRATCH / "quarantine")
-    log.info("etl: checking for leaks and describing the dataset")
     checked = check_leaks(spark, job, made.cuts, work)
     manifest = describe_dataset(job, made, work, fills=fills, features=features, leak_check=checked)
     log.info("etl: wrote %s (%.1f s)", _told_counts(manifest.counts), lap())

@@ -12,6 +12,7 @@ from conf.pages.text import cost_cells
 
 Result = dict[str, Any]
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_MOST_FIGURES = 2  # in the table of segments; each is followed by its bounds
 
 
 def print_result(result: Result) -> None:
@@ -216,9 +217,6 @@ def _settings(settings: dict[str, Any], separator: str = "\n") -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-_MOST_FIGURES = 2  # in the table of segments; each is followed by its bounds
 
 
 def print_metrics(console: Console, metrics: Result) -> None:

@@ -20,6 +20,7 @@ UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn at the end of a glob
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
+_WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,6 @@ def _write_cache(path: Path, cache: dict[str, str]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(cache))
     temporary.replace(path)
-
-
-_WILDCARDS = frozenset("*?[")
 
 
 def is_folder(path: Path) -> bool:

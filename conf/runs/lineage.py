@@ -12,6 +12,9 @@ from conf.runs.results import manifest_of
 from conf.settings.config import Config
 from conf.workspace.versions import UNDATED, read_json, read_pointer
 
+log = logging.getLogger(__name__)
+CURRENT = "current"
+
 
 def base_dataset(
     config: Config, inputs: Mapping[str, Sequence[InputFile]], logical_date: str | None
@@ -44,10 +47,6 @@ def _newest(published: Mapping[str, Mapping[str, Any]], before: str | None) -> s
         if before is None or manifest["logical_date"] < before
     ]
     return max(earlier, key=lambda name: str(published[name]["logical_date"]), default=None)
-
-
-log = logging.getLogger(__name__)
-CURRENT = "current"
 
 
 def with_start(config: Config, dataset_id: str) -> Config:

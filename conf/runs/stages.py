@@ -117,6 +117,7 @@ def run_erase(config: Config, users: Path) -> Result:
 
 def _etl(config: Config, logical_date: str | None) -> Result:
     protection_of(config)  # fails early if a key is needed and missing
+    log.info("etl: listing and hashing the input files")
     inputs = fingerprint_inputs(config)
     base = None
     if config.etl.vocabulary == "extend":

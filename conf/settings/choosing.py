@@ -11,6 +11,7 @@ from conf.settings.section import Name, Positive, Section
 from conf.settings.train import Train
 
 Changes = dict[str, Any]
+FIXED = ("metric", "metrics_at", "baselines", "refit")
 
 
 class Compare(Section):
@@ -68,9 +69,6 @@ def _merged(section: dict[str, Any], changes: Changes) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
-
-
-FIXED = ("metric", "metrics_at", "baselines", "refit")
 
 
 class Dimension(Section):

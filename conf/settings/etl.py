@@ -10,6 +10,18 @@ from pydantic import Field, model_validator
 from conf.settings.features import Features, Impressions
 from conf.settings.section import Positive, Section, Share
 
+NotNegative = Annotated[int, Field(ge=0)]
+# Reasons in the ledger that can have a budget; each field adds two, see `field_rules`.
+RULES = (
+    "redelivered_file", "file_damaged", "line_unparsable", "erased", "user_missing",
+    "item_missing", "id_missing",
+    "time_unparsable", "time_too_early", "time_in_future", "value_unparsable", "price_negative",
+    "value_out_of_range", "after_logical_date", "outside_window", "item_excluded",
+    "event_type_not_used", "below_threshold", "duplicate", "near_duplicate", "cancelled",
+    "cancellation", "cancellation_unmatched", "bot_per_minute", "bot_per_hour", "bot",
+    "bot_in_total", "repeated_item", "answered",
+)  # fmt: skip
+
 
 class EventType(Section):
     """One type of event: a view, a purchase."""
@@ -109,9 +121,6 @@ class Cancellations(Section):
         return self.negative_value or bool(self.event_types) or self.id_prefix is not None
 
 
-NotNegative = Annotated[int, Field(ge=0)]
-
-
 class Clean(Section):
     """Which events are wrong (quarantined) or not wanted (dropped)."""
 
@@ -208,18 +217,6 @@ class Etl(Section):
     """Which rows of a history are trained on: all, or only the newest."""
     row_group_rows: Positive = 50_000
     """Most rows in one Parquet row group."""
-
-
-# Reasons in the ledger that can have a budget; each field adds two, see `field_rules`.
-RULES = (
-    "redelivered_file", "file_damaged", "line_unparsable", "erased", "user_missing",
-    "item_missing", "id_missing",
-    "time_unparsable", "time_too_early", "time_in_future", "value_unparsable", "price_negative",
-    "value_out_of_range", "after_logical_date", "outside_window", "item_excluded",
-    "event_type_not_used", "below_threshold", "duplicate", "near_duplicate", "cancelled",
-    "cancellation", "cancellation_unmatched", "bot_per_minute", "bot_per_hour", "bot",
-    "bot_in_total", "repeated_item", "answered",
-)  # fmt: skip
 
 
 def field_rules(field: str) -> tuple[str, str]:

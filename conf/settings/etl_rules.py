@@ -40,9 +40,10 @@ def _about_cleaning(input_: Input, etl: Etl) -> list[str]:
         *_rules_of_cancellations(input_, etl),
         *_rules_of_budgets(input_, etl),
         (
-            _is_behind(etl.clean),
+            _is_reversed(etl.clean),
             f"etl.clean.keep_from={etl.clean.keep_from} is after "
-            f"keep_to={etl.clean.keep_to}, so no event would be kept; swap them or change one",
+            f"etl.clean.keep_to={etl.clean.keep_to}, so no event would be kept; swap them or "
+            "change one",
         ),
         *_rules_of_splits(etl),
         *_rules_of_parts(input_, etl),
@@ -54,19 +55,19 @@ def _about_cleaning(input_: Input, etl: Etl) -> list[str]:
 
 def _rules_of_undated_logs(etl: Etl) -> list[Rule]:
     timed = {
-        "clean.keep_from": etl.clean.keep_from,
-        "clean.keep_to": etl.clean.keep_to,
-        "clean.duplicate_seconds": etl.clean.duplicate_seconds,
-        "clean.max_events_per_user_minute": etl.clean.max_events_per_user_minute,
-        "clean.max_events_per_user_hour": etl.clean.max_events_per_user_hour,
-        "clean.max_events_per_user_day": etl.clean.max_events_per_user_day,
-        "session_gap_minutes": etl.session_gap_minutes,
-        "features.as_of": etl.features.as_of,
+        "etl.clean.keep_from": etl.clean.keep_from,
+        "etl.clean.keep_to": etl.clean.keep_to,
+        "etl.clean.duplicate_seconds": etl.clean.duplicate_seconds,
+        "etl.clean.max_events_per_user_minute": etl.clean.max_events_per_user_minute,
+        "etl.clean.max_events_per_user_hour": etl.clean.max_events_per_user_hour,
+        "etl.clean.max_events_per_user_day": etl.clean.max_events_per_user_day,
+        "etl.session_gap_minutes": etl.session_gap_minutes,
+        "etl.features.as_of": etl.features.as_of,
     }
     return [
         (
             value is not None,
-            f"etl.{key} is set, but the time_unit of input.events is 'order', "
+            f"{key} is set, but input.events.*.time_unit is 'order', "
             "which has no days; set it to null",
         )
         for key, value in timed.items()
@@ -215,7 +216,7 @@ def _is_checked(field: InputField) -> bool:
     return field.type != "text" or bool(field.allowed)
 
 
-def _is_behind(clean: Clean) -> bool:
+def _is_reversed(clean: Clean) -> bool:
     both = clean.keep_from is not None and clean.keep_to is not None
     return both and clean.keep_from > clean.keep_to  # type: ignore[operator]
 

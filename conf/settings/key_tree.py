@@ -1,4 +1,4 @@
-"""Which keys a section of the configuration may hold, found from its types."""
+"""The keys that sections of the configuration may have, and error messages about wrong ones."""
 
 import difflib
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The configuration's sections `train.model` and `train.loss`: the retrieval network."""
+"""The sections `train.model`, `train.loss` (network over the catalogue) and `train.ranking`."""
 
 from typing import Annotated, Literal
 
@@ -8,6 +8,9 @@ from conf.settings.section import Name, Positive, Section, Share
 
 InitName = Literal["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "normal"]
 Dilations = Annotated[tuple[Positive, ...], Field(min_length=1)]
+RANKING_METRICS = ("auc", "gauc", "log_loss", "rmse")
+"""Figures of a ranking model that `train.metric` may name."""
+LOWER_IS_BETTER = ("log_loss", "rmse")
 
 
 class Content(Section):
@@ -118,11 +121,6 @@ class Loss(Section):
     calibration: Share = 0.75
     """Calibration of `gbce`: from 0, plain BCE, to 1, probabilities that the sampling of negatives
     does not inflate."""
-
-
-RANKING_METRICS = ("auc", "gauc", "log_loss", "rmse")
-"""Figures of a ranking model that `train.metric` may name."""
-LOWER_IS_BETTER = ("log_loss", "rmse")
 
 
 class Ranking(Section):

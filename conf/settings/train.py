@@ -15,6 +15,10 @@ Length = Annotated[int, Field(ge=1, le=999_999)]
 """Length of a list that is measured; memory grows with it."""
 AboveZero = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(gt=0, le=1)]
+AtLeastZero = Annotated[float, Field(ge=0)]
+CountingName = Literal["popularity", "recent_popularity", "markov", "item_knn", "ease", "als"]
+MemberName = Literal["neural", CountingName]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Als(Section):
@@ -45,9 +49,6 @@ class Ease(Section):
     max_items: Positive = 30_000
     """Largest catalogue that the model is fitted to; a larger one is refused. Memory is 12 bytes
     times the square of the number of items, time grows with its cube."""
-
-
-AtLeastZero = Annotated[float, Field(ge=0)]
 
 
 class ItemKnn(Section):
@@ -85,10 +86,6 @@ class Counting(Section):
     """Settings of the algorithm `als`."""
 
 
-CountingName = Literal["popularity", "recent_popularity", "markov", "item_knn", "ease", "als"]
-MemberName = Literal["neural", CountingName]
-
-
 class Hybrid(Section):
     """A blend of several models; its weights are chosen on the validation part."""
 
@@ -118,9 +115,6 @@ class Hybrid(Section):
                 f"neural={self.neural}, but members has no neural; add it there, or set neural=null"
             )
         return self
-
-
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimizer(Section):

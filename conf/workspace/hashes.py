@@ -1,4 +1,4 @@
-"""One hash of a dataset's content: the same on any machine, in any folder."""
+"""Hashes: of a file, of a structure, and of all that a dataset contains."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ _MADE = {
     "as_of", "columns", "files", "vocabularies", "event_types", "features", "ledger", "fills",
     "counts",
 }  # fmt: skip
+_CHUNK_BYTES = 1 << 22
 
 
 def with_content(manifest: Manifest) -> Manifest:
@@ -35,6 +36,3 @@ def hash_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-_CHUNK_BYTES = 1 << 22

@@ -54,6 +54,16 @@ OPTIONAL_PARTS = (
 )  # fmt: skip
 _SECRET_WORDS = ("secret", "password", "token", "credential", "access.key")
 
+_FEATURES_OF = {
+    ITEM_FEATURES: ITEM_FEATURES,
+    USER_FEATURES: USER_FEATURES,
+    **dict.fromkeys(IMPRESSION_PARTS, IMPRESSIONS),
+    **dict.fromkeys(("train", "valid", "test", HISTORIES), HISTORIES),
+}
+STREAMED = (*_FEATURES_OF, ITEM_NEIGHBOURS)
+_ITEMS = (HISTORY_ITEMS, TARGET_ITEM, ITEM_IDX, NEIGHBOUR_IDX)
+_RESERVED = {"padding": PADDING_IDX, "unknown": UNKNOWN_IDX}
+
 
 def describe_parts(root: Path) -> dict[str, tuple[DataFile, ...]]:
     """Return the files of each part of a dataset, sorted by name."""
@@ -191,17 +201,6 @@ def _masked(settings: Mapping[str, str]) -> dict[str, str]:
         return any(word in key.lower() for word in _SECRET_WORDS)
 
     return {key: "***" if is_secret(key) else value for key, value in settings.items()}
-
-
-_FEATURES_OF = {
-    ITEM_FEATURES: ITEM_FEATURES,
-    USER_FEATURES: USER_FEATURES,
-    **dict.fromkeys(IMPRESSION_PARTS, IMPRESSIONS),
-    **dict.fromkeys(("train", "valid", "test", HISTORIES), HISTORIES),
-}
-STREAMED = (*_FEATURES_OF, ITEM_NEIGHBOURS)
-_ITEMS = (HISTORY_ITEMS, TARGET_ITEM, ITEM_IDX, NEIGHBOUR_IDX)
-_RESERVED = {"padding": PADDING_IDX, "unknown": UNKNOWN_IDX}
 
 
 def describe_columns(

@@ -13,6 +13,7 @@ from etl.spark.times import parse_number
 
 _WithVocabulary = Mapping[str, Categorical | Tags]
 _OfNumbers = Mapping[str, Bucketed | Numeric]
+_DIGITS, _STEP_DIGITS = 7, 12
 
 
 def fit_all(
@@ -107,9 +108,6 @@ def _fitted(figures: list[float | None] | None, encoding: Bucketed | Numeric) ->
         return {"bounds": sorted(set(figures or []))}
     mean, deviation = (few_digits(figure or 0.0) for figure in figures or ())
     return {"mean": mean, "deviation": deviation or 1.0}
-
-
-_DIGITS, _STEP_DIGITS = 7, 12
 
 
 def few_digits(figure: float) -> float:

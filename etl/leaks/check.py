@@ -1,5 +1,6 @@
 """The leak check: draw a sample, read the raw log again, and compare."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,14 @@ from etl.leaks.sample import Row, Sample, draw_sample, needed_items
 from etl.spark.columns import TIME
 from etl.spark.folders import SCRATCH
 from etl.spark.times import MICROS_PER_DAY, iso_text
+
+log = logging.getLogger(__name__)
+
+_NEVER = 1 << 63
+_SHOWN = 5
+_ROUNDING = 1e-4  # features are float32
+Firsts = Mapping[str, Mapping[str, int]]
+"""For each user and item the time of the first event, in microseconds since 1970."""
 
 
 def check_leaks(
@@ -35,6 +44,7 @@ def check_leaks(
     spec, as_of = job.config.etl.leak_check, job.config.etl.features.as_of
     if cuts is None or spec is None:
         return {}
+    log.info("etl: reading the log again, to check a sample of rows for leaks")
     sample = draw_sample(
         work,
         num_users=spec.users,
@@ -57,20 +67,13 @@ def _read_again(spark: SparkSession, job: DatasetJob, sample: Sample, scratch: P
     """Return the raw log's facts about the sampled users and items."""
     logs = [
         (
-            known_events(spark, log, job.readable.etl, job.protection, scratch),
-            log.source.time_unit,
+            known_events(spark, one, job.readable.etl, job.protection, scratch),
+            one.source.time_unit,
         )
-        for log in logs_of(job.readable, job.inputs)
+        for one in logs_of(job.readable, job.inputs)
     ]
     users, items = list(sample.users.values()), needed_items(sample)
     return collect_facts(logs, users, items, scratch, job.protection.privacy.time_step)
-
-
-_NEVER = 1 << 63
-_SHOWN = 5
-_ROUNDING = 1e-4  # features are float32
-Firsts = Mapping[str, Mapping[str, int]]
-"""For each user and item the time of the first event, in microseconds since 1970."""
 
 
 def find_leaks(

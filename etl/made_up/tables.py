@@ -14,6 +14,51 @@ from etl.made_up.shop import Shop
 _BRANDS = ("Arden", "Birch & Co", "Calder", "Dunmore", "Eastbay", "Fenwick", "Gallow", "Harrow")
 _AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 _REGIONS = ("north", "south", "east", "west", "islands")
+WAVES = (1, 2, 4)
+"""Periods of the cyclic numbers along the items of a category."""
+CATEGORY_NUMBERS = 6
+DIMENSION = CATEGORY_NUMBERS + 2 * len(WAVES)
+NOISE = 0.05
+_KINDS: dict[str, tuple[str, ...]] = {
+    "teapots": ("teapot", "milk jug", "sugar bowl", "tea caddy"),
+    "lamps": ("reading lamp", "lantern", "night light", "floor lamp"),
+    "knives": ("bread knife", "paring knife", "cleaver", "oyster knife"),
+    "stationery": ("notebook", "fountain pen", "letter opener", "blotter"),
+    "gardening": ("trowel", "watering can", "seed tray", "pruning saw"),
+    "cycling": ("saddle bag", "bell", "rain cape", "bottle cage"),
+    "baking": ("cake tin", "rolling pin", "pie dish", "dough scraper"),
+    "toys": ("spinning top", "kite", "wooden train", "puzzle"),
+    "textiles": ("blanket", "table runner", "cushion", "bath towel"),
+    "camping": ("camp stove", "tin mug", "tarpaulin", "head torch"),
+    "music": ("tambourine", "mouth organ", "music stand", "metronome"),
+    "tools": ("spirit level", "mallet", "spokeshave", "screwdriver"),
+}
+_LOOKS = (
+    "Blue",
+    "Black",
+    "Old rose",
+    "Striped",
+    "Plain",
+    "Speckled",
+    "Ivory",
+    "Moss green",
+    "Copper",
+    "Smoked",
+    "Ribbed",
+    "Scarlet",
+)
+_MADE_OF = (
+    "enamel",
+    "oak",
+    "linen",
+    "brass",
+    "stoneware",
+    "walnut",
+    "wool",
+    "steel",
+    "bamboo",
+    "glass",
+)
 
 
 def write_tables(shop: Shop, folder: Path) -> None:
@@ -56,13 +101,6 @@ def _vectors(numbers: np.ndarray) -> pa.Array:
     return pa.array([json.dumps(row) for row in np.round(numbers, 3).tolist()])
 
 
-WAVES = (1, 2, 4)
-"""Periods of the cyclic numbers along the items of a category."""
-CATEGORY_NUMBERS = 6
-DIMENSION = CATEGORY_NUMBERS + 2 * len(WAVES)
-NOISE = 0.05
-
-
 def item_images(rng: np.random.Generator, category: np.ndarray) -> np.ndarray:
     """Return a vector for each item: [I, D] float64.
 
@@ -79,48 +117,6 @@ def item_images(rng: np.random.Generator, category: np.ndarray) -> np.ndarray:
     looks = np.concatenate([kinds[category], np.cos(angle), np.sin(angle)], axis=1)  # [I, D]
     noisy: np.ndarray = looks + rng.normal(0, NOISE, looks.shape)
     return noisy
-
-
-_KINDS: dict[str, tuple[str, ...]] = {
-    "teapots": ("teapot", "milk jug", "sugar bowl", "tea caddy"),
-    "lamps": ("reading lamp", "lantern", "night light", "floor lamp"),
-    "knives": ("bread knife", "paring knife", "cleaver", "oyster knife"),
-    "stationery": ("notebook", "fountain pen", "letter opener", "blotter"),
-    "gardening": ("trowel", "watering can", "seed tray", "pruning saw"),
-    "cycling": ("saddle bag", "bell", "rain cape", "bottle cage"),
-    "baking": ("cake tin", "rolling pin", "pie dish", "dough scraper"),
-    "toys": ("spinning top", "kite", "wooden train", "puzzle"),
-    "textiles": ("blanket", "table runner", "cushion", "bath towel"),
-    "camping": ("camp stove", "tin mug", "tarpaulin", "head torch"),
-    "music": ("tambourine", "mouth organ", "music stand", "metronome"),
-    "tools": ("spirit level", "mallet", "spokeshave", "screwdriver"),
-}
-_LOOKS = (
-    "Blue",
-    "Black",
-    "Old rose",
-    "Striped",
-    "Plain",
-    "Speckled",
-    "Ivory",
-    "Moss green",
-    "Copper",
-    "Smoked",
-    "Ribbed",
-    "Scarlet",
-)
-_MADE_OF = (
-    "enamel",
-    "oak",
-    "linen",
-    "brass",
-    "stoneware",
-    "walnut",
-    "wool",
-    "steel",
-    "bamboo",
-    "glass",
-)
 
 
 def category_names(count: int) -> list[str]:

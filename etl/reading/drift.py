@@ -20,6 +20,7 @@ from etl.spark.columns import EVENT_ID, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
 
 _ALWAYS = (USER_ID, ITEM_ID, TIME_TEXT)
 _NAMED_FILES = 3
+_Test = Callable[[pa.DataType], bool]
 
 
 class Place(NamedTuple):
@@ -206,9 +207,6 @@ def _any_of(names: Sequence[str]) -> str:
 def _listed(files: Sequence[str]) -> str:
     more = len(files) - _NAMED_FILES
     return ", ".join(files[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
-
-
-_Test = Callable[[pa.DataType], bool]
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -31,6 +31,28 @@ SAMPLED_LINES = 100
 _MOST_STEPS = 6
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
+_PRIMITIVES = {
+    "null": pa.null(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "bytes": pa.binary(),
+    "string": pa.string(),
+    "enum": pa.string(),
+    "fixed": pa.binary(),
+}
+_LOGICAL = {
+    "date": pa.date32(),
+    "decimal": pa.decimal128(38, 9),
+    "uuid": pa.string(),
+    "timestamp-millis": pa.timestamp("ms", "UTC"),
+    "timestamp-micros": pa.timestamp("us", "UTC"),
+    "local-timestamp-millis": pa.timestamp("ms"),
+    "local-timestamp-micros": pa.timestamp("us"),
+}
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -216,29 +238,6 @@ def _lines(source: Source, file: InputFile) -> Iterator[str]:
         raise InputError(
             f"{file.name} cannot be read as {source.encoding}: {error}; see `encoding` of its input"
         ) from error
-
-
-_PRIMITIVES = {
-    "null": pa.null(),
-    "boolean": pa.bool_(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-    "bytes": pa.binary(),
-    "string": pa.string(),
-    "enum": pa.string(),
-    "fixed": pa.binary(),
-}
-_LOGICAL = {
-    "date": pa.date32(),
-    "decimal": pa.decimal128(38, 9),
-    "uuid": pa.string(),
-    "timestamp-millis": pa.timestamp("ms", "UTC"),
-    "timestamp-micros": pa.timestamp("us", "UTC"),
-    "local-timestamp-millis": pa.timestamp("ms"),
-    "local-timestamp-micros": pa.timestamp("us"),
-}
 
 
 def read_avro_schema(path: Path) -> pa.Schema:

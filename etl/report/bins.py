@@ -21,6 +21,8 @@ _MOST_DAYS = 120
 _DAY_STEPS = (1, 7, 28, 91, 364, 3640, 36400)
 Old = TypeVar("Old")
 New = TypeVar("New")
+_MOST_SINGLE_VALUES = 12
+_MOST_FINE_BINS = 24
 
 
 def per_id_bins(counts: Counts, ids: str) -> Distribution:
@@ -111,10 +113,6 @@ def read_and_kept(
 
 def _span(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-_MOST_SINGLE_VALUES = 12
-_MOST_FINE_BINS = 24
 
 
 def value_bins(counts: Counts) -> Distribution | None:

@@ -8,6 +8,10 @@ from pyspark.sql import functions as F
 # Spark's SQL has no function for it, but ICU, which Spark uses for collations, has a static one.
 # Calling that needs no Python on the executors.
 _COMPOSE = "reflect('com.ibm.icu.text.Normalizer', 'compose', {name}, false)"
+# The letters whose lower case is different in Turkish, Azeri and Lithuanian. Source: the
+# language-sensitive mappings of Unicode's SpecialCasing.txt.
+_LETTERS = "IJ\u012e\u00cc\u00cd\u0128", "ij\u012f\u00ec\u00ed\u0129"
+_DOTTED = "\u0130", "i\u0307"
 
 
 def normalise_ids(rows: DataFrame, names: Sequence[str]) -> DataFrame:
@@ -19,12 +23,6 @@ def _composed(name: str) -> Column:
     # Most ids are plain ASCII, which is already in normal form.
     is_plain = F.col(name).isNull() | ~F.col(name).rlike(r"[^\x00-\x7F]")
     return F.when(is_plain, F.col(name)).otherwise(F.expr(_COMPOSE.format(name=name)))
-
-
-# The letters whose lower case is different in Turkish, Azeri and Lithuanian. Source: the
-# language-sensitive mappings of Unicode's SpecialCasing.txt.
-_LETTERS = "IJ\u012e\u00cc\u00cd\u0128", "ij\u012f\u00ec\u00ed\u0129"
-_DOTTED = "\u0130", "i\u0307"
 
 
 def lower(text: Column) -> Column:

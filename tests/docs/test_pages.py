@@ -4,17 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conf import errors
-from conf.settings.config import Config
+from conf.settings.config import Config, Score
 from conf.settings.key_tree import known_keys, parts_at
-from docs import build_site
-from docs.reference import settings_page
+from docs import build_site, reference
+from serving.gates import COUNTS, passed_gates
 from tests.docs.samples import PAGES, shop_yaml
 from tests.packaging.checkout import BIN, CHECKOUT, call, copy_of_checkout
 
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 README_LINES = 200
+WITH_DEFAULTS = ("your-data.md",)
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -22,17 +24,62 @@ def test_generated_pages_are_up_to_date() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_stale_page_is_found(tmp_path: Path) -> None:
-    page = CHECKOUT / "docs" / "settings.md"
-    assert settings_page() == page.read_text(encoding="utf-8")
-    assert settings_page() != page.read_text(encoding="utf-8").replace("| `seed` |", "| `sead` |")
+def test_a_stale_page_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    assert reference.main([]) == 0
+    assert reference.main(["--check"]) == 0
+    page = tmp_path / "settings.md"
+    page.write_text(page.read_text().replace("| `seed` |", "| `sead` |"))
+    assert reference.main(["--check"]) == 1
+    assert "settings.md is out of date" in capsys.readouterr().err
 
 
 def test_every_setting_has_a_meaning() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", TEXTS["settings.md"], flags=re.MULTILINE)
-    assert len(rows) > 200
-    cells = {name: re.split(r"(?<!\\)\|", rest) for name, rest in rows}
-    assert [name for name, row in cells.items() if not row[2].strip()] == []
+    meanings = {
+        f"{path}.{name}": text
+        for path, section in reference.sections(Config)
+        for name, text in reference.descriptions(section).items()
+    }
+    assert len(meanings) > 350
+    assert [key for key, text in meanings.items() if len(text) < 5] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("etl.clean.keep_from", "etl.clean.keep_to"),
+        ("etl.clean.keep_from", "input.events.NAME.time_unit"),
+        ("train.algorithm", "etl.impressions"),
+        ("train.warm_start.model", "train.refit"),
+    ],
+)
+def test_keys_of_one_rule_go_together(key: str, other: str) -> None:
+    partners = reference.partners()
+    assert other in partners[key]
+    assert key in partners[other]
+    assert "train.epochs" not in partners[key]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_defaults_that_a_page_names_are_those_of_the_code(name: str) -> None:
+    """In tables with the columns key and default, after a text that names the section."""
+    section, is_table, checked, wrong = "", False, 0, []
+    for line in TEXTS[name].splitlines():
+        named = [key for key in re.findall(r"`([a-z]+[a-z_.]*)`", line) if is_key(key)]
+        section = named[-1] if named and not line.startswith("| `") else section
+        is_table = (is_table and line.startswith("|")) or "| default |" in line
+        row = re.match(r"\| `([a-z_.]+)` \| `?([\d.]+|null|true|false)`? \|", line)
+        keys = (f"{section}.{row[1]}", f"{section}.NAME.{row[1]}", row[1]) if row else ()
+        for key in keys if is_table else ():
+            default = reference.default_of(key)
+            if row and default is not None:
+                checked += 1
+                if yaml.safe_load(default) != yaml.safe_load(row[2]):
+                    wrong.append(f"{key}: {row[2]} for {default}")
+    assert wrong == []
+    assert checked > 0 or name not in WITH_DEFAULTS
 
 
 def test_the_readme_is_short_and_has_the_shop_of_the_manual() -> None:
@@ -46,6 +93,7 @@ def test_keys_that_a_page_names_exist(name: str) -> None:
     sections = "|".join(Config.model_fields)
     named = set(re.findall(rf"`((?:{sections})(?:\.[a-zA-Z_*]+)+)[`=:]", TEXTS[name]))
     assert [key for key in sorted(named) if not is_key(key) and not is_module(key)] == []
+    assert name not in ("troubleshooting.md", "training.md", "cleaning.md") or len(named) > 8
 
 
 def is_key(key: str) -> bool:
@@ -63,6 +111,30 @@ def is_key(key: str) -> bool:
 def is_module(key: str) -> bool:
     path = CHECKOUT / key.replace(".", "/")
     return path.is_dir() or path.with_suffix(".py").is_file() or key.endswith((".py", ".yaml"))
+
+
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [
+        ("training.md", "train.model.encoder"),
+        ("training.md", "train.loss.kind"),
+        ("training.md", "train.optimizer.kind"),
+        ("choosing.md", "train.algorithm"),
+        ("impressions.md", "train.ranking.interaction"),
+        ("impressions.md", "train.ranking.history"),
+        ("your-data.md", "etl.split.kind"),
+    ],
+)
+def test_a_page_names_every_value_of_a_setting(page: str, key: str) -> None:
+    values = reference.values_of(key)
+    assert len(values) > 2
+    assert [value for value in values if f"`{value}`" not in TEXTS[page]] == []
+
+
+def test_the_page_of_lists_has_all_gates() -> None:
+    gates = passed_gates({**dict.fromkeys(COUNTS, 0), "users": 1}, Score())
+    rows = re.findall(r"^\| `(\w+)` \|", TEXTS["lists.md"], flags=re.MULTILINE)
+    assert set(gates) <= set(rows)
 
 
 def test_exit_codes_of_the_manual_are_those_of_the_errors() -> None:

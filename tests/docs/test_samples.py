@@ -58,31 +58,45 @@ def lines_of(sample: Sample) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in joined.splitlines() if line.strip()]
 
 
+STAGES = {"trainer": "train", "serving": "score", "etl": "etl", "etl/__main__.py": "etl"}
+OTHERS = {
+    "export", "ray", "kubectl", "systemctl", "openssl", "curl", "cp", "pip", ".", "cd", "mkdir",
+    "crontab", "journalctl", "pre-commit", "docker", "ls", "set",
+}  # fmt: skip
+
+
+def require_valid(sample: Sample, words: list[str]) -> None:
+    """Check the flags and the overrides of one subcommand."""
+    root = typer.main.get_command(app)
+    command = root.commands[words[0]]  # type: ignore[attr-defined]
+    given = command.make_context(words[0], list(words[1:])).params
+    for override in given["overrides"] or ():
+        key = override.partition("=")[0]
+        assert parts_at(Config, key.split(".")), f"{sample}: there is no key {key}"
+
+
 @pytest.mark.parametrize("sample", COMMANDS, ids=str)
 def test_commands_exist_with_their_options(sample: Sample) -> None:
-    root = typer.main.get_command(app)
     for words in lines_of(sample):
         while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
             words = words[1:]
-        if words[:1] == ["headrace"] and len(words) > 1 and not words[1].startswith("--"):
-            command = root.commands[words[1]]  # type: ignore[attr-defined]
-            given = command.make_context(words[1], list(words[2:])).params
-            for override in given["overrides"] or ():
-                key = override.partition("=")[0]
-                assert parts_at(Config, key.split(".")), f"{sample}: there is no key {key}"
-        elif words[:1] == ["make"]:
+        if not words:
+            continue
+        name = words[0].removeprefix(".venv/bin/")
+        stage = next((place for place, word in enumerate(words) if word in STAGES), None)
+        if name == "headrace" and not words[1].startswith("--"):
+            require_valid(sample, words[1:])
+        elif stage is not None:
+            require_valid(sample, [STAGES[words[stage]], *words[stage + 1 :]])
+        elif name == "make":
             for target in (word for word in words[1:] if "=" not in word):
                 assert call("make", "-n", target).returncode == 0, f"{sample}: {target}"
-        elif "-m" in words[:3] and words[words.index("-m") + 1].split(".")[0] in (
-            "docs",
-            "tests",
-            "trainer",
-            "serving",
-            "etl",
-        ):
-            module = words[words.index("-m") + 1].replace(".", "/")
+        elif name == "python" and words[1] == "-m" and words[2] != "pytest":
+            module = words[2].replace(".", "/")
             places = (f"{module}.py", f"{module}/__main__.py")
             assert any((CHECKOUT / place).is_file() for place in places), f"{sample}: {module}"
+        else:
+            assert name in {"headrace", "python", *OTHERS}, f"{sample}: what is {words[0]}?"
 
 
 def test_the_command_itself_is_there() -> None:

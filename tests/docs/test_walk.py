@@ -108,6 +108,7 @@ def headrace(folder: Path, *args: str) -> dict[str, Any]:
         env={**os.environ, "HEADRACE_KEY": KEY}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    (folder / f"{args[0]}.log").write_text(done.stderr)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -131,6 +132,28 @@ def test_the_walk_ends_with_a_list_for_each_user_and_its_titles(finished_walk: P
     shown = headrace(finished_walk, "show", "--config", "shop.yaml", "--user", "first")
     assert shown["list"]
     assert all(row["title"].startswith("Teapot ") for row in shown["list"])
+
+
+STEPS = (
+    "etl: listing and hashing the input files",
+    "etl: starting Spark",
+    "etl: reading and judging every row",
+    "etl: numbering users",
+    "etl: splitting the events",
+    "etl: writing histories",
+    "etl: encoding features",
+    "etl: writing the quarantine",
+    "etl: writing the data report",
+    "train: fitting popularity",
+    "score: ",
+)
+
+
+def test_each_step_is_named_when_it_begins(finished_walk: Path) -> None:
+    log = " ".join((finished_walk / "run.log").read_text().split())
+    places = [log.find(step) for step in STEPS]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 PROGRAMS = [sample for sample in all_samples("python") if sample.how != "other"]

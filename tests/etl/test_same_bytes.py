@@ -1,7 +1,4 @@
-"""One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster.
-
-Longer than most: one Spark session serves all of it.
-"""
+"""One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster."""
 
 import contextlib
 import json

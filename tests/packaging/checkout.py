@@ -11,7 +11,6 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[2]
 PACKAGES = ("conf", "etl", "trainer", "serving")
 BIN = Path(sys.executable).parent
-COMMENT_FOR_LENGTH = "Longer than most"
 
 
 def project() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Longer than most: each way to end a scoring run is tried on the same small shop."""
+"""Each way to end a scoring run is tried on the same small shop."""
 
 import hashlib
 import os

@@ -1,5 +1,6 @@
 """Fit and measure a counting model."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from trainer.models.bundle import Trained
 from trainer.models.counting import CountingModel, fit_counting, section_of
 from trainer.models.fit_source import FitSource
 from trainer.training.learner import num_parameters
+
+log = logging.getLogger(__name__)
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
@@ -46,6 +49,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
 
 def measured_fit(name: str, source: FitSource) -> tuple[CountingModel, dict[str, Any]]:
     """Fit a counting model; return it with the `seconds` and `peak_memory_bytes` of the fit."""
+    log.info("train: fitting %s", name)
     forget_peak_memory()
     started = time.monotonic()
     model = fit_counting(name, source)

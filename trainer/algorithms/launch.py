@@ -14,6 +14,7 @@ from trainer.models.counting import COUNTING
 from trainer.pages.card import card_of_trained
 from trainer.ranking import train as ranking_train
 from trainer.retrieval import train as retrieval_train
+from trainer.training.progress import signs_of_life
 
 _TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
     "neural": retrieval_train.train,
@@ -33,10 +34,11 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     if config.train.algorithm == "neural":
         retrieval_train.require_sound(config, manifest)  # before Ray starts
     work = work_folder(config, request)
-    with ray_session(config):
-        require_room(config)
-        trained = _TRAINERS[config.train.algorithm](config, manifest, work)
-    card = card_of_trained(config, manifest, request, trained)
+    with signs_of_life("train"):
+        with ray_session(config):
+            require_room(config)
+            trained = _TRAINERS[config.train.algorithm](config, manifest, work)
+        card = card_of_trained(config, manifest, request, trained)
     version = save_bundle(config, manifest, request, trained, card)
     shutil.rmtree(work, ignore_errors=True)
     return version

@@ -11,6 +11,7 @@ from trainer.evaluation.efficiency import training_cost
 from trainer.evaluation.figures import test_figures
 from trainer.models.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
 from trainer.ranking import figures as ranking_figures
+from trainer.training.progress import signs_of_life
 
 
 def run(config: Config, *, model_id: str) -> dict[str, Any]:
@@ -23,6 +24,6 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     require_same_vocabulary(bundle, manifest)
     require_unseen(bundle, "test")
     cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
-    with ray_session(config):
+    with ray_session(config), signs_of_life("evaluate"):
         require_room(config)
         return {**test_figures(config, manifest, scorer), "training": cost}

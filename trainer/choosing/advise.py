@@ -29,6 +29,20 @@ _COUNTABLE = 20_000
 _COLD = 0.05
 """Share of cold targets above which the advice mentions them."""
 
+BYTES_PER_WEIGHT = 16
+"""Weight, gradient and Adam's two moments in single precision."""
+_SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
+"""Share of the machine's measured speed that training reached with networks of these sizes."""
+_BF16_GAIN = 1.7
+"""Speed-up of training on a CPU: matrix products gain more, but take only half of the time."""
+_EPOCHS = 30
+_OF_NETWORKS: dict[str, Any] = {
+    "save_optimizer": False,
+    "warm_start.model": None,
+}
+"""Keys of `train` that only the `neural` algorithm accepts, each with its "off" value."""
+_METRIC = "ndcg@10"
+
 
 @dataclass
 class Advice:
@@ -259,15 +273,6 @@ def _rounded(length: int) -> int:
     return -(-length // 10) * 10
 
 
-BYTES_PER_WEIGHT = 16
-"""Weight, gradient and Adam's two moments in single precision."""
-_SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
-"""Share of the machine's measured speed that training reached with networks of these sizes."""
-_BF16_GAIN = 1.7
-"""Speed-up of training on a CPU: matrix products gain more, but take only half of the time."""
-_EPOCHS = 30
-
-
 def expected_cost(
     profile: Profile, machine: Machine, settings: dict[str, Any]
 ) -> dict[str, float] | None:
@@ -294,14 +299,6 @@ def expected_cost(
         "minutes": round(_EPOCHS * epoch / 60, 1),
         "memory_gib": round(1.0 + weights, 1),
     }
-
-
-_OF_NETWORKS: dict[str, Any] = {
-    "save_optimizer": False,
-    "warm_start.model": None,
-}
-"""Keys of `train` that only the `neural` algorithm accepts, each with its "off" value."""
-_METRIC = "ndcg@10"
 
 
 def what_does_not_fit(train: Train, settings: dict[str, Any]) -> dict[str, Any]:

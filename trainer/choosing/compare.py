@@ -25,6 +25,7 @@ from trainer.evaluation.metrics import gains
 from trainer.evaluation.ranks import Ranked, joined, rank_targets, with_all_models
 from trainer.models.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
 from trainer.models.scorer import Scorer
+from trainer.training.progress import signs_of_life
 
 _NO_REASONS = (0, 0.0, 0.0)
 
@@ -61,7 +62,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
         drop_seen=config.score.drop_seen,
     )
     costs, found = {}, []
-    with ray_session(config):
+    with ray_session(config), signs_of_life("compare"):
         require_room(config)
         for name, version in versions.items():  # one at a time: two may not fit in memory
             _, scorer = load_scorer(workspace, version)

@@ -31,6 +31,7 @@ from trainer.choosing.study import (
 )
 from trainer.choosing.trial import Bars, validated
 from trainer.cluster.ray_session import ray_session, require_room
+from trainer.training.progress import signs_of_life
 
 log = logging.getLogger(__name__)
 FOLDER = "tuning"
@@ -55,7 +56,7 @@ def run(config: Config, *, dataset_id: str, request: str) -> dict[str, Any]:
     study = open_study(workspace / FOLDER / name)
     work = work_folder(config, request)
     if _has_more(config, study):
-        with ray_session(config):
+        with ray_session(config), signs_of_life("tune"):
             while _has_more(config, study):
                 _make_trial(config, manifest, study, work)
     shutil.rmtree(work, ignore_errors=True)

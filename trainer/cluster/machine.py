@@ -18,6 +18,9 @@ _GAIN = 2.0
 """Least speed-up that counts: with bfloat16 instructions a CPU is several times faster, without
 them it is no faster."""
 
+_FORGET_PEAK = "5"  # see proc(5)
+_KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # unit of `ru_maxrss`: bytes, or KiB on Linux
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -93,7 +96,3 @@ def forget_peak_memory() -> None:
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text(_FORGET_PEAK)
-
-
-_FORGET_PEAK = "5"  # see proc(5)
-_KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # unit of `ru_maxrss`: bytes, or KiB on Linux

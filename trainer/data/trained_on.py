@@ -1,4 +1,4 @@
-"""Training data of a refit, which includes held-out events: windows of whole histories.
+"""Which events a model is trained on: the training part, or with a refit also held-out events.
 
 The model and its number of epochs are chosen before; a refit measures nothing.
 """

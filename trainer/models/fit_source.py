@@ -17,6 +17,8 @@ from trainer.data.stream import read_row_groups
 from trainer.data.trained_on import histories_end, item_events, read_train_events, windows_of
 from trainer.models.popularity import training_lengths
 
+COLUMNS = (USER_IDX, HISTORY_ITEMS)
+
 
 class FitSource(NamedTuple):
     """A dataset, and which of its events a model is fitted to."""
@@ -61,9 +63,6 @@ class FitSource(NamedTuple):
 
     def _ends(self) -> np.ndarray:
         return histories_end(self.folder, self.manifest, self.train.refit)
-
-
-COLUMNS = (USER_IDX, HISTORY_ITEMS)
 
 
 def user_items(blocks: Iterable[Columns], catalogue: int) -> sparse.csr_array:

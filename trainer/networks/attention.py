@@ -1,4 +1,4 @@
-"""Causal self-attention.
+"""Self-attention over a history: causal, and bidirectional with masked targets.
 
 Pure torch. Histories are padded at the end, so no event sees padding.
 

@@ -1,5 +1,6 @@
 """Train and measure a network that predicts the outcome of single impressions."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from trainer.ranking.layout import TEST_PART, TRAIN_PART, VALID_PART, layout_of,
 from trainer.ranking.scores import ScoredRows, score_part
 from trainer.ranking.task import RankingTask
 from trainer.training.workers import fit, require_trainable, training_figures
+
+log = logging.getLogger(__name__)
 
 LINEAR_LEARNING_RATE = 0.03
 """The linear baseline has one weight for each value: it needs large steps, and allows them."""
@@ -36,6 +39,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     rows, _ = score_part(config, manifest, section, weights, VALID_PART)
     measured = Measured(section, weights, _calibrations(rows, section["calibration"]))
     linear = _linear(config, manifest, work) if _wants_linear(config) else None
+    log.info("train: measuring on the test part")
     metrics = {
         **test_figures(config, manifest, measured, linear),
         **training_figures(config, cursor, seconds, weights),
@@ -88,6 +92,7 @@ def _linear(config: Config, manifest: Manifest, work: Path) -> Measured:
         }
     )
     plain = config.model_copy(update={"train": changed})
+    log.info("train: training the linear baseline")
     folder = work / "linear"
     folder.mkdir(exist_ok=True)
     weights = fit(plain, manifest, folder, RankingTask()).weights

@@ -1,5 +1,6 @@
 """Train and measure a network that scores the whole catalogue."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from trainer.retrieval.task import RefitTask, RetrievalTask
 from trainer.retrieval.warm_start import require_fitting, write_start
 from trainer.training.job import Refit
 from trainer.training.workers import Fitted, fit, require_trainable, training_figures
+
+log = logging.getLogger(__name__)
 
 _TOO_FEW = "no user has enough events; lower etl.min_events_per_user or give a longer log"
 _WITHOUT_VALID = {
@@ -51,6 +54,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     best = best_weights(config, manifest, work)
     section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
     scorer = network_scorer(section, weights, manifest)
+    log.info("train: measuring on the test part")
     metrics = {**test_figures(config, manifest, scorer), **best.figures}
     if config.train.refit != "none":
         again, seconds = refitted(config, manifest, work / "refit", best.refit)
@@ -89,6 +93,7 @@ def refitted(config: Config, manifest: Manifest, work: Path, refit: Refit) -> tu
     Returns:
         The fitted network, and the seconds that it took.
     """
+    log.info("train: training again with train.refit=%s", config.train.refit)
     started = time.monotonic()
     fitted = fit_network(config, manifest, work, refit=refit)
     return fitted, time.monotonic() - started

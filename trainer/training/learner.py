@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from trainer.networks.fields import Values
 from trainer.training.optimizers import named_state
 
+_ONLY_KEPT = {"is_trained", "known_users", "running_mean", "running_var", "num_batches_tracked",
+              *Values._fields}  # fmt: skip
+
 
 @dataclass
 class Cursor:
@@ -168,7 +171,3 @@ def num_parameters(weights: dict[str, Tensor]) -> int:
     """Return how many numbers a model has learned, without those that are only stored with it."""
     learned = (t for name, t in weights.items() if name.rpartition(".")[2] not in _ONLY_KEPT)
     return sum(tensor.numel() for tensor in learned)
-
-
-_ONLY_KEPT = {"is_trained", "known_users", "running_mean", "running_var", "num_batches_tracked",
-              *Values._fields}  # fmt: skip

@@ -85,9 +85,10 @@ def train_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     """Train on the rest of the cursor's epoch, with checkpoints between rounds."""
     learner.objective.train()
     rounds, started = _plan(job, cursor), time.monotonic()
+    progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
     for number, (part, columns) in enumerate(_read_rounds(job, rounds), start=1):
         torch.manual_seed(hash((job.config.run.seed, cursor.epoch, part.groups_done, job.rank)))
-        sums = _train_round(job, learner, cursor, part, columns)
+        sums = _train_round(job, learner, cursor, part, columns, progress=progress)
         _add_round(job, cursor, part, sums)
         even_out_norms(job, learner)
         _require_finite(cursor)
@@ -120,11 +121,16 @@ def _read_rounds(job: TrainingJob, rounds: list[Round]) -> Iterator[tuple[Round,
 
 
 def _train_round(
-    job: TrainingJob, learner: Learner, cursor: Cursor, part: Round, columns: Columns | None
+    job: TrainingJob,
+    learner: Learner,
+    cursor: Cursor,
+    part: Round,
+    columns: Columns | None,
+    *,
+    progress: ProgressWriter,
 ) -> Tensor:
     """Take the round's steps; return this rank's sums for `_add_round`."""
     sums = torch.zeros(6, dtype=torch.float64)
-    progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
     task = job.task
     if columns is None:
         batches = iter([task.empty_batch(job)] * part.steps)

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 _NOT_DECAYED = ("position", "mask_vector")
 _TABLES_OVER_DENSE = 10.0
 _EPS = 1e-10
+SEPARATOR = "/"
 
 
 class RowwiseAdagrad(Optimizer):
@@ -190,9 +191,6 @@ def _with_base_rates(optimizer: Optimizer) -> Optimizer:
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
     return optimizer
-
-
-SEPARATOR = "/"
 
 
 def named_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Show the progress of training: a bar on a terminal, lines in a log."""
+"""Show how far training has got: a bar on a terminal, lines in a log."""
 
 import json
 import logging
@@ -20,96 +20,141 @@ POLL_SECONDS = 1.0
 MOST_QUIET_SECONDS = 25.0
 """A log gets a line at least this often."""
 
-
-@contextmanager
-def shown_progress(work: Path, *, epochs: int, rows_in_epoch: int, metric: str) -> Iterator[None]:
-    """Follow the files that the first worker writes, within the block.
-
-    On a terminal a bar shows the progress, and the lines of all epochs follow at the end. Elsewhere
-    each epoch gets its line when it ends, and lines in between show the progress of the current
-    epoch.
-
-    Args:
-        work: Folder of the files `PROGRESS_NAME` and `EPOCHS_NAME`, which need not exist yet.
-        epochs: Largest number of epochs of the run.
-        rows_in_epoch: Rows of one epoch.
-        metric: Name of the validation figure in the epochs' records.
-    """
-    lines = _EpochLines(work / EPOCHS_NAME, metric)
-    if sys.stderr.isatty():
-        with _bar(work / PROGRESS_NAME, epochs, rows_in_epoch):
-            yield
-    else:
-        quiet = _QuietLog(work / PROGRESS_NAME, rows_in_epoch, lines)
-        with _every_second(quiet.poll):
-            yield
-    lines.write_new()
+Curve = Sequence[Mapping[str, Any]]
+"""A record for each epoch that has ended."""
 
 
 class ProgressWriter:
-    """Writes the progress of the first rank about once a second."""
+    """Writes how far the first rank is in an epoch: at its start, then about once a second."""
 
     def __init__(self, path: Path, *, first_rank: bool) -> None:
         self.path, self.first_rank = path, first_rank
-        self.written_at = time.monotonic()
+        self.written_at = -POLL_SECONDS
 
     def write(self, **state: float) -> None:
-        """Replace the progress file, unless it was written less than `POLL_SECONDS` ago."""
+        """Replace the progress file, unless that was done a moment ago."""
         if not self.first_rank or time.monotonic() - self.written_at < POLL_SECONDS:
             return
         self.written_at = time.monotonic()
         _replace(self.path, state)
 
 
-def write_epochs(work: Path, curve: Sequence[Mapping[str, Any]]) -> None:
+def write_epochs(work: Path, curve: Curve) -> None:
     """Replace the file of the epochs' records."""
     _replace(work / EPOCHS_NAME, curve)
 
 
-class _EpochLines:
-    """Logs a line for each epoch that has ended since the block began."""
+class EpochLog:
+    """Logs a line for each epoch that has ended since it was made."""
 
     def __init__(self, path: Path, metric: str) -> None:
         self.path, self.metric = path, metric
         self.num_written = len(_read(path) or ())
-        """Lines logged so far; those of an interrupted run were logged by that run."""
+        """Epochs of an interrupted run already have their lines."""
 
-    def write_new(self) -> int:
-        """Log the new epochs; return their number."""
-        records = (_read(self.path) or [])[self.num_written :]
-        for record in records:
+    def write(self, curve: Curve | None = None) -> None:
+        """Log the new epochs of `curve`, or of the file."""
+        if curve is None:
+            curve = _read(self.path) or []
+        for record in curve[self.num_written :]:
             figure = f", {self.metric} {record[self.metric]:.4f}" if self.metric in record else ""
-            rate = record["rows"] / max(record["seconds"], 1e-9)
             what = f"epoch {record['epoch']}: loss {record['loss']:.4f}{figure}"
-            log.info("train: %s, %.0f rows/s", what, rate)
-        self.num_written += len(records)
-        return len(records)
+            log.info("train: %s, %.0f rows/s", what, record["rows"] / max(record["seconds"], 1e-9))
+        self.num_written = max(self.num_written, len(curve))
 
 
-class _QuietLog:
-    """Logs ended epochs, and a sign of life when nothing else was logged for a while."""
+class QuietLog:
+    """Logs ended epochs, and how far the current one is if nothing was logged for a while."""
 
-    def __init__(self, path: Path, rows_in_epoch: int, lines: _EpochLines) -> None:
-        self.path, self.rows_in_epoch, self.lines = path, rows_in_epoch, lines
+    def __init__(self, work: Path, epoch_log: EpochLog, *, epochs: int, rows_in_epoch: int) -> None:
+        self.path, self.epoch_log = work / PROGRESS_NAME, epoch_log
+        self.epochs, self.rows_in_epoch = epochs, rows_in_epoch
         self.started_at = self.logged_at = time.monotonic()
 
-    def poll(self) -> None:
-        """Log new epochs, or the current state after a long silence."""
-        now = time.monotonic()
-        if self.lines.write_new():
+    def poll(self, now: float) -> None:
+        """Log what is new at an instant of the monotonic clock."""
+        before = self.epoch_log.num_written
+        self.epoch_log.write()
+        if self.epoch_log.num_written > before:
             self.logged_at = now
         elif now - self.logged_at >= MOST_QUIET_SECONDS:
             self.logged_at = now
             log.info("train: %s (%.0f s)", self._state(), now - self.started_at)
 
     def _state(self) -> str:
-        state = _read(self.path)
-        if not state:
-            return "waiting for the workers to start"
-        if state["epoch"] < self.lines.num_written:
-            return f"starting epoch {self.lines.num_written}"
+        state, ended = _read(self.path), self.epoch_log.num_written
+        if ended >= self.epochs:
+            return "the last epoch has ended"
+        if not state or state["epoch"] < ended:
+            return f"starting epoch {ended}" if ended else "waiting for the workers to start"
         share = min(state["rows"] / max(self.rows_in_epoch, 1), 1)
         return f"epoch {state['epoch']:.0f}, {share:.0%} of its rows, loss {state['loss']:.4f}"
+
+
+@contextmanager
+def shown_progress(
+    work: Path, *, epochs: int, rows_in_epoch: int, metric: str
+) -> Iterator[EpochLog]:
+    """Follow the files that the first worker writes, for the time of the block.
+
+    On a terminal a bar moves, and each epoch gets its line at the end. Elsewhere each epoch gets
+    its line when it ends, and between them a line shows how far the current one is.
+
+    Args:
+        work: Folder of the files `PROGRESS_NAME` and `EPOCHS_NAME`; neither need exist yet.
+        epochs: Largest number of epochs of the run.
+        rows_in_epoch: Rows of one epoch.
+        metric: Name of the validation figure in the epochs' records.
+
+    Yields:
+        The log of the epochs, for the lines that are left at the end.
+    """
+    (work / PROGRESS_NAME).unlink(missing_ok=True)  # of an interrupted run
+    epoch_log = EpochLog(work / EPOCHS_NAME, metric)
+    if sys.stderr.isatty():
+        epoch_log.num_written = 0  # an interrupted run showed no lines
+        with _bar(work / PROGRESS_NAME, epochs, rows_in_epoch):
+            yield epoch_log
+    else:
+        quiet = QuietLog(work, epoch_log, epochs=epochs, rows_in_epoch=rows_in_epoch)
+        with _every_second(lambda: quiet.poll(time.monotonic())):
+            yield epoch_log
+
+
+@contextmanager
+def signs_of_life(stage: str) -> Iterator[None]:
+    """Log that the stage still works, if nothing else was logged for a while.
+
+    A terminal gets no such lines.
+    """
+    if sys.stderr.isatty():
+        yield
+        return
+    watch = _LastLine()
+    started = time.monotonic()
+
+    def poll() -> None:
+        now = time.monotonic()
+        if now - watch.seen_at >= MOST_QUIET_SECONDS:
+            log.info("%s: still working (%.0f s)", stage, now - started)
+
+    logging.getLogger().addHandler(watch)
+    try:
+        with _every_second(poll):
+            yield
+    finally:
+        logging.getLogger().removeHandler(watch)
+
+
+class _LastLine(logging.Handler):
+    """Notes when the last line was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen_at = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen_at = time.monotonic()
 
 
 @contextmanager
@@ -139,7 +184,7 @@ def _bar(path: Path, epochs: int, rows_in_epoch: int) -> Iterator[None]:
 
 @contextmanager
 def _every_second(poll: Callable[[], None]) -> Iterator[None]:
-    """Call `poll` about once a second in a thread, within the block."""
+    """Call `poll` about once a second in a thread, for the time of the block."""
     stop = threading.Event()
 
     def follow() -> None:
@@ -162,7 +207,7 @@ def _replace(path: Path, value: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    """Return the content of a file, None if it is missing or incomplete."""
+    """Return the content of a file, None while there is no whole one."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):

@@ -92,13 +92,14 @@ def fit(
     _warn_of_slow_products(train)
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
-    with shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric):
+    with shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric) as epoch_log:
         _ray_trainer(config, settings, work).fit()
     if (work / FAILURE_NAME).is_file():
         word = json.loads((work / FAILURE_NAME).read_text())
         raise (DivergedError if word["diverged"] else HeadraceError)(word["message"])
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
+    epoch_log.write(state["cursor"]["curve"])
     return Fitted(state["best"], state["cursor"], state["best_state"])
 
 

@@ -1,7 +1,4 @@
-"""Features and impressions of a whole dataset, made from a small log; one dataset for all.
-
-Longer than most: one Spark session serves all of it.
-"""
+"""Features and impressions of a whole dataset, made from a small log; one dataset for all."""
 
 import json
 import math
