@@ -5,7 +5,7 @@ from pathlib import Path
 
 _CHECKOUT = Path(__file__).parents[2]
 _PAGE = Path("docs", "index.md")
-_INSTALLED = Path("share", "doc", "headrace", "index.md")
+_INSTALLED = Path("share", "doc", "headrace", "docs", "index.md")
 
 
 def manual_address() -> str:

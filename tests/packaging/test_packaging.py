@@ -57,6 +57,13 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     assert packed == expected
 
 
+def test_wheel_holds_the_manual_with_the_pages_that_it_links_to(wheel: Path) -> None:
+    folder = f"headrace-{conf.__version__}.data/data/share/doc/headrace/"
+    packed = {name.removeprefix(folder) for name in names_in(wheel) if name.startswith(folder)}
+    pages = {f"docs/{path.name}" for path in (CHECKOUT / "docs").glob("*.md")}
+    assert packed == pages | {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"}
+
+
 def test_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

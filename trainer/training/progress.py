@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 log = logging.getLogger(__name__)
 PROGRESS_NAME = "progress.json"
 EPOCHS_NAME = "epochs.json"
+LOGGED_NAME = "epochs_logged.json"
 POLL_SECONDS = 1.0
 MOST_QUIET_SECONDS = 25.0
 """A log gets a line at least this often."""
@@ -45,22 +46,23 @@ def write_epochs(work: Path, curve: Curve) -> None:
 
 
 class EpochLog:
-    """Logs a line for each epoch that has ended since it was made."""
+    """Logs a line for each epoch that has ended, once, also if the run is interrupted."""
 
-    def __init__(self, path: Path, metric: str) -> None:
-        self.path, self.metric = path, metric
-        self.num_written = len(_read(path) or ())
-        """Epochs of an interrupted run already have their lines."""
+    def __init__(self, work: Path, metric: str) -> None:
+        self.work, self.metric = work, metric
+        self.num_written: int = _read(work / LOGGED_NAME) or 0
 
     def write(self, curve: Curve | None = None) -> None:
         """Log the new epochs of `curve`, or of the file."""
         if curve is None:
-            curve = _read(self.path) or []
+            curve = _read(self.work / EPOCHS_NAME) or []
         for record in curve[self.num_written :]:
             figure = f", {self.metric} {record[self.metric]:.4f}" if self.metric in record else ""
             what = f"epoch {record['epoch']}: loss {record['loss']:.4f}{figure}"
             log.info("train: %s, %.0f rows/s", what, record["rows"] / max(record["seconds"], 1e-9))
-        self.num_written = max(self.num_written, len(curve))
+        if len(curve) > self.num_written:
+            self.num_written = len(curve)
+            _replace(self.work / LOGGED_NAME, self.num_written)
 
 
 class QuietLog:
@@ -110,9 +112,8 @@ def shown_progress(
         The log of the epochs, for the lines that are left at the end.
     """
     (work / PROGRESS_NAME).unlink(missing_ok=True)  # of an interrupted run
-    epoch_log = EpochLog(work / EPOCHS_NAME, metric)
+    epoch_log = EpochLog(work, metric)
     if sys.stderr.isatty():
-        epoch_log.num_written = 0  # an interrupted run showed no lines
         with _bar(work / PROGRESS_NAME, epochs, rows_in_epoch):
             yield epoch_log
     else:

@@ -9,7 +9,6 @@ import pytest
 
 from trainer.training import progress
 from trainer.training.progress import (
-    EPOCHS_NAME,
     MOST_QUIET_SECONDS,
     PROGRESS_NAME,
     EpochLog,
@@ -30,7 +29,7 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def quiet_log(work: Path) -> QuietLog:
-    made = QuietLog(work, EpochLog(work / EPOCHS_NAME, "ndcg@10"), epochs=3, rows_in_epoch=200)
+    made = QuietLog(work, EpochLog(work, "ndcg@10"), epochs=3, rows_in_epoch=200)
     made.started_at = made.logged_at = 0.0
     return made
 
@@ -69,10 +68,13 @@ def test_epochs_are_logged_when_they_end_and_silence_is_broken(
     assert lines(caplog) == ["train: the last epoch has ended (110 s)"]
 
 
-def test_epochs_of_an_interrupted_run_are_not_logged_again_and_the_rest_is_at_the_end(
+def test_each_epoch_of_an_interrupted_run_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_epochs(tmp_path, ENDED[:1])
+    quiet_log(tmp_path).poll(1.0)
+    assert len(lines(caplog)) == 1
+    write_epochs(tmp_path, ENDED[:2])  # and killed before the next look
     (tmp_path / PROGRESS_NAME).write_text('{"epoch": 1, "loss": 1, "rows": 2}')
     with shown_progress(tmp_path, epochs=3, rows_in_epoch=200, metric="ndcg@10") as epoch_log:
         assert not (tmp_path / PROGRESS_NAME).exists()
