@@ -14,6 +14,7 @@ from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
+from conf.settings.features import Features
 from conf.workspace.versions import commit
 from etl.cleaning.check import check_inputs
 from etl.cleaning.inputs import (
@@ -158,7 +159,8 @@ def _written(spark: SparkSession, job: DatasetJob, made: Made, work: Path) -> Ma
     fills = write_parts(
         made.histories, made.examples, made.items, tables, job.readable, work, before=made.before
     )
-    log.info("etl: encoding features and impressions")
+    if config.etl.impressions is not None or config.etl.features != Features():
+        log.info("etl: encoding features and impressions")
     features = write_features(
         Prepared(made.items, made.examples, tables, fills, made.before),
         _numbered_log(made, config),

@@ -141,7 +141,6 @@ STEPS = (
     "etl: numbering users",
     "etl: splitting the events",
     "etl: writing histories",
-    "etl: encoding features",
     "etl: writing the quarantine",
     "etl: writing the data report",
     "train: fitting popularity",

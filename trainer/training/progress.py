@@ -202,6 +202,7 @@ def _every_second(poll: Callable[[], None]) -> Iterator[None]:
 
 
 def _replace(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value))
     temporary.replace(path)
