@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 CONFIG ?= conf/demo.yaml
-# Test files that run beside each other; each takes up to 3 GiB of memory.
+# Test files that run at the same time; each takes up to 3 GiB of memory.
 JOBS ?= 2
 
 VENV := .venv
@@ -63,7 +63,7 @@ java:
 	echo "and point JAVA_HOME at it where several are installed; then run make again."; } >&2; \
 	exit 1
 
-demo: setup ## Make up a shop's log, go all the way to lists, and show one user's
+demo: setup ## Generate the log of a made-up shop, run the whole line, show one user
 	$(HEADRACE) generate --config $(CONFIG)
 	$(HEADRACE) run --config $(CONFIG)
 	$(HEADRACE) show --config $(CONFIG) --user first
@@ -90,10 +90,10 @@ docs: setup ## Build the manual as a site in build/docs (a broken link is an err
 	$(BIN)/python -m docs.build_site build/docs
 	echo "Open build/docs/index.html"
 
-bench: setup ## Measure speed beside stated baselines (never fails on time)
+bench: setup ## Measure speed as ratios to stated baselines (never fails on time)
 	$(BIN)/python -m tests.bench
 
-bench-quality: setup ## Measure accuracy on public data beside baselines (hours; what is kept is not run again)
+bench-quality: setup ## Measure accuracy on public data next to baselines (hours; kept runs are not repeated)
 	$(BIN)/python -m tests.bench.quality
 
 clean: ## Remove the demo's results, caches and build output; .venv stays
