@@ -39,7 +39,7 @@ def _keys(text: str) -> Collection[str]:
 
 def _messages() -> Iterator[str]:
     """Yield the messages of all rules."""
-    for path in sorted(Path(next(iter(conf.settings.__path__))).glob("*.py")):
+    for path in sorted(Path(next(iter(conf.settings.__path__))).rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         yield from texts_in(tree)
         for function in ast.walk(tree):
