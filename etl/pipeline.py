@@ -225,6 +225,7 @@ def _numbered_log(made: Made, config: Config) -> NumberedLog:
         cuts=made.cuts,
         is_dated=config.input.is_dated,
         is_in_time_order=config.etl.split.is_in_time_order,
+        ties_together=config.etl.split.ties == "together",
         newest=made.newest,
         seed=config.run.seed,
     )

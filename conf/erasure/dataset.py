@@ -22,6 +22,7 @@ from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
 from conf.erasure.rows import Target, copy_without, matching_rows
 from conf.privacy.keys import Keys, sign
 from conf.workspace.hashes import with_content
+from conf.workspace.instants import num_tied
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.swap import link
 
@@ -142,6 +143,7 @@ def _counts(counts: Mapping[str, int], removed: Mapping[str, pa.Table]) -> dict[
     rows["events"] = num_events(removed.get("histories"))
     rows["train_targets"] = num_events(removed.get("train")) - rows.get("train_rows", 0)
     rows["shown"] = num_shown(removed.get("users"))
+    rows["tied_events"] = num_tied(removed.get("histories"))
     return {name: count - rows.get(name, 0) for name, count in counts.items() if name != _UNKNOWN}
 
 

@@ -52,6 +52,12 @@ class Split(Section):
     """Targets of a user in each of validation and test, with the kinds leave_last_n and random.
     Users with too few events (less than twice this number plus one) are in the training part
     only."""
+    ties: Literal["split", "together"] = "split"
+    """What happens to a user's events of the same instant, whose order the log does not tell.
+    split: they have an order drawn at random for each user, so an instant may lie in two parts, and
+    a target's history may contain events of its own instant. together: an instant is in one part;
+    where other settings count targets they count instants, all events of an instant are targets,
+    and the history of each is all earlier instants. Excludes the kind given."""
     cold_users: Literal["keep", "drop"] = "keep"
     """Whether users without an event in the training part are measured."""
     cold_items: Literal["keep", "drop"] = "keep"

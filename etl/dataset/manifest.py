@@ -23,6 +23,7 @@ from conf.contract import (
     Column,
     DataFile,
     Feature,
+    InputLedger,
     Manifest,
     Vocabulary,
 )
@@ -40,6 +41,7 @@ from etl.dataset.feature_parts import (
     USER_FEATURES,
 )
 from etl.dataset.job import DatasetJob, Made
+from etl.dataset.ties import Ties, read_ties
 from etl.features.history_features import HISTORIES
 from etl.features.neighbours import ITEM_NEIGHBOURS, NEIGHBOUR_IDX
 from etl.histories.numbering import describe_vocabulary
@@ -107,7 +109,7 @@ def describe_dataset(
     date = (job.logical_date or day_of(made.newest).isoformat()) if dated else UNDATED
     files = describe_parts(work)
     vocabularies = _vocabularies(job, made, work)
-    num_events, shown = count_events(work / "histories"), _count_shown(work / "users", config)
+    ties, shown = read_ties(work / "histories"), _count_shown(work / "users", config)
     return with_content(
         Manifest(
             id=version_id(config.run.name, date, job.request),
@@ -121,19 +123,25 @@ def describe_dataset(
             vocabularies=vocabularies,
             event_types=tuple(config.etl.event_types),
             features=dict(features),
-            ledger=build_ledgers(
-                made.staged, job.inputs, num_events + sum(shown.values()), config.etl.clean.budgets
-            ),
+            ledger=_ledgers(job, made, ties, ties.events + sum(shown.values())),
             fills=dict(fills),
             leak_check=dict(leak_check),
             privacy=report_privacy(job.protection, made.tables().get("users")),
             counts={
-                **_count(files, num_events, count_events(work / "train")),
+                **_count(files, ties, count_events(work / "train")),
                 **shown,
                 **_count_sessions(made.events),
             },
         )
     )
+
+
+def _ledgers(job: DatasetJob, made: Made, ties: Ties, written: int) -> dict[str, InputLedger]:
+    """Return the ledgers; that of the events has the warnings about their times."""
+    etl, is_dated = job.config.etl, job.config.input.is_dated
+    ledgers = build_ledgers(made.staged, job.inputs, written, etl.clean.budgets)
+    told = ties.warnings(is_dated=is_dated, ties=etl.split.ties)
+    return {**ledgers, "events": ledgers["events"].with_warnings(told)}
 
 
 def _vocabularies(job: DatasetJob, made: Made, work: Path) -> dict[str, Vocabulary]:
@@ -164,13 +172,14 @@ def _count_shown(users: Path, config: Config) -> dict[str, int]:
 
 
 def _count(
-    files: Mapping[str, Sequence[DataFile]], num_events: int, num_in_windows: int
+    files: Mapping[str, Sequence[DataFile]], ties: Ties, num_in_windows: int
 ) -> dict[str, int]:
     rows = {part: sum(file.rows for file in members) for part, members in files.items()}
     return {
         "users": rows["users"],
         "items": rows["items"],
-        "events": num_events,
+        "events": ties.events,
+        "tied_events": ties.tied,
         "train_rows": rows["train"],
         "train_targets": num_in_windows - rows["train"],
         "valid": rows["valid"],

@@ -88,11 +88,14 @@ def _write_examples(
     etl = config.etl
     weights = [event_type.weight for event_type in etl.event_types.values()]
     windows = training_windows(examples, etl.window_length, etl.windows, weights)
-    has_many = etl.split.num_targets > 1 or etl.split.kind == "given"
+    together = etl.split.ties == "together"
+    has_many = etl.split.num_targets > 1 or etl.split.kind == "given" or together
     target_keys = [USER_IDX, PLACE] if has_many else [USER_IDX]
     dealt = {"train": (windows, [USER_IDX, WINDOW], [WINDOW])}
     for name, places in (("valid", VALID_PLACES), ("test", TEST_PLACES)):
-        targets = evaluation_rows(examples, places, is_growing=etl.split.is_in_time_order)
+        targets = evaluation_rows(
+            examples, places, is_growing=etl.split.is_in_time_order, ties_together=together
+        )
         dealt[name] = (targets, target_keys, [PLACE])
     for name, (frame, keys, leave_out) in dealt.items():
         shards = num_shards(rows[name], etl.row_group_rows, config.train.max_workers)

@@ -137,13 +137,16 @@ def training_windows(
     return histories.where(last >= 0).select(USER_IDX, F.inline(cut_up))
 
 
-def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = True) -> DataFrame:
+def evaluation_rows(
+    histories: DataFrame, places: str, *, is_growing: bool = True, ties_together: bool = False
+) -> DataFrame:
     """Return one row per user and target: the events before it, and its item.
 
     Args:
         histories: Histories as returned by `collect_histories`.
         places: Column with the places of the targets.
         is_growing: Whether a target's history includes the user's earlier targets.
+        ties_together: Whether it excludes events of the target's own instant.
 
     Returns:
         USER_IDX, the target's PLACE, the arrays and TARGET_ITEM.
@@ -152,6 +155,10 @@ def evaluation_rows(histories: DataFrame, places: str, *, is_growing: bool = Tru
         PLACE, F.explode(places)
     )
     before = F.col(PLACE if is_growing else "__first")
+    if is_growing and ties_together:
+        # Times ascend, so the first event of the instant has as many events before it.
+        at = F.get(HISTORY_TIMES, F.col(PLACE))
+        before = (F.array_position(HISTORY_TIMES, at) - 1).cast("int")
     return target.select(
         USER_IDX,
         PLACE,

@@ -15,15 +15,17 @@ from etl.spark.times import day_start, iso_text
 def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> DataFrame:
     """Add PLACE, the event's number in its user's history by time, from 0, and DRAW.
 
-    Events of the same time are in a random order given by the seed. It is the same on every run
-    and does not depend on the order of files or ids.
+    Events of the same time are in a random order given by the seed and the user. It is the same on
+    every run and does not depend on the order of files or ids. It says nothing about other users:
+    if two items had the same order everywhere, a model would learn that order from the training
+    part and find it again in the test part.
 
     Args:
         events: The events.
         seed: Seed of that order.
         acts: Whether an event is an act, see `number_places`; None: all are.
     """
-    tie_break = F.xxhash64(F.lit(seed), ITEM_ID, EVENT_TYPE)
+    tie_break = F.xxhash64(F.lit(seed), USER_ID, ITEM_ID, EVENT_TYPE)
     # The other columns order events that differ in nothing else.
     first = (USER_ID, TIME, ITEM_ID, EVENT_TYPE)
     rest = sorted(name for name in events.columns if name not in first)
@@ -34,19 +36,28 @@ def add_places(events: DataFrame, seed: int, acts: Column | None = None) -> Data
     return events.withColumns({PLACE: F.row_number().over(order) - 1, DRAW: F.lit(0)})
 
 
-def leave_last(events: DataFrame, num_targets: int = 1) -> DataFrame:
+def leave_last(
+    events: DataFrame, num_targets: int = 1, *, ties_together: bool = False
+) -> DataFrame:
     """Add PART: a user's last events are test targets, those before them validation targets.
 
     Args:
-        events: Events with PLACE.
+        events: Events with PLACE, and with TIME if `ties_together`.
         num_targets: Targets per user in each part. All events of users with fewer than
             2 `num_targets` + 1 events are in the training part.
+        ties_together: Whether `num_targets` counts instants; all events of one are targets.
     """
-    from_end = F.count(F.lit(1)).over(Window.partitionBy(USER_ID)) - 1 - F.col(PLACE)
-    return events.withColumn(PART, _part_by_rank(from_end, num_targets))
+    of_user = Window.partitionBy(USER_ID)
+    if ties_together:
+        from_end = F.dense_rank().over(of_user.orderBy(F.col(TIME).desc())) - 1
+    else:
+        from_end = F.count(F.lit(1)).over(of_user) - 1 - F.col(PLACE)
+    return _with_part_by_rank(events, from_end, num_targets)
 
 
-def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataFrame:
+def split_at_random(
+    events: DataFrame, seed: int, num_targets: int = 1, *, ties_together: bool = False
+) -> DataFrame:
     """Add PART: the targets are drawn at random, anywhere in the history.
 
     Training then sees events that came after a target, and nothing can prevent that: the figures
@@ -56,9 +67,11 @@ def split_at_random(events: DataFrame, seed: int, num_targets: int = 1) -> DataF
         events: Events with PLACE.
         seed: Seed of the draw.
         num_targets: As for `leave_last`.
+        ties_together: As for `leave_last`.
     """
-    drawn = Window.partitionBy(USER_ID).orderBy(F.xxhash64(F.lit(seed), USER_ID, PLACE), PLACE)
-    return events.withColumn(PART, _part_by_rank(F.row_number().over(drawn) - 1, num_targets))
+    unit = TIME if ties_together else PLACE
+    drawn = Window.partitionBy(USER_ID).orderBy(F.xxhash64(F.lit(seed), USER_ID, unit), unit)
+    return _with_part_by_rank(events, F.dense_rank().over(drawn) - 1, num_targets)
 
 
 def place_training_first(events: DataFrame) -> DataFrame:
@@ -98,16 +111,21 @@ def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFra
     return events.withColumn(PART, part).drop("__is_known")
 
 
-def split_by_time(events: DataFrame, valid_from: int, test_from: int) -> DataFrame:
+def split_by_time(
+    events: DataFrame, valid_from: int, test_from: int, *, ties_together: bool = False
+) -> DataFrame:
     """Add PART: the log is cut at two times, the same for all users.
 
     Events before `valid_from` are the training part. A user's first event after a cut is the
-    target of that cut if the user has an earlier event.
+    target of that cut if the user has an earlier event; with `ties_together`, all events of the
+    first instant are.
     """
     time, place = F.col(TIME), F.col(PLACE)
     window = F.when(time < valid_from, TRAIN).when(time < test_from, VALID).otherwise(TEST)
-    first = F.min(PLACE).over(Window.partitionBy(USER_ID, "window"))
-    target = (place == first) & (place > 0)
+    in_window = Window.partitionBy(USER_ID, "window")
+    first = F.min(PLACE).over(in_window)
+    is_first = time == F.min(TIME).over(in_window) if ties_together else place == first
+    target = is_first & (first > 0)
     part = F.when((F.col("window") == TRAIN) | target, F.col("window")).otherwise(HELD_OUT)
     return events.withColumn("window", window).withColumn(PART, part).drop("window")
 
@@ -128,15 +146,15 @@ def time_at_shares(events: DataFrame, valid_share: float, test_share: float) -> 
     )
 
 
-def _part_by_rank(rank: Column, num_targets: int) -> Column:
-    """Return the part of an event by its rank among the user's events, from 0."""
-    length = F.count(F.lit(1)).over(Window.partitionBy(USER_ID))
-    has_enough = length >= 2 * num_targets + 1
-    return (
-        F.when(has_enough & (rank < num_targets), TEST)
-        .when(has_enough & (rank < 2 * num_targets), VALID)
+def _with_part_by_rank(events: DataFrame, rank: Column, num_targets: int) -> DataFrame:
+    """Add PART by the rank of an event, or of its instant, among those of the user, from 0."""
+    has_enough = F.max("__rank").over(Window.partitionBy(USER_ID)) >= 2 * num_targets
+    part = (
+        F.when(has_enough & (F.col("__rank") < num_targets), TEST)
+        .when(has_enough & (F.col("__rank") < 2 * num_targets), VALID)
         .otherwise(TRAIN)
     )
+    return events.withColumn("__rank", rank).withColumn(PART, part).drop("__rank")
 
 
 def _first_time_behind(share: float) -> Column:
@@ -168,12 +186,13 @@ def split_events(kept: DataFrame, etl: Etl, seed: int, cuts: tuple[int, int] | N
 def _with_parts(
     acts: DataFrame, split: Split, seed: int, cuts: tuple[int, int] | None
 ) -> DataFrame:
+    together = split.ties == "together"
     if cuts is not None:
-        acts = split_by_time(acts, *cuts)
+        acts = split_by_time(acts, *cuts, ties_together=together)
     elif split.kind == "random":
-        acts = split_at_random(acts, seed, split.num_targets)
+        acts = split_at_random(acts, seed, split.num_targets, ties_together=together)
     elif split.kind != "given":
-        acts = leave_last(acts, split.num_targets)
+        acts = leave_last(acts, split.num_targets, ties_together=together)
     return drop_cold_targets(
         acts, users=split.cold_users == "drop", items=split.cold_items == "drop"
     )

@@ -70,7 +70,9 @@ def add_period(events: DataFrame, cuts: tuple[int, int] | None) -> DataFrame:
     return events.withColumn(PERIOD, period)
 
 
-def add_history(events: DataFrame, length: int, *, is_growing: bool) -> DataFrame:
+def add_history(
+    events: DataFrame, length: int, *, is_growing: bool, ties_together: bool = False
+) -> DataFrame:
     """Add the history of the user's acts before each row.
 
     HISTORY_ITEMS are the items of the newest `length` acts, oldest first. NUM_BEFORE is ln(1 + the
@@ -80,6 +82,7 @@ def add_history(events: DataFrame, length: int, *, is_growing: bool) -> DataFram
         events: The numbered events with PERIOD.
         length: Maximum number of items in a history.
         is_growing: Whether the history of a target includes the user's earlier targets.
+        ties_together: Whether a history excludes events of the row's own instant.
     """
     acts = F.col(DRAW) == 0
     before = Window.partitionBy(USER_IDX).orderBy(PLACE).rangeBetween(-length, -1)
@@ -89,6 +92,9 @@ def add_history(events: DataFrame, length: int, *, is_growing: bool) -> DataFram
         _BEFORE: F.col(PLACE),
     }
     made = events.withColumns(known)
+    if ties_together:
+        instant = Window.partitionBy(USER_IDX, TIME).orderBy(*shown_first())
+        made = made.withColumns({n: F.first(n).over(instant) for n in known})
     if not is_growing:
         first = Window.partitionBy(USER_IDX, PERIOD).orderBy(*shown_first())
         of_part = {

@@ -59,6 +59,8 @@ class NumberedLog:
     is_dated: bool
     is_in_time_order: bool
     """Whether training comes first in time; otherwise a user's targets do not see one another."""
+    ties_together: bool
+    """Whether no history contains events of its own instant."""
     newest: int
     seed: int
 
@@ -120,7 +122,12 @@ def _positives_and_negatives(log: NumberedLog, spec: Impressions, scratch: Path)
     """Return one row per USER_IDX, PLACE and DRAW."""
     made = (
         log.events.transform(add_period, log.cuts)
-        .transform(add_history, spec.history_length, is_growing=log.is_in_time_order)
+        .transform(
+            add_history,
+            spec.history_length,
+            is_growing=log.is_in_time_order,
+            ties_together=log.ties_together,
+        )
         .transform(add_labels, spec.labels, log.event_types)
         .transform(add_context, log.is_dated)
         .where(F.col(PERIOD).isNotNull())

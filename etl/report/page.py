@@ -123,6 +123,9 @@ def splits_section(data: ReportData) -> Section:
         for part, (files, rows, num_bytes) in data.splits.items()
     ]
     counts = [[name.replace("_", " "), number(count)] for name, count in data.counts.items()]
+    if data.counts.get("events") and "tied_events" in data.counts:
+        tied = share(data.counts["tied_events"] / data.counts["events"])
+        counts.append(["events at the time of another event of their user", tied])
     return Section(
         "parts",
         "Parts of the dataset",

@@ -113,6 +113,11 @@ def _rules_of_splits(etl: Etl) -> list[Rule]:
             f"etl.split.num_targets={split.num_targets} is for the kinds leave_last_n and random, "
             f"not {split.kind}; use one of those, or set it to 1",
         ),
+        (
+            split.ties == "together" and split.kind == "given",
+            "etl.split.ties='together' keeps an instant in one part, but with "
+            "etl.split.kind='given' the logs say which part an event is in; set ties to split",
+        ),
     ]
 
 

@@ -104,6 +104,20 @@ def test_several_targets_of_a_user_are_rows_of_their_own(spark: SparkSession) ->
     ]  # fmt: skip
 
 
+def test_a_target_can_come_without_the_events_of_its_own_instant(spark: SparkSession) -> None:
+    # Six events at the times 0, 1, 1, 2, 2, 2; the last instant is the test.
+    tied = (2, [10, 11, 12, 13, 14, 15], [0] * 6, [0, 1, 1, 2, 2, 2], 1, [1, 2], [3, 4, 5])
+    histories = frame_of(spark, HISTORY, tied)
+    columns = ("place", "history_item_idx", "history_time", "target_item_idx")
+    assert tuples(evaluation_rows(histories, TEST_PLACES, ties_together=True), *columns) == [
+        (3, [10, 11, 12], [0, 1, 1], 13), (4, [10, 11, 12], [0, 1, 1], 14),
+        (5, [10, 11, 12], [0, 1, 1], 15),
+    ]  # fmt: skip
+    assert tuples(evaluation_rows(histories, VALID_PLACES, ties_together=True), *columns) == [
+        (1, [10], [0], 11), (2, [10], [0], 12),
+    ]  # fmt: skip
+
+
 def test_no_array_can_hold_nulls(spark: SparkSession) -> None:
     histories = frame_of(spark, HISTORY, history(2, 5, 3, [3], [4]))
     frames: list[DataFrame] = [

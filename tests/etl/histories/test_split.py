@@ -36,6 +36,48 @@ def test_places_follow_time_and_ties_are_drawn_by_the_seed(spark: SparkSession) 
     assert [order[-1] for order in orders] == ["last"] * 3
 
 
+def test_the_order_inside_an_instant_is_drawn_for_each_user(spark: SparkSession) -> None:
+    rows = [(f"u{user:03}", item, 0, 5) for user in range(200) for item in "abc"]
+    placed = tuples(add_places(frame_of(spark, EVENT, *rows), 1), "user_id", "place", "item_id")
+    orders = ["".join(item for *_, item in placed[at : at + 3]) for at in range(0, 600, 3)]
+    # Each of the six orders has a chance of a sixth: 33 users, with a deviation of 5.3.
+    assert set(orders) == {"abc", "acb", "bac", "bca", "cab", "cba"}
+    assert all(12 < orders.count(order) < 55 for order in orders)
+
+
+TIED = "user_id string, place int, time long"
+
+
+def test_ties_can_stay_together_when_the_last_events_are_held_out(spark: SparkSession) -> None:
+    times = {"u": [1, 1, 2, 3, 3, 4, 4], "two": [1, 1, 2, 2], "one": [5, 5, 5]}
+    rows = [(user, *event) for user, found in times.items() for event in enumerate(found)]
+    parts = leave_last(frame_of(spark, TIED, *rows), ties_together=True)
+    of = {user: "".join(part[:2] for who, _, part in tuples(parts, "user_id", "place", "part")
+                        if who == user) for user in times}  # fmt: skip
+    # Users with fewer than three instants have no targets.
+    assert of == {"u": "trtrtrvavatete", "two": "tr" * 4, "one": "tr" * 3}
+
+
+def test_ties_can_stay_together_when_targets_are_drawn(spark: SparkSession) -> None:
+    rows = [(f"u{user}", place, place // 3) for user in range(40) for place in range(12)]
+    parts = split_at_random(frame_of(spark, TIED, *rows), 1, ties_together=True)
+    found: dict[tuple[str, int], set[str]] = {}
+    for user, at, part in tuples(parts, "user_id", "time", "part"):
+        found.setdefault((user, at), set()).add(part)
+    assert {len(kinds) for kinds in found.values()} == {1}
+    drawn = [at for (_, at), kinds in found.items() if kinds == {"test"}]
+    assert len(drawn) == 40 and len(set(drawn)) == 4
+
+
+def test_ties_can_stay_together_at_a_cut(spark: SparkSession) -> None:
+    rows = [("u", 0, 1), ("u", 1, 10), ("u", 2, 10), ("u", 3, 11), ("new", 0, 12), ("new", 1, 12)]
+    parts = split_by_time(frame_of(spark, TIED, *rows), 10, 20, ties_together=True)
+    assert tuples(parts, "user_id", "place", "part") == [
+        ("new", 0, "held_out"), ("new", 1, "held_out"),
+        ("u", 0, "train"), ("u", 1, "valid"), ("u", 2, "valid"), ("u", 3, "held_out"),
+    ]  # fmt: skip
+
+
 def test_leave_one_out_keeps_the_last_two_events_out_of_train(spark: SparkSession) -> None:
     rows = [("u", place) for place in range(4)] + [("few", 0), ("few", 1)]
     parts = leave_last(frame_of(spark, "user_id string, place int", *rows))
