@@ -45,6 +45,8 @@ MANIFEST_NAME: dict[str, str] = {
     "models": "bundle.json",
     "lists": "lists.json",
 }
+# Keys of a manifest's `cuts`, and the parts that begin there.
+CUT_PARTS: dict[str, str] = {"valid_from": "validation", "test_from": "test"}
 REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in the folder of a dataset, of a model
 
 
@@ -200,6 +202,9 @@ class Manifest(_Record):
     """What replaces missing values, by table and field: `value`, and `groups` by the text of the
     grouping field."""
     counts: dict[str, int]
+    cuts: dict[str, str] = {}
+    """First instants (ISO 8601 in UTC) of the two parts that a temporal split cuts off, as
+    `valid_from` and `test_from`; empty with other splits."""
     leak_check: dict[str, int] = {}
     """Facts that the leak check computed again and found correct, by kind."""
     privacy: PrivacyReport | None = None

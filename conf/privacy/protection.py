@@ -26,6 +26,11 @@ class Protection:
         """Whether labels replace ids, and texts in quarantine are encrypted."""
         return self.privacy.mode == "pseudonymise"
 
+    @property
+    def hides_texts(self) -> bool:
+        """Whether no text of an event may be shown as the log has it."""
+        return self.has_pseudonyms or bool(self.privacy.columns.events)
+
 
 UNPROTECTED = Protection(Privacy())
 

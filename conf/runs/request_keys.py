@@ -27,6 +27,7 @@ def dataset_request(
     logs, tables = section["input"]["events"], (section["input"][n] for n in ("items", "users"))
     for source in filter(None, (*logs.values(), *tables)):
         source["paths"] = sorted(set(source["paths"]))  # files are read in the order of their names
+    is_strung = config.input.is_ordered_by_lines and len(logs) > 1
     files = {name: sorted((f.name, f.sha256) for f in found) for name, found in inputs.items()}
     return canonical_hash(
         [
@@ -41,6 +42,7 @@ def dataset_request(
             logical_date,
             *request_part(config),
             *([] if base is None else [base]),
+            *([list(logs)] if is_strung else []),  # the hash itself sorts the logs by name
         ]
     )
 

@@ -22,6 +22,8 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     """Return the manifest's entries that are printed as the stage's result."""
     shown: tuple[str, ...] = ("content", "counts", "ledger", "gates", "short_lists")
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
+    if manifest.get("cuts"):
+        figures["cuts"] = manifest["cuts"]
     metrics = folder / "metrics.json"
     if metrics.is_file():
         figures["metrics"] = read_json(metrics)

@@ -192,8 +192,10 @@ class Etl(Section):
     in turns until none has too few."""
     min_events_per_item: Positive = 1
     """Fewest events of an item (k-core): items with fewer are dropped, in turns with the users."""
-    repeated_items: Literal["keep", "first", "last"] = "keep"
-    """Which of a user's several events with one item are kept: all, the first, or the last."""
+    repeated_items: Literal["keep", "first", "last", "strongest"] = "keep"
+    """Which of a user's several events with one item are kept. keep: all. first, last: the first or
+    the last, whatever its type. strongest: the last of those whose type has the largest
+    `etl.event_types.NAME.weight`, with its own time and value."""
     session_gap_minutes: Positive | None = None
     """Longest gap in minutes between two events of one session; null: the log has no sessions."""
     split: Split = Split()

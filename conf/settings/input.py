@@ -147,8 +147,8 @@ class EventColumns(Section):
     item_id: ColumnName = "item_id"
     """Column of the item's id."""
     time: ColumnName | None = "time"
-    """Column of the time; null: the order of the lines. null needs
-    `input.events.NAME.time_unit: order`."""
+    """Column of the time; null: the order of the lines, and of several such logs their order in the
+    configuration. null needs `input.events.NAME.time_unit: order`."""
     event_type: ColumnName | None = None
     """Column of the event's type; null: all events of the files have the type
     `input.events.NAME.event_type`."""
@@ -172,7 +172,31 @@ class EventSource(Source):
     then allowed."""
     time_unit: Literal["seconds", "milliseconds", "microseconds", "iso", "order"]
     """Unit of the time column, counted from 1970 UTC; iso: ISO 8601. order: a number that only
-    orders a user's events; then all logs must have it."""
+    orders a user's events; then all logs must have it. The format sequences needs order."""
+
+    @property
+    def is_ordered_by_lines(self) -> bool:
+        """Whether the order of the lines is the time, because no column holds it."""
+        return self.format == "sequences" or self.columns.time is None
+
+    @model_validator(mode="after")
+    def _sequences_have_ids_alone(self) -> "EventSource":
+        if self.format != "sequences":
+            return self
+        if self.time_unit != "order":
+            raise ValueError(
+                f"time_unit={self.time_unit!r}, but the lines of the format 'sequences' have no "
+                "times; set it to order"
+            )
+        names = ("event_type", "value", "event_id")
+        unread = [f"columns.{name}" for name in names if getattr(self.columns, name) is not None]
+        unread += [f"fields.{name}" for name in self.fields]
+        if unread:
+            raise ValueError(
+                f"{', '.join(unread)} is set, but a line of the format 'sequences' has only ids; "
+                "remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _time_has_a_source(self) -> "EventSource":
@@ -202,6 +226,15 @@ class TableSource(Source):
     """Column of the title that people see, or a list of names; null: no titles."""
 
     @model_validator(mode="after")
+    def _has_columns(self) -> "TableSource":
+        if self.format == "sequences":
+            raise ValueError(
+                "format='sequences' is for input.events only, because its lines have no columns; "
+                "use csv"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fills_fit(self) -> "TableSource":
         for name, field in self.fields.items():
             group = None if field.fill is None else field.fill.group_by
@@ -224,7 +257,9 @@ class Input(Section):
     root: str
     """Folder that all paths are relative to."""
     events: Annotated[dict[str, EventSource], Field(min_length=1)]
-    """The logs, by names of your own. Together they are one log: views here, purchases there."""
+    """The logs, by names of your own. Together they are one log: views here, purchases there. Their
+    order counts only if `input.events.NAME.columns.time` is null: then a user's events of one log
+    come before those of the next one."""
     items: TableSource | None = None
     """The table of items, with their titles and fields; null: none."""
     users: TableSource | None = None
@@ -238,7 +273,20 @@ class Input(Section):
                 f"events.{ordered[0]}.time_unit is 'order', but other logs have times: "
                 "their events have no common order; give all logs times, or none"
             )
+        by_lines = [name for name, log in self.events.items() if log.is_ordered_by_lines]
+        numbered = [name for name in ordered if name not in by_lines]
+        if by_lines and numbered:
+            raise ValueError(
+                f"events.{by_lines[0]} takes the order of its lines as the time, but "
+                f"events.{numbered[0]}.columns.time names a column: their events have no common "
+                "order; name such a column for all logs, or for none"
+            )
         return self
+
+    @property
+    def is_ordered_by_lines(self) -> bool:
+        """Whether the order of logs, files and lines is the time."""
+        return any(log.is_ordered_by_lines for log in self.events.values())
 
     @model_validator(mode="after")
     def _one_type_a_field(self) -> "Input":

@@ -13,10 +13,17 @@ from conf.errors import InputError, NoNewDataError
 from conf.privacy.protection import Protection
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
-from conf.settings.etl import Budget, Clean, Etl
+from conf.settings.etl import Clean, Etl
 from conf.settings.features import vector_dimensions
 from etl.cleaning.kcore import drop_outside_core, find_core
 from etl.cleaning.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
+from etl.cleaning.losses import (
+    UNUSED,
+    about_unused_types,
+    count_unused_types,
+    loss_warnings,
+    table_warnings,
+)
 from etl.cleaning.shown import is_act
 from etl.cleaning.staging import Log, quarantined_rows, stage_events, stage_table
 from etl.cleaning.tables import ID_OF_TABLE
@@ -24,6 +31,8 @@ from etl.privacy.anonymity import drop_items_of_few
 from etl.spark.columns import BLOCK, DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.spark.shards import write_shards
 from etl.spark.times import MICROS_PER_DAY, day_of, day_start
+
+_PARTS = (None, "train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,9 @@ class StagedInput:
     rows_read: int
     counts: Sequence[VerdictCount]
     warnings: tuple[str, ...] = ()
+    """Warnings about its files."""
+    unused_types: str = ""
+    """Warning about event types that are not used; empty: there are none."""
 
     def kept(self) -> DataFrame:
         """Return the rows that are kept."""
@@ -95,15 +107,28 @@ def stage_inputs(
                 folder=folder / name,
                 protection=protection,
             )
-    return {
+    staged = {
         name: StagedInput(judged, rows_read, count_verdicts(judged), warnings.get(name, ()))
         for name, (judged, rows_read) in frames.items()
     }
+    return {**staged, "events": _with_unused_types(staged["events"], config.etl, protection)}
+
+
+def _with_unused_types(events: StagedInput, etl: Etl, protection: Protection) -> StagedInput:
+    num_rows = events.rows_with(UNUSED)
+    if num_rows == 0:
+        return events
+    found = [] if protection.hides_texts else count_unused_types(events.judged)
+    return replace(events, unused_types=about_unused_types(found, num_rows, etl.event_types))
 
 
 def logs_of(config: Config, inputs: Mapping[str, Sequence[InputFile]]) -> list[Log]:
-    """Return the event logs with their files."""
-    return [Log(log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
+    """Return the event logs with their files, as configured; those of a given part by part.
+
+    Where the order of lines is the time, this order of the logs is a part of it.
+    """
+    logs = [Log(name, log, inputs[f"events.{name}"]) for name, log in config.input.events.items()]
+    return sorted(logs, key=lambda log: _PARTS.index(log.source.part))
 
 
 def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) -> None:
@@ -119,6 +144,7 @@ def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) ->
     texts = [str(error) for error in errors if error is not None]
     if not texts:
         return
+    texts += [part.unused_types for part in staged.values() if part.unused_types]
     write_quarantine(staged, refused / "quarantine", scratch)
     if any((refused / "quarantine").iterdir()):
         texts.append(f"the quarantined rows are in {refused / 'quarantine'}")
@@ -198,17 +224,25 @@ def build_ledgers(
     staged: Staged,
     inputs: Mapping[str, Sequence[InputFile]],
     events_written: int,
-    budgets: Mapping[str, Budget],
+    config: Config,
 ) -> dict[str, InputLedger]:
     """Return the ledger of every input."""
+    logs = [log.name for log in logs_of(config, inputs)]
+
+    def warnings(name: str, part: StagedInput) -> tuple[str, ...]:
+        if name != "events":
+            return (*part.warnings, *table_warnings(part.counts))
+        unused = [part.unused_types] if part.unused_types else []
+        return (*part.warnings, *loss_warnings(part.counts, logs, config.etl), *unused)
+
     return {
         name: build_ledger(
             part.counts,
             _names_of_files(inputs, name),
             rows_read=part.rows_read,
             rows_kept=events_written if name == "events" else part.rows_kept(),
-            budgets=budgets,
-        ).with_warnings(part.warnings)
+            budgets=config.etl.clean.budgets,
+        ).with_warnings(warnings(name, part))
         for name, part in staged.items()
     }
 

@@ -24,7 +24,7 @@ from etl.cleaning.log_rules import (
 )
 from etl.cleaning.row_rules import Limits, check_fields, judge_rows, parse_events
 from etl.cleaning.shown import drop_answered, is_act
-from etl.spark.columns import EVENT_TYPE, FIELD, LINE_ORDER, PART, TIME, VERDICT
+from etl.spark.columns import FIELD, LINE_ORDER, LOG, PART, TIME, VERDICT
 from etl.spark.texts import normalise_ids
 from etl.spark.times import MICROS_PER_SECOND, day_start
 
@@ -64,7 +64,8 @@ def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated:
     for cap in caps_of(clean):
         events = drop_bots(events, cap, acts)
     if etl.repeated_items != "keep":
-        events = drop_repeated_items(events, etl.repeated_items, acts)
+        weights = [kind.weight for kind in etl.event_types.values()]
+        events = drop_repeated_items(events, etl.repeated_items, acts, weights)
     minutes = None if etl.impressions is None else etl.impressions.answered_minutes
     if shown_types(etl.event_types) and minutes is not None and is_dated:
         events = drop_answered(events, acts, minutes)
@@ -105,7 +106,9 @@ def _day_after(day: date) -> int:
 
 
 def number_lines(events: DataFrame) -> DataFrame:
-    """Set TIME to the number of the line among the user's lines, from 1."""
-    # Two logs may read the same file: then the type tells their rows apart.
-    order = Window.partitionBy(VERDICT, USER_ID).orderBy(*LINE_ORDER, EVENT_TYPE, ITEM_ID)
+    """Set TIME to the number of the line among the user's lines, from 1, log by log.
+
+    Within a log the lines are in the order of the names of their files.
+    """
+    order = Window.partitionBy(VERDICT, USER_ID).orderBy(LOG, *LINE_ORDER, ITEM_ID)
     return events.withColumn(TIME, F.row_number().over(order).cast("long"))

@@ -11,18 +11,33 @@ from pyspark.sql import functions as F
 from conf.contract import Account, InputLedger
 from conf.errors import InputError
 from conf.settings.etl import Budget
-from etl.spark.columns import BLANKED, DROPPED, QUARANTINED, SOURCE_FILE, VERDICT
+from etl.spark.columns import (
+    BLANKED,
+    DROPPED,
+    EVENT_TYPE,
+    LOG,
+    OUTWEIGHS,
+    QUARANTINED,
+    SOURCE_FILE,
+    VERDICT,
+)
 
 
 @dataclass(frozen=True)
 class VerdictCount:
-    """Rows of one file with one verdict."""
+    """Rows of one file, log and event type with one verdict."""
 
     file: str
     verdict: str | None
     rows: int
     blanked: tuple[str, ...] = ()
     """Rules that set fields of these rows to null."""
+    log: int | None = None
+    """Number of the log; None for a table."""
+    event_type: int | None = None
+    """Number of the event type; None if it is not used, and for a table."""
+    outweighing: int = 0
+    """Rows whose type has a larger weight than the event kept in their place."""
 
 
 @dataclass
@@ -50,12 +65,24 @@ class _Tally:
 
 
 def count_verdicts(judged: DataFrame) -> list[VerdictCount]:
-    """Count the rows of each file by verdict, and by the rules that set fields to null."""
-    blanked = [BLANKED] if BLANKED in judged.columns else []
-    counts = judged.groupBy(SOURCE_FILE, VERDICT, *blanked).agg(F.count(F.lit(1)).alias("rows"))
+    """Count the rows by file, log, event type, verdict, and rules that set fields to null."""
+    by = [name for name in (LOG, EVENT_TYPE, BLANKED) if name in judged.columns]
+    outweighs = F.col(OUTWEIGHS) if OUTWEIGHS in judged.columns else F.lit(False)
+    counts = judged.groupBy(SOURCE_FILE, VERDICT, *by).agg(
+        F.count(F.lit(1)).alias("rows"), F.count(F.when(outweighs, 1)).alias("outweighing")
+    )
+    rows = (row.asDict() for row in counts.collect())
     return [
-        VerdictCount(row[0], row[1], row["rows"], tuple(row[BLANKED] or ()) if blanked else ())
-        for row in counts.collect()
+        VerdictCount(
+            row[SOURCE_FILE],
+            row[VERDICT],
+            row["rows"],
+            tuple(row.get(BLANKED) or ()),
+            log=row.get(LOG),
+            event_type=row.get(EVENT_TYPE),
+            outweighing=row["outweighing"],
+        )
+        for row in rows
     ]
 
 

@@ -18,6 +18,7 @@ from etl.spark.columns import (
     EVENT_TYPE,
     FIELD,
     LINE_ORDER,
+    OUTWEIGHS,
     TIME,
     TYPE_TEXT,
     VALUE,
@@ -27,8 +28,8 @@ from etl.spark.times import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, 
 
 # Columns about the row itself, not about what happened.
 _ABOUT_THE_ROW = {
-    *c.LINE_ORDER, c.REDELIVERED, c.BROKEN, c.RAW, c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT,
-    c.VERDICT, c.BLANKED, c.CANCELS, USER_ID, ITEM_ID,
+    *c.LINE_ORDER, c.LOG, c.REDELIVERED, c.BROKEN, c.RAW, c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT,
+    c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, USER_ID, ITEM_ID,
 }  # fmt: skip
 # Sort keys of the columns that say what happened; declared fields have the key 1.
 _PLACES = {c.EVENT_ID: 0, c.TIME: 2, c.VALUE: 3, c.EVENT_TYPE: 4}
@@ -96,14 +97,31 @@ def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:
     return drop_where(events, is_near & ~cancels, "near_duplicate")
 
 
-def drop_repeated_items(events: DataFrame, keep: str, acts: Column) -> DataFrame:
-    """Drop all but the `first` or the `last` of one user's acts on one item."""
+def drop_repeated_items(
+    events: DataFrame, keep: str, acts: Column, weights: Sequence[float]
+) -> DataFrame:
+    """Drop all but one of a user's acts on one item, and add OUTWEIGHS if weights differ.
+
+    Args:
+        events: Events with verdicts.
+        keep: The one that stays: the `first`, the `last`, or the `strongest`, which is the last of
+            those with the largest weight.
+        acts: Whether an event is an act.
+        weights: Weight of each event type.
+    """
     order = order_of_events(events)
-    if keep == "last":
+    if keep != "first":
         order = [column.desc() for column in order]
-    same = Window.partitionBy(VERDICT, USER_ID, ITEM_ID, acts)
-    place = F.row_number().over(same.orderBy(*order))
-    return drop_where(events, acts & (place > 1), "repeated_item")
+    weight = F.get(F.array(*map(F.lit, weights)), F.col(EVENT_TYPE))
+    if keep == "strongest":
+        order = [weight.desc(), *order]
+    ordered = Window.partitionBy(VERDICT, USER_ID, ITEM_ID, acts).orderBy(*order)
+    is_repeated = F.col(VERDICT).isNull() & acts & (F.row_number().over(ordered) > 1)
+    marks = {"__is_repeated": is_repeated}
+    if keep != "strongest" and len(set(weights)) > 1:
+        marks[OUTWEIGHS] = is_repeated & (weight > F.first(weight).over(ordered))
+    marked = events.withColumns(marks)
+    return drop_where(marked, F.col("__is_repeated"), "repeated_item").drop("__is_repeated")
 
 
 def mark_cancellations(

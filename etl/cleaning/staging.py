@@ -22,6 +22,7 @@ from conf.runs.input_files import InputFile
 from conf.settings.etl import Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
 from etl.cleaning.judge import judge_histories, judge_log, limits_of
+from etl.cleaning.losses import UNUSED
 from etl.cleaning.tables import judge_table, read_table
 from etl.privacy.rows import (
     coarsen_events,
@@ -46,6 +47,7 @@ _TEXTS = (c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT)
 class Log:
     """One of the logs that make up the events."""
 
+    name: str
     source: EventSource
     files: Sequence[InputFile]
 
@@ -59,18 +61,24 @@ def stage_events(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, int]:
-    """Return the stored events of all logs with verdicts, and the number of rows read."""
+    """Return the stored events of all logs with verdicts, and the number of rows read.
+
+    LOG is the number of an event's log in `logs`.
+    """
     scratch = _beside(folder)
-    judged = [_read_log(spark, log, etl, logical_date, protection, scratch) for log in logs]
+    judged = [
+        _read_log(spark, log, etl, logical_date, protection, scratch).withColumn(c.LOG, F.lit(n))
+        for n, log in enumerate(logs)
+    ]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
     counter = Observation("events")
-    counted = together.transform(_keep_texts_of_bad_rows).observe(counter, _num_rows())
-    is_numbered = any(_has_no_time(log.source) for log in logs)
+    shows_types = not protection.hides_texts
+    counted = together.transform(_keep_needed_texts, shows_types).observe(counter, _num_rows())
     counted = counted.transform(shield_events, protection)
     by_user = counted.repartition(USER_ID).transform(
         judge_histories,
         etl,
-        is_numbered=is_numbered,
+        is_numbered=any(log.source.is_ordered_by_lines for log in logs),
         is_dated=all(log.source.time_unit != "order" for log in logs),
     )
     with _damaged_files_named():
@@ -118,7 +126,7 @@ def stage_table(
     if table == "users":
         judged = judged.transform(hide_users, protection)
     with _damaged_files_named():
-        stored = store(judged.transform(_keep_texts_of_bad_rows), folder)
+        stored = store(judged.transform(_keep_needed_texts), folder)
     return stored, _counted(counter, folder)
 
 
@@ -174,17 +182,19 @@ def event_columns(source: EventSource) -> dict[str, ColumnName]:
     return {**named, **fields}
 
 
-def _has_no_time(source: EventSource) -> bool:
-    return source.format == "sequences" or source.columns.time is None
+def _keep_needed_texts(judged: DataFrame, shows_types: bool = False) -> DataFrame:
+    """Set the raw texts to null except those of quarantined rows, and types that are not used.
 
-
-def _keep_texts_of_bad_rows(judged: DataFrame) -> DataFrame:
-    """Set the raw texts, which only quarantined rows need, to null in all other rows."""
+    Args:
+        judged: Rows with verdicts.
+        shows_types: Whether types that are not used are kept, so that a warning can name them.
+    """
     bad = F.coalesce(F.col(c.VERDICT).startswith(c.QUARANTINED), F.lit(False))
+    unused = F.coalesce(F.col(c.VERDICT) == UNUSED, F.lit(False)) & F.lit(shows_types)
     texts = [name for name in (c.RAW, *_TEXTS) if name in judged.columns]
-    return judged.withColumns({name: F.when(bad, F.col(name)) for name in texts}).drop(
-        c.BROKEN, c.REDELIVERED, c.DAMAGED
-    )
+    needed = {name: bad | unused if name == c.TYPE_TEXT else bad for name in texts}
+    kept = {name: F.when(is_needed, F.col(name)) for name, is_needed in needed.items()}
+    return judged.withColumns(kept).drop(c.BROKEN, c.REDELIVERED, c.DAMAGED)
 
 
 def _beside(folder: Path) -> Path:

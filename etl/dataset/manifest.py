@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import (
+    CUT_PARTS,
     HISTORY_ITEMS,
     HISTORY_TYPES,
     ITEM_ID,
@@ -125,6 +126,7 @@ def describe_dataset(
             features=dict(features),
             ledger=_ledgers(job, made, ties, ties.events + sum(shown.values())),
             fills=dict(fills),
+            cuts=_told_cuts(made.cuts),
             leak_check=dict(leak_check),
             privacy=report_privacy(job.protection, made.tables().get("users")),
             counts={
@@ -139,9 +141,14 @@ def describe_dataset(
 def _ledgers(job: DatasetJob, made: Made, ties: Ties, written: int) -> dict[str, InputLedger]:
     """Return the ledgers; that of the events has the warnings about their times."""
     etl, is_dated = job.config.etl, job.config.input.is_dated
-    ledgers = build_ledgers(made.staged, job.inputs, written, etl.clean.budgets)
+    ledgers = build_ledgers(made.staged, job.inputs, written, job.config)
     told = ties.warnings(is_dated=is_dated, ties=etl.split.ties)
     return {**ledgers, "events": ledgers["events"].with_warnings(told)}
+
+
+def _told_cuts(cuts: tuple[int, int] | None) -> dict[str, str]:
+    """Return the start times of the validation and the test part as texts."""
+    return {} if cuts is None else dict(zip(CUT_PARTS, map(iso_text, cuts), strict=True))
 
 
 def _vocabularies(job: DatasetJob, made: Made, work: Path) -> dict[str, Vocabulary]:

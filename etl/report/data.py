@@ -1,7 +1,7 @@
 """The contents of the data report: plain figures, independent of the steps that compute them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conf.contract import Account
 from conf.pages.charts import Distribution
@@ -111,6 +111,10 @@ class ReportData:
     histories: Sequence[Distribution]
     splits: Mapping[str, tuple[int, int, int]]
     """Number of files, rows and bytes of each part of the dataset."""
+    warnings: Sequence[tuple[str, str]] = ()
+    """Input and text of each warning in the ledger."""
+    cuts: Mapping[str, str] = field(default_factory=dict)
+    """First instants of the validation and the test part of a temporal split, by their key."""
     features: Sequence[FeatureFigures] = ()
     anonymity: Anonymity | None = None
     drift: Drift | None = None

@@ -25,6 +25,7 @@ def ledger_section(data: ReportData) -> Section:
         for name, groups in data.flows.items()
         if len(outcomes(totals[name])) > 1
     ]
+    warnings = [list(warning) for warning in data.warnings]
     note = (
         "Kept rows are in the dataset. Dropped rows were left out by a cleaning rule, for example "
         "duplicates. Quarantined rows are invalid; they are stored in the folder quarantine of "
@@ -35,7 +36,10 @@ def ledger_section(data: ReportData) -> Section:
         "What happened to every row",
         note,
         flows=flows,
-        tables=[_ledger_table(name, total) for name, total in totals.items()],
+        tables=[
+            *(_ledger_table(name, total) for name, total in totals.items()),
+            *([Table("Warnings", ["input", "warning"], warnings, 2)] if warnings else []),
+        ],
         folded=[_files_table(name, files) for name, files in data.files.items()],
     )
 

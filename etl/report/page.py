@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from conf.contract import CUT_PARTS
 from conf.pages.blocks import Chart, Section, Table, bar_chart, bar_section
 from conf.pages.charts import share_curve
 from conf.pages.page import Page, Tile
@@ -126,12 +127,14 @@ def splits_section(data: ReportData) -> Section:
     if data.counts.get("events") and "tied_events" in data.counts:
         tied = share(data.counts["tied_events"] / data.counts["events"])
         counts.append(["events at the time of another event of their user", tied])
+    cuts = [[part, data.cuts[key]] for key, part in CUT_PARTS.items() if key in data.cuts]
     return Section(
         "parts",
         "Parts of the dataset",
         tables=[
             Table("Files by part", ["part", "files", "rows", "size"], parts),
             Table("Counts", ["quantity", "number"], counts),
+            *([Table("First instant of each part", ["part", "UTC"], cuts, 2)] if cuts else []),
         ],
     )
 

@@ -93,6 +93,10 @@ def write_report(
             part: (len(files), sum(f.rows for f in files), sum(f.bytes for f in files))
             for part, files in manifest.files.items()
         },
+        warnings=[
+            (name, text) for name, ledger in manifest.ledger.items() for text in ledger.warnings
+        ],
+        cuts=manifest.cuts,
         features=feature_figures(manifest.features),
         anonymity=_anonymity(manifest.privacy),
         drift=find_drift(profile, workspace),

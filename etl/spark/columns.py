@@ -6,6 +6,7 @@ from conf.contract import SAMPLING_PROBABILITY
 SOURCE_FILE = "source_file"
 BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
 LINE = "line_number"  # int64, increases with the lines of one block, with gaps
+LOG = "log_number"  # int32, number of the log among all logs, from 0
 REDELIVERED = "redelivered"  # boolean, the whole file equals another one
 DAMAGED = "damaged"  # boolean, the whole file is cut off or its name is wrong
 BROKEN = "broken"  # boolean, the line does not have the shape of a row
@@ -24,6 +25,7 @@ VALUE_TEXT = "value_text"
 
 FIELD = "field_"  # prefix of the names of declared event fields
 CANCELS = "cancels"  # boolean, cancels another event
+OUTWEIGHS = "outweighs"  # boolean, dropped, but of a larger weight than the event kept
 BLANKED = "blanked"  # list of strings, rules that set fields of the row to null; null if none
 
 # The verdict on a row: null while it is kept.

@@ -76,6 +76,12 @@ def write_three(root: Path) -> None:
     write_csv(root / "purchases" / "1.csv", ["buyer", "article", "paid_at", "total"], lines)
 
 
+def write_funnel(root: Path) -> None:
+    for seed, name in enumerate(("view", "cart", "purchase")):
+        lines = ([user, item] for user, item, *_ in rows((name,), seed))
+        write_csv(root / f"{name}.csv", ["visitor", "product"], lines)
+
+
 def write_films(root: Path) -> None:
     rng = random.Random(3)
     with opened(root / "ratings.dat") as file:
@@ -96,6 +102,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "app": write_app,
     "plays": write_plays,
     "three": write_three,
+    "funnel": write_funnel,
     "films": write_films,
     "baskets": write_baskets,
 }
@@ -178,6 +185,6 @@ def test_recipe_keeps_every_row_of_its_log(recipe: Sample, tmp_path: Path) -> No
 
     ledger = result["etl"]["ledger"]["events"]
     assert ledger["quarantined"] == {}
-    assert set(ledger["dropped"]) <= {"below_threshold"}
+    assert set(ledger["dropped"]) <= {"below_threshold", "repeated_item"}
     assert ledger["rows_read"] >= USERS * EVENTS or tree.run.name == "baskets"
     assert result["score"]["counts"]["lists"] > USERS * 0.8

@@ -66,6 +66,8 @@ def full_data(text: str) -> ReportData:
         histories=[bins],
         splits={text: (1, 2, 3)},
         features=[FeatureFigures(text, text, False, text, {text: 0.5})],
+        warnings=[(text, text)],
+        cuts={"valid_from": text, "test_from": text},
         anonymity=Anonymity([text], 5, 7, {text: 2}),
         drift=Drift(text, {text: (1, 2)}, (0.1, 0.2), [Shift(shares, 0.2747)]),
     )

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError, NoNewDataError
+from conf.runs.results import figures_of
+from etl.spark.times import iso_text
 from tests.etl.making import DAY, HEADER, config_for, make, read_part, write_lines
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -142,6 +144,11 @@ def test_a_temporal_split_shows_training_nothing_behind_the_cut(
     split = {"kind": "temporal", "valid_from": "2026-03-08", "test_share": 0.1}
     manifest, folder = make(config_for(drawn, run={"output": str(tmp_path)}, etl={"split": split}))
     cut = START + 7 * DAY
+    times = sorted(int(line.rsplit(",")[2]) for line in set(log_lines()))
+    last_tenth = iso_text(times[int(0.9 * len(times))] * 1_000_000)
+    assert manifest.cuts == {"valid_from": "2026-03-08T00:00:00Z", "test_from": last_tenth}
+    assert figures_of(folder, manifest.model_dump())["cuts"] == manifest.cuts
+    assert last_tenth in (folder / "report.html").read_text()
     before = {tuple(line.split(",")) for line in log_lines() if int(line.rsplit(",")[2]) < cut}
     assert {row["item_id"] for row in read_part(folder, "items")} == {item for _, item, _ in before}
     assert sum(row["train_events"] for row in read_part(folder, "items")) == len(before)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from conf.contract import MODEL_NAME, Manifest
+from conf.contract import CUT_PARTS, MODEL_NAME, Manifest
 from conf.pages.blocks import Chart, Section, Table, bar_chart
 from conf.pages.charts import Distribution
 from conf.pages.plot import Axis, Point, Series, plot
@@ -43,6 +43,11 @@ def data_section(manifest: Manifest, settings: Sequence[Sequence[str]]) -> Secti
         ["logical date", manifest.logical_date],
         ["events up to", manifest.as_of],
         ["split", ", ".join(f"{key} {value}" for key, value in split.items() if value is not None)],
+        *(
+            [f"{part} part from", manifest.cuts[key]]
+            for key, part in CUT_PARTS.items()
+            if key in manifest.cuts
+        ),
         ["event types", ", ".join(manifest.event_types)],
         *([name.replace("_", " "), number(count)] for name, count in manifest.counts.items()),
     ]

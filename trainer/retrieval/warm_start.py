@@ -73,10 +73,10 @@ def _require_held_out_before(name: str, bundle: Bundle, etl: dict[str, Any]) -> 
     before = Split.model_validate(bundle.config["etl"]["split"])
     if not split.is_in_time_order:
         fix = f"etl.split.kind={split.kind!r} is not in time order; use a split that is"
-    elif etl["repeated_items"] == "last":
+    elif etl["repeated_items"] in ("last", "strongest"):
         fix = (
-            "etl.repeated_items='last' moves repeated items to a user's newest events, which are "
-            "held out here; use first or keep"
+            f"etl.repeated_items={etl['repeated_items']!r} moves repeated items to a user's newest "
+            "events, which are held out here; use first or keep"
         )
     elif _holds_out_more(split, before):
         fix = (

@@ -107,7 +107,15 @@ def _rules_of_budgets(input_: Input, etl: Etl) -> list[Rule]:
 
 def _rules_of_splits(etl: Etl) -> list[Rule]:
     split = etl.split
+    names = ("valid_from", "test_from", "valid_share", "test_share")
+    changed = split.model_dump(include={*names}, exclude_defaults=True)
+    given = [f"etl.split.{name}={changed[name]}" for name in names if name in changed]
     return [
+        (
+            bool(given) and split.kind != "temporal",
+            f"{', '.join(given)}: only for the kind temporal, but etl.split.kind is "
+            f"{split.kind!r}; set it to temporal, or leave these keys out",
+        ),
         (
             split.num_targets > 1 and split.kind not in ("leave_last_n", "random"),
             f"etl.split.num_targets={split.num_targets} is for the kinds leave_last_n and random, "

@@ -72,6 +72,23 @@ def test_the_order_of_event_types_makes_another_dataset(tmp_path: Path) -> None:
     assert len(requests) == 2
 
 
+@pytest.mark.parametrize(("time", "num_datasets"), [(None, 2), ("time", 1)])
+def test_the_order_of_logs_makes_another_dataset_where_it_is_the_time(
+    tmp_path: Path, time: str | None, num_datasets: int
+) -> None:
+    log = {"paths": ["a.csv"], "time_unit": "order", "columns": {"time": time}}
+    (tmp_path / "a.csv").write_text("a")
+    requests = set()
+    for order in (("views", "buys"), ("buys", "views"), ("views", "buys")):
+        config = Config.model_validate({
+            "run": {"name": "tiny", "output": str(tmp_path / "workspace")},
+            "input": {"root": str(tmp_path), "events": dict.fromkeys(order, log)},
+            "etl": {"event_types": {"view": {}}},
+        })  # fmt: skip
+        requests.add(dataset_request(config, fingerprint_inputs(config), None))
+    assert len(requests) == num_datasets
+
+
 def test_a_table_is_new_where_its_version_is(tmp_path: Path) -> None:
     def request_of(version: str) -> str:
         config = config_of(tmp_path, **{**TABLE, "table_version": version})

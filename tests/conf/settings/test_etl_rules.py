@@ -42,6 +42,13 @@ FAULTS = {
     f"{CANCELLATIONS}.id_field=null": "id_prefix is set, but no log has columns.event_id",
     "etl.clean.item_pattern='[0-9'": "item_pattern is not a regular expression",
     "etl.split.kind=leave_one_out": "num_targets=2 is for the kinds leave_last_n and",
+    "etl.split.valid_from=2026-05-01": (
+        r"etl\.split\.valid_from=2026-05-01: only for the kind temporal, but etl\.split\.kind is "
+        "'leave_last_n'; set it to temporal"
+    ),
+    "etl.split={test_from: 2026-05-01, test_share: 0.2}": (
+        r"test_from=2026-05-01, etl\.split\.test_share=0\.2: only for the kind temporal"
+    ),
     "input.events.log.time_unit=order": r"etl\.clean\.keep_from is set, .* is 'order'",
     "input.events.log.event_type=sale": "is not one of etl.event_types: view, buy",
     f"{FIELDS}.invoice.minimum=0": "minimum and maximum are for integers and numbers, not text",

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from etl.cleaning.log_rules import drop_duplicates, drop_near_duplicates, drop_repeated_items
 from etl.privacy.pseudonyms import SEALED
-from etl.spark.columns import VERDICT
+from etl.spark.columns import OUTWEIGHS, VERDICT
 from tests.etl.making import by_line, events_of, tuples
 
 SECOND = 1_000_000
@@ -65,13 +65,47 @@ def test_one_event_stays_of_a_users_with_one_item(
 ) -> None:
     frame = events_of(spark, *({"time": time} for time in (7, 5, 9)),
                       {"item_id": "j", "time": 1}, {"user_id": "v", "time": 1})  # fmt: skip
-    kept = drop_repeated_items(frame, keep, F.lit(True)).where(f"{VERDICT} IS NULL")
+    kept = drop_repeated_items(frame, keep, F.lit(True), [1.0]).where(f"{VERDICT} IS NULL")
     assert tuples(kept, "user_id", "item_id", "time") == [
         ("u", "i", stays), ("u", "j", 1), ("v", "i", 1),
     ]  # fmt: skip
 
 
-def test_which_one_stays_does_not_depend_on_the_order_of_the_lines(spark: SparkSession) -> None:
+# Times and types: view 1, cart 2, purchase 3, view 4; wish 5 weighs as much as a cart.
+@pytest.mark.parametrize(
+    ("keep", "stays", "outweighing"),
+    [("first", 1, [2, 3, 5]), ("last", 5, [3]), ("strongest", 3, [])],
+)
+def test_the_strongest_event_keeps_its_own_time(
+    spark: SparkSession, keep: str, stays: int, outweighing: list[int]
+) -> None:
+    frame = events_of(
+        spark,
+        *({"time": time, "event_type": kind} for time, kind in enumerate((0, 1, 2, 0, 3), 1)),
+        {"time": 9, "event_type": 2, "verdict": "dropped:bot"},
+    )
+    judged = drop_repeated_items(frame, keep, F.lit(True), [1.0, 2.0, 3.0, 2.0])
+    assert tuples(judged.where(f"{VERDICT} IS NULL"), "time") == [(stays,)]
+    lost = judged.where(OUTWEIGHS) if OUTWEIGHS in judged.columns else judged.limit(0)
+    assert tuples(lost, "time") == [(time,) for time in outweighing]
+
+
+def test_of_equal_weights_the_last_stays(spark: SparkSession) -> None:
+    frame = events_of(spark, *({"time": time, "event_type": time % 2} for time in (2, 3, 1, 4)))
+    judged = drop_repeated_items(frame, "strongest", F.lit(True), [1.0, 1.0])
+    assert tuples(judged.where(f"{VERDICT} IS NULL"), "time") == [(4,)]
+
+
+def test_an_impression_is_never_the_strongest(spark: SparkSession) -> None:
+    frame = events_of(spark, *({"time": time, "event_type": time % 2} for time in range(4)))
+    judged = drop_repeated_items(frame, "strongest", F.col("event_type") == 0, [1.0, 9.0])
+    assert by_line(judged) == ["dropped:repeated_item", None, None, None]
+
+
+@pytest.mark.parametrize("keep", ["first", "last", "strongest"])
+def test_which_one_stays_does_not_depend_on_the_order_of_the_lines(
+    spark: SparkSession, keep: str
+) -> None:
     draw = random.Random(3)
     rows = [
         {"item_id": f"i{n % 3}", "time": n % 4, "event_type": n % 2, "value": float(n % 5),
@@ -82,7 +116,7 @@ def test_which_one_stays_does_not_depend_on_the_order_of_the_lines(spark: SparkS
     for _ in range(2):
         draw.shuffle(rows)
         judged = events_of(spark, *rows).transform(drop_duplicates)
-        judged = drop_repeated_items(drop_near_duplicates(judged, 0), "last", F.lit(True))
+        judged = drop_repeated_items(drop_near_duplicates(judged, 0), keep, F.lit(True), [1.0, 2.0])
         outcomes.append(tuples(judged, "item_id", "time", "event_type", "value", "event_id",
                                VERDICT))  # fmt: skip
     assert outcomes[0] == outcomes[1]

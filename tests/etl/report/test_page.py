@@ -97,6 +97,16 @@ def test_numbers_are_shown_with_separators_and_shares() -> None:
         assert f">{text}<" in html or f"<dd>{text}" in html or f"· {text}<" in html, text
 
 
+def test_warnings_and_the_cuts_of_a_temporal_split_are_shown() -> None:
+    cuts = {"valid_from": "2026-03-08T00:00:00Z", "test_from": "2026-03-09T00:00:00Z"}
+    texts = Page(render(data_for(warnings=[("events", "look at a.csv")], cuts=cuts))).texts
+    shown = " ".join(text.strip() for text in texts if text.strip())
+    assert "Warnings input warning events look at a.csv" in shown
+    assert "validation 2026-03-08T00:00:00Z test 2026-03-09T00:00:00Z" in shown
+    plain = render(data_for())
+    assert "Warnings" not in plain and "First instant" not in plain
+
+
 def test_the_same_data_gives_the_same_page() -> None:
     assert render(full_data("x")) == render(full_data("x"))
 

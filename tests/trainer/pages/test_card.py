@@ -133,6 +133,16 @@ def test_a_card_shows_its_figures_and_nothing_but_text_from_outside(
     assert samples_of(tmp_path / "card.html", {"a", "c"}) == 2
 
 
+def test_the_cuts_of_a_temporal_split_are_on_the_card(
+    workspace: Path, manifest: Manifest, samples: list[UserSample]
+) -> None:
+    cuts = {"valid_from": "2026-03-08T00:00:00Z", "test_from": "2026-03-09T12:00:00Z"}
+    html = page(workspace, manifest.model_copy(update={"cuts": cuts}), figures(), samples=samples)
+    text = " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    assert "validation part from 2026-03-08T00:00:00Z test part from 2026-03-09T12:00:00Z" in text
+    assert "test part from" not in page(workspace, manifest, figures(), samples=samples)
+
+
 def test_what_a_model_was_trained_on_is_not_told_as_what_comes_next(
     workspace: Path, manifest: Manifest, samples: list[UserSample]
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_model_that_has_seen_what_is_held_out_is_refused(
             r"\(kind=leave_last_n, num_targets=5\) here and was \(kind=leave_one_out\) there",
         ),
         ({"repeated_items": "last"}, r"etl\.repeated_items='last' moves .* to a user's newest"),
+        ({"repeated_items": "strongest"}, r"etl\.repeated_items='strongest' moves .* to a user's"),
     ):
         etl = {**manifest.config["etl"], **changes}
         other = manifest.model_copy(update={"config": {**manifest.config, "etl": etl}})
