@@ -25,7 +25,7 @@ from conf.pages.samples import samples_of
 from conf.privacy.erased import add_erased, read_erased
 from conf.privacy.identities import IDENTITIES, labels_of
 from conf.privacy.keys import Keys, require_keys
-from conf.privacy.sealing import erased_hash, pseudonym
+from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
 from conf.workspace.swap import folder_beside, name_beside, swap
 from conf.workspace.versions import WORK_OWNER, read_manifest, write_json
@@ -41,7 +41,8 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
         ConfigError: When there is no key, or the file names nobody.
     """
     keys = require_keys(config.privacy, "erasing users")
-    raw_ids = read_users(users, config.etl.clean.id_normal_form)
+    clean = config.etl.clean
+    raw_ids = read_users(users, clean.id_normal_form, are_trimmed=clean.trim_ids)
     workspace = Path(config.run.output)
     hashes = {raw_id: erased_hash(keys.erased, raw_id) for raw_id in raw_ids}
     read_erased(workspace, keys)  # refuses another key than before
@@ -66,7 +67,9 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     }
 
 
-def read_users(path: Path, normal_form: str = "none") -> frozenset[str]:
+def read_users(
+    path: Path, normal_form: str = "none", *, are_trimmed: bool = False
+) -> frozenset[str]:
     """Return the raw ids in a file, in the normal form that the ETL gives ids (none or nfc).
 
     Raises:
@@ -76,9 +79,11 @@ def read_users(path: Path, normal_form: str = "none") -> frozenset[str]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--users={str(path)!r} cannot be read as text") from error
-    found = frozenset(line.removesuffix("\r") for line in lines if line.strip())
+    found = frozenset(line.removesuffix("\r") for line in lines if trimmed(line))
     if not found:
         raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id per line")
+    if are_trimmed:
+        found = frozenset(map(trimmed, found))
     return frozenset(normalize("NFC", raw) for raw in found) if normal_form == "nfc" else found
 
 

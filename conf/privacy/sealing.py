@@ -12,6 +12,7 @@ import hmac
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 from cryptography.exceptions import InvalidTag
 
@@ -20,6 +21,22 @@ if TYPE_CHECKING:
 
 _NONCE_BYTES = 12
 _LABEL_CHARS = 32
+# Separators, control characters, and format characters such as zero-width spaces.
+_INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+
+
+def trimmed(raw_id: str) -> str:
+    """Return an id without the characters at its ends that cannot be seen; "" if all are such."""
+    start, end = 0, len(raw_id)
+    while start < end and _is_invisible(raw_id[start]):
+        start += 1
+    while start < end and _is_invisible(raw_id[end - 1]):
+        end -= 1
+    return raw_id[start:end]
+
+
+def _is_invisible(character: str) -> bool:
+    return character.isspace() or category(character) in _INVISIBLE
 
 
 def pseudonym(key: bytes, tenant: str, domain: str, raw_id: str) -> str:

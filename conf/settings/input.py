@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from conf.settings.files import Files
 from conf.settings.section import Name, Section
 
 ColumnName = str | tuple[str, ...]
@@ -38,8 +39,8 @@ class InputField(Section):
     column: ColumnName | None = None
     """Name of the column in the files, or a list of names; null: the field's name."""
     type: Literal["text", "integer", "number", "boolean", "time"] = "text"
-    """Type of the value: text, integer (int64), number (double), boolean, or time (ISO 8601, stored
-    as microseconds since 1970 UTC)."""
+    """Type of the value: text, integer (int64), number (double), boolean, or time (ISO 8601, or as
+    in `time_format` of the input; stored as microseconds since 1970 UTC)."""
     minimum: float | None = None
     """Smallest allowed value of an integer or number; null: no limit."""
     maximum: float | None = None
@@ -73,70 +74,11 @@ class InputField(Section):
         return isinstance(value, float if self.type == "number" else str)
 
 
-class Source(Section):
+class Source(Files):
     """Files of one table."""
 
-    paths: tuple[str, ...] = ()
-    """Globs relative to `input.root`; each must match a file. If one matches none, it is tried
-    with .gz, .bz2 and .zst at its end. Links are followed, except links to folders below `**`. A
-    folder named `day=2026-03-01` can be read as a column `day`."""
-    format: Literal["csv", "jsonl", "parquet", "orc", "avro", "table", "sequences"] = "csv"
-    """Format of the files. table: a table of Spark's catalogue instead of files. sequences: one
-    user per line, "user item item ...", oldest item first. avro needs Spark's package
-    spark-avro."""
-    table: str | None = None
-    """Name of a table of Spark's catalogue (`database.table`). Only for the format table, which
-    needs it and excludes paths."""
-    table_version: str | None = None
-    """Version of the table, such as a snapshot's id: change it whenever the rows change, or the
-    table is not read again. The format table needs it."""
-    match_case: bool = True
-    """Whether upper and lower case count in column names. false: a name that differs only in case
-    matches too, if there is just one."""
-    damaged_files: Literal["stop", "quarantine"] = "stop"
-    """What happens if a file is cut off or has the wrong type. stop: the run ends. quarantine: its
-    readable lines are quarantined; compressed files are read once more to find damage."""
-    separator: str = ","
-    """Text between the columns of a csv, one or more characters, such as "\\t" or "::"."""
-    header: bool = True
-    """Whether the first line of each csv file holds the column names."""
-    column_names: tuple[str, ...] = ()
-    """Names of all columns of a csv without a header line."""
-    encoding: str = "UTF-8"
-    """Character set of csv and jsonl files."""
-    quote: str = '"'
-    """Quote character of a csv; doubled inside quotes it is a normal character. "" for none. A line
-    with an odd number of quotes is broken, unless multiline is true."""
-    multiline: bool = False
-    """Whether a quoted csv field may contain line breaks. Such files are not split."""
     fields: dict[Name, InputField] = {}
     """Further columns to read, by a name of your own."""
-
-    @model_validator(mode="after")
-    def _is_read_from_one_place(self) -> "Source":
-        if self.format != "table":
-            if not self.paths:
-                raise ValueError("paths is empty; name the files")
-            if self.table is not None:
-                raise ValueError(f"table={self.table!r} is only for the format 'table'")
-        elif self.paths or not self.table or not self.table_version:
-            raise ValueError(
-                "the format 'table' needs table and table_version, and paths has to be empty"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _lines_can_be_told_apart(self) -> "Source":
-        try:
-            line_break = "\n".encode(self.encoding)
-        except LookupError:
-            raise ValueError(f"encoding={self.encoding!r} is not a known character set") from None
-        if line_break != b"\n" and not (self.format == "csv" and self.multiline):
-            raise ValueError(
-                f"encoding={self.encoding!r} has line breaks of several bytes, which only a "
-                "csv with multiline: true may have; convert the files to UTF-8"
-            )
-        return self
 
 
 class EventColumns(Section):
@@ -171,8 +113,14 @@ class EventSource(Source):
     """Part that all events of these files belong to. Needed with `etl.split.kind: given`, and only
     then allowed."""
     time_unit: Literal["seconds", "milliseconds", "microseconds", "iso", "order"]
-    """Unit of the time column, counted from 1970 UTC; iso: ISO 8601. order: a number that only
-    orders a user's events; then all logs must have it. The format sequences needs order."""
+    """Unit of the time column, counted from 1970 UTC; iso: a text in ISO 8601, or in
+    `input.events.NAME.time_format`. order: a number that only orders a user's events; then all logs
+    must have it. The format sequences needs order."""
+    bad_value: Literal["quarantine", "blank"] = "quarantine"
+    """What happens to a value that is no number, or that `etl.clean` does not allow (below zero,
+    outside `etl.clean.min_value` and `etl.clean.max_value`). quarantine: the event is quarantined.
+    blank: the event is kept without a value, with a warning in the ledger. Needs
+    `input.events.NAME.columns.value`."""
 
     @property
     def is_ordered_by_lines(self) -> bool:

@@ -27,6 +27,7 @@ from etl.cleaning.losses import (
 from etl.cleaning.shown import is_act
 from etl.cleaning.staging import Log, quarantined_rows, stage_events, stage_table
 from etl.cleaning.tables import ID_OF_TABLE
+from etl.cleaning.tally import ROWS, warnings_about
 from etl.privacy.anonymity import drop_items_of_few
 from etl.spark.columns import BLOCK, DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.spark.shards import write_shards
@@ -102,14 +103,19 @@ def stage_inputs(
                 source,
                 inputs[name],
                 id_name=ID_OF_TABLE[name],
-                id_normal_form=config.etl.clean.id_normal_form,
+                clean=config.etl.clean,
                 vectors=vector_dimensions(getattr(config.etl.features, name)),
                 folder=folder / name,
                 protection=protection,
             )
     staged = {
-        name: StagedInput(judged, rows_read, count_verdicts(judged), warnings.get(name, ()))
-        for name, (judged, rows_read) in frames.items()
+        name: StagedInput(
+            judged,
+            counts[ROWS],
+            count_verdicts(judged),
+            (*warnings.get(name, ()), *warnings_about(counts)),
+        )
+        for name, (judged, counts) in frames.items()
     }
     return {**staged, "events": _with_unused_types(staged["events"], config.etl, protection)}
 

@@ -4,6 +4,7 @@ The rules that need one row only come first (`etl.cleaning.row_rules`). Then fol
 need a user's whole history; each sees only the events that the rules before it kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -22,25 +23,42 @@ from etl.cleaning.log_rules import (
     mark_cancellations,
     net_cancellations,
 )
-from etl.cleaning.row_rules import Limits, check_fields, judge_rows, parse_events
+from etl.cleaning.row_rules import (
+    Limits,
+    check_fields,
+    clock_notes,
+    judge_rows,
+    note,
+    parse_events,
+)
 from etl.cleaning.shown import drop_answered, is_act
-from etl.spark.columns import FIELD, LINE_ORDER, LOG, PART, TIME, VERDICT
-from etl.spark.texts import normalise_ids
+from etl.spark.columns import FIELD, LINE_ORDER, LOG, PART, TIME, TIME_TEXT, VERDICT
+from etl.spark.notation import notation_of
+from etl.spark.texts import normalise_ids, trim_ids
 from etl.spark.times import MICROS_PER_SECOND, day_start
 
 
 def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) -> DataFrame:
     """Return the parsed rows of one log, each judged by the rules that need one row only."""
-    clean = etl.clean
-    if clean.id_normal_form != "none":
-        rows = normalise_ids(rows, (USER_ID, ITEM_ID))
-    events = parse_events(rows, source.time_unit, etl.event_types, source.event_type)
+    clean, notation = etl.clean, notation_of(source)
+    rows = clean_ids(rows, clean, (USER_ID, ITEM_ID))
+    events = parse_events(rows, source.time_unit, etl.event_types, source.event_type, notation)
     if clean.cancellations.is_on:
         events = mark_cancellations(events, clean.cancellations, source.event_type)
     if source.part is not None:
         events = events.withColumn(PART, F.lit(source.part))
+    limits = replace(limits, blanks_values=source.bad_value == "blank")
+    if source.time_unit == "iso":
+        events = note(events, clock_notes(TIME_TEXT, "", notation))
     judged = judge_rows(events, limits, etl.event_types)
-    return check_fields(judged, source.fields, FIELD)
+    return check_fields(judged, source.fields, FIELD, notation)
+
+
+def clean_ids(rows: DataFrame, clean: Clean, names: Sequence[str]) -> DataFrame:
+    """Trim the ids in `names` and convert them to their normal form, as configured."""
+    if clean.trim_ids:
+        rows = trim_ids(rows, names)
+    return normalise_ids(rows, names) if clean.id_normal_form != "none" else rows
 
 
 def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated: bool) -> DataFrame:

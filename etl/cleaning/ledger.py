@@ -13,6 +13,7 @@ from conf.errors import InputError
 from conf.settings.etl import Budget
 from etl.spark.columns import (
     BLANKED,
+    CLOCK_FAULTS,
     DROPPED,
     EVENT_TYPE,
     LOG,
@@ -168,7 +169,17 @@ def _warnings(
         if count.verdict is None:
             blanked.update(dict.fromkeys(count.blanked, count.rows))
     for rule, rows in sorted(blanked.items()):
-        yield f"{rule}: {rows} of {total.kept} rows kept have no value in that field"
+        yield f"{rule}: {rows} of {total.kept} rows kept {_consequence(rule)}"
+
+
+def _consequence(rule: str) -> str:
+    """Return what became of the field of a row to which a rule applied."""
+    passed_over, shown_twice = CLOCK_FAULTS
+    if rule.endswith(passed_over):
+        return "have a local time that the clocks pass over, which was moved forward by the gap"
+    if rule.endswith(shown_twice):
+        return "have a local time that the clocks show twice, of which the first was taken"
+    return "have no value in that field"
 
 
 def _overspent(

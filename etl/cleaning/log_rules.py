@@ -28,8 +28,8 @@ from etl.spark.times import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, 
 
 # Columns about the row itself, not about what happened.
 _ABOUT_THE_ROW = {
-    *c.LINE_ORDER, c.LOG, c.REDELIVERED, c.BROKEN, c.RAW, c.TIME_TEXT, c.TYPE_TEXT, c.VALUE_TEXT,
-    c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, USER_ID, ITEM_ID,
+    *c.LINE_ORDER, c.LOG, c.REDELIVERED, c.BROKEN, c.NOT_DECODED, c.RAW, c.TIME_TEXT, c.TYPE_TEXT,
+    c.VALUE_TEXT, c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, USER_ID, ITEM_ID,
 }  # fmt: skip
 # Sort keys of the columns that say what happened; declared fields have the key 1.
 _PLACES = {c.EVENT_ID: 0, c.TIME: 2, c.VALUE: 3, c.EVENT_TYPE: 4}

@@ -3,7 +3,7 @@
 Each event gets one verdict: the first that applies, in the order of this file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,6 +17,7 @@ from etl.spark import columns as c
 from etl.spark.columns import (
     BROKEN,
     CANCELS,
+    CLOCK_FAULTS,
     DAMAGED,
     DROPPED,
     EVENT_TYPE,
@@ -29,7 +30,10 @@ from etl.spark.columns import (
     VALUE_TEXT,
     VERDICT,
 )
-from etl.spark.times import parse_number, parse_time
+from etl.spark.decimals import parse_integer, parse_number
+from etl.spark.notation import PLAIN, Notation
+from etl.spark.texts import INVISIBLE
+from etl.spark.times import clock_faults, parse_time
 
 
 def parse_events(
@@ -37,6 +41,7 @@ def parse_events(
     time_unit: str,
     event_types: Mapping[str, EventType],
     only_type: str | None = None,
+    notation: Notation = PLAIN,
 ) -> DataFrame:
     """Add TIME, VALUE and EVENT_TYPE, each null if its text cannot be parsed.
 
@@ -47,8 +52,8 @@ def parse_events(
     alone = 0 if only_type is None else number_of.get(only_type)
     types = [F.when(F.col(TYPE_TEXT) == name, number_of[name]) for name in event_types]
     has = rows.columns
-    time = parse_time(TIME_TEXT, time_unit) if TIME_TEXT in has else F.lit(None)
-    value = parse_number(VALUE_TEXT) if VALUE_TEXT in has else F.lit(None)
+    time = parse_time(TIME_TEXT, time_unit, notation) if TIME_TEXT in has else F.lit(None)
+    value = parse_number(VALUE_TEXT, notation) if VALUE_TEXT in has else F.lit(None)
     return rows.withColumns(
         {
             TIME: time.cast("long"),
@@ -77,12 +82,16 @@ class Limits:
     max_value: float | None = None
     item_pattern: str | None = None
     """Regular expression that the whole id of a wanted item matches."""
+    blanks_values: bool = False
+    """Whether a wrong value is removed instead of the event."""
 
 
 def judge_rows(
     events: DataFrame, limits: Limits, event_types: Mapping[str, EventType]
 ) -> DataFrame:
     """Add VERDICT, by the rules that need one row only.
+
+    If the limits say so, a wrong VALUE is set to null instead, and its rule is in BLANKED.
 
     Args:
         events: Events as returned by `parse_events`; if they have CANCELS, cancellations may have
@@ -91,9 +100,13 @@ def judge_rows(
         event_types: Types that are used.
     """
     time, value = F.col(TIME), F.col(VALUE)
-    reads_time, reads_value = TIME_TEXT in events.columns, VALUE_TEXT in events.columns
+    reads_time = TIME_TEXT in events.columns
     never = F.lit(False)
-    lowest = None if limits.allow_negative_value else 0
+    wrong_values = _faults_of_value(events, limits)
+    if limits.blanks_values:
+        fault = F.coalesce(*(F.when(is_so, rule) for rule, is_so in wrong_values.items()))
+        kept = {VALUE: F.when(fault.isNull(), value)}
+        events, wrong_values = note(events, [fault]).withColumns(kept), {}
     counts = ~F.col(CANCELS) if CANCELS in events.columns else F.lit(True)
     checks = [
         (DROPPED + "redelivered_file", F.col(REDELIVERED)),
@@ -104,15 +117,7 @@ def judge_rows(
         (QUARANTINED + "time_unparsable", time.isNull() if reads_time else never),
         (QUARANTINED + "time_too_early", _is_below(time, limits.earliest)),
         (QUARANTINED + "time_in_future", _is_from(time, limits.latest)),
-        (
-            QUARANTINED + "value_unparsable",
-            ~is_blank(VALUE_TEXT) & value.isNull() if reads_value else never,
-        ),
-        (QUARANTINED + "price_negative", _is_below(value, lowest) & counts),
-        (
-            QUARANTINED + "value_out_of_range",
-            is_outside(value, limits.min_value, limits.max_value) & counts,
-        ),
+        *((QUARANTINED + rule, is_so) for rule, is_so in wrong_values.items()),
         (DROPPED + "after_logical_date", _is_from(time, limits.until)),
         (DROPPED + "outside_window", _is_below(time, limits.kept_from)),
         (DROPPED + "outside_window", _is_from(time, limits.kept_until)),
@@ -124,15 +129,37 @@ def judge_rows(
     return events.withColumn(VERDICT, F.coalesce(*verdicts))
 
 
+def note(rows: DataFrame, rules: Sequence[Column]) -> DataFrame:
+    """Add rules that apply to a row, each null if it does not, to those in BLANKED."""
+    if not rules:
+        return rows
+    found = F.array_compact(F.array(*rules))
+    if c.BLANKED in rows.columns:
+        found = F.concat(F.coalesce(c.BLANKED, F.array().cast("array<string>")), found)
+    return rows.withColumn(c.BLANKED, F.when(F.size(found) > 0, found))
+
+
 def is_blank(column: str) -> Column:
-    """Return whether a text column is null or contains white space only."""
-    return ~F.coalesce(F.col(column).rlike(r"\S"), F.lit(False))
+    """Return whether a text column is null or contains nothing that can be seen."""
+    return ~F.coalesce(F.col(column).rlike(f"[^{INVISIBLE}]"), F.lit(False))
 
 
 def is_outside(number: Column, least: float | None, most: float | None) -> Column:
     """Return whether a number is below `least` or above `most`; null if the number is null."""
     above = F.lit(False) if most is None else number > most
     return _is_below(number, least) | above
+
+
+def _faults_of_value(events: DataFrame, limits: Limits) -> dict[str, Column]:
+    """Return for each rule of values whether an event breaks it."""
+    value, lowest = F.col(VALUE), None if limits.allow_negative_value else 0
+    counts = ~F.col(CANCELS) if CANCELS in events.columns else F.lit(True)
+    is_text = ~is_blank(VALUE_TEXT) if VALUE_TEXT in events.columns else F.lit(False)
+    return {
+        "value_unparsable": is_text & value.isNull(),
+        "price_negative": _is_below(value, lowest) & counts,
+        "value_out_of_range": is_outside(value, limits.min_value, limits.max_value) & counts,
+    }
 
 
 def _matches(column: str, pattern: str | None) -> Column:
@@ -157,7 +184,12 @@ def _is_below_threshold(event_types: Mapping[str, EventType]) -> Column:
     return reduce(Column.__or__, below, F.lit(False))
 
 
-def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str = "") -> DataFrame:
+def check_fields(
+    rows: DataFrame,
+    fields: Mapping[str, InputField],
+    prefix: str = "",
+    notation: Notation = PLAIN,
+) -> DataFrame:
     """Convert the declared fields to their types, and judge rows with invalid values.
 
     A text that cannot be parsed, or a value out of range, either quarantines the row or sets the
@@ -167,6 +199,7 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str 
         rows: Rows with VERDICT and the fields as text.
         fields: The declared fields.
         prefix: Prefix of the field names in `rows`.
+        notation: How numbers and times are written.
     """
     values: dict[str, Column] = {}
     verdicts: list[Column] = [F.col(c.VERDICT)]
@@ -175,7 +208,7 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str 
         if field.type == "text" and not field.allowed:
             continue
         column = prefix + name
-        value = _parsed(column, field)
+        value = _parsed(column, field, notation)
         faults = zip(field_rules(name), _faults(column, field, value), strict=True)
         fault = F.coalesce(*(F.when(is_so, rule) for rule, is_so in faults))
         values[column] = F.when(fault.isNull(), value)
@@ -183,25 +216,30 @@ def check_fields(rows: DataFrame, fields: Mapping[str, InputField], prefix: str 
             blanked.append(fault)
         else:
             verdicts.append(F.concat(F.lit(c.QUARANTINED), fault))
+        if field.type == "time":
+            blanked += clock_notes(f"`{column}`", f"{name}_", notation)
     values[c.VERDICT] = F.coalesce(*verdicts)
-    if blanked:
-        rules = F.array_compact(F.array(*blanked))
-        values[c.BLANKED] = F.when(F.size(rules) > 0, rules)
-    return rows.withColumns(values)
+    return note(rows, blanked).withColumns(values)
 
 
-def _parsed(column: str, field: InputField) -> Column:
+def clock_notes(column: str, prefix: str, notation: Notation) -> list[Column]:
+    """Return a rule for each fault of the clocks, null if a row's time does not have it."""
+    faults = clock_faults(column, notation)
+    if faults is None:
+        return []
+    return [F.when(is_so, prefix + rule) for rule, is_so in zip(CLOCK_FAULTS, faults, strict=True)]
+
+
+def _parsed(column: str, field: InputField, notation: Notation) -> Column:
     """Return the field's value, null if its text cannot be parsed as the type."""
     quoted = f"`{column}`"
     if field.type == "integer":
-        number = F.expr(f"try_cast(trim({quoted}) AS decimal(38,9))")
-        whole = F.expr(f"try_cast(try_cast(trim({quoted}) AS decimal(38,0)) AS bigint)")
-        return F.when(number == F.floor(number), whole)
+        return parse_integer(quoted, notation)
     if field.type == "number":
-        return parse_number(quoted)
+        return parse_number(quoted, notation)
     if field.type == "boolean":
         return F.expr(f"try_cast(trim({quoted}) AS boolean)")
-    return parse_time(quoted, "iso") if field.type == "time" else F.col(quoted)
+    return parse_time(quoted, "iso", notation) if field.type == "time" else F.col(quoted)
 
 
 def _faults(column: str, field: InputField, value: Column) -> tuple[Column, Column]:

@@ -9,21 +9,21 @@ from functools import partial, reduce
 from pathlib import Path
 from urllib.request import url2pathname
 
-import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.privacy.protection import UNPROTECTED, Protection
 from conf.runs.input_files import InputFile
-from conf.settings.etl import Etl
+from conf.settings.etl import Clean, Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
-from etl.cleaning.judge import judge_histories, judge_log, limits_of
+from etl.cleaning.judge import clean_ids, judge_histories, judge_log, limits_of
 from etl.cleaning.losses import UNUSED
 from etl.cleaning.tables import judge_table, read_table
+from etl.cleaning.tally import counted, counts_of
 from etl.privacy.rows import (
     coarsen_events,
     drop_erased,
@@ -36,7 +36,7 @@ from etl.privacy.rows import (
 from etl.reading.sources import field_columns, read_rows
 from etl.spark import columns as c
 from etl.spark.folders import store
-from etl.spark.texts import normalise_ids
+from etl.spark.notation import notation_of
 from etl.spark.times import day_of
 
 _FILE_OF_FAILURE = re.compile(r"while reading file file:/*(/\S+?)\.?(?:\s|$)")
@@ -60,8 +60,8 @@ def stage_events(
     logical_date: str | None,
     folder: Path,
     protection: Protection = UNPROTECTED,
-) -> tuple[DataFrame, int]:
-    """Return the stored events of all logs with verdicts, and the number of rows read.
+) -> tuple[DataFrame, Mapping[str, int]]:
+    """Return the stored events of all logs with verdicts, and what `etl.cleaning.tally` counted.
 
     LOG is the number of an event's log in `logs`.
     """
@@ -72,18 +72,23 @@ def stage_events(
     ]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
     counter = Observation("events")
-    shows_types = not protection.hides_texts
-    counted = together.transform(_keep_needed_texts, shows_types).observe(counter, _num_rows())
-    counted = counted.transform(shield_events, protection)
-    by_user = counted.repartition(USER_ID).transform(
-        judge_histories,
-        etl,
-        is_numbered=any(log.source.is_ordered_by_lines for log in logs),
-        is_dated=all(log.source.time_unit != "order" for log in logs),
+    counts = counts_of(together.columns, are_trimmed=etl.clean.trim_ids)
+    # The raw texts go first: they are expensive, and what is observed has to be there.
+    needed = together.transform(_keep_needed_texts, not protection.hides_texts)
+    observed = needed.observe(counter, *counts).drop(c.NOT_DECODED)
+    by_user = (
+        observed.transform(shield_events, protection)
+        .repartition(USER_ID)
+        .transform(
+            judge_histories,
+            etl,
+            is_numbered=any(log.source.is_ordered_by_lines for log in logs),
+            is_dated=all(log.source.time_unit != "order" for log in logs),
+        )
     )
     with _damaged_files_named():
         stored = store(coarsen_events(by_user.drop(c.EVENT_ID), protection), folder)
-    return stored, _counted(counter, folder)
+    return stored, counted(counter, folder)
 
 
 def _read_log(
@@ -109,25 +114,27 @@ def stage_table(
     files: Sequence[InputFile],
     *,
     id_name: str,
-    id_normal_form: str,
+    clean: Clean,
     vectors: Mapping[str, int],
     folder: Path,
     protection: Protection = UNPROTECTED,
-) -> tuple[DataFrame, int]:
-    """Return the stored rows of a table with verdicts, and the number of rows read."""
+) -> tuple[DataFrame, Mapping[str, int]]:
+    """Return the stored rows of a table with verdicts, and what `etl.cleaning.tally` counted."""
     counter, scratch = Observation(id_name), _beside(folder)
-    rows = read_table(spark, source, files, id_name, scratch).observe(counter, _num_rows())
+    rows = read_table(spark, source, files, id_name, scratch)
     table = "users" if id_name == USER_ID else "items"
-    if id_normal_form != "none":
-        rows = normalise_ids(rows, (id_name,))
+    rows = clean_ids(rows, clean, (id_name,))
+    rows = rows.observe(counter, *counts_of(rows.columns, are_trimmed=clean.trim_ids))
+    rows = rows.drop(c.NOT_DECODED)
     shielded = rows.transform(reduce_fields, table, protection)
     shielded = shielded.transform(shield_table, table, protection)
-    judged = judge_table(shielded, id_name, source.fields, vectors).transform(drop_erased)
+    judged = judge_table(shielded, id_name, source.fields, vectors, notation_of(source))
+    judged = judged.transform(drop_erased)
     if table == "users":
         judged = judged.transform(hide_users, protection)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_needed_texts), folder)
-    return stored, _counted(counter, folder)
+    return stored, counted(counter, folder)
 
 
 def quarantined_rows(inputs: dict[str, DataFrame]) -> DataFrame:
@@ -163,9 +170,7 @@ def known_events(
 ) -> DataFrame:
     """Return the raw rows of one log, with user and item ids as in the dataset."""
     rows = raw_events(spark, log, scratch)
-    if etl.clean.id_normal_form != "none":
-        rows = normalise_ids(rows, (USER_ID, ITEM_ID))
-    return label_ids(rows, protection)
+    return label_ids(clean_ids(rows, etl.clean, (USER_ID, ITEM_ID)), protection)
 
 
 def event_columns(source: EventSource) -> dict[str, ColumnName]:
@@ -204,17 +209,6 @@ def _beside(folder: Path) -> Path:
 
 def _newest_day(files: Sequence[InputFile]) -> date:
     return day_of(int(max(file.modified_at for file in files) * 1_000_000))
-
-
-def _counted(counter: Observation, folder: Path) -> int:
-    """Return the number of rows counted while the files were written."""
-    if all(pq.read_metadata(path).num_rows == 0 for path in folder.glob("*.parquet")):
-        return 0  # Spark removes the count from the plan if it finds that the frame is empty
-    return int(counter.get["rows"])
-
-
-def _num_rows() -> Column:
-    return F.count(F.lit(1)).alias("rows")
 
 
 @contextmanager

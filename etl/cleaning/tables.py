@@ -14,12 +14,14 @@ from conf.settings.input import ColumnName, InputField, TableSource
 from etl.cleaning.row_rules import check_fields, is_blank
 from etl.reading.sources import field_columns, read_rows
 from etl.spark import columns as c
+from etl.spark.notation import PLAIN, Notation
 from etl.spark.texts import as_vector
 
 ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
 _TAKEN = {
     ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.NUM_SHOWN,
     c.VERDICT, c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW, c.BLANKED,
+    c.NOT_DECODED,
 }  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def judge_table(
     id_name: str,
     fields: Mapping[str, InputField] = MappingProxyType({}),
     vectors: Mapping[str, int] = MappingProxyType({}),
+    notation: Notation = PLAIN,
 ) -> DataFrame:
     """Add VERDICT and convert the fields to their types; one row of each id is kept.
 
@@ -67,6 +70,7 @@ def judge_table(
         id_name: Column of the id.
         fields: The declared fields.
         vectors: Number of dimensions of each field that contains vectors.
+        notation: How numbers and times are written.
     """
     alone = F.coalesce(
         F.when(F.col(c.REDELIVERED), c.DROPPED + "redelivered_file"),
@@ -85,7 +89,7 @@ def judge_table(
     first = Window.partitionBy(c.VERDICT, id_name).orderBy(*untitled, *c.LINE_ORDER)
     repeated = F.col(c.VERDICT).isNull() & (F.row_number().over(first) > 1)
     duplicate = F.when(repeated, c.DROPPED + "duplicate")
-    judged = rows.withColumn(c.VERDICT, alone).transform(check_fields, fields)
+    judged = rows.withColumn(c.VERDICT, alone).transform(check_fields, fields, notation=notation)
     return judged.withColumn(c.VERDICT, F.coalesce(c.VERDICT, duplicate))
 
 

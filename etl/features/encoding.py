@@ -25,8 +25,8 @@ from conf.settings.features import (
     Text,
     Vector,
 )
+from etl.spark.decimals import parse_number
 from etl.spark.texts import as_vector, lower
-from etl.spark.times import parse_number
 
 PRESENT = PRESENT_SUFFIX
 # Intermediate columns; no field has such a name.

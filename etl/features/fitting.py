@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from conf.settings.features import Bucketed, Categorical, Encoding, Numeric, Tags
 from etl.features.encoding import Fitted, logged, tags_of, value_of
-from etl.spark.times import parse_number
+from etl.spark.decimals import parse_number
 
 _WithVocabulary = Mapping[str, Categorical | Tags]
 _OfNumbers = Mapping[str, Bucketed | Numeric]

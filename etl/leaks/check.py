@@ -5,18 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, ITEM_IDX, TARGET_ITEM, USER_IDX
 from conf.errors import GateError
+from conf.settings.input import EventSource
 from etl.cleaning.inputs import logs_of
 from etl.cleaning.staging import known_events
 from etl.dataset.job import DatasetJob
 from etl.leaks.facts import Facts, Times, collect_facts, ids_of
 from etl.leaks.sample import Row, Sample, draw_sample, needed_items
-from etl.spark.columns import TIME
+from etl.spark.columns import TIME, TIME_TEXT
 from etl.spark.folders import SCRATCH
-from etl.spark.times import MICROS_PER_DAY, iso_text
+from etl.spark.notation import notation_of
+from etl.spark.times import MICROS_PER_DAY, iso_text, parse_time
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +68,21 @@ def check_leaks(
 def _read_again(spark: SparkSession, job: DatasetJob, sample: Sample, scratch: Path) -> Facts:
     """Return the raw log's facts about the sampled users and items."""
     logs = [
-        (
-            known_events(spark, one, job.readable.etl, job.protection, scratch),
-            one.source.time_unit,
+        _with_plain_times(
+            known_events(spark, one, job.readable.etl, job.protection, scratch), one.source
         )
         for one in logs_of(job.readable, job.inputs)
     ]
     users, items = list(sample.users.values()), needed_items(sample)
     return collect_facts(logs, users, items, scratch, job.protection.privacy.time_step)
+
+
+def _with_plain_times(rows: DataFrame, source: EventSource) -> tuple[DataFrame, str]:
+    """Return the rows of a log, and the unit of their times, which Python can parse."""
+    if source.time_unit != "iso" or not (source.time_format or source.local_time_zone):
+        return rows, source.time_unit
+    micros = parse_time(TIME_TEXT, "iso", notation_of(source)).cast("string")
+    return rows.withColumn(TIME_TEXT, micros), "microseconds"
 
 
 def find_leaks(

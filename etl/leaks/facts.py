@@ -123,7 +123,8 @@ def parse_micros(text: str | None, unit: str) -> int | None:
         return None
     try:
         if unit == "iso":
-            trimmed = re.sub(r"\s+(?=[Z+-])", "", text.strip().replace(",", ".").upper())
+            trimmed = re.sub(r"\s?(UTC|GMT)$", "Z", text.strip().replace(",", ".").upper())
+            trimmed = re.sub(r"\s+(?=[Z+-])", "", trimmed)
             moment = datetime.fromisoformat(trimmed)
             aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
             return (aware - _EPOCH) // _MICROSECOND

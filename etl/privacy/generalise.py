@@ -4,7 +4,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from conf.settings.privacy import ColumnRule
-from etl.spark.times import parse_number, parse_time
+from etl.spark.decimals import parse_number
+from etl.spark.times import parse_time
 
 HIDDEN = "***"
 _UNITS = ("minute", "hour", "day", "month", "year")

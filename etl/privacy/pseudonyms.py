@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ERASED = "__erased"  # boolean, the row is of an erased user
 SEALED = "__sealed_"  # prefix: the encrypted raw id, in one row per pseudonym and task
-_TEXT = re.compile(r"[^ \t\n\x0b\f\r]")  # the characters that Spark's \S matches
 _WORDS = re.compile(r"\w+")
 _BETWEEN_FIELDS = re.compile(r"[\s,;:|\"'\[\]{}]+")
 
@@ -102,7 +101,7 @@ def shield_batches(batches: Iterable[pa.RecordBatch], shield: Shield) -> Iterato
 
 
 def _label(shield: Shield, domain: str, text: str) -> str:
-    if _TEXT.search(text) is None:
+    if not sealing.trimmed(text):
         return text  # blank: later judged as missing
     return sealing.pseudonym(shield.label_key, shield.tenant, domain, text)
 

@@ -15,7 +15,9 @@ from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.input import ColumnName, EventSource, Source
+from conf.settings.rules.time_patterns import ISO
 from etl.reading.layout import SAMPLED_LINES, Layout
+from etl.reading.typed import is_time
 from etl.spark.columns import EVENT_ID, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
 
 _ALWAYS = (USER_ID, ITEM_ID, TIME_TEXT)
@@ -71,7 +73,7 @@ def group_files(
         types = [str(type_) for type_ in layout.types.values()]
         names = () if layout.is_sampled else layout.names
         ways = [layout.paths.get(place.names[0]) for place in found.values()]
-        key = repr((names, layout.line_break, types, sorted(found.items()), ways))
+        key = repr((names, layout.line_breaks, types, sorted(found.items()), ways))
         group = groups.setdefault(key, Group(layout, found, []))
         groups[key] = Group(group.layout, group.places, [*group.files, layout.file])
     return list(groups.values())
@@ -243,6 +245,7 @@ _ALLOWED: Mapping[str, tuple[tuple[_Test, ...], str]] = {
     VALUE_TEXT: ((_is_text, _is_number, types.is_boolean), "a number or text"),
 }
 _ISO = ((_is_text, _is_moment), "a time, a date or text, because time_unit is iso")
+_PATTERNED = (_is_text,), "text, because time_format is set; add iso to it for typed columns"
 _COUNTED = ((_is_text, _is_number), "a number or text, because time_unit is not iso")
 
 
@@ -251,6 +254,8 @@ def why_unreadable(source: Source, ours: str, type_: pa.DataType) -> str | None:
     allowed = _ALLOWED.get(ours)
     if ours == TIME_TEXT and isinstance(source, EventSource):
         allowed = _ISO if source.time_unit == "iso" else _COUNTED
+    if is_time(source, ours) and source.time_format and ISO not in source.time_format:
+        allowed = _PATTERNED
     if allowed is None:
         return None
     if types.is_dictionary(type_):

@@ -16,10 +16,10 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from conf.runs.input_files import InputFile
+from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
 
 TEXT = "text"
-TEXT_FORMATS = ("csv", "jsonl", "sequences")
 # Case-sensitive, as in Hadoop's codecs.
 _CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
 _FIRST_BYTES = {
@@ -102,10 +102,13 @@ def unpacked(path: Path, codec: str, chunk_bytes: int = _CHUNK_BYTES) -> Iterato
             yield chunk
 
 
-def open_text(path: Path, encoding: str) -> io.TextIOWrapper:
-    """Open a text file, unpacking it according to its name."""
+def open_text(path: Path, encoding: str, newline: str | None = None) -> io.TextIOWrapper:
+    """Open a text file, unpacking it according to its name.
+
+    Bytes that cannot be decoded become U+FFFD.
+    """
     stream = cast(BinaryIO, _open_codec(path, codec_of_name(path)))
-    return io.TextIOWrapper(stream, encoding=encoding)
+    return io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline=newline)
 
 
 def _open_codec(path: Path, codec: str) -> io.BufferedIOBase:

@@ -22,7 +22,9 @@ from pyarrow import orc
 from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.input import Source
-from etl.reading.file_kinds import UNPACK_ERRORS, open_text
+from etl.reading.copies import open_after
+from etl.reading.file_kinds import UNPACK_ERRORS
+from etl.reading.quotes import LineBreaks, dialect_of, line_breaks_of
 
 Names = tuple[str, ...]
 FieldPath = tuple[str | int, ...]
@@ -30,6 +32,7 @@ FieldPath = tuple[str | int, ...]
 SAMPLED_LINES = 100
 _MOST_STEPS = 6
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_NOT_DECODED = "\ufffd"
 
 _PRIMITIVES = {
     "null": pa.null(),
@@ -67,8 +70,8 @@ class Layout:
     """For each name its type; empty if all columns are text."""
     partitions: Mapping[str, str | None] = field(default_factory=dict)
     """Names and values of the folders `name=value` that contain the file."""
-    line_break: str = ""
-    """Line break of a csv whose quoted fields may contain line breaks; Spark would unify them."""
+    line_breaks: LineBreaks | None = None
+    """How the rows end of a csv whose quoted fields may contain line breaks; None: any other."""
     is_sampled: bool = False
     """Whether later lines can contain more names."""
 
@@ -119,8 +122,8 @@ def _read_layout(source: Source, file: InputFile) -> Layout | None:
         names = _header(source, file) if source.header else source.column_names
         if not names:
             return None
-        line_break = _first_line_break(source, file) if source.multiline else ""
-        return Layout(file, names, partitions=partitions_of(file), line_break=line_break)
+        breaks = _line_breaks(source, file) if source.multiline else None
+        return Layout(file, names, partitions=partitions_of(file), line_breaks=breaks)
     if source.format == "jsonl":
         return _json_layout(source, file)
     if source.format == "sequences":
@@ -210,34 +213,40 @@ def _dotted(path: FieldPath) -> str:
 def _header(source: Source, file: InputFile) -> Names:
     lines = _lines(source, file)
     if len(source.separator) > 1:
-        names = next(lines, "").split(source.separator)
-        return tuple(name.strip(source.quote) for name in names) if names != [""] else ()
-    rows = csv.reader(
-        lines,
-        delimiter=source.separator,
-        quotechar=source.quote or None,
-        quoting=csv.QUOTE_MINIMAL if source.quote else csv.QUOTE_NONE,
-    )
-    return tuple(next(rows, []))
+        found = next(lines, "").split(source.separator)
+        names = tuple(name.strip(source.quote) for name in found) if found != [""] else ()
+    else:
+        names = tuple(next(csv.reader(lines, **dialect_of(source)), []))
+    if any(_NOT_DECODED in name for name in names):
+        raise InputError(
+            f"{file.name} cannot be read as {source.encoding}: its header is in another character "
+            "set; see `encoding` of its input"
+        )
+    return names
 
 
-def _first_line_break(source: Source, file: InputFile) -> str:
-    with open_text(file.path, source.encoding) as stream:
-        stream.reconfigure(newline="")  # keep line breaks unchanged
-        line = stream.readline()
-    return line[len(line.rstrip("\r\n")) :][:2] or "\n"
+def _line_breaks(source: Source, file: InputFile) -> LineBreaks:
+    try:
+        return line_breaks_of(source, file.path, file.sha256)
+    except UNPACK_ERRORS as error:
+        raise _unreadable(source, file, error) from error
 
 
 def _lines(source: Source, file: InputFile) -> Iterator[str]:
-    """Yield the lines of a text file, without blank ones, as Spark does."""
-    encoding = "utf-8-sig" if source.encoding.lower() in ("utf-8", "utf8") else source.encoding
+    """Yield the lines of a text file, without blank ones and comments, as Spark does."""
     try:
-        with open_text(file.path, encoding) as stream:
-            yield from (line.rstrip("\r\n") for line in stream if line.strip())
+        with open_after(file.path, source.encoding, source.skip_lines) as stream:
+            for line in stream:
+                if line.strip() and not (source.comment and line.startswith(source.comment)):
+                    yield line.rstrip("\r\n").removeprefix("\ufeff")
     except UNPACK_ERRORS as error:
-        raise InputError(
-            f"{file.name} cannot be read as {source.encoding}: {error}; see `encoding` of its input"
-        ) from error
+        raise _unreadable(source, file, error) from error
+
+
+def _unreadable(source: Source, file: InputFile, error: Exception) -> InputError:
+    return InputError(
+        f"{file.name} cannot be read as {source.encoding}: {error}; see `encoding` of its input"
+    )
 
 
 def read_avro_schema(path: Path) -> pa.Schema:

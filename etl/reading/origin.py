@@ -32,7 +32,8 @@ def with_origin(frame: DataFrame) -> DataFrame:
 def describe_files(
     spark: SparkSession,
     files: Sequence[InputFile],
-    salvaged: Mapping[InputFile, Path],
+    read_instead: Mapping[InputFile, Path],
+    damaged: Collection[InputFile],
     folders: Collection[str],
 ) -> DataFrame:
     """Return a row per file: path, name, folders, and whether it is a copy or damaged.
@@ -40,17 +41,18 @@ def describe_files(
     Args:
         spark: The session.
         files: All files of an input.
-        salvaged: For each damaged file the file that is read in its place.
+        read_instead: Files that are read in place of some of them.
+        damaged: Those that are damaged.
         folders: Names of folders `name=value` whose values are read as a column.
     """
     repeated = redelivered_files(files, folders)
     rows = [
         {
-            PATH: absolute(salvaged.get(file, file.path)),
+            PATH: absolute(read_instead.get(file, file.path)),
             SOURCE_FILE: file.name,
             PARTITIONS: partitions_of(file),
             REDELIVERED: file.name in repeated,
-            DAMAGED: file in salvaged,
+            DAMAGED: file in damaged,
         }
         for file in files
     ]
@@ -88,11 +90,6 @@ def absolute(path: Path) -> str:
     """Return the absolute path."""
     # Path.resolve would turn two links to one file into the same path.
     return os.path.abspath(path)  # noqa: PTH100
-
-
-def aliased(column: str, name: str) -> Column:
-    """Return a column under another name."""
-    return quoted(column).alias(name)
 
 
 def quoted(column: str) -> Column:

@@ -15,6 +15,7 @@ from conf.settings.input import ColumnName, Source
 from etl.reading.drift import Group, group_files
 from etl.reading.layout import Layout, columnar_layout
 from etl.reading.origin import PATH, Rows, absolute, locations, quoted, with_origin
+from etl.reading.typed import in_notation, is_time
 from etl.spark.columns import BLOCK, LINE
 
 # Read times as written, whatever calendar or Spark release wrote them.
@@ -50,7 +51,7 @@ def read_columnar(spark: SparkSession, source: Source, group: Group) -> Rows:
             "format: avro needs Spark's Avro package; set spark.conf to {spark.jars.packages: "
             f"'org.apache.spark:spark-avro_2.13:{version}'}}, or add that jar to Spark's jars"
         ) from error
-    return _as_rows(with_origin(frame), frame, group)
+    return _as_rows(with_origin(frame), frame, group, source)
 
 
 def read_table(
@@ -83,7 +84,7 @@ def read_table(
     placed = table.withColumns(
         {PATH: F.lit(absolute(file.path)), BLOCK: F.lit(0).cast("long"), LINE: content}
     )
-    return _as_rows(placed, table, group)
+    return _as_rows(placed, table, group, source)
 
 
 def _require_utc(spark: SparkSession) -> None:
@@ -98,7 +99,7 @@ def _require_utc(spark: SparkSession) -> None:
         )
 
 
-def _as_rows(placed: DataFrame, frame: DataFrame, group: Group) -> Rows:
+def _as_rows(placed: DataFrame, frame: DataFrame, group: Group, source: Source) -> Rows:
     inside = {ours: place for ours, place in group.places.items() if place.where == "file"}
     ways = {ours: _column(group.layout, place.names[0]) for ours, place in inside.items()}
     read = frame.select(*(way.alias(ours) for ours, way in ways.items())).schema
@@ -107,10 +108,23 @@ def _as_rows(placed: DataFrame, frame: DataFrame, group: Group) -> Rows:
         broken=F.lit(False),
         raw=F.to_json(F.struct(*map(quoted, frame.columns))),
         values={
-            ours: _as_text(way, group.layout.types[inside[ours].names[0]], read[ours].dataType)
+            ours: _in_notation(
+                source,
+                ours,
+                _as_text(way, group.layout.types[inside[ours].names[0]], read[ours].dataType),
+                group.layout.types[inside[ours].names[0]],
+            )
             for ours, way in ways.items()
         },
     )
+
+
+def _in_notation(source: Source, ours: str, text: Column, written: pa.DataType) -> Column:
+    """Return a text of a number or a time as the source writes such texts."""
+    if pa.types.is_timestamp(written) and source.local_time_zone and is_time(source, ours):
+        return text if written.tz is None else F.concat(text, F.lit("Z"))
+    is_written_number = pa.types.is_floating(written) or pa.types.is_decimal(written)
+    return in_notation(source, ours, text) if is_written_number else text
 
 
 def _column(layout: Layout, name: str) -> Column:

@@ -1,5 +1,6 @@
 """Read text files: csv with columns, and plain lines."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from conf.settings.input import Source
 from etl.reading.drift import Group
-from etl.reading.origin import Rows, aliased, locations, with_origin
+from etl.reading.origin import Rows, locations, with_origin
+from etl.reading.quotes import LineBreaks
 from etl.spark.columns import LINE
 
 _CORRUPT = "__corrupt"
@@ -26,23 +28,27 @@ def read_csv(spark: SparkSession, source: Source, group: Group) -> Rows:
     fields = [f"c{index}" for index in range(len(names))]
     paths = [file.path for file in group.files]
     corrupt, is_open = F.col(_CORRUPT), F.lit(False)
+    columns = [F.col(field) for field in fields]
     if source.quote and not source.multiline:
         lines = read_lines(spark, source, paths, header=source.header)
         options = {key: str(value) for key, value in _options(source).items()}
         row = F.from_csv("line", _schema(fields), options).alias("row")
         frame = lines.select("*", row).select(*lines.columns, "row.*")
-        is_open = _has_open_quote(F.col("line"), source.quote)
+        is_open = _has_open_quote(F.col("line"), source.quote, source.escape)
         corrupt = F.coalesce(corrupt, F.when(is_open, F.col("line")))
     else:
-        line_break = group.layout.line_break
-        frame = with_origin(_read(spark, source, paths, fields, source.header, line_break))
-    values = F.to_json(F.struct(*map(aliased, fields, _unique(names))))
+        breaks = group.layout.line_breaks
+        frame = with_origin(_read(spark, source, paths, fields, source.header, breaks))
+        if breaks is not None and breaks.is_mixed:
+            columns[-1] = F.regexp_replace(columns[-1], r"\r\z", "")
+    named = (column.alias(n) for column, n in zip(columns, _unique(names), strict=True))
+    values = F.to_json(F.struct(*named))
     return Rows(
         frame,
         broken=corrupt.isNotNull(),
         raw=F.coalesce(corrupt, values),
         values={
-            ours: F.col(fields[names.index(place.names[0])])
+            ours: columns[names.index(place.names[0])]
             for ours, place in group.places.items()
             if place.where == "file"
         },
@@ -75,7 +81,9 @@ def read_lines(
     spark: SparkSession, source: Source, paths: Sequence[Path], header: bool = False
 ) -> DataFrame:
     """Read the unchanged lines, without blank ones, into `line`, in the source's encoding."""
-    plain = source.model_copy(update={"separator": _NEVER_IN_TEXT, "quote": "", "multiline": False})
+    plain = source.model_copy(
+        update={"separator": _NEVER_IN_TEXT, "quote": "", "escape": None, "multiline": False}
+    )
     frame = with_origin(_read(spark, plain, paths, ["line"], header))
     return frame.withColumn("line", F.coalesce(_CORRUPT, "line")).drop(_CORRUPT)
 
@@ -86,11 +94,11 @@ def _read(
     paths: Sequence[Path],
     fields: list[str],
     header: bool,
-    line_break: str = "",
+    line_breaks: LineBreaks | None = None,
 ) -> DataFrame:
     reader = spark.read.schema(_schema(fields)).options(**_options(source)).option("header", header)
-    if line_break:
-        reader = reader.option("lineSep", line_break)
+    if line_breaks is not None:
+        reader = reader.option("lineSep", line_breaks.separator)
     return reader.csv(locations(paths))
 
 
@@ -100,10 +108,11 @@ def _schema(fields: Sequence[str]) -> str:
 
 def _options(source: Source) -> dict[str, str | bool]:
     return {
-        "sep": source.separator,
+        "sep": source.separator.replace("\\", r"\\"),
         "encoding": source.encoding,
         "quote": source.quote,
-        "escape": source.quote,
+        "escape": source.escape or source.quote,
+        **({} if source.comment is None else {"comment": source.comment}),
         "multiLine": source.multiline,
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": _CORRUPT,
@@ -112,8 +121,10 @@ def _options(source: Source) -> dict[str, str | bool]:
     }
 
 
-def _has_open_quote(line: Column, quote: str) -> Column:
+def _has_open_quote(line: Column, quote: str, escape: str | None) -> Column:
     """Return whether a quoted field begins or ends in another line: its quotes are unpaired."""
+    if escape is not None:
+        line = F.regexp_replace(line, re.escape(escape) + ".", "")
     num_quotes = F.length(line) - F.length(F.replace(line, F.lit(quote)))
     return num_quotes % 2 == 1
 

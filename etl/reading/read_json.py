@@ -12,6 +12,7 @@ from etl.reading.drift import Group, Place
 from etl.reading.layout import FieldPath, Layout, steps_of
 from etl.reading.origin import Rows
 from etl.reading.read_csv import read_lines
+from etl.reading.typed import in_notation
 from etl.spark.columns import EVENT_ID
 
 _CORRUPT = "__corrupt"
@@ -45,7 +46,7 @@ def read_json_lines(spark: SparkSession, source: Source, group: Group) -> Rows:
         # Null if it is not an object; then the value in it is missing.
         sound = sound & F.coalesce(_has_keys_once(_value(row, parent)), F.lit(True))
     values = {
-        ours: F.coalesce(*(_value(row, way) for way in several))
+        ours: F.coalesce(*(_in_notation(source, ours, row, way) for way in several))
         for ours, several in ways.items()
         if several
     }
@@ -82,18 +83,30 @@ def _value(row: Column, way: FieldPath) -> Column:
     return value
 
 
+def _in_notation(source: Source, ours: str, row: Column, way: FieldPath) -> Column:
+    """Return a value, with the source's decimal mark also if it is a number in the line."""
+    value = _value(row, way)
+    number = in_notation(source, ours, value)
+    if number is value:
+        return value
+    in_line = rf'"{re.escape(_last_key(way))}"\s*:\s*\[?\s*"'
+    return F.when(F.col("line").rlike(in_line), value).otherwise(number)
+
+
+def _last_key(way: FieldPath) -> str:
+    return next(step for step in reversed(way) if isinstance(step, str))
+
+
 def _is_rewritten(line: Column, value: Column, way: FieldPath) -> Column:
     """Return whether a value is a number in the line whose digits Spark changed."""
-    key = next(step for step in reversed(way) if isinstance(step, str))
-    in_line = rf'"{re.escape(key)}"\s*:\s*\[?\s*-?[0-9]+[.eE]'
+    in_line = rf'"{re.escape(_last_key(way))}"\s*:\s*\[?\s*-?[0-9]+[.eE]'
     return F.coalesce(value.rlike(_AS_DOUBLE) & line.rlike(in_line), F.lit(False))
 
 
 def _is_nested(line: Column, value: Column, way: FieldPath) -> Column:
     """Return whether a value is an object or an array, not a text that looks like one."""
-    key = next(step for step in reversed(way) if isinstance(step, str))
     inside = r"\[\s*" if way[-1] == 0 else ""
-    in_line = rf'"{re.escape(key)}"\s*:\s*{inside}[\[{{]'
+    in_line = rf'"{re.escape(_last_key(way))}"\s*:\s*{inside}[\[{{]'
     return F.coalesce(value.rlike(r"^[\[{]") & line.rlike(in_line), F.lit(False))
 
 

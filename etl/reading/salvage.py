@@ -1,9 +1,8 @@
 """Find damaged files before the job starts, and save their readable lines for quarantine."""
 
-import csv
+import codecs
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,18 +12,19 @@ from pyarrow import orc
 
 from conf.errors import InputError
 from conf.runs.input_files import InputFile
+from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
+from etl.reading.copies import spark_encoding
 from etl.reading.file_kinds import (
     TEXT,
-    TEXT_FORMATS,
     UNPACK_ERRORS,
     codec_of_name,
     kind_of_content,
-    open_text,
     unpacked,
     why_cut_off,
     why_misnamed,
 )
+from etl.reading.quotes import why_never_closed
 
 _SALVAGED_BYTES = 256  # small, because zstd returns nothing of a chunk that it cannot fill
 _COMPRESSIONS = (TEXT, "gzip", "bzip2", "zstd")
@@ -49,8 +49,10 @@ def split_damaged(
     return [file for file in files if file not in damaged], damaged
 
 
-def salvage(file: InputFile, folder: Path) -> Path:
+def salvage(file: InputFile, folder: Path, encoding: str = "UTF-8") -> Path:
     """Write the readable lines of a damaged file, or one line that says there are none.
+
+    They are in UTF-8 if Spark does not read the character set of the file.
 
     Returns:
         The text file.
@@ -58,11 +60,13 @@ def salvage(file: InputFile, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{sha256(file.name.encode()).hexdigest()[:24]}.txt"
     kind = kind_of_content(file.path)
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    is_read_by_spark = spark_encoding(encoding) is not None
     with path.open("wb") as stream:
         if kind in _COMPRESSIONS:
             with suppress(*UNPACK_ERRORS):
                 for chunk in unpacked(file.path, kind, _SALVAGED_BYTES):
-                    stream.write(chunk)
+                    stream.write(chunk if is_read_by_spark else decoder.decode(chunk).encode())
         if stream.tell() == 0:
             stream.write(f"({kind} data of which no line can be read)\n".encode())
     return path
@@ -94,31 +98,3 @@ def _broken_footer(kind: str, path: Path) -> str | None:
     except (pa.ArrowInvalid, OSError) as error:
         return f"is not a readable {kind} file: {error}"
     return None
-
-
-def why_never_closed(source: Source, path: Path, sha256: str) -> str | None:
-    """Return where a quote of a `multiline` csv stays open to the end of the file, or None.
-
-    Raises:
-        UNPACK_ERRORS: When the file is damaged.
-    """
-    if source.format != "csv" or not source.multiline or not source.quote:
-        return None
-    return _open_at_the_end(path, sha256, source.separator[:1], source.quote, source.encoding)
-
-
-@cache
-def _open_at_the_end(
-    path: Path, _sha256: str, separator: str, quote: str, encoding: str
-) -> str | None:
-    mark = quote.encode(encoding)
-    if sum(chunk.count(mark) for chunk in unpacked(path, codec_of_name(path))) % 2 == 0:
-        return None  # all quotes are paired, as in any sound file
-    with open_text(path, encoding) as stream:
-        rows = csv.reader(stream, delimiter=separator, quotechar=quote)
-        first = last = 0
-        for _ in rows:
-            first, last = last + 1, rows.line_num
-    if first >= last:
-        return None
-    return f"has a quote in line {first} that is never closed; {last - first} lines follow it"

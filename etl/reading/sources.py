@@ -1,6 +1,7 @@
 """Read raw input as text: explicit schemas, each row with the file and line it came from."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import ConfigError, InputError
 from conf.runs.input_files import InputFile
+from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
+from etl.reading.copies import as_spark_reads, copy_as_utf8, needs_copy
 from etl.reading.drift import Place, Places, group_files, warnings_of
 from etl.reading.layout import read_layouts
 from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
@@ -18,7 +21,8 @@ from etl.reading.read_columnar import read_columnar, read_table
 from etl.reading.read_csv import read_csv, read_damaged, read_sequences
 from etl.reading.read_json import read_json_lines
 from etl.reading.salvage import salvage, split_damaged
-from etl.spark.columns import BROKEN, RAW
+from etl.reading.typed import is_text
+from etl.spark.columns import BROKEN, NOT_DECODED, RAW, TIME_TEXT, VALUE_TEXT
 
 _FIRST_SPARK_WITH_ZSTD = (4, 1)
 _NOT_DECODED = "\ufffd"
@@ -39,7 +43,8 @@ def read_rows(
         files: The files; among files with the same content only the first by name counts.
         columns: For each column of the result the name, or names, of the file's column that it
             is read from.
-        scratch: Folder that all machines see, for the lines saved from damaged files.
+        scratch: Folder that all machines see, for copies in UTF-8 and the lines saved from damaged
+            files.
 
     Returns:
         One row per row of the files: the columns of origin, RAW, BROKEN and `columns` as text.
@@ -51,7 +56,10 @@ def read_rows(
         columns = {USER_ID: USER_ID, ITEM_ID: ITEM_ID}
     sound, damaged = _sorted_out(source, files)
     _require_zstd(spark, files)
-    salvaged = {file: salvage(file, _required(scratch)) for file in damaged}
+    salvaged = {file: salvage(file, _required(scratch), source.encoding) for file in damaged}
+    copies = _copied(source, sound, scratch)
+    source = as_spark_reads(source)
+    sound = [replace(file, path=copies.get(file, file.path)) for file in sound]
     read = list(_read_groups(spark, source, sound, columns))
     if salvaged:
         read.append((read_damaged(spark, source, list(salvaged.values())), {}))
@@ -60,7 +68,7 @@ def read_rows(
     folders = {
         place.names[0] for _, places in read for place in places.values() if place.where == "folder"
     }
-    origins = F.broadcast(describe_files(spark, files, salvaged, folders))
+    origins = F.broadcast(describe_files(spark, files, {**salvaged, **copies}, damaged, folders))
     frames = [
         rows.frame.join(origins, PATH, "left").select(*_parts(source, rows, places, columns))
         for rows, places in read
@@ -119,14 +127,36 @@ def _parts(
     source: Source, rows: Rows, places: Places, columns: Mapping[str, ColumnName]
 ) -> list[Column]:
     """Return the columns of the result."""
-    values = {**dict.fromkeys(columns, F.lit(None)), **_of_folders(places), **rows.values}
+    read = {**_of_folders(places), **rows.values}
+    values = {**dict.fromkeys(columns, F.lit(None)), **_without_nulls(source, read)}
     broken = rows.broken
     for ours in {USER_ID, ITEM_ID} & rows.values.keys():
         # Bytes that are invalid in the encoding: two ids may have become one.
         garbled = F.contains(rows.values[ours].cast("string"), F.lit(_NOT_DECODED))
         broken = broken | F.coalesce(garbled, F.lit(False))
     texts = [value.cast("string").alias(ours) for ours, value in values.items()]
-    return [*map(F.col, ORIGIN), broken.alias(BROKEN), rows.raw.alias(RAW), *texts]
+    marks = [broken.alias(BROKEN), _is_not_decoded(source, rows).alias(NOT_DECODED)]
+    return [*map(F.col, ORIGIN), *marks, rows.raw.alias(RAW), *texts]
+
+
+def _without_nulls(source: Source, values: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the values, null where their text means that they are missing."""
+    if not source.null_values:
+        return dict(values)
+    return {
+        ours: F.when(~F.trim(value.cast("string")).isin(*source.null_values), value)
+        for ours, value in values.items()
+    }
+
+
+def _is_not_decoded(source: Source, rows: Rows) -> Column:
+    """Return whether a text that is kept as it is has characters that could not be decoded."""
+    texts = [
+        F.coalesce(F.contains(value.cast("string"), F.lit(_NOT_DECODED)), F.lit(False))
+        for ours, value in rows.values.items()
+        if ours not in (USER_ID, ITEM_ID, TIME_TEXT, VALUE_TEXT) and is_text(source, ours)
+    ]
+    return reduce(Column.__or__, texts, F.lit(False))
 
 
 def _of_folders(places: Mapping[str, Place]) -> dict[str, Column]:
@@ -175,6 +205,15 @@ def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:
         )
 
 
+def _copied(
+    source: Source, files: Sequence[InputFile], scratch: Path | None
+) -> dict[InputFile, Path]:
+    """Return the copy of each file that Spark cannot read as it is."""
+    if source.format not in TEXT_FORMATS or not needs_copy(source):
+        return {}
+    return {file: copy_as_utf8(source, file, _required(scratch)) for file in files}
+
+
 def _required(scratch: Path | None) -> Path:
-    assert scratch is not None  # the stage passes one if damaged_files is 'quarantine'
+    assert scratch is not None  # the stage passes one
     return scratch

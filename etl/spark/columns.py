@@ -26,7 +26,10 @@ VALUE_TEXT = "value_text"
 FIELD = "field_"  # prefix of the names of declared event fields
 CANCELS = "cancels"  # boolean, cancels another event
 OUTWEIGHS = "outweighs"  # boolean, dropped, but of a larger weight than the event kept
-BLANKED = "blanked"  # list of strings, rules that set fields of the row to null; null if none
+BLANKED = "blanked"  # list of strings, rules that changed fields of the row; null if none
+# Rules of local times, in BLANKED; for a field with its name and a line before.
+CLOCK_FAULTS = ("time_passed_over", "time_shown_twice")
+NOT_DECODED = "not_decoded"  # boolean, a text has characters that could not be decoded
 
 # The verdict on a row: null while it is kept.
 VERDICT = "verdict"

@@ -21,6 +21,8 @@ _SQL_SETTINGS = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.caseSensitive": "true",
+    # Else a text that Spark 2 read as another time stops the run.
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     # With pruning, Spark does not check the number of columns of a csv line.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+# What cannot be seen, as a class of characters of Java's regular expressions: white space, control
+# characters, zero-width spaces, byte order marks.
+INVISIBLE = r"\s\p{Z}\p{Cc}\p{Cf}"
 # Spark's SQL has no function for it, but ICU, which Spark uses for collations, has a static one.
 # Calling that needs no Python on the executors.
 _COMPOSE = "reflect('com.ibm.icu.text.Normalizer', 'compose', {name}, false)"
@@ -23,6 +26,17 @@ def _composed(name: str) -> Column:
     # Most ids are plain ASCII, which is already in normal form.
     is_plain = F.col(name).isNull() | ~F.col(name).rlike(r"[^\x00-\x7F]")
     return F.when(is_plain, F.col(name)).otherwise(F.expr(_COMPOSE.format(name=name)))
+
+
+def has_invisible_ends(text: Column) -> Column:
+    """Return whether a text begins or ends with a character that cannot be seen."""
+    return text.rlike(rf"^[{INVISIBLE}]|[{INVISIBLE}]\z")
+
+
+def trim_ids(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Remove characters that cannot be seen from both ends of the ids in `names`."""
+    ends = rf"^[{INVISIBLE}]+|[{INVISIBLE}]+\z"
+    return rows.withColumns({name: F.regexp_replace(name, ends, "") for name in names})
 
 
 def lower(text: Column) -> Column:

@@ -1,35 +1,50 @@
 """Times as numbers: microseconds since 1970 UTC, or a plain order number."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+
+from conf.settings.rules.time_patterns import ISO, has_offset, without_weekday
+from etl.spark.decimals import try_cast
+from etl.spark.notation import PLAIN, Notation
 
 MICROS_PER_SECOND = 1_000_000
 MICROS_PER_MINUTE = 60 * MICROS_PER_SECOND
 MICROS_PER_HOUR = 60 * MICROS_PER_MINUTE
 MICROS_PER_DAY = 86_400_000_000
 _MICROS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+_OFFSET = r"\s?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
 # Spark's own cast also accepts a year alone, and a time of day alone as a time of today.
 _ISO = (
     r"^\d{4}-\d{2}-\d{2}"
-    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+    rf"([T ]\d{{2}}:\d{{2}}(:\d{{2}}([.,]\d{{1,9}})?({_OFFSET})?)?)?$"
 )
+_ISO_OFFSET = rf"\d[T ]\d.*{_OFFSET}$"
+# Forms that Spark cannot cast, and what they are cast as.
+_ISO_SHORT = (
+    (r"^(\d{4})(\d{2})(\d{2})($|[T ])", "$1-$2-$3$4"),
+    (r"^(\d{4}-\d{2}-\d{2}[T ]\d{2})(\d{2})(\d{2})(?!:)", "$1:$2:$3"),
+    (r"^(\d{4}-\d{2}-\d{2}[T ]\d{2})(\d{2})(?!:)", "$1:$2"),
+    (rf"^(\d{{4}}-\d{{2}}-\d{{2}}[T ]\d{{2}}:\d{{2}}){_OFFSET}$", "$1:00$2"),
+)
+_WEEKDAY = r"(?i)\b(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b"
 _FAR = 9 * 10**18  # microseconds; later times are clamped: they are wrong, but can be parsed
 
 
-def parse_time(column: str, unit: str) -> Column:
+def parse_time(column: str, unit: str, notation: Notation = PLAIN) -> Column:
     """Return a text column as int64 microseconds (or order numbers), null if it is not a time.
 
     Args:
         column: Name of the column.
-        unit: seconds, milliseconds, microseconds (fractions allowed), iso (ISO 8601; UTC
-            if no zone is given) or order (a whole number).
+        unit: seconds, milliseconds, microseconds (fractions allowed), iso (a text) or order (a
+            whole number).
+        notation: How texts of times are written.
     """
     if unit == "iso":
-        moment = _try_cast(f"replace(upper(trim({column})), ',', '.')", "timestamp")
-        return F.when(F.upper(F.trim(column)).rlike(_ISO), F.unix_micros(moment))
-    number = _try_cast(f"trim({column})", "decimal(38,9)")
+        return _parse_text(column, notation)
+    number = try_cast(f"trim({column})", "decimal(38,9)")
     if unit == "order":
         return F.when(number == F.floor(number), _clamped(number, _FAR).cast("long"))
     factor = _MICROS[unit]
@@ -37,9 +52,76 @@ def parse_time(column: str, unit: str) -> Column:
     return F.floor(near * factor).cast("long")
 
 
-def parse_number(column: str) -> Column:
-    """Return a text column as double, null if it is not a finite decimal number."""
-    return _try_cast(f"trim({column})", "decimal(38,12)").cast("double")
+def clock_faults(column: str, notation: Notation) -> tuple[Column, Column] | None:
+    """Return whether the clocks pass over a local time, and whether they show it twice.
+
+    Args:
+        column: Name of a column of texts.
+        notation: How they are written.
+
+    Returns:
+        None if times without an offset are in UTC.
+    """
+    if notation.time_zone is None:
+        return None
+    moment, zone = _first_that_fits(column, notation.time_formats), notation.time_zone
+    local = F.when(moment["is_local"], F.timestamp_micros(moment["micros"]))
+    first = F.to_utc_timestamp(local, zone)
+    day = F.expr("INTERVAL 1 DAY")
+    # A day later the clocks have changed; with that offset it is the second time they show it.
+    offset = F.unix_micros(F.from_utc_timestamp(first + day, zone)) - F.unix_micros(first + day)
+    second = F.timestamp_micros(moment["micros"] - offset)
+    is_twice = (second > first) & (F.from_utc_timestamp(second, zone) == local)
+    return (
+        F.coalesce(F.from_utc_timestamp(first, zone) != local, F.lit(False)),
+        F.coalesce(is_twice, F.lit(False)),
+    )
+
+
+def _parse_text(column: str, notation: Notation) -> Column:
+    if notation.time_zone is None:
+        if not notation.time_formats:
+            return _iso_micros(column)
+        return F.coalesce(*(_micros(column, pattern) for pattern in notation.time_formats))
+    moment = _first_that_fits(column, notation.time_formats)
+    local = F.to_utc_timestamp(F.timestamp_micros(moment["micros"]), notation.time_zone)
+    return F.when(moment["is_local"], F.unix_micros(local)).otherwise(moment["micros"])
+
+
+def _first_that_fits(column: str, patterns: Sequence[str]) -> Column:
+    """Return micros and is_local of the first pattern that fits; null if none does.
+
+    If is_local, the text has no offset, and micros is counted as if the clocks showed UTC.
+    """
+    found = []
+    for pattern in patterns or (ISO,):
+        is_local = ~F.upper(F.trim(column)).rlike(_ISO_OFFSET)
+        if pattern != ISO:
+            is_local = F.lit(not has_offset(pattern))
+        micros = _micros(column, pattern)
+        pair = F.struct(micros.alias("micros"), is_local.alias("is_local"))
+        found.append(F.when(micros.isNotNull(), pair))
+    return F.coalesce(*found)
+
+
+def _micros(column: str, pattern: str) -> Column:
+    if pattern == ISO:
+        return _iso_micros(column)
+    text = F.trim(column)
+    plain = without_weekday(pattern)
+    if plain != pattern:
+        text = F.regexp_replace(text, _WEEKDAY, "")
+    return F.unix_micros(F.try_to_timestamp(text, F.lit(plain)))
+
+
+def _iso_micros(column: str) -> Column:
+    text = f"replace(upper(trim({column})), ',', '.')"
+    full = text
+    for short, long in _ISO_SHORT:
+        full = f"regexp_replace({full}, r'{short}', '{long}')"
+    moment = F.when(F.upper(F.trim(column)).rlike(_ISO), try_cast(text, "timestamp"))
+    rare = F.when(F.expr(full).rlike(_ISO), try_cast(full, "timestamp"))
+    return F.unix_micros(F.coalesce(moment, rare))
 
 
 def day_start(day: date) -> int:
@@ -60,8 +142,3 @@ def iso_text(micros: int) -> str:
 
 def _clamped(number: Column, limit: int) -> Column:
     return F.when(number.isNotNull(), F.greatest(F.least(number, F.lit(limit)), F.lit(-limit)))
-
-
-def _try_cast(expression: str, type_name: str) -> Column:
-    # In SQL, because Column.try_cast exists only from Spark 4 on.
-    return F.expr(f"try_cast({expression} AS {type_name})")

@@ -12,7 +12,38 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no version": ({**TABLE, "table_version": None}, "needs table and table_version"),
     "table and files": ({**TABLE, "paths": ["a"]}, "paths has to be empty"),
     "unknown characters": ({"paths": ["a"], "encoding": "utf-9"}, "is not a known character set"),
-    "wide characters": ({"paths": ["a"], "encoding": "UTF-16"}, "has line breaks of several bytes"),
+    "a name that is near": ({"paths": ["a"], "encoding": "windows-1522"}, "did you mean windows_1"),
+    "no characters of files": (
+        {"paths": ["a"], "encoding": "idna"},
+        "is not a known character set",
+    ),
+    "no text": ({"paths": ["a"], "encoding": "rot13"}, "is not a known character set"),
+    "no separator": ({"paths": ["a"], "separator": ""}, "separator='' has to be one or more"),
+    "lines as columns": ({"paths": ["a"], "separator": "\n"}, "other than line breaks"),
+    "two quotes": ({"paths": ["a"], "quote": "''"}, "quote=\"''\" has to be one character"),
+    "a line break as quote": ({"paths": ["a"], "quote": "\n"}, "has to be one character"),
+    "two escapes": ({"paths": ["a"], "escape": "ab"}, "escape='ab' has to be one character"),
+    "no escape": ({"paths": ["a"], "escape": ""}, "escape='' has to be one character"),
+    "two comments": ({"paths": ["a"], "comment": "//"}, "comment='//' has to be one character"),
+    "two marks": (
+        {"paths": ["a"], "thousands": ".."},
+        "thousands='[.][.]' has to be one character",
+    ),
+    "escape of nothing": ({"paths": ["a"], "quote": "", "escape": "\\"}, "escape needs a quote"),
+    "quote as escape": ({"paths": ["a"], "escape": '"'}, "escape='\"' is also in quote"),
+    "quote in separator": ({"paths": ["a"], "separator": '"'}, "quote='\"' is also in separator"),
+    "comment as separator": ({"paths": ["a"], "comment": ","}, "comment=',' is also in separator"),
+    "one mark twice": ({"paths": ["a"], "thousands": "."}, "has to differ from decimal"),
+    "a digit as mark": ({"paths": ["a"], "thousands": "0"}, "to be no digit"),
+    "less than no lines": ({"paths": ["a"], "skip_lines": -1}, "greater than or equal to 0"),
+    "escape of json": (
+        {"paths": ["a"], "format": "jsonl", "escape": "\\"},
+        "escape=.* is only for the format.s. csv, not 'jsonl'",
+    ),
+    "characters of parquet": (
+        {"paths": ["a"], "format": "parquet", "encoding": "gbk"},
+        "encoding='gbk' is only for the format.s. csv, jsonl, sequences",
+    ),
 }
 
 
@@ -21,6 +52,24 @@ def test_sources_that_do_not_fit_together_are_refused(case: str) -> None:
     keys, message = REFUSED[case]
     with pytest.raises(ValidationError, match=message):
         Source(**keys)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"encoding": "windows-1252"}, {"encoding": "UTF-16"}, {"encoding": "Shift_JIS"},
+        {"separator": "::"}, {"separator": "\\"}, {"quote": ""}, {"quote": "'"}, {"escape": "\\"},
+        {"comment": "#"}, {"decimal": ",", "thousands": "."}, {"thousands": " "},
+    ],
+)  # fmt: skip
+def test_settings_of_real_exports_are_taken(keys: dict[str, Any]) -> None:
+    source = Source(paths=["a"], **keys)
+    assert keys.items() <= source.model_dump().items()
+
+
+def test_a_tab_may_be_written_by_name_and_one_time_format_without_a_list() -> None:
+    source = Source(paths=["a"], separator="\\t", time_format="yyyy-MM-dd")
+    assert (source.separator, source.time_format) == ("\t", ("yyyy-MM-dd",))
 
 
 def test_the_rows_of_a_table_have_no_order() -> None:

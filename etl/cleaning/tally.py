@@ -1,0 +1,59 @@
+"""What is counted while the rows of an input are stored: all rows, and odd texts in good ones."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyspark.sql import Column, Observation
+from pyspark.sql import functions as F
+
+from conf.contract import ITEM_ID, USER_ID
+from etl.cleaning.row_rules import is_blank
+from etl.spark.columns import BROKEN, NOT_DECODED, REDELIVERED, VERDICT
+from etl.spark.texts import has_invisible_ends
+
+ROWS = "rows"
+_IDS = (USER_ID, ITEM_ID)
+
+
+def counts_of(names: Sequence[str], *, are_trimmed: bool) -> list[Column]:
+    """Return the counts to observe.
+
+    Args:
+        names: Columns of the rows.
+        are_trimmed: Whether nothing is left at the ends of ids that cannot be seen.
+    """
+    is_good = F.col(VERDICT).isNull() if VERDICT in names else ~(F.col(BROKEN) | F.col(REDELIVERED))
+    odd = {
+        name: ~is_blank(name) & has_invisible_ends(F.col(name)) for name in _IDS if name in names
+    }
+    odd = {} if are_trimmed else odd
+    if NOT_DECODED in names:
+        odd[NOT_DECODED] = F.col(NOT_DECODED)
+    counts = [F.count_if(is_good & is_so).alias(name) for name, is_so in odd.items()]
+    return [F.count(F.lit(1)).alias(ROWS), *counts]
+
+
+def counted(counter: Observation, folder: Path) -> Mapping[str, int]:
+    """Return the counts that were observed while the files of a folder were written."""
+    if all(pq.read_metadata(path).num_rows == 0 for path in folder.glob("*.parquet")):
+        return {
+            ROWS: 0
+        }  # Spark removes the count from the plan if it finds that the frame is empty
+    return {name: int(count) for name, count in counter.get.items()}
+
+
+def warnings_about(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a warning for each kind of odd text that was found."""
+    warnings = [
+        f"{name}: {counts[name]} rows have white space or invisible characters at an end of the "
+        "id, and another id without them is not the same; etl.clean.trim_ids=true removes them"
+        for name in _IDS
+        if counts.get(name)
+    ]
+    if counts.get(NOT_DECODED):
+        warnings.append(
+            f"{NOT_DECODED}: {counts[NOT_DECODED]} rows have characters that are not in the "
+            "character set of the file and became \ufffd; see `encoding` of the input"
+        )
+    return tuple(warnings)
