@@ -115,10 +115,12 @@ def _filled_tables(
 ) -> tuple[DataFrame, DataFrame, dict[str, Any]]:
     """Return the filled item and user tables, and the fill values.
 
-    These are fitted on all items of the catalogue and on the users with training events.
+    These are fitted on the items and the users with training events.
     """
     item_fields, user_fields = _fields(config.input.items), _fields(config.input.users)
     catalogue = item_rows(items, tables.get("items"), list(item_fields))
+    # An extended dataset or `etl.catalogue: table` has items without training events too.
+    trained = catalogue.where(F.col(TRAIN_EVENTS) > 0)
     in_training = histories.where(F.col(TRAIN_LENGTH) > 0)
     counts = [NUM_EVENTS, *([NUM_SHOWN] if shown_types(config.etl.event_types) else [])]
     of_users = [
@@ -130,7 +132,7 @@ def _filled_tables(
         "users": None if before is None else before.fills_of("users", config.input.users),
     }
     fills = {
-        "items": fit_fills(catalogue, item_fields) if known["items"] is None else known["items"],
+        "items": fit_fills(trained, item_fields) if known["items"] is None else known["items"],
         "users": fit_fills(of_users[0], user_fields) if known["users"] is None else known["users"],
     }
     filled = (

@@ -87,3 +87,23 @@ def test_without_the_table_they_are_unknown(tmp_path: Path) -> None:
 
     assert manifest.counts["items"] == 2
     assert [row[TARGET_ITEM] for row in read_part(folder, "valid")] == [UNKNOWN_IDX]
+
+
+def test_fills_are_fitted_on_the_items_of_the_training_part_alone(tmp_path: Path) -> None:
+    config = shop_config(tmp_path, "table")
+    # The training part has a and b. Over the whole table the median is 5 and the mode is red.
+    write_lines(tmp_path / "tables/items.csv", "id,size,colour", "a,1,blue", "b,,", "c,5,red",
+                "new,9,red", "spare,9,red")  # fmt: skip
+    fields = {
+        "size": {"type": "number", "fill": {"kind": "median"}},
+        "colour": {"fill": {"kind": "mode"}},
+    }
+    tree = config.model_dump(mode="json")
+    tree["input"]["items"]["fields"] = fields
+    manifest, folder = make(Config.model_validate(tree))
+
+    assert {name: fill["value"] for name, fill in manifest.fills["items"].items()} == {
+        "size": 1.0, "colour": "blue",
+    }  # fmt: skip
+    filled = {row[ITEM_ID]: (row["size"], row["colour"]) for row in read_part(folder, "items")}
+    assert filled["b"] == (1.0, "blue") and filled["new"] == (9.0, "red")
