@@ -138,12 +138,28 @@ class Account(_Record):
         return self.rows_read - self.rows_kept - dropped - quarantined
 
 
+class Match(_Record):
+    """How the ids of a table fit those of the log's kept events."""
+
+    log_ids: int
+    """Distinct ids in the log."""
+    log_ids_matched: int
+    """Those of them that have a row in the table."""
+    events: int
+    events_matched: int
+    """Events whose id has a row in the table."""
+    table_ids: int
+    """Rows of the table, one per id."""
+
+
 class InputLedger(Account):
     """The account of one input, and of each of its files."""
 
     files: dict[str, Account] = {}
     warnings: tuple[str, ...] = ()
     """What a person should look at, without stopping the run: a missing column, a budget."""
+    match: Match | None = None
+    """Only for tables; None after an erasure."""
 
     def with_warnings(self, more: tuple[str, ...]) -> "InputLedger":
         """Return the account with further warnings before its own."""

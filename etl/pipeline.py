@@ -26,6 +26,7 @@ from etl.cleaning.inputs import (
     stage_inputs,
     write_quarantine,
 )
+from etl.cleaning.matches import match_tables
 from etl.dataset.feature_parts import ENCODERS, Prepared, write_encoders, write_features
 from etl.dataset.job import DatasetJob, Made
 from etl.dataset.manifest import describe_dataset
@@ -123,7 +124,7 @@ def _sound_inputs(
     events = keep_core(staged["events"], etl, scratch / "core")
     events = keep_shared_items(events, etl, job.config.privacy.min_users_per_item)
     log.info("etl: %d events left (%.1f s)", events.rows_kept(), lap())
-    return {**staged, "events": events}, users
+    return match_tables({**staged, "events": events}, job.protection), users
 
 
 def _collected(

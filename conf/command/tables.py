@@ -74,8 +74,18 @@ def _print_ledger(console: Console, ledger: Result) -> None:
         )
     console.print(table)
     for name, account in ledger.items():
+        if account.get("match") is not None:
+            console.print(_told_match(name, account["match"]), markup=False, highlight=False)
+    for name, account in ledger.items():
         for warning in account.get("warnings", ()):
             console.print(f"warning: {name}: {warning}", markup=False, highlight=False)
+
+
+def _told_match(name: str, match: dict[str, int]) -> str:
+    return (
+        f"{name}: {match['log_ids_matched']:,} of the {match['log_ids']:,} {name} of the log have "
+        f"a row in the table ({match['events_matched']:,} of {match['events']:,} events)"
+    )
 
 
 def _reasons(counts: dict[str, int]) -> str:

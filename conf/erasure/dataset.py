@@ -177,8 +177,11 @@ def _ledgers(
         columns = (quarantine[name].to_pylist() for name in ("input", "reason"))
         for name, reason in zip(*columns, strict=True):
             bad[name][reason] += 1
+    # How tables fit the log was counted with these users, and cannot be counted again.
     return {
-        name: _without(ledger, min(kept.get(name, 0), ledger.rows_kept), bad[name])
+        name: _without(ledger, min(kept.get(name, 0), ledger.rows_kept), bad[name]).model_copy(
+            update={"match": None}
+        )
         for name, ledger in ledgers.items()
     }
 

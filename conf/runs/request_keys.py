@@ -9,6 +9,8 @@ from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.workspace.hashes import canonical_hash
 
+_ROWS = 2
+"""Raise it when the ETL makes other rows of the same input: all datasets are then made again."""
 _REASONS = 2
 """Raise it when the way reasons are computed changes: all lists are then made again."""
 
@@ -32,6 +34,7 @@ def dataset_request(
     return canonical_hash(
         [
             CONTRACT_VERSION,
+            _ROWS,
             "dataset",
             config.run.name,
             config.run.seed,

@@ -8,13 +8,14 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.contract import InputLedger
+from conf.contract import InputLedger, Match
 from conf.errors import InputError, NoNewDataError
 from conf.privacy.protection import Protection
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import Clean, Etl
 from conf.settings.features import vector_dimensions
+from etl.cleaning.event_ids import id_warnings
 from etl.cleaning.kcore import drop_outside_core, find_core
 from etl.cleaning.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
 from etl.cleaning.losses import (
@@ -47,6 +48,8 @@ class StagedInput:
     """Warnings about its files."""
     unused_types: str = ""
     """Warning about event types that are not used; empty: there are none."""
+    match: Match | None = None
+    """How its ids fit those of the log; only for tables."""
 
     def kept(self) -> DataFrame:
         """Return the rows that are kept."""
@@ -113,7 +116,7 @@ def stage_inputs(
             judged,
             counts[ROWS],
             count_verdicts(judged),
-            (*warnings.get(name, ()), *warnings_about(counts)),
+            (*warnings.get(name, ()), *warnings_about(counts), *id_warnings(judged, counts[ROWS])),
         )
         for name, (judged, counts) in frames.items()
     }
@@ -241,7 +244,7 @@ def build_ledgers(
         unused = [part.unused_types] if part.unused_types else []
         return (*part.warnings, *loss_warnings(part.counts, logs, config.etl), *unused)
 
-    return {
+    ledgers = {
         name: build_ledger(
             part.counts,
             _names_of_files(inputs, name),
@@ -250,6 +253,10 @@ def build_ledgers(
             budgets=config.etl.clean.budgets,
         ).with_warnings(warnings(name, part))
         for name, part in staged.items()
+    }
+    return {
+        name: ledger.model_copy(update={"match": staged[name].match})
+        for name, ledger in ledgers.items()
     }
 
 

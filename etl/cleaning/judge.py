@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from conf.settings.etl import Clean, Etl, shown_types
 from conf.settings.input import EventSource
+from etl.cleaning.event_ids import blank_placeholders
 from etl.cleaning.log_rules import (
     caps_of,
     drop_bots,
@@ -45,6 +46,7 @@ def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) ->
     events = parse_events(rows, source.time_unit, etl.event_types, source.event_type, notation)
     if clean.cancellations.is_on:
         events = mark_cancellations(events, clean.cancellations, source.event_type)
+    events = blank_placeholders(events)
     if source.part is not None:
         events = events.withColumn(PART, F.lit(source.part))
     limits = replace(limits, blanks_values=source.bad_value == "blank")
@@ -71,7 +73,9 @@ def judge_histories(events: DataFrame, etl: Etl, *, is_numbered: bool, is_dated:
         is_dated: Whether events have real times and not just an order.
     """
     clean, acts = etl.clean, is_act(etl.event_types)
-    events = (number_lines(events) if is_numbered else events).transform(drop_duplicates)
+    if is_numbered:
+        events = number_lines(events)
+    events = drop_duplicates(events, has_times=not is_numbered)
     if clean.duplicate_seconds is not None:
         events = drop_near_duplicates(events, clean.duplicate_seconds)
     if clean.cancellations.is_on:

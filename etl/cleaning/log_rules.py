@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.settings.etl import Cancellations, Clean
-from etl.cleaning.row_rules import is_blank
+from etl.cleaning.event_ids import MOVED
 from etl.privacy.pseudonyms import SEALED
 from etl.spark import columns as c
 from etl.spark.columns import (
@@ -17,6 +17,7 @@ from etl.spark.columns import (
     EVENT_ID,
     EVENT_TYPE,
     FIELD,
+    ID_FAULT,
     LINE_ORDER,
     OUTWEIGHS,
     TIME,
@@ -29,7 +30,7 @@ from etl.spark.times import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, 
 # Columns about the row itself, not about what happened.
 _ABOUT_THE_ROW = {
     *c.LINE_ORDER, c.LOG, c.REDELIVERED, c.BROKEN, c.NOT_DECODED, c.RAW, c.TIME_TEXT, c.TYPE_TEXT,
-    c.VALUE_TEXT, c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, USER_ID, ITEM_ID,
+    c.VALUE_TEXT, c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, c.ID_FAULT, USER_ID, ITEM_ID,
 }  # fmt: skip
 # Sort keys of the columns that say what happened; declared fields have the key 1.
 _PLACES = {c.EVENT_ID: 0, c.TIME: 2, c.VALUE: 3, c.EVENT_TYPE: 4}
@@ -67,21 +68,41 @@ def order_of_events(events: DataFrame) -> list[Column]:
     return [*map(F.col, first), *drawn, *map(F.col, c.LINE_ORDER)]
 
 
-def drop_duplicates(events: DataFrame) -> DataFrame:
+def drop_duplicates(events: DataFrame, has_times: bool = True) -> DataFrame:
     """Drop all but the first of equal events as duplicates.
 
-    Events with the same EVENT_ID are equal, and the earliest is kept. Events without one are
-    equal if user, item, time, type, value and declared fields are the same.
+    Events with the same EVENT_ID are equal if user, item and type are the same too, and the
+    earliest is kept: the lines of an order share its id. Events without an id, or with one that
+    identifies nothing (ID_FAULT), are equal if user, item and all their content are the same.
+
+    Args:
+        events: Events with verdicts.
+        has_times: Whether the log has times; if not, TIME differs in every row of a user.
     """
     says = [USER_ID, ITEM_ID, *(n for n in content_columns(events) if n != EVENT_ID)]
-    same, order = [F.col(name) for name in says], [F.col(name) for name in LINE_ORDER]
-    if EVENT_ID in events.columns:
-        by_id = F.when(~is_blank(EVENT_ID), F.col(EVENT_ID))
-        same = [by_id, *(F.when(by_id.isNull(), column) for column in same)]
-        # Two of the same time may differ: a hash decides, not the order of the files.
-        order = [F.col(TIME), F.xxhash64(*says), *order]
-    first = Window.partitionBy(VERDICT, *same).orderBy(*order)
-    return drop_where(events, F.row_number().over(first) > 1, "duplicate")
+    order = [F.col(name) for name in LINE_ORDER]
+    if EVENT_ID not in events.columns:
+        first = Window.partitionBy(VERDICT, *says).orderBy(*order)
+        return drop_where(events, F.row_number().over(first) > 1, "duplicate")
+    always = [
+        USER_ID,
+        ITEM_ID,
+        EVENT_TYPE,
+        EVENT_ID,
+        *(n for n in [CANCELS] if n in events.columns),
+    ]
+    is_id = F.col(EVENT_ID).isNotNull() & F.col(ID_FAULT).isNull()
+    rest = [F.when(~is_id, F.col(name)) for name in says if name not in always]
+    # Two of the same time may differ: a hash decides, not the order of the files.
+    first = Window.partitionBy(VERDICT, *always, *rest).orderBy(TIME, F.xxhash64(*says), *order)
+    repeated = F.col(VERDICT).isNull() & (F.row_number().over(first) > 1)
+    moved = F.lit(has_times) & repeated & is_id & (F.col(TIME) != F.first(TIME).over(first))
+    return events.withColumns(
+        {
+            VERDICT: F.coalesce(VERDICT, F.when(repeated, DROPPED + "duplicate")),
+            ID_FAULT: F.coalesce(ID_FAULT, F.when(moved, MOVED)),
+        }
+    )
 
 
 def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:

@@ -20,6 +20,7 @@ from conf.privacy.protection import UNPROTECTED, Protection
 from conf.runs.input_files import InputFile
 from conf.settings.etl import Clean, Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
+from etl.cleaning.event_ids import mark_shared_ids
 from etl.cleaning.judge import clean_ids, judge_histories, judge_log, limits_of
 from etl.cleaning.losses import UNUSED
 from etl.cleaning.tables import judge_table, read_table
@@ -78,6 +79,7 @@ def stage_events(
     observed = needed.observe(counter, *counts).drop(c.NOT_DECODED)
     by_user = (
         observed.transform(shield_events, protection)
+        .transform(mark_shared_ids)
         .repartition(USER_ID)
         .transform(
             judge_histories,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conf.contract import Account
+from conf.contract import Account, Match
 from conf.pages.charts import Distribution
 
 
@@ -116,5 +116,7 @@ class ReportData:
     cuts: Mapping[str, str] = field(default_factory=dict)
     """First instants of the validation and the test part of a temporal split, by their key."""
     features: Sequence[FeatureFigures] = ()
+    matches: Mapping[str, Match] = field(default_factory=dict)
+    """For each table how its ids fit those of the log."""
     anonymity: Anonymity | None = None
     drift: Drift | None = None

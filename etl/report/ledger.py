@@ -37,11 +37,39 @@ def ledger_section(data: ReportData) -> Section:
         note,
         flows=flows,
         tables=[
-            *(_ledger_table(name, total) for name, total in totals.items()),
             *([Table("Warnings", ["input", "warning"], warnings, 2)] if warnings else []),
+            *(_ledger_table(name, total) for name, total in totals.items()),
         ],
         folded=[_files_table(name, files) for name, files in data.files.items()],
     )
+
+
+def matches_section(data: ReportData) -> Section | None:
+    """Return how the ids of the tables fit those of the log, None if there is no table."""
+    if not data.matches:
+        return None
+    note = (
+        "Ids of the log are those of its kept events. An item or a user without a row has no "
+        "title and no features. A share below a half most often means that the ids of the two "
+        "are written in different ways."
+    )
+    rows = [
+        [
+            name,
+            number(match.log_ids),
+            number(match.log_ids_matched),
+            share(match.log_ids_matched / max(match.log_ids, 1)),
+            share(match.events_matched / max(match.events, 1)),
+            number(match.table_ids),
+            share(match.log_ids_matched / max(match.table_ids, 1)),
+        ]
+        for name, match in data.matches.items()
+    ]
+    header = [
+        "table", "ids in the log", "with a row", "share", "share of events", "rows of the table",
+        "share with an event",
+    ]  # fmt: skip
+    return Section("matches", "Tables and the log", note, tables=[Table("Ids", header, rows)])
 
 
 def quarantine_section(data: ReportData) -> Section | None:

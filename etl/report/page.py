@@ -11,7 +11,7 @@ from conf.pages.page import Page, Tile
 from conf.pages.text import change, number, share, size
 from etl.report.data import Anonymity, Drift, FeatureFigures, LongTail, MissingField, ReportData
 from etl.report.drift import PSI_MAJOR, PSI_MODERATE
-from etl.report.ledger import add_up, ledger_section, quarantine_section
+from etl.report.ledger import add_up, ledger_section, matches_section, quarantine_section
 
 
 def render(data: ReportData) -> str:
@@ -32,6 +32,7 @@ def _sections(data: ReportData) -> Sequence[Section]:
     )
     sections = [
         ledger_section(data),
+        matches_section(data),
         drift_section(data.drift),
         quarantine_section(data),
         bar_section("cleaning", "Before and after cleaning", data.cleaning, read_and_kept),

@@ -80,6 +80,7 @@ def write_report(
         counts=manifest.counts,
         flows={name: by_log(name, ledger, inputs) for name, ledger in manifest.ledger.items()},
         files={name: ledger.files for name, ledger in manifest.ledger.items()},
+        matches={n: a.match for n, a in manifest.ledger.items() if a.match is not None},
         quarantine=sample_quarantine(folder, manifest),
         cleaning=_cleaning(counts, manifest.event_types),
         missing=[

@@ -19,6 +19,7 @@ TIME = "time"  # int64: microseconds since 1970 UTC, or an order number
 EVENT_TYPE = "event_type"  # int32: index into etl.event_types
 VALUE = "value"  # double
 EVENT_ID = "event_id"
+ID_FAULT = "event_id_fault"  # string, why the event id identifies nothing; null if it does
 TIME_TEXT = "time_text"
 TYPE_TEXT = "type_text"
 VALUE_TEXT = "value_text"

@@ -17,6 +17,7 @@ from conf.contract import (
     InputLedger,
     ListsManifest,
     Manifest,
+    Match,
     PrivacyReport,
     Vocabulary,
 )
@@ -79,6 +80,7 @@ def write_workspace(
     bad = {"line_unparsable": 3, "time_unparsable": 2}
     vocabularies = {"user": Vocabulary(size=8, fingerprint="f"),
                     "item": Vocabulary(size=4, fingerprint="i")}  # fmt: skip
+    match = Match(log_ids=6, log_ids_matched=6, events=19, events_matched=19, table_ids=6)
     commit(workspace, "datasets", with_content(Manifest(
         id=DATASET, request="r", logical_date=DAY, as_of=DAY, config=AGE_BY_CITY, columns={},
         files=files, features=FEATURES,
@@ -87,7 +89,7 @@ def write_workspace(
         ledger={
             "events": InputLedger(rows_read=25, rows_kept=19, dropped={"bot": 1}, quarantined=bad,
                                   files={"a.csv": Account(rows_read=25, rows_kept=19)}),
-            "users": InputLedger(rows_read=6, rows_kept=6),
+            "users": InputLedger(rows_read=6, rows_kept=6, match=match),
         },
         counts={"users": 6, "items": 2, "events": 15, "train_rows": 5, "train_targets": 8,
                 "valid": 1, "test": 2, "quarantined": 5, "shown": 4, "sessions": 7},

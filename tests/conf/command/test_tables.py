@@ -13,6 +13,22 @@ def test_what_is_odd_about_the_files_is_said_below_the_ledger(
     assert capsys.readouterr().out.rstrip().endswith(f"warning: events: {warning}")
 
 
+def test_how_a_table_fits_the_log_is_said_below_the_ledger(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account = {"rows_read": 2, "rows_kept": 2, "dropped": {}, "quarantined": {}}
+    match = {"log_ids": 3000, "log_ids_matched": 2, "events": 25, "events_matched": 17,
+             "table_ids": 5}  # fmt: skip
+    print_result({"stage": "etl", "ledger": {"items": {**account, "match": match}}})
+    assert (
+        capsys.readouterr()
+        .out.rstrip()
+        .endswith(
+            "items: 2 of the 3,000 items of the log have a row in the table (17 of 25 events)"
+        )
+    )
+
+
 def test_figures_are_printed_by_segment_and_with_their_cost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

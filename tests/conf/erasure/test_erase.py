@@ -104,6 +104,7 @@ def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:
     assert events.dropped == {"bot": 1, "erased": 16} and events.rows_kept == 6
     assert events.quarantined == {"line_unparsable": 1, "time_unparsable": 1}
     assert events.missing_rows() == table.missing_rows() == 0
+    assert before.ledger["users"].match is not None and table.match is None
     assert manifest.vocabularies["user"].size == 8
     assert manifest.vocabularies["user"].fingerprint != "f"
     assert manifest.vocabularies["item"].fingerprint == "i"

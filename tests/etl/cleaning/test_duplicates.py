@@ -1,12 +1,13 @@
 import random
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from etl.cleaning.event_ids import MOVED, SHARED, blank_placeholders, mark_shared_ids
 from etl.cleaning.log_rules import drop_duplicates, drop_near_duplicates, drop_repeated_items
 from etl.privacy.pseudonyms import SEALED
-from etl.spark.columns import OUTWEIGHS, VERDICT
+from etl.spark.columns import ID_FAULT, OUTWEIGHS, VERDICT
 from tests.etl.making import by_line, events_of, tuples
 
 SECOND = 1_000_000
@@ -29,18 +30,73 @@ def test_the_first_of_equal_events_stays(spark: SparkSession) -> None:
     assert by_line(drop_duplicates(colours)) == ["quarantined:x", None, None, None, None]
 
 
-def test_events_with_an_id_are_equal_by_it_alone(spark: SparkSession) -> None:
+def judged_by_id(frame: DataFrame) -> DataFrame:
+    return frame.transform(blank_placeholders).transform(mark_shared_ids).transform(drop_duplicates)
+
+
+def test_events_with_one_id_are_equal_whatever_their_time_and_value(spark: SparkSession) -> None:
     frame = events_of(
         spark,
-        {"event_id": "a", "time": 9, "user_id": "v"},
+        {"event_id": "a", "time": 9, "value": 2.0},
         {"event_id": "b"},
         {"event_id": "a", "time": 1},  # the earlier one of the two
         {"event_id": ""},
         {"event_id": None},
+        {"event_id": "a", "time": 1, "verdict": "quarantined:x"},
     )
-    assert by_line(drop_duplicates(frame)) == [
-        "dropped:duplicate", None, None, None, "dropped:duplicate",
+    assert by_line(judged_by_id(frame)) == [
+        "dropped:duplicate", None, None, None, "dropped:duplicate", "quarantined:x",
     ]  # fmt: skip
+
+
+def test_the_lines_of_an_order_share_its_id_and_all_stay(spark: SparkSession) -> None:
+    frame = events_of(
+        spark,
+        *({"event_id": "order-7", "item_id": item, "time": 5} for item in ("i", "j", "k", "i")),
+        {"event_id": "order-7", "item_id": "i", "time": 6, "event_type": 1},  # sent, not bought
+    ).withColumn("cancels", F.col("line_number") < 0)
+    assert by_line(judged_by_id(frame)) == [None, None, None, "dropped:duplicate", None]
+    # A cancellation of one line has the id of the order too.
+    back = frame.withColumn("cancels", F.col("line_number") == 3)
+    assert by_line(judged_by_id(back)) == [None] * 5
+
+
+def test_an_id_that_several_users_have_is_none(spark: SparkSession) -> None:
+    frame = events_of(
+        spark,
+        {"event_id": "1", "time": 1},
+        {"event_id": "1", "time": 9},  # the first hit of another visit
+        {"event_id": "1", "time": 9},
+        {"event_id": "1", "time": 1, "user_id": "v"},
+        {"event_id": "2", "time": 1},  # another hit of the same second
+        {"event_id": "3", "time": 1},
+        {"event_id": "3", "time": 2},
+        {"event_id": "3", "time": 2, "user_id": "v", "verdict": "quarantined:x"},
+        {"event_id": None, "user_id": "w"},
+        {"event_id": None, "user_id": "x"},
+    )
+    judged = judged_by_id(frame)
+    assert by_line(judged) == [
+        None, None, "dropped:duplicate", None, None, None, "dropped:duplicate", "quarantined:x",
+        None, None,
+    ]  # fmt: skip
+    assert by_line(judged, ID_FAULT) == [SHARED] * 4 + [None, None, MOVED, None, None, None]
+
+
+@pytest.mark.parametrize("text", [
+    "(not set)", "NULL", "None", " n/a ", "#N/A", "-", "0", "0.0", "\\N", "-1", "undefined", "[]",
+    "00000000-0000-0000-0000-000000000000", "(NOT SET)",
+])  # fmt: skip
+def test_a_placeholder_is_no_id(spark: SparkSession, text: str) -> None:
+    (row,) = blank_placeholders(events_of(spark, {"event_id": text})).collect()
+    assert row["event_id"] is None
+    assert row[ID_FAULT] == "placeholder:" + text.strip().lower()[:20]
+
+
+@pytest.mark.parametrize("text", ["1", "10", "n", "nano", "note set", "0a", "\u8ba2\u5355", "-12"])
+def test_an_id_that_looks_like_a_placeholder_is_one(spark: SparkSession, text: str) -> None:
+    (row,) = blank_placeholders(events_of(spark, {"event_id": text})).collect()
+    assert (row["event_id"], row[ID_FAULT]) == (text, None)
 
 
 def test_a_chain_of_like_events_counts_as_one(spark: SparkSession) -> None:
@@ -108,14 +164,14 @@ def test_which_one_stays_does_not_depend_on_the_order_of_the_lines(
 ) -> None:
     draw = random.Random(3)
     rows = [
-        {"item_id": f"i{n % 3}", "time": n % 4, "event_type": n % 2, "value": float(n % 5),
+        {"item_id": f"i{n % 2}", "time": n % 4, "event_type": n % 2, "value": float(n % 5),
          "event_id": f"e{n % 20}"}
         for n in range(60)
     ]  # fmt: skip
     outcomes = []
     for _ in range(2):
         draw.shuffle(rows)
-        judged = events_of(spark, *rows).transform(drop_duplicates)
+        judged = judged_by_id(events_of(spark, *rows))
         judged = drop_repeated_items(drop_near_duplicates(judged, 0), keep, F.lit(True), [1.0, 2.0])
         outcomes.append(tuples(judged, "item_id", "time", "event_type", "value", "event_id",
                                VERDICT))  # fmt: skip

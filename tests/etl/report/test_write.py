@@ -50,7 +50,7 @@ def test_a_dataset_has_a_report_of_its_rows_and_of_what_has_changed(tmp_path: Pa
     assert "<script" not in html
     shown = sections(html)
     assert list(shown) == [
-        "ledger", "drift", "quarantine", "cleaning", "missing", "long-tail", "activity",
+        "ledger", "matches", "drift", "quarantine", "cleaning", "missing", "long-tail", "activity",
         "histories", "parts",
     ]  # fmt: skip
     assert (
