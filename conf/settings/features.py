@@ -48,9 +48,10 @@ class Numeric(Section):
 
 class Tags(_WithVocabulary):
     kind: Literal["tags"]
-    """Several values in one text, numbered by a vocabulary."""
+    """Several values in one text or list, numbered by a vocabulary."""
     separator: Annotated[str, Field(min_length=1)] = "|"
-    """Text between two tags."""
+    """Text between two tags. Lists need none: those of Parquet, ORC, Avro and JSON, and texts such
+    as ["a", "b"] and ['a', 'b']."""
 
 
 class Text(Section):

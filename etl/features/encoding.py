@@ -26,11 +26,15 @@ from conf.settings.features import (
     Vector,
 )
 from etl.spark.decimals import parse_number
-from etl.spark.texts import as_vector, lower
+from etl.spark.texts import as_vector, list_elements, lower
 
 PRESENT = PRESENT_SUFFIX
 # Intermediate columns; no field has such a name.
 _VALUE, _KNOWN, _NUMBER = "__value", "__known", "__number"
+# A list that is not JSON: [red, wool], or ['red' 'wool'] as NumPy prints it.
+_BRACKETED = r"(?s)^\s*\[(.*)\]\s*$"
+_BETWEEN = r"""\s*,\s*|(?<=['"])\s+(?=['"])"""
+_QUOTED = r"""(?s)^\s*(['"])(.*)\1\s*$"""
 _WORD = r"[\p{L}\p{N}]+"
 Fitted = dict[str, Any]
 
@@ -73,7 +77,9 @@ def encode(
         return _with_mask(rows, name, as_vector(field, encoding.dimension), none)
     if isinstance(encoding, Text):
         words = F.slice(
-            F.regexp_extract_all(lower(F.col(field)), F.lit(_WORD), F.lit(0)), 1, encoding.max_words
+            F.regexp_extract_all(lower(_words_of(field)), F.lit(_WORD), F.lit(0)),
+            1,
+            encoding.max_words,
         )
         numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
         return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
@@ -125,9 +131,24 @@ def value_of(field: str) -> Column:
 
 
 def tags_of(field: str, encoding: Tags) -> Column:
-    """Return the tags as an array, null if there is no text."""
-    parts = F.split(F.col(field), _literal_pattern(encoding.separator))
-    return F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
+    """Return the tags as an array, null if there is no text.
+
+    A list, as Parquet and JSON have it, gives one tag per element. So does a text such as
+    `['a', 'b']` or `[a, b]`, unless it is no list and has the separator in it.
+    """
+    text = F.col(field)
+    parts = F.split(text, _literal_pattern(encoding.separator))
+    is_bracketed = text.rlike(_BRACKETED) & ~F.contains(text, F.lit(encoding.separator))
+    inside = F.regexp_extract(text, _BRACKETED, 1)
+    loose = F.transform(F.split(inside, _BETWEEN), lambda tag: F.regexp_replace(tag, _QUOTED, "$2"))
+    parts = F.when(is_bracketed, loose).otherwise(parts)
+    split = F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
+    return F.coalesce(F.transform(list_elements(field), F.trim), split)
+
+
+def _words_of(field: str) -> Column:
+    """Return the text; of a list, its elements with blanks between them."""
+    return F.coalesce(F.array_join(list_elements(field), " "), F.col(field))
 
 
 def _literal_pattern(separator: str) -> str:

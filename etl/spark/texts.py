@@ -14,6 +14,7 @@ _COMPOSE = "reflect('com.ibm.icu.text.Normalizer', 'compose', {name}, false)"
 # The letters whose lower case is different in Turkish, Azeri and Lithuanian. Source: the
 # language-sensitive mappings of Unicode's SpecialCasing.txt.
 _LETTERS = "IJ\u012e\u00cc\u00cd\u0128", "ij\u012f\u00ec\u00ed\u0129"
+_TEXTS = "array<string>"
 _DOTTED = "\u0130", "i\u0307"
 
 
@@ -43,6 +44,27 @@ def lower(text: Column) -> Column:
     """Return a text in lower case; Spark's own function depends on the language of the JVM."""
     plain = F.translate(text, *_LETTERS)
     return F.lower(F.replace(plain, *map(F.lit, _DOTTED)))
+
+
+def list_elements(field: str) -> Column:
+    """Return the elements of a text that is a JSON array or Python's form of a list, else null.
+
+    Elements are texts; nulls and blank texts are left out, arrays inside are flattened. Single
+    quotes and Python's None are understood, as in `['a', None]`.
+    """
+    text = F.col(field)
+    is_list = text.rlike(r"(?s)^\s*\[.*\]\s*$")
+    plain = F.regexp_replace(
+        text, r"(?<=[\[,])(\s*)(?:None|nan|NaN|NaT|<NA>)(?=\s*[,\]])", "$1null"
+    )
+    items = F.coalesce(F.from_json(text, _TEXTS), F.from_json(plain, _TEXTS))
+    inner = F.flatten(F.transform(items, _flat))
+    return F.when(is_list, F.filter(inner, lambda item: item.rlike(r"\S")))
+
+
+def _flat(item: Column) -> Column:
+    nested = F.when(item.rlike(r"(?s)^\s*\[.*\]\s*$"), F.from_json(item, _TEXTS))
+    return F.coalesce(nested, F.array(item))
 
 
 def as_vector(field: str, dimension: int) -> Column:
