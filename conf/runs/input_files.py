@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from conf.errors import InputError
@@ -17,7 +18,8 @@ from conf.workspace.hashes import canonical_hash, hash_file
 
 CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
-_SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried in turn at the end of a glob
+_SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried at the end of a glob
+_UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".rar", ".lzo", ".snappy", ".Z", ".GZ")
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
 _WILDCARDS = frozenset("*?[")
@@ -83,7 +85,8 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
     paths: set[Path] = set()
     for pattern in source.paths:
         tried = (_glob(root, pattern + suffix) for suffix in _SUFFIXES)
-        matches = next(filter(None, tried), [])
+        # A name without wildcards means one file, a pattern all files that it finds.
+        matches = [*chain(*tried)] if _is_pattern(pattern) else next(filter(None, tried), [])
         if not matches:
             raise InputError(
                 f"input.{name}: no file matches {pattern!r}"
@@ -93,6 +96,26 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
             )
         paths.update(matches)
     return sorted(paths)
+
+
+def unread_siblings(root: Path, source: Source) -> list[str]:
+    """Return the files next to those of an input that are compressed in a way that is not read."""
+    if source.format == "table":
+        return []
+    found = {
+        path for pattern in filter(_is_pattern, source.paths) for suffix in _UNREAD_SUFFIXES
+        for path in _glob(root, pattern + suffix)
+    }  # fmt: skip
+    read = {path for pattern in source.paths for path in _glob(root, pattern)}
+    return sorted(_name(root, path) for path in found - read)
+
+
+def _is_pattern(text: str) -> bool:
+    return not _WILDCARDS.isdisjoint(text)
+
+
+def _name(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def _glob(root: Path, pattern: str) -> list[Path]:
@@ -123,8 +146,7 @@ def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, 
     except OSError as error:
         raise unreadable(path, error) from error
     fresh[key] = digest
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    return InputFile(path, name, stat.st_size, stat.st_mtime, digest)
+    return InputFile(path, _name(root, path), stat.st_size, stat.st_mtime, digest)
 
 
 def _read_cache(path: Path) -> dict[str, str]:
@@ -201,7 +223,7 @@ def unreadable(path: Path, error: OSError) -> InputError:
 
 def _look_into(folder: Path, part: str) -> None:
     try:
-        if _WILDCARDS.isdisjoint(part):
+        if not _is_pattern(part):
             (folder / part).stat()
         else:
             with os.scandir(folder):

@@ -19,9 +19,10 @@ class Files(Section):
     """Files of one shape, or a table of Spark's catalogue."""
 
     paths: tuple[str, ...] = ()
-    """Globs relative to `input.root`; each must match a file. If one matches none, it is tried
-    with .gz, .bz2 and .zst at its end. Links are followed, except links to folders below `**`. A
-    folder named `day=2026-03-01` can be read as a column `day`."""
+    """Globs relative to `input.root`; each must match a file. One with a wildcard also matches
+    files with .gz, .bz2 or .zst at its end; a plain name is tried with them if there is no such
+    file. Links are followed, except links to folders below `**`. A folder named `day=2026-03-01`
+    can be read as a column `day`."""
     format: Literal["csv", "jsonl", "parquet", "orc", "avro", "table", "sequences"] = "csv"
     """Format of the files. table: a table of Spark's catalogue instead of files. sequences: one
     user per line, "user item item ...", oldest item first. avro needs Spark's package

@@ -97,8 +97,10 @@ class EventColumns(Section):
     value: ColumnName | None = None
     """Column of a number of the event, such as its rating, price or quantity; null: none."""
     event_id: ColumnName | None = None
-    """Column of the event's id; of events with the same id the earliest is kept. null: events are
-    duplicates if user, item, time, type, value and all further fields are equal."""
+    """Column of the event's id; of events with the same id, user, item and type the earliest is
+    kept. Placeholders such as (not set), and ids that several users have, identify no event: such
+    rows are compared as with null. null: events are duplicates if user, item, time, type, value and
+    all further fields are equal."""
 
 
 class EventSource(Source):

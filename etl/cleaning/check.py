@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from conf.errors import InputError
-from conf.runs.input_files import InputFile, input_sources
+from conf.runs.input_files import InputFile, input_sources, unread_siblings
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource, Source, TableSource
 from etl.cleaning.staging import event_columns
 from etl.cleaning.tables import ID_OF_TABLE, table_columns
 from etl.reading.sources import check_files
+from etl.spark.columns import FIELD
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +28,16 @@ def check_inputs(
     problems = []
     for name, source in input_sources(config).items():
         try:
-            found = check_files(source, inputs[name], _columns(name, source))
+            columns, encodings = _columns(name, source), _encodings(name, config)
+            found = check_files(source, inputs[name], columns, encodings)
         except InputError as error:
             problems.append(f"input.{name}: {error}")
             continue
+        unread = unread_siblings(Path(config.input.root), source)
+        found += [
+            f"{file} is not read: names have to end in .gz, .bz2 or .zst to be unpacked"
+            for file in unread
+        ]
         warnings.setdefault(name.split(".")[0], []).extend(found)
     if problems:
         raise InputError("\n".join(problems))
@@ -37,6 +45,14 @@ def check_inputs(
         for warning in told:
             log.warning("etl: input.%s: %s", name, warning)
     return {name: tuple(told) for name, told in warnings.items()}
+
+
+def _encodings(name: str, config: Config) -> dict[str, str]:
+    """Return the kind of encoding of each column of an input that becomes a feature."""
+    table = name.split(".")[0]
+    prefix = FIELD if table == "events" else ""
+    encodings = getattr(config.etl.features, table).encodings
+    return {prefix + field: encoding.kind for field, encoding in encodings.items()}
 
 
 def _columns(name: str, source: Source) -> dict[str, ColumnName]:

@@ -16,6 +16,7 @@ from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.input import ColumnName, EventSource, Source
 from conf.settings.rules.time_patterns import ISO
+from etl.reading.header_hints import header_hint
 from etl.reading.layout import SAMPLED_LINES, Layout
 from etl.reading.typed import is_time
 from etl.spark.columns import EVENT_ID, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
@@ -161,7 +162,8 @@ def _problems(
     ]
     if missing:
         present = ", ".join([*layout.names, *(f"{name} (folder)" for name in layout.partitions)])
-        yield f"column(s) {', '.join(missing)} missing; present are {present or 'none'}"
+        hint = header_hint(source, layout.names, missing)
+        yield f"column(s) {', '.join(missing)} missing; present are {present or 'none'}{hint}"
     for ours, place in places.items():
         if place.where == "nowhere":
             continue

@@ -8,8 +8,11 @@ import bz2
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
+from hashlib import sha256 as new_digest
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,23 +21,21 @@ import pyarrow as pa
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
+from etl.reading.first_bytes import (
+    NUM_BYTES,
+    TEXT,
+    described,
+    fix_of,
+    is_compression,
+    kind_of_bytes,
+    kind_of_content,
+)
+from etl.reading.padding import end_of_gzip, length_without_padding
 
-TEXT = "text"
 # Case-sensitive, as in Hadoop's codecs.
 _CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
-_FIRST_BYTES = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"\xfd7zXZ\x00": "xz",
-    b"PAR1": "parquet",
-    b"ORC": "orc",
-    b"Obj\x01": "avro",
-}
-# A text may begin with these letters too, so the end of the file must match as well.
-_AT_THE_END = {"parquet": b"PAR1", "orc": b"ORC"}
-_BZIP2_BLOCK = b"1AY&SY"
 _UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".snappy", ".deflate", ".Z")
+_WIDE_ENCODINGS = ("16", "32", "ucs", "auto")
 _CHUNK_BYTES = 1 << 20
 
 UNPACK_ERRORS = (EOFError, OSError, ValueError, zlib.error)
@@ -43,20 +44,6 @@ UNPACK_ERRORS = (EOFError, OSError, ValueError, zlib.error)
 def codec_of_name(path: Path) -> str:
     """Return the compression that Spark assumes for a text file, `text` for none."""
     return _CODEC_OF_SUFFIX.get(path.suffix, TEXT)
-
-
-def kind_of_content(path: Path) -> str:
-    """Return what a file contains: a compression, a columnar format, zip, xz or text."""
-    with path.open("rb") as stream:
-        first = stream.read(16)
-        stream.seek(-min(4, path.stat().st_size), 2)
-        last = stream.read()
-    if first[:3] == b"BZh" and first[4:10] == _BZIP2_BLOCK:
-        return "bzip2"
-    for magic, kind in _FIRST_BYTES.items():
-        if first.startswith(magic) and _AT_THE_END.get(kind, b"") in last:
-            return kind
-    return TEXT
 
 
 def why_misnamed(source: Source, file: InputFile) -> str | None:
@@ -68,11 +55,39 @@ def why_misnamed(source: Source, file: InputFile) -> str | None:
         return None  # an empty delivery, whatever its name
     named = codec_of_name(file.path) if is_text else source.format
     kind = kind_of_content(file.path)
-    if kind == named:
-        return None
     if not is_text:
-        return f"is not a {named} file or is cut off, it contains {_told(kind)}"
-    return f"contains {_told(kind)}, but its name says {_told(named)}; rename it"
+        told = described(kind)
+        return None if kind == named else f"is not a {named} file or is cut off, it contains {told}"
+    if kind == named and is_compression(kind):
+        kind, named = _kind_inside(file.path, kind), TEXT
+        if is_compression(kind):
+            return "is compressed twice; unpack it once"
+    if kind == named:
+        return _why_no_lines(source, file.path)
+    if kind.startswith("utf-") and any(part in source.encoding.lower() for part in _WIDE_ENCODINGS):
+        return None
+    if is_compression(kind) or kind == TEXT:
+        return f"contains {described(kind)}, but its name says {described(named)}; {fix_of(kind)}"
+    return f"contains {described(kind)}, not {source.format}; {fix_of(kind)}"
+
+
+def _kind_inside(path: Path, codec: str) -> str:
+    """Return what a compressed file contains, text if it cannot be unpacked."""
+    with suppress(*UNPACK_ERRORS):
+        # Without the end of the content, a columnar file cannot be told from a text.
+        return kind_of_bytes(next(unpacked(path, codec, NUM_BYTES), b""))
+    return TEXT
+
+
+def _why_no_lines(source: Source, path: Path) -> str | None:
+    """Return that a file of JSON lines is one JSON array, or None."""
+    if source.format != "jsonl":
+        return None
+    with suppress(*UNPACK_ERRORS):
+        lines = next(unpacked(path, codec_of_name(path)), b"").removeprefix(b"\xef\xbb\xbf").split()
+        if lines and (lines[0] == b"[" or lines[0].startswith(b"[{")):
+            return "is one JSON array, not one object a line; write each object on its own line"
+    return None
 
 
 @cache
@@ -83,9 +98,13 @@ def why_cut_off(path: Path, sha256: str) -> str | None:
         path: The file, named after its compression.
         sha256: Hash of its content, part of the cache key.
     """
+    codec = codec_of_name(path)
     try:
-        for _ in unpacked(path, codec_of_name(path)):
-            pass
+        if codec == "gzip":
+            end_of_gzip(path)
+        else:
+            for _ in unpacked(path, codec):
+                pass
     except UNPACK_ERRORS as error:
         return f"cannot be unpacked to its end: {error}"
     return None
@@ -112,15 +131,39 @@ def open_text(path: Path, encoding: str, newline: str | None = None) -> io.TextI
 
 
 def _open_codec(path: Path, codec: str) -> io.BufferedIOBase:
+    if path.stat().st_size == 0:
+        return path.open("rb")  # an empty delivery
     if codec == "gzip":
         return gzip.open(path)
     if codec == "bzip2":
         return bz2.open(path)
     if codec == "zstd":
-        stream: io.BufferedIOBase = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        length = length_without_padding(path, codec)
+        content = pa.memory_map(str(path)).read_buffer(length)
+        stream: io.BufferedIOBase = pa.CompressedInputStream(pa.BufferReader(content), "zstd")
         return stream
     return path.open("rb")
 
 
-def _told(kind: str) -> str:
-    return "plain text" if kind == TEXT else f"{kind} data"
+def unpacked_hashes(files: Sequence[InputFile]) -> dict[InputFile, str]:
+    """Return the hash of the unpacked content of files that lie next to each other in two forms.
+
+    Only files whose names differ in nothing but .gz, .bz2 or .zst at their end are unpacked.
+    """
+    forms: dict[Path, list[InputFile]] = defaultdict(list)
+    for file in files:
+        plain = file.path if codec_of_name(file.path) == TEXT else file.path.with_suffix("")
+        forms[plain].append(file)
+    hashes = {}
+    for file in (file for several in forms.values() if len(several) > 1 for file in several):
+        with suppress(*UNPACK_ERRORS):
+            hashes[file] = _unpacked_hash(file.path, file.sha256)
+    return hashes
+
+
+@cache
+def _unpacked_hash(path: Path, _sha256: str) -> str:
+    digest = new_digest()
+    for chunk in unpacked(path, codec_of_name(path)):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.runs.input_files import InputFile
+from etl.reading.file_kinds import unpacked_hashes
 from etl.reading.layout import partitions_of
 from etl.spark.columns import BLOCK, DAMAGED, LINE, REDELIVERED, SOURCE_FILE
 
@@ -67,12 +68,15 @@ def describe_files(
 def redelivered_files(files: Sequence[InputFile], folders: Collection[str] = ()) -> set[str]:
     """Return the names of files that have the same content as a file with a smaller name.
 
-    Files in folders `name=value` whose values are read are equal only if these are equal too.
+    Files in folders `name=value` whose values are read are equal only if these are equal too. Of
+    files that differ in the suffix of a compression only, the unpacked content counts.
     """
+    unpacked = unpacked_hashes(files)
 
     def content(file: InputFile) -> tuple[str | None, ...]:
         values = partitions_of(file)
-        return (file.sha256, *(values.get(name) for name in sorted(folders)))
+        digest = unpacked.get(file, file.sha256)
+        return (digest, *(values.get(name) for name in sorted(folders)))
 
     first: dict[tuple[str | None, ...], str] = {}
     for file in sorted(files, key=lambda file: file.name):

@@ -16,14 +16,13 @@ from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
 from etl.reading.copies import spark_encoding
 from etl.reading.file_kinds import (
-    TEXT,
     UNPACK_ERRORS,
     codec_of_name,
-    kind_of_content,
     unpacked,
     why_cut_off,
     why_misnamed,
 )
+from etl.reading.first_bytes import TEXT, kind_of_content
 from etl.reading.quotes import why_never_closed
 
 _SALVAGED_BYTES = 256  # small, because zstd returns nothing of a chunk that it cannot fill

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
+from types import MappingProxyType
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,8 +16,11 @@ from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
 from etl.reading.copies import as_spark_reads, copy_as_utf8, needs_copy
 from etl.reading.drift import Place, Places, group_files, warnings_of
+from etl.reading.file_kinds import codec_of_name, unpacked_hashes
 from etl.reading.layout import read_layouts
+from etl.reading.lists import list_warnings
 from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
+from etl.reading.padding import length_without_padding, without_padding
 from etl.reading.read_columnar import read_columnar, read_table
 from etl.reading.read_csv import read_csv, read_damaged, read_sequences
 from etl.reading.read_json import read_json_lines
@@ -57,9 +61,9 @@ def read_rows(
     sound, damaged = _sorted_out(source, files)
     _require_zstd(spark, files)
     salvaged = {file: salvage(file, _required(scratch), source.encoding) for file in damaged}
-    copies = _copied(source, sound, scratch)
+    instead = _read_instead(source, sound, scratch)
     source = as_spark_reads(source)
-    sound = [replace(file, path=copies.get(file, file.path)) for file in sound]
+    sound = [replace(file, path=instead[file]) for file in sound]
     read = list(_read_groups(spark, source, sound, columns))
     if salvaged:
         read.append((read_damaged(spark, source, list(salvaged.values())), {}))
@@ -68,7 +72,7 @@ def read_rows(
     folders = {
         place.names[0] for _, places in read for place in places.values() if place.where == "folder"
     }
-    origins = F.broadcast(describe_files(spark, files, {**salvaged, **copies}, damaged, folders))
+    origins = F.broadcast(describe_files(spark, files, {**salvaged, **instead}, damaged, folders))
     frames = [
         rows.frame.join(origins, PATH, "left").select(*_parts(source, rows, places, columns))
         for rows, places in read
@@ -77,9 +81,18 @@ def read_rows(
 
 
 def check_files(
-    source: Source, files: Sequence[InputFile], columns: Mapping[str, ColumnName]
+    source: Source,
+    files: Sequence[InputFile],
+    columns: Mapping[str, ColumnName],
+    encodings: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Check files before the job starts, and return warnings about them.
+
+    Args:
+        source: Format of the files.
+        files: The files.
+        columns: For each of our columns its name, or names, in the files.
+        encodings: For each of our columns that becomes a feature the kind of its encoding.
 
     Raises:
         InputError: When a column is missing or a file cannot be read.
@@ -90,11 +103,29 @@ def check_files(
     warnings = [
         f"{file.name} {fault}; its lines are in quarantine" for file, fault in damaged.items()
     ]
+    if source.format in TEXT_FORMATS:
+        warnings += _about_compressed(sound)
     if source.format == "sequences":
         return warnings
     layouts = read_layouts(source, sound)
     group_files(source, layouts, columns)
-    return [*warnings, *warnings_of(layouts, columns, source.match_case)]
+    warnings += warnings_of(layouts, columns, source.match_case)
+    return [*warnings, *list_warnings(source, layouts, columns, encodings)]
+
+
+def _about_compressed(files: Sequence[InputFile]) -> Iterator[str]:
+    """Yield warnings about zero bytes after files, and about files that are there twice."""
+    for file in files:
+        size = file.path.stat().st_size
+        zeros = size - length_without_padding(file.path, codec_of_name(file.path))
+        if zeros:
+            yield f"{file.name} has {zeros} zero bytes after its end: they are not read"
+    hashes = unpacked_hashes(files)
+    for file in files:
+        plain = file.path.with_suffix("")
+        others = [other for other in hashes if other.path == plain and hashes.get(file)]
+        if others and hashes[others[0]] != hashes[file]:
+            yield f"{others[0].name} and {file.name} differ in content: both are read"
 
 
 def field_columns(source: Source) -> dict[str, ColumnName]:
@@ -205,13 +236,18 @@ def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:
         )
 
 
-def _copied(
+def _read_instead(
     source: Source, files: Sequence[InputFile], scratch: Path | None
 ) -> dict[InputFile, Path]:
-    """Return the copy of each file that Spark cannot read as it is."""
-    if source.format not in TEXT_FORMATS or not needs_copy(source):
-        return {}
-    return {file: copy_as_utf8(source, file, _required(scratch)) for file in files}
+    """Return for each file the path that Spark reads: its own, or that of a copy it can read."""
+    paths = {}
+    for file in files:
+        found = file
+        if source.format in TEXT_FORMATS:
+            found = without_padding(file, scratch, codec_of_name(file.path))
+        needs_utf8 = source.format in TEXT_FORMATS and needs_copy(source)
+        paths[file] = copy_as_utf8(source, found, _required(scratch)) if needs_utf8 else found.path
+    return paths
 
 
 def _required(scratch: Path | None) -> Path:

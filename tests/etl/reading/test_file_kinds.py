@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError
-from etl.reading.file_kinds import kind_of_content, why_cut_off
+from etl.reading.file_kinds import why_cut_off
+from etl.reading.first_bytes import kind_of_content
 from etl.reading.salvage import salvage
 from tests.etl.making import write_lines
 from tests.etl.read_rows import check, input_files
@@ -62,7 +63,7 @@ def test_files_that_are_not_what_their_names_say_are_all_named(
     for told in (
         "a.csv: contains gzip data, but its name says plain text; rename it",
         "b.csv.gz: contains plain text, but its name says gzip data",
-        "c.csv: contains parquet data",
+        "c.csv: contains parquet data, not csv; set the format of its input",
         "d.csv.bz2: contains zstd data, but its name says bzip2 data",
         "e.csv.zip: .zip files are not supported; compress it as .gz, .bz2 or .zst",
         "f.csv.GZ: contains gzip data",
@@ -102,7 +103,7 @@ def test_files_without_columns_or_in_another_character_set_are_named(tmp_path: P
     with pytest.raises(InputError, match=r"b\.parquet .* a column named more than once \(x\)"):
         check(tmp_path, [tmp_path / "b.parquet"], format="parquet")
     wide = write(tmp_path / "a.csv", TEXT.decode().encode("utf-16"))
-    with pytest.raises(InputError, match=r"a\.csv cannot be read as UTF-8: .*; see `encoding`"):
+    with pytest.raises(InputError, match=r"a\.csv: contains UTF-16 text, .*`encoding`"):
         check(tmp_path, [wide])
     with pytest.raises(InputError, match="column_names of the input is empty"):
         check(tmp_path, [write(tmp_path / "b.csv", TEXT)], header=False)

@@ -38,7 +38,7 @@ def test_all_lines_of_damaged_files_are_set_aside_and_counted(tmp_path: Path) ->
     ]
     gone, wrong, lacking = sorted(ledger.warnings)
     assert gone.startswith("b.csv.gz cannot be unpacked to its end")
-    assert wrong.startswith("c.csv contains parquet data, but its name says plain text")
+    assert wrong.startswith("c.csv contains parquet data, not csv")
     assert lacking == "column price is not in d.csv: null there"
 
 
