@@ -142,8 +142,13 @@ def tags_of(field: str, encoding: Tags) -> Column:
     inside = F.regexp_extract(text, _BRACKETED, 1)
     loose = F.transform(F.split(inside, _BETWEEN), lambda tag: F.regexp_replace(tag, _QUOTED, "$2"))
     parts = F.when(is_bracketed, loose).otherwise(parts)
-    split = F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
-    return F.coalesce(F.transform(list_elements(field), F.trim), split)
+    split = F.filter(F.transform(parts, _trimmed), lambda tag: tag != "")
+    return F.coalesce(F.transform(list_elements(field), _trimmed), split)
+
+
+def _trimmed(text: Column) -> Column:
+    # F.trim itself would get an element's place as a second argument, and trim that digit.
+    return F.trim(text)
 
 
 def _words_of(field: str) -> Column:

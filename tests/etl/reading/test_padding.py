@@ -4,6 +4,8 @@ import bz2
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
@@ -90,9 +92,6 @@ def test_compressed_files_beside_plain_ones_are_read_and_copies_are_counted(tmp_
 
 
 def test_a_compressed_parquet_file_is_not_passed_over(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pa.table({"user_id": ["u"], "item_id": ["i"], "time": [START]})
     pq.write_table(table, tmp_path / "a.parquet")
     (tmp_path / "b.parquet.gz").write_bytes(gzip.compress(b"x"))
