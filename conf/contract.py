@@ -39,6 +39,9 @@ SCORE = "score"
 SOURCE = "source"
 REASONS = "reasons"
 SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
+WHY_FALLBACK = "why_fallback"  # null in lists of the model
+WHY_SHORT = "why_short"  # null in lists of full length
+WHY_ABSENT = "why_absent"  # in the file of users without a list
 
 MANIFEST_NAME: dict[str, str] = {
     "datasets": "manifest.json",
@@ -258,11 +261,23 @@ class ListsManifest(_Record):
     dataset_id: str
     model_id: str
     config: dict[str, Any]
-    counts: dict[str, int]
+    counts: dict[str, int | None]
+    """None where there was nothing to count, such as seen items with `score.drop_seen: false`."""
     short_lists: dict[str, int]
-    """Number of lists shorter than asked for, by reason."""
+    """Number of lists that have items, but fewer than asked for, by reason."""
+    fallbacks: dict[str, int] = {}
+    """Number of lists that are not the model's, by reason."""
+    users_without_lists: dict[str, int] = {}
+    """Number of users without a list, by reason."""
+    figures: dict[str, float | None] = {}
+    """What the gates judge, by gate; None without data."""
+    previous_id: str | None = None
+    """Id of the lists that the overlap was measured with; None: there were none to compare."""
     gates: dict[str, bool]
+    """Whether each gate let the lists through when they were made."""
     files: dict[str, tuple[DataFile, ...]]
+    absent: DataFile | None = None
+    """The table of the users without a list; None: every user has one."""
 
 
 def catalogue_size(manifest: Manifest) -> int:

@@ -250,7 +250,9 @@ def _default_text(field: FieldInfo) -> str:
     if default is PydanticUndefined and field.default_factory is not None:
         default = field.default_factory()  # type: ignore[call-arg]
     if isinstance(default, BaseModel):
-        return ""
+        default = default.model_dump(mode="json", exclude_defaults=True)
+        if not default:
+            return ""
     text = yaml.safe_dump(_plain(default), default_flow_style=True, width=10_000).strip()
     return f"`{text.removesuffix('...').strip()}`"
 

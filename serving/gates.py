@@ -1,98 +1,213 @@
-"""Gates: checks that lists must pass before they may replace the published ones.
+"""Gates: figures that lists must reach before they may replace the published ones.
 
-Only the counts of `list_counts.py` are judged here, so that a run that finds everything done can
-check the gates again without reading any list.
+Only the figures in `lists.json` are judged here, so that a run that finds everything done can
+apply other limits without reading or making any list.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from conf.errors import GateError
-from conf.settings.config import Score
+from conf.settings.score import Above, Gates, Score
 
-CATALOGUE_EXHAUSTED = "catalogue_exhausted"
-"""The user has seen all other items."""
-UNEXPLAINED = "unexplained"
-"""There were more items to recommend."""
-
-
-class _Gate(NamedTuple):
-    figure: str
-    """Name of the count that must be 0."""
-    text: str
-    remedy: str
-
-
-_AGAIN = "this is a bug of the scorer: remove the version's folder and score again"
-_GATES = {
-    "users_covered": _Gate(UNEXPLAINED, "users have a list that is short without a reason", _AGAIN),
-    "ids_known": _Gate(
-        "unknown_ids", "rows contain a user or item that is not in the dataset", _AGAIN
-    ),
-    "no_duplicates": _Gate("duplicate_items", "rows repeat an item of their list", _AGAIN),
-    "no_seen_items": _Gate(
-        "seen_items", "rows contain an item that their user has already seen", _AGAIN
-    ),
-    "positions_complete": _Gate(
-        "misplaced_rows", "rows break the sequence of positions 1, 2, 3, ...", _AGAIN
-    ),
-    "scores_ordered": _Gate(
-        "bad_scores",
-        "scores are not finite, or higher than the score before them",
-        "the model may have diverged: look at its metrics.json and train again",
-    ),
-}
-FULL_LISTS = "full_lists"
+log = logging.getLogger(__name__)
 COUNTS = (
     "users",
     "lists",
     "rows",
     "model_lists",
+    "model_rows",
     "fallback_lists",
-    FULL_LISTS,
-    *(gate.figure for gate in _GATES.values()),
+    "full_lists",
+    "users_without_lists",
+    "unexplained",
+    "unscored_users",
+    "unknown_ids",
+    "duplicate_items",
+    "seen_items",
+    "misplaced_rows",
+    "bad_scores",
+    "distinct_lists",
+    "listed_items",
+    "recommendable_items",
+    "compared_users",
 )
 """The names of all counts, in the order of `lists.json`."""
 
 
-def passed_gates(counts: Mapping[str, int], score: Score) -> dict[str, bool]:
-    """Return for each gate whether the lists pass it.
+class _Gate(NamedTuple):
+    counted: str | None
+    """What is counted; None: the figure is no share of a count."""
+    of: str
+    text: str
+    remedy: str
 
-    `full_lists` counts every short list, even if its user has seen nearly all items: this gate
-    shows that the catalogue is too small for `score.list_length`.
+
+_AGAIN = "this is a fault of the scorer: remove the version's folder and score again"
+_TRAIN = "train on this dataset: the model knows too few of its items"
+GATES = {
+    "unexplained_short_lists": _Gate(
+        "unexplained", "users", "users have a short list, or none, without a reason", _AGAIN
+    ),
+    "unknown_ids": _Gate(
+        "unknown_ids", "rows", "rows contain a user or item that is not in the dataset", _AGAIN
+    ),
+    "duplicate_items": _Gate(
+        "duplicate_items", "rows", "rows repeat an item of their list", _AGAIN
+    ),
+    "seen_items": _Gate(
+        "seen_items", "rows", "rows contain an item that their user has already seen", _AGAIN
+    ),
+    "misplaced_rows": _Gate(
+        "misplaced_rows", "rows", "rows break the sequence of positions 1, 2, 3, ...", _AGAIN
+    ),
+    "bad_scores": _Gate(
+        "bad_scores",
+        "rows",
+        "rows have a score that is not finite, or higher than the score before",
+        "the model may have diverged: look at its metrics.json and train again",
+    ),
+    "unscored_users": _Gate(
+        "unscored_users",
+        "users",
+        "users have the fallback list although the model knows items of their history",
+        "the model has diverged: lower train.optimizer.learning_rate and train again",
+    ),
+    "users_without_lists": _Gate(
+        "users_without_lists",
+        "users",
+        "users have no list",
+        "users_without_lists in lists.json counts the reasons; if they have seen everything, set "
+        "score.drop_seen=false",
+    ),
+    "short_lists": _Gate(
+        "short",
+        "users",
+        "users have fewer than score.list_length items",
+        "short_lists in lists.json counts the reasons; lower score.list_length, set "
+        "score.drop_seen=false, or train on this dataset if the model knows few of its items",
+    ),
+    "fallback_lists": _Gate(
+        "fallback_lists",
+        "lists",
+        "lists have popular items because the model knows nothing of the user",
+        "fallbacks in lists.json counts the reasons; train on this dataset if it is "
+        "history_unknown_to_model",
+    ),
+    "distinct_lists": _Gate(
+        "distinct_lists",
+        "model_lists",
+        "lists of the model differ from one another",
+        "a model that gives everybody the same list has learned nothing of its users: look at its "
+        "card, and train again",
+    ),
+    "catalogue_coverage": _Gate(
+        "listed_items",
+        "recommendable_items",
+        "items that the model can recommend are in a list",
+        "the model recommends the same few items to everybody: look at its card",
+    ),
+    "overlap_with_previous": _Gate(
+        None,
+        "compared_users",
+        "is the mean overlap (Jaccard) with the current lists",
+        "if neither the model nor the data has changed so much, look at both before you publish",
+    ),
+}
+"""By the names of their limits in `score.gates`, in that order."""
+
+
+class Verdict(NamedTuple):
+    """What a gate says about lists."""
+
+    name: str
+    refuses: bool
+    complaint: str | None
+    """What is wrong, with figure, limit and remedy; None: nothing."""
+
+
+def figures_of(counts: Mapping[str, int | None], overlap: float | None) -> dict[str, float | None]:
+    """Return the figure of each gate; None without data.
+
+    Args:
+        counts: All of `COUNTS`.
+        overlap: Mean overlap with the lists before.
     """
-    passed = {name: counts[gate.figure] == 0 for name, gate in _GATES.items()}
-    share = counts[FULL_LISTS] / counts["users"]
-    return {**passed, FULL_LISTS: share >= score.min_full_share}
+    return {
+        name: overlap if gate.counted is None else _share(_count(gate, counts), _of(gate, counts))
+        for name, gate in GATES.items()
+    }
 
 
-def require_passed(manifest: Mapping[str, Any]) -> None:
-    """Refuse lists that have failed a gate.
+def judged(manifest: Mapping[str, Any], score: Score) -> list[Verdict]:
+    """Return what each gate says about lists under these limits.
 
     Args:
         manifest: Contents of `lists.json`.
+        score: The section with the limits, which may have changed since the lists were made.
+    """
+    limits = score.limits()
+    return [_verdict(name, limits, manifest) for name in GATES]
+
+
+def require_passed(manifest: Mapping[str, Any], score: Score) -> dict[str, Any]:
+    """Refuse lists that fail a gate; return the verdicts as entries of the stage's result.
+
+    Args:
+        manifest: Contents of `lists.json`.
+        score: The section with the limits.
 
     Raises:
-        GateError: When a gate failed; it names each such gate, its count, its limit and the fix.
+        GateError: When a gate refuses; it names each such gate, its figure, its limit and the fix.
     """
-    failed = [name for name, passed in manifest["gates"].items() if not passed]
-    if failed:
-        lines = "\n".join(f"  {_complaint(name, manifest)}" for name in failed)
+    verdicts = judged(manifest, score)
+    refused = [f"{v.complaint}" for v in verdicts if v.refuses]
+    if refused:
+        lines = "\n".join(f"  {complaint}" for complaint in refused)
         raise GateError(
             f"lists {manifest['id']} are not published, the previous lists stay: "
-            f"{len(failed)} gate(s) failed\n{lines}"
+            f"{len(refused)} gate(s) failed\n{lines}"
         )
+    warnings = [v.complaint for v in verdicts if v.complaint is not None]
+    for warning in warnings:
+        log.warning("score: %s", warning)
+    return {"gates": {v.name: not v.refuses for v in verdicts}, "warnings": warnings}
 
 
-def _complaint(name: str, manifest: Mapping[str, Any]) -> str:
-    counts, score = manifest["counts"], manifest["config"]["score"]
-    if name != FULL_LISTS:
-        gate = _GATES[name]
-        return f"{name}: {counts[gate.figure]:,} {gate.text}, 0 are allowed; {gate.remedy}"
-    full, users = counts[FULL_LISTS], counts["users"]
-    return (
-        f"{name}: {full:,} of {users:,} users ({full / users:.4f}) have a full list of "
-        f"score.list_length={score['list_length']} items, but the share must be at least "
-        f"score.min_full_share={score['min_full_share']} (short lists by reason: "
-        f"{manifest['short_lists']}); lower either, or set score.drop_seen=false"
-    )
+def _verdict(name: str, limits: Gates, manifest: Mapping[str, Any]) -> Verdict:
+    value, own = manifest["figures"].get(name), getattr(limits, name)
+    is_above = isinstance(own, Above)
+    for action in ("refuse", "warn"):
+        key = f"{action}_{'above' if is_above else 'below'}"
+        limit = getattr(own, key)
+        if value is None or limit is None:
+            continue
+        if value > limit if is_above else value < limit:
+            told = _complaint(name, value, f"score.gates.{name}.{key}={limit:g}", manifest)
+            return Verdict(name, action == "refuse", told)
+    return Verdict(name, False, None)
+
+
+def _complaint(name: str, value: float, limit: str, manifest: Mapping[str, Any]) -> str:
+    gate, counts = GATES[name], manifest["counts"]
+    if gate.counted is None:
+        what = f"{value:.4g} {gate.text} of {counts[gate.of]:,} users"
+    else:
+        what = f"{_count(gate, counts):,} of {_of(gate, counts):,} {gate.text} ({value:.4g})"
+    return f"{name}: {what}, but the limit is {limit}; {gate.remedy}"
+
+
+def _count(gate: _Gate, counts: Mapping[str, int | None]) -> int | None:
+    if gate.counted == "short":
+        return (counts["users"] or 0) - (counts["full_lists"] or 0)
+    return None if gate.counted is None else counts[gate.counted]
+
+
+def _of(gate: _Gate, counts: Mapping[str, int | None]) -> int:
+    of = counts[gate.of] or 0
+    return min(of, counts["model_rows"] or 0) if gate.of == "recommendable_items" else of
+
+
+def _share(count: int | None, of: int) -> float | None:
+    return None if count is None or not of else min(count / of, 1.0)

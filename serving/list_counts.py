@@ -3,7 +3,8 @@
 All counts come from reading the written parts back and comparing them with the users and
 histories of the dataset, never from the scorer's own counters.
 
-Legend of shapes: N users of a part, M rows of a part, V catalogue, S seen (user, item) pairs.
+Legend of shapes: N users of a part, M rows of a part, V catalogue, S seen (user, item) pairs,
+A lists of the model.
 """
 
 from collections import Counter
@@ -24,44 +25,146 @@ from conf.contract import (
     SOURCE,
     SOURCE_FALLBACK,
     USER_ID,
+    WHY_FALLBACK,
     Manifest,
 )
-from conf.settings.config import Score
-from serving.gates import CATALOGUE_EXHAUSTED, COUNTS, FULL_LISTS, UNEXPLAINED
-from serving.publish import LISTS_SCHEMA, part_name, read_item_ids, read_row_group
+from conf.settings.score import Score
+from serving.gates import COUNTS
+from serving.possible import (
+    SHORT_REASONS,
+    UNEXPLAINED,
+    Pools,
+    count_possible,
+    seen_pairs,
+    why_fallback,
+    why_short,
+)
+from serving.publish import (
+    ABSENT_SCHEMA,
+    LISTS_SCHEMA,
+    part_name,
+    read_item_ids,
+    read_row_group,
+    texts_of,
+)
 
 
 class Checked(NamedTuple):
     """Counts over all parts."""
 
-    counts: dict[str, int]
+    counts: dict[str, int | None]
+    """All of `COUNTS` but the compared users."""
     short_lists: dict[str, int]
-    """Number of lists shorter than `score.list_length`, empty ones included, by reason."""
+    """Number of lists with some, but fewer than `score.list_length` items, by reason."""
+    fallbacks: dict[str, int]
+    """Number of lists that are not the model's, by reason."""
+    absent: pa.Table
+    """Users without a list, with the reason: rows of `ABSENT_SCHEMA`."""
 
 
-def check_parts(workspace: Path, manifest: Manifest, folder: Path, score: Score) -> Checked:
-    """Read all parts of a version back and count what is in them."""
+class CheckedPart(NamedTuple):
+    """What one part adds to `Checked`."""
+
+    counts: dict[str, int]
+    short_lists: Counter[str]
+    fallbacks: Counter[str]
+    absent: pa.Table
+    hashes: np.ndarray
+    """[A] uint64, equal for equal lists of the model."""
+    listed: np.ndarray
+    """[V] bool, items in the model's lists that it can recommend."""
+
+
+class _Rows(NamedTuple):
+    """The rows of a part as numbers."""
+
+    user: np.ndarray
+    """[M] int64, place of the user in the part; -1 for an unknown id."""
+    item: np.ndarray
+    """[M] int64, number of the item; -1 for an unknown id."""
+    is_known: np.ndarray
+    """[M] bool, whether both ids are known."""
+    is_fallback: np.ndarray
+    """[M] bool"""
+    starts: np.ndarray
+    """Rows where a list begins."""
+
+
+def check_parts(
+    workspace: Path,
+    manifest: Manifest,
+    folder: Path,
+    score: Score,
+    pools: Pools,
+    *,
+    is_personal: bool,
+) -> Checked:
+    """Read all parts of a version back and count what is in them.
+
+    Args:
+        workspace: Folder of the workspace.
+        manifest: The dataset.
+        folder: Folder of the lists.
+        score: How the lists were made.
+        pools: Items that lists may contain.
+        is_personal: Whether lists of different users should differ.
+    """
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
-    totals: Counter[str] = Counter()
+    total = _Total(pools)
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         lists = pq.read_table(folder / part_name(part), schema=LISTS_SCHEMA)
         user_ids = read_row_group(dataset, users, [USER_ID])[USER_ID].cast(pa.string())
         items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
-        totals.update(
+        total.add(
             check_lists(
                 lists,
                 user_ids.combine_chunks(),
                 items.combine_chunks(),
                 item_ids,
+                pools,
                 list_length=score.list_length,
                 drop_seen=score.drop_seen,
             )
         )
-    counts = {name: totals[name] for name in COUNTS}
-    short = {name: totals[name] for name in (CATALOGUE_EXHAUSTED, UNEXPLAINED) if totals[name]}
-    return Checked(counts, short)
+    return total.checked(drop_seen=score.drop_seen, is_personal=is_personal)
+
+
+class _Total:
+    """The sum of what the parts add."""
+
+    def __init__(self, pools: Pools) -> None:
+        self.counts: Counter[str] = Counter(recommendable_items=int(pools.model.sum()))
+        self.short_lists: Counter[str] = Counter()
+        self.fallbacks: Counter[str] = Counter()
+        self.absent = [ABSENT_SCHEMA.empty_table()]
+        self.hashes = [np.zeros(0, dtype=np.uint64)]
+        self.listed = np.zeros(len(pools.model), dtype=bool)
+
+    def add(self, part: CheckedPart) -> None:
+        self.counts.update(part.counts)
+        self.short_lists.update(part.short_lists)
+        self.fallbacks.update(part.fallbacks)
+        self.absent.append(part.absent)
+        self.hashes.append(part.hashes)
+        self.listed |= part.listed
+
+    def checked(self, *, drop_seen: bool, is_personal: bool) -> Checked:
+        """Return the result; what was not measured is None."""
+        counts: dict[str, int | None] = {name: self.counts[name] for name in COUNTS}
+        hashes = np.concatenate(self.hashes)
+        can_differ = is_personal and len(hashes) > 1
+        counts["listed_items"] = int(self.listed.sum())
+        counts["distinct_lists"] = len(np.unique(hashes)) if can_differ else None
+        if not drop_seen:
+            counts["seen_items"] = None
+        return Checked(
+            counts,
+            dict(sorted(self.short_lists.items())),
+            dict(sorted(self.fallbacks.items())),
+            pa.concat_tables(self.absent),
+        )
 
 
 def check_lists(
@@ -69,10 +172,11 @@ def check_lists(
     user_ids: pa.Array,
     histories: pa.ListArray,
     item_ids: pa.Array,
+    pools: Pools,
     *,
     list_length: int,
     drop_seen: bool,
-) -> dict[str, int]:
+) -> CheckedPart:
     """Count the rows and lists of one part, and the errors in them.
 
     Args:
@@ -80,49 +184,105 @@ def check_lists(
         user_ids: [N] users of the part.
         histories: [N] lists of item numbers.
         item_ids: [V], null at the reserved numbers.
+        pools: Items that lists may contain.
         list_length: Items that each list should have.
         drop_seen: Whether lists must not contain seen items.
     """
-    catalogue = len(item_ids)
-    user = _places(lists[USER_ID], user_ids)  # [M], -1 for an unknown id
-    item = _places(lists[ITEM_ID], item_ids)  # [M]
-    known = (user >= 0) & (item >= NUM_RESERVED)
-    pairs = (user * catalogue + item)[known]
-    seen = _seen_pairs(histories, catalogue) if drop_seen else np.zeros(0, dtype=np.int64)
-    lengths = np.bincount(user[known], minlength=len(user_ids))  # [N]
-    seen_count = np.bincount(seen // catalogue, minlength=len(user_ids))  # [N]
-    possible = np.minimum(catalogue - NUM_RESERVED - seen_count, list_length)  # [N]
-    starts = np.flatnonzero(np.diff(user, prepend=-2))  # rows where a list begins
-    fallback = pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy()[starts]
+    users, catalogue = len(user_ids), len(item_ids)
+    rows = _numbered(lists, user_ids, item_ids)
+    owner = pc.list_parent_indices(histories).to_numpy().astype(np.int64)
+    events = histories.flatten().to_numpy().astype(np.int64)
+    seen = seen_pairs(owner, events, catalogue) if drop_seen else np.zeros(0, dtype=np.int64)
+    lengths = np.bincount(rows.user[rows.is_known], minlength=users)  # [N]
+    should_fall_back = why_fallback(owner, events, users, pools.model) > 0  # [N]
+    falls_back = should_fall_back.copy()
+    falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
+    codes = why_short(
+        lengths,
+        falls_back,
+        count_possible(seen, users, pools),
+        items=catalogue - NUM_RESERVED,
+        list_length=list_length,
+    )
+    why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
+    first_of_fallback = rows.starts[rows.is_fallback[rows.starts]]
+    of_model = rows.is_known & ~rows.is_fallback
+    absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
+    return CheckedPart(
+        {
+            "users": users,
+            "lists": int((~is_absent).sum()),
+            "full_lists": int((lengths == list_length).sum()),
+            "users_without_lists": int(is_absent.sum()),
+            "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
+            "unscored_users": int((falls_back & ~should_fall_back).sum()),
+            **_row_counts(lists, rows, seen, catalogue),
+        },
+        Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
+        Counter(_texts(lists[WHY_FALLBACK].take(pa.array(first_of_fallback)))),
+        pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
+        _hashes(rows.user[of_model], rows.item[of_model]),
+        np.bincount(rows.item[of_model], minlength=catalogue).astype(bool) & pools.model,
+    )
+
+
+def _numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> _Rows:
+    user = _places(lists[USER_ID], user_ids)
+    item = _places(lists[ITEM_ID], item_ids)
+    return _Rows(
+        user,
+        item,
+        (user >= 0) & (item >= NUM_RESERVED),
+        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy(),
+        np.flatnonzero(np.diff(user, prepend=-2)),
+    )
+
+
+def _row_counts(lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int) -> dict[str, int]:
+    pairs = (rows.user * catalogue + rows.item)[rows.is_known]
+    from_fallback = int(rows.is_fallback[rows.starts].sum())
     return {
-        "users": len(user_ids),
-        "lists": int((lengths > 0).sum()),
         "rows": lists.num_rows,
-        "model_lists": int((~fallback).sum()),
-        "fallback_lists": int(fallback.sum()),
-        FULL_LISTS: int((lengths == list_length).sum()),
-        CATALOGUE_EXHAUSTED: int(((lengths < list_length) & (lengths >= possible)).sum()),
-        UNEXPLAINED: int((lengths < possible).sum()),
-        "unknown_ids": int((~known).sum()),
+        "model_lists": len(rows.starts) - from_fallback,
+        "model_rows": int((~rows.is_fallback).sum()),
+        "fallback_lists": from_fallback,
+        "unknown_ids": int((~rows.is_known).sum()),
         "duplicate_items": len(pairs) - len(np.unique(pairs)),
         "seen_items": int(np.isin(pairs, seen).sum()),
-        "misplaced_rows": _misplaced(lists[POSITION].to_numpy(), user, starts),
-        "bad_scores": _bad_scores(lists[SCORE].to_numpy(), starts),
+        "misplaced_rows": _misplaced(lists[POSITION].to_numpy(), rows.user, rows.starts),
+        "bad_scores": _bad_scores(lists[SCORE].to_numpy(), rows.starts),
     }
+
+
+def _texts(reasons: pa.ChunkedArray) -> list[str]:
+    found: list[str] = reasons.fill_null(UNEXPLAINED).to_pylist()
+    return found
+
+
+def _hashes(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Return a number for each list that is equal for equal lists: uint64.
+
+    It is a sum of the items, each times a random number that depends on its position: two
+    different lists have the same sum with a probability of about 2 ** -63.
+
+    Args:
+        user: [rows] int64; the rows of a user are adjacent.
+        item: [rows] int64
+    """
+    if not len(user):
+        return np.zeros(0, dtype=np.uint64)
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
+    lengths = np.diff(np.append(starts, len(user)))
+    place = np.arange(len(user)) - np.repeat(starts, lengths)
+    factors = np.random.default_rng(1).integers(2**63, size=place.max() + 1, dtype=np.uint64)
+    found: np.ndarray = np.add.reduceat(item.astype(np.uint64) * factors[place], starts)
+    return found
 
 
 def _places(values: pa.ChunkedArray, of: pa.Array) -> np.ndarray:
     """Return the index of each value in `of`, -1 if `of` does not contain it: int64."""
     places: np.ndarray = pc.index_in(values, value_set=of).fill_null(-1).to_numpy()
     return places.astype(np.int64)
-
-
-def _seen_pairs(histories: pa.ListArray, catalogue: int) -> np.ndarray:
-    """Return each user's seen items once, as row * catalogue + item: [S] int64."""
-    rows = pc.list_parent_indices(histories).to_numpy().astype(np.int64)
-    items = histories.flatten().to_numpy().astype(np.int64)
-    known = items >= NUM_RESERVED
-    return np.unique(rows[known] * catalogue + items[known])
 
 
 def _misplaced(positions: np.ndarray, user: np.ndarray, starts: np.ndarray) -> int:

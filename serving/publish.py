@@ -7,6 +7,7 @@ Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ from conf.contract import (
     SOURCE_FALLBACK,
     SOURCE_MODEL,
     USER_ID,
+    WHY_ABSENT,
+    WHY_FALLBACK,
+    WHY_SHORT,
     DataFile,
     Manifest,
     RowGroup,
@@ -32,6 +36,7 @@ from conf.contract import (
 )
 from conf.errors import VersionError
 from conf.workspace.parquet import describe_parquet, read_columns, told_if_damaged
+from serving.possible import FALLBACK_REASONS, SHORT_REASONS
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
 LISTS_SCHEMA = pa.schema(
@@ -42,8 +47,17 @@ LISTS_SCHEMA = pa.schema(
         pa.field(SCORE, pa.float32(), nullable=False),
         pa.field(SOURCE, pa.string(), nullable=False),
         pa.field(REASONS, pa.list_(_REASON)),
+        pa.field(WHY_FALLBACK, pa.string()),
+        pa.field(WHY_SHORT, pa.string()),
     ]
 )
+ABSENT_SCHEMA = pa.schema(
+    [
+        pa.field(USER_ID, pa.string(), nullable=False),
+        pa.field(WHY_ABSENT, pa.string(), nullable=False),
+    ]
+)
+ABSENT_NAME = "users_without_lists.parquet"
 _REQUEST, _USERS = b"headrace.request", b"headrace.users"
 
 
@@ -54,8 +68,10 @@ class PartLists(NamedTuple):
     """[N, K] int64, negative after the last item."""
     scores: np.ndarray
     """[N, K] float32"""
-    is_fallback: np.ndarray
-    """[N] bool"""
+    why_fallback: np.ndarray
+    """[N] int8, place in `FALLBACK_REASONS`; 0 for a list of the model."""
+    why_short: np.ndarray
+    """[N] int8, place in `SHORT_REASONS`; 0 for a full list."""
     reason_idx: np.ndarray
     """[N, K, R] int64, negative after the last reason."""
     reason_weight: np.ndarray
@@ -105,21 +121,37 @@ def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.
         pa.array(place + 1, pa.int32()),
         item_ids.take(pa.array(lists.item_idx[row, place])),
         pa.array(lists.scores[row, place], pa.float32()),
-        sources.take(pa.array(lists.is_fallback[row].astype(np.int8))),
+        sources.take(pa.array((lists.why_fallback[row] > 0).astype(np.int8))),
         _reasons(lists.reason_idx[row, place], lists.reason_weight[row, place], item_ids),
+        texts_of(lists.why_fallback[row], FALLBACK_REASONS),
+        texts_of(lists.why_short[row], SHORT_REASONS),
     ]
     return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
+
+
+def texts_of(codes: np.ndarray, reasons: Sequence[str | None]) -> pa.Array:
+    """Return the reason of each code, null for 0."""
+    return pa.array(reasons, pa.string()).take(pa.array(codes))
 
 
 def write_part(path: Path, table: pa.Table, *, request: str, num_users: int) -> None:
     """Write a part under a temporary name, then rename it in one step."""
     metadata = {_REQUEST: request.encode(), _USERS: str(num_users).encode()}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        pq.write_table(table.replace_schema_metadata(metadata), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    _write_whole(path, table.replace_schema_metadata(metadata))
+
+
+def write_absent(folder: Path, users: pa.Table) -> DataFile | None:
+    """Write the table of the users without a list, unless it is empty; return its entry.
+
+    Args:
+        folder: Folder of the version.
+        users: Rows of `ABSENT_SCHEMA`.
+    """
+    if not users.num_rows:
+        return None
+    path = folder / ABSENT_NAME
+    _write_whole(path, users)
+    return describe_parquet(folder, path)
 
 
 def is_complete(path: Path, *, request: str, num_users: int) -> bool:
@@ -148,6 +180,15 @@ def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[in
 def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
     """Return the manifest's entries of all parts."""
     return tuple(describe_parquet(folder, folder / part_name(part)) for part in range(num_parts))
+
+
+def _write_whole(path: Path, table: pa.Table) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        pq.write_table(table, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
 
 
 def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa.Array:

@@ -11,10 +11,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from conf.errors import VersionError
-from conf.settings.config import Score
+from conf.settings.score import Score
 from serving.rules import nothing_seen, seen_items
 from serving.topk import Seen, TopK, top_k, top_k_of_scores
 from trainer.data.columns import Ragged
@@ -23,18 +22,24 @@ from trainer.models.scorer import ModelScorer, Scorer
 
 
 class RankedLists(NamedTuple):
-    """The lists of a batch."""
+    """The lists of a batch, without those of users whose scores are not finite."""
 
+    rows: np.ndarray
+    """[B] rows of the histories that the lists are for."""
     best: TopK
     reasons: Reasons | None
-    """None if `score.reasons` is 0."""
+    """None if `score.reasons` is 0, or without any list."""
 
 
 class Ranker(Protocol):
     """Makes the lists for chosen rows of histories."""
 
     def rank(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
-        """Return the best items and the reasons, in the order of `rows`."""
+        """Return the best items and the reasons, in the order of `rows`.
+
+        Raises:
+            VersionError: When the model's item vectors are not finite.
+        """
 
 
 def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) -> Ranker:
@@ -48,7 +53,7 @@ def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) 
     """
     if isinstance(scorer, ModelScorer):
         return NetworkRanker(scorer, score, model_id)
-    return ScoresRanker(scorer, score, model_id, num_items)
+    return ScoresRanker(scorer, score, num_items)
 
 
 class NetworkRanker:
@@ -56,34 +61,41 @@ class NetworkRanker:
 
     def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
         self.scorer, self.score, self.model_id = scorer, score, model_id
+        self.is_checked = False
         scorer.model.requires_grad_(False)
 
     def rank(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         """See `Ranker`."""
-        batch, score = self.scorer.batch(histories, rows), self.score
+        score, scorer = self.score, self.scorer
         with torch.no_grad():
-            users = self.scorer.model.encode(batch)  # [B, D]
-            _require_numbers(users, self.model_id, finite=True)
+            self._require_finite_items()
+            users = scorer.model.encode(scorer.batch(histories, rows))  # [B, D]
+            finite = torch.isfinite(users).all(1)  # [B]
+            users, rows = users[finite], rows[finite.cpu().numpy()]
             best = top_k(
                 users,
-                self.scorer.item_vectors,
+                scorer.item_vectors,
                 k=score.list_length,
                 block_items=score.block_items,
-                left_out=self.scorer.left_out,
+                left_out=scorer.left_out,
                 seen=_seen(score, histories, rows, users.device),
             )
-        if not score.reasons:
-            return RankedLists(best, None)
-        return RankedLists(
-            best, explain(self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons)
-        )
+        return _explained(scorer, score, histories, rows, best)
+
+    def _require_finite_items(self) -> None:
+        if not self.is_checked and not bool(torch.isfinite(self.scorer.item_vectors).all()):
+            raise VersionError(
+                f"model {self.model_id} has item vectors that are NaN or infinite: it has "
+                "diverged; lower train.optimizer.learning_rate and train again"
+            )
+        self.is_checked = True
 
 
 class ScoresRanker:
     """Ranks by the scores of all items."""
 
-    def __init__(self, scorer: Scorer, score: Score, model_id: str, num_items: int) -> None:
-        self.scorer, self.score, self.model_id = scorer, score, model_id
+    def __init__(self, scorer: Scorer, score: Score, num_items: int) -> None:
+        self.scorer, self.score = scorer, score
         room = score.block_users * score.block_items // num_items
         self.users_at_once = min(max(room, 1), score.block_users)
 
@@ -93,33 +105,33 @@ class ScoresRanker:
         parts = [self._rank_some(histories, rows[at : at + self.users_at_once]) for at in starts]
         best = TopK(*(torch.cat(tensors) for tensors in zip(*(p.best for p in parts), strict=True)))
         reasons = [part.reasons for part in parts if part.reasons is not None]
-        return RankedLists(best, joined(reasons) if reasons else None)
+        scored = np.concatenate([part.rows for part in parts])
+        return RankedLists(scored, best, joined(reasons) if reasons else None)
 
     def _rank_some(self, histories: Ragged, rows: np.ndarray) -> RankedLists:
         score = self.score
         with torch.no_grad():
             scores = self.scorer.scores(histories, rows)  # [B, V]
-            _require_numbers(scores, self.model_id)
-            seen = _seen(score, histories, rows, scores.device)
+            finite = (scores < torch.inf).all(1)  # [B]; -inf excludes an item, NaN compares false
+            scores, rows = scores[finite], rows[finite.cpu().numpy()]
             best = top_k_of_scores(
-                scores, k=score.list_length, seen=seen, block_items=score.block_items
+                scores,
+                k=score.list_length,
+                seen=_seen(score, histories, rows, scores.device),
+                block_items=score.block_items,
             )
-        if not score.reasons:
-            return RankedLists(best, None)
-        reasons = explain(self.scorer, histories, rows, best.item_idx, num_reasons=score.reasons)
-        return RankedLists(best, reasons)
+        return _explained(self.scorer, score, histories, rows, best)
+
+
+def _explained(
+    scorer: Scorer, score: Score, histories: Ragged, rows: np.ndarray, best: TopK
+) -> RankedLists:
+    if not score.reasons or not len(rows):
+        return RankedLists(rows, best, None)
+    reasons = explain(scorer, histories, rows, best.item_idx, num_reasons=score.reasons)
+    return RankedLists(rows, best, reasons)
 
 
 def _seen(score: Score, histories: Ragged, rows: np.ndarray, device: torch.device) -> Seen:
     seen = seen_items(histories, rows) if score.drop_seen else nothing_seen()
     return Seen(*(tensor.to(device) for tensor in seen))
-
-
-def _require_numbers(numbers: Tensor, model_id: str, *, finite: bool = False) -> None:
-    """Refuse NaN and infinity; unless `finite`, allow -inf, which excludes an item from lists."""
-    allowed = torch.isfinite(numbers) if finite else numbers < torch.inf
-    if not bool(allowed.all()):
-        raise VersionError(
-            f"model {model_id} gives vectors or scores that are NaN or infinite: it has diverged; "
-            "lower train.optimizer.learning_rate and train again"
-        )

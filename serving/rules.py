@@ -1,10 +1,13 @@
-"""Rules around the model: seen items are left out, new users get the most popular items.
+"""Rules around the model: seen items are left out, users that it does not know get popular items.
 
-A list that is short because its user has seen the rest of the catalogue is not filled up: it
-stays short, and the gates count it.
+A list that is short because no more items are left for its user is not filled up: it stays short
+with the reason, and the gates count it.
 
-Legend of shapes: N users of a part, B users of a batch, V catalogue, S events, K list length.
+Legend of shapes: N users of a part, B users of a batch, V catalogue, S events, K list length,
+P popular items.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +15,6 @@ import torch
 from conf.contract import NO_ITEM, NUM_RESERVED, UNKNOWN_IDX
 from serving.topk import Seen
 from trainer.data.columns import Ragged, events_of
-
-
-def has_known_item(histories: Ragged) -> np.ndarray:
-    """Return whether each history contains an item that the model knows: [N] bool."""
-    known = np.concatenate([[0], np.cumsum(histories.values >= NUM_RESERVED)])
-    counts: np.ndarray = known[histories.offsets[1:]] - known[histories.offsets[:-1]]
-    return counts > 0
 
 
 def known_to_model(histories: Ragged, num_items: int, unknown: np.ndarray | None = None) -> Ragged:
@@ -46,21 +42,52 @@ def nothing_seen() -> Seen:
     return Seen(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 
 
-def popular_items(train_events: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the items with the most training events, ties to the smaller number.
+class Popular(NamedTuple):
+    """The items with a training event, most events first, ties to the smaller number."""
+
+    item_idx: np.ndarray
+    """[P] int64"""
+    shares: np.ndarray
+    """[P] float32, share of all training events."""
+
+
+def popular_items(train_events: np.ndarray) -> Popular:
+    """Return the items by their number of training events.
 
     Args:
         train_events: [V] int64
-        k: K
-
-    Returns:
-        Their numbers, [K] int64, and their shares of all training events, [K] float32;
-        if fewer than K items have an event, the rest is `NO_ITEM` and -inf.
     """
     events = train_events[NUM_RESERVED:]
     order = np.argsort(-events, kind="stable")
-    order = order[events[order] > 0][:k]
-    numbers, shares = np.full(k, NO_ITEM), np.full(k, -np.inf, dtype=np.float32)
-    numbers[: len(order)] = order + NUM_RESERVED
-    shares[: len(order)] = events[order] / max(int(events.sum()), 1)
+    order = order[events[order] > 0]
+    shares = events[order] / max(int(events.sum()), 1)
+    return Popular(order + NUM_RESERVED, shares.astype(np.float32))
+
+
+def fallback_lists(
+    popular: Popular, histories: Ragged, rows: np.ndarray, *, k: int, drop_seen: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the most popular items for the chosen rows, without those that each has seen.
+
+    Args:
+        popular: All items that may be in a list.
+        histories: Histories of the dataset, with the items that the model does not know.
+        rows: [B]
+        k: K
+        drop_seen: Whether to leave out items of the history.
+
+    Returns:
+        Their numbers, [B, K] int64, and their shares of the training events, [B, K] float32;
+        `NO_ITEM` and -inf after the last item.
+    """
+    numbers = np.full((len(rows), k), NO_ITEM, dtype=np.int64)
+    shares = np.full((len(rows), k), -np.inf, dtype=np.float32)
+    for place, row in enumerate(rows):
+        seen = histories.values[histories.offsets[row] : histories.offsets[row + 1]]
+        if not drop_seen:
+            seen = seen[:0]
+        first = popular.item_idx[: k + len(seen)]
+        kept = np.flatnonzero(~np.isin(first, seen))[:k]
+        numbers[place, : len(kept)] = first[kept]
+        shares[place, : len(kept)] = popular.shares[kept]
     return numbers, shares

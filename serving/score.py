@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +15,26 @@ from ray.util import ActorPool
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conf.contract import NUM_RESERVED, ListsManifest, Manifest, catalogue_size
+from conf.contract import (
+    NUM_RESERVED,
+    WHY_ABSENT,
+    Bundle,
+    ListsManifest,
+    Manifest,
+    catalogue_size,
+)
 from conf.errors import ConfigError, HeadraceError, InputError, VersionError
-from conf.settings.config import Config, Score
+from conf.settings.config import Config
+from conf.settings.score import Score
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.gates import passed_gates
+from serving.gates import figures_of, judged
 from serving.list_counts import check_parts
-from serving.publish import describe_parts, missing_parts
+from serving.model import ListModel, is_personal, load_model
+from serving.overlap import overlap_with_current
+from serving.publish import describe_parts, missing_parts, read_item_ids, write_absent
 from serving.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
-from trainer.models.bundle import load_scorer, require_same_vocabulary
+from trainer.models.bundle import require_same_vocabulary
 
 log = logging.getLogger(__name__)
 MAX_WORKER_DEATHS = 3
@@ -41,8 +52,8 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     """
     workspace = Path(config.run.output).resolve()
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
-    bundle, _ = load_scorer(workspace, model_id)
-    require_same_vocabulary(bundle, manifest)
+    require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
+    model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
@@ -55,32 +66,58 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)
-    checked = check_parts(workspace, manifest, folder, config.score)
-    commit(
-        workspace,
-        "lists",
-        ListsManifest(
-            id=version,
-            request=request,
-            logical_date=manifest.logical_date,
-            dataset_id=dataset_id,
-            model_id=model_id,
-            config=config.model_dump(mode="json"),
-            counts=checked.counts,
-            short_lists=checked.short_lists,
-            gates=passed_gates(checked.counts, config.score),
-            files={"lists": describe_parts(folder, len(groups))},
-        ),
-    )
+    commit(workspace, "lists", _checked(config, manifest, model, version, request))
     return version
+
+
+def _checked(
+    config: Config, manifest: Manifest, model: ListModel, version: str, request: str
+) -> ListsManifest:
+    """Read the lists back, write the table of users without one, and return the manifest."""
+    workspace, score = Path(config.run.output).resolve(), config.score
+    folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
+    found = check_parts(
+        workspace, manifest, folder, score, model.pools, is_personal=is_personal(model.scorer)
+    )
+    overlap = overlap_with_current(
+        workspace,
+        folder,
+        parts=parts,
+        logical_date=manifest.logical_date,
+        item_ids=read_item_ids(workspace / "datasets" / manifest.id, manifest),
+        length=score.list_length,
+    )
+    counts = {**found.counts, "compared_users": overlap.users}
+    reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
+    lists = ListsManifest(
+        id=version,
+        request=request,
+        logical_date=manifest.logical_date,
+        dataset_id=manifest.id,
+        model_id=model.bundle.id,
+        config=config.model_dump(mode="json"),
+        counts=counts,
+        short_lists=found.short_lists,
+        fallbacks=found.fallbacks,
+        users_without_lists=dict(sorted(reasons.items())),
+        figures=figures_of(counts, overlap.mean),
+        previous_id=overlap.previous_id,
+        gates={},
+        files={"lists": describe_parts(folder, parts)},
+        absent=write_absent(folder, found.absent),
+    )
+    gates = {v.name: not v.refuses for v in judged(lists.model_dump(), score)}
+    return lists.model_copy(update={"gates": gates})
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:
     items = catalogue_size(manifest) - NUM_RESERVED
     if score.list_length > items:
-        raise ConfigError(
-            f"score.list_length={score.list_length}, but dataset {manifest.id} has "
-            f"{items} items; set it to {items} at most"
+        log.warning(
+            "score: score.list_length=%d, but dataset %s has %d items; no list has more",
+            score.list_length,
+            manifest.id,
+            items,
         )
     groups = {part: manifest.row_groups(part) for part in ("histories", "users")}
     rows = {part: [group.rows for group in found] for part, found in groups.items()}

@@ -1,9 +1,9 @@
-"""Look up one user: the history, the published list, and the titles of their items.
+"""Look up one user: the history, the published list with its reasons, the titles of the items.
 
 Only a few row groups are read, with pyarrow alone: neither Ray nor torch is started.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,9 @@ from conf.contract import (
     SOURCE,
     TITLE,
     USER_ID,
+    WHY_ABSENT,
+    WHY_FALLBACK,
+    WHY_SHORT,
     ListsManifest,
     Manifest,
 )
@@ -33,6 +36,7 @@ from conf.privacy.sealing import pseudonym
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.versions import current_version, read_manifest
+from serving.possible import MEANINGS
 from serving.publish import LISTS_SCHEMA, read_row_group
 
 FIRST = "first"
@@ -70,7 +74,8 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
     else:
         place = _find(dataset, manifest, _names(config, manifest, user_id))
     events = _events(dataset, manifest, place)
-    rows = _list_rows(workspace / "lists" / lists_id, lists, place)
+    folder = workspace / "lists" / lists_id
+    rows = _list_rows(folder, lists, place)
     items = _items(dataset, manifest, events, rows)
     by_idx = {item[ITEM_IDX]: item for item in items}
     by_id = {item[ITEM_ID]: item for item in items}
@@ -80,6 +85,7 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
         "lists_id": lists_id,
         "history": [_shown_event(event, by_idx) for event in events],
         "list": [_shown_row(row, by_id) for row in rows],
+        **_reasons_of_list(rows, _why_absent(folder, lists, place)),
     }
 
 
@@ -162,6 +168,27 @@ def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[s
     rows = read_columns(path, LISTS_SCHEMA.names, pc.field(USER_ID) == place.user_id)
     found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
     return found
+
+
+def _why_absent(folder: Path, lists: ListsManifest, place: _Place) -> str | None:
+    """Return why the user has no list; None with a list."""
+    if lists.absent is None:
+        return None
+    is_user = pc.field(USER_ID) == place.user_id
+    found: list[str] = read_columns(folder / lists.absent.path, [WHY_ABSENT], is_user)[
+        WHY_ABSENT
+    ].to_pylist()
+    return found[0] if found else None
+
+
+def _reasons_of_list(rows: Sequence[dict[str, Any]], absent: str | None) -> dict[str, Any]:
+    """Return why the list is a fallback, short or missing, each as reason and meaning, or None."""
+    first = rows[0] if rows else {}
+    found = {name: first.get(name) for name in (WHY_FALLBACK, WHY_SHORT)} | {WHY_ABSENT: absent}
+    return {
+        name: None if reason is None else {"reason": reason, "meaning": MEANINGS.get(reason, "")}
+        for name, reason in found.items()
+    }
 
 
 def _items(

@@ -15,13 +15,23 @@ from conf.contract import (
     HISTORY_TIMES,
     HISTORY_TYPES,
     NO_ITEM,
+    NUM_RESERVED,
     USER_ID,
     USER_IDX,
     Manifest,
 )
 from conf.errors import VersionError
-from conf.settings.config import Score
+from conf.settings.score import Score
 from conf.workspace.versions import read_manifest
+from serving.model import load_model
+from serving.possible import (
+    FALLBACK_REASONS,
+    NOT_FINITE,
+    count_possible,
+    seen_pairs,
+    why_fallback,
+    why_short,
+)
 from serving.publish import (
     PartLists,
     lists_table,
@@ -31,15 +41,11 @@ from serving.publish import (
     write_part,
 )
 from serving.rankers import make_ranker
-from serving.rules import has_known_item, known_to_model, popular_items
+from serving.rules import fallback_lists, known_to_model, popular_items
 from trainer.data.batches import histories_of, rows_of_like_length
 from trainer.data.columns import Ragged, numbers_of
 from trainer.data.event_features import context_columns
-from trainer.data.item_features import extend_to
 from trainer.data.stream import read_row_groups
-from trainer.data.trained_on import read_train_events
-from trainer.models.bundle import load_scorer
-from trainer.models.scorer import ModelScorer
 
 
 @dataclass(frozen=True)
@@ -63,18 +69,12 @@ class PartScorer:
         self.dataset = job.workspace / "datasets" / job.dataset_id
         self.manifest = read_manifest(job.workspace, "datasets", job.dataset_id, Manifest)
         self.item_ids = read_item_ids(self.dataset, self.manifest)
-        events = read_train_events(self.dataset, self.manifest)
-        self.popular = popular_items(events, job.score.list_length)
-        bundle, scorer = load_scorer(job.workspace, job.model_id)
-        self.num_items = bundle.vocabularies["item"].size
-        if isinstance(scorer, ModelScorer):
-            extend_to(scorer.model, bundle.model["content"], self.dataset, self.manifest)
-            self.num_items = scorer.model.catalogue
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
-        scorer = scorer.to(device)
-        self.unknown = scorer.unknown
+        model = load_model(job.workspace, job.model_id, self.manifest)
+        self.popular = popular_items(model.train_events)
+        self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
         self.ranker = make_ranker(
-            scorer, job.score, model_id=job.model_id, num_items=self.num_items
+            model.scorer.to(device), job.score, model_id=job.model_id, num_items=self.num_items
         )
 
     def score(self, part: int) -> int:
@@ -86,31 +86,57 @@ class PartScorer:
         return len(user_ids)
 
     def lists(self, histories: Ragged) -> PartLists:
-        """Return the lists of users with these histories."""
+        """Return the lists of users with these histories, in numbers of the dataset."""
         users = len(histories.offsets) - 1
         k, num_reasons = self.job.score.list_length, self.job.score.reasons
-        known = has_known_item(histories)
+        owner = np.repeat(np.arange(users), histories.lengths)
         lists = PartLists(
             item_idx=np.full((users, k), NO_ITEM, dtype=np.int64),
             scores=np.full((users, k), -np.inf, dtype=np.float32),
-            is_fallback=~known,
+            why_fallback=why_fallback(owner, histories.values, users, self.pools.model),
+            why_short=np.zeros(users, dtype=np.int8),
             reason_idx=np.full((users, k, num_reasons), NO_ITEM, dtype=np.int64),
             reason_weight=np.zeros((users, k, num_reasons), dtype=np.float32),
         )
-        lists.item_idx[~known], lists.scores[~known] = self.popular
-        batches = rows_of_like_length(histories, np.flatnonzero(known), self.job.score.block_users)
-        for rows in batches:
-            self._score_batch(histories, rows, lists)
-        return lists
+        known = known_to_model(histories, self.num_items, self.unknown)
+        for_model = np.flatnonzero(lists.why_fallback == 0)
+        for rows in rows_of_like_length(known, for_model, self.job.score.block_users):
+            self._score_batch(known, rows, lists)
+        self._fall_back(histories, lists)
+        return lists._replace(why_short=self._why_short(histories, owner, lists))
 
     def _score_batch(self, histories: Ragged, rows: np.ndarray, lists: PartLists) -> None:
-        """Fill in the lists of the chosen rows."""
-        best, reasons = self.ranker.rank(histories, rows)
-        lists.item_idx[rows] = best.item_idx.cpu()
-        lists.scores[rows] = best.scores.cpu()
-        if reasons is not None:
-            lists.reason_idx[rows] = reasons.item_idx.cpu()
-            lists.reason_weight[rows] = reasons.weight.cpu()
+        """Fill in the lists of the chosen rows; mark those that the model gives no scores."""
+        ranked = self.ranker.rank(histories, rows)
+        lists.why_fallback[np.setdiff1d(rows, ranked.rows)] = FALLBACK_REASONS.index(NOT_FINITE)
+        lists.item_idx[ranked.rows] = ranked.best.item_idx.cpu()
+        lists.scores[ranked.rows] = ranked.best.scores.cpu()
+        if ranked.reasons is not None:
+            lists.reason_idx[ranked.rows] = ranked.reasons.item_idx.cpu()
+            lists.reason_weight[ranked.rows] = ranked.reasons.weight.cpu()
+
+    def _fall_back(self, histories: Ragged, lists: PartLists) -> None:
+        """Fill in the lists of the rows that get none of the model."""
+        rows = np.flatnonzero(lists.why_fallback)
+        lists.item_idx[rows], lists.scores[rows] = fallback_lists(
+            self.popular,
+            histories,
+            rows,
+            k=self.job.score.list_length,
+            drop_seen=self.job.score.drop_seen,
+        )
+
+    def _why_short(self, histories: Ragged, owner: np.ndarray, lists: PartLists) -> np.ndarray:
+        catalogue = len(self.pools.model)
+        items = histories.values if self.job.score.drop_seen else histories.values[:0]
+        seen = seen_pairs(owner[: len(items)], items, catalogue)
+        return why_short(
+            (lists.item_idx >= 0).sum(1),
+            lists.why_fallback > 0,
+            count_possible(seen, len(lists.item_idx), self.pools),
+            items=catalogue - NUM_RESERVED,
+            list_length=self.job.score.list_length,
+        )
 
     def _read(self, part: int) -> tuple[pa.Array, Ragged]:
         """Return the raw ids and the histories of a part's users."""
@@ -118,7 +144,7 @@ class PartScorer:
         more = context_columns(self.manifest, "histories")
         columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
-        histories = known_to_model(histories_of(found), self.num_items, self.unknown)
+        histories = histories_of(found)
         users = read_row_group(
             self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
         )

@@ -35,6 +35,8 @@ def print_result(result: Result) -> None:
         print_tuning(console, result)
         return
     _print_plain(console, result)
+    for warning in result.get("warnings", ()):
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
     if "ledger" in result:
         _print_ledger(console, result["ledger"])
     if "metrics" in result:
@@ -55,7 +57,7 @@ def printable(value: Any) -> Any:
 def _print_plain(console: Console, result: Result) -> None:
     table = Table(title=result["stage"], show_header=False, title_justify="left")
     for key, value in result.items():
-        if key not in ("stage", "ledger", "metrics"):
+        if key not in ("stage", "ledger", "metrics", "warnings"):
             table.add_row(key, _text(value))
     console.print(table)
 
@@ -112,6 +114,11 @@ def _print_user(console: Console, result: Result) -> None:
             "\n".join(row["because"]),
         )
     console.print(table)
+    for name in ("why_fallback", "why_short", "why_absent"):
+        why = result.get(name)
+        if why is not None:
+            text = f"{name}: {why['reason']}: {why['meaning']}"
+            console.print(text, highlight=False, soft_wrap=True)
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conf.contract import SOURCE, USER_ID, Bundle, DataFile, ListsManifest, Vocabulary
+from conf.contract import (
+    SOURCE,
+    SOURCE_FALLBACK,
+    SOURCE_MODEL,
+    USER_ID,
+    WHY_ABSENT,
+    WHY_FALLBACK,
+    WHY_SHORT,
+    Bundle,
+    DataFile,
+    ListsManifest,
+    Vocabulary,
+)
 from conf.erasure.rows import Target, copy_without, matching_rows
 from conf.pages.samples import copy_without_samples
 from conf.workspace.hashes import hash_file
@@ -52,22 +64,78 @@ def rebuild_lists(
             continue
         copy_without(folder / file.path, beside / file.path, target)
         left.append(describe_parquet(beside, beside / file.path))
-    table = pa.concat_tables(removed) if removed else pa.table({})
-    length = manifest.config["score"]["list_length"]
-    gone = _count(table, length, len(target.numbers))
-    short = gone["users"] - gone["full_lists"]
+    table = pa.concat_tables(removed, promote_options="default") if removed else pa.table({})
+    absent, gone_absent = _without_absent(manifest, folder, beside, target)
     renewed = manifest.model_copy(
         update={
             "files": {"lists": tuple(left)},
-            "counts": {name: count - gone.get(name, 0) for name, count in manifest.counts.items()},
-            "short_lists": {
-                reason: count - short if reason == _EXHAUSTED else count
-                for reason, count in manifest.short_lists.items()
-                if reason != _EXHAUSTED or count > short
-            },
+            "absent": absent,
+            **_lowered(manifest, table, gone_absent, len(target.numbers)),
         }
     )
-    return renewed, {"lists": table.num_rows}
+    removed_rows = {"lists": table.num_rows}
+    if gone_absent.num_rows:
+        removed_rows["users_without_lists"] = gone_absent.num_rows
+    return renewed, removed_rows
+
+
+def _without_absent(
+    manifest: ListsManifest, folder: Path, beside: Path, target: Target
+) -> tuple[DataFile | None, pa.Table]:
+    """Copy the table of users without a list, without the users; return its entry and their rows.
+
+    The table is left out if nobody is left in it.
+    """
+    if manifest.absent is None:
+        return None, pa.table({})
+    source, copy = folder / manifest.absent.path, beside / manifest.absent.path
+    gone = matching_rows(source, target)
+    if not gone.num_rows:
+        link(source, copy)
+        return manifest.absent, gone
+    if copy_without(source, copy, target):
+        return describe_parquet(beside, copy), gone
+    copy.unlink()
+    return None, gone
+
+
+def _lowered(
+    manifest: ListsManifest, rows: pa.Table, absent: pa.Table, users: int
+) -> dict[str, dict[str, int | None] | dict[str, int]]:
+    """Return the counts of the manifest without the removed lists and users.
+
+    The figures of the gates stay: they are those that the lists were published with.
+    """
+    length = manifest.config["score"]["list_length"]
+    gone = {**_count(rows, length, users), "users_without_lists": absent.num_rows}
+    first = _first_rows(rows)
+    if WHY_SHORT in rows.column_names:
+        short = Counter(filter(None, first[WHY_SHORT].to_pylist()))
+    else:  # lists of a release that stored no reasons, and counted missing lists as short
+        short = Counter({_EXHAUSTED: gone["users"] - gone["full_lists"]})
+    fallbacks = first[WHY_FALLBACK].to_pylist() if WHY_FALLBACK in rows.column_names else []
+    missing = absent[WHY_ABSENT].to_pylist() if absent.num_rows else []
+    return {
+        "counts": {
+            name: None if count is None else count - gone.get(name, 0)
+            for name, count in manifest.counts.items()
+        },
+        "short_lists": _minus(manifest.short_lists, short),
+        "fallbacks": _minus(manifest.fallbacks, Counter(filter(None, fallbacks))),
+        "users_without_lists": _minus(manifest.users_without_lists, Counter(missing)),
+    }
+
+
+def _minus(counts: Mapping[str, int], gone: Mapping[str, int]) -> dict[str, int]:
+    left = {reason: count - gone.get(reason, 0) for reason, count in counts.items()}
+    return {reason: count for reason, count in left.items() if count > 0}
+
+
+def _first_rows(rows: pa.Table) -> pa.Table:
+    """Return the first row of each user's list."""
+    names = rows[USER_ID].to_pylist() if rows.num_rows else []
+    first = [at for at, name in enumerate(names) if at == 0 or names[at - 1] != name]
+    return rows.take(pa.array(first, pa.int64()))
 
 
 def rebuild_model(
@@ -149,13 +217,13 @@ def _count(rows: pa.Table, list_length: int, users: int) -> dict[str, int]:
     if not rows.num_rows:
         return {"users": users, "full_lists": 0}
     lengths = Counter(rows[USER_ID].to_pylist())
-    source = dict(zip(rows[USER_ID].to_pylist(), rows[SOURCE].to_pylist(), strict=True))
-    sources, full = Counter(source.values()), sum(n == list_length for n in lengths.values())
+    sources = Counter(_first_rows(rows)[SOURCE].to_pylist())
     return {
         "users": users,
         "lists": len(lengths),
         "rows": rows.num_rows,
-        "model_lists": sources["model"],
-        "fallback_lists": sources["fallback"],
-        "full_lists": full,
+        "model_lists": sources[SOURCE_MODEL],
+        "model_rows": rows[SOURCE].to_pylist().count(SOURCE_MODEL),
+        "fallback_lists": sources[SOURCE_FALLBACK],
+        "full_lists": sum(n == list_length for n in lengths.values()),
     }

@@ -11,8 +11,8 @@ from conf.workspace.hashes import canonical_hash
 
 _ROWS = 2
 """Raise it when the ETL makes other rows of the same input: all datasets are then made again."""
-_REASONS = 2
-"""Raise it when the way reasons are computed changes: all lists are then made again."""
+_LISTS = 3
+"""Raise it when lists, or the figures in their manifest, change: all are then made again."""
 
 
 def dataset_request(
@@ -65,8 +65,7 @@ def search_request(config: Config, dataset_id: str) -> str:
 
 
 def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
-    """Return the key of published lists."""
-    section = config.score.model_dump(mode="json")
-    for resource in ("workers", "cpus_per_worker", "gpus_per_worker"):
-        section.pop(resource)
-    return canonical_hash([CONTRACT_VERSION, _REASONS, "lists", section, dataset_id, model_id])
+    """Return the key of lists; limits of gates are not in it, as they change no list."""
+    other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
+    section = config.score.model_dump(mode="json", exclude=other)
+    return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])

@@ -20,7 +20,15 @@ def manifest_of(workspace: Path, kind: str, version: str) -> Result:
 
 def figures_of(folder: Path, manifest: Result) -> Result:
     """Return the manifest's entries that are printed as the stage's result."""
-    shown: tuple[str, ...] = ("content", "counts", "ledger", "gates", "short_lists")
+    shown: tuple[str, ...] = (
+        "content",
+        "counts",
+        "ledger",
+        "figures",
+        "short_lists",
+        "fallbacks",
+        "users_without_lists",
+    )
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
     if manifest.get("cuts"):
         figures["cuts"] = manifest["cuts"]

@@ -193,8 +193,9 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
     if version is None:
         version = work()
     manifest = manifest_of(workspace, kind, version)
+    verdicts: Result = {}
     if kind == "lists":
-        call_stage("serving.gates", "require_passed", manifest)
+        verdicts = call_stage("serving.gates", "require_passed", manifest, config.score)
     published = publish(workspace, kind, version, manifest["logical_date"])
     seconds = time.monotonic() - started
     log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
@@ -206,7 +207,7 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
         "folder": str(workspace / kind / version),
         "seconds": round(seconds, 1),
     }
-    return {**result, **figures_of(workspace / kind / version, manifest)}
+    return {**result, **figures_of(workspace / kind / version, manifest), **verdicts}
 
 
 def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:

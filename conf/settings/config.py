@@ -13,6 +13,7 @@ from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.rules import broken_rules
+from conf.settings.score import Score
 from conf.settings.section import Positive, Section, Share
 from conf.settings.train import Train
 
@@ -57,32 +58,6 @@ class Ray(Section):
     `ray.address`."""
     storage: str | None = None
     """Folder for checkpoints that all nodes can read and write; null: in the workspace."""
-
-
-class Score(Section):
-    """How lists are made, and when they may be published."""
-
-    workers: Positive = 1
-    """Scoring workers; fewer are started if Ray has no room for all of them."""
-    cpus_per_worker: Positive = 1
-    """CPUs of each scoring worker; also its number of PyTorch threads."""
-    gpus_per_worker: Annotated[int, Field(ge=0, le=1)] = 0
-    """GPUs of each scoring worker; 0 scores on the CPU."""
-    list_length: Positive = 10
-    """Items in each user's list; at most the number of items in the catalogue."""
-    block_users: Positive = 512
-    """Users scored together. Memory grows with this number times `score.block_items`."""
-    block_items: Positive = 16_384
-    """Items scored together. Memory grows with this number times `score.block_users`."""
-    drop_seen: bool = True
-    """Whether items of a user's history are left out of the user's list, and of the ranking that
-    validation and test measure."""
-    reasons: Annotated[int, Field(ge=0, le=10)] = 2
-    """Most history items named as reasons for one recommended item; 0: none. With a network,
-    finding the reasons takes about twenty times as long as making the lists."""
-    min_full_share: Share = 0.99
-    """Gate: smallest share of users whose list must have `score.list_length` items. With fewer,
-    nothing is published."""
 
 
 class Generate(Section):

@@ -80,7 +80,9 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
             f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
         ) from error
     files: dict[str, tuple[DataFile, ...]] = getattr(manifest, "files")  # noqa: B009
-    for file in (file for part in files.values() for file in part):
+    absent: DataFile | None = getattr(manifest, "absent", None)
+    named = [file for part in files.values() for file in part]
+    for file in [*named, *([] if absent is None else [absent])]:
         on_disk = version_path(folder, file.path)
         size = on_disk.stat().st_size if on_disk.is_file() else None
         if size != file.bytes:

@@ -62,6 +62,7 @@ def tiny_config(workspace: Path, *overrides: str) -> Config:
 def write_dataset(
     workspace: Path, histories: Sequence[Sequence[int]], *, items: int, group_rows: int = 3,
     name: str = "tiny-dataset", fingerprint: str = "vocabulary-1",
+    earlier: tuple[tuple[int, str], ...] = (),
 ) -> Manifest:  # fmt: skip
     """Write users `u0`, `u1`, ... with histories of item numbers; item n is called `i<n>`."""
     folder = workspace / "datasets" / name
@@ -94,7 +95,11 @@ def write_dataset(
         config={"input": {"events": {"log": {"time_unit": "seconds"}}}},
         event_types=("view", "buy"),
         counts={"users": len(histories)},
-        vocabularies={"item": Vocabulary(size=NUM_RESERVED + items, fingerprint=fingerprint)},
+        vocabularies={
+            "item": Vocabulary(
+                size=NUM_RESERVED + items, fingerprint=fingerprint, earlier=earlier
+            )
+        },
     )  # fmt: skip
     commit(workspace, "datasets", manifest)
     publish(workspace, "datasets", name, DAY)

@@ -1,0 +1,57 @@
+"""The model as the lists need it: extended to the dataset's new items, and what it can recommend.
+
+Legend of shapes: V catalogue of the dataset.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from conf.contract import Bundle, Manifest, catalogue_size
+from serving.possible import Pools, recommendable
+from trainer.data.item_features import extend_to
+from trainer.data.trained_on import read_train_events
+from trainer.models.bundle import load_scorer
+from trainer.models.hybrid import Hybrid
+from trainer.models.popularity import Popularity
+from trainer.models.scorer import ModelScorer, Scorer
+
+
+class ListModel(NamedTuple):
+    """A loaded model and the items that lists may contain."""
+
+    bundle: Bundle
+    scorer: Scorer
+    num_items: int
+    """Size of the model's catalogue; items with higher numbers are newer."""
+    unknown: np.ndarray | None
+    """[num_items] bool, see `Scorer`."""
+    pools: Pools
+    train_events: np.ndarray
+    """[V] int64, training events of each item in the dataset."""
+
+
+def load_model(workspace: Path, model_id: str, manifest: Manifest) -> ListModel:
+    """Return a committed model, which also knows those new items that it knows by their features.
+
+    Raises:
+        VersionError: When the model is damaged, or does not fit the dataset.
+    """
+    folder = workspace / "datasets" / manifest.id
+    bundle, scorer = load_scorer(workspace, model_id)
+    num_items = bundle.vocabularies["item"].size
+    if isinstance(scorer, ModelScorer):
+        extend_to(scorer.model, bundle.model["content"], folder, manifest)
+        num_items = scorer.model.catalogue
+    unknown = scorer.unknown
+    model = recommendable(catalogue_size(manifest), num_items, unknown)
+    events = read_train_events(folder, manifest)
+    return ListModel(bundle, scorer, num_items, unknown, Pools(model, events > 0), events)
+
+
+def is_personal(scorer: Scorer) -> bool:
+    """Return whether the model's scores depend on the user's history."""
+    if isinstance(scorer, Hybrid):
+        return any(is_personal(member) for _, member in scorer.asked())
+    return not isinstance(scorer, Popularity)
