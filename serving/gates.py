@@ -45,7 +45,6 @@ class _Gate(NamedTuple):
 
 
 _AGAIN = "this is a fault of the scorer: remove the version's folder and score again"
-_TRAIN = "train on this dataset: the model knows too few of its items"
 GATES = {
     "unexplained_short_lists": _Gate(
         "unexplained", "users", "users have a short list, or none, without a reason", _AGAIN

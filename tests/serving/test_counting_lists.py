@@ -11,6 +11,7 @@ from conf.contract import NO_ITEM, Manifest
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.versions import publish
+from serving.model import is_personal
 from serving.rankers import ScoresRanker
 from serving.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
@@ -26,6 +27,7 @@ from trainer.models.bundle import (
 )
 from trainer.models.counting import CountingModel
 from trainer.models.ease import fit_ease
+from trainer.models.hybrid import Hybrid
 from trainer.models.item_knn import fit_item_knn
 from trainer.models.markov import fit_markov
 from trainer.models.popularity import Popularity
@@ -174,6 +176,14 @@ def test_users_without_finite_scores_get_the_fallback_list(tmp_path: Path) -> No
     assert lists.why_fallback.tolist() == [3, 0, 3]
     assert lists.item_idx.tolist() == [[3, 9, 4, 11], [9, 4, 11, 12], [2, 3, 9, 4]]
     assert np.isfinite(lists.scores).all()
+
+
+def test_only_models_that_look_at_the_user_are_to_differ_between_users() -> None:
+    popular, markov = fitted("popularity")[1], fitted("markov")[1]
+
+    assert not is_personal(popular) and is_personal(markov)
+    assert is_personal(Hybrid({"a": popular, "b": markov}, {"a": 0.5, "b": 0.5}))
+    assert not is_personal(Hybrid({"a": popular, "b": markov}, {"a": 1.0, "b": 0.0}))
 
 
 def test_the_real_path_publishes_them(tmp_path: Path) -> None:

@@ -87,3 +87,23 @@ def test_a_title_is_shown_as_it_stands_and_does_nothing_to_the_terminal(
     assert "history of [/u], newest" in printed and "│ [/i] │" in printed
     assert printed.count(titles[0]) >= 2
     assert r"a\x1b[31mb" in printed and "\x1b" not in printed
+
+
+def test_why_a_list_is_as_it_is_is_told_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    why = {"reason": "few_known_items", "meaning": "the model knows too few"}
+    print_result({"stage": "show", "user_id": "u", "lists_id": "l", "history": [], "list": [],
+                  "why_fallback": None, "why_short": None, "why_absent": why})  # fmt: skip
+    printed = capsys.readouterr().out
+
+    assert "why_absent: few_known_items: the model knows too few" in printed
+    assert "why_short" not in printed
+
+
+def test_warnings_are_told_below_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result({"stage": "score", "figures": {"seen_items": None, "short_lists": 0.125},
+                  "warnings": ["short_lists: 1 of 8 users"]})  # fmt: skip
+    lines = [line.strip(" │") for line in capsys.readouterr().out.splitlines()]
+
+    assert any(line.endswith("seen_items: -") for line in lines)
+    assert "short_lists: 0.125" in lines
+    assert "warning: short_lists: 1 of 8 users" in lines

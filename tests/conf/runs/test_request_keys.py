@@ -5,10 +5,11 @@ import pytest
 
 from conf.errors import ConfigError, InputError
 from conf.runs.input_files import UNKNOWN_BYTES, fingerprint_inputs
-from conf.runs.request_keys import dataset_request
+from conf.runs.request_keys import dataset_request, lists_request
 from conf.settings.config import Config
 from conf.settings.etl import EventType
 from conf.settings.load import load_config
+from conf.settings.score import Score
 
 TABLE = {"format": "table", "table": "shop.clicks", "table_version": "7", "time_unit": "iso"}
 
@@ -111,3 +112,15 @@ def test_a_table_of_events_needs_a_last_day(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"etl\.clean\.latest_time is null, but a log"):
         load_config(path)
     assert load_config(path, ["etl.clean.latest_time=2026-03-31"]).input.events["log"].table
+
+
+def test_limits_of_gates_make_no_other_lists(tmp_path: Path) -> None:
+    config = config_of(tmp_path, paths=["a.csv"])
+
+    def request_with(**score: Any) -> str:
+        section = Score.model_validate(score)
+        return lists_request(config.model_copy(update={"score": section}), "d", "m")
+
+    limits = {"seen_items": {"refuse_above": 0.5}}
+    assert request_with(gates=limits) == request_with(min_full_share=0.5) == request_with()
+    assert request_with(list_length=9) != request_with()
