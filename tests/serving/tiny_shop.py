@@ -38,6 +38,8 @@ from trainer.models.bundle import Trained, build_model, model_section, save_bund
 
 DAY = "2026-01-31"
 SECOND = 1_000_000
+HISTORIES = [[2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3], [2], [12, 2, 9, 9], [1], [4, 11]]
+ITEMS = 11
 YAML = """
 run: {{name: tiny, output: "{output}"}}
 input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
