@@ -35,8 +35,8 @@ def print_result(result: Result) -> None:
         print_tuning(console, result)
         return
     _print_plain(console, result)
-    for warning in result.get("warnings", ()):
-        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
+    if "figures" in result:
+        _print_gates(console, result)
     if "ledger" in result:
         _print_ledger(console, result["ledger"])
     if "metrics" in result:
@@ -57,9 +57,23 @@ def printable(value: Any) -> Any:
 def _print_plain(console: Console, result: Result) -> None:
     table = Table(title=result["stage"], show_header=False, title_justify="left")
     for key, value in result.items():
-        if key not in ("stage", "ledger", "metrics", "warnings"):
+        if key not in ("stage", "ledger", "metrics", "figures", "gates", "warnings"):
             table.add_row(key, _text(value))
     console.print(table)
+
+
+def _print_gates(console: Console, result: Result) -> None:
+    """Print the figure of each gate, and the warnings."""
+    warned = {warning.split(":")[0] for warning in result["warnings"]}
+    table = Table(title="gates of the lists", title_justify="left")
+    table.add_column("gate")
+    table.add_column("figure", justify="right")
+    table.add_column("")
+    for name, figure in result["figures"].items():
+        table.add_row(name, _text(figure), "warning" if name in warned else "")
+    console.print(table)
+    for warning in result["warnings"]:
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
 
 
 def _print_ledger(console: Console, ledger: Result) -> None:

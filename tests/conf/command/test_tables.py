@@ -99,11 +99,12 @@ def test_why_a_list_is_as_it_is_is_told_below_it(capsys: pytest.CaptureFixture[s
     assert "why_short" not in printed
 
 
-def test_warnings_are_told_below_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_of_gates_are_told_with_their_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     print_result({"stage": "score", "figures": {"seen_items": None, "short_lists": 0.125},
+                  "gates": {"seen_items": True, "short_lists": True},
                   "warnings": ["short_lists: 1 of 8 users"]})  # fmt: skip
-    lines = [line.strip(" │") for line in capsys.readouterr().out.splitlines()]
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
 
-    assert any(line.endswith("seen_items: -") for line in lines)
-    assert "short_lists: 0.125" in lines
-    assert "warning: short_lists: 1 of 8 users" in lines
+    assert ["seen_items", "-", ""] in rows and ["short_lists", "0.125", "warning"] in rows
+    assert "warning: short_lists: 1 of 8 users" in printed.splitlines()
