@@ -38,6 +38,10 @@ def write_day(path: Path, day: int, histories: dict[str, list[str]]) -> None:
                 rows.writerow([user, item, START + day * DAY_SECONDS + 60 * place])
 
 
+def write_items(folder: Path, items: list[str]) -> None:
+    (folder / "items.csv").write_text("\n".join(["item", *items, ""]))
+
+
 def run(folder: Path, name: str, *changes: str) -> dict[str, Any]:
     done = headrace(name, "--config", str(folder / "shop.yaml"), "--json", *changes)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -46,12 +50,12 @@ def run(folder: Path, name: str, *changes: str) -> dict[str, Any]:
 
 def test_new_users_and_items_cost_nobody_else_the_list(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(YAML.format(folder=tmp_path))
-    items = [*OLD, *NEW, *NEVER_BOUGHT]
-    (tmp_path / "items.csv").write_text("item\n" + "\n".join(items) + "\n")
+    write_items(tmp_path, [*OLD, *NEVER_BOUGHT])
     old = {f"old{n}": [OLD[(n + step) % 8] for step in range(4)] for n in range(12)}
     write_day(tmp_path / "day1.csv", 1, old)
     run(tmp_path, "etl")
     run(tmp_path, "train")
+    write_items(tmp_path, [*OLD, *NEVER_BOUGHT, *NEW])
     new = {f"new{n}": [NEW[(n + step) % 4] for step in range(3)] for n in range(4)}
     everything = {"collector": [*OLD, *NEW]}
     write_day(tmp_path / "day2.csv", 2, new | everything)
