@@ -113,7 +113,8 @@ class ScoresRanker:
         with torch.no_grad():
             scores = self.scorer.scores(histories, rows)  # [B, V]
             finite = (scores < torch.inf).all(1)  # [B]; -inf excludes an item, NaN compares false
-            scores, rows = scores[finite], rows[finite.cpu().numpy()]
+            if not bool(finite.all()):
+                scores, rows = scores[finite], rows[finite.cpu().numpy()]
             best = top_k_of_scores(
                 scores,
                 k=score.list_length,

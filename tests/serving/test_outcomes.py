@@ -6,13 +6,16 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from conf.contract import ListsManifest
 from conf.errors import GateError, VersionError
 from conf.runs.stages import run_score
 from conf.workspace.versions import current_version, read_manifest
 from serving import score, show
+from serving.possible import FALLBACK_REASONS
 from serving.publish import part_name, write_part
+from serving.rankers import NetworkRanker
 from serving.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import (
     HISTORIES,
@@ -22,6 +25,7 @@ from tests.serving.tiny_shop import (
     write_dataset,
     write_model,
 )
+from tests.trainer.small_parts import ragged
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -176,3 +180,25 @@ def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
 
     assert result["counts"]["seen_items"] is result["figures"]["seen_items"] is None
     assert result["counts"]["full_lists"] == 8 and result["warnings"] == []
+
+
+def test_a_network_without_finite_user_vectors_gives_fallback_lists_alone(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path)
+    manifest = write_dataset(tmp_path, HISTORIES, items=ITEMS)
+    model_id = write_model(config, manifest)
+    job = ScoringJob(tmp_path, manifest.id, model_id, "r", tmp_path, config.score)
+    scorer = PartScorer(job)
+    assert isinstance(scorer.ranker, NetworkRanker)
+    for weights in scorer.ranker.scorer.model.encoder.parameters():
+        weights.fill_(torch.nan)
+
+    lists = scorer.lists(ragged(HISTORIES))
+
+    reasons = [FALLBACK_REASONS[code] for code in lists.why_fallback]
+    diverged = "scores_not_finite"
+    assert reasons == [
+        diverged, diverged, "no_history", diverged, diverged, diverged,
+        "history_unknown_to_model", diverged,
+    ]  # fmt: skip
+    assert lists.item_idx[0].tolist() == [9, 11, 12, 5]
+    assert (lists.reason_idx < 0).all()
