@@ -70,7 +70,7 @@ def test_new_users_and_items_cost_nobody_else_the_list(tmp_path: Path) -> None:
     assert result["short_lists"] == {"few_known_items": 12}
     assert result["users_without_lists"] == {"few_known_items": 1}
     folder = Path(result["folder"])
-    lists = pq.read_table(folder / "part-00000.parquet").to_pandas()
+    lists = pq.ParquetDataset(sorted(folder.glob("part-*.parquet"))).read().to_pandas()
     absent = pq.read_table(folder / "users_without_lists.parquet").to_pydict()
     assert absent == {"user_id": ["collector"], "why_absent": ["few_known_items"]}
     assert {*lists.user_id, "collector"} == {*old, *new, "collector"}

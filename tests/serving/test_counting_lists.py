@@ -142,6 +142,16 @@ def test_reasons_are_the_shares_of_what_raised_the_score(name: str, tmp_path: Pa
     assert (lists.reason_idx >= 2).any() == (name != "popularity")
 
 
+def test_a_list_has_no_reasons_if_the_model_knows_none_of_the_events_it_looks_at(
+    tmp_path: Path,
+) -> None:
+    lists = part_scorer(*shop(tmp_path, "markov")).lists(ragged([[2, 1]]))  # the last one counts
+
+    assert lists.why_fallback.tolist() == [0]
+    assert (lists.item_idx[0] > 2).all()
+    assert (lists.reason_idx < 0).all()
+
+
 def test_no_more_scores_are_held_than_blocks_have_room_for(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, "score.block_users=100", "score.block_items=30")
     asked: list[int] = []

@@ -67,8 +67,10 @@ class ItemToItem:
         """Return [B, K, L] float64; together with `everyones` they add up to the score."""
         events = weighted_events(histories, rows, self.history_decay)
         wanted = recommended.clamp(min=0).cpu().numpy()[events.row]  # [E, K]
-        said = np.repeat(events.item, wanted.shape[1]), wanted.reshape(-1)
-        pairs = np.asarray(self.pairs[said]).reshape(wanted.shape)  # [E, K]
+        pairs = np.zeros(wanted.shape)  # [E, K]
+        if wanted.size:  # SciPy returns a sparse array of another shape for no pairs
+            said = np.repeat(events.item, wanted.shape[1]), wanted.reshape(-1)
+            pairs = np.asarray(self.pairs[said]).reshape(wanted.shape)
         return events.spread(pairs * events.weight[:, None])
 
     def to(self, device: torch.device) -> "ItemToItem":
