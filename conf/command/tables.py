@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.contract import MODEL_NAME
-from conf.pages.text import cost_cells
+from conf.pages.text import NOTHING, cost_cells, figure, interval
 
 Result = dict[str, Any]
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -158,13 +158,13 @@ def print_comparison(console: Console, result: Result) -> None:
     table.add_column("model")
     for name in (metric, "", *hits, "reasons", "another"):
         table.add_column(name, justify="right")
-    for name, row in sorted(models.items(), key=lambda pair: -pair[1][metric]["value"]):
-        figure, reasons = row[metric], row["reasons"]
+    for name, row in sorted(models.items(), key=lambda pair: -(pair[1][metric]["value"] or 0.0)):
+        reasons = row["reasons"]
         table.add_row(
             name,
-            f"{figure['value']:.4f}",
-            f"{figure['low']:.4f}-{figure['high']:.4f}",
-            *(f"{row[key]['value']:.4f}" for key in hits),
+            figure(row[metric]["value"]),
+            interval(row[metric], "-"),
+            *(figure(row[key]["value"]) for key in hits),
             _share(reasons["score_falls_without_the_reason"], reasons["users"]),
             _share(reasons["score_falls_without_another_item"], reasons["users"]),
         )
@@ -197,14 +197,16 @@ def _print_differences(console: Console, result: Result) -> None:
     )
     for name in ("model", "difference", "", "p"):
         table.add_column(name, justify="left" if name == "model" else "right")
-    for name, row in sorted(result["differences"].items(), key=lambda pair: -pair[1]["value"]):
-        bounds = f"{row['low']:+.4f} to {row['high']:+.4f}"
-        table.add_row(name, f"{row['value']:+.4f}", bounds, f"{row['p']:.3f}")
+    found = result["differences"].items()
+    for name, row in sorted(found, key=lambda pair: -(pair[1]["value"] or 0.0)):
+        table.add_row(
+            name, figure(row["value"], sign="+"), interval(row, sign="+"), figure(row["p"], 3)
+        )
     console.print(table)
 
 
-def _share(value: float, users: int) -> str:
-    return f"{value:.0%} of {users}" if users else "-"
+def _share(value: float | None, users: int) -> str:
+    return NOTHING if value is None else f"{value:.0%} of {users}"
 
 
 def print_tuning(console: Console, result: Result) -> None:
@@ -215,7 +217,7 @@ def print_tuning(console: Console, result: Result) -> None:
     for row in result["trials"]:
         table.add_row(
             str(row["trial"]),
-            "-" if row["value"] is None else f"{row['value']:.4f}",
+            figure(row["value"]),
             "-" if row["epochs"] is None else str(row["epochs"]),
             f"{row['seconds']:,.1f}",
             row["state"] if row["same_as"] is None else f"{row['state']}, as {row['same_as']}",
@@ -252,7 +254,7 @@ def _value(value: Any) -> str:
 
 def print_metrics(console: Console, metrics: Result) -> None:
     """Print the test figures of the model next to those of the baselines."""
-    models: dict[str, dict[str, float]] = metrics["test"]
+    models: dict[str, dict[str, float | None]] = metrics["test"]
     if "test_rows" in metrics:
         title = f"test part, {metrics['test_rows']:,} impressions"
     else:
@@ -263,7 +265,7 @@ def print_metrics(console: Console, metrics: Result) -> None:
     for name in names:
         table.add_column(name, justify="right")
     for model, figures in models.items():
-        table.add_row(model, *(f"{figures[name]:.4f}" for name in names))
+        table.add_row(model, *(figure(figures[name]) for name in names))
     console.print(table)
     if metrics.get("segments", {}).get("all"):
         _print_segments(console, metrics["segments"])
@@ -278,7 +280,7 @@ def _print_segments(console: Console, segments: Result) -> None:
     table = Table(title="segments; bounds: 95% bootstrap interval", title_justify="left")
     table.add_column("segment")
     others = [f"{name} {shown[-1]}" for name in baselines]
-    for name in ("targets", *(head for figure in shown for head in (figure, "")), *others):
+    for name in ("targets", *(head for own in shown for head in (own, "")), *others):
         table.add_column(name, justify="right")
     for division, found in segments.items():
         for segment, figures in found.items():
@@ -286,11 +288,7 @@ def _print_segments(console: Console, segments: Result) -> None:
             table.add_row(
                 segment if division == "all" else f"{division} {segment}",
                 f"{figures['targets']:,}",
-                *(
-                    cell
-                    for one in own
-                    for cell in (f"{one['value']:.4f}", f"{one['low']:.4f}-{one['high']:.4f}")
-                ),
-                *(f"{figures[name][shown[-1]]['value']:.4f}" for name in baselines),
+                *(cell for one in own for cell in (figure(one["value"]), interval(one, "-"))),
+                *(figure(figures[name][shown[-1]]["value"]) for name in baselines),
             )
     console.print(table)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+NOTHING = "-"
+"""What stands for a figure without data."""
 COST_HEADER = ("parameters", "training seconds", "peak memory", "operations per example",
                "examples scored per second")  # fmt: skip
 """Names of the cells that `cost_cells` returns."""
@@ -14,8 +16,32 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def share(part: float) -> str:
-    """Return a share from 0 to 1 in per cent; almost 0 and almost 1 are marked by < and >."""
+def figure(value: float | None, digits: int = 4, sign: str = "") -> str:
+    """Return a figure with this many decimals, a dash if there is none.
+
+    Args:
+        value: The figure.
+        digits: Number of decimals.
+        sign: `+` to show the sign of numbers above 0 too.
+    """
+    return NOTHING if value is None else f"{value:{sign}.{digits}f}"
+
+
+def interval(row: Mapping[str, Any], between: str = " to ", sign: str = "") -> str:
+    """Return the bounds `low` and `high` of a figure, a dash if it has none."""
+    low, high = row["low"], row["high"]
+    if low is None or high is None:
+        return NOTHING
+    return f"{figure(low, sign=sign)}{between}{figure(high, sign=sign)}"
+
+
+def share(part: float | None) -> str:
+    """Return a share from 0 to 1 in per cent, a dash if there is none.
+
+    Almost 0 and almost 1 are marked by < and >.
+    """
+    if part is None:
+        return NOTHING
     if 0 < part < 0.0005:
         return "<0.1%"
     if 0.9995 <= part < 1:
@@ -57,5 +83,7 @@ def cost_cells(row: Mapping[str, Any]) -> list[str]:
     """
     memory = row.get("peak_memory_bytes")
     found = [row.get(name) for name in _COSTS]
-    cells = ["-" if n is None else f"{n:,}" if isinstance(n, int) else f"{n:,.1f}" for n in found]
-    return [*cells[:2], "-" if memory is None else size(memory), *cells[2:]]
+    cells = [
+        NOTHING if n is None else f"{n:,}" if isinstance(n, int) else f"{n:,.1f}" for n in found
+    ]
+    return [*cells[:2], NOTHING if memory is None else size(memory), *cells[2:]]

@@ -60,11 +60,7 @@ def write_parts(
     """
     known = items.where(F.col(TRAIN_EVENTS) > 0) if before is None else items
     if known.isEmpty():
-        raise InputError(
-            f"no event is in the training part, because etl.split ({config.etl.split.kind}) puts "
-            "all into validation and test; set a later valid_from or lower shares, or add rows to "
-            "the logs with part: train"
-        )
+        raise InputError(_without_training(config.etl.split.kind))
     rows = _count_rows(examples, config)
     _write_examples(examples, rows, config, folder)
     shards = num_shards(rows["users"], config.etl.row_group_rows, config.train.max_workers)
@@ -79,6 +75,24 @@ def write_parts(
         frame = cut_by_number(frame, number, size)
         write_shards(frame, [number], folder / name, folder / SCRATCH / f"{name}-shards")
     return fills
+
+
+def _without_training(kind: str) -> str:
+    """Return cause and fix of a dataset without a training event, by `etl.split.kind`."""
+    fixes = {
+        "temporal": "set later days in etl.split.valid_from and test_from, or lower shares",
+        "given": "add rows to the logs with part: train",
+    }
+    if kind in fixes:
+        return (
+            f"no event is in the training part, because etl.split ({kind}) puts all into "
+            f"validation and test; {fixes[kind]}"
+        )
+    return (
+        "no event is in the training part: all events that are left only show items "
+        "(etl.event_types.NAME.shown_only), so they are in no history; add the events of users "
+        "who act on items"
+    )
 
 
 def _write_examples(

@@ -70,7 +70,8 @@ def read_part(
 def describe_long_tail(profile: Contents) -> LongTail | None:
     """Return how the training events are spread over the items, None if there are none."""
     events = profile.items[TRAIN_EVENTS].to_numpy()
-    if events.sum() == 0:
+    inequality = gini(events)
+    if inequality is None:
         return None
     held = np.concatenate([[0], np.cumsum(events)]) / events.sum()
     # Denser at the head, where the curve bends.
@@ -78,7 +79,7 @@ def describe_long_tail(profile: Contents) -> LongTail | None:
     return LongTail(
         points=[(float(place / len(events)), float(held[place])) for place in places],
         heads={at: float(held[math.ceil(len(events) * at)]) for at in _HEADS},
-        gini=gini(events),
+        gini=inequality,
         num_items=len(events),
         num_events=int(events.sum()),
     )

@@ -110,6 +110,20 @@ def write_impressions(folder: Path, config: Config, seed: int = 1) -> Manifest:
     )  # fmt: skip
 
 
+def with_one_class(
+    folder: Path, manifest: Manifest, label: float, part: str = "valid_impressions"
+) -> Manifest:
+    """Give all rows of a part the same label `liked`."""
+    path = folder / manifest.files[part][0].path
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("label_liked")
+    same = pa.array(np.full(len(table), label), pa.float32())
+    table = table.set_column(place, "label_liked", same)
+    pq.write_table(table, path, row_group_size=GROUP_ROWS)
+    files = {**manifest.files, part: (describe_parquet(folder, path),)}
+    return manifest.model_copy(update={"files": files})
+
+
 def job_of(config: Config, manifest: Manifest, folder: Path, work: Path) -> TrainingJob:
     """Return the job of a lone worker."""
     return TrainingJob(

@@ -196,7 +196,8 @@ def _chosen_blend(
             drop_seen=config.score.drop_seen,
         )
         counts = count_on_workers(config, manifest, "valid", scorers, count)
-        return [figure(found, train.metric) for found in counts]
+        found = [figure(each, train.metric) for each in counts]
+        return [value for value in found if value is not None]  # the part has targets
 
     spec = train.hybrid
     blend, best = choose_blend(

@@ -91,14 +91,14 @@ def advise(profile: Profile, machine: Machine) -> Advice:
         )
     else:
         _for_retrieval(profile, machine, advice)
-    if profile.cold_share > _COLD:
-        _for_cold_items(profile, advice)
+    if profile.cold_share is not None and profile.cold_share > _COLD:
+        _for_cold_items(profile.cold_share, profile, advice)
     _for_machine(machine, advice)
     return advice
 
 
-def _for_cold_items(profile: Profile, advice: Advice) -> None:
-    said = f"{profile.cold_share:.0%} of the validation events have an item without training events"
+def _for_cold_items(cold_share: float, profile: Profile, advice: Advice) -> None:
+    said = f"{cold_share:.0%} of the validation events have an item without training events"
     if advice.settings.get("train.algorithm") == "neural" and profile.item_features:
         advice.choose(
             f"{said}: use the {len(profile.item_features)} item feature(s) to recommend these "

@@ -102,8 +102,8 @@ def rank_and_explain(
             tried = faithfulness(scorer, histories, np.unique(some), drop_seen=drop_seen)
             reasons[name] = (
                 tried.users,
-                tried.by_reason * tried.users,
-                tried.by_other * tried.users,
+                (tried.by_reason or 0.0) * tried.users,
+                (tried.by_other or 0.0) * tried.users,
             )
     return Looked(ranked, reasons)
 
@@ -134,11 +134,13 @@ def compared(
             "scored_per_second": scored_per_second(len(users), ranked.seconds[name]),
             "reasons": {
                 "users": int(looked),
-                "score_falls_without_the_reason": round(fell / max(looked, 1), 4),
-                "score_falls_without_another_item": round(other / max(looked, 1), 4),
+                "score_falls_without_the_reason": _share(fell, looked),
+                "score_falls_without_another_item": _share(other, looked),
             },
         }
-    reference = config.compare.reference or max(rows, key=lambda name: rows[name][metric]["value"])
+    reference = config.compare.reference or max(
+        rows, key=lambda name: rows[name][metric]["value"] or 0.0
+    )
     differences = {
         name: difference(own[name], own[reference], users, draws=draws, seed=seed)._asdict()
         for name in own
@@ -151,3 +153,8 @@ def compared(
         "reference": reference,
         "differences": differences,
     }
+
+
+def _share(part: float, whole: float) -> float | None:
+    """Return a share of the users examined; None if there were none."""
+    return round(float(part / whole), 4) if whole else None

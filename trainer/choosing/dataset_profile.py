@@ -35,8 +35,8 @@ class Profile:
     """Median events of a history, among users with any event."""
     long_length: int
     """History length that 90% of these users do not exceed."""
-    cold_share: float
-    """Share of the validation targets whose item has no training event."""
+    cold_share: float | None
+    """Share of the validation targets whose item has no training event; None without targets."""
     event_types: int
     event_features: tuple[str, ...]
     """Features of events in the histories."""
@@ -86,14 +86,14 @@ def _lengths(folder: Path, manifest: Manifest) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _cold_share(folder: Path, manifest: Manifest) -> float:
-    """Return the share of validation targets whose item has no training event."""
+def _cold_share(folder: Path, manifest: Manifest) -> float | None:
+    """Return the share of validation targets whose item has no training event, if there are any."""
     events = read_train_events(folder, manifest)
     cold = rows = 0
     for _, columns in read_row_groups(folder, _some(manifest, "valid"), [TARGET_ITEM]):
         targets = numbers_of(columns, TARGET_ITEM)
         cold, rows = cold + int((events[targets] == 0).sum()), rows + len(targets)
-    return cold / max(rows, 1)
+    return cold / rows if rows else None
 
 
 def _some(manifest: Manifest, part: str) -> list[RowGroup]:

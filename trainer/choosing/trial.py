@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conf.contract import Manifest
+from conf.errors import InputError
 from conf.settings.config import Config
 from conf.settings.model import LOWER_IS_BETTER
 from trainer.algorithms import blended
@@ -14,7 +15,7 @@ from trainer.models.counting import COUNTING, fit_counting
 from trainer.ranking import train as ranking_train
 from trainer.ranking.task import RankingTask
 from trainer.retrieval import train as retrieval_train
-from trainer.training.workers import Fitted, fit
+from trainer.training.workers import Fitted, fit, without_figure
 
 Bars = Sequence[float | None]
 
@@ -45,16 +46,19 @@ def validated(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Val
 
 def _network(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
     retrieval_train.require_sound(config, manifest)
-    return _validated(config, retrieval_train.fit_network(config, manifest, work, bars=bars))
+    fitted = retrieval_train.fit_network(config, manifest, work, bars=bars)
+    return _validated(config, manifest, fitted)
 
 
 def _ranking(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
     ranking_train.require_sound(config, manifest)
-    return _validated(config, fit(config, manifest, work, RankingTask(), bars=bars))
+    return _validated(config, manifest, fit(config, manifest, work, RankingTask(), bars=bars))
 
 
-def _validated(config: Config, fitted: Fitted) -> Validated:
+def _validated(config: Config, manifest: Manifest, fitted: Fitted) -> Validated:
     cursor = fitted.cursor
+    if cursor["best_figure"] is None:
+        raise InputError(f"{without_figure(config.train.metric, manifest)}; use another figure")
     return Validated(cursor["best_figure"], _best_so_far(config, cursor), cursor["pruned"])
 
 
@@ -67,7 +71,9 @@ def _best_so_far(config: Config, cursor: dict[str, Any]) -> tuple[float, ...]:
 def _counted(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:
     retrieval_train.require_validation(manifest)
     model = fit_counting(config.train.algorithm, source_of(config, manifest))
-    return Validated(validation_figure(config, manifest, model)[config.train.metric])
+    figure = validation_figure(config, manifest, model)[config.train.metric]
+    assert figure is not None, "a validation part has targets"
+    return Validated(figure)
 
 
 def _blended(config: Config, manifest: Manifest, work: Path, bars: Bars) -> Validated:

@@ -28,6 +28,8 @@ from trainer.data.stream import read_row_groups
 
 _BY_USER = ("leave_one_out", "leave_last_n")
 COLUMNS = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
+NO_END = int(np.iinfo(np.int64).max)
+"""Number of events to use of a history that counts as a whole."""
 
 
 def require_refit(kind: str, manifest: Manifest) -> None:
@@ -45,15 +47,36 @@ def require_refit(kind: str, manifest: Manifest) -> None:
         )
 
 
+def why_nothing_is_held_out(manifest: Manifest) -> str:
+    """Return cause and fix of a validation or test part without rows."""
+    split = manifest.config["etl"]["split"]
+    dropped = [
+        f"etl.split.{key}=drop" for key in ("cold_users", "cold_items") if split.get(key) == "drop"
+    ]
+    or_dropped = f", or {' and '.join(dropped)} dropped all targets; keep them" if dropped else ""
+    if split["kind"] == "temporal":
+        return (
+            f"no event lies in its time{or_dropped}; move etl.split.valid_from and test_from to "
+            "days of the log, or set them to null"
+        )
+    if split["kind"] == "given":
+        return f"no event was kept from the logs of input.events with its part{or_dropped}"
+    targets = 1 if split["kind"] == "leave_one_out" else split.get("num_targets", 1)
+    return (
+        f"no user has the {2 * targets + 1} events that the split {split['kind']} needs"
+        f"{or_dropped}; give a longer log, or another etl.split"
+    )
+
+
 def histories_end(folder: Path, manifest: Manifest, kind: str) -> np.ndarray:
     """Return how many events of each history to train on: [users] int64 by USER_IDX.
 
-    It is the largest integer for users whose events all count: with `everything`, or without a
+    It is `NO_END` for users whose events all count: with `everything`, or without a
     test target.
     """
     if kind == "everything":
-        return np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
-    return lengths_before_test(folder, manifest)
+        return np.full(manifest.vocabularies["user"].size, NO_END)
+    return lengths_before(folder, manifest, ("test",))
 
 
 def events_before(columns: Columns, ends: np.ndarray) -> np.ndarray:
@@ -69,14 +92,40 @@ def events_before(columns: Columns, ends: np.ndarray) -> np.ndarray:
     return found
 
 
-def lengths_before_test(folder: Path, manifest: Manifest) -> np.ndarray:
-    """Return how many events each user has before the first target of the test part.
+def with_single_events(lengths: np.ndarray, folder: Path, manifest: Manifest) -> np.ndarray:
+    """Add the users whose training part is one event, which no training row holds.
+
+    With a split at two instants that drops targets, a user without a target may have no training
+    event at all, so such users stay without one.
+
+    Args:
+        lengths: [users] number of events in the training rows, by USER_IDX.
+        folder: Folder of the dataset.
+        manifest: Manifest of the dataset; its split is in time order.
 
     Returns:
-        [users] int64 by USER_IDX; the largest integer for users without such a target.
+        [users] int64 number of events in the training part.
     """
-    lengths = np.full(manifest.vocabularies["user"].size, np.iinfo(np.int64).max)
-    groups = manifest.row_groups("test")
+    split = manifest.config["etl"]["split"]
+    before = lengths_before(folder, manifest, ("valid", "test"))
+    single = np.minimum(before, 1)
+    if split["kind"] not in _BY_USER and "drop" in (
+        split.get("cold_users"),
+        split.get("cold_items"),
+    ):
+        single[before == NO_END] = 0
+    found: np.ndarray = np.where(lengths > 0, lengths, single)
+    return found
+
+
+def lengths_before(folder: Path, manifest: Manifest, parts: Sequence[str]) -> np.ndarray:
+    """Return how many events each user has before the first target of these parts.
+
+    Returns:
+        [users] int64 by USER_IDX; `NO_END` for users without such a target.
+    """
+    lengths = np.full(manifest.vocabularies["user"].size, NO_END)
+    groups = [group for part in parts for group in manifest.row_groups(part)]
     for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS)):
         users, histories = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
         np.minimum.at(lengths, users, histories.lengths)

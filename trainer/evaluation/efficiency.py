@@ -25,15 +25,15 @@ def training_cost(metrics: Path) -> dict[str, Any]:
     return {name: told.get(name) for name in COSTS}
 
 
-def scored_per_second(examples: int, seconds: float) -> float:
-    """Return how many users, or impressions, one worker scores in a second.
+def scored_per_second(examples: int, seconds: float) -> float | None:
+    """Return how many users, or impressions, one worker scores in a second; None without any.
 
     Args:
         examples: Targets or impressions of the test part.
         seconds: The time that the model took for them, summed over its workers: from the rows in
             memory to scores, and to ranks if it ranks a catalogue. Reading is not included.
     """
-    return round(examples / max(seconds, 1e-9), 1)
+    return round(examples / max(seconds, 1e-9), 1) if examples else None
 
 
 def flops_of_example(scorer: Scorer, histories: Ragged) -> int | None:

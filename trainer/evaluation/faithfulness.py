@@ -21,13 +21,13 @@ class Faithfulness(NamedTuple):
 
     users: int
     """Number of users with a reason and another item."""
-    by_reason: float
-    """Share if the item named as the strongest reason is taken out."""
-    by_other: float
+    by_reason: float | None
+    """Share if the item named as the strongest reason is taken out; None without users."""
+    by_other: float | None
     """Share if another item, drawn at random, is taken out; to compare `by_reason` with."""
 
 
-_NOBODY = Faithfulness(0, 0.0, 0.0)
+_NOBODY = Faithfulness(0, None, None)
 
 
 def faithfulness(

@@ -114,11 +114,13 @@ def users_in(folder: Path, manifest: Manifest, part: str) -> np.ndarray:
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
 
-def validation_figure(config: Config, manifest: Manifest, scorer: Scorer) -> dict[str, float]:
-    """Return `train.metric` of a model on the validation part; {} without a validation part."""
-    if not manifest.row_groups("valid"):
-        return {}
+def validation_figure(
+    config: Config, manifest: Manifest, scorer: Scorer
+) -> dict[str, float | None]:
+    """Return `train.metric` of a model on the validation part; None without a validation part."""
     metric = config.train.metric
+    if not manifest.row_groups("valid"):
+        return {metric: None}
     largest = int(metric.partition("@")[2])
     count = partial(
         count_each,

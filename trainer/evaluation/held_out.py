@@ -69,6 +69,33 @@ def recommendable(
     return scores
 
 
+def best_items(scores: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Return the scores and the numbers of each row's best items, best first.
+
+    Of equal scores the smaller number comes first, as in published lists.
+
+    Args:
+        scores: [B, V]
+        length: K
+
+    Returns:
+        [B, K] each; K is at most the number of items without the reserved ones.
+    """
+    length = max(min(length, scores.shape[1] - NUM_RESERVED), 0)
+    if not length:
+        return scores[:, :0], scores.new_zeros((len(scores), 0), dtype=torch.int64)
+    found = scores.topk(length, dim=1)
+    least = found.values[:, -1:]  # [B, 1]
+    ties, needed = scores == least, (found.values == least).sum(1, keepdim=True)
+    items = found.indices
+    if bool((ties.sum(1, keepdim=True) > needed).any()):  # else all of them are in the lists
+        first = ties & (ties.cumsum(1, dtype=torch.int32) <= needed)
+        items = ((scores > least) | first).nonzero()[:, 1].reshape(-1, length)
+    items = items.sort(dim=1).values
+    ordered, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
+    return ordered, items.gather(1, order)
+
+
 def _left_out(
     histories: Ragged, rows: np.ndarray, *, drop_seen: bool
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,25 +12,30 @@ import numpy as np
 DRAWS = 1000
 LEVEL = 0.95
 MOST_UNITS = 4096
+FEWEST_USERS = 2
+"""Fewest users for bounds: draws of a single user are all the same."""
 _DRAWS_AT_ONCE = 1000
 
 
 class Interval(NamedTuple):
     """A figure with its bootstrap interval, which holds the share `LEVEL` of the draws."""
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    """None without targets."""
+    low: float | None
+    """None with fewer than `FEWEST_USERS`."""
+    high: float | None
 
 
 class Difference(NamedTuple):
     """By how much one model is better than another on the same targets."""
 
-    value: float
-    low: float
-    high: float
-    p: float
-    """Two-sided p-value: how often chance alone gives a difference this large."""
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    """Two-sided p-value: how often chance alone gives a difference this large; None without
+    targets."""
 
 
 def interval(
@@ -46,8 +51,13 @@ def interval(
     """
     one, each = np.zeros(len(users), dtype=np.int64), np.ones(len(users))
     bounds = intervals(gains[:, None], users, one, 1, weights=each, draws=draws, seed=seed)
-    low, high = bounds[:, 0, 0].tolist()
-    return Interval(float(gains.sum() / max(len(gains), 1)), low, high)
+    low, high = (as_bound(bound) for bound in bounds[:, 0, 0])
+    return Interval(float(gains.mean()) if len(gains) else None, low, high)
+
+
+def as_bound(bound: float) -> float | None:
+    """Return an entry of `intervals`; None for a segment without bounds."""
+    return None if np.isnan(bound) else float(bound)
 
 
 def intervals(
@@ -77,7 +87,7 @@ def intervals(
         seed: Seed of the draws.
 
     Returns:
-        [2, G, F] low and high bounds; 0 for a segment without targets.
+        [2, G, F] low and high bounds; NaN for a segment with fewer than `FEWEST_USERS`.
     """
     rng = np.random.default_rng(seed)
     units = _units(users, rng)  # [N]
@@ -88,11 +98,12 @@ def intervals(
     by_unit = sums.reshape(len(columns), num_units, num_segments).swapaxes(0, 1)  # [U, 1 + F, G]
     drawn = _drawn(by_unit.reshape(num_units, len(columns) * num_segments), draws, rng)
     counts, *totals = drawn.reshape(draws, len(columns), num_segments).swapaxes(0, 1)  # [S, G]
-    bounds = np.zeros((2, num_segments, gains.shape[1]))
+    bounds = np.full((2, num_segments, gains.shape[1]), np.nan)
+    users_of = (by_unit[:, 0] > 0).sum(0)  # [G]
     for place, total in enumerate(totals):
         for segment in range(num_segments):
             has = counts[:, segment] > 0
-            if has.any():
+            if has.any() and users_of[segment] >= FEWEST_USERS:
                 means = total[has, segment] / counts[has, segment]
                 bounds[:, segment, place] = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return bounds
@@ -142,4 +153,4 @@ def difference(
         for _ in range(draws)
     )
     bounded = interval(gained, users, draws=draws, seed=seed)
-    return Difference(*bounded, p=(as_large + 1) / (draws + 1))
+    return Difference(*bounded, p=(as_large + 1) / (draws + 1) if len(users) else None)

@@ -23,6 +23,8 @@ def list_figures(given: Given, train_events: np.ndarray, kinds: np.ndarray) -> d
     2011, section 4 (popularity by frequency), with one event added to each item, so items without
     events have a value too.
 
+    Without a recommendation there is nothing to measure: all figures are None.
+
     Args:
         given: How often items occur in the lists.
         train_events: [V] int64
@@ -31,12 +33,8 @@ def list_figures(given: Given, train_events: np.ndarray, kinds: np.ndarray) -> d
     events = train_events[NUM_RESERVED:].astype(np.float64)  # [N]
     places = int(given.times.sum())
     if not places:
-        return {
-            "coverage": 0.0,
-            "gini": 0.0,
-            "novelty": 0.0,
-            "shares": dict.fromkeys(POPULARITY, 0.0),
-        }
+        nothing: dict[str, Any] = dict.fromkeys(("coverage", "gini", "novelty"))
+        return {**nothing, "shares": dict.fromkeys(POPULARITY)}
     times = np.zeros(len(train_events), dtype=np.int64)  # [V]
     times[given.items] = given.times
     bits = -np.log2((events + 1) / (events.sum() + len(events)))  # [N]

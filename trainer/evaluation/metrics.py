@@ -26,6 +26,8 @@ With one target per user, recall@k is HR@k, MAP@k is MRR@k and precision@k is HR
 """
 _COMPARED_ELEMENTS = 1 << 24
 """Most scores compared at once: the sum needs eight bytes for each comparison."""
+NEVER = 1 << 62
+"""Rank of a target that no list can contain, however long it is."""
 _ALIASES = {"recall": "hr", "map": "mrr", "precision": "hr"}
 
 
@@ -34,7 +36,8 @@ def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items:
 
     Items that the user has seen are left out. Ties are broken against the target: an item with
     the same score counts as ranked above it. A target that is unknown, or that the user has seen,
-    cannot be recommended and ranks last.
+    cannot be recommended: its rank is `NEVER`, so it is a miss also in a list that is longer than
+    the catalogue.
 
     Args:
         scores: [B, V]; changed in place.
@@ -43,7 +46,7 @@ def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items:
         seen_items: [S] int64
 
     Returns:
-        [B] int64, 1 to V.
+        [B] int64, 1 to V, or `NEVER`.
 
     Raises:
         FloatingPointError: When a score is not a number.
@@ -60,7 +63,7 @@ def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items:
     parts = zip(torch.split(scores, rows), torch.split(target_scores, rows), strict=True)
     ranks = torch.cat([(part >= own).sum(1) for part, own in parts])  # [B], the target included
     possible = possible[:, 0] & (targets != UNKNOWN_IDX)  # [B]
-    return torch.where(possible, ranks, scores.shape[1])
+    return torch.where(possible, ranks, NEVER)
 
 
 def rank_counts(ranks: Tensor, largest: int) -> np.ndarray:
@@ -69,13 +72,13 @@ def rank_counts(ranks: Tensor, largest: int) -> np.ndarray:
     return torch.bincount(clipped.cpu(), minlength=largest + 1).numpy()
 
 
-def figures(counts: np.ndarray, at: Sequence[int]) -> dict[str, float]:
-    """Return the figures at each k: [R + 1] counts -> {"hr@10": ...}."""
+def figures(counts: np.ndarray, at: Sequence[int]) -> dict[str, float | None]:
+    """Return the figures at each k: [R + 1] counts -> {"hr@10": ...}; None without targets."""
     return {f"{name}@{k}": figure(counts, f"{name}@{k}") for k in at for name in METRICS}
 
 
-def figure(counts: np.ndarray, name: str) -> float:
-    """Return one figure such as `ndcg@10`, the mean over all targets.
+def figure(counts: np.ndarray, name: str) -> float | None:
+    """Return one figure such as `ndcg@10`, the mean over all targets; None without targets.
 
     Raises:
         ValueError: When the name is not that of a figure, or its k was not counted.
@@ -83,8 +86,11 @@ def figure(counts: np.ndarray, name: str) -> float:
     gain, k, divisor = _gain(name)
     if k >= len(counts):
         raise ValueError(f"{name}: ranks were counted up to {len(counts) - 1} only")
+    targets = int(counts.sum())
+    if not targets:
+        return None
     total = sum(int(counts[rank]) * gain(rank) for rank in range(1, k + 1))
-    return total / max(int(counts.sum()), 1) / divisor
+    return total / targets / divisor
 
 
 def gains(ranks: np.ndarray, name: str) -> np.ndarray:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from conf.contract import NUM_RESERVED, TARGET_ITEM, USER_IDX
+from conf.contract import TARGET_ITEM, USER_IDX
 from trainer.data.batches import histories_of
 from trainer.data.columns import Columns, numbers_of
-from trainer.evaluation.held_out import held_out_batches
+from trainer.evaluation.held_out import best_items, held_out_batches
 from trainer.models.scorer import Scorer
 
 
@@ -120,8 +120,8 @@ def with_all_models(parts: Sequence[Ranked]) -> Ranked:
 
 def _best_items(scores: torch.Tensor, list_length: int) -> np.ndarray:
     """Return the items of all lists, concatenated; items with a score of -inf are left out."""
-    best = scores.topk(min(list_length, scores.shape[1] - NUM_RESERVED), dim=1)
-    found: np.ndarray = best.indices[best.values > -torch.inf].cpu().numpy()
+    best, items = best_items(scores, list_length)
+    found: np.ndarray = items[best > -torch.inf].cpu().numpy()
     return found
 
 

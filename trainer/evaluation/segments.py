@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conf.contract import NUM_RESERVED
-from trainer.evaluation.intervals import intervals
+from trainer.evaluation.intervals import as_bound, intervals
 
 ACTIVITY = (1, 5, 10, 20, 50)
 """Fewest events in the history of each bin except the first."""
@@ -91,7 +91,8 @@ def segment_figures(
         weights: [N] weight of each target; None: equal weights.
 
     Returns:
-        By division and segment: `targets`, and for each model its figures as value, low, high.
+        By division and segment: `targets`, and for each model its figures as value, low, high. A
+        segment with a single user has no bounds: they are None.
     """
     each = np.ones(len(users)) if weights is None else weights  # [N]
     columns = [(model, name) for model, own in gains.items() for name in own]
@@ -109,8 +110,8 @@ def segment_figures(
             for place, (model, name) in enumerate(columns):
                 one[model][name] = {
                     "value": float(values[place]),
-                    "low": float(low[number, place]),
-                    "high": float(high[number, place]),
+                    "low": as_bound(low[number, place]),
+                    "high": as_bound(high[number, place]),
                 }
             found[title][segment] = one
     return found

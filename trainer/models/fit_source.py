@@ -14,7 +14,13 @@ from conf.contract import HISTORY_ITEMS, HISTORY_TYPES, NUM_RESERVED, USER_IDX, 
 from conf.settings.train import Train
 from trainer.data.columns import Columns, lists_of, numbers_of
 from trainer.data.stream import read_row_groups
-from trainer.data.trained_on import histories_end, item_events, read_train_events, windows_of
+from trainer.data.trained_on import (
+    histories_end,
+    item_events,
+    read_train_events,
+    windows_of,
+    with_single_events,
+)
 from trainer.models.popularity import training_lengths
 
 COLUMNS = (USER_IDX, HISTORY_ITEMS)
@@ -59,7 +65,8 @@ class FitSource(NamedTuple):
         if self.refit:
             return self._ends()
         num_users = self.manifest.vocabularies["user"].size
-        return training_lengths(self.blocks("train", COLUMNS), num_users)
+        lengths = training_lengths(self.blocks("train", COLUMNS), num_users)
+        return with_single_events(lengths, self.folder, self.manifest)
 
     def _ends(self) -> np.ndarray:
         return histories_end(self.folder, self.manifest, self.train.refit)

@@ -90,6 +90,8 @@ def standard(scores: Tensor) -> tuple[Tensor, Tensor]:
     if bool(is_out[:, NUM_RESERVED:].any()):
         # An item without a score for one user has none for any user.
         items = items[:, ~is_out[:, NUM_RESERVED:].any(0)]
+    if not items.shape[1]:  # the model knows no item
+        return scores.float(), scores.new_zeros((len(scores), 1))
     spread, mean = torch.std_mean(items, dim=1, correction=0, keepdim=True)  # [B, 1], [B, 1]
     says_nothing = items.amax(1, keepdim=True) == items.amin(1, keepdim=True)  # [B, 1]
     spread = spread.masked_fill(says_nothing, 0)

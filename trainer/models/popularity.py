@@ -71,7 +71,8 @@ def scaled_popularity(train_events: np.ndarray) -> np.ndarray:
 def training_lengths(blocks: Iterable[Columns], num_users: int) -> np.ndarray:
     """Return how many events of each user are in the training part: [U] int64.
 
-    Users with a single event are in no training row and have 0 here.
+    Users with a single event are in no training row and have 0 here, see
+    `trainer.data.trained_on.with_single_events`.
 
     Args:
         blocks: Row groups of `train/` with USER_IDX and HISTORY_ITEMS, with all windows; those

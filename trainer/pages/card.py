@@ -8,7 +8,7 @@ from typing import Any
 from conf.contract import MODEL_NAME, Bundle, Manifest
 from conf.pages.blocks import Sample, Section, Table
 from conf.pages.page import Page, Tile
-from conf.pages.text import number, share
+from conf.pages.text import figure, interval, number, share
 from conf.settings.config import Config
 from conf.settings.train import Train
 from conf.workspace.output_file import write_whole
@@ -163,8 +163,8 @@ def _tiles(train: Train, manifest: Manifest, metrics: dict[str, Any]) -> list[Ti
     for name in names:
         bounds = whole.get(name)
         value = own[name] if name in own else whole[name]["value"]
-        beside = f"{bounds['low']:.4f} to {bounds['high']:.4f}" if bounds else ""
-        tiles.append(Tile(name, f"{value:.4f}", beside))
+        beside = interval(bounds) if bounds and bounds["low"] is not None else ""
+        tiles.append(Tile(name, figure(value), beside))
     if "lists" in metrics:
         tiles.append(Tile("coverage", share(metrics["lists"][MODEL_NAME]["coverage"])))
     counts = [

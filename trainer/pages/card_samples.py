@@ -19,7 +19,6 @@ from conf.contract import (
     ITEM_ID,
     ITEM_IDX,
     NO_ITEM,
-    NUM_RESERVED,
     TARGET_ITEM,
     TITLE,
     USER_ID,
@@ -30,7 +29,7 @@ from conf.workspace.parquet import read_columns
 from trainer.data.batches import histories_of
 from trainer.data.columns import Ragged, numbers_of
 from trainer.data.stream import read_row_groups
-from trainer.evaluation.held_out import columns_of, recommendable
+from trainer.evaluation.held_out import best_items, columns_of, recommendable
 from trainer.evaluation.segments import by_activity
 from trainer.models.reasons import Reasons, explain
 from trainer.models.scorer import Scorer
@@ -126,8 +125,8 @@ def _lists(
     with torch.no_grad():
         scores = scorer.scores(histories, rows).double()  # [B, V]
         scores = recommendable(scores, histories, rows, drop_seen=drop_seen)
-    best = scores.topk(min(LIST_LENGTH, scores.shape[1] - NUM_RESERVED), dim=1)
-    items = best.indices.where(best.values > -torch.inf, NO_ITEM)  # [B, K]
+    best, items = best_items(scores, LIST_LENGTH)  # [B, K], [B, K]
+    items = items.where(best > -torch.inf, NO_ITEM)
     return items.cpu().numpy(), explain(scorer, histories, rows, items, num_reasons=_REASONS)
 
 

@@ -7,7 +7,7 @@ from conf.contract import CUT_PARTS, MODEL_NAME, Manifest
 from conf.pages.blocks import Chart, Section, Table, bar_chart
 from conf.pages.charts import Distribution
 from conf.pages.plot import Axis, Point, Series, plot
-from conf.pages.text import COST_HEADER, cost_cells, number, share
+from conf.pages.text import COST_HEADER, cost_cells, figure, interval, number, share
 from trainer.evaluation.segments import POPULARITY
 from trainer.pages.weak_spots import Spot, network_figures, segment_name
 
@@ -73,11 +73,11 @@ def quality_section(metrics: Metrics) -> Section:
     """Return the figures of the model and the baselines on the test part."""
     test, whole = metrics.get("test", {}), metrics.get("segments", {}).get("all", {}).get("all", {})
     tables = []
+    kind = "targets" if "test_users" in metrics else "impressions"
     if whole:
         bounded = list(whole[MODEL_NAME])
         header = ["model", *(cell for name in bounded for cell in (name, _BOUNDS))]
         rows = [[model, *_cells(whole[model], bounded)] for model in test]
-        kind = "targets" if "test_users" in metrics else "impressions"
         tables.append(Table(f"Test part, {number(whole['targets'])} {kind}", header, rows))
     refit = metrics.get("refit")
     ranked = "leaving out" if metrics.get("drop_seen", True) else "including"
@@ -88,6 +88,8 @@ def quality_section(metrics: Metrics) -> Section:
         if "test_users" in metrics
         else f"Figures for the impressions of the test part. {_INTERVALS}"
     )
+    if not whole:
+        note += f" The test part has no {kind}, so there are no figures."
     if refit is not None:
         epochs = f", {refit['epochs']} epochs" if "epochs" in refit else ""
         note += (
@@ -97,7 +99,7 @@ def quality_section(metrics: Metrics) -> Section:
     names = list(test.get(MODEL_NAME, {}))
     again = {"refitted": refit["test"][MODEL_NAME]} if refit is not None and "test" in refit else {}
     rows = [
-        [model, *(f"{figures[name]:.4f}" for name in names)]
+        [model, *(figure(figures[name]) for name in names)]
         for model, figures in {**test, **again}.items()
     ]
     every = Table("All figures of the test part", ["model", *names], rows)
@@ -129,7 +131,7 @@ def segments_section(metrics: Metrics) -> Section | None:
                 segment_name(division, segment),
                 number(figures["targets"]),
                 *_cells(figures[MODEL_NAME], names),
-                *(f"{figures[model][names[0]]['value']:.4f}" for model in others),
+                *(figure(figures[model][names[0]]["value"]) for model in others),
             ]
             for segment, figures in found.items()
         ]
@@ -167,17 +169,17 @@ def lists_section(metrics: Metrics) -> Section | None:
         [
             name,
             share(lists[name]["coverage"]),
-            f"{lists[name]['gini']:.3f}",
-            f"{lists[name]['novelty']:.2f}",
+            figure(lists[name]["gini"], 3),
+            figure(lists[name]["novelty"], 2),
             *(share(lists[name]["shares"][k]) for k in POPULARITY),
         ]
         for name in models
     ]
     items = sum(lists["items"].values())
-    series = {
-        "of the catalogue": [lists["items"][kind] / max(items, 1) for kind in POPULARITY],
-        "of recommendations": [lists[MODEL_NAME]["shares"][kind] for kind in POPULARITY],
-    }
+    series = {"of the catalogue": [lists["items"][kind] / max(items, 1) for kind in POPULARITY]}
+    if lists[MODEL_NAME]["coverage"] is not None:
+        own = lists[MODEL_NAME]["shares"]
+        series["of recommendations"] = [own[kind] for kind in POPULARITY]
     title = "Share of the catalogue and of recommendations"
     return Section(
         "long-tail",
@@ -214,7 +216,7 @@ def training_section(metrics: Metrics) -> Section:
     charts = [
         _epoch_chart(name, [(record["epoch"] + 1, record[name]) for record in curve])
         for name in (curve[0] if curve else {})
-        if name not in skip
+        if name not in skip and all(record[name] is not None for record in curve)
     ]
     return Section("training", "Training and cost", note, charts=charts, tables=[cost])
 
@@ -243,7 +245,7 @@ def calibration_section(metrics: Metrics, algorithm: str) -> Section:
         return Section("calibration", "Calibration", note)
     charts = [_reliability_chart(f"Reliability of {label}", bins) for label, bins in labels.items()]
     errors = [
-        [name, f"{value:.4f}"]
+        [name, figure(value)]
         for name, value in metrics["test"][MODEL_NAME].items()
         if name.rpartition(".")[2] == "ece"
     ]
@@ -272,13 +274,8 @@ def _reliability_chart(title: str, bins: Sequence[dict[str, float]]) -> Chart:
     return Chart(title, drawn, Table(title, ["predicted", "observed", "share of rows"], rows))
 
 
-def _cells(figures: dict[str, dict[str, float]], names: Sequence[str]) -> list[str]:
+def _cells(figures: dict[str, dict[str, float | None]], names: Sequence[str]) -> list[str]:
     """Return each figure and its interval."""
     return [
-        cell
-        for name in names
-        for cell in (
-            f"{figures[name]['value']:.4f}",
-            f"{figures[name]['low']:.4f} to {figures[name]['high']:.4f}",
-        )
+        cell for name in names for cell in (figure(figures[name]["value"]), interval(figures[name]))
     ]

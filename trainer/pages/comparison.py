@@ -6,7 +6,7 @@ from typing import Any
 from conf.pages.blocks import Chart, Section, Table
 from conf.pages.page import Page
 from conf.pages.plot import Axis, Point, Series, plot
-from conf.pages.text import COST_HEADER, cost_cells
+from conf.pages.text import COST_HEADER, cost_cells, figure, interval
 from conf.workspace.hashes import canonical_hash
 
 COMPARISONS = "comparisons"
@@ -52,9 +52,13 @@ def comparison_page(result: Result) -> Page:
 
 
 def _charts(result: Result) -> list[Chart]:
-    """Return the plot; nothing if the training time of no model is known."""
+    """Return the plot; nothing if no model has a figure and a known training time."""
     metric = result["metric"]
-    known = {n: row for n, row in result["models"].items() if row["seconds"] is not None}
+    known = {
+        name: row
+        for name, row in result["models"].items()
+        if row["seconds"] is not None and row[metric]["value"] is not None
+    }
     if not known:
         return []
     points = [
@@ -101,9 +105,9 @@ def _quality(result: Result) -> Table:
     rows = [
         [
             name,
-            f"{row[metric]['value']:.4f}",
-            f"{row[metric]['low']:.4f} to {row[metric]['high']:.4f}",
-            *(f"{row[other]['value']:.4f}" for other in others),
+            figure(row[metric]["value"]),
+            interval(row[metric]),
+            *(figure(row[other]["value"]) for other in others),
         ]
         for name, row in _best_first(result)
     ]
@@ -117,13 +121,10 @@ def _costs(result: Result) -> Table:
 
 def _differences(result: Result) -> Section:
     rows = [
-        [
-            name,
-            f"{row['value']:+.4f}",
-            f"{row['low']:+.4f} to {row['high']:+.4f}",
-            f"{row['p']:.3f}",
-        ]
-        for name, row in sorted(result["differences"].items(), key=lambda pair: -pair[1]["value"])
+        [name, figure(row["value"], sign="+"), interval(row, sign="+"), figure(row["p"], 3)]
+        for name, row in sorted(
+            result["differences"].items(), key=lambda pair: -(pair[1]["value"] or 0.0)
+        )
     ]
     title = f"{result['metric']} minus that of {result['reference']}"
     header = ["model", "difference", "95% interval", "p"]
@@ -133,4 +134,4 @@ def _differences(result: Result) -> Section:
 
 def _best_first(result: Result) -> list[tuple[str, Result]]:
     metric = result["metric"]
-    return sorted(result["models"].items(), key=lambda pair: -pair[1][metric]["value"])
+    return sorted(result["models"].items(), key=lambda pair: -(pair[1][metric]["value"] or 0.0))

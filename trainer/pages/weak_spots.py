@@ -62,6 +62,8 @@ def far_from_the_whole(metrics: Metrics) -> Iterator[Spot]:
     for where, segment in _segments(metrics):
         for name, own in segment[MODEL_NAME].items():
             value = whole[name]["value"]
+            if own["low"] is None:
+                continue
             is_far = own["low"] > FAR * value if _is_loss(name) else own["high"] < value / FAR
             if is_far:
                 yield Spot(
@@ -75,7 +77,7 @@ def narrow_lists(metrics: Metrics) -> Iterator[Spot]:
     """Find lists that show little of the catalogue, or mostly popular items."""
     lists = metrics.get("lists", {})
     own = lists.get(MODEL_NAME)
-    if not own:
+    if not own or own["coverage"] is None:
         return
     if own["coverage"] < LOW_COVERAGE:
         yield Spot(
@@ -96,6 +98,13 @@ def too_few_targets(metrics: Metrics) -> Iterator[Spot]:
     """Find figures that are too uncertain to base a choice on."""
     whole = metrics.get("segments", {}).get("all", {}).get("all", {})
     for name, own in whole.get(MODEL_NAME, {}).items():
+        if own["low"] is None:
+            yield Spot(
+                f"{name} is uncertain",
+                f"{own['value']:.4f}, without an interval, {whole['targets']:,} targets",
+                "all targets are those of one user",
+            )
+            continue
         half = (own["high"] - own["low"]) / 2
         if half > UNSURE * abs(own["value"]):
             yield Spot(
@@ -121,7 +130,7 @@ def ended_early(metrics: Metrics) -> Iterator[Spot]:
 def uncalibrated(metrics: Metrics) -> Iterator[Spot]:
     """Find labels whose predicted probabilities are wrong."""
     for name, value in metrics.get("test", {}).get(MODEL_NAME, {}).items():
-        if name.rpartition(".")[2] == "ece" and value > HIGH_ECE:
+        if name.rpartition(".")[2] == "ece" and (value or 0.0) > HIGH_ECE:
             yield Spot(
                 "predicted probabilities differ from observed rates",
                 f"{name} {value:.4f}: the mean difference",
@@ -162,7 +171,9 @@ def segment_name(division: str, segment: str) -> str:
     }[division]
 
 
-def _apart(own: dict[str, float], other: dict[str, float]) -> str:
+def _apart(own: dict[str, Any], other: dict[str, Any]) -> str:
+    if own["low"] is None:
+        return "all of one user, so there are no intervals"
     is_apart = own["high"] < other["low"] or other["high"] < own["low"]
     return "the intervals do not overlap" if is_apart else "the intervals overlap"
 

@@ -88,7 +88,7 @@ def test_figures(
     }
 
 
-def model_figures(rows: ScoredRows, measured: Measured) -> dict[str, float]:
+def model_figures(rows: ScoredRows, measured: Measured) -> dict[str, float | None]:
     """Return the figures of each label; with several labels, each key starts with its label."""
     return _by_label(_said(rows, measured), measured)
 
@@ -101,7 +101,7 @@ def _said(rows: ScoredRows, measured: Measured) -> list[Predictions]:
     ]
 
 
-def _by_label(said: list[Predictions], measured: Measured) -> dict[str, float]:
+def _by_label(said: list[Predictions], measured: Measured) -> dict[str, float | None]:
     return {
         name + figure: value
         for name, one in zip(_prefixes(measured), said, strict=True)

@@ -29,8 +29,8 @@ class Predictions(NamedTuple):
     """[N] float64, above 0."""
 
 
-def figures(rows: Predictions, *, is_rating: bool) -> dict[str, float]:
-    """Return all figures that apply; for ratings only RMSE."""
+def figures(rows: Predictions, *, is_rating: bool) -> dict[str, float | None]:
+    """Return all figures that apply, None for each without data; for ratings only RMSE."""
     if is_rating:
         return {"rmse": rmse(rows)}
     return {
@@ -42,32 +42,35 @@ def figures(rows: Predictions, *, is_rating: bool) -> dict[str, float]:
     }
 
 
-def validation_figure(name: str, rows: Predictions) -> float:
-    """Return a figure of `train.metric`, with its sign changed if lower is better."""
+def validation_figure(name: str, rows: Predictions) -> float | None:
+    """Return a figure of `train.metric`, with its sign changed if lower is better.
+
+    None if the rows do not have it.
+    """
     value = {"auc": auc, "gauc": gauc, "log_loss": log_loss, "rmse": rmse}[name](rows)
-    return -value if name in LOWER_IS_BETTER else value
+    return -value if value is not None and name in LOWER_IS_BETTER else value
 
 
-def auc(rows: Predictions) -> float:
+def auc(rows: Predictions) -> float | None:
     """Return the probability that a positive row scores above a negative one, ties counting half.
 
-    Rows count with their weight. If all rows have the same label, the result is 0.5.
+    Rows count with their weight. None if all rows have the same label: there is no pair.
     """
     won, pairs = _won_pairs(np.zeros(len(rows.users), dtype=np.int64), rows)
-    return float(won[0] / pairs[0]) if len(pairs) and pairs[0] > 0 else 0.5
+    return float(won[0] / pairs[0]) if len(pairs) and pairs[0] > 0 else None
 
 
-def gauc(rows: Predictions) -> float:
+def gauc(rows: Predictions) -> float | None:
     """Return the mean of the users' own AUC, weighted by their rows.
 
-    Users whose rows all have the same label are left out. Source: Zhou et al. 2018, the AUC
-    weighted by impressions that its experiments report.
+    Users whose rows all have the same label are left out; None if no user is left. Source: Zhou
+    et al. 2018, the AUC weighted by impressions that its experiments report.
     """
     _, numbers = np.unique(rows.users, return_inverse=True)
     won, pairs = _won_pairs(numbers, rows)
     weight = np.bincount(numbers, weights=rows.weights) * (pairs > 0)
     if not weight.sum():
-        return 0.5
+        return None
     return float((won / np.maximum(pairs, _TINY) * weight).sum() / weight.sum())
 
 
@@ -101,9 +104,9 @@ def _changes(values: np.ndarray) -> np.ndarray:
     return np.concatenate([[True], values[1:] != values[:-1]])
 
 
-def log_loss(rows: Predictions) -> float:
-    """Return the mean cross-entropy of probabilities, in nats."""
-    return float(np.average(log_losses(rows), weights=rows.weights))
+def log_loss(rows: Predictions) -> float | None:
+    """Return the mean cross-entropy of probabilities, in nats; None without rows."""
+    return _mean(log_losses(rows), rows)
 
 
 def log_losses(rows: Predictions) -> np.ndarray:
@@ -113,9 +116,14 @@ def log_losses(rows: Predictions) -> np.ndarray:
     return each
 
 
-def rmse(rows: Predictions) -> float:
-    """Return the root of the mean squared error."""
-    return float(np.sqrt(np.average(squared_errors(rows), weights=rows.weights)))
+def rmse(rows: Predictions) -> float | None:
+    """Return the root of the mean squared error; None without rows."""
+    mean = _mean(squared_errors(rows), rows)
+    return None if mean is None else float(np.sqrt(mean))
+
+
+def _mean(each: np.ndarray, rows: Predictions) -> float | None:
+    return float(np.average(each, weights=rows.weights)) if len(each) else None
 
 
 def squared_errors(rows: Predictions) -> np.ndarray:
@@ -124,11 +132,13 @@ def squared_errors(rows: Predictions) -> np.ndarray:
     return each
 
 
-def calibration_error(rows: Predictions, bins: int = ECE_BINS) -> float:
-    """Return the expected calibration error over bins of equal width.
+def calibration_error(rows: Predictions, bins: int = ECE_BINS) -> float | None:
+    """Return the expected calibration error over bins of equal width; None without rows.
 
     Source: Guo et al. 2017, eq. 3.
     """
+    if not len(rows.users):
+        return None
     places = _bins(rows, bins)
     gaps = np.bincount(places, weights=rows.weights * (rows.predicted - rows.labels))
     return float(np.abs(gaps).sum() / rows.weights.sum())

@@ -7,6 +7,7 @@ from pathlib import Path
 from conf.contract import Manifest
 from conf.errors import InputError
 from conf.settings.config import Config
+from trainer.data.trained_on import why_nothing_is_held_out
 from trainer.models.bundle import Trained
 from trainer.ranking.bundle import with_calibrations
 from trainer.ranking.calibration import UNCALIBRATED, Calibration, fit_calibration
@@ -51,13 +52,12 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
 def require_sound(config: Config, manifest: Manifest) -> None:
     """Refuse a dataset or configuration that cannot be trained with."""
     layout_of(config, manifest)
-    for part in (TRAIN_PART, VALID_PART, TEST_PART):
+    require_trainable(config, manifest, TRAIN_PART)
+    for part in (VALID_PART, TEST_PART):
         if not manifest.files.get(part):
             raise InputError(
-                f"dataset {manifest.id} has no rows in {part}; change etl.split, or lower "
-                "etl.min_events_per_user, so each part has some"
+                f"dataset {manifest.id} has no rows in {part}: {why_nothing_is_held_out(manifest)}"
             )
-    require_trainable(config, manifest, TRAIN_PART)
 
 
 def _calibrations(rows: ScoredRows, kind: str) -> list[Calibration]:

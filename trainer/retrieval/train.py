@@ -12,7 +12,7 @@ from conf.contract import Manifest, catalogue_size
 from conf.errors import ConfigError, InputError
 from conf.settings.config import Config
 from trainer.data.item_features import content_fields
-from trainer.data.trained_on import require_refit
+from trainer.data.trained_on import require_refit, why_nothing_is_held_out
 from trainer.evaluation.figures import refit_figures, test_figures
 from trainer.models.bundle import Trained, build_model, model_section
 from trainer.models.scorer import ModelScorer
@@ -22,14 +22,6 @@ from trainer.training.job import Refit
 from trainer.training.workers import Fitted, fit, require_trainable, training_figures
 
 log = logging.getLogger(__name__)
-
-_TOO_FEW = "no user has enough events; lower etl.min_events_per_user or give a longer log"
-_WITHOUT_VALID = {
-    "temporal": "no event lies between its cuts; move etl.split.valid_from and test_from to days "
-    "of the log, or set them to null",
-    "given": "no event was kept from the logs of input.events with part: valid",
-}
-"""Cause and fix by `etl.split.kind`."""
 
 
 class Best(NamedTuple):
@@ -81,9 +73,8 @@ def best_weights(config: Config, manifest: Manifest, work: Path) -> Best:
 def require_validation(manifest: Manifest) -> None:
     """Refuse a dataset without a validation part."""
     if not manifest.row_groups("valid"):
-        kind = manifest.config["etl"]["split"]["kind"]
         raise InputError(
-            f"dataset {manifest.id} has no validation part: {_WITHOUT_VALID.get(kind, _TOO_FEW)}"
+            f"dataset {manifest.id} has no validation part: {why_nothing_is_held_out(manifest)}"
         )
 
 

@@ -37,7 +37,8 @@ class Cursor:
     padding: int = 0
     seconds: float = 0.0
     """Training time of this epoch."""
-    best_figure: float = -1.0
+    best_figure: float | None = None
+    """The best validation figure so far; None if there is none, or no such figure."""
     best_epoch: int = -1
     rate_scale: float = 1.0
     """Factor of the learning rate after the plateaus so far."""
@@ -46,13 +47,15 @@ class Cursor:
     finished: bool = False
     pruned: bool = False
     """Whether the run ended because the best figure was too low for its epoch."""
-    curve: list[dict[str, float]] = field(default_factory=list)
-    """One record per epoch."""
+    curve: list[dict[str, float | None]] = field(default_factory=list)
+    """One record per epoch; its validation figure is None if the part does not have it."""
 
     def is_below(self, bars: Sequence[float | None]) -> bool:
         """Return whether the best figure is too low for its epoch."""
         bar = bars[self.epoch] if self.epoch < len(bars) else None
-        return bar is not None and self.best_figure < bar
+        if bar is None or self.best_figure is None:
+            return False
+        return self.best_figure < bar
 
     def begin_epoch(self) -> None:
         """Move to the next epoch and reset the counts of the last one."""

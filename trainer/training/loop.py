@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import HeadraceError
+from conf.errors import DivergedError, HeadraceError
 from conf.settings.config import Config
 from conf.workspace.versions import write_json
 from trainer.data.columns import Columns, concatenate
@@ -49,7 +49,8 @@ def train_worker(settings: dict[str, Any]) -> None:
         _train(job)
     except (HeadraceError, FloatingPointError) as error:
         # An error that a user must fix would occur in every retry: record it and end normally.
-        word = {"message": str(error), "diverged": isinstance(error, FloatingPointError)}
+        kind = DivergedError if isinstance(error, FloatingPointError) else type(error)
+        word = {"message": str(error), "kind": kind.__name__}
         write_json(job.work / FAILURE_NAME, word)
 
 
@@ -196,7 +197,7 @@ def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     rows = sum(group.rows for group in job.train_groups) if job.refit is None else cursor.rows_given
     seen, given = cursor.rows_seen, cursor.rows_given
     assert seen == given == rows, f"{seen} of {given} rows ({rows} in the shards) seen in an epoch"
-    record = {
+    record: dict[str, float | None] = {
         "epoch": cursor.epoch,
         "loss": cursor.loss_sum / max(cursor.weight_sum, 1e-12),
         "rows": rows,
@@ -209,13 +210,12 @@ def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     learner.objective.eval()
     with learner.mean_weights():
         value = job.task.validate(job, learner)
-        # If lower is better, the figure is negated and may be below any initial value.
-        if value is None or cursor.best_epoch < 0 or value > cursor.best_figure:
-            cursor.best_epoch = cursor.epoch
-            cursor.best_figure = cursor.best_figure if value is None else value
+        # Without a figure no epoch is better than another: the newest weights are kept.
+        if value is None or cursor.best_figure is None or value > cursor.best_figure:
+            cursor.best_epoch, cursor.best_figure = cursor.epoch, value
             learner.keep_best()
-    if value is not None:
-        record[train.metric] = abs(value)  # without the sign that makes higher better
+    if job.refit is None:  # without the sign that makes higher better
+        record[train.metric] = None if value is None else abs(value)
     cursor.curve.append(record)
     lower_rate_at_plateau(job, cursor)
     patience_over = cursor.epoch - cursor.best_epoch >= train.patience_epochs

@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from conf.pages.text import figure
+
 log = logging.getLogger(__name__)
 PROGRESS_NAME = "progress.json"
 EPOCHS_NAME = "epochs.json"
@@ -57,8 +59,9 @@ class EpochLog:
         if curve is None:
             curve = _read(self.work / EPOCHS_NAME) or []
         for record in curve[self.num_written :]:
-            figure = f", {self.metric} {record[self.metric]:.4f}" if self.metric in record else ""
-            what = f"epoch {record['epoch']}: loss {record['loss']:.4f}{figure}"
+            what = f"epoch {record['epoch']}: loss {record['loss']:.4f}"
+            if self.metric in record:  # a refit has none
+                what += f", {self.metric} {figure(record[self.metric])}"
             log.info("train: %s, %.0f rows/s", what, record["rows"] / max(record["seconds"], 1e-9))
         if len(curve) > self.num_written:
             self.num_written = len(curve)

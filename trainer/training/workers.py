@@ -12,8 +12,9 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from torch import Tensor
 
+from conf import errors
 from conf.contract import Manifest
-from conf.errors import ConfigError, DivergedError, HeadraceError, InputError
+from conf.errors import ConfigError, InputError
 from conf.settings.config import Config
 from conf.settings.train import Train
 from trainer.cluster.machine import cores_gain_from_bf16
@@ -39,11 +40,13 @@ class Fitted(NamedTuple):
 
 def require_trainable(config: Config, manifest: Manifest, part: str) -> None:
     """Refuse a training part that is empty, or has fewer row groups than there are workers."""
-    groups, workers = len(manifest.row_groups(part)), config.train.workers
+    workers = config.train.workers
+    groups = len(manifest.row_groups(part)) if manifest.files.get(part) else 0
     if not groups:
+        needs = "no user has two events" if part == "train" else "there is no event"
         raise InputError(
-            f"dataset {manifest.id} has no rows in {part}, so there is nothing to train on; "
-            "change etl.split, or provide a longer log"
+            f"dataset {manifest.id} has no rows in {part}, so there is nothing to train on: "
+            f"{needs} in the training part; give a longer log, or another etl.split"
         )
     if groups < workers:
         raise ConfigError(
@@ -96,11 +99,28 @@ def fit(
         _ray_trainer(config, settings, work).fit()
     if (work / FAILURE_NAME).is_file():
         word = json.loads((work / FAILURE_NAME).read_text())
-        raise (DivergedError if word["diverged"] else HeadraceError)(word["message"])
+        raise getattr(errors, word["kind"])(word["message"])
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     epoch_log.write(state["cursor"]["curve"])
+    if refit is None and state["cursor"]["best_figure"] is None:
+        log.warning(
+            "train: %s, so no epoch is better than another: the newest weights are kept",
+            without_figure(train.metric, manifest),
+        )
     return Fitted(state["best"], state["cursor"], state["best_state"])
+
+
+def without_figure(metric: str, manifest: Manifest) -> str:
+    """Return why a validation part with rows does not have a figure."""
+    needs = {
+        "auc": "rows with the label 0 and rows with the label 1",
+        "gauc": "a user who has rows with the label 0 and rows with the label 1",
+    }
+    return (
+        f"train.metric={metric} has no value in the validation part of dataset {manifest.id}: it "
+        f"needs {needs.get(metric, 'rows')}"
+    )
 
 
 def _warn_of_slow_products(train: Train) -> None:

@@ -77,11 +77,11 @@ def test_models_that_were_looked_at_one_by_one_stand_beside_one_another() -> Non
 
 def test_an_empty_test_part_is_compared_too(config: Config) -> None:
     result = compared(config, VERSIONS, NO_COSTS, [])
-    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    nothing = dict.fromkeys(("value", "low", "high"))
     assert result["targets"] == 0 and result["reference"] == "first"
     assert result["models"]["second"][config.train.metric] == nothing
-    assert result["models"]["second"]["scored_per_second"] == 0
-    assert result["differences"] == {"second": {**nothing, "p": 1.0}}
+    assert result["models"]["second"]["scored_per_second"] is None
+    assert result["differences"] == {"second": {**nothing, "p": None}}
 
 
 def test_an_error_says_which_model_it_is_about(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, HISTORY_WEIGHTS, USER_IDX
 from tests.bench.made_up import write_dataset
+from tests.trainer import small_parts
 from trainer.data.columns import Columns, Ragged
 from trainer.data.stream import read_row_groups
-from trainer.data.trained_on import cut_windows, lengths_before_test
+from trainer.data.trained_on import cut_windows, lengths_before, with_single_events
 
 ROWS = [[10, 11, 12, 13, 14], [20], [], [30, 31]]
 
@@ -50,7 +51,7 @@ def test_lengths_before_the_test_part_are_those_of_its_histories(tmp_path: Path)
     manifest = write_dataset(tmp_path, users=30, items=20, mean_length=6, row_group_rows=10)
     folder = tmp_path / "datasets" / manifest.id
 
-    lengths = lengths_before_test(folder, manifest)
+    lengths = lengths_before(folder, manifest, ("test",))
 
     found = {}
     for _, block in read_row_groups(folder, manifest.row_groups("test"), (USER_IDX, HISTORY_ITEMS)):
@@ -59,3 +60,27 @@ def test_lengths_before_the_test_part_are_those_of_its_histories(tmp_path: Path)
         found |= dict(zip(users.tolist(), np.diff(histories.offsets).tolist(), strict=True))
     assert len(found) == 30
     assert all(lengths[user] == length for user, length in found.items())
+
+
+def test_a_training_part_of_one_event_counts_though_no_row_holds_it(tmp_path: Path) -> None:
+    """User 3 has one event before its targets, user 4 none: all of its events are held out."""
+    manifest = small_parts.write_dataset(
+        tmp_path, [[5, 6, 7], [5], []], [6, 7, 5], [7, 6, 6], items=6
+    )
+    folder, in_rows = tmp_path / "datasets" / manifest.id, np.array([0, 0, 3, 0, 0])
+
+    def lengths(parts: dict[str, tuple[()]], **split: str) -> list[int]:
+        etl = {**manifest.config["etl"], "split": split}
+        changes = {
+            "files": {**manifest.files, **parts},
+            "config": {**manifest.config, "etl": etl},
+        }
+        found = with_single_events(in_rows, folder, manifest.model_copy(update=changes))
+        return found[2:].tolist()
+
+    none: dict[str, tuple[()]] = {"valid": (), "test": ()}
+    assert lengths({}, kind="leave_one_out") == lengths({}, kind="temporal") == [3, 1, 0]
+    # Without a target all events of a user are in the training part, unless targets are dropped.
+    assert lengths(none, kind="leave_one_out", cold_items="drop") == [3, 1, 1]
+    assert lengths(none, kind="temporal", cold_items="keep", cold_users="keep") == [3, 1, 1]
+    assert lengths(none, kind="temporal", cold_users="drop") == [3, 0, 0]

@@ -57,3 +57,14 @@ def test_equal_models_do_not_differ() -> None:
     gains = np.random.default_rng(6).random(50)
 
     assert difference(gains, gains, np.arange(50)) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_one_user_has_a_figure_without_bounds_and_nobody_has_none() -> None:
+    """Each draw of a single user is the same: its interval would have no width."""
+    gains = np.array([0.0, 1.0, 1.0, 1.0])
+
+    assert interval(gains, np.zeros(4, dtype=np.int64)) == (0.75, None, None)
+    assert interval(gains[:0], np.zeros(0, dtype=np.int64)) == (None, None, None)
+    nobody = difference(gains[:0], gains[:0], np.zeros(0, dtype=np.int64))
+    assert nobody == (None, None, None, None)
+    assert difference(gains, gains, np.zeros(4, dtype=np.int64)) == (0.0, None, None, 1.0)

@@ -7,7 +7,7 @@ import torch
 from ir_measures import RR, Success, nDCG
 
 from trainer.evaluation import metrics
-from trainer.evaluation.metrics import figure, figures, rank_counts, target_ranks
+from trainer.evaluation.metrics import NEVER, figure, figures, rank_counts, target_ranks
 
 NONE = torch.zeros(0, dtype=torch.int64)
 
@@ -32,9 +32,20 @@ def test_seen_items_are_left_out() -> None:
     assert rank_of([0, 0, 0.9, 0.8, 0.7], 4, seen=[2, 3]) == 1
 
 
-def test_a_seen_or_unknown_target_ranks_last() -> None:
-    assert rank_of([0, 0, 0.9, 0.8, 0.7], 2, seen=[2]) == 5
-    assert rank_of([0, 9, 0.1, 0.2, 0.3], 1) == 5
+def test_a_seen_or_unknown_target_is_in_no_list_however_long() -> None:
+    """A list of ten is longer than this catalogue, and still it does not hold the target."""
+    for ranks in (
+        rank_of([0, 0, 0.9, 0.8, 0.7], 2, seen=[2]),
+        rank_of([0, 9, 0.1, 0.2, 0.3], 1),
+    ):
+        assert ranks == NEVER
+        assert figure(rank_counts(torch.tensor([ranks]), 10), "hr@10") == 0.0
+
+
+def test_no_targets_have_no_figure() -> None:
+    none = rank_counts(torch.zeros(0, dtype=torch.int64), 10)
+
+    assert figures(none, (5,)) == {"hr@5": None, "ndcg@5": None, "mrr@5": None}
 
 
 def test_a_constant_model_gets_nothing() -> None:

@@ -15,6 +15,7 @@ from trainer.evaluation.list_figures import list_figures
 from trainer.evaluation.metrics import figures, gains, rank_counts
 from trainer.evaluation.ranks import Given, joined, rank_targets
 from trainer.evaluation.segments import (
+    POPULARITY,
     Division,
     by_activity,
     by_popularity,
@@ -87,7 +88,9 @@ def test_without_targets_there_are_no_segments() -> None:
     gained = {"model": {"hr@10": gains(none.ranks["model"], "hr@10")}}
     found = segment_figures(gained, none.users, divisions, seed=1)
     assert found == {"all": {}, "activity": {}, "users": {}, "popularity": {}}
-    assert list_figures(none.given["model"], EVENTS, KINDS)["coverage"] == 0
+    assert list_figures(none.given["model"], EVENTS, KINDS) == {
+        "coverage": None, "gini": None, "novelty": None, "shares": dict.fromkeys(POPULARITY),
+    }  # fmt: skip
 
 
 def test_figures_of_all_segments_add_up_to_the_whole() -> None:

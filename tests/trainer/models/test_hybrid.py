@@ -199,3 +199,12 @@ def test_an_item_that_one_member_alone_knows_has_its_part_of_the_score() -> None
     scores = [torch.tensor([[0.5, none, none]]), torch.tensor([[0.5, 2.0, none]])]
 
     assert weighted_sum(scores, [0.25, 0.75]).tolist() == [[0.5, 1.5, none]]
+
+
+def test_a_member_that_knows_no_item_adds_nothing() -> None:
+    scores = torch.full((2, V), -torch.inf, dtype=torch.float64)
+    scores[:, :NUM_RESERVED] = 0
+
+    found, spread = standard(scores)
+
+    assert found[:, NUM_RESERVED:].isneginf().all() and (spread == 0).all()

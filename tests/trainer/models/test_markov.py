@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from conf.contract import HISTORY_ITEMS
 from trainer.data.columns import Columns, Ragged
@@ -48,3 +49,14 @@ def test_markov_is_the_same_however_the_counting_is_cut(monkeypatch: pytest.Monk
 
     for name in ("starts", "items", "pair_weights"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
+
+
+def test_an_unknown_last_item_gives_no_reasons_whatever_is_recommended() -> None:
+    """Nothing follows an item that training does not know, nor an empty history."""
+    model = fit_markov(blocks([[2, 3]]), EVENTS)
+
+    for histories, longest in ((ragged([[2, 1], [3, 1], [1]]), 2), (ragged([[], [], []]), 0)):
+        for length in (2, 0):
+            wanted = torch.full((3, length), 3)
+            parts = model.contributions(histories, np.arange(3), wanted)
+            assert parts.shape == (3, length, longest) and not parts.any()

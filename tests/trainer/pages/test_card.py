@@ -157,10 +157,12 @@ def test_a_test_part_without_targets_has_a_card_too(workspace: Path, manifest: M
     empty = manifest.model_copy(update={"files": {**manifest.files, "test": ()}})
     config = load_config(write_config(workspace), ["train.baselines=[popularity]"])
     metrics = measure(config, empty, scorer_of(workspace, manifest, "markov"))
-    assert metrics["test_users"] == 0 and metrics["test"]["model"]["ndcg@10"] == 0
+    assert metrics["test_users"] == 0 and metrics["test"]["model"]["ndcg@10"] is None
     assert metrics["segments"] == {"all": {}, "activity": {}, "users": {}, "popularity": {}}
     html = page(workspace, empty, metrics, samples=[])
     assert 'id="segments"' not in html and 'id="quality"' in html
+    assert "The test part has no targets, so there are no figures." in html
+    assert "None" not in html and "nan" not in html
     some = {**figures(), "segments": {**figures()["segments"], "activity": {}}}
     html = page(workspace, manifest, some, samples=[])
     assert "By known and new users" in html and "By events in the history" not in html

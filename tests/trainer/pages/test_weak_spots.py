@@ -90,3 +90,19 @@ def test_a_blends_network_that_ended_early_is_told_too() -> None:
     for network, found in ((early, 1), (late, 0), ({"id": "published"}, 0)):
         members = {"popularity": {"training": {}}, "neural": network}
         assert len(weak_spots({"members": members})) == found
+
+
+def test_figures_without_data_are_no_weak_spot_but_those_of_one_user_are() -> None:
+    one = {"hr@10": {"value": 0.5, "low": None, "high": None}}
+    less = {"hr@10": {"value": 0.75, "low": None, "high": None}}
+    nothing = {"coverage": None, "shares": {"head": None}}
+    metrics = {
+        "segments": {"all": {"all": segment(40, one, less)}},
+        "lists": {"length": 10, "model": nothing},
+        "test": {"model": {"hr@10": 0.5, "ece": None}},
+    }
+
+    worse, unsure = weak_spots(metrics)
+
+    assert worse.figures.endswith("40 targets; all of one user, so there are no intervals")
+    assert unsure.figures == "0.5000, without an interval, 40 targets"

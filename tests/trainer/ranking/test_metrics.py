@@ -51,8 +51,17 @@ def test_auc_is_that_of_scikit_learn_with_ties_and_weights() -> None:
 
 
 def test_rows_of_one_kind_tell_nothing_apart() -> None:
-    assert auc(rows([0.2, 0.9], [1, 1])) == 0.5
-    assert gauc(rows([0.2, 0.9], [0, 0])) == 0.5
+    """Half of no pairs is nothing: .5 would say that the order is as good as chance."""
+    assert auc(rows([0.2, 0.9], [1, 1])) is None
+    assert gauc(rows([0.2, 0.9], [0, 0])) is None
+    assert gauc(rows([0.2, 0.9], [0, 1], [1, 2])) is None  # no user has both
+    assert validation_figure("auc", rows([0.2], [1])) is None
+
+
+def test_no_rows_have_no_figure() -> None:
+    assert set(figures(rows([], []), is_rating=False).values()) == {None}
+    assert figures(rows([], []), is_rating=True) == {"rmse": None}
+    assert validation_figure("log_loss", rows([], [])) is None
 
 
 def test_gauc_is_the_mean_of_the_users_that_have_both() -> None:

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from conf.contract import Bundle
-from conf.errors import ConfigError, VersionError
+from conf.errors import ConfigError, InputError, VersionError
 from conf.runs.choosing import run_tune
 from conf.runs.stages import run_all, run_score
 from conf.settings.choosing import Tune
 from conf.workspace.versions import commit, publish, read_manifest
-from tests.trainer.impression_log import PARTS, config_for, write_impressions
+from tests.trainer.impression_log import PARTS, config_for, with_one_class, write_impressions
+from tests.trainer.tiny_logs import strict_json
 from trainer.algorithms import launch
 from trainer.evaluation import figures as evaluate
 from trainer.ranking.bundle import load_ranking
@@ -89,3 +90,35 @@ def test_a_ranking_model_is_tuned_by_its_log_loss(tmp_path: Path) -> None:
               for row in found["trials"]}  # fmt: skip
     assert found["best"]["settings"]["train.optimizer.learning_rate"] == 0.02
     assert 0 < found["best"]["value"] == values[0.02] < values[0.00001]
+
+
+def test_a_label_that_is_no_class_is_an_error_of_the_input(tmp_path: Path) -> None:
+    """A worker finds it: the error keeps its kind, and with it the exit code 3."""
+    config = config_for(tmp_path, {"labels": {"stars": 1.0}})
+    manifest = write_impressions(tmp_path / "datasets/impressions", config)
+    commit(tmp_path, "datasets", manifest)
+
+    with pytest.raises(InputError, match=r"label stars is .* accepts only 0 and 1") as raised:
+        launch.run(config, dataset_id=manifest.id, request="d" * 64)
+
+    assert raised.value.exit_code == 3
+
+
+def test_one_class_everywhere_is_trained_without_an_auc(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody likes: the order has no quality, but the log loss has."""
+    config = config_for(tmp_path, {"calibration": "platt"}, epochs=2)
+    folder = tmp_path / "datasets/impressions"
+    manifest = write_impressions(folder, config)
+    for part in PARTS:
+        manifest = with_one_class(folder, manifest, 0.0, f"{part}_impressions")
+    commit(tmp_path, "datasets", manifest)
+
+    version = launch.run(config, dataset_id=manifest.id, request="e" * 64)
+
+    metrics = strict_json(tmp_path / "models" / version / "metrics.json")
+    for figures in (metrics["valid"], *metrics["test"].values()):
+        assert figures["auc"] is figures["gauc"] is None and 0 <= figures["log_loss"] < 0.1
+    assert metrics["best_epoch"] == 1 and "the newest weights are kept" in caplog.text
+    assert ">-<" in (tmp_path / "models" / version / "card.html").read_text()

@@ -46,8 +46,8 @@ def test_what_the_dataset_does_not_bear_is_refused(
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [
-        ("leave_one_out", "no user has enough events"),
-        ("temporal", "no event lies between its cuts"),
+        ("leave_one_out", "no user has the 3 events that the split leave_one_out needs"),
+        ("temporal", "no event lies in its time"),
     ],
 )
 def test_why_there_is_no_validation_part_is_told(tmp_path: Path, kind: str, problem: str) -> None:

@@ -114,3 +114,11 @@ def test_a_step_that_logs_nothing_gets_signs_of_life(
         assert seen.wait(60)
     progress.log.removeHandler(watching)
     assert [type(h).__name__ for h in logging.getLogger().handlers].count("_LastLine") == 0
+
+
+def test_an_epoch_without_a_figure_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    EpochLog(tmp_path, "auc").write([{**RECORD, "epoch": 0, "auc": None}])
+
+    assert lines(caplog) == ["train: epoch 0: loss 2.5000, auc -, 50 rows/s"]
