@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.end2end.conftest import headrace
-from tests.trainer.tiny_logs import strict_json
+from tests.strict_json import strict_json
 
 pytestmark = pytest.mark.slow
 START = 1_772_323_200  # 2026-03-01T00:00:00Z

@@ -1,8 +1,6 @@
 """Datasets of logs with almost nothing in them, as the ETL writes them."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from conf.contract import MANIFEST_NAME, UNKNOWN_IDX, Manifest
 from tests.trainer.small_parts import Rows, write_dataset
@@ -36,12 +34,3 @@ def without_parts(workspace: Path, manifest: Manifest, *parts: str) -> Manifest:
     path = workspace / "datasets" / manifest.id / MANIFEST_NAME["datasets"]
     path.write_text(changed.model_dump_json())
     return changed
-
-
-def strict_json(path: Path) -> Any:
-    """Return a JSON file's content; `NaN` and `Infinity` are no JSON."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{path} has {constant}")
-
-    return json.loads(path.read_text(), parse_constant=refuse)

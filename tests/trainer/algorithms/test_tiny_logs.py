@@ -11,8 +11,9 @@ from conf.runs.choosing import run_advise, run_card, run_compare, run_tune
 from conf.runs.stages import run_evaluate, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
+from tests.strict_json import strict_json
 from tests.trainer.small_parts import write_config
-from tests.trainer.tiny_logs import LOGS, strict_json, without_parts, write_log
+from tests.trainer.tiny_logs import LOGS, without_parts, write_log
 from trainer.cluster.ray_session import ray_session
 
 MODELS = ("popularity", "recent_popularity", "markov", "item_knn", "ease", "als")

@@ -12,8 +12,8 @@ from conf.runs.choosing import run_tune
 from conf.runs.stages import run_all, run_score
 from conf.settings.choosing import Tune
 from conf.workspace.versions import commit, publish, read_manifest
+from tests.strict_json import strict_json
 from tests.trainer.impression_log import PARTS, config_for, with_one_class, write_impressions
-from tests.trainer.tiny_logs import strict_json
 from trainer.algorithms import launch
 from trainer.evaluation import figures as evaluate
 from trainer.ranking.bundle import load_ranking
