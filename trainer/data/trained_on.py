@@ -62,8 +62,9 @@ def why_nothing_is_held_out(manifest: Manifest) -> str:
     if split["kind"] == "given":
         return f"no event was kept from the logs of input.events with its part{or_dropped}"
     targets = 1 if split["kind"] == "leave_one_out" else split.get("num_targets", 1)
+    apart = " at different times" if split.get("ties") == "together" else ""
     return (
-        f"no user has the {2 * targets + 1} events that the split {split['kind']} needs"
+        f"no user has the {2 * targets + 1} events{apart} that the split {split['kind']} needs"
         f"{or_dropped}; give a longer log, or another etl.split"
     )
 
