@@ -69,8 +69,8 @@ def _print_gates(console: Console, result: Result) -> None:
     table.add_column("gate")
     table.add_column("figure", justify="right")
     table.add_column("")
-    for name, figure in result["figures"].items():
-        table.add_row(name, _text(figure), "warning" if name in warned else "")
+    for name, found in result["figures"].items():
+        table.add_row(name, _text(found), "warning" if name in warned else "")
     console.print(table)
     for warning in result["warnings"]:
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
