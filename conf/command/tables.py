@@ -267,10 +267,28 @@ def print_metrics(console: Console, metrics: Result) -> None:
     for model, figures in models.items():
         table.add_row(model, *(figure(figures[name]) for name in names))
     console.print(table)
+    if metrics.get("gate", {}).get("baselines"):
+        _print_gate(console, metrics["gate"])
     if metrics.get("segments", {}).get("all"):
         _print_segments(console, metrics["segments"])
     if "scoring" in metrics:
         print_costs(console, {MODEL_NAME: {**metrics.get("training", {}), **metrics["scoring"]}})
+
+
+def _print_gate(console: Console, found: Result) -> None:
+    """Print model and baselines on the validation part, with the lead of each baseline."""
+    table = Table(
+        title=f"validation part, {found['users']:,} users: {found['verdict']}",
+        title_justify="left",
+    )
+    for name in ("model", found["metric"], "lead over the model", "95% bounds", "p"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    table.add_row(MODEL_NAME, f"{found['model']:.4f}", "", "", "")
+    for name, one in found["baselines"].items():
+        bounds = f"{one['low']:+.4f} to {one['high']:+.4f}"
+        cells = (f"{one['value']:.4f}", f"{one['lead']:+.4f}", bounds, f"{one['p']:.3f}")
+        table.add_row(name, *cells)
+    console.print(table)
 
 
 def _print_segments(console: Console, segments: Result) -> None:

@@ -15,6 +15,10 @@ _LISTS = 3
 """Raise it when lists, or the figures in their manifest, change: all are then made again."""
 
 
+_MODELS = 2
+"""Raise it when a training writes other figures: all models are then made again."""
+
+
 def dataset_request(
     config: Config,
     inputs: Mapping[str, Sequence[InputFile]],
@@ -52,9 +56,9 @@ def dataset_request(
 
 def model_request(config: Config, dataset_id: str) -> str:
     """Return the key of a model; it includes whether seen items are ranked."""
-    section = config.train.model_dump(mode="json")
+    section = config.train.model_dump(mode="json", exclude={"gate"})
     ranked = [] if config.score.drop_seen else ["seen items kept"]
-    parts = [CONTRACT_VERSION, "model", config.run.seed, section, dataset_id, *ranked]
+    parts = [CONTRACT_VERSION, _MODELS, "model", config.run.seed, section, dataset_id, *ranked]
     return canonical_hash(parts)
 
 

@@ -1,5 +1,6 @@
 """What a stage reports about a version: its figures, and what it was made from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
     if manifest.get("cuts"):
         figures["cuts"] = manifest["cuts"]
-    metrics = folder / "metrics.json"
-    if metrics.is_file():
-        figures["metrics"] = read_json(metrics)
+    metrics = metrics_of(folder)
+    if metrics:
+        figures["metrics"] = metrics
     for key, name in (("report", REPORT_NAME), ("card", CARD_NAME)):
         if (folder / name).is_file():
             figures[key] = str(folder / name)
@@ -43,9 +44,34 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     return figures
 
 
+def metrics_of(folder: Path) -> Result:
+    """Return a model's figures; {} if the version has none."""
+    path = folder / "metrics.json"
+    return read_json(path) if path.is_file() else {}
+
+
 def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
     """Return the version that a pointer names and what it was made from."""
     manifest = manifest_of(workspace, kind, pointer["id"])
     shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
     made_from = {key: manifest[key] for key in shown if key in manifest}
+    if kind == "models":
+        made_from |= _model_facts(manifest, metrics_of(workspace / kind / pointer["id"]))
     return {"id": pointer["id"], "number": pointer["number"], **made_from}
+
+
+def refused_models(workspace: Path, published: Sequence[str]) -> list[str]:
+    """Return the models that a baseline beats and that were never published."""
+    committed = sorted((workspace / "models").glob(f"*/{MANIFEST_NAME['models']}"))
+    return [
+        path.parent.name
+        for path in committed
+        if path.parent.name not in published
+        and (metrics_of(path.parent).get("gate") or {}).get("verdict") == "beaten"
+    ]
+
+
+def _model_facts(manifest: Result, metrics: Result) -> Result:
+    """Return what kind of model it is, and how it compares with its baselines."""
+    gate = metrics.get("gate") or {"verdict": "unchecked"}
+    return {"algorithm": manifest.get("algorithm"), "gate": gate["verdict"]}

@@ -18,7 +18,7 @@ from conf.privacy.protection import protection_of
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
 from conf.runs.request_keys import dataset_request, lists_request, model_request
-from conf.runs.results import Result, figures_of, manifest_of, origin_of
+from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
 from conf.settings.config import Config
 from conf.workspace.lock import workspace_lock
 from conf.workspace.swap import finish_swaps
@@ -47,7 +47,9 @@ def run_score(config: Config, logical_date: str | None = None) -> Result:
     """Score the users of the current dataset with the current model, or take both by date."""
     with locked(config):
         dataset = chosen_version(config, "datasets", logical_date)
-        return _score(config, dataset, chosen_version(config, "models", logical_date))
+        model = chosen_version(config, "models", logical_date)
+        require_publishable(config, model)
+        return _score(config, dataset, model)
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
@@ -96,6 +98,8 @@ def run_status(config: Config) -> Result:
     for kind in KINDS:
         pointer = read_pointer(workspace, kind)
         status[kind] = None if pointer is None else origin_of(workspace, kind, pointer)
+    published = read_pointer(workspace, "models") or {"id": None, "previous": []}
+    status["refused_models"] = refused_models(workspace, [published["id"], *published["previous"]])
     return status
 
 
@@ -196,6 +200,8 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
     verdicts: Result = {}
     if kind == "lists":
         verdicts = call_stage("serving.gates", "require_passed", manifest, config.score)
+    if kind == "models":
+        require_publishable(config, version)
     published = publish(workspace, kind, version, manifest["logical_date"])
     seconds = time.monotonic() - started
     log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
@@ -208,6 +214,25 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
         "seconds": round(seconds, 1),
     }
     return {**result, **figures_of(workspace / kind / version, manifest), **verdicts}
+
+
+def require_publishable(config: Config, model_id: str) -> None:
+    """Refuse a model that failed the gate on quality, unless it was published before.
+
+    Raises:
+        GateError: See `trainer.algorithms.quality_gate.require_passed`.
+    """
+    workspace = Path(config.run.output)
+    pointer = read_pointer(workspace, "models") or {"id": None, "previous": []}
+    was_published = model_id in (pointer["id"], *pointer["previous"])
+    folder = workspace / "models" / model_id
+    call_stage(
+        "trainer.algorithms.quality_gate",
+        "require_passed",
+        metrics_of(folder),
+        folder,
+        "warn" if was_published and config.train.gate == "refuse" else config.train.gate,
+    )
 
 
 def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:

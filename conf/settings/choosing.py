@@ -11,7 +11,7 @@ from conf.settings.section import Name, Positive, Section
 from conf.settings.train import Train
 
 Changes = dict[str, Any]
-FIXED = ("metric", "metrics_at", "baselines", "refit")
+FIXED = ("metric", "metrics_at", "baselines", "refit", "gate")
 
 
 class Compare(Section):
@@ -142,7 +142,7 @@ class Tune(Section):
     space: dict[str, Dimension] = {}
     """Keys below `train`, with dots, and the values to try for each:
     `optimizer.learning_rate: {low: 0.0001, high: 0.1, log: true}`, `model.width: {choice: [32,
-    64]}`. The keys metric, metrics_at, baselines and refit are the same for all trials."""
+    64]}`. The keys metric, metrics_at, baselines, refit and gate are the same for all trials."""
 
 
 def nested(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,11 @@ class Train(Section):
     baselines: tuple[CountingName, ...] = ("popularity", "markov")
     """Models that are fitted on the training part and reported next to the trained one. With
     `train.algorithm: ranking` see `train.ranking.baselines`."""
+    gate: Literal["refuse", "warn", "off"] = "refuse"
+    """What happens to a model that one of the baselines beats in `train.metric` on validation, by
+    more than the noise (see `train.baselines`). refuse: it is kept, but not published, and the run
+    ends with exit code 5. warn: it is published with a warning. off: no check. Not a part of a
+    model's identity: another value trains nothing again."""
     checkpoint_every_rounds: Positive = 1
     """Rounds between two checkpoints. In a round each worker trains on about
     `train.shuffle_block_rows` rows."""

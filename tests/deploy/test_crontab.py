@@ -18,6 +18,8 @@ etl: {{event_types: {{view: {{}}}}, row_group_rows: 20}}
 spark: {{driver_memory: 1g, shuffle_partitions: 2, master: "local[1]"}}
 ray: {{num_cpus: 2, object_store_mib: 100}}
 train:
+  algorithm: neural
+  gate: warn
   epochs: 1
   max_workers: 1
   model: {{width: 8, blocks: 1, heads: 1, history_length: 8}}

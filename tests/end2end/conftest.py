@@ -23,6 +23,7 @@ SMALL_SHOP = [
 ]
 QUICK_TRAINING = [
     "train.epochs=2",
+    "train.gate=warn",
     "train.model.width=16",
     "train.model.blocks=1",
     "train.model.heads=1",

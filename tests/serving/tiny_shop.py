@@ -45,7 +45,10 @@ run: {{name: tiny, output: "{output}"}}
 input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}, buy: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 100}}
-train: {{model: {{width: 8, blocks: 1, heads: 2, history_length: 6}}}}
+train:
+  algorithm: neural
+  gate: warn
+  model: {{width: 8, blocks: 1, heads: 2, history_length: 6}}
 score: {{list_length: 4, block_users: {block_users}, block_items: {block_items}, reasons: 2}}
 """
 

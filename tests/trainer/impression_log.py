@@ -58,7 +58,7 @@ def config_for(workspace: Path, ranking: dict[str, Any], **train: Any) -> Config
             "log": {"paths": ["none"], "time_unit": "seconds", "columns": {"value": "stars"}}}},
         "etl": {"event_types": {"view": {}}, "impressions": impressions},
         "train": {
-            "algorithm": "ranking", "metric": "auc", "batch_rows": 64, "epochs": 4,
+            "algorithm": "ranking", "gate": "warn", "metric": "auc", "batch_rows": 64, "epochs": 4,
             "shuffle_block_rows": 1000, "eval_batch_rows": 128,
             "optimizer": {"learning_rate": 0.02, "warmup_steps": 0},
             "ranking": {"width": 4, "hidden": [8], "gate_width": 4, "dropout": 0.0, **ranking},

@@ -39,6 +39,8 @@ input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 100}}
 train:
+  algorithm: neural
+  gate: warn
   epochs: 1
   metrics_at: [1, 10]
   model: {{width: 8, blocks: 1, heads: 1, history_length: 6}}

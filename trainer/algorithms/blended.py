@@ -13,53 +13,74 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import ConfigError
 from conf.settings.config import Config
 from trainer.algorithms.blend_weights import Blend, choose_blend, count_blends
-from trainer.algorithms.counted import measured_fit
+from trainer.algorithms.members import (
+    Member,
+    alone,
+    counted_member,
+    network_member,
+    published_member,
+    trained_member,
+)
 from trainer.data.trained_on import require_refit
 from trainer.evaluation.efficiency import training_cost
-from trainer.evaluation.figures import count_on_workers, refit_figures, source_of, test_figures
-from trainer.evaluation.metrics import figure
-from trainer.models.bundle import (
-    METRICS_NAME,
-    Trained,
-    load_bundle,
-    model_section,
-    require_unseen,
-    with_prefix,
+from trainer.evaluation.figures import (
+    count_on_workers,
+    held_out_figures,
+    refit_figures,
+    source_of,
 )
-from trainer.models.counting import section_of
-from trainer.models.fit_source import FitSource
+from trainer.evaluation.metrics import figure
+from trainer.models.bundle import METRICS_NAME, Trained, with_prefix
 from trainer.models.hybrid import NEURAL, Hybrid
-from trainer.models.scorer import ModelScorer, Scorer
-from trainer.retrieval.train import best_weights, network_scorer, refitted, require_validation
-from trainer.training.job import Refit
+from trainer.models.scorer import Scorer
+from trainer.retrieval.train import refitted, require_validation
 from trainer.training.learner import num_parameters
 
 log = logging.getLogger(__name__)
 
 
-class _Member(NamedTuple):
-    scorer: Scorer
-    section: dict[str, Any]
-    weights: dict[str, Tensor]
-    figures: dict[str, Any]
-    refit: Refit | None = None
-    """How to train the network again; None if the member is not a network trained in this run."""
+class ChosenBlend(NamedTuple):
+    """A blend that was searched for on validation."""
+
+    weights: dict[str, float]
+    """By member; they add up to 1."""
+    figure: float
+    """`train.metric` on validation."""
+    seconds: float
 
 
 def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     """Return the blend with its weights and figures; see `trainer.retrieval.train.train`."""
     require_refit(config.train.refit, manifest)
-    members, scorers = _members(config, manifest, work)
-    started = time.monotonic()
-    blend, best = _chosen_blend(config, manifest, scorers)
-    blending_seconds = round(time.monotonic() - started, 1)
-    log.info("train: blend %s, %s %.4f in validation", blend, config.train.metric, best)
+    members = _members(config, manifest, work)
+    return trained_from(config, manifest, work, members, chosen_blend(config, manifest, members))
+
+
+def trained_from(
+    config: Config,
+    manifest: Manifest,
+    work: Path,
+    members: Mapping[str, Member],
+    chosen: ChosenBlend,
+    fitted: Mapping[str, Scorer] | None = None,
+) -> Trained:
+    """Return the blend of fitted members with its weights and figures.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Folder of checkpoints, for `train.refit`.
+        members: The members of `chosen`.
+        chosen: The blend that validation chose.
+        fitted: Counting models by name that are fitted already, for the baselines.
+    """
+    blend, best, blending_seconds = chosen
+    scorers = {name: member.scorer for name, member in members.items()}
     weights = _all_weights(members)
     metrics: dict[str, Any] = {
-        **test_figures(config, manifest, Hybrid(scorers, blend)),
+        **held_out_figures(config, manifest, Hybrid(scorers, blend), fitted),
         "valid": {config.train.metric: best},
         "blend": blend,
         "blending_seconds": blending_seconds,
@@ -75,7 +96,7 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     return Trained({"members": sections, "blend": blend}, weights, metrics)
 
 
-def _all_weights(members: Mapping[str, _Member]) -> dict[str, Tensor]:
+def _all_weights(members: Mapping[str, Member]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for name, member in members.items():
         weights |= with_prefix(name, member.weights)
@@ -83,22 +104,22 @@ def _all_weights(members: Mapping[str, _Member]) -> dict[str, Tensor]:
 
 
 def _refitted(
-    config: Config, manifest: Manifest, work: Path, members: Mapping[str, _Member]
-) -> tuple[dict[str, _Member], float]:
+    config: Config, manifest: Manifest, work: Path, members: Mapping[str, Member]
+) -> tuple[dict[str, Member], float]:
     """Fit all members again, with the data that `train.refit` adds; return them and the seconds."""
     started, source = time.monotonic(), source_of(config, manifest, refit=True)
     again = {}
     for name, member in members.items():
         if member.refit is None:
-            again[name] = _counted(name, config, source)
+            again[name] = counted_member(name, config, source)
             continue
-        fitted, _ = refitted(_alone(config), manifest, work / "refit", member.refit)
-        again[name] = _network(config, manifest, fitted.weights, member.figures)
+        fitted, _ = refitted(alone(config), manifest, work / "refit", member.refit)
+        again[name] = network_member(config, manifest, fitted.weights, member.figures)
     return again, time.monotonic() - started
 
 
 def _cost(
-    config: Config, members: Sequence[_Member], weights: dict[str, Tensor], seconds: float
+    config: Config, members: Sequence[Member], weights: dict[str, Tensor], seconds: float
 ) -> dict[str, Any]:
     """Return the cost of the whole training, including that of a published network.
 
@@ -125,66 +146,27 @@ def _cost(
 
 def blended_figure(config: Config, manifest: Manifest, work: Path) -> float:
     """Return `train.metric` of the best blend on validation."""
-    _, scorers = _members(config, manifest, work)
-    return _chosen_blend(config, manifest, scorers)[1]
+    return chosen_blend(config, manifest, _members(config, manifest, work)).figure
 
 
-def _members(
-    config: Config, manifest: Manifest, work: Path
-) -> tuple[dict[str, _Member], dict[str, Scorer]]:
+def _members(config: Config, manifest: Manifest, work: Path) -> dict[str, Member]:
     require_validation(manifest)
     names: tuple[str, ...] = config.train.hybrid.members
-    members = {name: _member(name, config, manifest, work) for name in names}
-    return members, {name: member.scorer for name, member in members.items()}
+    return {name: _member(name, config, manifest, work) for name in names}
 
 
-def _member(name: str, config: Config, manifest: Manifest, work: Path) -> _Member:
+def _member(name: str, config: Config, manifest: Manifest, work: Path) -> Member:
     if name != NEURAL:
-        return _counted(name, config, source_of(config, manifest))
+        return counted_member(name, config, source_of(config, manifest))
     if config.train.hybrid.neural is not None:
-        return _published(config, manifest, config.train.hybrid.neural)
-    best = best_weights(_alone(config), manifest, work)
-    return _network(config, manifest, best.weights, best.figures)._replace(refit=best.refit)
+        return published_member(config, manifest, config.train.hybrid.neural)
+    return trained_member(config, manifest, work)[0]
 
 
-def _alone(config: Config) -> Config:
-    """Return the configuration that trains the network alone."""
-    train = config.train.model_copy(update={"algorithm": NEURAL})
-    return config.model_copy(update={"train": train})
-
-
-def _counted(name: str, config: Config, source: FitSource) -> _Member:
-    counting, cost = measured_fit(name, source)
-    section = section_of(name, config.train)
-    return _Member(counting, section, counting.weights(), {"training": cost})
-
-
-def _network(
-    config: Config, manifest: Manifest, weights: dict[str, Tensor], figures: dict[str, Any]
-) -> _Member:
-    section = model_section(config, manifest)
-    return _Member(network_scorer(section, weights, manifest), section, weights, figures)
-
-
-def _published(config: Config, manifest: Manifest, model_id: str) -> _Member:
-    """Load a published network, which must be of this dataset: it must not know held-out events."""
-    bundle, model = load_bundle(Path(config.run.output), model_id)
-    if bundle.dataset_id != manifest.id:
-        raise ConfigError(
-            f"train.hybrid.neural={model_id} was trained on dataset {bundle.dataset_id} and may "
-            f"have seen held-out events of this dataset, {manifest.id}; name a model that was "
-            "trained on this dataset, or set it to null to train one"
-        )
-    require_unseen(bundle, "valid")
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return _Member(ModelScorer(model), bundle.model, weights, {"id": model_id})
-
-
-def _chosen_blend(
-    config: Config, manifest: Manifest, scorers: Mapping[str, Scorer]
-) -> tuple[dict[str, float], float]:
-    """Return each member's weight and the figure on validation, the only part that is read."""
-    train = config.train
+def chosen_blend(config: Config, manifest: Manifest, members: Mapping[str, Member]) -> ChosenBlend:
+    """Return the blend with the highest figure on validation, the only part that is read."""
+    started, train = time.monotonic(), config.train
+    scorers = {name: member.scorer for name, member in members.items()}
     largest = int(train.metric.partition("@")[2])
 
     def measure(blends: Sequence[Blend]) -> list[float]:
@@ -203,4 +185,6 @@ def _chosen_blend(
     blend, best = choose_blend(
         measure, len(scorers), grid_parts=spec.grid_parts, halvings=spec.halvings
     )
-    return dict(zip(scorers, blend, strict=True)), best
+    weights = dict(zip(scorers, blend, strict=True))
+    log.info("train: blend %s, %s %.4f in validation", weights, train.metric, best)
+    return ChosenBlend(weights, best, round(time.monotonic() - started, 1))

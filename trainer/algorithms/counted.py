@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from conf.contract import Manifest
 from conf.settings.config import Config
 from trainer.cluster.machine import forget_peak_memory, peak_memory_bytes
 from trainer.data.trained_on import require_refit
-from trainer.evaluation.figures import refit_figures, source_of, test_figures, validation_figure
+from trainer.evaluation.figures import held_out_figures, refit_figures, source_of
 from trainer.models.bundle import Trained
 from trainer.models.counting import CountingModel, fit_counting, section_of
 from trainer.models.fit_source import FitSource
+from trainer.models.scorer import Scorer
 from trainer.training.learner import num_parameters
 
 log = logging.getLogger(__name__)
@@ -34,10 +36,28 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     name = config.train.algorithm
     require_refit(config.train.refit, manifest)
     model, cost = measured_fit(name, source_of(config, manifest))
-    weights = model.weights()
+    return trained_from(config, manifest, model, cost)
+
+
+def trained_from(
+    config: Config,
+    manifest: Manifest,
+    model: CountingModel,
+    cost: dict[str, Any],
+    fitted: Mapping[str, Scorer] | None = None,
+) -> Trained:
+    """Return a fitted model with its figures; fit it again if `train.refit` asks for it.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        model: The model that `train.algorithm` names, fitted to the training part.
+        cost: See `measured_fit`.
+        fitted: Counting models by name that are fitted already, for the baselines.
+    """
+    name, weights = config.train.algorithm, model.weights()
     metrics: dict[str, Any] = {
-        **test_figures(config, manifest, model),
-        "valid": validation_figure(config, manifest, model),
+        **held_out_figures(config, manifest, model, fitted),
         "training": {**cost, "parameters": num_parameters(weights)},
     }
     if config.train.refit != "none":

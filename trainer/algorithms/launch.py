@@ -38,7 +38,14 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
         with ray_session(config):
             require_room(config)
             trained = _TRAINERS[config.train.algorithm](config, manifest, work)
-        card = card_of_trained(config, manifest, request, trained)
+        return committed(config, manifest, request, trained, work)
+
+
+def committed(
+    config: Config, manifest: Manifest, request: str, trained: Trained, work: Path
+) -> str:
+    """Write the card of a trained model, commit its bundle, remove its work; return its id."""
+    card = card_of_trained(config, manifest, request, trained)
     version = save_bundle(config, manifest, request, trained, card)
     shutil.rmtree(work, ignore_errors=True)
     return version

@@ -8,7 +8,7 @@ from conf.settings.config import Config
 from conf.workspace.versions import read_manifest
 from trainer.cluster.ray_session import ray_session, require_room
 from trainer.evaluation.efficiency import training_cost
-from trainer.evaluation.figures import test_figures
+from trainer.evaluation.figures import baselines_of, test_figures
 from trainer.models.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
 from trainer.ranking import figures as ranking_figures
 from trainer.training.progress import signs_of_life
@@ -26,4 +26,5 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
     with ray_session(config), signs_of_life("evaluate"):
         require_room(config)
-        return {**test_figures(config, manifest, scorer), "training": cost}
+        baselines = baselines_of(config, manifest, scorer)
+        return {**test_figures(config, manifest, scorer, baselines), "training": cost}

@@ -20,6 +20,7 @@ from trainer.data.batches import histories_of
 from trainer.data.columns import Columns, Ragged, numbers_of
 from trainer.data.stream import read_row_groups
 from trainer.data.trained_on import read_train_events
+from trainer.evaluation.against_baselines import validation_figures
 from trainer.evaluation.efficiency import flops_of_example, scored_per_second
 from trainer.evaluation.held_out import columns_of, each_row_group, held_out_batches
 from trainer.evaluation.list_figures import list_figures
@@ -32,10 +33,52 @@ from trainer.models.hybrid import Hybrid
 from trainer.models.scorer import Scorer
 
 
+def held_out_figures(
+    config: Config, manifest: Manifest, scorer: Scorer, fitted: Mapping[str, Scorer] | None = None
+) -> dict[str, Any]:
+    """Return what a model and its baselines achieve on validation and test part.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        scorer: The model, fitted to the training part.
+        fitted: Counting models by name that are fitted already; the other baselines are fitted.
+
+    Returns:
+        `valid` and `gate`, see `validation_figures`, and all that `test_figures` returns.
+    """
+    baselines = baselines_of(config, manifest, scorer, fitted)
+    return {
+        **test_figures(config, manifest, scorer, baselines),
+        **validation_figures(config, manifest, scorer, baselines),
+    }
+
+
+def baselines_of(
+    config: Config, manifest: Manifest, scorer: Scorer, fitted: Mapping[str, Scorer] | None = None
+) -> dict[str, Scorer]:
+    """Return the models of `train.baselines`.
+
+    Those that are members of the model, a blend, or among the fitted ones are not fitted again.
+    """
+    members = scorer.members if isinstance(scorer, Hybrid) else {}
+    known, source = {**members, **(fitted or {})}, source_of(config, manifest)
+    return {
+        name: known[name] if name in known else fit_counting(name, source)
+        for name in config.train.baselines
+    }
+
+
 def test_figures(
-    config: Config, manifest: Manifest, scorer: Scorer, *, with_baselines: bool = True
+    config: Config, manifest: Manifest, scorer: Scorer, baselines: Mapping[str, Scorer]
 ) -> dict[str, Any]:
     """Return the test figures of a model, of its members if it is a blend, and of the baselines.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        scorer: The model.
+        baselines: Fitted baselines by name.
 
     Returns:
         `test` and `test_users`; `drop_seen`, whether seen items were left out; `segments` and
@@ -43,11 +86,7 @@ def test_figures(
         its cost.
     """
     members = scorer.members if isinstance(scorer, Hybrid) else {}
-    scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members}
-    if with_baselines:
-        source = source_of(config, manifest)
-        missing = (name for name in config.train.baselines if name not in members)
-        scorers |= {name: fit_counting(name, source) for name in missing}
+    scorers: dict[str, Scorer] = {MODEL_NAME: scorer, **members, **baselines}
     train, k = config.train, int(config.train.metric.partition("@")[2])
     rank = partial(
         rank_targets,
@@ -142,7 +181,7 @@ def refit_figures(
     kind = config.train.refit
     figures = {"trained_on": kind, "seconds": round(seconds, 1)}
     if kind == "with_valid":
-        figures |= test_figures(config, manifest, scorer, with_baselines=False)
+        figures |= test_figures(config, manifest, scorer, {})
     return figures
 
 

@@ -13,14 +13,16 @@ from trainer.cluster.ray_session import ray_session, require_room
 from trainer.data.columns import lists_of, numbers_of
 from trainer.data.stream import read_row_groups
 from trainer.data.trained_on import read_train_events
+from trainer.evaluation.against_baselines import against_baselines
 from trainer.evaluation.efficiency import scored_per_second, training_cost
 from trainer.evaluation.segments import divisions_of, popularity_of, segment_figures
 from trainer.models.bundle import METRICS_NAME, require_same_vocabulary
 from trainer.ranking.bundle import load_ranking
 from trainer.ranking.calibration import Calibration
 from trainer.ranking.counts import TrainingCounts, count_training
+from trainer.ranking.gains import gains
 from trainer.ranking.impressions import sampling_of
-from trainer.ranking.layout import TEST_PART, layout_from
+from trainer.ranking.layout import TEST_PART, VALID_PART, layout_from
 from trainer.ranking.metrics import Predictions, figures, log_losses, reliability, squared_errors
 from trainer.ranking.scores import ScoredRows, flops_of_impression, score_part
 
@@ -67,11 +69,7 @@ def test_figures(
         predicted and the observed rates by label; `scoring`, its cost.
     """
     rows, seconds = score_part(config, manifest, measured.section, measured.weights, TEST_PART)
-    said = {MODEL_NAME: _said(rows, measured)}
-    if linear is not None:
-        scored, _ = score_part(config, manifest, linear.section, linear.weights, TEST_PART)
-        said["linear"] = _said(scored, linear)
-    said |= _counted(config, manifest, measured, rows)
+    said = _said_by_all(config, manifest, measured, linear, rows, TEST_PART)
     flops = flops_of_impression(config, manifest, measured.section, measured.weights)
     labels = zip(measured.section["labels"], said[MODEL_NAME], strict=True)
     return {
@@ -88,9 +86,58 @@ def test_figures(
     }
 
 
-def model_figures(rows: ScoredRows, measured: Measured) -> dict[str, float | None]:
-    """Return the figures of each label; with several labels, each key starts with its label."""
-    return _by_label(_said(rows, measured), measured)
+def validation_figures(
+    config: Config,
+    manifest: Manifest,
+    measured: Measured,
+    linear: Measured | None,
+    rows: ScoredRows,
+) -> dict[str, Any]:
+    """Return the figures of a model on the validation part, and how it compares with the baselines.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        measured: The model.
+        linear: As for `test_figures`.
+        rows: The model's scored rows of the validation part.
+
+    Returns:
+        `valid`, its figures; `gate`, see `trainer.evaluation.against_baselines`, for the first
+        label, whose `train.metric` chose the weights.
+    """
+    said = _said_by_all(config, manifest, measured, linear, rows, VALID_PART)
+    metric = config.train.metric
+    gained = {name: gains(metric, each[0]) for name, each in said.items()}
+    return {
+        "valid": _by_label(said[MODEL_NAME], measured),
+        "gate": against_baselines(metric, gained, rows.users, seed=config.run.seed),
+    }
+
+
+def _said_by_all(
+    config: Config,
+    manifest: Manifest,
+    measured: Measured,
+    linear: Measured | None,
+    rows: ScoredRows,
+    part: str,
+) -> dict[str, list[Predictions]]:
+    """Return the predictions of the model and its baselines for each label.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        measured: The model.
+        linear: As for `test_figures`.
+        rows: The model's scored rows of the part.
+        part: Part of the dataset that the rows are from.
+    """
+    said = {MODEL_NAME: _said(rows, measured)}
+    if linear is not None:
+        scored, _ = score_part(config, manifest, linear.section, linear.weights, part)
+        said["linear"] = _said(scored, linear)
+    return said | _counted(config, manifest, measured, rows)
 
 
 def _said(rows: ScoredRows, measured: Measured) -> list[Predictions]:

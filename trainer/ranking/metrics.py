@@ -56,7 +56,7 @@ def auc(rows: Predictions) -> float | None:
 
     Rows count with their weight. None if all rows have the same label: there is no pair.
     """
-    won, pairs = _won_pairs(np.zeros(len(rows.users), dtype=np.int64), rows)
+    won, pairs = won_pairs(np.zeros(len(rows.users), dtype=np.int64), rows)
     return float(won[0] / pairs[0]) if len(pairs) and pairs[0] > 0 else None
 
 
@@ -67,14 +67,14 @@ def gauc(rows: Predictions) -> float | None:
     et al. 2018, the AUC weighted by impressions that its experiments report.
     """
     _, numbers = np.unique(rows.users, return_inverse=True)
-    won, pairs = _won_pairs(numbers, rows)
+    won, pairs = won_pairs(numbers, rows)
     weight = np.bincount(numbers, weights=rows.weights) * (pairs > 0)
     if not weight.sum():
         return None
     return float((won / np.maximum(pairs, _TINY) * weight).sum() / weight.sum())
 
 
-def _won_pairs(owners: np.ndarray, rows: Predictions) -> tuple[np.ndarray, np.ndarray]:
+def won_pairs(owners: np.ndarray, rows: Predictions) -> tuple[np.ndarray, np.ndarray]:
     """Return for each owner of rows the weight of its won pairs and of all of its pairs.
 
     Args:

@@ -11,7 +11,7 @@ from trainer.data.trained_on import why_nothing_is_held_out
 from trainer.models.bundle import Trained
 from trainer.ranking.bundle import with_calibrations
 from trainer.ranking.calibration import UNCALIBRATED, Calibration, fit_calibration
-from trainer.ranking.figures import Measured, model_figures, test_figures
+from trainer.ranking.figures import Measured, test_figures, validation_figures
 from trainer.ranking.layout import TEST_PART, TRAIN_PART, VALID_PART, layout_of, section_of
 from trainer.ranking.scores import ScoredRows, score_part
 from trainer.ranking.task import RankingTask
@@ -40,11 +40,11 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     rows, _ = score_part(config, manifest, section, weights, VALID_PART)
     measured = Measured(section, weights, _calibrations(rows, section["calibration"]))
     linear = _linear(config, manifest, work) if _wants_linear(config) else None
-    log.info("train: measuring on the test part")
+    log.info("train: measuring on validation and test part")
     metrics = {
         **test_figures(config, manifest, measured, linear),
         **training_figures(config, cursor, seconds, weights),
-        "valid": model_figures(rows, measured),
+        **validation_figures(config, manifest, measured, linear, rows),
     }
     return Trained(section, with_calibrations(weights, measured.calibrations), metrics)
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from conf.errors import ConfigError, InputError
 from conf.settings.config import Config
 from trainer.data.item_features import content_fields
 from trainer.data.trained_on import require_refit, why_nothing_is_held_out
-from trainer.evaluation.figures import refit_figures, test_figures
+from trainer.evaluation.figures import held_out_figures, refit_figures
 from trainer.models.bundle import Trained, build_model, model_section
-from trainer.models.scorer import ModelScorer
+from trainer.models.scorer import ModelScorer, Scorer
 from trainer.retrieval.task import RefitTask, RetrievalTask
 from trainer.retrieval.warm_start import require_fitting, write_start
 from trainer.training.job import Refit
@@ -43,11 +43,29 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
         manifest: The dataset.
         work: Folder of checkpoints; an interrupted run continues from them.
     """
-    best = best_weights(config, manifest, work)
+    return trained_from(config, manifest, work, best_weights(config, manifest, work))
+
+
+def trained_from(
+    config: Config,
+    manifest: Manifest,
+    work: Path,
+    best: Best,
+    fitted: Mapping[str, Scorer] | None = None,
+) -> Trained:
+    """Return a trained network with its figures; train it again if `train.refit` asks for it.
+
+    Args:
+        config: The run's configuration.
+        manifest: The dataset.
+        work: Folder of checkpoints.
+        best: The weights that are best on validation.
+        fitted: Counting models by name that are fitted already, for the baselines.
+    """
     section, weights, optimizer = model_section(config, manifest), best.weights, best.optimizer
     scorer = network_scorer(section, weights, manifest)
-    log.info("train: measuring on the test part")
-    metrics = {**test_figures(config, manifest, scorer), **best.figures}
+    log.info("train: measuring on validation and test part")
+    metrics = {**held_out_figures(config, manifest, scorer, fitted), **best.figures}
     if config.train.refit != "none":
         again, seconds = refitted(config, manifest, work / "refit", best.refit)
         scorer = network_scorer(section, again.weights, manifest)

@@ -41,7 +41,7 @@ etl:
   event_types: {view: {}}
   catalogue: table
   features: {items: {encodings: {price: {kind: numeric}}}}
-train: {model: {content: {features: [item_price]}}}
+train: {algorithm: neural, model: {content: {features: [item_price]}}}
 """
 COLD_FAULTS = {
     "train.model.content.features=[item_prise]": "item_prise is not a feature of "
@@ -117,7 +117,7 @@ etl:
         price: {kind: numeric}
         price_present: {kind: hashed}
   history_features: [device, price]
-train: {model: {event_features: [price]}}
+train: {algorithm: neural, model: {event_features: [price]}}
 """
 CONTEXT_FAULTS = {
     "etl.history_features=[price,place]": "'place' is not in etl.features.events.encodings, which "

@@ -23,7 +23,7 @@ CONFIG = """
 run: {{name: tiny, output: "{folder}"}}
 input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
-train: {{model: {{width: 8, blocks: 1, heads: 1}}}}
+train: {{algorithm: neural, model: {{width: 8, blocks: 1, heads: 1}}}}
 """
 
 

@@ -14,6 +14,7 @@ from conf.pages.samples import samples_of
 from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet
 from tests.trainer.small_parts import write_config, write_dataset
+from trainer.evaluation.figures import baselines_of
 from trainer.evaluation.figures import test_figures as measure
 from trainer.models.counting import fit_counting
 from trainer.models.fit_source import FitSource
@@ -156,7 +157,8 @@ def test_what_a_model_was_trained_on_is_not_told_as_what_comes_next(
 def test_a_test_part_without_targets_has_a_card_too(workspace: Path, manifest: Manifest) -> None:
     empty = manifest.model_copy(update={"files": {**manifest.files, "test": ()}})
     config = load_config(write_config(workspace), ["train.baselines=[popularity]"])
-    metrics = measure(config, empty, scorer_of(workspace, manifest, "markov"))
+    markov = scorer_of(workspace, manifest, "markov")
+    metrics = measure(config, empty, markov, baselines_of(config, empty, markov))
     assert metrics["test_users"] == 0 and metrics["test"]["model"]["ndcg@10"] is None
     assert metrics["segments"] == {"all": {}, "activity": {}, "users": {}, "popularity": {}}
     html = page(workspace, empty, metrics, samples=[])

@@ -15,7 +15,7 @@ from conf.workspace.versions import commit, publish, read_manifest
 from tests.strict_json import strict_json
 from tests.trainer.impression_log import PARTS, config_for, with_one_class, write_impressions
 from trainer.algorithms import launch
-from trainer.evaluation import figures as evaluate
+from trainer.algorithms import measure as evaluate
 from trainer.ranking.bundle import load_ranking
 
 pytestmark = pytest.mark.slow
@@ -39,6 +39,10 @@ def test_two_workers_train_a_model_that_is_measured_again_alike(tmp_path: Path) 
     for label in ("liked", "bought"):
         loss = {name: figures[f"{label}.log_loss"] for name, figures in metrics["test"].items()}
         assert loss["model"] < min(loss["linear"], loss["item_rate"], loss["label_mean"])
+    gate = metrics["gate"]
+    assert set(gate["baselines"]) == {"linear", "item_rate", "label_mean"}
+    assert gate["model"] == pytest.approx(metrics["valid"]["liked.auc"], abs=1e-9)
+    assert gate["verdict"] == "passed" and gate["baselines"]["label_mean"]["value"] == 0.5
     assert set(metrics["calibration"]) == {"liked", "bought"}
     for segments in metrics["segments"].values():
         total = sum(s["targets"] * s["model"]["liked.log_loss"]["value"] for s in segments.values())

@@ -1,0 +1,48 @@
+"""The sections of a model card that say why this model: the choice, and the gate on quality."""
+
+from typing import Any
+
+from conf.pages.blocks import Section, Table
+from conf.pages.text import number
+
+Metrics = dict[str, Any]
+_VERDICTS = {
+    "passed": "The model is at least as good as each baseline.",
+    "lower": "A baseline has a higher figure, but the lead is within the noise.",
+    "beaten": "A baseline is better by more than the noise: the gate train.gate refuses the model.",
+    "unchecked": "The model was not compared: there is no validation part, or no baseline.",
+}
+_GATE = (
+    "Model and baselines on the same events of the validation part, before any training with "
+    "held-out data. The lead is the baseline's figure minus the model's, with its sign changed "
+    "if lower is better; its bounds and the p-value come from the differences of the users."
+)
+
+
+def gate_section(metrics: Metrics) -> Section | None:
+    """Return the comparison with the baselines on the validation part."""
+    found = metrics.get("gate")
+    if found is None:
+        return None
+    verdict = _VERDICTS[found["verdict"]]
+    if found["verdict"] == "unchecked":
+        return Section("gate", "Against the baselines in validation", verdict)
+    rows = [["model", f"{found['model']:.4f}", "", "", ""]]
+    rows += [
+        [
+            name,
+            f"{one['value']:.4f}",
+            f"{one['lead']:+.4f}",
+            f"{one['low']:+.4f} to {one['high']:+.4f}",
+            f"{one['p']:.3f}",
+        ]
+        for name, one in found["baselines"].items()
+    ]
+    title = f"Validation part, {number(found['targets'])} rows of {number(found['users'])} users"
+    header = ["model", found["metric"], "lead", "95% bounds", "p"]
+    return Section(
+        "gate",
+        "Against the baselines in validation",
+        f"{verdict} {_GATE}",
+        tables=[Table(title, header, rows)],
+    )
