@@ -267,12 +267,28 @@ def print_metrics(console: Console, metrics: Result) -> None:
     for model, figures in models.items():
         table.add_row(model, *(figure(figures[name]) for name in names))
     console.print(table)
+    if "auto" in metrics:
+        _print_choice(console, metrics["auto"])
     if metrics.get("gate", {}).get("baselines"):
         _print_gate(console, metrics["gate"])
     if metrics.get("segments", {}).get("all"):
         _print_segments(console, metrics["segments"])
     if "scoring" in metrics:
         print_costs(console, {MODEL_NAME: {**metrics.get("training", {}), **metrics["scoring"]}})
+
+
+def _print_choice(console: Console, found: Result) -> None:
+    """Print what `train.algorithm: auto` tried and what it chose."""
+    table = Table(title="auto: tried on the validation part", title_justify="left")
+    for name in ("model", found["metric"], "behind the best", "standard error", "seconds"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for name, one in found["tried"].items():
+        figures = (f"{one[key]:.4f}" for key in ("value", "behind", "standard_error"))
+        table.add_row(name, *figures, f"{one['seconds']:,.1f}")
+    console.print(table)
+    console.print(f"auto: {found['reason']}", markup=False, highlight=False)
+    for name, reason in found["skipped"].items():
+        console.print(f"auto: no {name}: {reason}", markup=False, highlight=False)
 
 
 def _print_gate(console: Console, found: Result) -> None:

@@ -9,7 +9,7 @@ from conf.errors import ConfigError, HeadraceError
 from conf.runs.lineage import with_start
 from conf.runs.request_keys import model_request, search_request
 from conf.runs.results import Result
-from conf.runs.stages import call_stage, chosen_version, locked
+from conf.runs.stages import call_stage, chosen_version, locked, make_model
 from conf.settings.config import Config
 from conf.settings.variants import with_changes
 from conf.workspace.versions import find_version
@@ -66,6 +66,12 @@ def run_tune(config: Config) -> Result:
             "tune.space is empty; name keys below train and the values to try for each, such as "
             "{optimizer.learning_rate: {low: 0.0001, high: 0.1, log: true}}"
         )
+    if config.train.algorithm == "auto" and "algorithm" not in config.tune.space:
+        raise ConfigError(
+            "train.algorithm is 'auto', which chooses among models, but tune searches the settings "
+            "of one; set train.algorithm to it (headrace status shows what auto chose), or add "
+            "algorithm to tune.space"
+        )
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
         config = with_start(config, dataset)
@@ -111,7 +117,4 @@ def _trained(config: Config, dataset_id: str) -> str:
     version = find_version(Path(config.run.output), "models", request)
     if version is not None:
         return version
-    made: str = call_stage(
-        "trainer.algorithms.launch", "run", config, dataset_id=dataset_id, request=request
-    )
-    return made
+    return make_model(config, dataset_id, request)

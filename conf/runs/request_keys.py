@@ -56,7 +56,12 @@ def dataset_request(
 
 def model_request(config: Config, dataset_id: str) -> str:
     """Return the key of a model; it includes whether seen items are ranked."""
-    section = config.train.model_dump(mode="json", exclude={"gate"})
+    is_auto = config.train.algorithm == "auto"
+    section = config.train.model_dump(
+        mode="json", exclude={"gate"} if is_auto else {"gate", "auto"}
+    )
+    if is_auto:
+        section["written"] = sorted(config.train.written - {"gate"})  # the others are chosen
     ranked = [] if config.score.drop_seen else ["seen items kept"]
     parts = [CONTRACT_VERSION, _MODELS, "model", config.run.seed, section, dataset_id, *ranked]
     return canonical_hash(parts)

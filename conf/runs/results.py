@@ -74,4 +74,5 @@ def refused_models(workspace: Path, published: Sequence[str]) -> list[str]:
 def _model_facts(manifest: Result, metrics: Result) -> Result:
     """Return what kind of model it is, and how it compares with its baselines."""
     gate = metrics.get("gate") or {"verdict": "unchecked"}
-    return {"algorithm": manifest.get("algorithm"), "gate": gate["verdict"]}
+    facts = {"algorithm": manifest.get("algorithm"), "gate": gate["verdict"]}
+    return facts | ({"auto": metrics["auto"]["reason"]} if "auto" in metrics else {})

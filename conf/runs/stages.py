@@ -152,10 +152,16 @@ def _train(config: Config, dataset_id: str) -> Result:
         "train",
         "models",
         request,
-        lambda: call_stage(
-            "trainer.algorithms.launch", "run", config, dataset_id=dataset_id, request=request
-        ),
+        lambda: make_model(config, dataset_id, request),
     )
+
+
+def make_model(config: Config, dataset_id: str, request: str) -> str:
+    """Train and commit the model that the configuration asks for; return its id."""
+    is_auto = config.train.algorithm == "auto"
+    module = "trainer.choosing.auto" if is_auto else "trainer.algorithms.launch"
+    made: str = call_stage(module, "run", config, dataset_id=dataset_id, request=request)
+    return made
 
 
 def _score(config: Config, dataset_id: str, model_id: str) -> Result:
@@ -185,7 +191,7 @@ def _require_list_model(where: str, algorithm: str) -> None:
         raise ConfigError(
             f"{where} is 'ranking': such a model scores single impressions, not the catalogue, so "
             "it has no lists; use headrace etl, train and evaluate to make and measure it; for "
-            "lists set train.algorithm to another one, such as neural"
+            "lists set train.algorithm to another one, such as auto"
         )
 
 

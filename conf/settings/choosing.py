@@ -11,7 +11,7 @@ from conf.settings.section import Name, Positive, Section
 from conf.settings.train import Train
 
 Changes = dict[str, Any]
-FIXED = ("metric", "metrics_at", "baselines", "refit", "gate")
+FIXED = ("metric", "metrics_at", "baselines", "refit", "gate", "auto")
 
 
 class Compare(Section):
@@ -37,7 +37,8 @@ def section_of_model(train: Train, changes: Changes) -> Train:
         ValueError: When the changes break a rule; the message names key and rule.
     """
     try:
-        return Train.model_validate(_merged(train.model_dump(), changes))
+        written = train.model_dump(exclude_unset=True)
+        return Train.model_validate(_merged(written, changes))
     except ValidationError as error:
         problems = (described(detail, Train) for detail in error.errors())
         raise ValueError("; ".join(problems)) from error
@@ -142,7 +143,8 @@ class Tune(Section):
     space: dict[str, Dimension] = {}
     """Keys below `train`, with dots, and the values to try for each:
     `optimizer.learning_rate: {low: 0.0001, high: 0.1, log: true}`, `model.width: {choice: [32,
-    64]}`. The keys metric, metrics_at, baselines, refit and gate are the same for all trials."""
+    64]}`. The keys metric, metrics_at, baselines, refit, gate and auto are the same for all
+    trials. Needs a `train.algorithm` other than `auto`, or the key algorithm in the space."""
 
 
 def nested(chosen: Mapping[str, Any]) -> dict[str, Any]:

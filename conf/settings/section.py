@@ -19,4 +19,14 @@ class Section(BaseModel):
     Numbers have to be finite: YAML's `.inf` and `.nan` are refused.
     """
 
+    @property
+    def written(self) -> set[str]:
+        """Return the keys that were written, also those with the default's value, with dots."""
+        found: set[str] = set()
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            inner = value.written if isinstance(value, Section) else None
+            found |= {name} if inner is None else {f"{name}.{key}" for key in inner}
+        return found
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

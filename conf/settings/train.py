@@ -112,13 +112,25 @@ class WarmStart(Section):
     `train.optimizer.warmup_steps`."""
 
 
+class Auto(Section):
+    """What the algorithm `auto` may take."""
+
+    max_minutes: AboveZero = 30.0
+    """Minutes for trying models, by the estimates of `headrace advise`. Models are tried from the
+    simplest on; one that does not fit into what is left is not tried, and the result says so. No
+    effect on `popularity`, `markov` and `train.baselines`, which are always tried."""
+
+
 class Train(Section):
     """Which model is trained, on which machines, and how it is measured."""
 
-    algorithm: Literal["neural", "ranking", "hybrid", CountingName] = "neural"
-    """Kind of model. neural: a network that scores the whole catalogue. ranking: a network for
-    single impressions, which needs `etl.impressions`. hybrid: a blend of models. The others are
-    counting models without a network."""
+    algorithm: Literal["auto", "neural", "ranking", "hybrid", CountingName] = "auto"
+    """Kind of model. auto: several of the others are tried, and validation decides which one is
+    published; `ranking` is not among them. neural: a network that scores the whole catalogue.
+    ranking: a network for single impressions, which needs `etl.impressions`. hybrid: a blend of
+    models. The others are counting models without a network."""
+    auto: Auto = Auto()
+    """What the algorithm `auto` may take."""
     workers: Positive = 1
     """Training workers; at most `train.max_workers`."""
     max_workers: Positive = 4
@@ -175,10 +187,10 @@ class Train(Section):
     baselines: tuple[CountingName, ...] = ("popularity", "markov")
     """Models that are fitted on the training part and reported next to the trained one. With
     `train.algorithm: ranking` see `train.ranking.baselines`."""
-    gate: Literal["refuse", "warn", "off"] = "refuse"
+    gate: Literal["refuse", "warn", "none"] = "refuse"
     """What happens to a model that one of the baselines beats in `train.metric` on validation, by
     more than the noise (see `train.baselines`). refuse: it is kept, but not published, and the run
-    ends with exit code 5. warn: it is published with a warning. off: no check. Not a part of a
+    ends with exit code 5. warn: it is published with a warning. none: no check. Not a part of a
     model's identity: another value trains nothing again."""
     checkpoint_every_rounds: Positive = 1
     """Rounds between two checkpoints. In a round each worker trains on about

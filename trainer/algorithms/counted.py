@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from conf.contract import Manifest
 from conf.settings.config import Config
@@ -36,13 +37,14 @@ def train(config: Config, manifest: Manifest, work: Path) -> Trained:
     name = config.train.algorithm
     require_refit(config.train.refit, manifest)
     model, cost = measured_fit(name, source_of(config, manifest))
-    return trained_from(config, manifest, model, cost)
+    return trained_from(config, manifest, model, model.weights(), cost)
 
 
 def trained_from(
     config: Config,
     manifest: Manifest,
-    model: CountingModel,
+    model: Scorer,
+    weights: dict[str, Tensor],
     cost: dict[str, Any],
     fitted: Mapping[str, Scorer] | None = None,
 ) -> Trained:
@@ -52,18 +54,19 @@ def trained_from(
         config: The run's configuration.
         manifest: The dataset.
         model: The model that `train.algorithm` names, fitted to the training part.
+        weights: Its weights.
         cost: See `measured_fit`.
         fitted: Counting models by name that are fitted already, for the baselines.
     """
-    name, weights = config.train.algorithm, model.weights()
+    name = config.train.algorithm
     metrics: dict[str, Any] = {
         **held_out_figures(config, manifest, model, fitted),
         "training": {**cost, "parameters": num_parameters(weights)},
     }
     if config.train.refit != "none":
-        model, cost = measured_fit(name, source_of(config, manifest, refit=True))
-        metrics["refit"] = refit_figures(config, manifest, model, cost["seconds"])
-        weights = model.weights()
+        again, cost = measured_fit(name, source_of(config, manifest, refit=True))
+        metrics["refit"] = refit_figures(config, manifest, again, cost["seconds"])
+        weights = again.weights()
     return Trained(section_of(name, config.train), weights, metrics)
 
 

@@ -26,13 +26,13 @@ def require_passed(metrics: Mapping[str, Any], folder: Path, mode: str) -> None:
     Args:
         metrics: Contents of the model's `metrics.json`.
         folder: Folder of the model.
-        mode: `train.gate`: refuse, warn or off.
+        mode: `train.gate`: refuse, warn or none.
 
     Raises:
         GateError: When the mode is refuse and a baseline is better; it names all figures.
     """
     found = metrics.get("gate")
-    if mode == "off" or (found is not None and found["verdict"] == "passed"):
+    if mode == "none" or (found is not None and found["verdict"] == "passed"):
         return
     if found is None or found["verdict"] == "unchecked":
         log.warning("train: %s was not compared with baselines: %s", folder.name, _why(found))

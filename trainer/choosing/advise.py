@@ -13,6 +13,7 @@ from conf.settings.model import RANKING_METRICS
 from conf.settings.train import Train
 from conf.workspace.versions import read_manifest
 from trainer.choosing.dataset_profile import Profile, profile_of
+from trainer.choosing.expected import BYTES_PER_WEIGHT, EPOCHS, expected_cost
 from trainer.cluster.machine import Machine, this_machine
 
 _FEW_EVENTS, _FEW_USERS = 20_000, 300
@@ -29,13 +30,6 @@ _COUNTABLE = 20_000
 _COLD = 0.05
 """Share of cold targets above which the advice mentions them."""
 
-BYTES_PER_WEIGHT = 16
-"""Weight, gradient and Adam's two moments in single precision."""
-_SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
-"""Share of the machine's measured speed that training reached with networks of these sizes."""
-_BF16_GAIN = 1.7
-"""Speed-up of training on a CPU: matrix products gain more, but take only half of the time."""
-_EPOCHS = 30
 _OF_NETWORKS: dict[str, Any] = {
     "save_optimizer": False,
     "warm_start.model": None,
@@ -83,7 +77,7 @@ def advise(profile: Profile, machine: Machine) -> Advice:
     advice = Advice()
     if profile.labels and profile.logged_negatives:
         _for_ranking(profile, advice)
-    elif profile.events < _FEW_EVENTS or profile.users < _FEW_USERS:
+    elif is_small(profile):
         advice.choose(
             f"{profile.events:,} events of {profile.users:,} users are few: a counting model "
             "(EASE, item neighbours) is better than a network, which would overfit",
@@ -95,6 +89,21 @@ def advise(profile: Profile, machine: Machine) -> Advice:
         _for_cold_items(profile.cold_share, profile, advice)
     _for_machine(machine, advice)
     return advice
+
+
+def advise_network(profile: Profile, machine: Machine) -> Advice:
+    """Return the configuration of a network over the catalogue, whatever else would be advised."""
+    advice = Advice()
+    _for_retrieval(profile, machine, advice)
+    if profile.cold_share is not None and profile.cold_share > _COLD:
+        _for_cold_items(profile.cold_share, profile, advice)
+    _for_machine(machine, advice)
+    return advice
+
+
+def is_small(profile: Profile) -> bool:
+    """Return whether the dataset is too small for a network."""
+    return profile.events < _FEW_EVENTS or profile.users < _FEW_USERS
 
 
 def _for_cold_items(cold_share: float, profile: Profile, advice: Advice) -> None:
@@ -221,6 +230,11 @@ def _similarity(advice: Advice) -> None:
         train__optimizer__learning_rate=0.003,
         train__optimizer__decay="cosine",
     )
+    advice.choose(
+        f"the rate falls to 0 over all epochs, so their number matters: {EPOCHS} were enough on "
+        "the data that these rules come from; validation may end the training earlier",
+        train__epochs=EPOCHS,
+    )
 
 
 def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
@@ -250,6 +264,14 @@ def _loss(profile: Profile, machine: Machine, advice: Advice) -> None:
 
 
 def _for_machine(machine: Machine, advice: Advice) -> None:
+    if advice.settings["train.algorithm"] not in ("neural", "ranking"):
+        advice.choose(
+            f"counting models use the {machine.cores} core(s) of one worker",
+            train__workers=1,
+            train__gpus_per_worker=0,
+            train__cpus_per_worker=machine.cores,
+        )
+        return
     if machine.gpus:
         advice.choose(
             f"{machine.gpus} GPU(s)" + (" with bfloat16" * machine.has_bf16) + ": one worker each",
@@ -271,34 +293,6 @@ def _for_machine(machine: Machine, advice: Advice) -> None:
 def _rounded(length: int) -> int:
     """Round up to a multiple of 10."""
     return -(-length // 10) * 10
-
-
-def expected_cost(
-    profile: Profile, machine: Machine, settings: dict[str, Any]
-) -> dict[str, float] | None:
-    """Estimate the cost of training a `neural` model: its time, and the memory of one worker.
-
-    None for other algorithms, which take seconds to minutes.
-    """
-    if settings["train.algorithm"] != "neural":
-        return None
-    width, blocks = settings["train.model.width"], settings["train.model.blocks"]
-    scored = profile.items
-    if settings["train.loss.kind"] != "cross_entropy":
-        scored = settings["train.loss.num_negatives"]
-    inner = {"attention": 12, "gru": 6}.get(settings["train.model.encoder"], 0)
-    layers = blocks * inner * width**2  # multiplications of one event
-    products = profile.events * (layers + scored * width)
-    peak = machine.gflops * 1e9 * _SHARE_OF_PEAK["gpu" if machine.gpus else "cpu"]
-    if not machine.gpus and settings.get("train.precision") == "bf16":
-        peak *= _BF16_GAIN
-    epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)
-    weights = profile.items * width * BYTES_PER_WEIGHT / 2**30
-    return {
-        "seconds_per_epoch": round(epoch, 1),
-        "minutes": round(_EPOCHS * epoch / 60, 1),
-        "memory_gib": round(1.0 + weights, 1),
-    }
 
 
 def what_does_not_fit(train: Train, settings: dict[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,8 @@ def _make_trial(config: Config, manifest: Manifest, study: optuna.Study, work: P
 def _changed(config: Config, number: int, settings: dict[str, Any], dataset_id: str) -> Config:
     where = f"trial {number}"
     changed = with_start(with_changes(config, where, nested(settings)), dataset_id)
+    if changed.train.algorithm == "auto":
+        raise ConfigError(f"{where}: algorithm 'auto' is no model; choose among the others")
     require_comparable(config, where, nested(settings))
     require_room(changed)
     return changed

@@ -74,7 +74,7 @@ def _fit_popularity(source: FitSource) -> Popularity:
 
 def _fit_recent_popularity(source: FitSource) -> Popularity:
     manifest = source.manifest
-    _require_times(manifest)
+    require_times(manifest)
     return fit_recent_popularity(
         source.blocks("histories", (USER_IDX, HISTORY_ITEMS, HISTORY_TIMES)),
         source.user_events(),
@@ -83,7 +83,7 @@ def _fit_recent_popularity(source: FitSource) -> Popularity:
     )
 
 
-def _require_times(manifest: Manifest) -> None:
+def require_times(manifest: Manifest) -> None:
     """Refuse a dataset whose histories have no times, or do not begin with the training part."""
     logs, etl = manifest.config["input"]["events"], manifest.config["etl"]
     for name, log in logs.items():

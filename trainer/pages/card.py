@@ -14,7 +14,7 @@ from conf.settings.train import Train
 from conf.workspace.output_file import write_whole
 from conf.workspace.versions import read_json, read_manifest, version_id
 from trainer.models.bundle import METRICS_NAME, Trained, build_scorer, load_scorer, train_section
-from trainer.pages.card_choice import gate_section
+from trainer.pages.card_choice import choice_section, gate_section
 from trainer.pages.card_samples import UserSample, sample_users
 from trainer.pages.card_sections import (
     calibration_section,
@@ -88,6 +88,7 @@ def card(
     sections = [
         quality_section(metrics),
         gate_section(metrics),
+        choice_section(metrics),
         spots_section(weak_spots(metrics)),
         segments_section(metrics),
         calibration_section(metrics, train.algorithm),

@@ -18,6 +18,11 @@ _GATE = (
     "if lower is better; its bounds and the p-value come from the differences of the users."
 )
 
+_CHOICE = (
+    "With train.algorithm: auto several models are tried; of those within one standard error of "
+    "the best one in validation, the simplest is published."
+)
+
 
 def gate_section(metrics: Metrics) -> Section | None:
     """Return the comparison with the baselines on the validation part."""
@@ -46,3 +51,29 @@ def gate_section(metrics: Metrics) -> Section | None:
         f"{verdict} {_GATE}",
         tables=[Table(title, header, rows)],
     )
+
+
+def choice_section(metrics: Metrics) -> Section | None:
+    """Return what `train.algorithm: auto` tried, what it chose and why."""
+    found = metrics.get("auto")
+    if found is None:
+        return None
+    rows = [
+        [
+            name,
+            f"{one['value']:.4f}",
+            f"{one['behind']:.4f}",
+            f"{one['standard_error']:.4f}",
+            f"{one['seconds']:,.1f}",
+        ]
+        for name, one in found["tried"].items()
+    ]
+    header = ["model", found["metric"], "behind the best", "standard error", "seconds"]
+    tables = [Table(f"Tried, validation part, {number(found['users'])} users", header, rows)]
+    if found["skipped"]:
+        skipped = [[name, reason] for name, reason in found["skipped"].items()]
+        tables.append(Table("Not tried", ["model", "reason"], skipped, 2))
+    if found["because"]:
+        reasons = [[reason] for reason in found["because"]]
+        tables.append(Table("Why the network is as it is", ["reason"], reasons, 1))
+    return Section("choice", "Why this model", f"{found['reason']}. {_CHOICE}", tables=tables)

@@ -147,6 +147,12 @@ def _about_network(given: Input, train: Train) -> Iterator[str]:
                 f"train.model.{key} needs the time of each event, but the time_unit of "
                 "input.events is 'order'; set it to false"
             )
+    if train.algorithm == "auto" and train.hybrid.neural:
+        yield (
+            f"train.hybrid.neural={train.hybrid.neural} names a network for the algorithm hybrid, "
+            "but train.algorithm is 'auto', which trains its own; set the first to null or the "
+            "second to hybrid"
+        )
     if train.refit != "none" and train.algorithm == "hybrid" and train.hybrid.neural:
         yield (
             f"train.hybrid.neural={train.hybrid.neural} is a network that is trained already, but "
@@ -189,7 +195,7 @@ def _about_start(train: Train) -> Iterator[str]:
         if value and train.algorithm != "neural":
             yield (
                 f"train.{key}={value} is only for train.algorithm='neural', but train.algorithm is "
-                f"{train.algorithm!r}; leave it out"
+                f"{train.algorithm!r}; leave it out, or name that algorithm"
             )
 
 

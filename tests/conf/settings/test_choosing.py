@@ -20,7 +20,7 @@ def test_a_model_has_all_of_the_section_but_its_changes() -> None:
 @pytest.mark.parametrize(
     ("models", "problem"),
     [
-        ("{a: {algorithm: easy}}", "compare.models.a: algorithm='easy': Input should be 'neural'"),
+        ("{a: {algorithm: easy}}", "compare.models.a: algorithm='easy': Input should be 'auto'"),
         ("{a: {model: {heads: 3}}}", "compare.models.a: model: heads=3 has to divide"),
         ("{a: {model: {hedas: 3}}}", "model.hedas: unknown key; did you mean model.heads?"),
         ("{a: {modle: {}}}", "compare.models.a: modle: unknown key; did you mean model?"),

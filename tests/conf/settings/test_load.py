@@ -177,4 +177,11 @@ def test_a_model_is_named_by_its_id_and_not_by_a_path(yaml: Path) -> None:
         with pytest.raises(ConfigError, match="should match pattern"):
             load_config(yaml, [change])
     assert load_config(yaml, [hybrid, "train.hybrid.neural=shop-2026-01-31-0123456789ab"])
-    assert load_config(yaml, ["train.warm_start.model=current"])
+    assert load_config(yaml, ["train.algorithm=neural", "train.warm_start.model=current"])
+
+
+def test_what_was_written_is_known_also_where_it_is_the_default(yaml: Path) -> None:
+    plain = load_config(yaml)
+    changed = load_config(yaml, ["train.epochs=20", "train.model.width=64"])
+    assert plain.train == changed.train and plain.train.algorithm == "auto"
+    assert changed.train.written == {"epochs", "model.width"} | plain.train.written

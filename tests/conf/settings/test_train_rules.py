@@ -61,3 +61,9 @@ def test_a_ranking_model_is_not_trained_anew() -> None:
 def test_heads_have_to_divide_both_outputs() -> None:
     said = problem("train.ranking={interaction: finalmlp, hidden: [8], heads: 3}")
     assert "heads=3 has to divide the last width" in said
+
+
+def test_auto_trains_its_own_network() -> None:
+    said = problem("train.algorithm=auto", "train.metric=ndcg@10", "train.hybrid.neural=shop-1",
+                   "train.hybrid.members=[neural,ease]")  # fmt: skip
+    assert "names a network for the algorithm hybrid, but train.algorithm is 'auto'" in said
