@@ -18,7 +18,12 @@ from tests.packaging.checkout import BIN, CHECKOUT
 
 USERS, ITEMS, EVENTS = 40, 60, 9
 START = 1_772_323_200
-QUICK = ("train.algorithm=popularity", "ray.object_store_mib=150", "spark.shuffle_partitions=2")
+QUICK = (
+    "train.algorithm=popularity",
+    "train.gate=warn",
+    "ray.object_store_mib=150",
+    "spark.shuffle_partitions=2",
+)
 KEY = "a key of forty letters and signs, no less"
 YOUR_DATA = next(page for page in PAGES if page.name == "your-data.md")
 Row = tuple[str, str, int, str, float]
