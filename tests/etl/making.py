@@ -28,7 +28,7 @@ def config_for(root: Path, events: Mapping[str, Any] = {}, **sections: Any) -> C
         "input": {"root": str(root), "events": logs, **tables},
         "etl": {"event_types": {"view": {}}, **sections.pop("etl", {})},
         "spark": {"shuffle_partitions": 2, **sections.pop("spark", {})},
-        "train": {"max_workers": 1, **sections.pop("train", {})},
+        "train": {"algorithm": "neural", "max_workers": 1, **sections.pop("train", {})},
         "privacy": sections.pop("privacy", {}),
     })  # fmt: skip
 
