@@ -49,7 +49,7 @@ SettingsFile = Annotated[
     ),
 ]
 PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
-Found = Callable[[Result], tuple[dict[str, Any], Sequence[str]]]
+Found = Callable[[Result], tuple[dict[str, Any], Sequence[str], Sequence[str]]]
 
 app = typer.Typer(
     help="From a raw behaviour log to a published recommendation list for every user.",
@@ -144,7 +144,8 @@ def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found
         name: Name of the subcommand.
         text: Its help text.
         find: Returns the result.
-        found: Returns, for a result, its settings by dotted key, and comments for the file.
+        found: Returns, for a result, its settings by dotted key, comments for the file, and the
+            models of `compare` that do not fit the settings.
     """
 
     def subcommand(
@@ -161,8 +162,10 @@ def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found
 
             _require_place(output, config, loaded)
             result = find(loaded)
-            settings, comments = found(result)
-            write_changed(config, overrides or [], settings, output, comments)
+            settings, comments, misfits = found(result)
+            write_changed(
+                config, overrides or [], settings, output, comments, without_models=misfits
+            )
             return {**result, "written": str(output)}
 
         run_command(config, overrides, as_json, verbose, work)
@@ -176,17 +179,20 @@ def _require_place(output: Path, config: Path, loaded: "Config") -> None:
     require_place(output, config, Path(loaded.run.output))
 
 
-def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str]]:
-    best, metric = result["best"], result["metric"]
+def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str], Sequence[str]]:
+    best, metric, misfits = result["best"], result["metric"], result["compare_misfits"]
     trial = f"Trial {best['trial']} of {len(result['trials'])}"
-    return best["settings"], [f"{trial}, {metric} {best['value']:.4f} in validation."]
+    comments = [f"{trial}, {metric} {best['value']:.4f} in validation."]
+    if misfits:
+        comments.append(f"Left out of compare.models, as they do not fit: {', '.join(misfits)}.")
+    return best["settings"], comments, misfits
 
 
 _add_writing(
     "advise",
     "Recommend settings for the current dataset on this machine, with reasons.",
     works("run_advise", "choosing"),
-    lambda result: (result["settings"], result["because"]),
+    lambda result: (result["settings"], result["because"], ()),
 )
 add_plain(
     app,

@@ -10,8 +10,9 @@ from conf.runs.lineage import with_start
 from conf.runs.request_keys import model_request, search_request
 from conf.runs.results import Result
 from conf.runs.stages import call_stage, chosen_version, locked, make_model
+from conf.settings.choosing import nested
 from conf.settings.config import Config
-from conf.settings.variants import with_changes
+from conf.settings.variants import comparable, with_changes
 from conf.workspace.versions import find_version
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,10 @@ def run_tune(config: Config) -> Result:
             dataset_id=dataset,
             request=search_request(config, dataset),
         )
-    return {"stage": "tune", "dataset": dataset, **found}
+    best = {key.removeprefix("train."): value for key, value in found["best"]["settings"].items()}
+    fitting = comparable(config, nested(best))
+    misfits = [name for name in config.compare.models if name not in fitting]
+    return {"stage": "tune", "dataset": dataset, **found, "compare_misfits": misfits}
 
 
 def _model(config: Config, name: str) -> Config:

@@ -45,6 +45,8 @@ def write_changed(
     settings: Mapping[str, Any],
     output: Path,
     comments: Sequence[str] = (),
+    *,
+    without_models: Sequence[str] = (),
 ) -> None:
     """Write the configuration in `path` with changed settings, checked, and comments above it.
 
@@ -56,6 +58,7 @@ def write_changed(
         settings: Further changes by dotted key.
         output: The file to write.
         comments: Lines at the top of the file.
+        without_models: Models of `compare` to leave out, because they do not fit the settings.
 
     Raises:
         ConfigError: When the changed configuration breaks a rule.
@@ -63,6 +66,10 @@ def write_changed(
     merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
     for key, value in settings.items():
         OmegaConf.update(merged, key, value)
+    for name in without_models:
+        del merged.compare.models[name]
+        if merged.compare.get("reference") == name:
+            merged.compare.reference = None
     text = "".join(f"# {line}\n" for line in comments) + OmegaConf.to_yaml(merged)
     _checked(output, OmegaConf.to_container(OmegaConf.create(text), resolve=True))
     write_whole(output, text)

@@ -32,12 +32,12 @@ def with_changes(config: Config, where: str, changes: dict[str, Any]) -> Config:
     return config.model_copy(update={"train": section, "compare": Compare(), "tune": Tune()})
 
 
-def require_comparable(config: Config, where: str, changes: dict[str, Any]) -> None:
-    """Refuse changes with which the models of `compare` would break a rule.
-
-    Raises:
-        ConfigError: With every rule that is broken.
-    """
-    problems = broken_comparison_rules(section_of_model(config.train, changes), config.compare)
-    if problems:
-        raise ConfigError(f"{where}: {'; '.join(problems)}")
+def comparable(config: Config, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the models of `compare` that break no rule after changes to `train`."""
+    train = section_of_model(config.train, changes)
+    models = config.compare.models
+    return {
+        name: own
+        for name, own in models.items()
+        if not broken_comparison_rules(train, Compare(models={name: own}))
+    }

@@ -14,7 +14,7 @@ from conf.errors import ConfigError, DivergedError, HeadraceError, VersionError
 from conf.runs.lineage import with_start
 from conf.settings.choosing import Pruning, nested
 from conf.settings.config import Config
-from conf.settings.variants import require_comparable, with_changes
+from conf.settings.variants import with_changes
 from conf.workspace.hashes import canonical_hash
 from conf.workspace.versions import read_manifest, version_id
 from trainer.algorithms.launch import work_folder
@@ -93,7 +93,6 @@ def _changed(config: Config, number: int, settings: dict[str, Any], dataset_id: 
     changed = with_start(with_changes(config, where, nested(settings)), dataset_id)
     if changed.train.algorithm == "auto":
         raise ConfigError(f"{where}: algorithm 'auto' is no model; choose among the others")
-    require_comparable(config, where, nested(settings))
     require_room(changed)
     return changed
 

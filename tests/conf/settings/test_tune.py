@@ -5,7 +5,7 @@ import pytest
 from conf.errors import ConfigError
 from conf.settings.choosing import is_whole, nested
 from conf.settings.load import load_config, write_changed
-from conf.settings.variants import with_changes
+from conf.settings.variants import comparable, with_changes
 
 YAML = """
 run: {name: tiny, output: out}
@@ -94,3 +94,22 @@ def test_the_best_settings_are_written_as_a_configuration(tmp_path: Path) -> Non
     config = load_config(output)
     assert output.read_text().startswith("# Found.\n")
     assert (config.train.model.width, config.train.loss.kind, config.train.epochs) == (8, "bpr", 2)
+
+
+def test_a_model_of_compare_that_does_not_fit_the_best_trial_is_left_out(tmp_path: Path) -> None:
+    """A trial of EASE says nothing about heads: with its width the network of compare has none."""
+    path, changes = tmp_path / "tiny.yaml", {"algorithm": "ease", "model": {"width": 33}}
+    path.write_text(
+        "run: {name: tiny, output: out}\n"
+        "input: {root: in, events: {log: {paths: [none], time_unit: seconds}}}\n"
+        "etl: {event_types: {view: {}}}\n"
+        "train: {algorithm: neural, model: {encoder: gru}}\n"
+        "compare: {reference: net, models: {net: {model: {encoder: attention}}, "
+        "mean: {model: {encoder: mean}}}}\n"
+    )
+    fitting = comparable(load_config(path), changes)
+    assert list(fitting) == ["mean"]
+    best = {"train.algorithm": "ease", "train.model.width": 33}
+    write_changed(path, [], best, tmp_path / "best.yaml", ["best"], without_models=["net"])
+    written = load_config(tmp_path / "best.yaml")
+    assert list(written.compare.models) == ["mean"] and written.compare.reference is None
