@@ -27,7 +27,7 @@ PAGES = {
     "From log to dataset": ["cleaning", "features", "files"],
     "Models": ["choosing", "training", "impressions", "measuring", "performance"],
     "In production": ["lists", "schedules", "clusters", "privacy"],
-    "Reference": ["settings", "architecture", "CONTRIBUTING", "CHANGELOG"],
+    "Reference": ["settings", "uses", "architecture", "CONTRIBUTING", "CHANGELOG"],
 }
 """The contents, kept here so that `index.md` reads well as it is."""
 

@@ -1,4 +1,4 @@
-"""Write the two pages of the manual that follow from the code: every setting, every command.
+"""Write the pages of the manual that follow from the code: settings, their uses, and commands.
 
 `python -m docs.reference` writes them; with `--check` it only says which are out of date.
 """
@@ -26,6 +26,7 @@ from conf.command.cli import app
 from conf.settings.config import Config
 from conf.settings.key_tree import parts_at
 from docs.partners import partners_of
+from docs.uses import uses_page
 
 FOLDER = Path(__file__).parent
 SETTINGS_HEAD = """# Every setting
@@ -299,7 +300,11 @@ def _command(name: str, command: Any) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or only compare them; return the exit code."""
-    pages = {"settings.md": settings_page(), "commands.md": commands_page()}
+    pages = {
+        "settings.md": settings_page(),
+        "commands.md": commands_page(),
+        "uses.md": uses_page(),
+    }
     stale = [
         name
         for name, text in pages.items()

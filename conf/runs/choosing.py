@@ -12,6 +12,7 @@ from conf.runs.results import Result
 from conf.runs.stages import call_stage, chosen_version, locked, make_model
 from conf.settings.choosing import nested
 from conf.settings.config import Config
+from conf.settings.rules.uses import warn_of_settings
 from conf.settings.variants import comparable, with_changes
 from conf.workspace.versions import find_version
 
@@ -35,6 +36,7 @@ def run_compare(config: Config) -> Result:
             "compare.models is empty; name the models, each with its changes to the section train, "
             "such as {counted: {algorithm: ease}, network: {}}"
         )
+    warn_of_settings(config)
     models = {name: _model(config, name) for name in config.compare.models}
     versions = {}
     with locked(config):
@@ -73,6 +75,7 @@ def run_tune(config: Config) -> Result:
             "of one; set train.algorithm to it (headrace status shows what auto chose), or add "
             "algorithm to tune.space"
         )
+    warn_of_settings(config)
     with locked(config):
         dataset = chosen_version(config, "datasets", None)
         config = with_start(config, dataset)

@@ -20,6 +20,7 @@ from conf.runs.lineage import base_dataset, with_start
 from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
 from conf.settings.config import Config
+from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.lock import workspace_lock
 from conf.workspace.swap import finish_swaps
 from conf.workspace.versions import current_version, find_version, publish, read_pointer, rollback
@@ -39,6 +40,7 @@ def run_etl(config: Config, logical_date: str | None = None) -> Result:
 
 def run_train(config: Config, logical_date: str | None = None) -> Result:
     """Train on the current dataset, or on that of `logical_date`, unless the model exists."""
+    warn_of_settings(config)
     with locked(config):
         return _train(config, chosen_version(config, "datasets", logical_date))
 
@@ -55,6 +57,7 @@ def run_score(config: Config, logical_date: str | None = None) -> Result:
 def run_all(config: Config, logical_date: str | None = None) -> Result:
     """Go from the raw log to published lists; each stage uses the result of the one before."""
     _require_list_model("train.algorithm", config.train.algorithm)
+    warn_of_settings(config)
     with locked(config):
         dataset = _etl(config, logical_date)
         model = _train(config, dataset["id"])

@@ -181,10 +181,11 @@ def gbce_exponent(drawn_share: float, calibration: float) -> float:
     """Return beta of gBCE. Source: Petrov & Macdonald 2023, eq. 9.
 
     Args:
-        drawn_share: Number of negatives, divided by the number of items to draw from.
+        drawn_share: Number of negatives of a target, divided by the number of items to draw from.
+            Above 1, where items are drawn more than once, it counts as 1.
         calibration: t from 0 (plain BCE) to 1 (fully calibrated probabilities).
     """
-    return drawn_share * (calibration * (1 - 1 / drawn_share) + 1 / drawn_share)
+    return 1 - calibration * (1 - min(drawn_share, 1.0))
 
 
 def bayesian_ranking(positive: Tensor, negative: Tensor, weights: Tensor) -> Tensor:

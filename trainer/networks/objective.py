@@ -75,8 +75,8 @@ class TrainingObjective(nn.Module):
         if self.kind == "gbce":
             candidates = self._candidates()
             count = self.model.catalogue - NUM_RESERVED if candidates is None else len(candidates)
-            drawn_share = self.num_negatives / count
-            beta = losses.gbce_exponent(drawn_share, self.calibration)
+            drawn = len(positive) - 1 if self.sampling == "in_batch" else self.num_negatives
+            beta = losses.gbce_exponent(drawn / count, self.calibration)
         return losses.binary_cross_entropy(positive, negative, weights, beta=beta)
 
     def _nothing(self, batch: TrainBatch) -> Tensor:

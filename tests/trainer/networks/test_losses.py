@@ -10,6 +10,7 @@ from conf.contract import NUM_RESERVED
 from tests.trainer.small_model import SMALL
 from trainer.models.bundle import build_model
 from trainer.networks import losses
+from trainer.networks.inputs import TrainBatch
 from trainer.networks.losses import (
     bayesian_ranking,
     binary_cross_entropy,
@@ -174,10 +175,27 @@ def test_losses_of_pairs_have_the_values_worked_out_by_hand() -> None:
     assert found == pytest.approx(2 * gbce)
 
 
+def test_gbce_in_a_batch_draws_the_other_targets_of_the_batch(
+    case: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """37 targets among 51 items: 36 negatives each, whatever `num_negatives` says."""
+    hidden, items, targets, weights = (tensor.detach() for tensor in case)
+    weights = weights.float()
+    given, found = Targets(hidden.float(), targets, weights), []
+    for number in (1, 999):
+        made = objective(items.float(), kind="gbce", sampling="in_batch", num_negatives=number)
+        monkeypatch.setattr(made.model, "targets", lambda _: given)
+        found.append(made(TrainBatch(targets[None], targets[None], weights[None])))
+        positive, negative = made._scores(given)
+    wanted = binary_cross_entropy(positive, negative, weights, beta=1 - 0.75 * (1 - 36 / 51))
+    torch.testing.assert_close(found, [wanted, wanted])
+
+
 def test_the_exponent_of_gbce_goes_from_one_to_the_share_that_is_drawn() -> None:
     assert gbce_exponent(0.01, 0.0) == pytest.approx(1.0)
     assert gbce_exponent(0.01, 1.0) == pytest.approx(0.01)
     assert gbce_exponent(0.01, 0.75) == pytest.approx(0.2575)
+    assert gbce_exponent(3.0, 0.75) == 1, "all items are drawn, some of them three times"
 
 
 def test_reserved_numbers_are_never_drawn() -> None:
