@@ -21,7 +21,8 @@ HISTORY_ITEMS = "history_item_idx"  # list<int32>, oldest first
 HISTORY_TYPES = "history_event_type"  # list<int32>, index into the manifest's `event_types`
 HISTORY_TIMES = "history_time"  # list<int64>, microseconds since 1970 UTC, or an order number
 HISTORY_CONTEXT = "history_context_"  # before a field's name: list<int32> or list<float>
-HISTORY_WEIGHTS = "history_weight"  # list<float>, weight of each event as a training target
+HISTORY_WEIGHTS = "history_weight"  # list<float>, confidence in each event; except in train/ only
+# if acts can differ in it, see `conf.settings.etl.acts_differ`
 TARGET_ITEM = "target_item_idx"  # int32, the held-out item
 LABEL_PREFIX = "label_"  # before a label's name: float
 SAMPLING_PROBABILITY = "sampling_probability"  # float, for drawn negatives; 1 for logged events
@@ -32,6 +33,8 @@ PRESENT_SUFFIX = "_present"  # after a feature's name: int32, 1 if the row has a
 USER_ID, ITEM_ID, ITEM_IDX = "user_id", "item_id", "item_idx"
 TITLE = "title"
 TRAIN_EVENTS = "train_events"  # int64, an item's events in the training part
+TRAIN_WEIGHT = "train_weight"  # double, the sum of their confidences; only if acts can differ in it
+WEIGHT_STEPS = 1 << 20  # such sums are of multiples of 1 / WEIGHT_STEPS: the same in any order
 
 # Columns of the published lists.
 POSITION = "position"

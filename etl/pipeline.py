@@ -14,9 +14,11 @@ from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
+from conf.settings.etl import acts_differ
 from conf.settings.features import Features
 from conf.workspace.versions import commit
 from etl.cleaning.check import check_inputs
+from etl.cleaning.confidence import add_confidence
 from etl.cleaning.inputs import (
     Staged,
     keep_core,
@@ -42,7 +44,15 @@ from etl.leaks.check import check_leaks
 from etl.privacy.identities import store_identities
 from etl.privacy.rows import without_dropped
 from etl.report.write import write_report
-from etl.spark.columns import EVENT_TYPE, FIELD, PART, QUARANTINED, TIME, VALUE
+from etl.spark.columns import (
+    CONFIDENCE,
+    EVENT_TYPE,
+    FIELD,
+    PART,
+    QUARANTINED,
+    TIME,
+    VALUE,
+)
 from etl.spark.folders import SCRATCH, finish, refused_folder, store, work_folder
 from etl.spark.session import spark_session
 
@@ -213,8 +223,10 @@ def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> Data
     context = [name for name in kept.columns if name == VALUE or name.startswith(FIELD)]
     if config.etl.impressions is None:
         context = [FIELD + name for name in config.etl.history_features]
-    part = [PART] if PART in kept.columns else []
-    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *part, *context)
+    if acts_differ(config.etl.event_types.values()):
+        kept = add_confidence(kept, config.etl.event_types)
+    more = [name for name in (PART, CONFIDENCE) if name in kept.columns]
+    chosen = kept.select(USER_ID, ITEM_ID, EVENT_TYPE, TIME, *more, *context)
     return split_events(chosen, config.etl, config.run.seed, cuts)
 
 

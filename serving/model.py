@@ -11,7 +11,7 @@ import numpy as np
 from conf.contract import Bundle, Manifest, catalogue_size
 from serving.possible import Pools, recommendable
 from trainer.data.item_features import extend_to
-from trainer.data.trained_on import read_train_events
+from trainer.data.trained_on import read_train_weights
 from trainer.models.bundle import load_scorer
 from trainer.models.hybrid import Hybrid
 from trainer.models.popularity import Popularity
@@ -28,8 +28,8 @@ class ListModel(NamedTuple):
     unknown: np.ndarray | None
     """[num_items] bool, see `Scorer`."""
     pools: Pools
-    train_events: np.ndarray
-    """[V] int64, training events of each item in the dataset."""
+    train_weights: np.ndarray
+    """[V] float64, sum of the confidences in each item's training events in the dataset."""
 
 
 def load_model(workspace: Path, model_id: str, manifest: Manifest) -> ListModel:
@@ -46,8 +46,8 @@ def load_model(workspace: Path, model_id: str, manifest: Manifest) -> ListModel:
         num_items = scorer.model.catalogue
     unknown = scorer.unknown
     model = recommendable(catalogue_size(manifest), num_items, unknown)
-    events = read_train_events(folder, manifest)
-    return ListModel(bundle, scorer, num_items, unknown, Pools(model, events > 0), events)
+    weights = read_train_weights(folder, manifest)
+    return ListModel(bundle, scorer, num_items, unknown, Pools(model, weights > 0), weights)
 
 
 def is_personal(scorer: Scorer) -> bool:

@@ -43,24 +43,24 @@ def nothing_seen() -> Seen:
 
 
 class Popular(NamedTuple):
-    """The items with a training event, most events first, ties to the smaller number."""
+    """The items with a training event, most confidence first, ties to the smaller number."""
 
     item_idx: np.ndarray
     """[P] int64"""
     shares: np.ndarray
-    """[P] float32, share of all training events."""
+    """[P] float32, share of the sum."""
 
 
-def popular_items(train_events: np.ndarray) -> Popular:
-    """Return the items by their number of training events.
+def popular_items(train_weights: np.ndarray) -> Popular:
+    """Return the items by the confidence in their training events.
 
     Args:
-        train_events: [V] int64
+        train_weights: [V] sums of confidences, or numbers of events.
     """
-    events = train_events[NUM_RESERVED:]
+    events = train_weights[NUM_RESERVED:]
     order = np.argsort(-events, kind="stable")
     order = order[events[order] > 0]
-    shares = events[order] / max(int(events.sum()), 1)
+    shares = events[order] / max(float(events.sum()), np.finfo(float).tiny)
     return Popular(order + NUM_RESERVED, shares.astype(np.float32))
 
 

@@ -71,7 +71,7 @@ class PartScorer:
         self.item_ids = read_item_ids(self.dataset, self.manifest)
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
         model = load_model(job.workspace, job.model_id, self.manifest)
-        self.popular = popular_items(model.train_events)
+        self.popular = popular_items(model.train_weights)
         self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
         self.ranker = make_ranker(
             model.scorer.to(device), job.score, model_id=job.model_id, num_items=self.num_items

@@ -7,6 +7,7 @@ from conf.contract import CONTRACT_VERSION
 from conf.privacy.protection import request_part
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
+from conf.settings.etl import acts_differ
 from conf.workspace.hashes import canonical_hash
 
 _ROWS = 2
@@ -17,6 +18,8 @@ _LISTS = 3
 
 _MODELS = 2
 """Raise it when a training writes other figures: all models are then made again."""
+_COUNTING = 2
+"""Raise it when counting models are fitted in another way: all models are then made again."""
 
 
 def dataset_request(
@@ -30,6 +33,9 @@ def dataset_request(
     section["input"].pop("root")
     if not section["etl"]["history_features"]:
         del section["etl"]["history_features"]  # then the key is as before this setting existed
+    for kind in section["etl"]["event_types"].values():
+        if kind["confidence"] is None:
+            del kind["confidence"]  # the same
     logs, tables = section["input"]["events"], (section["input"][n] for n in ("items", "users"))
     for source in filter(None, (*logs.values(), *tables)):
         source["paths"] = sorted(set(source["paths"]))  # files are read in the order of their names
@@ -48,6 +54,7 @@ def dataset_request(
             config.train.max_workers,
             logical_date,
             *request_part(config),
+            *(["confidences"] if acts_differ(config.etl.event_types.values()) else []),
             *([] if base is None else [base]),
             *([list(logs)] if is_strung else []),  # the hash itself sorts the logs by name
         ]
@@ -63,6 +70,8 @@ def model_request(config: Config, dataset_id: str) -> str:
     if is_auto:
         section["written"] = sorted(config.train.written - {"gate"})  # the others are chosen
     ranked = [] if config.score.drop_seen else ["seen items kept"]
+    if acts_differ(config.etl.event_types.values()):
+        ranked.append(f"counting {_COUNTING}")
     parts = [CONTRACT_VERSION, _MODELS, "model", config.run.seed, section, dataset_id, *ranked]
     return canonical_hash(parts)
 

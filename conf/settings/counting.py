@@ -20,7 +20,8 @@ class Als(Section):
     regularisation: AboveZero = 1.0
     """Penalty on the squares of the user and item vectors."""
     alpha: AboveZero = 10.0
-    """Extra confidence in an event: an event has the confidence 1 + alpha, its absence 1."""
+    """Extra confidence in an item that a user has had: 1 + alpha, or 1 + alpha r if it has r times
+    the mean confidence (see `etl.event_types.NAME.weight`); all other items have 1."""
     iterations: Positive = 15
     """Rounds of fitting; each solves for all users, then for all items."""
     history_decay: Decay = 0.8
@@ -31,7 +32,8 @@ class Ease(Section):
     """EASE, a linear model of all items on all others, in closed form."""
 
     regularisation: AboveZero = 250.0
-    """Number added to the diagonal of the items' co-occurrence counts."""
+    """Number added to the diagonal of the items' co-occurrence counts. If events differ in
+    confidence, a pair of events of mean confidence counts 1."""
     history_decay: Decay = 0.8
     """At scoring, weight of an event relative to the next newer one; 1: all weigh the same."""
     weights_per_item: Positive = 1000

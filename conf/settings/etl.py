@@ -1,7 +1,7 @@
 """The configuration's section `etl`: which rows are used, and how they become a dataset."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Literal
 
@@ -11,23 +11,56 @@ from conf.settings.features import Features, Impressions
 from conf.settings.section import Positive, Section, Share
 
 NotNegative = Annotated[int, Field(ge=0)]
+MAX_CONFIDENCE = 1e9
+"""Events with a larger confidence are quarantined; it is far above any sensible one."""
 # Reasons in the ledger that can have a budget; each field adds two, see `field_rules`.
 RULES = (
     "redelivered_file", "file_damaged", "line_unparsable", "erased", "user_missing",
     "item_missing", "id_missing",
     "time_unparsable", "time_too_early", "time_in_future", "value_unparsable", "price_negative",
-    "value_out_of_range", "after_logical_date", "outside_window", "item_excluded",
+    "value_out_of_range", "confidence_out_of_range", "after_logical_date",
+    "outside_window", "item_excluded",
     "event_type_not_used", "below_threshold", "duplicate", "near_duplicate", "cancelled",
     "cancellation", "cancellation_unmatched", "bot_per_minute", "bot_per_hour", "bot",
     "bot_in_total", "repeated_item", "answered",
 )  # fmt: skip
 
 
+class Confidence(Section):
+    """How sure the value of an event makes us that the user wants the item."""
+
+    field: str = "value"
+    """The event's value, or a field of type number or integer of `input.events.NAME.fields`: hours
+    played, a quantity, a rating."""
+    transform: Literal["identity", "log1p", "binary"] = "log1p"
+    """What becomes of the value. identity: it stays. log1p: ln(1 + value). binary: 1 from
+    `threshold` on, else 0. With identity and log1p, events with a value below 0 are quarantined."""
+    threshold: float | None = None
+    """With binary, smallest value that becomes 1; null: every value above 0 does."""
+    missing: Annotated[float, Field(ge=0, le=MAX_CONFIDENCE)] = 1.0
+    """What an event without the value has instead of the transformed value."""
+
+    @model_validator(mode="after")
+    def _threshold_is_used(self) -> "Confidence":
+        if self.threshold is not None and self.transform != "binary":
+            raise ValueError(
+                f"threshold={self.threshold} is for transform=binary, but transform="
+                f"{self.transform}; use binary, or set threshold to null"
+            )
+        return self
+
+
 class EventType(Section):
     """One type of event: a view, a purchase."""
 
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """Weight of such an event as a training target."""
+    weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Confidence in such an event, relative to other types: its weight as a training target of a
+    network, and in all counting models. 0: the event says nothing, as with a dislike: it is in the
+    history, and its item counts as seen, but it is no target and no reason to recommend
+    anything."""
+    confidence: Confidence | None = None
+    """Factor of the weight that depends on the event's value; null: all such events count the
+    same."""
     min_value: float | None = None
     """Smallest value; events with a smaller value, or without one, are dropped. null: no limit."""
     shown_only: bool = False
@@ -89,6 +122,12 @@ class LeakCheck(Section):
     """Items of the vocabulary whose events are counted again."""
     impressions: Positive = 1000
     """Impressions of those users that are computed again."""
+
+
+def acts_differ(event_types: Iterable[EventType]) -> bool:
+    """Return whether acts can have different confidences; otherwise all of them count as 1."""
+    acts = [kind for kind in event_types if not kind.shown_only]
+    return len({kind.weight for kind in acts}) > 1 or any(kind.confidence for kind in acts)
 
 
 def shown_types(event_types: Mapping[str, EventType]) -> list[int]:

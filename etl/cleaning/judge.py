@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from conf.settings.etl import Clean, Etl, shown_types
 from conf.settings.input import EventSource
+from etl.cleaning.confidence import judge_confidence
 from etl.cleaning.event_ids import blank_placeholders
 from etl.cleaning.log_rules import (
     caps_of,
@@ -53,7 +54,8 @@ def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) ->
     if source.time_unit == "iso":
         events = note(events, clock_notes(TIME_TEXT, "", notation))
     judged = judge_rows(events, limits, etl.event_types)
-    return check_fields(judged, source.fields, FIELD, notation)
+    checked = check_fields(judged, source.fields, FIELD, notation)
+    return judge_confidence(checked, etl.event_types)
 
 
 def clean_ids(rows: DataFrame, clean: Clean, names: Sequence[str]) -> DataFrame:

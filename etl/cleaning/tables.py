@@ -7,7 +7,15 @@ from types import MappingProxyType
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from conf.contract import ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX
+from conf.contract import (
+    ITEM_ID,
+    ITEM_IDX,
+    TITLE,
+    TRAIN_EVENTS,
+    TRAIN_WEIGHT,
+    USER_ID,
+    USER_IDX,
+)
 from conf.errors import ConfigError
 from conf.runs.input_files import InputFile
 from conf.settings.input import ColumnName, InputField, TableSource
@@ -19,7 +27,8 @@ from etl.spark.texts import as_vector
 
 ID_OF_TABLE = {"items": ITEM_ID, "users": USER_ID}
 _TAKEN = {
-    ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, USER_ID, USER_IDX, c.NUM_EVENTS, c.NUM_SHOWN,
+    ITEM_ID, ITEM_IDX, TITLE, TRAIN_EVENTS, TRAIN_WEIGHT, USER_ID, USER_IDX,
+    c.NUM_EVENTS, c.NUM_SHOWN,
     c.VERDICT, c.SOURCE_FILE, c.BLOCK, c.LINE, c.REDELIVERED, c.DAMAGED, c.BROKEN, c.RAW, c.BLANKED,
     c.NOT_DECODED,
 }  # fmt: skip
@@ -101,7 +110,8 @@ def item_rows(items: DataFrame, table: DataFrame | None, features: Sequence[str]
         titled = table if TITLE in table.columns else table.withColumn(TITLE, F.lit(None))
         wanted = titled.select(ITEM_ID, F.col(TITLE).cast("string"), *features)
         joined = items.join(wanted, ITEM_ID, "left")
-    return joined.select(ITEM_IDX, ITEM_ID, TITLE, TRAIN_EVENTS, *features)
+    sums = [name for name in (TRAIN_EVENTS, TRAIN_WEIGHT) if name in items.columns]
+    return joined.select(ITEM_IDX, ITEM_ID, TITLE, *sums, *features)
 
 
 def user_rows(

@@ -12,11 +12,13 @@ from conf.contract import (
     ITEM_IDX,
     NUM_RESERVED,
     TRAIN_EVENTS,
+    TRAIN_WEIGHT,
     USER_ID,
     USER_IDX,
+    WEIGHT_STEPS,
     Vocabulary,
 )
-from etl.spark.columns import DRAW, DROPPED, PART, TRAIN, VERDICT
+from etl.spark.columns import CONFIDENCE, DRAW, DROPPED, PART, TRAIN, VERDICT
 
 # Users who have only such events get a number, but have no history.
 _STILL_A_USER = tuple(DROPPED + reason for reason in ("event_type_not_used", "below_threshold"))
@@ -28,26 +30,32 @@ def number_items(
     """Return ITEM_ID, ITEM_IDX and TRAIN_EVENTS of the training part's items, frequent ones first.
 
     One row per item; items of equal frequency are in the byte order of their ids. Items that were
-    only shown have 0 TRAIN_EVENTS.
+    only shown have 0 TRAIN_EVENTS. If the events have CONFIDENCE, there is TRAIN_WEIGHT too.
 
     Args:
-        events: ITEM_ID, PART and DRAW, one row per event.
+        events: ITEM_ID, PART, DRAW and perhaps CONFIDENCE, one row per event.
         known: ITEM_ID and ITEM_IDX of items that keep their numbers, even without events; new
             items are numbered after them.
         table: ITEM_ID of the items table, if items without events get numbers too.
     """
-    counts = events.where(F.col(PART) == TRAIN).groupBy(ITEM_ID)
-    counted = counts.agg(F.count(F.when(F.col(DRAW) == 0, 1)).alias(TRAIN_EVENTS))
+    is_act = F.col(DRAW) == 0
+    sums = {TRAIN_EVENTS: F.count(F.when(is_act, 1))}
+    if CONFIDENCE in events.columns:
+        steps = F.rint(F.col(CONFIDENCE).cast("double") * WEIGHT_STEPS)
+        sums[TRAIN_WEIGHT] = F.sum(F.when(is_act, steps).otherwise(0.0)) / WEIGHT_STEPS
+    in_training = events.where(F.col(PART) == TRAIN).groupBy(ITEM_ID)
+    counted = in_training.agg(*(value.alias(name) for name, value in sums.items()))
+    none = {name: F.lit(0).cast(kind) for name, kind in counted.dtypes if name in sums}
     if table is not None:
         cold = table.select(ITEM_ID).join(counted.select(ITEM_ID), ITEM_ID, "left_anti")
-        counted = counted.unionByName(cold.withColumn(TRAIN_EVENTS, F.lit(0).cast("long")))
+        counted = counted.unionByName(cold.withColumns(none))
     order = Window.orderBy(F.col(TRAIN_EVENTS).desc(), ITEM_ID)
     if known is None:
-        return counted.select(ITEM_ID, _number(order, "int").alias(ITEM_IDX), TRAIN_EVENTS)
-    old = known.join(counted, ITEM_ID, "left").select(
-        ITEM_ID, ITEM_IDX, F.coalesce(TRAIN_EVENTS, F.lit(0)).cast("long").alias(TRAIN_EVENTS)
-    )
-    return old.unionByName(_appended(counted, known, order, ITEM_ID, ITEM_IDX))
+        return counted.select(ITEM_ID, _number(order, "int").alias(ITEM_IDX), *sums)
+    old = known.select(ITEM_ID, ITEM_IDX).join(counted, ITEM_ID, "left")
+    found = (F.coalesce(name, zero).alias(name) for name, zero in none.items())
+    numbered = old.select(ITEM_ID, ITEM_IDX, *found)
+    return numbered.unionByName(_appended(counted, known, order, ITEM_ID, ITEM_IDX))
 
 
 def number_users(

@@ -19,6 +19,7 @@ from conf.contract import (
     USER_IDX,
 )
 from etl.spark.columns import (
+    CONFIDENCE,
     DRAW,
     EVENT_TYPE,
     NUM_EVENTS,
@@ -43,8 +44,8 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
 
     Args:
         events: USER_ID, ITEM_ID, EVENT_TYPE, TIME, PLACE, DRAW and PART, one row per event;
-            impressions are only counted. Columns whose names begin with HISTORY_CONTEXT, which
-            must not contain nulls, become arrays too.
+            impressions are only counted. CONFIDENCE, and columns whose names begin with
+            HISTORY_CONTEXT, become arrays too if they are there; they must not contain nulls.
         items: The vocabulary; other items become the unknown item.
         users: All users; those without events get an empty history.
 
@@ -52,7 +53,10 @@ def collect_histories(events: DataFrame, items: DataFrame, users: DataFrame) -> 
         USER_IDX, USER_ID, NUM_EVENTS, NUM_SHOWN, the arrays, TRAIN_LENGTH (acts of the
         training part), VALID_PLACES and TEST_PLACES (lists of the targets' places).
     """
-    is_act, context = F.col(DRAW) == 0, _context_of(events)
+    is_act = F.col(DRAW) == 0
+    if CONFIDENCE in events.columns:
+        events = events.withColumnRenamed(CONFIDENCE, HISTORY_WEIGHTS)
+    context = _more_of(events)
     numbered = events.join(items.select(ITEM_ID, ITEM_IDX), ITEM_ID, "left")
     event = F.struct(
         F.col(PLACE),
@@ -103,13 +107,14 @@ def training_windows(
         histories: Histories as returned by `collect_histories`.
         window_length: Maximum number of targets in a window.
         windows: `all`, or `last` for only the newest window.
-        weights: Weight of each event type.
+        weights: Weight of each event type, for histories without HISTORY_WEIGHTS.
 
     Returns:
         One row per user and WINDOW: USER_IDX, items, weights, types, times and context arrays.
     """
     weight_of = F.array(*(F.lit(weight).cast("float") for weight in weights))
-    last, context = num_windows(window_length, windows) - 1, _context_of(histories)
+    last, more = num_windows(window_length, windows) - 1, _more_of(histories)
+    has_weights = more.pop(HISTORY_WEIGHTS, None) is not None
 
     # Element by element: exploding the window numbers would copy the whole history for each
     # window, and so would F.slice within F.transform.
@@ -124,13 +129,18 @@ def training_windows(
         def taken(name: str, kind: str) -> Column:
             return take(name, lambda place: F.get(name, place), kind)
 
+        def weight(place: Column) -> Column:
+            if has_weights:
+                return F.get(HISTORY_WEIGHTS, place)
+            return F.get(weight_of, F.get(HISTORY_TYPES, place))
+
         return F.struct(
             number.alias(WINDOW),
             taken(HISTORY_ITEMS, "int"),
-            take(HISTORY_WEIGHTS, lambda p: F.get(weight_of, F.get(HISTORY_TYPES, p)), "float"),
+            take(HISTORY_WEIGHTS, weight, "float"),
             taken(HISTORY_TYPES, "int"),
             taken(HISTORY_TIMES, "long"),
-            *(taken(name, kind) for name, kind in context.items()),
+            *(taken(name, kind) for name, kind in more.items()),
         )
 
     cut_up = F.transform(F.sequence(F.lit(0), last), cut)
@@ -164,7 +174,7 @@ def evaluation_rows(
         PLACE,
         *(
             _without_nulls(F.slice(name, F.lit(1), before), kind).alias(name)
-            for name, kind in {**_ARRAYS, **_context_of(histories)}.items()
+            for name, kind in {**_ARRAYS, **_more_of(histories)}.items()
         ),
         F.coalesce(F.get(HISTORY_ITEMS, F.col(PLACE)), F.lit(UNKNOWN_IDX)).alias(TARGET_ITEM),
     )
@@ -172,17 +182,17 @@ def evaluation_rows(
 
 def whole_histories(histories: DataFrame) -> DataFrame:
     """Return USER_IDX and the arrays, one row per user."""
-    kinds = {**_ARRAYS, **_context_of(histories)}
+    kinds = {**_ARRAYS, **_more_of(histories)}
     arrays = (_without_nulls(F.col(name), kind).alias(name) for name, kind in kinds.items())
     return histories.select(USER_IDX, *arrays)
 
 
-def _context_of(rows: DataFrame) -> dict[str, str]:
-    """Return the context columns of events or histories, with the type of one value."""
+def _more_of(rows: DataFrame) -> dict[str, str]:
+    """Return the weights and context columns of events or histories, with the type of one value."""
     return {
         name: kind.removeprefix("array<").removesuffix(">")
         for name, kind in rows.dtypes
-        if name.startswith(HISTORY_CONTEXT)
+        if name == HISTORY_WEIGHTS or name.startswith(HISTORY_CONTEXT)
     }
 
 

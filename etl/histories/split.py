@@ -8,7 +8,18 @@ from conf.errors import ConfigError
 from conf.settings.etl import Etl, Split, shown_types
 from etl.cleaning.shown import add_part_of_shown, is_act, number_places
 from etl.histories.sessions import add_sessions
-from etl.spark.columns import DRAW, EVENT_TYPE, HELD_OUT, PART, PLACE, TEST, TIME, TRAIN, VALID
+from etl.spark.columns import (
+    CONFIDENCE,
+    DRAW,
+    EVENT_TYPE,
+    HELD_OUT,
+    PART,
+    PLACE,
+    TEST,
+    TIME,
+    TRAIN,
+    VALID,
+)
 from etl.spark.times import day_start, iso_text
 
 
@@ -111,6 +122,14 @@ def drop_cold_targets(events: DataFrame, *, users: bool, items: bool) -> DataFra
     return events.withColumn(PART, part).drop("__is_known")
 
 
+def drop_unwanted_targets(events: DataFrame) -> DataFrame:
+    """Exclude targets with the confidence 0 from evaluation; their events stay in the histories."""
+    if CONFIDENCE not in events.columns:
+        return events
+    unwanted = F.col(PART).isin(VALID, TEST) & (F.col(CONFIDENCE) == 0)
+    return events.withColumn(PART, F.when(unwanted, HELD_OUT).otherwise(F.col(PART)))
+
+
 def split_by_time(
     events: DataFrame, valid_from: int, test_from: int, *, ties_together: bool = False
 ) -> DataFrame:
@@ -194,7 +213,9 @@ def _with_parts(
     elif split.kind != "given":
         acts = leave_last(acts, split.num_targets, ties_together=together)
     return drop_cold_targets(
-        acts, users=split.cold_users == "drop", items=split.cold_items == "drop"
+        acts.transform(drop_unwanted_targets),
+        users=split.cold_users == "drop",
+        items=split.cold_items == "drop",
     )
 
 

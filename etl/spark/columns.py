@@ -24,6 +24,7 @@ TIME_TEXT = "time_text"
 TYPE_TEXT = "type_text"
 VALUE_TEXT = "value_text"
 
+CONFIDENCE = "confidence"  # float, at least 0; only if acts can differ in it
 FIELD = "field_"  # prefix of the names of declared event fields
 CANCELS = "cancels"  # boolean, cancels another event
 OUTWEIGHS = "outweighs"  # boolean, dropped, but of a larger weight than the event kept

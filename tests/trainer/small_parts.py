@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy import sparse
 
 from conf.contract import (
     HISTORY_ITEMS,
@@ -20,8 +18,10 @@ from conf.contract import (
     TARGET_ITEM,
     TITLE,
     TRAIN_EVENTS,
+    TRAIN_WEIGHT,
     USER_ID,
     USER_IDX,
+    Column,
     DataFile,
     Manifest,
     Vocabulary,
@@ -29,9 +29,10 @@ from conf.contract import (
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import commit, publish
 from trainer.data.columns import Columns, Ragged
-from trainer.models.fit_source import user_items
+from trainer.models.fit_source import UserItems, user_items
 
 Rows = Sequence[Sequence[int]]
+Numbers = Sequence[Sequence[float]]
 DAY = "2026-01-31"
 YAML = """
 run: {{name: small, output: "{output}"}}
@@ -60,7 +61,14 @@ def train_block(rows: Rows, users: Sequence[int] | None = None) -> Columns:
     return {USER_IDX: np.array(numbers, dtype=np.int64), HISTORY_ITEMS: ragged(rows)}
 
 
-def matrix(rows: Rows, catalogue: int) -> sparse.csr_array:
+def sure_block(rows: Rows, sure: Numbers) -> Columns:
+    """Return a row group of `train/` whose events have these confidences."""
+    values = np.array([one for row in sure for one in row], dtype=np.float32)
+    offsets = ragged(rows).offsets
+    return {**train_block(rows), HISTORY_WEIGHTS: Ragged(values, offsets)}
+
+
+def matrix(rows: Rows, catalogue: int) -> UserItems:
     return user_items([train_block(rows)], catalogue)
 
 
@@ -100,10 +108,12 @@ def write_dataset(
     items: int,
     name: str = "small",
     base: Manifest | None = None,
+    sure: Numbers | None = None,
 ) -> Manifest:
     """Write users with a training part and one target each in validation and test.
 
-    With `base`, the items' numbers go on from those of that dataset.
+    With `base`, the items' numbers go on from those of that dataset. `sure` has a confidence for
+    each event of each user, in the order of time; there may be more numbers than events.
     """
     folder = workspace / "datasets" / name
     vocabulary = Vocabulary(size=NUM_RESERVED + items, fingerprint="items")
@@ -118,11 +128,12 @@ def write_dataset(
     whole = [[*row, target] for row, target in zip(with_valid, test, strict=True)]
     counts = np.bincount([item for row in train for item in row], minlength=items + NUM_RESERVED)
     numbers = range(NUM_RESERVED, NUM_RESERVED + items)
+    ones = [[1.0] * len(row) for row in train]
     tables = {
-        "train": _histories(users, train, {HISTORY_WEIGHTS: (1.0, pa.float32())}),
-        "valid": _histories(users, train, {}).append_column(TARGET_ITEM, _targets(valid)),
-        "test": _histories(users, with_valid, {}).append_column(TARGET_ITEM, _targets(test)),
-        "histories": _histories(users, whole, {}),
+        "train": _histories(users, train, ones if sure is None else sure),
+        "valid": _histories(users, train, sure).append_column(TARGET_ITEM, _targets(valid)),
+        "test": _histories(users, with_valid, sure).append_column(TARGET_ITEM, _targets(test)),
+        "histories": _histories(users, whole, sure),
         "users": pa.table({USER_IDX: users, USER_ID: [f"u{user}" for user in range(len(train))]}),
         "items": pa.table({
             ITEM_IDX: pa.array(numbers, pa.int32()),
@@ -131,8 +142,15 @@ def write_dataset(
             TRAIN_EVENTS: pa.array(counts[NUM_RESERVED:], pa.int64()),
         }),
     }  # fmt: skip
+    columns: dict[str, tuple[Column, ...]] = {}
+    if sure is not None:
+        found = [(item, sure[u][p]) for u, row in enumerate(train) for p, item in enumerate(row)]
+        sums = np.bincount(*map(np.array, zip(*found, strict=True)), minlength=len(counts))
+        tables["items"] = tables["items"].append_column(TRAIN_WEIGHT, pa.array(sums[NUM_RESERVED:]))
+        weights = Column(name=HISTORY_WEIGHTS, kind="sequence", dtype="list<float>")
+        columns = dict.fromkeys(("train", "valid", "test", "histories"), (weights,))
     manifest = Manifest(
-        id=name, request=name, logical_date=DAY, as_of=DAY, columns={}, ledger={},
+        id=name, request=name, logical_date=DAY, as_of=DAY, columns=columns, ledger={},
         files={part: (_write(folder, part, table),) for part, table in tables.items()},
         config={
             "input": {"events": {"log": {"time_unit": "seconds"}}},
@@ -154,11 +172,17 @@ def write_dataset(
     return manifest
 
 
-def _histories(users: pa.Array, rows: Rows, more: dict[str, tuple[Any, pa.DataType]]) -> pa.Table:
+def _histories(users: pa.Array, rows: Rows, sure: Numbers | None) -> pa.Table:
     days = [[86_400_000_000 * place for place in range(len(row))] for row in rows]
-    columns = {USER_IDX: users, HISTORY_ITEMS: pa.array(rows, pa.list_(pa.int32()))}
-    for name, (value, kind) in {HISTORY_TYPES: (0, pa.int32()), **more}.items():
-        columns[name] = pa.array([[value] * len(row) for row in rows], pa.list_(kind))
+    types = [[0] * len(row) for row in rows]
+    columns = {
+        USER_IDX: users,
+        HISTORY_ITEMS: pa.array(rows, pa.list_(pa.int32())),
+        HISTORY_TYPES: pa.array(types, pa.list_(pa.int32())),
+    }
+    if sure is not None:
+        weights = [list(row[: len(types[user])]) for user, row in enumerate(sure)]
+        columns[HISTORY_WEIGHTS] = pa.array(weights, pa.list_(pa.float32()))
     return pa.table({**columns, HISTORY_TIMES: pa.array(days, pa.list_(pa.int64()))})
 
 

@@ -33,7 +33,8 @@ def histories_of(columns: Columns) -> Ragged:
     beside = {
         name: lists_of(columns, name).values
         for name in columns
-        if name in (HISTORY_TYPES, HISTORY_TIMES) or name.startswith(HISTORY_CONTEXT)
+        if name in (HISTORY_TYPES, HISTORY_TIMES, HISTORY_WEIGHTS)
+        or name.startswith(HISTORY_CONTEXT)
     }
     return Ragged(items.values, items.offsets, beside)
 

@@ -10,8 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_CONTEXT, PRESENT_SUFFIX, UNKNOWN_IDX, Bundle, Manifest
+from conf.contract import (
+    HISTORY_CONTEXT,
+    HISTORY_WEIGHTS,
+    PRESENT_SUFFIX,
+    UNKNOWN_IDX,
+    Bundle,
+    Manifest,
+)
 from conf.errors import ConfigError, VersionError
+from conf.settings.etl import EventType, acts_differ
 from trainer.data.columns import Columns, Ragged, lists_of, padded
 from trainer.data.feature_tables import fields_of
 from trainer.networks.fields import FieldSpec, of_kind
@@ -48,9 +56,27 @@ def fields_from(section: dict[str, Any]) -> tuple[FieldSpec, ...]:
 
 
 def context_columns(manifest: Manifest, part: str) -> tuple[str, ...]:
-    """Return the columns of a part that contain features of past events."""
+    """Return the columns of a part that contain features of past events and their confidences."""
     names = (column.name for column in manifest.columns.get(part, ()))
-    return tuple(name for name in names if name.startswith(HISTORY_CONTEXT))
+    return tuple(
+        name for name in names if name == HISTORY_WEIGHTS or name.startswith(HISTORY_CONTEXT)
+    )
+
+
+def has_confidences(manifest: Manifest) -> bool:
+    """Return whether the dataset has a confidence in each event; else all events count the same.
+
+    Raises:
+        VersionError: When it should have them, but was made before they were written.
+    """
+    found = HISTORY_WEIGHTS in context_columns(manifest, HISTORIES)
+    types = manifest.config["etl"]["event_types"].values()
+    if not found and acts_differ([EventType.model_validate(kind) for kind in types]):
+        raise VersionError(
+            f"dataset {manifest.id} has no confidence in each event, though etl.event_types differ "
+            "in weight: it was made by an earlier version of Headrace; run headrace etl again"
+        )
+    return found
 
 
 def event_values(

@@ -17,13 +17,16 @@ from conf.contract import (
     ITEM_IDX,
     NUM_RESERVED,
     TRAIN_EVENTS,
+    TRAIN_WEIGHT,
     USER_IDX,
+    WEIGHT_STEPS,
     Manifest,
     catalogue_size,
 )
 from conf.errors import ConfigError
 from conf.workspace.parquet import read_columns
 from trainer.data.columns import Columns, Ragged, lists_of, numbers_of
+from trainer.data.event_features import has_confidences
 from trainer.data.stream import read_row_groups
 
 _BY_USER = ("leave_one_out", "leave_last_n")
@@ -144,11 +147,44 @@ def item_events(folder: Path, manifest: Manifest, ends: np.ndarray) -> np.ndarra
     return events
 
 
+def item_weights(folder: Path, manifest: Manifest, ends: np.ndarray) -> np.ndarray:
+    """Return each item's sum of confidences before the users' ends: [V] float64."""
+    if not has_confidences(manifest):
+        return item_events(folder, manifest, ends).astype(np.float64)
+    sums = np.zeros(catalogue_size(manifest), dtype=np.float64)
+    groups = manifest.row_groups("histories")
+    for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_ITEMS, HISTORY_WEIGHTS)):
+        items, weights = lists_of(columns, HISTORY_ITEMS), lists_of(columns, HISTORY_WEIGHTS)
+        counts = events_before(columns, ends)
+        sums += np.bincount(items.values[counts], in_steps(weights.values[counts]), len(sums))
+    sums[:NUM_RESERVED] = 0
+    return sums / WEIGHT_STEPS
+
+
+def in_steps(confidences: np.ndarray) -> np.ndarray:
+    """Return confidences as whole numbers of 1 / WEIGHT_STEPS: sums of them are exact."""
+    steps: np.ndarray = np.rint(confidences.astype(np.float64) * WEIGHT_STEPS)
+    return steps
+
+
 def windows_of(columns: Columns, manifest: Manifest, ends: np.ndarray) -> Columns:
     """Cut histories, up to their users' ends, into rows like those of the training part."""
     etl = manifest.config["etl"]
     weights = [etl["event_types"][name]["weight"] for name in manifest.event_types]
-    return cut_windows(columns, window_length=etl["window_length"], weights=weights, most=ends)
+    return cut_windows(
+        columns,
+        window_length=etl["window_length"],
+        weights=weights,
+        most=ends,
+        only_newest=etl["windows"] == "last",
+    )
+
+
+def count_windows(columns: Columns, manifest: Manifest, ends: np.ndarray) -> int:
+    """Return how many rows `windows_of` makes of histories."""
+    etl = manifest.config["etl"]
+    counts = _num_windows(columns, etl["window_length"], ends, only_newest=etl["windows"] == "last")
+    return int(counts.sum())
 
 
 def cut_windows(
@@ -157,24 +193,24 @@ def cut_windows(
     window_length: int,
     weights: Sequence[float],
     most: np.ndarray | None = None,
+    only_newest: bool = False,
 ) -> Columns:
     """Cut whole histories into rows like those of the training part.
 
     Args:
-        columns: `COLUMNS` of some users, and any feature columns of the events.
+        columns: `COLUMNS` of some users, and any confidences and feature columns of the events.
         window_length: Largest number of targets in one row; adjacent rows share one event.
-        weights: Weight of each event type.
+        weights: Weight of each event type, for events without a confidence.
         most: [users] number of events of each user to use, by USER_IDX; None: all.
+        only_newest: Whether only the newest row of each history is wanted.
 
     Returns:
         Users, items, weights, types, times and the feature columns; no rows for users with fewer
         than two events.
     """
     users, items = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_ITEMS)
-    lengths = items.lengths  # [U]
-    if most is not None:
-        lengths = np.minimum(lengths, most[users])
-    counts = -(-np.maximum(lengths - 1, 0) // window_length)  # [U] windows of each user
+    lengths = _lengths(columns, most)  # [U]
+    counts = _num_windows(columns, window_length, most, only_newest=only_newest)  # [U]
     owner = np.repeat(np.arange(len(users)), counts)  # [R]
     number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)  # [R]
     ends = lengths[owner] - number * window_length  # [R] positions in the history
@@ -184,10 +220,14 @@ def cut_windows(
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
     places = np.repeat(items.offsets[owner] + starts, sizes) + within
     types = lists_of(columns, HISTORY_TYPES).values[places]
+    if HISTORY_WEIGHTS in columns:
+        confidence = lists_of(columns, HISTORY_WEIGHTS).values[places]
+    else:
+        confidence = np.asarray(weights, dtype=np.float32)[types]
     return {
         USER_IDX: users[owner],
         HISTORY_ITEMS: Ragged(items.values[places], offsets),
-        HISTORY_WEIGHTS: Ragged(np.asarray(weights, dtype=np.float32)[types], offsets),
+        HISTORY_WEIGHTS: Ragged(confidence, offsets),
         HISTORY_TYPES: Ragged(types, offsets),
         **{
             name: Ragged(lists_of(columns, name).values[places], offsets)
@@ -197,6 +237,20 @@ def cut_windows(
     }
 
 
+def _num_windows(
+    columns: Columns, window_length: int, most: np.ndarray | None, *, only_newest: bool
+) -> np.ndarray:
+    """Return how many rows `cut_windows` makes of each history: [U] int64."""
+    counts: np.ndarray = -(-np.maximum(_lengths(columns, most) - 1, 0) // window_length)
+    return np.minimum(counts, 1) if only_newest else counts
+
+
+def _lengths(columns: Columns, most: np.ndarray | None) -> np.ndarray:
+    """Return how many events of each history are used: [U] int64."""
+    lengths = lists_of(columns, HISTORY_ITEMS).lengths
+    return lengths if most is None else np.minimum(lengths, most[numbers_of(columns, USER_IDX)])
+
+
 def read_train_events(folder: Path, manifest: Manifest) -> np.ndarray:
     """Return each item's number of training events: [V] int64, 0 at the reserved numbers."""
     events = np.zeros(catalogue_size(manifest), dtype=np.int64)
@@ -204,3 +258,14 @@ def read_train_events(folder: Path, manifest: Manifest) -> np.ndarray:
         table = read_columns(folder / file.path, [ITEM_IDX, TRAIN_EVENTS])
         events[table[ITEM_IDX].to_numpy()] = table[TRAIN_EVENTS].to_numpy()
     return events
+
+
+def read_train_weights(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return each item's sum of confidences in the training part: [V] float64."""
+    if not has_confidences(manifest):
+        return read_train_events(folder, manifest).astype(np.float64)
+    sums = np.zeros(catalogue_size(manifest), dtype=np.float64)
+    for file in manifest.files["items"]:
+        table = read_columns(folder / file.path, [ITEM_IDX, TRAIN_WEIGHT])
+        sums[table[ITEM_IDX].to_numpy()] = table[TRAIN_WEIGHT].to_numpy()
+    return sums

@@ -2,7 +2,8 @@
 
 Only the item vectors are saved. A user's vector is computed from the history at scoring time, so
 users who are new since the training need no special treatment.
-Source: Hu, Koren & Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets".
+Source: Hu, Koren & Volinsky 2008, "Collaborative Filtering for Implicit Feedback Datasets". Their
+r is our confidence in a pair as a multiple of the mean of all pairs; without confidences it is 1.
 
 Legend of shapes: B rows, V catalogue, F factors, E events, K recommended items, L longest history.
 """
@@ -19,7 +20,13 @@ from torch import Tensor
 from conf.contract import NUM_RESERVED
 from conf.errors import DivergedError
 from trainer.data.columns import Ragged
-from trainer.models.history_weights import WeightedEvents, weighted_events
+from trainer.models.fit_source import UserItems
+from trainer.models.history_weights import (
+    WeightedEvents,
+    loaded_mean,
+    saved_mean,
+    weighted_events,
+)
 from trainer.models.popularity import without_events
 
 
@@ -32,6 +39,8 @@ class Factors:
     regularisation: float
     alpha: float
     history_decay: float
+    mean_confidence: float | None = None
+    """Mean confidence of the pairs of user and item that it was fitted to; None: all count 1."""
 
     @cached_property
     def unknown(self) -> np.ndarray:
@@ -46,7 +55,7 @@ class Factors:
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32, -inf for unknown items."""
-        events = weighted_events(histories, rows, self.history_decay)
+        events = self._events(histories, rows)
         matrices, sums = self._equations(events)  # [B, F, F], [B, F]
         users = np.linalg.solve(matrices, sums[..., None])[..., 0]  # [B, F]
         scores = torch.from_numpy(users.astype(np.float32)) @ torch.from_numpy(self.item_factors).T
@@ -58,7 +67,7 @@ class Factors:
         A user's vector is a matrix W times the sum of the items' vectors, weighted by confidence.
         So a score is a sum over these items: confidence times similarity under W.
         """
-        events = weighted_events(histories, rows, self.history_decay)
+        events = self._events(histories, rows)
         matrices, _ = self._equations(events)  # [B, F, F]
         wanted = self.item_factors[recommended.clamp(min=0).cpu().numpy()]  # [B, K, F]
         seen_by = np.linalg.solve(matrices, wanted.astype(np.float64).swapaxes(1, 2))  # [B, F, K]
@@ -74,13 +83,18 @@ class Factors:
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors that `from_weights` needs, in addition to the section."""
-        return {"item_factors": torch.from_numpy(self.item_factors)}
+        factors = torch.from_numpy(self.item_factors)
+        return {"item_factors": factors} | saved_mean(self.mean_confidence)
 
     @classmethod
     def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "Factors":
         """Return the model with this section and these weights."""
         names = ("regularisation", "alpha", "history_decay")
-        return cls(weights["item_factors"].numpy(), **{name: section[name] for name in names})
+        own = {name: section[name] for name in names}
+        return cls(weights["item_factors"].numpy(), **own, mean_confidence=loaded_mean(weights))
+
+    def _events(self, histories: Ragged, rows: np.ndarray) -> WeightedEvents:
+        return weighted_events(histories, rows, self.history_decay, self.mean_confidence)
 
     def _confidence(self, events: WeightedEvents) -> np.ndarray:
         """Return the confidence in each event; an absent event has 1: [E] float64."""
@@ -102,7 +116,7 @@ class Factors:
 
 
 def fit_als(
-    user_items: sparse.csr_array,
+    user_items: UserItems,
     *,
     factors: int,
     regularisation: float,
@@ -112,16 +126,16 @@ def fit_als(
     seed: int,
     threads: int,
 ) -> Factors:
-    """Fit vectors to the items that users have had, each with confidence 1 + alpha.
+    """Fit vectors to the items that users have had, each with the confidence 1 + alpha r.
 
     Args:
-        user_items: [U, V] of ones.
+        user_items: [U, V] the r of each pair.
         factors: F
         regularisation: L2 regularisation of all vectors.
         alpha: See above.
         iterations: Number of rounds over users and items.
         history_decay: The event n positions before the newest has confidence
-            1 + alpha * history_decay ** n when a history is scored. (The paper has 1.)
+            1 + alpha r history_decay ** n when a history is scored. (The paper has 1.)
         seed: Seed of the initial vectors.
         threads: Number of threads that solve for users and items.
 
@@ -142,7 +156,8 @@ def fit_als(
             random_state=seed,
             num_threads=threads,
         )
-        confidence = sparse.csr_matrix(user_items * np.float32(1 + alpha))
+        confidence = sparse.csr_matrix(user_items.matrix)
+        confidence.data = (1 + alpha * confidence.data.astype(np.float64)).astype(np.float32)
         try:
             model.fit(confidence, show_progress=False)
         except (ModelFitError, ValueError) as error:
@@ -152,4 +167,4 @@ def fit_als(
             ) from error
     vectors = np.array(model.item_factors, dtype=np.float32)
     vectors[:NUM_RESERVED] = 0
-    return Factors(vectors, regularisation, alpha, history_decay)
+    return Factors(vectors, regularisation, alpha, history_decay, user_items.mean)

@@ -69,14 +69,16 @@ def section_of(name: str, train: Train) -> dict[str, Any]:
 
 
 def _fit_popularity(source: FitSource) -> Popularity:
-    return Popularity(source.item_events().astype("float64"))
+    return Popularity(source.item_weights())
 
 
 def _fit_recent_popularity(source: FitSource) -> Popularity:
     manifest = source.manifest
     require_times(manifest)
     return fit_recent_popularity(
-        source.blocks("histories", (USER_IDX, HISTORY_ITEMS, HISTORY_TIMES)),
+        source.blocks(
+            "histories", source.with_confidences((USER_IDX, HISTORY_ITEMS, HISTORY_TIMES))
+        ),
         source.user_events(),
         catalogue=catalogue_size(manifest),
         half_life_days=source.train.counting.recent_popularity.half_life_days,
@@ -101,20 +103,19 @@ def require_times(manifest: Manifest) -> None:
 
 
 def _fit_markov(source: FitSource) -> ItemToItem:
-    events = source.item_events()
-    return fit_markov(source.rows(), events)
+    return fit_markov(source.rows(), source.item_weights())
 
 
 def _fit_item_knn(source: FitSource) -> ItemToItem:
     spec = source.train.counting.item_knn
-    events = source.item_events()
+    events = source.item_weights()
     matrix = user_items(source.rows(), len(events))
     return fit_item_knn(matrix, events, **spec.model_dump())
 
 
 def _fit_ease(source: FitSource) -> ItemToItem:
     spec = source.train.counting.ease
-    events = source.item_events()
+    events = source.item_weights()
     matrix = user_items(source.rows(), len(events))
     return fit_ease(matrix, events, **spec.model_dump())
 

@@ -1,6 +1,8 @@
 """EASE: a linear model that predicts each item from all others, fitted in closed form.
 
-Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8.
+Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8. Its matrix X of
+users and items may hold any positive numbers (section 2); ours holds confidences as multiples of
+their mean, so `regularisation` means the same whatever the scale of the confidences.
 
 Legend of shapes: U users, V catalogue, N items of a block.
 """
@@ -11,6 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from conf.errors import ConfigError, DivergedError
+from trainer.models.fit_source import UserItems
 from trainer.models.item_to_item import ItemToItem, item_to_item, strongest_of_each_row, tie_break
 
 _BLOCK_ITEMS = 512
@@ -18,7 +21,7 @@ _BLOCK_ITEMS = 512
 
 
 def fit_ease(
-    user_items: sparse.csr_array,
+    user_items: UserItems,
     train_events: np.ndarray,
     *,
     regularisation: float,
@@ -28,12 +31,13 @@ def fit_ease(
 ) -> ItemToItem:
     """Return the weights that predict each user's items best from one another.
 
-    Let P be the inverse of the items' co-occurrence counts plus the regularisation on the diagonal.
+    Let X be the matrix of users and items, and P the inverse of X^T X (without confidences the
+    items' co-occurrence counts) plus the regularisation on the diagonal.
     Then the weight from item i to item j is -P(i, j) / P(j, j), and 0 from an item to itself.
 
     Args:
-        user_items: [U, V] of ones.
-        train_events: [V] events of each item, which break ties.
+        user_items: [U, V] confidences, as multiples of their mean.
+        train_events: [V] events of each item, or their confidences, which break ties.
         regularisation: L2 regularisation of the weights.
         history_decay: Weight of an event at scoring, relative to the event after it. (The paper
             has 1.)
@@ -45,14 +49,14 @@ def fit_ease(
         ConfigError: When the catalogue is larger.
         DivergedError: When the regularisation is too small, or far too large.
     """
-    catalogue = user_items.shape[1]
+    catalogue = user_items.matrix.shape[1]
     if catalogue > max_items:
         raise ConfigError(
             f"train.counting.ease.max_items={max_items}, but there are {catalogue} items, for "
             f"which ease needs {12 * catalogue**2 / 2**30:.1f} GiB; raise max_items if you have "
             "that much memory, or use item_knn"
         )
-    inverse = _regularised_inverse(user_items, regularisation)  # [V, V]
+    inverse = _regularised_inverse(user_items.matrix, regularisation)  # [V, V]
     scale = -1 / inverse.diagonal()  # [V]
     blocks = []
     for start in range(0, catalogue, _BLOCK_ITEMS):
@@ -60,11 +64,11 @@ def fit_ease(
         weights.diagonal(start).zero_()
         kept = sparse.csr_array(_largest(weights, weights_per_item).numpy())
         blocks.append(strongest_of_each_row(kept, weights_per_item))
-    return item_to_item(blocks, tie_break(train_events), history_decay)
+    return item_to_item(blocks, tie_break(train_events), history_decay, user_items.mean)
 
 
 def _regularised_inverse(user_items: sparse.csr_array, regularisation: float) -> Tensor:
-    """Return the inverse of the co-occurrence counts plus the regularisation: [V, V] float32."""
+    """Return the inverse of X^T X plus the regularisation: [V, V] float32."""
     together = torch.from_numpy((user_items.T @ user_items).toarray())
     together.diagonal().add_(regularisation)
     fails_at = torch.zeros((), dtype=torch.int32)  # 0: nowhere

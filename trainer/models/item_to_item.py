@@ -18,7 +18,12 @@ from scipy import sparse
 from torch import Tensor
 
 from trainer.data.columns import Ragged
-from trainer.models.history_weights import weighted_events
+from trainer.models.history_weights import (
+    WeightedEvents,
+    loaded_mean,
+    saved_mean,
+    weighted_events,
+)
 from trainer.models.popularity import scaled_popularity, without_events
 
 TIE_BREAK = 1e-6
@@ -39,6 +44,8 @@ class ItemToItem:
     """[P] float32"""
     history_decay: float
     """Weight of an event relative to the event after it; 0: only the last event counts."""
+    mean_confidence: float | None = None
+    """Mean confidence of the pairs of user and item that it was fitted to; None: all count 1."""
 
     @cached_property
     def pairs(self) -> sparse.csr_array:
@@ -56,7 +63,7 @@ class ItemToItem:
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float64, -inf for unknown items."""
-        events = weighted_events(histories, rows, self.history_decay)
+        events = self._events(histories, rows)
         said = events.matrix(len(self.everyones)) @ self.pairs  # [B, V]
         scores = said.toarray().astype(np.float64)
         scores += self.everyones
@@ -65,7 +72,7 @@ class ItemToItem:
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return [B, K, L] float64; together with `everyones` they add up to the score."""
-        events = weighted_events(histories, rows, self.history_decay)
+        events = self._events(histories, rows)
         wanted = recommended.clamp(min=0).cpu().numpy()[events.row]  # [E, K]
         pairs = np.zeros(wanted.shape)  # [E, K]
         if wanted.size:  # SciPy returns a sparse array of another shape for no pairs
@@ -80,7 +87,8 @@ class ItemToItem:
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors that `from_weights` needs, in addition to the section."""
         names = ("everyones", "starts", "items", "pair_weights")
-        return {name: torch.from_numpy(getattr(self, name)) for name in names}
+        found = {name: torch.from_numpy(getattr(self, name)) for name in names}
+        return found | saved_mean(self.mean_confidence)
 
     @classmethod
     def from_weights(cls, section: dict[str, Any], weights: dict[str, Tensor]) -> "ItemToItem":
@@ -92,9 +100,13 @@ class ItemToItem:
         found = {
             name: weights[name].numpy() for name in ("everyones", "starts", "items", "pair_weights")
         }
-        model = cls(**found, history_decay=section["history_decay"])
+        mean = loaded_mean(weights)
+        model = cls(**found, history_decay=section["history_decay"], mean_confidence=mean)
         model.pairs.check_format(full_check=True)
         return model
+
+    def _events(self, histories: Ragged, rows: np.ndarray) -> WeightedEvents:
+        return weighted_events(histories, rows, self.history_decay, self.mean_confidence)
 
 
 def tie_break(train_events: np.ndarray) -> np.ndarray:
@@ -119,7 +131,10 @@ def strongest_of_each_row(matrix: sparse.csr_array, keep: int) -> sparse.csr_arr
 
 
 def item_to_item(
-    blocks: list[sparse.csr_array], everyones: np.ndarray, history_decay: float
+    blocks: list[sparse.csr_array],
+    everyones: np.ndarray,
+    history_decay: float,
+    mean_confidence: float | None = None,
 ) -> ItemToItem:
     """Return the model with the pairs of matrices that together have a row for each item."""
     pairs = sparse.vstack(blocks, format="csr")
@@ -129,4 +144,5 @@ def item_to_item(
         pairs.indices.astype(np.int32),
         pairs.data.astype(np.float32),
         history_decay,
+        mean_confidence,
     )

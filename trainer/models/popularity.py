@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, NUM_RESERVED, USER_IDX
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_WEIGHTS,
+    NUM_RESERVED,
+    USER_IDX,
+)
 from trainer.data.columns import Columns, Ragged, lists_of, numbers_of
 from trainer.data.trained_on import events_before
 
@@ -20,10 +26,13 @@ MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
 @dataclass(frozen=True)
 class Popularity:
-    """Every user gets the items with the most events in the training part."""
+    """Every user gets the items with the most events in the training part.
+
+    An event counts by its confidence: one of half the confidence is half an event.
+    """
 
     train_events: np.ndarray
-    """[V] float64: number of events, or sum of their weights."""
+    """[V] float64: sum of the events' confidences, or of these times their recency."""
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float64, -inf for items without an event."""
@@ -91,14 +100,14 @@ def training_lengths(blocks: Iterable[Columns], num_users: int) -> np.ndarray:
 def fit_recent_popularity(
     blocks: Iterable[Columns], lengths: np.ndarray, *, catalogue: int, half_life_days: float
 ) -> Popularity:
-    """Sum up the training events, each with weight 2 ** (-age / half-life).
+    """Sum up the training events, each with its confidence times 2 ** (-age / half-life).
 
     The age is relative to the newest training event of all users. Events after a user's training
     part are ignored.
 
     Args:
         blocks: Row groups of `histories/` with USER_IDX, HISTORY_ITEMS and HISTORY_TIMES in
-            microseconds.
+            microseconds, and HISTORY_WEIGHTS if events differ in confidence.
         lengths: [U] int64, number of events of each user's history in the training part.
         catalogue: V
         half_life_days: Age at which an event has weight 0.5.
@@ -107,20 +116,25 @@ def fit_recent_popularity(
     half_life, newest = half_life_days * MICROSECONDS_PER_DAY, None
     sums = np.zeros(catalogue, dtype=np.float64)
     for columns in blocks:
-        items, times = _training_events(columns, lengths)
+        items, times, confidence = _training_events(columns, lengths)
         if not len(items):
             continue
         latest = int(times.max())
         if newest is not None and latest > newest:
             sums *= 2.0 ** ((newest - latest) / half_life)
         newest = latest if newest is None else max(newest, latest)
-        sums += np.bincount(items, 2.0 ** ((times - newest) / half_life), catalogue)
+        sums += np.bincount(items, confidence * 2.0 ** ((times - newest) / half_life), catalogue)
     sums[:NUM_RESERVED] = 0
     return Popularity(sums)
 
 
-def _training_events(columns: Columns, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return item and time of each training event in a row group of `histories/`."""
+def _training_events(
+    columns: Columns, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return item, time and confidence of each training event in a row group of `histories/`."""
     items, times = lists_of(columns, HISTORY_ITEMS), lists_of(columns, HISTORY_TIMES)
     is_training = events_before(columns, lengths)
-    return items.values[is_training], times.values[is_training]
+    confidence = np.ones(int(is_training.sum()))
+    if HISTORY_WEIGHTS in columns:
+        confidence = lists_of(columns, HISTORY_WEIGHTS).values[is_training].astype(np.float64)
+    return items.values[is_training], times.values[is_training], confidence

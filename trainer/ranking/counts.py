@@ -30,6 +30,10 @@ class TrainingCounts:
         means: np.ndarray = self.label_sums.sum(0) / max(self.row_weights.sum(), 1e-12)
         return means
 
+    def mean_over_rows(self, by_item: np.ndarray) -> float:
+        """Return the mean over all rows of a number that each item has: [V] -> scalar."""
+        return float(self.row_weights @ by_item / max(self.row_weights.sum(), 1e-12))
+
     def item_rates(self, label: int, prior_rows: float) -> np.ndarray:
         """Return each item's mean, shrunk to the overall mean by `prior_rows` extra rows: [V]."""
         prior = prior_rows * self.means()[label]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import ITEM_IDX
+from conf.contract import ITEM_IDX, RowGroup
 from trainer.data.columns import Columns, numbers_of
 from trainer.data.plan import Round, batch_sizes
 from trainer.networks.inputs import RankingBatch
@@ -38,16 +38,22 @@ class RankingTask:
         """Return the columns of the impressions that the model reads."""
         return layout_of(job.config, job.manifest).impression_columns(job.manifest)
 
+    def planned(self, job: TrainingJob) -> list[RowGroup]:
+        """Return the row groups of the impressions."""
+        return job.train_groups
+
     def learner(self, job: TrainingJob) -> Learner:
         """Return model, loss and optimiser, initialised from the run's seed and label means."""
         ranking, layout = job.config.train.ranking, layout_of(job.config, job.manifest)
         torch.manual_seed(job.config.run.seed)
         model = RankingModel(**section_of(job.config, job.manifest, layout)["model"])
+        sampling = _sampling(job)
         counts = count_training(
-            job.dataset, job.manifest, layout, _sampling(job), is_rating=ranking.loss == "mse"
+            job.dataset, job.manifest, layout, sampling, is_rating=ranking.loss == "mse"
         )
         model.get_buffer("known_users").copy_(torch.from_numpy(counts.known_users))
-        model.heads.start_at(_first_biases(counts.means(), ranking.loss))
+        shift = counts.mean_over_rows(sampling.log_rate)
+        model.heads.start_at(_first_biases(counts.means(), ranking.loss, shift))
         model.to(job.device).attach(*read_tables(job.dataset, job.manifest, layout), job.device)
         weights = [ranking.labels.get(label, 1.0) for label in layout.labels]
         objective = RankingObjective(
@@ -103,7 +109,13 @@ def _sampling(job: TrainingJob) -> Sampling:
     return sampling_of(job.dataset, job.manifest, job.config.train.ranking.sampling)
 
 
-def _first_biases(means: np.ndarray, loss: str) -> Tensor:
-    """Return the biases with which the untrained model predicts the label means: [T]."""
+def _first_biases(means: np.ndarray, loss: str, shift: float) -> Tensor:
+    """Return the biases with which the untrained model predicts the label means: [T].
+
+    Args:
+        means: [T]
+        loss: `bce` or `mse`.
+        shift: Mean over the rows of what the loss subtracts from the logits.
+    """
     values = torch.from_numpy(means).float()
-    return values if loss == "mse" else torch.logit(values, eps=_FAR)
+    return values if loss == "mse" else torch.logit(values, eps=_FAR) + shift

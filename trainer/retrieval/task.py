@@ -13,17 +13,20 @@ from conf.contract import (
     HISTORY_TYPES,
     HISTORY_WEIGHTS,
     NUM_RESERVED,
+    USER_IDX,
+    RowGroup,
     catalogue_size,
 )
 from trainer.data.batches import block_batches
 from trainer.data.columns import Columns, lists_of
-from trainer.data.event_features import event_fields
+from trainer.data.event_features import event_fields, has_confidences
 from trainer.data.feature_tables import field_columns
 from trainer.data.item_features import read_content
 from trainer.data.plan import Round
 from trainer.data.stream import read_row_groups
 from trainer.data.trained_on import (
     COLUMNS,
+    count_windows,
     histories_end,
     item_events,
     read_train_events,
@@ -55,6 +58,10 @@ class RetrievalTask:
         context = (HISTORY_TYPES, HISTORY_TIMES) if takes_context else ()
         features = field_columns(self.fields(job), job.manifest, self.part)
         return (HISTORY_ITEMS, HISTORY_WEIGHTS, *context, *features)
+
+    def planned(self, job: TrainingJob) -> list[RowGroup]:
+        """Return the row groups of the training part."""
+        return job.train_groups
 
     def fields(self, job: TrainingJob) -> tuple[FieldSpec, ...]:
         """Return the event features that the model uses."""
@@ -132,10 +139,25 @@ class RefitTask(RetrievalTask):
 
     def __init__(self) -> None:
         self._known: dict[Path, np.ndarray] = {}
+        self._planned: dict[Path, list[RowGroup]] = {}
 
     def columns(self, job: TrainingJob) -> Sequence[str]:
         """Return the columns that windows are cut from."""
-        return (*COLUMNS, *field_columns(self.fields(job), job.manifest, self.part))
+        confidences = (HISTORY_WEIGHTS,) if has_confidences(job.manifest) else ()
+        features = field_columns(self.fields(job), job.manifest, self.part)
+        return (*COLUMNS, *confidences, *features)
+
+    def planned(self, job: TrainingJob) -> list[RowGroup]:
+        """Return the row groups of the histories, each with its number of windows."""
+        if job.dataset not in self._planned:
+            blocks = read_row_groups(job.dataset, job.train_groups, (USER_IDX, HISTORY_ITEMS))
+            ends = self._ends(job)
+            planned = [
+                group.model_copy(update={"rows": count_windows(columns, job.manifest, ends)})
+                for group, columns in blocks
+            ]
+            self._planned = {job.dataset: planned}
+        return self._planned[job.dataset]
 
     def prepared(self, job: TrainingJob, columns: Columns) -> Columns:
         """Return the windows of the histories, up to the test part unless it is trained on too."""

@@ -52,6 +52,9 @@ class Task(Protocol):
     def columns(self, job: "TrainingJob") -> Sequence[str]:
         """Return the columns of that part to read."""
 
+    def planned(self, job: "TrainingJob") -> list[RowGroup]:
+        """Return the row groups of that part, each with its number of prepared rows."""
+
     def prepared(self, job: "TrainingJob", columns: Columns) -> Columns:
         """Return the rows of a round, prepared for training."""
 
@@ -128,7 +131,7 @@ def build_optimizer(job: TrainingJob, model: nn.Module) -> torch.optim.Optimizer
 def set_learning_rate(job: TrainingJob, optimizer: torch.optim.Optimizer, cursor: Cursor) -> None:
     """Set the optimiser's learning rates for the cursor's step."""
     train = job.config.train
-    rows = sum(group.rows for group in job.train_groups)
+    rows = sum(group.rows for group in job.task.planned(job))
     scale = rate_scale(
         cursor.step,
         total_steps=train.epochs * math.ceil(rows / train.batch_rows),

@@ -100,7 +100,7 @@ def train_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
 
 def _plan(job: TrainingJob, cursor: Cursor) -> list[Round]:
     return plan_epoch(
-        job.train_groups,
+        job.task.planned(job),
         seed=job.config.run.seed,
         epoch=cursor.epoch,
         world_size=job.world_size,
@@ -112,7 +112,12 @@ def _plan(job: TrainingJob, cursor: Cursor) -> list[Round]:
 
 def _read_rounds(job: TrainingJob, rounds: list[Round]) -> Iterator[tuple[Round, Columns | None]]:
     """Yield each round with this rank's rows of it, or None if it has none."""
-    groups = [group for part in rounds for group in part.groups_by_rank[job.rank]]
+    stored = {(group.path, group.index): group for group in job.train_groups}
+    groups = [
+        stored[group.path, group.index]
+        for part in rounds
+        for group in part.groups_by_rank[job.rank]
+    ]
     columns, threads = job.task.columns(job), job.config.train.stream_threads
     stream = read_row_groups(job.dataset, groups, columns, threads=threads)
     with closing(stream):
@@ -194,7 +199,7 @@ def _require_finite(cursor: Cursor) -> None:
 
 def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     """Check that each row was seen once, validate, decide whether to continue, and save."""
-    rows = sum(group.rows for group in job.train_groups) if job.refit is None else cursor.rows_given
+    rows = sum(group.rows for group in job.task.planned(job))
     seen, given = cursor.rows_seen, cursor.rows_given
     assert seen == given == rows, f"{seen} of {given} rows ({rows} in the shards) seen in an epoch"
     record: dict[str, float | None] = {

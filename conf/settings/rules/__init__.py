@@ -3,6 +3,7 @@
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy, misfits
+from conf.settings.rules.confidence import broken_confidence_rules
 from conf.settings.rules.features import broken_feature_rules
 from conf.settings.rules.files import broken_file_rules
 from conf.settings.rules.log import broken_log_rules
@@ -15,6 +16,7 @@ def broken_rules(given: Input, etl: Etl, train: Train, privacy: Privacy) -> list
     return [
         *broken_file_rules(given),
         *broken_log_rules(given, etl),
+        *broken_confidence_rules(given, etl, privacy),
         *broken_feature_rules(given, etl, privacy),
         *broken_train_rules(given, etl, train),
         *misfits(privacy, given),

@@ -24,20 +24,24 @@ TEST = VALID[1:] + VALID[:1]
 WITH_VALID = [[*row, item] for row, item in zip(ROWS, VALID, strict=True)]
 EVERYTHING = [[*row, item] for row, item in zip(WITH_VALID, TEST, strict=True)]
 
+SURE = [[(user + 3 * place) % 7 / 3 for place in range(9)] for user in range(len(ROWS))]
+"""Confidence in each event of each user, some of them 0."""
+
 
 def configured(folder: Path, *changes: str) -> Config:
     return load_config(write_config(folder), changes)
 
 
+@pytest.mark.parametrize("sure", [None, SURE], ids=["counts", "confidences"])
 @pytest.mark.parametrize("name", COUNTING)
 @pytest.mark.parametrize(
     ("kind", "whole"), [("with_valid", WITH_VALID), ("everything", EVERYTHING)]
 )
 def test_it_is_as_if_it_had_been_the_training_part(
-    tmp_path: Path, name: str, kind: str, whole: list[list[int]]
+    tmp_path: Path, name: str, kind: str, whole: list[list[int]], sure: list[list[float]] | None
 ) -> None:
-    held_out = write_dataset(tmp_path / "held_out", ROWS, VALID, TEST, items=12)
-    given = write_dataset(tmp_path / "given", whole, VALID, TEST, items=12)
+    held_out = write_dataset(tmp_path / "held_out", ROWS, VALID, TEST, items=12, sure=sure)
+    given = write_dataset(tmp_path / "given", whole, VALID, TEST, items=12, sure=sure)
     config = configured(tmp_path / "held_out", f"train.refit={kind}")
 
     alone, again = (
@@ -49,6 +53,7 @@ def test_it_is_as_if_it_had_been_the_training_part(
     assert again.keys() == wanted.keys()
     for key, tensor in wanted.items():
         torch.testing.assert_close(again[key], tensor)
+    assert sure is None or name.endswith("popularity") or "mean_confidence" in again
     assert any(alone[key].shape != again[key].shape or not alone[key].equal(again[key])
                for key in again)  # fmt: skip
 
@@ -60,7 +65,7 @@ def test_windows_of_long_histories_count_each_event_once(tmp_path: Path) -> None
 
     source = source_of(config, manifest, refit=True)
     assert manifest.config["etl"]["window_length"] == 50
-    assert sum(source.item_events()) == 8 * 72 and source.item_events()[3] > 8
+    assert sum(source.item_weights()) == 8 * 72 and source.item_weights()[3] > 8
     pairs = fit_counting("markov", source).weights()
     assert pairs.keys() == fit_counting("markov", source_of(config, manifest)).weights().keys()
 

@@ -40,7 +40,7 @@ def test_factors_are_a_fixed_point_of_the_users_and_the_items_equations() -> Non
     rng = np.random.default_rng(4)
     rows = [rng.choice(np.arange(2, 14), 5, replace=False).tolist() for _ in range(50)]
     model = fit(rows, 14, factors=2, iterations=300)
-    had = matrix(rows, 14).toarray()
+    had = matrix(rows, 14).matrix.toarray()
     items = model.item_factors.astype(np.float64)
     users = np.stack([_solve(items, had[user], 0.1, 10.0) for user in range(len(rows))])
 

@@ -16,6 +16,7 @@ from trainer.cluster.shares import in_order
 from trainer.data.columns import concatenate
 from trainer.data.plan import plan_epoch
 from trainer.data.stream import read_row_groups
+from trainer.networks.ranking_objective import row_logits
 from trainer.ranking.counts import count_training
 from trainer.ranking.impressions import read_impressions, sampling_of
 from trainer.ranking.layout import layout_of, section_of
@@ -63,6 +64,25 @@ def mean_of_training(job: TrainingJob, label: int = 0) -> float:
     is_rating = job.config.train.ranking.loss == "mse"
     counts = count_training(job.dataset, job.manifest, layout, sampling, is_rating=is_rating)
     return float(counts.means()[label])
+
+
+def test_training_starts_at_the_same_chances_whatever_the_correction(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    """What the loss takes from the logits, uniform here, is in the first bias."""
+    workspace, manifest = made
+    folder, chances = workspace / "datasets/impressions", []
+    for how in ("none", "logit"):
+        config = config_for(workspace, {"sampling": how})
+        job = job_of(config, manifest, folder, tmp_path)
+        model, layout = job.task.learner(job).model, layout_of(config, manifest)
+        groups = manifest.row_groups("train_impressions")[:1]
+        sampling = sampling_of(folder, manifest, how)
+        (batch,) = read_impressions(folder, groups, manifest, layout, sampling)
+        with torch.no_grad():
+            chances.append(row_logits(model.eval()(batch).float(), batch))
+
+    torch.testing.assert_close(chances[0], chances[1])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,83 @@
+"""The confidence in each event: the weight of its type times its transformed value."""
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.settings.etl import MAX_CONFIDENCE, Confidence, EventType
+from etl.spark.columns import (
+    CANCELS,
+    CONFIDENCE,
+    EVENT_TYPE,
+    FIELD,
+    QUARANTINED,
+    VALUE,
+    VERDICT,
+)
+
+OUT_OF_RANGE = "confidence_out_of_range"
+
+
+def add_confidence(events: DataFrame, event_types: Mapping[str, EventType]) -> DataFrame:
+    """Add CONFIDENCE, null for events without a type.
+
+    Args:
+        events: Events with EVENT_TYPE, VALUE and the declared fields.
+        event_types: Types that are used.
+    """
+    each = [
+        F.when(F.col(EVENT_TYPE) == number, _factor(kind.confidence, events.columns) * kind.weight)
+        for number, kind in enumerate(event_types.values())
+    ]
+    return events.withColumn(CONFIDENCE, F.coalesce(*each).cast("float"))
+
+
+def judge_confidence(events: DataFrame, event_types: Mapping[str, EventType]) -> DataFrame:
+    """Quarantine events whose confidence would be below 0 or above `MAX_CONFIDENCE`.
+
+    Args:
+        events: Events with VERDICT and the columns that `add_confidence` reads; cancellations may
+            have any value.
+        event_types: Types that are used.
+    """
+    if not any(kind.confidence for kind in event_types.values()):
+        return events
+    outside = [
+        (F.col(EVENT_TYPE) == number) & _is_outside(kind, events.columns)
+        for number, kind in enumerate(event_types.values())
+        if kind.confidence is not None
+    ]
+    is_wrong = F.greatest(*outside, F.lit(False))  # true if one is; ignores nulls
+    if CANCELS in events.columns:
+        is_wrong = is_wrong & ~F.col(CANCELS)
+    verdict = F.coalesce(VERDICT, F.when(is_wrong, QUARANTINED + OUT_OF_RANGE))
+    return events.withColumn(VERDICT, verdict)
+
+
+def _is_outside(kind: EventType, present: Sequence[str]) -> Column:
+    factor = _factor(kind.confidence, present)
+    return (factor < 0) | factor.isNull() | (factor * kind.weight > MAX_CONFIDENCE)
+
+
+def _factor(spec: Confidence | None, present: Sequence[str]) -> Column:
+    """Return the transformed value: below 0 or null if the value is below 0, where that is wrong.
+
+    Args:
+        spec: How the value counts; None: it does not.
+        present: Columns of the events.
+    """
+    if spec is None:
+        return F.lit(1.0)
+    name = VALUE if spec.field == "value" else FIELD + spec.field
+    if name not in present:
+        return F.lit(spec.missing)
+    value = F.col(f"`{name}`").cast("double")
+    if spec.transform == "binary":
+        is_high = value > 0 if spec.threshold is None else value >= spec.threshold
+        transformed = is_high.cast("double")
+    elif spec.transform == "log1p":
+        transformed = F.when(value < 0, value).otherwise(F.log1p(value))
+    else:
+        transformed = value
+    return F.when(value.isNull(), F.lit(spec.missing)).otherwise(transformed)
