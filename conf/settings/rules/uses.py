@@ -188,6 +188,8 @@ def value_at(train: Train, key: str) -> Any:
 
 def kinds_of(train: Train) -> frozenset[str]:
     """Return the kinds of model that a run fits, baselines and members included."""
+    if train.algorithm not in EVERY:
+        return EVERY  # it may become any of them
     if train.algorithm == "ranking":
         return RANKING
     kinds = frozenset((train.algorithm, *train.members))

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from conf.settings.load import load_config, write_changed
+from conf.settings.rules.uses import without_effect
+from conf.settings.train import Train
 from tests.packaging.checkout import CHECKOUT
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.choosing.advise import advise, expected_cost, run, what_does_not_fit
@@ -96,6 +98,14 @@ def test_histories_that_are_not_very_long_are_for_a_recurrent_network() -> None:
     assert advise(SHOP, LAPTOP).settings["train.model.encoder"] == "gru"
     assert advise(FILMS, LAPTOP).settings["train.model.encoder"] == "gru"
     assert advise(FILMS, SERVER).settings["train.model.encoder"] == "attention"
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, SERVER])
+def test_a_counting_model_gets_no_setting_that_it_does_not_use(machine: Machine) -> None:
+    settings = advise(replace(SHOP, events=5_000), replace(machine, has_bf16=True)).settings
+    train = Train.model_validate({"algorithm": settings["train.algorithm"]})
+    assert train.algorithm == "ease" and settings["train.gpus_per_worker"] == 0
+    assert [without_effect(key.removeprefix("train."), train) for key in settings] == [None] * 4
 
 
 def test_every_choice_has_a_reason_with_its_figure() -> None:
