@@ -70,7 +70,7 @@ def has_confidences(manifest: Manifest) -> bool:
         VersionError: When it should have them, but was made before they were written.
     """
     found = HISTORY_WEIGHTS in context_columns(manifest, HISTORIES)
-    types = manifest.config["etl"]["event_types"].values()
+    types = manifest.config.get("etl", {}).get("event_types", {}).values()
     if not found and acts_differ([EventType.model_validate(kind) for kind in types]):
         raise VersionError(
             f"dataset {manifest.id} has no confidence in each event, though etl.event_types differ "

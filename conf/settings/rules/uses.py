@@ -145,7 +145,7 @@ USES = (
         for name in ("recent_popularity", "item_knn", "ease", "als")
     ),
     Use(_keys("ranking"), RANKING),
-    Use(_keys("hidden dropout batch_norm", "ranking."), RANKING, (_DEEP,)),
+    Use(_keys("width hidden dropout batch_norm", "ranking."), RANKING, (_DEEP,)),
     Use(_keys("second_hidden heads gate_width", "ranking."), RANKING, (_FINAL,)),
     Use(_keys("ranking.cross_layers"), RANKING, (_with("ranking.interaction", "dcnv2"),)),
     Use(_keys("ranking.history_length"), RANKING, (_other_than("ranking.history", "none"),)),
