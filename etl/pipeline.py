@@ -17,6 +17,7 @@ from conf.settings.config import Config
 from conf.settings.etl import acts_differ
 from conf.settings.features import Features
 from conf.workspace.versions import commit
+from etl.cleaning.accounting.matches import match_tables
 from etl.cleaning.check import check_inputs
 from etl.cleaning.confidence import add_confidence
 from etl.cleaning.inputs import (
@@ -28,7 +29,6 @@ from etl.cleaning.inputs import (
     stage_inputs,
     write_quarantine,
 )
-from etl.cleaning.matches import match_tables
 from etl.dataset.feature_parts import ENCODERS, Prepared, write_encoders, write_features
 from etl.dataset.job import DatasetJob, Made
 from etl.dataset.manifest import describe_dataset

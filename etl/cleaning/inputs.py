@@ -15,20 +15,20 @@ from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import Clean, Etl
 from conf.settings.features import vector_dimensions
-from etl.cleaning.event_ids import id_warnings
-from etl.cleaning.kcore import drop_outside_core, find_core
-from etl.cleaning.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
-from etl.cleaning.losses import (
+from etl.cleaning.accounting.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
+from etl.cleaning.accounting.losses import (
     UNUSED,
     about_unused_types,
     count_unused_types,
     loss_warnings,
     table_warnings,
 )
+from etl.cleaning.accounting.tally import ROWS, warnings_about
+from etl.cleaning.event_ids import id_warnings
+from etl.cleaning.kcore import drop_outside_core, find_core
 from etl.cleaning.shown import is_act
 from etl.cleaning.staging import Log, quarantined_rows, stage_events, stage_table
 from etl.cleaning.tables import ID_OF_TABLE
-from etl.cleaning.tally import ROWS, warnings_about
 from etl.privacy.anonymity import drop_items_of_few
 from etl.spark.columns import BLOCK, DROPPED, LINE_ORDER, QUARANTINED, SHARD, TIME, VERDICT
 from etl.spark.shards import write_shards

@@ -20,11 +20,11 @@ from conf.privacy.protection import UNPROTECTED, Protection
 from conf.runs.input_files import InputFile
 from conf.settings.etl import Clean, Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
+from etl.cleaning.accounting.losses import UNUSED
+from etl.cleaning.accounting.tally import counted, counts_of
 from etl.cleaning.event_ids import mark_shared_ids
 from etl.cleaning.judge import clean_ids, judge_histories, judge_log, limits_of
-from etl.cleaning.losses import UNUSED
 from etl.cleaning.tables import judge_table, read_table
-from etl.cleaning.tally import counted, counts_of
 from etl.privacy.rows import (
     coarsen_events,
     drop_erased,
@@ -62,7 +62,7 @@ def stage_events(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, Mapping[str, int]]:
-    """Return the stored events of all logs with verdicts, and what `etl.cleaning.tally` counted.
+    """Return the stored events of all logs with verdicts, and what `accounting.tally` counted.
 
     LOG is the number of an event's log in `logs`.
     """
@@ -121,7 +121,7 @@ def stage_table(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, Mapping[str, int]]:
-    """Return the stored rows of a table with verdicts, and what `etl.cleaning.tally` counted."""
+    """Return the stored rows of a table with verdicts, and what `accounting.tally` counted."""
     counter, scratch = Observation(id_name), _beside(folder)
     rows = read_table(spark, source, files, id_name, scratch)
     table = "users" if id_name == USER_ID else "items"

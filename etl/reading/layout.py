@@ -22,9 +22,9 @@ from pyarrow import orc
 from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.input import Source
-from etl.reading.copies import open_after
-from etl.reading.file_kinds import UNPACK_ERRORS
-from etl.reading.quotes import LineBreaks, dialect_of, line_breaks_of
+from etl.reading.files.copies import open_after
+from etl.reading.files.file_kinds import UNPACK_ERRORS
+from etl.reading.files.quotes import LineBreaks, dialect_of, line_breaks_of
 
 Names = tuple[str, ...]
 FieldPath = tuple[str | int, ...]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from conf.settings.input import ColumnName, Source
 from etl.reading.drift import find_columns
-from etl.reading.file_kinds import UNPACK_ERRORS, open_text
+from etl.reading.files.file_kinds import UNPACK_ERRORS, open_text
 from etl.reading.layout import SAMPLED_LINES, Layout
 
 

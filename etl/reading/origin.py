@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.runs.input_files import InputFile
-from etl.reading.file_kinds import unpacked_hashes
+from etl.reading.files.file_kinds import unpacked_hashes
 from etl.reading.layout import partitions_of
 from etl.spark.columns import BLOCK, DAMAGED, LINE, REDELIVERED, SOURCE_FILE
 

@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from conf.settings.input import Source
 from etl.reading.drift import Group
+from etl.reading.files.quotes import LineBreaks
 from etl.reading.origin import Rows, locations, with_origin
-from etl.reading.quotes import LineBreaks
 from etl.spark.columns import LINE
 
 _CORRUPT = "__corrupt"

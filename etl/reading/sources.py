@@ -14,17 +14,17 @@ from conf.errors import ConfigError, InputError
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
-from etl.reading.copies import as_spark_reads, copy_as_utf8, needs_copy
 from etl.reading.drift import Place, Places, group_files, warnings_of
-from etl.reading.file_kinds import codec_of_name, unpacked_hashes
+from etl.reading.files.copies import as_spark_reads, copy_as_utf8, needs_copy
+from etl.reading.files.file_kinds import codec_of_name, unpacked_hashes
+from etl.reading.files.padding import length_without_padding, without_padding
+from etl.reading.files.salvage import salvage, split_damaged
 from etl.reading.layout import read_layouts
 from etl.reading.lists import list_warnings
 from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
-from etl.reading.padding import length_without_padding, without_padding
 from etl.reading.read_columnar import read_columnar, read_table
 from etl.reading.read_csv import read_csv, read_damaged, read_sequences
 from etl.reading.read_json import read_json_lines
-from etl.reading.salvage import salvage, split_damaged
 from etl.reading.typed import is_text
 from etl.spark.columns import BROKEN, NOT_DECODED, RAW, TIME_TEXT, VALUE_TEXT
 

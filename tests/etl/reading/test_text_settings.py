@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import InputError
 from conf.settings.input import EventSource
-from etl.reading.quotes import line_breaks_of, why_never_closed
+from etl.reading.files.quotes import line_breaks_of, why_never_closed
 from etl.reading.sources import read_rows
 from tests.etl.read_rows import COLUMNS, check, input_files, read
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError
-from etl.reading.file_kinds import why_cut_off
-from etl.reading.first_bytes import kind_of_content
-from etl.reading.salvage import salvage
+from etl.reading.files.file_kinds import why_cut_off
+from etl.reading.files.first_bytes import kind_of_content
+from etl.reading.files.salvage import salvage
 from tests.etl.making import write_lines
 from tests.etl.read_rows import check, input_files
 

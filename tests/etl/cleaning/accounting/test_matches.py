@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.contract import Match
-from etl.cleaning.id_forms import Reason, find_reason, shape_of
+from etl.cleaning.accounting.id_forms import Reason, find_reason, shape_of
 from tests.etl.making import HEADER, config_for, make, write_lines
 
 START = 1_772_323_200  # 2026-03-01T00:00:00Z

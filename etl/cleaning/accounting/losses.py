@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.settings.etl import Etl
-from etl.cleaning.ledger import VerdictCount
+from etl.cleaning.accounting.ledger import VerdictCount
 from etl.spark.columns import DROPPED, QUARANTINED, TYPE_TEXT, VERDICT
 
 UNUSED = DROPPED + "event_type_not_used"

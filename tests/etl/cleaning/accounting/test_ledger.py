@@ -1,7 +1,7 @@
 import pytest
 
 from conf.settings.etl import Budget
-from etl.cleaning.ledger import VerdictCount, build_ledger, why_refused
+from etl.cleaning.accounting.ledger import VerdictCount, build_ledger, why_refused
 
 COUNTS = [
     VerdictCount("a.csv", None, 5),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import InputError
-from etl.reading.first_bytes import kind_of_content
+from etl.reading.files.first_bytes import kind_of_content
 from tests.etl.making import write_lines
 from tests.etl.read_rows import check
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from conf.settings.input import Source
-from etl.reading.copies import chunks_of, open_after
+from etl.reading.files.copies import chunks_of, open_after
 
 
 class LineBreaks(NamedTuple):

@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.errors import InputError
-from etl.reading.file_kinds import why_cut_off
-from etl.reading.padding import length_without_padding
+from etl.reading.files.file_kinds import why_cut_off
+from etl.reading.files.padding import length_without_padding
 from tests.etl.making import HEADER, config_for, make, write_lines
 from tests.etl.read_rows import check, read
 from tests.etl.reading.test_file_kinds import zstd

@@ -13,7 +13,7 @@ from pathlib import Path
 from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.input import Source
-from etl.reading.file_kinds import UNPACK_ERRORS, open_text
+from etl.reading.files.file_kinds import UNPACK_ERRORS, open_text
 
 # The character sets that every Spark reads, by Python's names.
 _OF_SPARK = {

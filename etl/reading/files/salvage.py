@@ -14,16 +14,16 @@ from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
-from etl.reading.copies import spark_encoding
-from etl.reading.file_kinds import (
+from etl.reading.files.copies import spark_encoding
+from etl.reading.files.file_kinds import (
     UNPACK_ERRORS,
     codec_of_name,
     unpacked,
     why_cut_off,
     why_misnamed,
 )
-from etl.reading.first_bytes import TEXT, kind_of_content
-from etl.reading.quotes import why_never_closed
+from etl.reading.files.first_bytes import TEXT, kind_of_content
+from etl.reading.files.quotes import why_never_closed
 
 _SALVAGED_BYTES = 256  # small, because zstd returns nothing of a chunk that it cannot fill
 _COMPRESSIONS = (TEXT, "gzip", "bzip2", "zstd")

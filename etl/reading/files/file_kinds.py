@@ -21,7 +21,7 @@ import pyarrow as pa
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
-from etl.reading.first_bytes import (
+from etl.reading.files.first_bytes import (
     NUM_BYTES,
     TEXT,
     described,
@@ -30,7 +30,7 @@ from etl.reading.first_bytes import (
     kind_of_bytes,
     kind_of_content,
 )
-from etl.reading.padding import end_of_gzip, length_without_padding
+from etl.reading.files.padding import end_of_gzip, length_without_padding
 
 # Case-sensitive, as in Hadoop's codecs.
 _CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}

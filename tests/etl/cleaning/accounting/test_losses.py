@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from conf.settings.etl import Etl
-from etl.cleaning.ledger import VerdictCount
-from etl.cleaning.losses import about_unused_types, loss_warnings, table_warnings
+from etl.cleaning.accounting.ledger import VerdictCount
+from etl.cleaning.accounting.losses import about_unused_types, loss_warnings, table_warnings
 
 ETL = Etl(event_types={"view": {}, "buy": {"weight": 2}}, repeated_items="first")
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from conf.contract import USER_ID, Match
 from conf.privacy.protection import Protection
 from conf.privacy.sealing import unseal
-from etl.cleaning.id_forms import Reason, find_reason, shape_of, shown
+from etl.cleaning.accounting.id_forms import Reason, find_reason, shape_of, shown
 from etl.cleaning.inputs import Staged
 from etl.cleaning.tables import ID_OF_TABLE
 from etl.privacy.pseudonyms import SEALED
