@@ -26,7 +26,7 @@ from trainer.algorithms.members import Member, counted_member, trained_member
 from trainer.choosing.candidates import Plan, kept_plan
 from trainer.choosing.choice import Choice, choose
 from trainer.cluster.ray_session import ray_session, require_room
-from trainer.data.trained_on import require_refit
+from trainer.data.trained_on import require_refit, why_nothing_is_held_out
 from trainer.evaluation.against_baselines import ranked_part
 from trainer.evaluation.figures import source_of
 from trainer.evaluation.metrics import gains
@@ -35,11 +35,11 @@ from trainer.models.counting import COUNTING
 from trainer.models.hybrid import NEURAL, Hybrid
 from trainer.models.scorer import Scorer
 from trainer.retrieval import train as retrieval_train
-from trainer.retrieval.train import Best, require_validation
+from trainer.retrieval.train import Best
 from trainer.training.progress import signs_of_life
 
 log = logging.getLogger(__name__)
-BLEND = "hybrid"
+BLEND, UNMEASURED = "hybrid", "popularity"
 _MOST_MEMBERS = 3
 _FROM_SIMPLEST = (
     "popularity", "recent_popularity", "markov", "item_knn", "ease", "als", BLEND, NEURAL,
@@ -75,12 +75,14 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     """Try models, commit the best one for the given dataset, and return its id.
 
     A run that was killed tries the same models again; a network continues from its checkpoint.
+    Without a validation part nothing can be compared, and the model is `popularity`.
     """
     started = time.monotonic()
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
-    require_validation(manifest)
     require_refit(config.train.refit, manifest)
     work = work_folder(config, request)
+    if not manifest.row_groups("valid"):
+        return _unmeasured(config, manifest, request, work)
     with signs_of_life("train"):
         plan = kept_plan(config, manifest, work)
         with ray_session(config):
@@ -90,6 +92,31 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
             chosen, trained = _trained(manifest, work, tried, choice.name)
         trained.metrics["auto"] = _told(config, plan, tried, choice, time.monotonic() - started)
         return committed(chosen, manifest, request, trained, work)
+
+
+def _unmeasured(config: Config, manifest: Manifest, request: str, work: Path) -> str:
+    """Commit the model that needs no choice, because there is no validation part."""
+    own = _variant(config, Plan(), UNMEASURED)
+    with signs_of_life("train"), ray_session(own):
+        trained = counted.train(own, manifest, work)
+    reason = (
+        f"there is no validation part to compare models on ({why_nothing_is_held_out(manifest)}), "
+        f"so the model is {UNMEASURED}"
+    )
+    log.warning("train: %s", reason)
+    trained.metrics["auto"] = {
+        "chosen": UNMEASURED,
+        "reason": reason,
+        "metric": own.train.metric,
+        "users": 0,
+        "tried": {},
+        "blend": None,
+        "skipped": {},
+        "network": {},
+        "because": [],
+        "seconds": trained.metrics["training"]["seconds"],
+    }
+    return committed(own, manifest, request, trained, work)
 
 
 def _tried(config: Config, manifest: Manifest, work: Path, plan: Plan) -> dict[str, Tried]:

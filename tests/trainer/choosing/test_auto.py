@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conf.contract import Bundle
-from conf.errors import ConfigError, InputError
+from conf.errors import ConfigError
 from conf.runs.choosing import run_compare, run_tune
 from conf.runs.request_keys import model_request
 from conf.runs.stages import run_evaluate, run_score, run_status, run_train
@@ -141,13 +141,17 @@ def test_a_model_that_cannot_be_fitted_is_left_out_with_its_reason(tmp_path: Pat
     assert "ease" not in found["tried"] and found["chosen"] == "markov"
 
 
-def test_without_a_validation_part_nothing_can_be_chosen(tmp_path: Path) -> None:
+def test_without_a_validation_part_the_model_is_popularity(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, TRAIN, VALID, TEST, items=ITEMS)
     bare = manifest.model_copy(update={"files": {**manifest.files, "valid": ()}})
     (tmp_path / "datasets/small/manifest.json").write_text(bare.model_dump_json())
     publish(tmp_path, "datasets", "small", DAY)
-    with pytest.raises(InputError, match="no validation part"):
-        run_train(configured(tmp_path))
+    trained = run_train(configured(tmp_path, "train.gate=refuse"))
+    assert read_manifest(tmp_path, "models", trained["id"], Bundle).algorithm == "popularity"
+    found = trained["metrics"]["auto"]
+    assert found["tried"] == {} and "no validation part" in found["reason"]
+    assert trained["metrics"]["gate"]["verdict"] == "unchecked"
+    assert "no validation part" in Path(trained["card"]).read_text()
 
 
 def test_what_was_written_makes_another_model(workspace: Path) -> None:
