@@ -299,10 +299,10 @@ def _print_gate(console: Console, found: Result) -> None:
     )
     for name in ("model", found["metric"], "lead over the model", "95% bounds", "p"):
         table.add_column(name, justify="left" if name == "model" else "right")
-    table.add_row(MODEL_NAME, f"{found['model']:.4f}", "", "", "")
+    table.add_row(MODEL_NAME, figure(found["model"]), "", "", "")
     for name, one in found["baselines"].items():
-        bounds = f"{one['low']:+.4f} to {one['high']:+.4f}"
-        cells = (f"{one['value']:.4f}", f"{one['lead']:+.4f}", bounds, f"{one['p']:.3f}")
+        lead = figure(one["lead"], sign="+")
+        cells = (figure(one["value"]), lead, interval(one, sign="+"), figure(one["p"], 3))
         table.add_row(name, *cells)
     console.print(table)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import GateError
+from conf.pages.text import figure, interval
 
 log = logging.getLogger(__name__)
 _TO_DO = (
@@ -55,8 +56,8 @@ def complaints(found: Mapping[str, Any]) -> list[str]:
     """
     return [
         f"{found['metric']} on validation, {found['users']:,} users: model {found['model']:.4f}, "
-        f"{name} {one['value']:.4f}; lead {one['lead']:+.4f} (95% bounds {one['low']:+.4f} to "
-        f"{one['high']:+.4f}, p {one['p']:.3f})"
+        f"{name} {one['value']:.4f}; lead {one['lead']:+.4f} (95% bounds {interval(one, sign='+')}"
+        f", p {figure(one['p'], 3)})"
         for name, one in found["baselines"].items()
         if one["lead"] > 0
     ]

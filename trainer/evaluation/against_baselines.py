@@ -93,7 +93,7 @@ def validation_figures(
 
     Args:
         config: The run's configuration.
-        manifest: The dataset; without a validation part, `valid` is empty.
+        manifest: The dataset; without a validation part, the figure in `valid` is None.
         scorer: The model, fitted to the training part.
         baselines: Fitted baselines by name.
     """
@@ -103,7 +103,7 @@ def validation_figures(
     counts = rank_counts(torch.from_numpy(ranked.ranks[MODEL_NAME]), largest)
     gained = {name: gains(ranks, metric) for name, ranks in ranked.ranks.items()}
     return {
-        "valid": {metric: figure(counts, metric)} if len(ranked.users) else {},
+        "valid": {metric: figure(counts, metric)},
         "gate": against_baselines(metric, gained, ranked.users, seed=config.run.seed),
     }
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conf.pages.blocks import Section, Table
-from conf.pages.text import number
+from conf.pages.text import figure, interval, number
 
 Metrics = dict[str, Any]
 _VERDICTS = {
@@ -32,14 +32,14 @@ def gate_section(metrics: Metrics) -> Section | None:
     verdict = _VERDICTS[found["verdict"]]
     if found["verdict"] == "unchecked":
         return Section("gate", "Against the baselines in validation", verdict)
-    rows = [["model", f"{found['model']:.4f}", "", "", ""]]
+    rows = [["model", figure(found["model"]), "", "", ""]]
     rows += [
         [
             name,
-            f"{one['value']:.4f}",
-            f"{one['lead']:+.4f}",
-            f"{one['low']:+.4f} to {one['high']:+.4f}",
-            f"{one['p']:.3f}",
+            figure(one["value"]),
+            figure(one["lead"], sign="+"),
+            interval(one, sign="+"),
+            figure(one["p"], 3),
         ]
         for name, one in found["baselines"].items()
     ]

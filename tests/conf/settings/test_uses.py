@@ -68,7 +68,10 @@ def test_a_network_that_exists_uses_no_settings_of_training() -> None:
 
 def test_models_of_a_comparison_use_what_the_run_does_not() -> None:
     models = {"network": {}, "counted": {"algorithm": "als", "model": {"width": 8}, "epochs": 2}}
-    train = {"counting": {"als": {"factors": 3}, "ease": {"max_items": 9}}}
+    train = {
+        "algorithm": "neural",
+        "counting": {"als": {"factors": 3}, "ease": {"max_items": 9}},
+    }
     assert useless_keys(configured(train, compare={"models": models})) == [
         "train.counting.ease.max_items has no effect: used only by ease",
         "compare.models.counted.model.width has no effect: used only by neural",

@@ -10,7 +10,7 @@ from conf.settings.input import TableSource
 from etl.cleaning.tables import table_columns
 from tests.etl.making import write_lines
 from tests.etl.read_rows import COLUMNS, read
-from tests.etl.reading.test_file_kinds import PACK
+from tests.etl.reading.files.test_file_kinds import PACK
 
 
 def test_each_file_is_read_by_the_name_that_it_has(spark: SparkSession, tmp_path: Path) -> None:

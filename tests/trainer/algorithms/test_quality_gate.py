@@ -89,7 +89,7 @@ def test_without_a_validation_part_the_model_is_published_with_a_warning(
         "unchecked",
         None,
     )
-    assert trained["metrics"]["valid"] == {}
+    assert trained["metrics"]["valid"] == {"ndcg@10": None}
     assert any("no validation part" in record.getMessage() for record in caplog.records)
 
 

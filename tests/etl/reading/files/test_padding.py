@@ -14,7 +14,7 @@ from etl.reading.files.file_kinds import why_cut_off
 from etl.reading.files.padding import length_without_padding
 from tests.etl.making import HEADER, config_for, make, write_lines
 from tests.etl.read_rows import check, read
-from tests.etl.reading.test_file_kinds import zstd
+from tests.etl.reading.files.test_file_kinds import zstd
 
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
 TEXT = b"user,item\n" + b"".join(b"u%d,i%d\n" % (n, n) for n in range(300))
@@ -88,6 +88,8 @@ def test_compressed_files_beside_plain_ones_are_read_and_copies_are_counted(tmp_
     assert events.warnings == (
         "events/e.csv and events/e.csv.gz differ in content: both are read",
         "events/f.csv.zip is not read: names have to end in .gz, .bz2 or .zst to be unpacked",
+        "redelivered_file removed 5 of 5 rows of events/a.csv.gz; remove the copy, or have the "
+        "right file delivered",
     )
 
 
