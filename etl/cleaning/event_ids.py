@@ -26,7 +26,8 @@ _WORDS = (
     "n/a", "na", "undefined", "unknown", "unset", "empty", "missing", "other", "default",
 )  # fmt: skip
 _SIGNS = r"[^\p{L}\p{N}]*"
-_NO_ID = rf"(?i)^(?:{_SIGNS}(?:{'|'.join(_WORDS)})?{_SIGNS}|[0[^\p{{L}}\p{{N}}]]*|\s*-1\s*|\\N)$"
+_ANY_WORD = "|".join(word.replace(" ", _SIGNS).replace("/", _SIGNS) for word in _WORDS)
+_NO_ID = rf"(?i)^(?:{_SIGNS}(?:{_ANY_WORD})?{_SIGNS}|[0[^\p{{L}}\p{{N}}]]*|\s*-1\s*|\\N)$"
 
 
 def blank_placeholders(events: DataFrame) -> DataFrame:
@@ -87,12 +88,14 @@ def _warnings(rows: Mapping[str, int], rows_read: int) -> tuple[str, ...]:
     if SHARED in rows:
         found.append(
             f"event_id is that of another user's row too in {rows[SHARED]} of {rows_read} rows, so "
-            "it identifies no event (a constant, a counter, the id of a visit?): they are compared "
-            "by their content; set columns.event_id to a column that is unique, or to null"
+            "it identifies no event there (a constant, a counter, an order that changed hands?): "
+            "these rows are compared by their content"
         )
     if rows.get(MOVED, 0) > _MOVED_SHARE * rows_read:
         found.append(
             f"event_id made {rows[MOVED]} of {rows_read} rows duplicates although their times "
-            "differ; if it is the id of a visit or an order, set columns.event_id to null"
+            "differ: right if two exports have the same orders with other times, wrong if it is "
+            "the id of a visit, in which a user may act on an item again; then set "
+            "columns.event_id to null"
         )
     return tuple(found)

@@ -23,6 +23,7 @@ from etl.spark.columns import EVENT_ID, TIME_TEXT, TYPE_TEXT, VALUE_TEXT
 
 _ALWAYS = (USER_ID, ITEM_ID, TIME_TEXT)
 _NAMED_FILES = 3
+_MOST_NAMES, _MOST_CHARACTERS = 30, 60
 _Test = Callable[[pa.DataType], bool]
 
 
@@ -152,6 +153,14 @@ def _require_sound(source: Source, layouts: Sequence[Layout], places: Sequence[P
         )
 
 
+def _told(names: Sequence[str]) -> str:
+    """Return the first names, long ones cut and control characters escaped."""
+    shown = [name if name.isprintable() else ascii(name)[1:-1] for name in names[:_MOST_NAMES]]
+    cut = [f"{n[:_MOST_CHARACTERS]}..." if len(n) > _MOST_CHARACTERS else n for n in shown]
+    more = len(names) - len(cut)
+    return ", ".join([*cut, *([f"and {more} more"] if more > 0 else [])])
+
+
 def _problems(
     source: Source, layout: Layout, places: Places, needed: Collection[str]
 ) -> Iterable[str]:
@@ -161,7 +170,7 @@ def _problems(
         if ours in needed and place.where == "nowhere"
     ]
     if missing:
-        present = ", ".join([*layout.names, *(f"{name} (folder)" for name in layout.partitions)])
+        present = _told([*layout.names, *(f"{name} (folder)" for name in layout.partitions)])
         hint = header_hint(source, layout.names, missing)
         yield f"column(s) {', '.join(missing)} missing; present are {present or 'none'}{hint}"
     for ours, place in places.items():

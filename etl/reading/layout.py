@@ -216,7 +216,13 @@ def _header(source: Source, file: InputFile) -> Names:
         found = next(lines, "").split(source.separator)
         names = tuple(name.strip(source.quote) for name in found) if found != [""] else ()
     else:
-        names = tuple(next(csv.reader(lines, **dialect_of(source)), []))
+        try:
+            names = tuple(next(csv.reader(lines, **dialect_of(source)), []))
+        except csv.Error as error:
+            raise InputError(
+                f"{file.name}: its first line cannot be read as the header of a csv ({error}); it "
+                "may be damaged or another kind of file, or have an open quote"
+            ) from error
     if any(_NOT_DECODED in name for name in names):
         raise InputError(
             f"{file.name} cannot be read as {source.encoding}: its header is in another character "

@@ -76,7 +76,8 @@ def train(study: Study, seed: int, *, data: Path, again: bool = False) -> Run:
         data = workspace / "log"
     if again:
         shutil.rmtree(workspace / "models", ignore_errors=True)
-    places = [f"input.root={data}", f"run.output={workspace}"]
+    # A model is measured here whatever its baselines are.
+    places = [f"input.root={data}", f"run.output={workspace}", "train.gate=none"]
     timed_headrace("etl", places, path=study.config)
     changes = [*places, *study.changes, f"run.seed={seed}"]
     if study.network:
@@ -103,6 +104,8 @@ def configuration(study: Study) -> str:
     config = load_config(CHECKOUT / study.config, study.changes)
     parts = config.model_dump(mode="json", include={"input", "etl", "train"}, exclude_defaults=True)
     parts["input"].pop("root")
+    if config.train.algorithm == "neural":
+        parts["train"].pop("algorithm")  # the default when the first runs were kept
     return canonical_hash(parts)[:12]
 
 

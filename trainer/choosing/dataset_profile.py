@@ -28,6 +28,7 @@ class Profile:
     """Figures of one dataset."""
 
     users: int
+    """Users with any event."""
     items: int
     events: int
     """Targets of the training part."""
@@ -59,12 +60,13 @@ def profile_of(folder: Path, manifest: Manifest) -> Profile:
         folder: Folder of the dataset.
         manifest: Its manifest.
     """
-    lengths = _lengths(folder, manifest)
-    lengths = lengths[lengths > 0]
+    of_all = _lengths(folder, manifest)
+    lengths = of_all[of_all > 0]
+    active = len(lengths) / max(len(of_all), 1)
     impressions = manifest.config["etl"]["impressions"]
     features = manifest.features.get(ITEM_FEATURES, ())
     return Profile(
-        users=manifest.counts["users"],
+        users=round(manifest.counts["users"] * active),
         items=catalogue_size(manifest) - NUM_RESERVED,
         events=manifest.counts.get("train_targets", manifest.counts.get("events", 0)),
         median_length=int(np.median(lengths)) if len(lengths) else 0,

@@ -62,6 +62,7 @@ def _rules_of_cancellations(input_: Input, etl: Etl) -> list[Rule]:
     used_twice = sorted(set(marks.event_types) & set(etl.event_types))
     unknown = sorted(set(marks.cancelled_types) - set(etl.event_types))
     field = marks.id_field
+    no_value = marks.negative_value and not any(log.columns.value for log in input_.events.values())
     no_id = (
         marks.id_prefix is not None
         and field is None
@@ -77,6 +78,11 @@ def _rules_of_cancellations(input_: Input, etl: Etl) -> list[Rule]:
             bool(unknown),
             f"{section}.cancelled_types: {', '.join(unknown)} are not in "
             f"etl.event_types, which has {', '.join(etl.event_types)}",
+        ),
+        (
+            no_value,
+            f"{section}.negative_value is true, but no log has columns.value; set it to the column "
+            "of the quantity",
         ),
         (
             field is not None and not any(field in log.fields for log in input_.events.values()),

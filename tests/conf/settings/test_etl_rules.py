@@ -30,6 +30,7 @@ etl:
 FIELDS = "input.events.log.fields"
 CANCELLATIONS = "etl.clean.cancellations"
 FAULTS = {
+    "etl.clean.cancellations.negative_value=true": "but no log has columns.value",
     "etl.split={kind: given, ties: together}": "the logs say which part an event is in",
     "etl.clean.keep_to=2025-12-31": "keep_from=2026-01-01 is after etl.clean.keep_to=2025-12-31",
     "etl.clean.budgets.user_mising.warn_above=0.1": (

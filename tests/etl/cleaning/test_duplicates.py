@@ -85,6 +85,7 @@ def test_an_id_that_several_users_have_is_none(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize("text", [
     "(not set)", "NULL", "None", " n/a ", "#N/A", "-", "0", "0.0", "\\N", "-1", "undefined", "[]",
+    "n.a.", "N.A.", "not_set",
     "00000000-0000-0000-0000-000000000000", "(NOT SET)",
 ])  # fmt: skip
 def test_a_placeholder_is_no_id(spark: SparkSession, text: str) -> None:

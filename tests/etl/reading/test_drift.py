@@ -37,6 +37,18 @@ def test_columns_that_come_and_go_give_a_warning_each(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_is_no_table_has_a_short_message(tmp_path: Path) -> None:
+    wide = ",".join(f"column{n}" for n in range(9_000))
+    days = write_days(tmp_path, wide, "\0" * 2_000, '"' + "x" * 200_000)
+    with pytest.raises(InputError) as caught:
+        check(tmp_path, days[:2], COLUMNS)
+    first, second, _ = str(caught.value).split("\n")
+    assert "column29, and 8970 more" in first and len(first) < 500
+    assert "\\x00\\x00" in second and len(second) < 500
+    with pytest.raises(InputError, match=r"3\.csv: its first line cannot be read as the header"):
+        check(tmp_path, days[2:], COLUMNS)
+
+
 def test_a_needed_column_that_is_gone_is_told_for_each_file(tmp_path: Path) -> None:
     days = write_days(tmp_path, "user,item,time", "user,sku,time", "customer,item,time")
     with pytest.raises(InputError) as caught:
