@@ -42,6 +42,7 @@ from etl.dataset.feature_parts import (
     USER_FEATURES,
 )
 from etl.dataset.job import DatasetJob, Made
+from etl.dataset.odd_ids import odd_id_warnings
 from etl.dataset.ties import Ties, read_ties
 from etl.features.history_features import HISTORIES
 from etl.features.neighbours import ITEM_NEIGHBOURS, NEIGHBOUR_IDX
@@ -124,7 +125,7 @@ def describe_dataset(
             vocabularies=vocabularies,
             event_types=tuple(config.etl.event_types),
             features=dict(features),
-            ledger=_ledgers(job, made, ties, ties.events + sum(shown.values())),
+            ledger=_ledgers(job, made, work, ties, ties.events + sum(shown.values())),
             fills=dict(fills),
             cuts=_told_cuts(made.cuts),
             leak_check=dict(leak_check),
@@ -138,11 +139,16 @@ def describe_dataset(
     )
 
 
-def _ledgers(job: DatasetJob, made: Made, ties: Ties, written: int) -> dict[str, InputLedger]:
-    """Return the ledgers; that of the events has the warnings about their times."""
+def _ledgers(
+    job: DatasetJob, made: Made, work: Path, ties: Ties, written: int
+) -> dict[str, InputLedger]:
+    """Return the ledgers; that of the events has the warnings about their times and ids."""
     etl, is_dated = job.config.etl, job.config.input.is_dated
     ledgers = build_ledgers(made.staged, job.inputs, written, job.config)
-    told = ties.warnings(is_dated=is_dated, ties=etl.split.ties)
+    told = (
+        *ties.warnings(is_dated=is_dated, ties=etl.split.ties),
+        *odd_id_warnings(work, ties.events),
+    )
     return {**ledgers, "events": ledgers["events"].with_warnings(told)}
 
 

@@ -1,0 +1,71 @@
+"""Users and items that are none: placeholders for a missing id, guests under one id."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from conf.contract import ITEM_ID, USER_ID
+from etl.spark.columns import NUM_EVENTS
+
+_SIGNS = r"[^\p{L}\p{N}]*"
+_WORDS = "|".join(
+    word.replace(" ", _SIGNS)
+    for word in (
+        "null", "nil", "none", "nan", "n a", "undefined", "not set", "not available",
+        "not provided", "unset", "missing",
+    )
+)  # fmt: skip
+_PLACEHOLDER = rf"(?i)^{_SIGNS}(?:{_WORDS})?{_SIGNS}$|^\\N$"
+_HEAVY, _FEW_USERS = 0.1, 20
+_MOST_NAMED = 3
+
+
+def odd_id_warnings(folder: Path, num_events: int) -> tuple[str, ...]:
+    """Return warnings about ids that stand for no user or item.
+
+    Args:
+        folder: Folder of the dataset, with `users/` and `items/`.
+        num_events: Number of events of all users.
+    """
+    return (
+        *_placeholders(folder / "users", USER_ID, "user_id"),
+        *_placeholders(folder / "items", ITEM_ID, "item_id"),
+        *_heavy_user(folder / "users", num_events),
+    )
+
+
+def _placeholders(folder: Path, column: str, name: str) -> Iterator[str]:
+    found: list[str] = []
+    for ids in _columns(folder, column):
+        is_odd = pc.match_substring_regex(ids, _PLACEHOLDER)
+        found += ids.filter(is_odd).to_pylist()
+    if found:
+        told = ", ".join(repr(text) for text in sorted(found)[:_MOST_NAMED])
+        more = len(found) - _MOST_NAMED
+        yield (
+            f"{name} {told}{f' and {more} more' if more > 0 else ''} looks like a missing id, but "
+            "counts as one; add it to null_values of the input, and such rows are quarantined"
+        )
+
+
+def _heavy_user(folder: Path, num_events: int) -> Iterator[str]:
+    """Yield a warning if one user has a large share of the events; the id is not shown."""
+    most = users = 0
+    for counts in _columns(folder, NUM_EVENTS):
+        users += len(counts)
+        most = max(most, pc.max(counts).as_py() or 0)
+    if users >= _FEW_USERS and most > _HEAVY * num_events:
+        yield (
+            f"one user has {most:,} of {num_events:,} events ({most / num_events:.0%}): if that is "
+            "a placeholder for guests or a test account, add its id to null_values of the input, "
+            "or set etl.clean.max_events_per_user"
+        )
+
+
+def _columns(folder: Path, name: str) -> Iterator[pa.Array]:
+    for path in sorted(folder.glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=[name]):
+            yield batch.column(0)
