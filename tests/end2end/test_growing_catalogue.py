@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.end2end.conftest import headrace
+
+pytestmark = pytest.mark.slow
 
 OLD = [f"A{n}" for n in range(8)]
 NEW = [f"N{n}" for n in range(4)]

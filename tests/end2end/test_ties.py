@@ -68,7 +68,7 @@ def chance(history: int) -> float:
     return 10 / (ITEMS - distinct)
 
 
-@pytest.mark.parametrize("ties", ["split", "together"])
+@pytest.mark.parametrize("ties", ["split", pytest.param("together", marks=pytest.mark.slow)])
 def test_the_order_of_events_of_one_instant_predicts_nothing(tmp_path: Path, ties: str) -> None:
     config = write_log(tmp_path, chained=False)
     found = hit_rates(config, counting(), f"etl.split.ties={ties}")
@@ -90,6 +90,7 @@ def test_no_network_finds_an_order_where_there_is_none(tmp_path: Path) -> None:
     assert all(row["value"] < highest for row in found.values()), found
 
 
+@pytest.mark.slow
 def test_an_order_that_the_log_tells_is_found(tmp_path: Path) -> None:
     # The last item of a basket is the successor of the one before it, in every basket. Four of five
     # items have a successor in the same basket, so a chain ranks it first, unless it has been seen.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.etl.making import HEADER, config_for, make, read_part, write_lines
 
-pytestmark = pytest.mark.usefixtures("spark")
+pytestmark = [pytest.mark.usefixtures("spark"), pytest.mark.slow]
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
 ALL_BAD = {"clean": {"max_bad_share": 1, "latest_time": "2026-12-31"}}
 

@@ -16,6 +16,8 @@ from tests.trainer.small_parts import write_config
 from tests.trainer.tiny_logs import LOGS, without_parts, write_log
 from trainer.cluster.ray_session import ray_session
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("popularity", "recent_popularity", "markov", "item_knn", "ease", "als")
 BLEND = "train.hybrid.members=[popularity,markov,als]"
 COMPARED = "compare.models={a: {algorithm: popularity}, b: {algorithm: markov}}"

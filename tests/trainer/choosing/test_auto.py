@@ -22,6 +22,8 @@ from trainer.models.bundle import load_scorer
 from trainer.models.markov import fit_markov
 from trainer.retrieval import train as retrieval_train
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 30
 # Everybody goes round the items, one after the other: Markov is always right.
 TRAIN = [[2 + (user + step) % ITEMS for step in range(4)] for user in range(60)]
