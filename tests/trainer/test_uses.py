@@ -70,6 +70,8 @@ ELSEWHERE = {
     "stream_threads": "trainer/training/loop.py",
     "checkpoint_every_rounds": "trainer/training/loop.py",
     "patience_epochs": "trainer/training/loop.py",
+    "gate": "conf/runs/stages.py",
+    "auto.max_minutes": "trainer/choosing/candidates.py",
     **dict.fromkeys(("max_failures", "collective_timeout_seconds"), "trainer/training/workers.py"),
     "hybrid.neural": "trainer/algorithms/blended.py",
     "model.event_features": "trainer/retrieval/task.py",

@@ -83,7 +83,8 @@ def _keys(text: str, section: str = "") -> tuple[str, ...]:
 
 USES = (
     Use(_keys("algorithm workers max_workers cpus_per_worker gpus_per_worker metric"), EVERY),
-    Use(_keys("eval_batch_rows"), EVERY),
+    Use(_keys("eval_batch_rows gate"), EVERY),
+    Use(_keys("auto.max_minutes"), EVERY, (_with("algorithm", "auto"),)),
     Use(_keys("metrics_at baselines"), CATALOGUE),
     Use(_keys("refit"), CATALOGUE, refused=True),
     Use(_keys("epochs batch_rows shuffle_block_rows stream_threads precision"), NETWORKS),
