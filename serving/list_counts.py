@@ -89,6 +89,12 @@ class _Rows(NamedTuple):
     starts: np.ndarray
     """Rows where a list begins."""
 
+    @property
+    def of_model(self) -> np.ndarray:
+        """Return which rows are the model's: [M] bool."""
+        found: np.ndarray = self.is_known & ~self.is_fallback
+        return found
+
 
 def check_parts(
     workspace: Path,
@@ -197,16 +203,9 @@ def check_lists(
     should_fall_back = why_fallback(owner, events, users, pools.model) > 0  # [N]
     falls_back = should_fall_back.copy()
     falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
-    codes = why_short(
-        lengths,
-        falls_back,
-        count_possible(seen, users, pools),
-        items=catalogue - NUM_RESERVED,
-        list_length=list_length,
-    )
+    possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
+    codes = why_short(lengths, falls_back, possible, items=items, list_length=list_length)
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
-    first_of_fallback = rows.starts[rows.is_fallback[rows.starts]]
-    of_model = rows.is_known & ~rows.is_fallback
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
     return CheckedPart(
         {
@@ -219,10 +218,10 @@ def check_lists(
             **_row_counts(lists, rows, seen, catalogue),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
-        Counter(_texts(lists[WHY_FALLBACK].take(pa.array(first_of_fallback)))),
+        _fallbacks(lists, rows),
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
-        _hashes(rows.user[of_model], rows.item[of_model]),
-        np.bincount(rows.item[of_model], minlength=catalogue).astype(bool) & pools.model,
+        _hashes(rows.user[rows.of_model], rows.item[rows.of_model]),
+        np.bincount(rows.item[rows.of_model], minlength=catalogue).astype(bool) & pools.model,
     )
 
 
@@ -254,9 +253,13 @@ def _row_counts(lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int) 
     }
 
 
-def _texts(reasons: pa.ChunkedArray) -> list[str]:
-    found: list[str] = reasons.fill_null(UNEXPLAINED).to_pylist()
-    return found
+def _fallbacks(lists: pa.Table, rows: _Rows) -> Counter[str]:
+    """Return the number of fallback lists by reason."""
+    first = rows.starts[rows.is_fallback[rows.starts]]
+    reasons: list[str] = (
+        lists[WHY_FALLBACK].take(pa.array(first)).fill_null(UNEXPLAINED).to_pylist()
+    )
+    return Counter(reasons)
 
 
 def _hashes(user: np.ndarray, item: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def _print_gates(console: Console, result: Result) -> None:
         table.add_row(name, _text(found), "warning" if name in warned else "")
     console.print(table)
     for warning in result["warnings"]:
-        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_ledger(console: Console, ledger: Result) -> None:
@@ -132,7 +132,7 @@ def _print_user(console: Console, result: Result) -> None:
         why = result.get(name)
         if why is not None:
             text = f"{name}: {why['reason']}: {why['meaning']}"
-            console.print(text, highlight=False, soft_wrap=True)
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,8 @@ from conf.workspace.hashes import canonical_hash, hash_file
 CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried at the end of a glob
-_UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".rar", ".lzo", ".snappy", ".Z", ".GZ")
+UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".rar", ".lzo", ".snappy", ".deflate", ".Z")
+"""Compressed files that are not read."""
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
 _WILDCARDS = frozenset("*?[")
@@ -102,10 +103,9 @@ def unread_siblings(root: Path, source: Source) -> list[str]:
     """Return the files next to those of an input that are compressed in a way that is not read."""
     if source.format == "table":
         return []
-    found = {
-        path for pattern in filter(_is_pattern, source.paths) for suffix in _UNREAD_SUFFIXES
-        for path in _glob(root, pattern + suffix)
-    }  # fmt: skip
+    suffixes = (*UNREAD_SUFFIXES, ".GZ")
+    patterns = [pattern + s for pattern in filter(_is_pattern, source.paths) for s in suffixes]
+    found = {path for pattern in patterns for path in _glob(root, pattern)}
     read = {path for pattern in source.paths for path in _glob(root, pattern)}
     return sorted(_name(root, path) for path in found - read)
 

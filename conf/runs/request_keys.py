@@ -14,12 +14,10 @@ _ROWS = 2
 """Raise it when the ETL makes other rows of the same input: all datasets are then made again."""
 _LISTS = 3
 """Raise it when lists, or the figures in their manifest, change: all are then made again."""
-
-
 _MODELS = 2
 """Raise it when a training writes other figures: all models are then made again."""
 _COUNTING = 2
-"""Raise it when counting models are fitted in another way: all models are then made again."""
+"""Raise it when the fit of counting models to confidences changes: those models are made again."""
 
 
 def dataset_request(

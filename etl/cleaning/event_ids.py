@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from conf.contract import USER_ID
 from etl.spark.columns import EVENT_ID, ID_FAULT, VERDICT
+from etl.spark.texts import placeholder_pattern
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +22,8 @@ dropped although its time differs from that of the row with the same event id.""
 _MOVED_SHARE = 0.1
 _MOST_NAMED = 3
 _MOST_CHARACTERS = 20
-_WORDS = (
-    "not set", "not provided", "not available", "not applicable", "none", "null", "nil", "nan",
-    "n/a", "na", "undefined", "unknown", "unset", "empty", "missing", "other", "default",
-)  # fmt: skip
-_SIGNS = r"[^\p{L}\p{N}]*"
-_ANY_WORD = "|".join(word.replace(" ", _SIGNS).replace("/", _SIGNS) for word in _WORDS)
-_NO_ID = rf"(?i)^(?:{_SIGNS}(?:{_ANY_WORD})?{_SIGNS}|[0[^\p{{L}}\p{{N}}]]*|\s*-1\s*|\\N)$"
+_NAMELESS = placeholder_pattern("not applicable", "na", "unknown", "empty", "other", "default")
+_ZEROS = r"^(?:[0[^\p{L}\p{N}]]*|\s*-1\s*)$"
 
 
 def blank_placeholders(events: DataFrame) -> DataFrame:
@@ -38,7 +34,7 @@ def blank_placeholders(events: DataFrame) -> DataFrame:
     """
     if EVENT_ID not in events.columns:
         return events
-    is_none = F.col(EVENT_ID).rlike(_NO_ID)
+    is_none = F.col(EVENT_ID).rlike(_NAMELESS) | F.col(EVENT_ID).rlike(_ZEROS)
     text = F.substring(F.trim(F.lower(EVENT_ID)), 1, _MOST_CHARACTERS)
     fault = F.when(is_none & (text != ""), F.concat(F.lit(PLACEHOLDER), text))
     return events.withColumns({ID_FAULT: fault, EVENT_ID: F.when(~is_none, F.col(EVENT_ID))})

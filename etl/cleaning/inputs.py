@@ -88,11 +88,33 @@ def stage_inputs(
         protection: How ids and texts are protected before they are stored.
         warnings: Warnings about the files of each input; they go into its ledger.
     """
-    logs = logs_of(config, inputs)
+    staged = {
+        name: StagedInput(
+            judged,
+            counts[ROWS],
+            count_verdicts(judged),
+            (*warnings.get(name, ()), *warnings_about(counts), *id_warnings(judged, counts[ROWS])),
+        )
+        for name, (judged, counts) in _stored(
+            spark, config, inputs, logical_date, folder, protection
+        ).items()
+    }
+    return {**staged, "events": _with_unused_types(staged["events"], config.etl, protection)}
+
+
+def _stored(
+    spark: SparkSession,
+    config: Config,
+    inputs: Mapping[str, Sequence[InputFile]],
+    logical_date: str | None,
+    folder: Path,
+    protection: Protection,
+) -> dict[str, tuple[DataFrame, Mapping[str, int]]]:
+    """Return the stored rows of each input with their verdicts, and what was counted."""
     frames = {
         "events": stage_events(
             spark,
-            logs,
+            logs_of(config, inputs),
             config.etl,
             logical_date=logical_date,
             folder=folder / "events",
@@ -111,16 +133,7 @@ def stage_inputs(
                 folder=folder / name,
                 protection=protection,
             )
-    staged = {
-        name: StagedInput(
-            judged,
-            counts[ROWS],
-            count_verdicts(judged),
-            (*warnings.get(name, ()), *warnings_about(counts), *id_warnings(judged, counts[ROWS])),
-        )
-        for name, (judged, counts) in frames.items()
-    }
-    return {**staged, "events": _with_unused_types(staged["events"], config.etl, protection)}
+    return frames
 
 
 def _with_unused_types(events: StagedInput, etl: Etl, protection: Protection) -> StagedInput:

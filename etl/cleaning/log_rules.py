@@ -84,13 +84,9 @@ def drop_duplicates(events: DataFrame, has_times: bool = True) -> DataFrame:
     if EVENT_ID not in events.columns:
         first = Window.partitionBy(VERDICT, *says).orderBy(*order)
         return drop_where(events, F.row_number().over(first) > 1, "duplicate")
-    always = [
-        USER_ID,
-        ITEM_ID,
-        EVENT_TYPE,
-        EVENT_ID,
-        *(n for n in [CANCELS] if n in events.columns),
-    ]
+    always = [USER_ID, ITEM_ID, EVENT_TYPE, EVENT_ID]
+    if CANCELS in events.columns:
+        always.append(CANCELS)
     is_id = F.col(EVENT_ID).isNotNull() & F.col(ID_FAULT).isNull()
     rest = [F.when(~is_id, F.col(name)) for name in says if name not in always]
     # Two of the same time may differ: a hash decides, not the order of the files.

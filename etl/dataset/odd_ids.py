@@ -9,16 +9,9 @@ import pyarrow.parquet as pq
 
 from conf.contract import ITEM_ID, USER_ID
 from etl.spark.columns import NUM_EVENTS
+from etl.spark.texts import placeholder_pattern
 
-_SIGNS = r"[^\p{L}\p{N}]*"
-_WORDS = "|".join(
-    word.replace(" ", _SIGNS)
-    for word in (
-        "null", "nil", "none", "nan", "n a", "undefined", "not set", "not available",
-        "not provided", "unset", "missing",
-    )
-)  # fmt: skip
-_PLACEHOLDER = rf"(?i)^{_SIGNS}(?:{_WORDS})?{_SIGNS}$|^\\N$"
+_PLACEHOLDER = placeholder_pattern()
 _HEAVY, _FEW_USERS = 0.1, 20
 _MOST_NAMED = 3
 

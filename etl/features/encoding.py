@@ -76,11 +76,7 @@ def encode(
         none = F.array_repeat(F.lit(0.0).cast("float"), encoding.dimension)
         return _with_mask(rows, name, as_vector(field, encoding.dimension), none)
     if isinstance(encoding, Text):
-        words = F.slice(
-            F.regexp_extract_all(lower(_words_of(field)), F.lit(_WORD), F.lit(0)),
-            1,
-            encoding.max_words,
-        )
+        words = F.slice(_words_of(field), 1, encoding.max_words)
         numbers = F.transform(words, lambda word: _hashed(word, encoding.hash_buckets))
         return rows.withColumn(name, F.coalesce(numbers, F.array().cast("array<int>")))
     if isinstance(encoding, Hashed):
@@ -152,8 +148,9 @@ def _trimmed(text: Column) -> Column:
 
 
 def _words_of(field: str) -> Column:
-    """Return the text; of a list, its elements with blanks between them."""
-    return F.coalesce(F.array_join(list_elements(field), " "), F.col(field))
+    """Return the words of a text in lower case; of a list, those of its elements."""
+    text = F.coalesce(F.array_join(list_elements(field), " "), F.col(field))
+    return F.regexp_extract_all(lower(text), F.lit(_WORD), F.lit(0))
 
 
 def _literal_pattern(separator: str) -> str:

@@ -32,7 +32,8 @@ FieldPath = tuple[str | int, ...]
 SAMPLED_LINES = 100
 _MOST_STEPS = 6
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-_NOT_DECODED = "\ufffd"
+REPLACEMENT = "\ufffd"
+"""What stands for bytes that cannot be decoded."""
 
 _PRIMITIVES = {
     "null": pa.null(),
@@ -223,7 +224,7 @@ def _header(source: Source, file: InputFile) -> Names:
                 f"{file.name}: its first line cannot be read as the header of a csv ({error}); it "
                 "may be damaged or another kind of file, or have an open quote"
             ) from error
-    if any(_NOT_DECODED in name for name in names):
+    if any(REPLACEMENT in name for name in names):
         raise InputError(
             f"{file.name} cannot be read as {source.encoding}: its header is in another character "
             "set; see `encoding` of its input"

@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from conf.settings.input import ColumnName, Source
 from etl.reading.drift import find_columns
-from etl.reading.files.file_kinds import UNPACK_ERRORS, open_text
+from etl.reading.files.copies import open_after
+from etl.reading.files.file_kinds import UNPACK_ERRORS
+from etl.reading.files.quotes import dialect_of
 from etl.reading.layout import SAMPLED_LINES, Layout
 
 
@@ -75,8 +77,12 @@ def _of_type(type_: pa.DataType) -> str:
 
 def _csv_texts(source: Source, layout: Layout, place: int) -> Iterator[str]:
     """Yield the texts of a column in the first rows, without empty ones."""
-    with suppress(*UNPACK_ERRORS, csv.Error), open_text(layout.file.path, source.encoding) as lines:
-        rows = csv.reader(lines, delimiter=source.separator, quotechar=source.quote or None)
+    path = layout.file.path
+    with (
+        suppress(*UNPACK_ERRORS, csv.Error),
+        open_after(path, source.encoding, source.skip_lines) as lines,
+    ):
+        rows = csv.reader(lines, **dialect_of(source))
         for row in islice(rows, int(source.header), SAMPLED_LINES):
             text = row[place].strip() if place < len(row) else ""
             if text:

@@ -19,7 +19,7 @@ from etl.reading.files.copies import as_spark_reads, copy_as_utf8, needs_copy
 from etl.reading.files.file_kinds import codec_of_name, unpacked_hashes
 from etl.reading.files.padding import length_without_padding, without_padding
 from etl.reading.files.salvage import salvage, split_damaged
-from etl.reading.layout import read_layouts
+from etl.reading.layout import REPLACEMENT, read_layouts
 from etl.reading.lists import list_warnings
 from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
 from etl.reading.read_columnar import read_columnar, read_table
@@ -29,7 +29,6 @@ from etl.reading.typed import is_text
 from etl.spark.columns import BROKEN, NOT_DECODED, RAW, TIME_TEXT, VALUE_TEXT
 
 _FIRST_SPARK_WITH_ZSTD = (4, 1)
-_NOT_DECODED = "\ufffd"
 
 
 def read_rows(
@@ -163,7 +162,7 @@ def _parts(
     broken = rows.broken
     for ours in {USER_ID, ITEM_ID} & rows.values.keys():
         # Bytes that are invalid in the encoding: two ids may have become one.
-        garbled = F.contains(rows.values[ours].cast("string"), F.lit(_NOT_DECODED))
+        garbled = F.contains(rows.values[ours].cast("string"), F.lit(REPLACEMENT))
         broken = broken | F.coalesce(garbled, F.lit(False))
     texts = [value.cast("string").alias(ours) for ours, value in values.items()]
     marks = [broken.alias(BROKEN), _is_not_decoded(source, rows).alias(NOT_DECODED)]
@@ -183,7 +182,7 @@ def _without_nulls(source: Source, values: Mapping[str, Column]) -> dict[str, Co
 def _is_not_decoded(source: Source, rows: Rows) -> Column:
     """Return whether a text that is kept as it is has characters that could not be decoded."""
     texts = [
-        F.coalesce(F.contains(value.cast("string"), F.lit(_NOT_DECODED)), F.lit(False))
+        F.coalesce(F.contains(value.cast("string"), F.lit(REPLACEMENT)), F.lit(False))
         for ours, value in rows.values.items()
         if ours not in (USER_ID, ITEM_ID, TIME_TEXT, VALUE_TEXT) and is_text(source, ours)
     ]

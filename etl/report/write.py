@@ -71,7 +71,6 @@ def write_report(
     log.info("etl: writing the data report")
     fields, logs = declared_fields(config, staged), fields_of_logs(config, staged, inputs)
     counts = _count(staged["events"].judged, fields, logs, staged)
-    delivered = {table: counts[_MISSING + table] for table in fields}
     profile = read_profile(folder, manifest)
     data = ReportData(
         dataset_id=manifest.id,
@@ -84,19 +83,14 @@ def write_report(
         quarantine=sample_quarantine(folder, manifest),
         cleaning=_cleaning(counts, manifest.event_types),
         missing=[
-            *missing_fields(fields, delivered, folder, manifest),
+            *missing_fields(fields, _delivered(fields, counts), folder, manifest),
             *missing_in_logs(logs, counts.get(_LOGS, {})),
         ],
         long_tail=describe_long_tail(profile),
         activity=_activity(profile),
         histories=[length_bins(profile.lengths)],
-        splits={
-            part: (len(files), sum(f.rows for f in files), sum(f.bytes for f in files))
-            for part, files in manifest.files.items()
-        },
-        warnings=[
-            (name, text) for name, ledger in manifest.ledger.items() for text in ledger.warnings
-        ],
+        splits=_sizes(manifest),
+        warnings=[(name, text) for name, a in manifest.ledger.items() for text in a.warnings],
         cuts=manifest.cuts,
         features=feature_figures(manifest.features),
         anonymity=_anonymity(manifest.privacy),
@@ -104,6 +98,19 @@ def write_report(
     )
     (folder / REPORT_NAME).write_text(render(data), encoding="utf-8")
     log.info("etl: wrote the data report (%.1f s)", time.monotonic() - started)
+
+
+def _delivered(fields: Mapping[str, Sequence[str]], counts: dict[str, Counts]) -> dict[str, Counts]:
+    """Return the counts of missing values of each table as delivered."""
+    return {table: counts[_MISSING + table] for table in fields}
+
+
+def _sizes(manifest: Manifest) -> dict[str, tuple[int, int, int]]:
+    """Return the number of files, rows and bytes of each part."""
+    return {
+        part: (len(files), sum(f.rows for f in files), sum(f.bytes for f in files))
+        for part, files in manifest.files.items()
+    }
 
 
 def _count(

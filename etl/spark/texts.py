@@ -1,5 +1,6 @@
 """Texts: the normal form of ids, lower case, and vectors."""
 
+import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
@@ -8,6 +9,11 @@ from pyspark.sql import functions as F
 # What cannot be seen, as a class of characters of Java's regular expressions: white space, control
 # characters, zero-width spaces, byte order marks.
 INVISIBLE = r"\s\p{Z}\p{Cc}\p{Cf}"
+_SIGNS = r"[^\p{L}\p{N}]*"
+_MISSING = (
+    "null", "nil", "none", "nan", "n/a", "undefined", "not set", "not available", "not provided",
+    "unset", "missing",
+)  # fmt: skip
 # Spark's SQL has no function for it, but ICU, which Spark uses for collations, has a static one.
 # Calling that needs no Python on the executors.
 _COMPOSE = "reflect('com.ibm.icu.text.Normalizer', 'compose', {name}, false)"
@@ -21,6 +27,19 @@ _DOTTED = "\u0130", "i\u0307"
 def normalise_ids(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     """Convert the ids in `names` to the normal form NFC, with composed accents if possible."""
     return rows.withColumns({name: _composed(name) for name in names})
+
+
+def placeholder_pattern(*more: str) -> str:
+    """Return a pattern of texts that stand for a missing id, for Java and RE2.
+
+    They are words in any case with any signs around and within them, signs alone, and the mark of
+    databases, a backslash before N.
+
+    Args:
+        more: Further words, next to those that are always placeholders.
+    """
+    words = "|".join(re.sub("[ /]", lambda _: _SIGNS, word) for word in (*_MISSING, *more))
+    return rf"(?i)^(?:{_SIGNS}(?:{words})?{_SIGNS}|\\N)$"
 
 
 def _composed(name: str) -> Column:

@@ -156,10 +156,8 @@ def fit_als(
             random_state=seed,
             num_threads=threads,
         )
-        confidence = sparse.csr_matrix(user_items.matrix)
-        confidence.data = (1 + alpha * confidence.data.astype(np.float64)).astype(np.float32)
         try:
-            model.fit(confidence, show_progress=False)
+            model.fit(_confidences(user_items, alpha), show_progress=False)
         except (ModelFitError, ValueError) as error:
             raise DivergedError(
                 f"train.counting.als.regularisation={regularisation} and alpha={alpha} leave "
@@ -168,3 +166,10 @@ def fit_als(
     vectors = np.array(model.item_factors, dtype=np.float32)
     vectors[:NUM_RESERVED] = 0
     return Factors(vectors, regularisation, alpha, history_decay, user_items.mean)
+
+
+def _confidences(user_items: UserItems, alpha: float) -> sparse.csr_matrix:
+    """Return 1 + alpha r of each pair: [users with items, V] float32."""
+    confidences = sparse.csr_matrix(user_items.matrix)
+    confidences.data = (1 + alpha * confidences.data.astype(np.float64)).astype(np.float32)
+    return confidences

@@ -97,9 +97,7 @@ def fit(
     rows = sum(group.rows for group in manifest.row_groups(task.part))
     with shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric) as epoch_log:
         _ray_trainer(config, settings, work).fit()
-    if (work / FAILURE_NAME).is_file():
-        word = json.loads((work / FAILURE_NAME).read_text())
-        raise getattr(errors, word["kind"])(word["message"])
+    _raise_reported(work)
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     epoch_log.write(state["cursor"]["curve"])
@@ -109,6 +107,13 @@ def fit(
             without_figure(train.metric, manifest),
         )
     return Fitted(state["best"], state["cursor"], state["best_state"])
+
+
+def _raise_reported(work: Path) -> None:
+    """Raise the error that a worker left in the folder, if it left one."""
+    if (work / FAILURE_NAME).is_file():
+        word = json.loads((work / FAILURE_NAME).read_text())
+        raise getattr(errors, word["kind"])(word["message"])
 
 
 def without_figure(metric: str, manifest: Manifest) -> str:

@@ -7,8 +7,9 @@ from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import NamedTuple
 
+from conf.privacy.sealing import trimmed
+
 _Form = Callable[[str], str]
-_UNSEEN = "\u00a0\u200b\u200c\u200d\u2060\u202f\ufeff"
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _THOUSANDS = re.compile(r"(?<=\d)[,.'\u2019 \u00a0\u202f](?=\d{3}(?!\d))")
 _EXPONENT = re.compile(r"\d(\.\d+)?[eE]\+?\d{1,2}")
@@ -108,10 +109,6 @@ def _equal(
     return {text: known[form] for text, form in forms.items() if form in known}
 
 
-def _without_space(text: str) -> str:
-    return text.strip().strip(_UNSEEN).strip()
-
-
 def _without_decimals(text: str) -> str:
     return re.sub(r"(?<=\d)[.,]0+$", "", text)
 
@@ -148,7 +145,7 @@ def _all_forms(text: str) -> str:
 
 
 _SINGLE: Mapping[str, _Form] = {
-    "white space": _without_space,
+    "white space": trimmed,
     "quotes": _without_quotes,
     "upper and lower case": str.casefold,
     "decimals": _without_decimals,

@@ -14,8 +14,9 @@ from etl.spark.columns import DROPPED, QUARANTINED, TYPE_TEXT, VERDICT
 UNUSED = DROPPED + "event_type_not_used"
 _MOST_RULES, _MOST_PARTS, _MOST_TYPES = 10, 5, 10
 _LONGEST_TYPE = 40
-# What a date or a person's wish leaves out; damaged files have warnings of their own.
-_EXPECTED = {"after_logical_date", "erased", "file_damaged"}
+# What a date or a person's wish leaves out, and cancellations that did their work; damaged files
+# have warnings of their own.
+_EXPECTED = {"after_logical_date", "erased", "file_damaged", "cancellation"}
 _EXPECTED_OF_TABLES = {*_EXPECTED, "duplicate"}  # a log that serves as a table repeats its ids
 _WHAT_TO_DO = {
     "redelivered_file": "remove the copy, or have the right file delivered",
@@ -23,7 +24,10 @@ _WHAT_TO_DO = {
     "below_threshold": "see min_value of the types in etl.event_types",
     "item_excluded": "see etl.clean.item_pattern",
     "outside_window": "see etl.clean.keep_from and etl.clean.keep_to",
-    "duplicate": "if columns.event_id is set, it has to be the id of one event, not of an order",
+    "duplicate": "right if the rows were delivered twice; columns.event_id may be the id of an "
+    "event or an order, but not of a visit",
+    "cancellation_unmatched": "logs without times have to be listed after the log whose events "
+    "they cancel; see etl.clean.cancellations",
     "near_duplicate": "see etl.clean.duplicate_seconds",
     "repeated_item": "see etl.repeated_items: strongest keeps the type of the largest weight, "
     "keep keeps every event",

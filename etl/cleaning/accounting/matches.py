@@ -119,5 +119,5 @@ def _warning(name: str, match: Match, reason: Reason | None) -> str:
         return f"{counts}; no simple difference of the ids explains the others"
     if reason is None:
         return f"{counts}; no simple difference of the ids explains it: is id_column the right one?"
-    shown = f" ({reason.in_log} in the log, {reason.in_table} here)" if reason.in_log else ""
-    return f"{counts}; the likeliest reason is {reason.told}{shown}: write the ids alike in both"
+    example = f" ({reason.in_log} in the log, {reason.in_table} here)" if reason.in_log else ""
+    return f"{counts}; the likeliest reason is {reason.told}{example}: write the ids alike in both"

@@ -37,9 +37,8 @@ def counts_of(names: Sequence[str], *, are_trimmed: bool) -> list[Column]:
 def counted(counter: Observation, folder: Path) -> Mapping[str, int]:
     """Return the counts that were observed while the files of a folder were written."""
     if all(pq.read_metadata(path).num_rows == 0 for path in folder.glob("*.parquet")):
-        return {
-            ROWS: 0
-        }  # Spark removes the count from the plan if it finds that the frame is empty
+        # Spark removes the count from the plan if it finds that the frame is empty.
+        return {ROWS: 0}
     return {name: int(count) for name, count in counter.get.items()}
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from conf.runs.input_files import InputFile
+from conf.runs.input_files import UNREAD_SUFFIXES, InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
 from etl.reading.files.first_bytes import (
@@ -34,7 +34,6 @@ from etl.reading.files.padding import end_of_gzip, length_without_padding
 
 # Case-sensitive, as in Hadoop's codecs.
 _CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
-_UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".snappy", ".deflate", ".Z")
 _WIDE_ENCODINGS = ("16", "32", "ucs", "auto")
 _CHUNK_BYTES = 1 << 20
 
@@ -49,7 +48,7 @@ def codec_of_name(path: Path) -> str:
 def why_misnamed(source: Source, file: InputFile) -> str | None:
     """Return how a file's content differs from its name and format, or None."""
     is_text = source.format in TEXT_FORMATS
-    if is_text and file.path.suffix in _UNREAD_SUFFIXES:
+    if is_text and file.path.suffix in UNREAD_SUFFIXES:
         return f"{file.path.suffix} files are not supported; compress it as .gz, .bz2 or .zst"
     if is_text and file.path.stat().st_size == 0:
         return None  # an empty delivery, whatever its name
