@@ -98,6 +98,7 @@ def test_a_training_worker_killed_half_way_costs_no_more_than_time(
     assert pointer(shop.workspace, "models") is not None
 
 
+@pytest.mark.slow
 def test_the_training_driver_killed_half_way_goes_on_from_its_checkpoint(
     tmp_path: Path, shop_dataset: Callable[[Path], Shop]
 ) -> None:

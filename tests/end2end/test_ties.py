@@ -68,7 +68,8 @@ def chance(history: int) -> float:
     return 10 / (ITEMS - distinct)
 
 
-@pytest.mark.parametrize("ties", ["split", pytest.param("together", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ties", ["split", "together"])
 def test_the_order_of_events_of_one_instant_predicts_nothing(tmp_path: Path, ties: str) -> None:
     config = write_log(tmp_path, chained=False)
     found = hit_rates(config, counting(), f"etl.split.ties={ties}")

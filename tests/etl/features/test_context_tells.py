@@ -65,6 +65,7 @@ def hit_rate(root: Path, manifest: Manifest, event_features: str) -> float:
     return figure(count_ranks(scorer, blocks, batch_rows=64, largest=1, drop_seen=True), "hr@1")
 
 
+@pytest.mark.slow
 def test_what_only_the_context_tells_is_found_with_it_alone(tmp_path: Path) -> None:
     write_log(tmp_path / "log.csv")
     manifest, _ = make(config_of(tmp_path, "all"))

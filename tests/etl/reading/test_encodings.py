@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import json
+from collections.abc import Sequence
 from encodings.aliases import aliases
 from pathlib import Path
 
@@ -47,9 +48,14 @@ def test_the_list_has_character_sets_of_every_kind() -> None:
     assert [name for name in ENCODINGS if not letters_of(name)] == ["ascii"]
 
 
-def test_every_character_set_of_python_is_read(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "encodings", [SPREAD, pytest.param(ENCODINGS, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_every_character_set_of_python_is_read(
+    spark: SparkSession, tmp_path: Path, encodings: Sequence[str]
+) -> None:
     wrong = []
-    for encoding in ENCODINGS:
+    for encoding in encodings:
         text = letters_of(encoding)
         lines = ("user,item", f"u{text},{text[::-1]}1", f'"{text},x",7', f"{text}\\,|2")
         path = tmp_path / f"{encoding}.csv"

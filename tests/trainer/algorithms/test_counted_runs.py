@@ -121,6 +121,7 @@ def write_network(workspace: Path, dataset_id: str) -> str:
     return save_bundle(config, manifest, dataset_id * 12, Trained(section, weights, {}))
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_anew_on_what_validation_held_out(workspace: Path) -> None:
     more = (
         "train.epochs=3",
@@ -179,6 +180,7 @@ def test_models_are_compared_on_the_same_targets(workspace: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_was_seen_is_ranked_where_lists_may_hold_it(workspace: Path, tmp_path: Path) -> None:
     """Everybody takes the same item again: nobody may have it in a list, or everybody has it."""
     write_dataset(tmp_path, [[2, 3, 2]] * 8, [2] * 8, [2] * 8, items=20)
@@ -201,6 +203,7 @@ def test_what_was_seen_is_ranked_where_lists_may_hold_it(workspace: Path, tmp_pa
     assert compared["models"]["a"]["hr@10"]["value"] == 1
 
 
+@pytest.mark.slow
 def test_a_network_goes_on_from_one_of_the_dataset_before(workspace: Path) -> None:
     """Two items more than before; run again, it is done."""
     before = read_manifest(workspace, "datasets", "small", Manifest)

@@ -70,6 +70,7 @@ def test_windows_of_long_histories_count_each_event_once(tmp_path: Path) -> None
     assert pairs.keys() == fit_counting("markov", source_of(config, manifest)).weights().keys()
 
 
+@pytest.mark.slow
 def test_what_is_published_knows_what_was_held_out(tmp_path: Path) -> None:
     write_dataset(tmp_path, ROWS, VALID, TEST, items=12)
     for blend in (False, True):

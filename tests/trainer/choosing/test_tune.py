@@ -39,6 +39,7 @@ def configured(workspace: Path, space: str, *overrides: str) -> Config:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_better_learning_rate_is_found_and_the_others_are_given_up(workspace: Path) -> None:
     """Three heads do not divide the width: the rules refuse them, as the table tells."""
     config = configured(
