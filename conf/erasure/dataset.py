@@ -24,6 +24,7 @@ from conf.privacy.keys import Keys, sign
 from conf.workspace.hashes import with_content
 from conf.workspace.instants import num_tied
 from conf.workspace.parquet import describe_parquet
+from conf.workspace.seen_targets import num_seen
 from conf.workspace.swap import link
 
 _ERASED = "erased"
@@ -144,6 +145,7 @@ def _counts(counts: Mapping[str, int], removed: Mapping[str, pa.Table]) -> dict[
     rows["train_targets"] = num_events(removed.get("train")) - rows.get("train_rows", 0)
     rows["shown"] = num_shown(removed.get("users"))
     rows["tied_events"] = num_tied(removed.get("histories"))
+    rows["test_seen"] = num_seen(removed.get("test"))
     return {name: count - rows.get(name, 0) for name, count in counts.items() if name != _UNKNOWN}
 
 

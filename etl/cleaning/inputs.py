@@ -24,6 +24,7 @@ from etl.cleaning.accounting.losses import (
     table_warnings,
 )
 from etl.cleaning.accounting.tally import ROWS, warnings_about
+from etl.cleaning.accounting.undated_files import undated_file_warnings
 from etl.cleaning.event_ids import id_warnings
 from etl.cleaning.kcore import drop_outside_core, find_core
 from etl.cleaning.shown import is_act
@@ -88,12 +89,19 @@ def stage_inputs(
         protection: How ids and texts are protected before they are stored.
         warnings: Warnings about the files of each input; they go into its ledger.
     """
+    num_files = sum(len(log.files) for log in logs_of(config, inputs))
+    is_undated = config.input.is_ordered_by_lines and num_files > 1
     staged = {
         name: StagedInput(
             judged,
             counts[ROWS],
             count_verdicts(judged),
-            (*warnings.get(name, ()), *warnings_about(counts), *id_warnings(judged, counts[ROWS])),
+            (
+                *warnings.get(name, ()),
+                *warnings_about(counts),
+                *id_warnings(judged, counts[ROWS]),
+                *(undated_file_warnings(judged) if is_undated and name == "events" else ()),
+            ),
         )
         for name, (judged, counts) in _stored(
             spark, config, inputs, logical_date, folder, protection

@@ -42,7 +42,9 @@ from etl.dataset.feature_parts import (
     USER_FEATURES,
 )
 from etl.dataset.job import DatasetJob, Made
+from etl.dataset.line_order import line_order_warnings
 from etl.dataset.odd_ids import odd_id_warnings
+from etl.dataset.seen import Seen, read_seen
 from etl.dataset.ties import Ties, read_ties
 from etl.features.history_features import HISTORIES
 from etl.features.neighbours import ITEM_NEIGHBOURS, NEIGHBOUR_IDX
@@ -112,6 +114,7 @@ def describe_dataset(
     files = describe_parts(work)
     vocabularies = _vocabularies(job, made, work)
     ties, shown = read_ties(work / "histories"), _count_shown(work / "users", config)
+    seen = read_seen(work / "test")
     return with_content(
         Manifest(
             id=version_id(config.run.name, date, job.request),
@@ -125,13 +128,15 @@ def describe_dataset(
             vocabularies=vocabularies,
             event_types=tuple(config.etl.event_types),
             features=dict(features),
-            ledger=_ledgers(job, made, work, ties, ties.events + sum(shown.values())),
+            ledger=_ledgers(
+                job, made, work, ties=ties, seen=seen, written=ties.events + sum(shown.values())
+            ),
             fills=dict(fills),
             cuts=_told_cuts(made.cuts),
             leak_check=dict(leak_check),
             privacy=report_privacy(job.protection, made.tables().get("users")),
             counts={
-                **_count(files, ties, count_events(work / "train")),
+                **_count(files, ties, seen, count_events(work / "train")),
                 **shown,
                 **_count_sessions(made.events),
             },
@@ -140,13 +145,15 @@ def describe_dataset(
 
 
 def _ledgers(
-    job: DatasetJob, made: Made, work: Path, ties: Ties, written: int
+    job: DatasetJob, made: Made, work: Path, *, ties: Ties, seen: Seen, written: int
 ) -> dict[str, InputLedger]:
-    """Return the ledgers; that of the events has the warnings about their times and ids."""
+    """Return the ledgers; that of the events has the warnings about their order and ids."""
     etl, is_dated = job.config.etl, job.config.input.is_dated
     ledgers = build_ledgers(made.staged, job.inputs, written, job.config)
     told = (
         *ties.warnings(is_dated=is_dated, ties=etl.split.ties),
+        *(() if is_dated else line_order_warnings(work)),
+        *seen.warnings(),
         *odd_id_warnings(work, ties.events),
     )
     return {**ledgers, "events": ledgers["events"].with_warnings(told)}
@@ -185,7 +192,7 @@ def _count_shown(users: Path, config: Config) -> dict[str, int]:
 
 
 def _count(
-    files: Mapping[str, Sequence[DataFile]], ties: Ties, num_in_windows: int
+    files: Mapping[str, Sequence[DataFile]], ties: Ties, seen: Seen, num_in_windows: int
 ) -> dict[str, int]:
     rows = {part: sum(file.rows for file in members) for part, members in files.items()}
     return {
@@ -197,6 +204,7 @@ def _count(
         "train_targets": num_in_windows - rows["train"],
         "valid": rows["valid"],
         "test": rows["test"],
+        "test_seen": seen.seen,
         "quarantined": rows["quarantine"],
     }
 

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.runs.input_files import InputFile
-from etl.reading.files.file_kinds import unpacked_hashes
+from etl.reading.files.same_content import hash_contents
 from etl.reading.layout import partitions_of
 from etl.spark.columns import BLOCK, DAMAGED, LINE, REDELIVERED, SOURCE_FILE
 
@@ -68,15 +68,14 @@ def describe_files(
 def redelivered_files(files: Sequence[InputFile], folders: Collection[str] = ()) -> set[str]:
     """Return the names of files that have the same content as a file with a smaller name.
 
-    Files in folders `name=value` whose values are read are equal only if these are equal too. Of
-    files that differ in the suffix of a compression only, the unpacked content counts.
+    Of compressed files the unpacked content counts. Files in folders `name=value` whose values are
+    read are equal only if these are equal too.
     """
-    unpacked = unpacked_hashes(files)
+    hashes = hash_contents(files)
 
     def content(file: InputFile) -> tuple[str | None, ...]:
         values = partitions_of(file)
-        digest = unpacked.get(file, file.sha256)
-        return (digest, *(values.get(name) for name in sorted(folders)))
+        return (hashes[file], *(values.get(name) for name in sorted(folders)))
 
     first: dict[tuple[str | None, ...], str] = {}
     for file in sorted(files, key=lambda file: file.name):

@@ -1,7 +1,8 @@
 """Read text files: csv with columns, and plain lines."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,13 +17,15 @@ from etl.spark.columns import LINE
 
 _CORRUPT = "__corrupt"
 _NEVER_IN_TEXT = "\u0001"
+_AROUND_NAMES = " \t\r\"'\ufeff"  # each of the joined files may begin with a byte order mark
 
 
 def read_csv(spark: SparkSession, source: Source, group: Group) -> Rows:
     """Read the columns of csv files by position.
 
     A line is broken if it has more or fewer columns, or contains only a part of a quoted field,
-    which Spark would read as the whole field.
+    which Spark would read as the whole field. So is a line that repeats the header, as it does in
+    files that were joined.
     """
     names = group.layout.names
     fields = [f"c{index}" for index in range(len(names))]
@@ -42,11 +45,11 @@ def read_csv(spark: SparkSession, source: Source, group: Group) -> Rows:
         if breaks is not None and breaks.is_mixed:
             columns[-1] = F.regexp_replace(columns[-1], r"\r\z", "")
     named = (column.alias(n) for column, n in zip(columns, _unique(names), strict=True))
-    values = F.to_json(F.struct(*named))
+    read = {p.names[0] for p in group.places.values() if p.where == "file"}
     return Rows(
         frame,
-        broken=corrupt.isNotNull(),
-        raw=F.coalesce(corrupt, values),
+        broken=corrupt.isNotNull() | _is_header(dict(zip(names, columns, strict=True)), read),
+        raw=F.coalesce(corrupt, F.to_json(F.struct(*named))),
         values={
             ours: columns[names.index(place.names[0])]
             for ours, place in group.places.items()
@@ -127,6 +130,22 @@ def _has_open_quote(line: Column, quote: str, escape: str | None) -> Column:
         line = F.regexp_replace(line, re.escape(escape) + ".", "")
     num_quotes = F.length(line) - F.length(F.replace(line, F.lit(quote)))
     return num_quotes % 2 == 1
+
+
+def _is_header(columns: Mapping[str, Column], read: Collection[str]) -> Column:
+    """Return whether a line has the names of the columns as its values.
+
+    Args:
+        columns: The value of each column of the file.
+        read: Names of the columns that are read. These count; if it is one, an id could be equal
+            to its name, so all columns count.
+    """
+    counting = sorted(read) if len(read) > 1 else columns.keys()
+    plain = (
+        F.coalesce(F.btrim(columns[name], F.lit(_AROUND_NAMES)), F.lit("")) for name in counting
+    )
+    pairs = zip(plain, counting, strict=True)
+    return reduce(Column.__and__, (value == name.strip(_AROUND_NAMES) for value, name in pairs))
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -16,9 +16,11 @@ from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
 from etl.reading.drift import Place, Places, group_files, warnings_of
 from etl.reading.files.copies import as_spark_reads, copy_as_utf8, needs_copy
-from etl.reading.files.file_kinds import codec_of_name, unpacked_hashes
+from etl.reading.files.file_kinds import codec_of_name
+from etl.reading.files.first_bytes import TEXT
 from etl.reading.files.padding import length_without_padding, without_padding
 from etl.reading.files.salvage import salvage, split_damaged
+from etl.reading.files.same_content import hash_contents
 from etl.reading.layout import REPLACEMENT, read_layouts
 from etl.reading.lists import list_warnings
 from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
@@ -119,12 +121,12 @@ def _about_compressed(files: Sequence[InputFile]) -> Iterator[str]:
         zeros = size - length_without_padding(file.path, codec_of_name(file.path))
         if zeros:
             yield f"{file.name} has {zeros} zero bytes after its end: they are not read"
-    hashes = unpacked_hashes(files)
+    hashes, by_path = hash_contents(files), {file.path: file for file in files}
     for file in files:
-        plain = file.path.with_suffix("")
-        others = [other for other in hashes if other.path == plain and hashes.get(file)]
-        if others and hashes[others[0]] != hashes[file]:
-            yield f"{others[0].name} and {file.name} differ in content: both are read"
+        plain = by_path.get(file.path.with_suffix(""))
+        is_packed = codec_of_name(file.path) != TEXT
+        if is_packed and plain is not None and hashes[plain] != hashes[file]:
+            yield f"{plain.name} and {file.name} differ in content: both are read"
 
 
 def field_columns(source: Source) -> dict[str, ColumnName]:

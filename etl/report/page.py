@@ -128,6 +128,9 @@ def splits_section(data: ReportData) -> Section:
     if data.counts.get("events") and "tied_events" in data.counts:
         tied = share(data.counts["tied_events"] / data.counts["events"])
         counts.append(["events at the time of another event of their user", tied])
+    if data.counts.get("test") and "test_seen" in data.counts:
+        seen = share(data.counts["test_seen"] / data.counts["test"])
+        counts.append(["test targets that their user had before", seen])
     cuts = [[part, data.cuts[key]] for key, part in CUT_PARTS.items() if key in data.cuts]
     return Section(
         "parts",

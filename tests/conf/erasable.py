@@ -68,7 +68,7 @@ def write_workspace(
         "train": (_write(folder, "train/part-00000.parquet",
                          _histories([2, 4, 4, 7, 3], [2, 3, 2, 4, 2]), 2),),
         "valid": (_write(folder, "valid/part-00000.parquet", _histories([4], [3]), 2),),
-        "test": (_write(folder, "test/part-00000.parquet", _histories([2, 7], [2, 4]), 2),),
+        "test": (_write(folder, "test/part-00000.parquet", _targets([2, 7], [2, 4]), 2),),
         "items": (_write(folder, "items/part-00000.parquet", pa.table({"item_id": ["a"]}), 2),),
         "quarantine": (_write(folder, "quarantine/part-00000.parquet", _quarantine(names), 9),),
         **{part: (_write(folder, f"{part}/part-00000.parquet", table, 9),)
@@ -92,7 +92,7 @@ def write_workspace(
             "users": InputLedger(rows_read=6, rows_kept=6, match=match),
         },
         counts={"users": 6, "items": 2, "events": 15, "train_rows": 5, "train_targets": 8,
-                "valid": 1, "test": 2, "quarantined": 5, "shown": 4, "sessions": 7},
+                "valid": 1, "test": 2, "test_seen": 2, "quarantined": 5, "shown": 4, "sessions": 7},
     )))  # fmt: skip
     publish(workspace, "datasets", DATASET, DAY)
     _write_model(workspace, vocabularies, names)
@@ -184,6 +184,11 @@ def _histories(numbers: Any, lengths: Any) -> pa.Table:
     items = [[2] * length for length in lengths]
     return pa.table({"user_idx": pa.array(numbers, pa.int64()),
                      "history_item_idx": pa.array(items, pa.list_(pa.int32()))})  # fmt: skip
+
+
+def _targets(numbers: Any, lengths: Any) -> pa.Table:
+    seen = pa.array([2] * len(numbers), pa.int32())
+    return _histories(numbers, lengths).append_column("target_item_idx", seen)
 
 
 def _quarantine(names: tuple[str, ...]) -> pa.Table:

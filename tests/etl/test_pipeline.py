@@ -76,7 +76,7 @@ def test_a_log_full_of_faults_is_accounted_for_to_the_last_row(tmp_path: Path) -
     # u: 5 events, of which 2 held out; v: 2; w: 1; silent: none.
     assert manifest.counts == {
         "users": 4, "items": 3, "events": 8, "tied_events": 0, "train_rows": 2, "train_targets": 3,
-        "valid": 1, "test": 1, "quarantined": 7,
+        "valid": 1, "test": 1, "test_seen": 0, "quarantined": 7,
     }  # fmt: skip
     check_parts(folder)
     beside = {"manifest.json", "report.html"}

@@ -8,11 +8,9 @@ import bz2
 import gzip
 import io
 import zlib
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from hashlib import sha256 as new_digest
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -142,27 +140,3 @@ def _open_codec(path: Path, codec: str) -> io.BufferedIOBase:
         stream: io.BufferedIOBase = pa.CompressedInputStream(pa.BufferReader(content), "zstd")
         return stream
     return path.open("rb")
-
-
-def unpacked_hashes(files: Sequence[InputFile]) -> dict[InputFile, str]:
-    """Return the hash of the unpacked content of files that lie next to each other in two forms.
-
-    Only files whose names differ in nothing but .gz, .bz2 or .zst at their end are unpacked.
-    """
-    forms: dict[Path, list[InputFile]] = defaultdict(list)
-    for file in files:
-        plain = file.path if codec_of_name(file.path) == TEXT else file.path.with_suffix("")
-        forms[plain].append(file)
-    hashes = {}
-    for file in (file for several in forms.values() if len(several) > 1 for file in several):
-        with suppress(*UNPACK_ERRORS):
-            hashes[file] = _unpacked_hash(file.path, file.sha256)
-    return hashes
-
-
-@cache
-def _unpacked_hash(path: Path, _sha256: str) -> str:
-    digest = new_digest()
-    for chunk in unpacked(path, codec_of_name(path)):
-        digest.update(chunk)
-    return digest.hexdigest()

@@ -98,7 +98,7 @@ def test_manifests_say_what_is_there_now(workspace: Path, users: Path) -> None:
     assert groups["train"] == [1, 1] and groups["valid"] == []
     assert manifest.counts == {
         "users": 3, "items": 2, "events": 5, "train_rows": 2, "train_targets": 2, "valid": 0,
-        "test": 1, "quarantined": 2, "shown": 1,
+        "test": 1, "test_seen": 1, "quarantined": 2, "shown": 1,
     }  # fmt: skip
     events, table = manifest.ledger["events"], manifest.ledger["users"]
     assert events.dropped == {"bot": 1, "erased": 16} and events.rows_kept == 6

@@ -110,12 +110,23 @@ def test_given_parts_follow_each_other_in_time_whatever_their_order(tmp_path: Pa
     assert [item for item, _ in history_of(folder, "u")] == ["a", "b", "c"]
 
 
-def test_files_of_one_log_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_files_are_read_in_the_order_of_their_names_and_copies_are_warned_of(
+    tmp_path: Path,
+) -> None:
     for name, item in (("3", "a"), ("1", "b"), ("2", "c")):
         write_lines(tmp_path / f"{name}.csv", "user_id,item_id", f"u,{item}", f"x{name},{item}")
-    log = {"paths": ["3.csv", "[12].csv"], "time_unit": "order", "columns": {"time": None}}
-    _, folder = make(config_for(tmp_path, logs={"log": log}))
+    many = [f"w{user},{item}" for item in "dcab" for user in range(20)]
+    write_lines(tmp_path / "1-more.csv", "user_id,item_id", *many)
+    write_lines(tmp_path / "2-again.csv", "user_id,item_id\r", *(f"{line}\r" for line in many))
+    paths = ["3.csv", "[12]*.csv"]
+    log = {"paths": paths, "time_unit": "order", "columns": {"time": None}}
+    manifest, folder = make(config_for(tmp_path, logs={"log": log}))
     assert [item for item, _ in history_of(folder, "u")] == ["b", "c", "a"]
+    again, seen, copied = manifest.ledger["events"].warnings
+    assert again.startswith("the last events of 20 of 20 users with 4 events or more repeat")
+    assert seen.startswith("20 of 21 test targets (95%) are items that their user had before")
+    assert copied.startswith("2-again.csv has the rows of 1-more.csv: ")
+    assert manifest.counts["test_seen"] == 20
 
 
 def test_types_that_are_not_used_are_named(tmp_path: Path) -> None:

@@ -47,6 +47,33 @@ def test_lines_of_the_wrong_length_are_broken_and_kept_as_they_are(
     ]  # fmt: skip
 
 
+def test_a_line_that_repeats_the_header_is_broken(spark: SparkSession, tmp_path: Path) -> None:
+    joined = tmp_path / "a.csv"
+    first, second = "user,more,item\nu,x,1\n", "user,other,item\nuser,x,2\n"
+    third = '"user", more ,"item"\nv,x,item\n'
+    joined.write_text(first + second + "\ufeff" + third, encoding="utf-8")
+    same = write_lines(tmp_path / "b.csv", "item,user", "1,u", "item,user", "user,item")
+    assert read(spark, tmp_path, joined, same) == [
+        ("a.csv", False, "u", "1"), ("a.csv", True, "user", "item"), ("a.csv", False, "user", "2"),
+        ("a.csv", True, '\ufeff"user"', "item"), ("a.csv", False, "v", "item"),
+        ("b.csv", False, "u", "1"), ("b.csv", True, "user", "item"),
+        ("b.csv", False, "item", "user"),
+    ]  # fmt: skip
+    unnamed = {"header": False, "column_names": ("user", "more", "item"), "multiline": True}
+    assert [row[1] for row in read(spark, tmp_path, joined, **unnamed)] == [
+        True, False, True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_the_one_column_that_is_read_may_hold_its_own_name(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "a.csv", "title,sku", "Sku,sku", "title,sku", "a,b")
+    assert read(spark, tmp_path, path, columns={"item_id": "sku"}) == [
+        ("a.csv", False, "sku"), ("a.csv", True, "sku"), ("a.csv", False, "b"),
+    ]  # fmt: skip
+
+
 def test_separators_of_two_characters_character_sets_and_gzip(
     spark: SparkSession, tmp_path: Path
 ) -> None:
