@@ -187,12 +187,12 @@ class Clean(Section):
     max_value: float | None = None
     """Events with a larger value are quarantined, except cancellations; null: no limit."""
     id_normal_form: Literal["none", "nfc"] = "none"
-    """none: ids keep their bytes. nfc: ids of users and items that differ only in how accents are
-    composed become one (Unicode NFC; needs Spark 4)."""
+    """none: ids keep their bytes. nfc: ids of users, items and events that differ only in how
+    accents are composed become one (Unicode NFC; needs Spark 4)."""
     trim_ids: bool = False
     """Whether white space and invisible characters (no-break and zero-width spaces, byte order
-    marks) are removed from both ends of the ids of users and items, in logs and tables. If not, the
-    ledger has a warning about ids with such ends."""
+    marks) are removed from both ends of the ids of users, items and events, in logs and tables. If
+    not, the ledger has a warning about ids with such ends."""
     item_pattern: str | None = None
     """Regular expression that the whole item id must match; other events are dropped, such as the
     postage in a log of purchases. null: all ids match."""

@@ -67,10 +67,11 @@ class Files(Section):
     """Texts that mean a missing value, in every column: `\\N`, `null`, `NaN`, `-`. Spaces around
     them do not count, upper and lower case do. An empty text is always missing."""
     decimal: Literal[".", ","] = "."
-    """Decimal mark of the value, and of fields of the types integer and number, in texts."""
+    """Decimal mark of the value, of times as numbers, and of fields of the types integer and
+    number, in texts."""
     thousands: str | None = None
-    """Mark between groups of digits of the value, and of fields of the types integer and number, in
-    texts; a space stands for every kind of space. null: there is none."""
+    """Mark between groups of digits of the value, of times as numbers, and of fields of the types
+    integer and number, in texts; a space stands for every kind of space. null: there is none."""
     time_format: tuple[str, ...] = ()
     """Patterns of the time column if its unit is iso, and of fields of the type time, such as
     `dd.MM.yyyy HH:mm:ss`: a list, tried in order, of patterns of Java's DateTimeFormatter with

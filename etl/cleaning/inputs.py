@@ -23,7 +23,7 @@ from etl.cleaning.accounting.losses import (
     loss_warnings,
     table_warnings,
 )
-from etl.cleaning.accounting.tally import ROWS, warnings_about
+from etl.cleaning.accounting.tally import ROWS, about_encoding, warnings_about
 from etl.cleaning.accounting.undated_files import undated_file_warnings
 from etl.cleaning.event_ids import id_warnings
 from etl.cleaning.kcore import drop_outside_core, find_core
@@ -174,6 +174,10 @@ def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) ->
     texts = [str(error) for error in errors if error is not None]
     if not texts:
         return
+    refused_parts = zip(staged.values(), errors, strict=True)
+    texts += [
+        text for part, error in refused_parts if error for text in about_encoding(part.warnings)
+    ]
     texts += [part.unused_types for part in staged.values() if part.unused_types]
     write_quarantine(staged, refused / "quarantine", scratch)
     if any((refused / "quarantine").iterdir()):

@@ -34,20 +34,34 @@ from etl.cleaning.row_rules import (
     parse_events,
 )
 from etl.cleaning.shown import drop_answered, is_act
-from etl.spark.columns import FIELD, LINE_ORDER, LOG, PART, TIME, TIME_TEXT, VERDICT
+from etl.spark.columns import (
+    AT_MIDNIGHT,
+    EVENT_ID,
+    FIELD,
+    LINE_ORDER,
+    LOG,
+    PART,
+    TIME,
+    TIME_TEXT,
+    VERDICT,
+)
 from etl.spark.notation import notation_of
 from etl.spark.texts import normalise_ids, trim_ids
-from etl.spark.times import MICROS_PER_SECOND, day_start
+from etl.spark.times import MICROS_PER_SECOND, day_start, is_midnight
 
 
 def judge_log(rows: DataFrame, source: EventSource, etl: Etl, limits: Limits) -> DataFrame:
     """Return the parsed rows of one log, each judged by the rules that need one row only."""
     clean, notation = etl.clean, notation_of(source)
-    rows = clean_ids(rows, clean, (USER_ID, ITEM_ID))
+    ids = [name for name in (USER_ID, ITEM_ID, EVENT_ID) if name in rows.columns]
+    rows = clean_ids(rows, clean, ids)
     events = parse_events(rows, source.time_unit, etl.event_types, source.event_type, notation)
     if clean.cancellations.is_on:
         events = mark_cancellations(events, clean.cancellations, source.event_type)
     events = blank_placeholders(events)
+    if EVENT_ID in events.columns and source.time_unit != "order":
+        at_midnight = is_midnight(F.col(TIME), notation.time_zone)
+        events = events.withColumn(AT_MIDNIGHT, at_midnight)
     if source.part is not None:
         events = events.withColumn(PART, F.lit(source.part))
     limits = replace(limits, blanks_values=source.bad_value == "blank")

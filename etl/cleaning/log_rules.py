@@ -12,6 +12,7 @@ from etl.cleaning.event_ids import MOVED
 from etl.privacy.pseudonyms import SEALED
 from etl.spark import columns as c
 from etl.spark.columns import (
+    AT_MIDNIGHT,
     CANCELS,
     DROPPED,
     EVENT_ID,
@@ -30,7 +31,8 @@ from etl.spark.times import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, 
 # Columns about the row itself, not about what happened.
 _ABOUT_THE_ROW = {
     *c.LINE_ORDER, c.LOG, c.REDELIVERED, c.BROKEN, c.NOT_DECODED, c.RAW, c.TIME_TEXT, c.TYPE_TEXT,
-    c.VALUE_TEXT, c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, c.ID_FAULT, USER_ID, ITEM_ID,
+    c.VALUE_TEXT, c.VERDICT, c.BLANKED, c.OUTWEIGHS, c.CANCELS, c.ID_FAULT, c.AT_MIDNIGHT,
+    USER_ID, ITEM_ID,
 }  # fmt: skip
 # Sort keys of the columns that say what happened; declared fields have the key 1.
 _PLACES = {c.EVENT_ID: 0, c.TIME: 2, c.VALUE: 3, c.EVENT_TYPE: 4}
@@ -72,11 +74,13 @@ def drop_duplicates(events: DataFrame, has_times: bool = True) -> DataFrame:
     """Drop all but the first of equal events as duplicates.
 
     Events with the same EVENT_ID are equal if user, item and type are the same too, and the
-    earliest is kept: the lines of an order share its id. Events without an id, or with one that
-    identifies nothing (ID_FAULT), are equal if user, item and all their content are the same.
+    earliest is kept: the lines of an order share its id. A time at midnight (AT_MIDNIGHT) may be
+    that of a whole day, so another time of the same day goes before it. Events without an id, or
+    with one that identifies nothing (ID_FAULT), are equal if user, item and all their content are
+    the same.
 
     Args:
-        events: Events with verdicts.
+        events: Events with verdicts; AT_MIDNIGHT is dropped.
         has_times: Whether the log has times; if not, TIME differs in every row of a user.
     """
     says = [USER_ID, ITEM_ID, *(n for n in content_columns(events) if n != EVENT_ID)]
@@ -89,8 +93,11 @@ def drop_duplicates(events: DataFrame, has_times: bool = True) -> DataFrame:
         always.append(CANCELS)
     is_id = F.col(EVENT_ID).isNotNull() & F.col(ID_FAULT).isNull()
     rest = [F.when(~is_id, F.col(name)) for name in says if name not in always]
+    at = F.col(TIME)
+    if AT_MIDNIGHT in events.columns:  # a whole day counts as its end
+        at = F.when(F.col(AT_MIDNIGHT), at + (MICROS_PER_DAY - 1)).otherwise(at)
     # Two of the same time may differ: a hash decides, not the order of the files.
-    first = Window.partitionBy(VERDICT, *always, *rest).orderBy(TIME, F.xxhash64(*says), *order)
+    first = Window.partitionBy(VERDICT, *always, *rest).orderBy(at, F.xxhash64(*says), *order)
     repeated = F.col(VERDICT).isNull() & (F.row_number().over(first) > 1)
     moved = F.lit(has_times) & repeated & is_id & (F.col(TIME) != F.first(TIME).over(first))
     return events.withColumns(
@@ -98,7 +105,7 @@ def drop_duplicates(events: DataFrame, has_times: bool = True) -> DataFrame:
             VERDICT: F.coalesce(VERDICT, F.when(repeated, DROPPED + "duplicate")),
             ID_FAULT: F.coalesce(ID_FAULT, F.when(moved, MOVED)),
         }
-    )
+    ).drop(AT_MIDNIGHT)
 
 
 def drop_near_duplicates(events: DataFrame, seconds: int) -> DataFrame:

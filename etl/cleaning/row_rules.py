@@ -30,9 +30,9 @@ from etl.spark.columns import (
     VALUE_TEXT,
     VERDICT,
 )
-from etl.spark.decimals import parse_integer, parse_number
+from etl.spark.decimals import parse_integer, parse_number, try_cast
 from etl.spark.notation import PLAIN, Notation
-from etl.spark.texts import INVISIBLE
+from etl.spark.texts import INVISIBLE, trimmed
 from etl.spark.times import clock_faults, parse_time
 
 
@@ -238,7 +238,7 @@ def _parsed(column: str, field: InputField, notation: Notation) -> Column:
     if field.type == "number":
         return parse_number(quoted, notation)
     if field.type == "boolean":
-        return F.expr(f"try_cast(trim({quoted}) AS boolean)")
+        return try_cast(trimmed(quoted), "boolean")
     return parse_time(quoted, "iso", notation) if field.type == "time" else F.col(quoted)
 
 

@@ -13,11 +13,11 @@ from conf.settings.input import EventSource
 from etl.cleaning.inputs import logs_of
 from etl.cleaning.staging import known_events
 from etl.dataset.job import DatasetJob
-from etl.leaks.facts import Facts, Times, collect_facts, ids_of
+from etl.leaks.facts import READ_AS, Facts, Times, collect_facts, ids_of
 from etl.leaks.sample import Row, Sample, draw_sample, needed_items
 from etl.spark.columns import TIME, TIME_TEXT
 from etl.spark.folders import SCRATCH
-from etl.spark.notation import notation_of
+from etl.spark.notation import PLAIN, Notation, notation_of
 from etl.spark.times import MICROS_PER_DAY, iso_text, parse_time
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,11 @@ def check_leaks(
         num_impressions=spec.impressions,
         seed=job.config.run.seed,
     )
+    facts = _read_again(spark, job, sample, work / SCRATCH / "read-again")
+    require_same_times(facts)
     leaks, counts = find_leaks(
         sample,
-        _read_again(spark, job, sample, work / SCRATCH / "read-again"),
+        facts,
         cuts,
         windows_days=() if as_of is None else as_of.windows_days,
         half_life_days=1.0 if as_of is None else as_of.half_life_days,
@@ -68,21 +70,22 @@ def check_leaks(
 def _read_again(spark: SparkSession, job: DatasetJob, sample: Sample, scratch: Path) -> Facts:
     """Return the raw log's facts about the sampled users and items."""
     logs = [
-        _with_plain_times(
-            known_events(spark, one, job.readable.etl, job.protection, scratch), one.source
-        )
+        _with_times(known_events(spark, one, job.readable.etl, job.protection, scratch), one.source)
         for one in logs_of(job.readable, job.inputs)
     ]
     users, items = list(sample.users.values()), needed_items(sample)
     return collect_facts(logs, users, items, scratch, job.protection.privacy.time_step)
 
 
-def _with_plain_times(rows: DataFrame, source: EventSource) -> tuple[DataFrame, str]:
-    """Return the rows of a log, and the unit of their times, which Python can parse."""
-    if source.time_unit != "iso" or not (source.time_format or source.local_time_zone):
-        return rows, source.time_unit
-    micros = parse_time(TIME_TEXT, "iso", notation_of(source)).cast("string")
-    return rows.withColumn(TIME_TEXT, micros), "microseconds"
+def _with_times(rows: DataFrame, source: EventSource) -> tuple[DataFrame, str, Notation]:
+    """Return the rows of a log, the unit of their times, and how these are written.
+
+    Where Python may not be able to read a time, the rows have it as the dataset does.
+    """
+    notation = notation_of(source)
+    if notation != PLAIN:
+        rows = rows.withColumn(READ_AS, parse_time(TIME_TEXT, source.time_unit, notation))
+    return rows, source.time_unit, notation
 
 
 def find_leaks(
@@ -117,6 +120,25 @@ def find_leaks(
         counts[kind] = len(answers)
         leaks += [answer for answer in answers if answer is not None]
     return leaks, counts
+
+
+def require_same_times(facts: Facts) -> None:
+    """Raise if Python reads times of the log differently from the dataset.
+
+    Raises:
+        GateError: Describing the first of them.
+    """
+    if facts.misread:
+        shown = "; ".join(
+            f"{text!r} as {iso_text(ours)}, but it is {iso_text(again)}"
+            for text, (ours, again) in sorted(facts.misread.items())[:_SHOWN]
+        )
+        raise GateError(
+            f"the leak check read {len(facts.misread)} time(s) of the raw log differently from the "
+            f"dataset, which has {shown}; no dataset was made. If only local times of some years "
+            "differ, Java and Python have time zones of different age: update Java or "
+            "tzdata, or turn the check off with etl.leak_check: null"
+        )
 
 
 def require_none(leaks: Sequence[str]) -> None:

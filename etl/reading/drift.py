@@ -112,8 +112,7 @@ def warnings_of(
         if lacking:
             among = f" among the first {SAMPLED_LINES} lines" if layouts[0].is_sampled else ""
             warnings.append(
-                f"column {_any_of(names_of(column))} is not in {_listed(lacking)}"
-                f"{among}: null there"
+                f"column {_any_of(names_of(column))} is not in {listed(lacking)}{among}: null there"
             )
         declared.update(*(found[ours].names for found in places))
         warnings += _unequal_types(layouts, [found[ours] for found in places])
@@ -141,7 +140,7 @@ def _require_sound(source: Source, layouts: Sequence[Layout], places: Sequence[P
         for problem in _problems(source, layout, found, needed):
             files_of.setdefault(problem, []).append(layout.file.name)
     if files_of:
-        told = [f"{_listed(files)}: {problem}" for problem, files in files_of.items()]
+        told = [f"{listed(files)}: {problem}" for problem, files in files_of.items()]
         raise InputError(
             "\n".join(
                 [
@@ -194,7 +193,7 @@ def _unequal_types(layouts: Sequence[Layout], places: Sequence[Place]) -> list[s
             files_of.setdefault(str(type_), []).append(layout.file.name)
     if len(files_of) < 2:
         return []
-    told = ", ".join(f"{type_} in {_listed(files)}" for type_, files in sorted(files_of.items()))
+    told = ", ".join(f"{type_} in {listed(files)}" for type_, files in sorted(files_of.items()))
     name = next(place.names[0] for place in places if place.where == "file")
     return [f"column {name} is {told}: read as text"]
 
@@ -207,7 +206,7 @@ def _undeclared(layouts: Sequence[Layout], declared: Collection[str]) -> list[st
         for name in dict.fromkeys(layout.names):
             files_with.setdefault(name, []).append(layout.file.name)
     return [
-        f"column {name}, which is not used, is only in {_listed(files)}"
+        f"column {name}, which is not used, is only in {listed(files)}"
         for name, files in files_with.items()
         if len(files) < len(fixed) and name not in declared
     ]
@@ -217,7 +216,8 @@ def _any_of(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 
-def _listed(files: Sequence[str]) -> str:
+def listed(files: Sequence[str]) -> str:
+    """Return the names of the first files, and how many more there are."""
     more = len(files) - _NAMED_FILES
     return ", ".join(files[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 

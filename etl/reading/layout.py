@@ -6,6 +6,7 @@ So headers, keys and schemas are read here.
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -75,6 +76,10 @@ class Layout:
     """How the rows end of a csv whose quoted fields may contain line breaks; None: any other."""
     is_sampled: bool = False
     """Whether later lines can contain more names."""
+    num_sampled: int = 0
+    """Number of rows that were sampled."""
+    longer: Mapping[FieldPath, int] = field(default_factory=dict)
+    """For each path to a first element, the sampled rows in which its list has more elements."""
 
     def is_known(self) -> bool:
         """Return whether the columns are known; they are not if all sampled lines are broken."""
@@ -183,28 +188,42 @@ def _struct_paths(schema: pa.Schema) -> tuple[dict[str, FieldPath], dict[str, pa
 
 def _json_layout(source: Source, file: InputFile) -> Layout:
     paths: dict[str, FieldPath] = {}
+    rows, longer = 0, Counter[FieldPath]()
     for line in islice(_lines(source, file), SAMPLED_LINES):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue  # Spark finds such a line again and puts it into quarantine
         if isinstance(row, Mapping):
+            rows += 1
             paths.update((key, (key,)) for key in row)
-            for path in _paths_within(row, ()):
+            for path, has_more in _paths_within(row, ()):
                 paths.setdefault(_dotted(path), path)
-    return Layout(file, tuple(paths), paths, partitions=partitions_of(file), is_sampled=True)
+                longer[path] += has_more
+    return Layout(
+        file,
+        tuple(paths),
+        paths,
+        partitions=partitions_of(file),
+        is_sampled=True,
+        num_sampled=rows,
+        longer=+longer,
+    )
 
 
-def _paths_within(value: Any, path: FieldPath) -> Iterator[FieldPath]:
+def _paths_within(
+    value: Any, path: FieldPath, has_more: bool = False
+) -> Iterator[tuple[FieldPath, bool]]:
+    """Yield each path within a value, and whether it ends at the first of several elements."""
     if path:
-        yield path
+        yield path, has_more
     if len(path) == _MOST_STEPS:
         return
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _paths_within(item, (*path, key))
     elif isinstance(value, list) and value:
-        yield from _paths_within(value[0], (*path, 0))
+        yield from _paths_within(value[0], (*path, 0), len(value) > 1)
 
 
 def _dotted(path: FieldPath) -> str:

@@ -1,4 +1,4 @@
-"""Warn about columns that hold lists where one value is expected."""
+"""Warn about lists where one value is expected, and of which only the first element is read."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,15 +21,50 @@ def list_warnings(
     columns: Mapping[str, ColumnName],
     encodings: Mapping[str, str],
 ) -> Iterator[str]:
-    """Yield a warning for each column whose encoding does not fit its lists or objects.
-
-    Types tell in Parquet, ORC and Avro; in csv and JSON lines the first lines do.
+    """Yield the warnings about columns that hold lists.
 
     Args:
         source: The input.
         layouts: The columns of each file.
         columns: For each of our columns its name, or names, in the files.
         encodings: For each of our columns that becomes a feature the kind of its encoding.
+    """
+    yield from _about_encodings(source, layouts, columns, encodings)
+    for ours, column in columns.items():
+        yield from _about_further_elements(source, layouts, ours, column)
+
+
+def _about_further_elements(
+    source: Source, layouts: Sequence[Layout], ours: str, column: ColumnName
+) -> Iterator[str]:
+    """Yield a warning if a column is the first element of lists that have more elements."""
+    names, num_rows, num_longer = set[str](), 0, 0
+    for layout in layouts:
+        place = find_columns(layout, {ours: column}, source.match_case)[ours]
+        way = layout.paths.get(place.names[0], ()) if place.where == "file" else ()
+        lists = [way[: end + 1] for end, step in enumerate(way) if step == 0]
+        # The lists of one column are within each other, so a row may count in several of them.
+        most = max((layout.longer.get(path, 0) for path in lists), default=0)
+        names |= {place.names[0]} if most else set()
+        num_rows += layout.num_sampled if lists else 0
+        num_longer += most
+    if num_longer:
+        yield (
+            f"column {' or '.join(sorted(names))} reads the first element alone: in a sample of "
+            f"{num_rows} rows, {num_longer} have more, which are not read; to read them all, write "
+            "each element on a line of its own"
+        )
+
+
+def _about_encodings(
+    source: Source,
+    layouts: Sequence[Layout],
+    columns: Mapping[str, ColumnName],
+    encodings: Mapping[str, str],
+) -> Iterator[str]:
+    """Yield a warning for each column whose encoding does not fit its lists or objects.
+
+    Types tell in Parquet, ORC and Avro; in csv and JSON lines the first lines do.
     """
     for ours, kind in encodings.items():
         if kind in ("vector", "text") or ours not in columns:

@@ -14,6 +14,7 @@ from conf.errors import ConfigError, InputError
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
+from etl.reading.charsets import encoding_warnings
 from etl.reading.drift import Place, Places, group_files, warnings_of
 from etl.reading.files.copies import as_spark_reads, copy_as_utf8, needs_copy
 from etl.reading.files.file_kinds import codec_of_name
@@ -27,8 +28,7 @@ from etl.reading.origin import ORIGIN, PARTITIONS, PATH, Rows, describe_files
 from etl.reading.read_columnar import read_columnar, read_table
 from etl.reading.read_csv import read_csv, read_damaged, read_sequences
 from etl.reading.read_json import read_json_lines
-from etl.reading.typed import is_text
-from etl.spark.columns import BROKEN, NOT_DECODED, RAW, TIME_TEXT, VALUE_TEXT
+from etl.spark.columns import BROKEN, NOT_DECODED, RAW
 
 _FIRST_SPARK_WITH_ZSTD = (4, 1)
 
@@ -106,6 +106,7 @@ def check_files(
     ]
     if source.format in TEXT_FORMATS:
         warnings += _about_compressed(sound)
+        warnings += encoding_warnings(source, sound)
     if source.format == "sequences":
         return warnings
     layouts = read_layouts(source, sound)
@@ -167,7 +168,7 @@ def _parts(
         garbled = F.contains(rows.values[ours].cast("string"), F.lit(REPLACEMENT))
         broken = broken | F.coalesce(garbled, F.lit(False))
     texts = [value.cast("string").alias(ours) for ours, value in values.items()]
-    marks = [broken.alias(BROKEN), _is_not_decoded(source, rows).alias(NOT_DECODED)]
+    marks = [broken.alias(BROKEN), _is_not_decoded(rows).alias(NOT_DECODED)]
     return [*map(F.col, ORIGIN), *marks, rows.raw.alias(RAW), *texts]
 
 
@@ -181,12 +182,11 @@ def _without_nulls(source: Source, values: Mapping[str, Column]) -> dict[str, Co
     }
 
 
-def _is_not_decoded(source: Source, rows: Rows) -> Column:
-    """Return whether a text that is kept as it is has characters that could not be decoded."""
+def _is_not_decoded(rows: Rows) -> Column:
+    """Return whether a column that is read has characters that could not be decoded."""
     texts = [
         F.coalesce(F.contains(value.cast("string"), F.lit(REPLACEMENT)), F.lit(False))
-        for ours, value in rows.values.items()
-        if ours not in (USER_ID, ITEM_ID, TIME_TEXT, VALUE_TEXT) and is_text(source, ours)
+        for value in rows.values.values()
     ]
     return reduce(Column.__or__, texts, F.lit(False))
 

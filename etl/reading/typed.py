@@ -1,16 +1,10 @@
-"""What the columns of an input are read as: texts, numbers or times."""
+"""What the columns of an input are read as: numbers or times."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from conf.settings.input import EventSource, InputField, Source
 from etl.spark.columns import FIELD, TIME_TEXT, VALUE_TEXT
-
-
-def is_text(source: Source, ours: str) -> bool:
-    """Return whether a column of ours is no field with another type than text."""
-    field = _field(source, ours)
-    return field is None or field.type == "text"
 
 
 def is_number(source: Source, ours: str) -> bool:

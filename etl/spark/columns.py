@@ -20,6 +20,7 @@ EVENT_TYPE = "event_type"  # int32: index into etl.event_types
 VALUE = "value"  # double
 EVENT_ID = "event_id"
 ID_FAULT = "event_id_fault"  # string, why the event id identifies nothing; null if it does
+AT_MIDNIGHT = "at_midnight"  # boolean, TIME may be a whole day; only with EVENT_ID and real times
 TIME_TEXT = "time_text"
 TYPE_TEXT = "type_text"
 VALUE_TEXT = "value_text"

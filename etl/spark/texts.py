@@ -9,6 +9,13 @@ from pyspark.sql import functions as F
 # What cannot be seen, as a class of characters of Java's regular expressions: white space, control
 # characters, zero-width spaces, byte order marks.
 INVISIBLE = r"\s\p{Z}\p{Cc}\p{Cf}"
+# White space and invisible characters that programs leave around numbers and times.
+BLANKS = (
+    " \t\n\v\f\r\x00\x85\u00a0\u00ad\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+    "\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
+# No-break, thin and narrow no-break space.
+NO_BREAK_SPACES = "\u00a0\u2009\u202f"
 _SIGNS = r"[^\p{L}\p{N}]*"
 _MISSING = (
     "null", "nil", "none", "nan", "n/a", "undefined", "not set", "not available", "not provided",
@@ -51,6 +58,16 @@ def _composed(name: str) -> Column:
 def has_invisible_ends(text: Column) -> Column:
     """Return whether a text begins or ends with a character that cannot be seen."""
     return text.rlike(rf"^[{INVISIBLE}]|[{INVISIBLE}]\z")
+
+
+def literal(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def trimmed(column: str) -> str:
+    """Return the SQL of a text without the blanks around it, the invisible ones included."""
+    return f"trim(BOTH {literal(BLANKS)} FROM {column})"
 
 
 def trim_ids(rows: DataFrame, names: Sequence[str]) -> DataFrame:

@@ -7,8 +7,9 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from conf.settings.rules.time_patterns import ISO, has_offset, without_weekday
-from etl.spark.decimals import try_cast
+from etl.spark.decimals import plain_number, try_cast
 from etl.spark.notation import PLAIN, Notation
+from etl.spark.texts import NO_BREAK_SPACES, literal, trimmed
 
 MICROS_PER_SECOND = 1_000_000
 MICROS_PER_MINUTE = 60 * MICROS_PER_SECOND
@@ -30,6 +31,7 @@ _ISO_SHORT = (
     (rf"^(\d{{4}}-\d{{2}}-\d{{2}}[T ]\d{{2}}:\d{{2}}){_OFFSET}$", "$1:00$2"),
 )
 _WEEKDAY = r"(?i)\b(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b"
+_WITH_PLAIN_SPACES = str.maketrans(dict.fromkeys(NO_BREAK_SPACES, " "))
 _FAR = 9 * 10**18  # microseconds; later times are clamped: they are wrong, but can be parsed
 
 
@@ -39,12 +41,13 @@ def parse_time(column: str, unit: str, notation: Notation = PLAIN) -> Column:
     Args:
         column: Name of the column.
         unit: seconds, milliseconds, microseconds (fractions allowed), iso (a text) or order (a
-            whole number).
-        notation: How texts of times are written.
+            whole number). Numbers may have a decimal point too if the decimal mark is another.
+        notation: How texts of times, and numbers in them, are written.
     """
     if unit == "iso":
         return _parse_text(column, notation)
-    number = try_cast(f"trim({column})", "decimal(38,9)")
+    texts = dict.fromkeys((plain_number(column, notation), plain_number(column)))
+    number = F.coalesce(*(try_cast(text, "decimal(38,9)") for text in texts))
     if unit == "order":
         return F.when(number == F.floor(number), _clamped(number, _FAR).cast("long"))
     factor = _MICROS[unit]
@@ -95,7 +98,7 @@ def _first_that_fits(column: str, patterns: Sequence[str]) -> Column:
     """
     found = []
     for pattern in patterns or (ISO,):
-        is_local = ~F.upper(F.trim(column)).rlike(_ISO_OFFSET)
+        is_local = ~F.expr(f"upper({_text(column)})").rlike(_ISO_OFFSET)
         if pattern != ISO:
             is_local = F.lit(not has_offset(pattern))
         micros = _micros(column, pattern)
@@ -107,21 +110,37 @@ def _first_that_fits(column: str, patterns: Sequence[str]) -> Column:
 def _micros(column: str, pattern: str) -> Column:
     if pattern == ISO:
         return _iso_micros(column)
-    text = F.trim(column)
+    text = F.expr(_text(column))
+    pattern = pattern.translate(_WITH_PLAIN_SPACES)
     plain = without_weekday(pattern)
     if plain != pattern:
         text = F.regexp_replace(text, _WEEKDAY, "")
     return F.unix_micros(F.try_to_timestamp(text, F.lit(plain)))
 
 
+def _text(column: str) -> str:
+    """Return the SQL of a text without blanks around it, and with plain spaces in it."""
+    text = trimmed(column)
+    for space in NO_BREAK_SPACES:
+        text = f"replace({text}, {literal(space)}, ' ')"
+    return text
+
+
 def _iso_micros(column: str) -> Column:
-    text = f"replace(upper(trim({column})), ',', '.')"
+    text = f"replace(upper({_text(column)}), ',', '.')"
     full = text
     for short, long in _ISO_SHORT:
         full = f"regexp_replace({full}, r'{short}', '{long}')"
-    moment = F.when(F.upper(F.trim(column)).rlike(_ISO), try_cast(text, "timestamp"))
+    moment = F.when(F.expr(text).rlike(_ISO), try_cast(text, "timestamp"))
     rare = F.when(F.expr(full).rlike(_ISO), try_cast(full, "timestamp"))
     return F.unix_micros(F.coalesce(moment, rare))
+
+
+def is_midnight(micros: Column, time_zone: str | None) -> Column:
+    """Return whether a day begins at a time, in UTC or a time zone."""
+    if time_zone is not None:
+        micros = F.unix_micros(F.from_utc_timestamp(F.timestamp_micros(micros), time_zone))
+    return F.pmod(micros, F.lit(MICROS_PER_DAY)) == 0
 
 
 def day_start(day: date) -> int:

@@ -23,14 +23,17 @@ def broken_file_rules(given: Input) -> Iterator[str]:
 
 def _about_numbers(where: str, source: Source) -> Iterator[str]:
     has_value = isinstance(source, EventSource) and source.columns.value is not None
+    has_count = isinstance(source, EventSource) and not (
+        source.time_unit == "iso" or source.is_ordered_by_lines
+    )
     for name, is_set in (
         ("decimal", source.decimal != "."),
         ("thousands", source.thousands is not None),
     ):
-        if is_set and not has_value and not _has_field(source, "integer", "number"):
+        if is_set and not (has_value or has_count or _has_field(source, "integer", "number")):
             yield (
-                f"{where}.{name}={getattr(source, name)!r}, but the input has no value and no "
-                "field of type integer or number; remove it"
+                f"{where}.{name}={getattr(source, name)!r}, but the input has no value, no time "
+                "as a number and no field of type integer or number; remove it"
             )
     if isinstance(source, EventSource) and source.bad_value == "blank" and not has_value:
         yield (

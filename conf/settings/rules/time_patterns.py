@@ -20,7 +20,7 @@ _TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|.", re.DOTALL)
 
 def why_unusable(pattern: str) -> str | None:
     """Return why times cannot be read with a pattern, or None."""
-    tokens = list(_tokens(pattern))
+    tokens = list(tokens_of(pattern))
     letters = {token[0] for token in tokens if token[0].isascii() and token[0].isalpha()}
     for token, after in zip(tokens, [*tokens[1:], ""], strict=True):
         if token == "'":
@@ -42,13 +42,13 @@ def why_unusable(pattern: str) -> str | None:
 
 def has_offset(pattern: str) -> bool:
     """Return whether texts of a pattern have an offset from UTC or a time zone."""
-    return any(token[0] in _ZONES for token in _tokens(pattern))
+    return any(token[0] in _ZONES for token in tokens_of(pattern))
 
 
 def has_optional_offset(pattern: str) -> bool:
     """Return whether an offset or time zone is within brackets, so that texts may lack it."""
     depth = 0
-    for token in _tokens(pattern):
+    for token in tokens_of(pattern):
         depth += (token == "[") - (token == "]")
         if depth and token[0] in _ZONES:
             return True
@@ -57,10 +57,11 @@ def has_optional_offset(pattern: str) -> bool:
 
 def without_weekday(pattern: str) -> str:
     """Return a pattern without the day of the week, which Spark cannot read."""
-    return "".join(token for token in _tokens(pattern) if token[0] != "E")
+    return "".join(token for token in tokens_of(pattern) if token[0] != "E")
 
 
-def _tokens(pattern: str) -> Iterator[str]:
+def tokens_of(pattern: str) -> Iterator[str]:
+    """Yield the parts of a pattern: quoted texts, runs of one letter, and single characters."""
     return (match[0] for match in _TOKEN.finditer(pattern))
 
 

@@ -8,12 +8,14 @@ from pyspark.sql import Column, Observation
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
+from etl.cleaning.accounting.losses import UNUSED
 from etl.cleaning.row_rules import is_blank
-from etl.spark.columns import BROKEN, NOT_DECODED, REDELIVERED, VERDICT
+from etl.spark.columns import BROKEN, EVENT_ID, NOT_DECODED, QUARANTINED, REDELIVERED, VERDICT
 from etl.spark.texts import has_invisible_ends
 
 ROWS = "rows"
-_IDS = (USER_ID, ITEM_ID)
+BAD_NOT_DECODED = "bad_not_decoded"
+_IDS = (USER_ID, ITEM_ID, EVENT_ID)
 
 
 def counts_of(names: Sequence[str], *, are_trimmed: bool) -> list[Column]:
@@ -23,14 +25,20 @@ def counts_of(names: Sequence[str], *, are_trimmed: bool) -> list[Column]:
         names: Columns of the rows.
         are_trimmed: Whether nothing is left at the ends of ids that cannot be seen.
     """
-    is_good = F.col(VERDICT).isNull() if VERDICT in names else ~(F.col(BROKEN) | F.col(REDELIVERED))
+    verdict, is_judged = F.col(VERDICT), VERDICT in names
+    is_good = verdict.isNull() if is_judged else ~(F.col(BROKEN) | F.col(REDELIVERED))
+    is_bad = verdict.startswith(QUARANTINED) | (verdict == UNUSED)
+    if not is_judged:
+        is_bad = F.col(BROKEN) & ~F.col(REDELIVERED)
+    ids = [name for name in _IDS if name in names and (is_judged or name != EVENT_ID)]
     odd = {
-        name: ~is_blank(name) & has_invisible_ends(F.col(name)) for name in _IDS if name in names
+        name: is_good & ~is_blank(name) & has_invisible_ends(F.col(name))
+        for name in (() if are_trimmed else ids)
     }
-    odd = {} if are_trimmed else odd
     if NOT_DECODED in names:
-        odd[NOT_DECODED] = F.col(NOT_DECODED)
-    counts = [F.count_if(is_good & is_so).alias(name) for name, is_so in odd.items()]
+        odd[NOT_DECODED] = is_good & F.col(NOT_DECODED)
+        odd[BAD_NOT_DECODED] = is_bad & F.col(NOT_DECODED)
+    counts = [F.count_if(is_so).alias(name) for name, is_so in odd.items()]
     return [F.count(F.lit(1)).alias(ROWS), *counts]
 
 
@@ -55,4 +63,18 @@ def warnings_about(counts: Mapping[str, int]) -> tuple[str, ...]:
             f"{NOT_DECODED}: {counts[NOT_DECODED]} rows have characters that are not in the "
             "character set of the file and became \ufffd; see `encoding` of the input"
         )
+    bad = counts.get(BAD_NOT_DECODED)
+    if bad:
+        warnings.append(
+            f"{NOT_DECODED}: {bad} bad rows (quarantined, or of a type that is not used) have "
+            "characters that are not in the character set of the file and became \ufffd, in an id "
+            "or another column; see `encoding` of the input"
+        )
     return tuple(warnings)
+
+
+def about_encoding(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Return the warnings about the character set, if bad rows have characters outside it."""
+    if not any(text.startswith(f"{NOT_DECODED}: ") and " bad rows " in text for text in warnings):
+        return ()
+    return tuple(text for text in warnings if text.startswith((f"{NOT_DECODED}: ", "encoding: ")))

@@ -14,8 +14,8 @@ from tests.etl.making import config_for
 LOG = "input.events.log."
 ISO = {"time_unit": "iso"}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "decimal of nothing": ({"decimal": ","}, LOG + "decimal=',', but the input has no value"),
-    "groups of nothing": ({"thousands": "."} | {"decimal": ","}, LOG + "thousands='.', but"),
+    "decimal of nothing": (ISO | {"decimal": ","}, LOG + "decimal=',', but the input has no value"),
+    "groups of nothing": (ISO | {"thousands": ".", "decimal": ","}, LOG + "thousands='.', but"),
     "blanks of nothing": ({"bad_value": "blank"}, LOG + "columns.value is null"),
     "format of numbers": ({"time_format": ["yyyy-MM-dd"]}, LOG + "time_format is for texts"),
     "zone of numbers": ({"local_time_zone": "Europe/Berlin"}, LOG + "local_time_zone is for texts"),

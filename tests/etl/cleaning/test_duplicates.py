@@ -1,14 +1,17 @@
 import random
+from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from etl.cleaning.event_ids import MOVED, SHARED, blank_placeholders, mark_shared_ids
+from etl.cleaning.judge import judge_log
 from etl.cleaning.log_rules import drop_duplicates, drop_near_duplicates, drop_repeated_items
+from etl.cleaning.row_rules import Limits
 from etl.privacy.pseudonyms import SEALED
-from etl.spark.columns import ID_FAULT, OUTWEIGHS, VERDICT
-from tests.etl.making import by_line, events_of, tuples
+from etl.spark.columns import AT_MIDNIGHT, ID_FAULT, OUTWEIGHS, VERDICT
+from tests.etl.making import by_line, config_for, events_of, frame_of, tuples
 
 SECOND = 1_000_000
 
@@ -47,6 +50,58 @@ def test_events_with_one_id_are_equal_whatever_their_time_and_value(spark: Spark
     assert by_line(judged_by_id(frame)) == [
         "dropped:duplicate", None, None, None, "dropped:duplicate", "quarantined:x",
     ]  # fmt: skip
+
+
+def test_a_whole_day_gives_way_to_a_time_of_that_day(spark: SparkSession) -> None:
+    hour, day = 3600 * SECOND, 86_400 * SECOND
+    times = {
+        "a": [0, 9 * hour, 11 * hour],  # 9:00 is the earliest with a time of day
+        "b": [0, day, day + hour],  # of two days the first stays
+        "c": [0, 0],
+        "d": [-hour, 0],  # the evening before
+        "e": [0, day - 1],
+    }
+    rows = [
+        {"event_id": name, "time": time, "value": float(n)}
+        for name, of_id in times.items()
+        for n, time in enumerate(of_id)
+    ]
+    kept = []
+    for ordered in (rows, rows[::-1]):
+        frame = events_of(spark, *ordered).withColumn(AT_MIDNIGHT, F.col("time") % day == 0)
+        left = judged_by_id(frame)
+        assert AT_MIDNIGHT not in left.columns
+        kept.append(tuples(left.where(f"{VERDICT} IS NULL"), "event_id", "time", "value"))
+    assert [row[:2] for row in kept[0]] == [
+        ("a", 9 * hour), ("b", 0), ("c", 0), ("d", -hour), ("e", day - 1),
+    ]  # fmt: skip
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(("unit", "zone", "marks"), [
+    ("iso", None, [True, True]), ("iso", "Europe/Berlin", [True, False]), ("order", None, None),
+])  # fmt: skip
+def test_rows_with_an_event_id_know_whether_their_time_is_a_whole_day(
+    spark: SparkSession, tmp_path: Path, unit: str, zone: str | None, marks: list[bool] | None
+) -> None:
+    config = config_for(
+        tmp_path,
+        {"time_unit": unit, "local_time_zone": zone, "columns": {"event_id": "order"}},
+        etl={"clean": {"trim_ids": True}},
+    )
+    rows = frame_of(
+        spark,
+        "user_id string, item_id string, event_id string, time_text string, broken boolean, "
+        "redelivered boolean, source_file string, block_start long, line_number long",
+        ("u", "i", " 17\u00a0", "2026-03-01", False, False, "f", 0, 0),
+        ("u", "i", "17", "2026-03-01T00:00:00Z", False, False, "f", 0, 1),
+    )
+    judged = judge_log(rows, config.input.events["log"], config.etl, Limits())
+    assert by_line(judged, "event_id") == ["17", "17"]
+    if marks is None:
+        assert AT_MIDNIGHT not in judged.columns
+    else:
+        assert by_line(judged, AT_MIDNIGHT) == marks
 
 
 def test_the_lines_of_an_order_share_its_id_and_all_stay(spark: SparkSession) -> None:

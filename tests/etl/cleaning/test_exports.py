@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from conf.errors import InputError
 from tests.etl.making import HEADER, config_for, make, read_part, write_lines
 
 pytestmark = [pytest.mark.usefixtures("spark"), pytest.mark.slow]
@@ -29,30 +30,33 @@ def test_blank_ids_of_any_kind_are_missing_and_ends_of_ids_are_counted(tmp_path:
         f"u,{blank[2]},{START}", f"u ,i1,{START}", f"\u00a0u,i1\u200b,{START + 1}",
         f"u,i2,{START + 2}",
     )  # fmt: skip
-    manifest, _ = make(config_for(tmp_path, etl=ALL_BAD))
+    columns = {"event_id": "item_id"}
+    manifest, _ = make(config_for(tmp_path, {"columns": columns}, etl=ALL_BAD))
     ledger = manifest.ledger["events"]
     assert ledger.quarantined == {"user_missing": 6, "item_missing": 1}
     assert (ledger.rows_kept, manifest.counts["users"]) == (3, 3)
-    users, items = (text for text in ledger.warnings if "white space" in text)
+    users, items, events = (text for text in ledger.warnings if "white space" in text)
     assert users.startswith("user_id: 2 rows have white space") and "trim_ids=true" in users
     assert items.startswith("item_id: 1 rows have white space")
+    assert events.startswith("event_id: 1 rows have white space")
 
 
 def test_ids_are_trimmed_in_logs_and_tables(tmp_path: Path) -> None:
     write_lines(
-        tmp_path / "a.csv", HEADER, f"\u00a0u ,i1\u200b,{START}", f"u,\ufeffi1,{START + 1}",
-        f" u\u2009,i 2 ,{START + 2}",
+        tmp_path / "a.csv", HEADER + ",order", f"\u00a0u ,i1\u200b,{START}, 7",
+        f"u,\ufeffi1,{START + 1},8", f" u\u2009,i 2 ,{START + 2},9", f"u,i1,{START + 1},8\u00a0",
     )  # fmt: skip
     write_lines(tmp_path / "items.csv", "id,name", " i1,one", "i 2\u00a0,two")
     items = {"paths": ["items.csv"], "id_column": "id", "title_column": "name"}
     config = config_for(
         tmp_path,
-        {"paths": ["a.csv"]},
+        {"paths": ["a.csv"], "columns": {"event_id": "order"}},
         items=items,
         etl={**ALL_TRAINING, "clean": {"trim_ids": True}},
     )
     manifest, folder = make(config)
     assert manifest.ledger["events"].warnings == manifest.ledger["items"].warnings == ()
+    assert manifest.ledger["events"].dropped == {"duplicate": 1}
     assert manifest.counts["users"] == 1
     assert {row["item_id"]: row["title"] for row in read_part(folder, "items")} == {
         "i1": "one", "i 2": "two",
@@ -138,7 +142,8 @@ def test_characters_that_cannot_be_decoded_are_counted(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_bytes("id,name\ni1,größe\ni2,two\n".encode("cp1252"))
     items = {"paths": ["items.csv"], "id_column": "id", "title_column": "name"}
     manifest, folder = make(config_for(tmp_path, {"paths": ["a.csv"]}, items=items))
-    (warning,) = manifest.ledger["items"].warnings
+    encoding, warning = manifest.ledger["items"].warnings
+    assert encoding.startswith("encoding: 1 of the first 3 lines of items.csv have bytes that are")
     assert warning.startswith("not_decoded: 1 rows have characters that are not in the character")
     names = pq.read_schema(next((folder / "items").glob("*.parquet"))).names
     assert "not_decoded" not in names
@@ -146,3 +151,18 @@ def test_characters_that_cannot_be_decoded_are_counted(tmp_path: Path) -> None:
     manifest, folder = make(config_for(tmp_path, {"paths": ["a.csv"]}, items=items))
     assert manifest.ledger["items"].warnings == ()
     assert {row["title"] for row in read_part(folder, "items")} == {"größe", "two"}
+
+
+def test_a_run_that_is_refused_for_the_character_set_says_so(tmp_path: Path) -> None:
+    lines = [HEADER, *(f"u{n},größe{n % 2},{START + n}" for n in range(4)), f"u,x,{START}"]
+    (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("cp1252"))
+    (tmp_path / "items.csv").write_bytes("id,name\nx,\xe4\n".encode("cp1252"))
+    items = {"paths": ["items.csv"], "id_column": "id", "title_column": "name"}
+    with pytest.raises(InputError) as refused:
+        make(config_for(tmp_path, {"paths": ["a.csv"]}, items=items))
+    text = str(refused.value)
+    assert "input.events: 4 of 5 rows are bad (line_unparsable 4)" in text
+    assert "not_decoded: 4 bad rows (quarantined, or of a type that is not used) have" in text
+    assert "encoding: 4 of the first 6 lines of a.csv have bytes that are not UTF-8" in text
+    assert "likeliest to cp1252" in text
+    assert "items.csv" not in text  # was not refused

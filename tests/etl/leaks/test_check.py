@@ -9,10 +9,11 @@ from pyspark.sql import SparkSession
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, ITEM_IDX, TARGET_ITEM, USER_IDX
 from conf.errors import GateError
-from etl.leaks.check import find_leaks, require_none
-from etl.leaks.facts import Facts, Times, collect_facts, parse_micros
+from etl.leaks.check import find_leaks, require_none, require_same_times
+from etl.leaks.facts import READ_AS, Facts, Times, collect_facts, parse_micros
 from etl.leaks.sample import Sample
 from etl.spark.columns import TIME
+from etl.spark.notation import PLAIN, Notation
 from etl.spark.times import MICROS_PER_DAY as D
 from tests.etl.making import frame_of
 
@@ -120,6 +121,21 @@ def test_times_are_read_a_second_way(text: str | None, unit: str, micros: int | 
     assert parse_micros(text, unit) == micros
 
 
+def test_times_that_the_dataset_has_wrong_are_found(spark: SparkSession, tmp_path: Path) -> None:
+    notation = Notation(time_formats=("dd.MM.yyyy", "yyyy z"), decimal=",")
+    rows = frame_of(
+        spark, f"user_id string, item_id string, time_text string, {READ_AS} long",
+        ("u", "a", "02.01.1970", D), ("u", "b", "03.01.1970", 3 * D), ("u", "c", "soon", None),
+        ("u", "d", "1970 CET", 5),  # which Python cannot read
+    )  # fmt: skip
+    found = collect_facts([(rows, "iso", notation)], ["u"], [], tmp_path)
+    assert sorted(found.of_user["u"]) == [("a", D), ("b", 2 * D), ("d", 5)]
+    differ = r"'03\.01\.1970' as 1970-01-04T00:00:00Z, but it is 1970-01-03T00:00:00Z"
+    with pytest.raises(GateError, match=rf"read 1 time\(s\) .*{differ}"):
+        require_same_times(found)
+    require_same_times(facts())
+
+
 def test_counts_and_decay_stop_at_the_instant() -> None:
     times = Times([3 * D + 5, 1, D, D + 7])
 
@@ -138,7 +154,8 @@ def test_raw_rows_that_differ_in_a_field_are_two_events(
         ("u", "b", "soon", "1"),
         ("w", "a", "7", "1"), ("w", "z", "9", "1"),
     )  # fmt: skip
-    found = collect_facts([(rows, "microseconds")], ["u"], ["a"], tmp_path, time_step=2)
+    logs = [(rows, "microseconds", PLAIN)]
+    found = collect_facts(logs, ["u"], ["a"], tmp_path, time_step=2)
 
     assert found.of_user == {"u": [("a", 4), ("a", 4)]}
     assert sorted(found.of_item["a"]) == [4, 4, 6]

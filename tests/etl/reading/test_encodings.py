@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.settings.input import Source
+from etl.reading.charsets import encoding_warnings
 from etl.reading.sources import read_rows
 from etl.spark.columns import BROKEN, NOT_DECODED, RAW
 from tests.etl.making import config_for, make, read_part
@@ -134,7 +135,7 @@ def test_what_cannot_be_decoded_is_marked(spark: SparkSession, tmp_path: Path) -
         source, files = Source(paths=("*",), encoding=encoding), input_files(tmp_path, path)
         frame = read_rows(spark, source, files, columns, tmp_path / "copies")
         marks = frame.orderBy("line_number").select(BROKEN, NOT_DECODED).collect()
-        assert [tuple(row) for row in marks] == [(True, False), (False, True), (False, False)]
+        assert [tuple(row) for row in marks] == [(True, True), (False, True), (False, False)]
         assert frame.where(F.col("title") == "c").count() == 1
 
 
@@ -165,6 +166,49 @@ def test_a_run_reads_and_saves_lines_in_the_character_set_of_each_input(tmp_path
     saved = [row["raw"] for row in read_part(folder, "quarantine")]
     assert saved[:5] == lines[:5]
     assert {row["item_id"] for row in read_part(folder, "items")} >= {"商品0", "商品3"}
+
+
+LINES = "user,item\n" + "".join(f"u{n},größe {n}\n" for n in range(5)) + "v,plain\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "encoding", "told", "set_to"),
+    [
+        ("cp1252", "utf-8", "5 of the first 7 lines of a.csv have bytes that are not utf-8", "cp1"),
+        ("utf-8", "cp1252", "makes 'Ã¶' for 'ö' and the like of them", "to UTF-8"),
+        ("utf-8", "latin1", "5 of the first 7 lines of a.csv have letters beyond ASCII", "UTF-8"),
+        ("utf-8-sig", "ascii", "6 of the first 7 lines of a.csv have bytes that are not", "UTF-8"),
+        ("utf-8", "gbk", "of a.csv have", "to UTF-8"),
+    ],
+)
+def test_another_character_set_is_told(
+    tmp_path: Path, written: str, encoding: str, told: str, set_to: str
+) -> None:
+    (tmp_path / "a.csv").write_bytes(LINES.encode(written))
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(LINES.encode(written)))
+    (tmp_path / "c.csv").write_bytes(b"user,item\nu,1\n")
+    paths = [tmp_path / name for name in ("a.csv", "b.csv.gz", "c.csv")]
+    source = Source(paths=("*",), encoding=encoding)
+    (warning,) = encoding_warnings(source, input_files(tmp_path, *paths))
+    assert warning.startswith("encoding: ") and told in warning
+    assert f"`encoding` of the input{', likeliest' if set_to == 'cp1' else ''} to" in warning
+    assert set_to in warning and "and so have b.csv.gz;" in warning
+
+
+def test_a_damaged_letter_is_no_other_character_set(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(LINES.encode() + b"w,gr\xf6\n")
+    (warning,) = check(tmp_path, [tmp_path / "a.csv"])
+    assert warning.endswith("most other letters beyond ASCII fit, so these lines may be damaged")
+
+
+def test_a_file_in_its_character_set_has_no_warning(tmp_path: Path) -> None:
+    for encoding in ENCODINGS:
+        text = letters_of(encoding)
+        path = tmp_path / "a.csv"
+        lines = f"user,item\nu{text},{text[::-1]}\n" * 4000  # longer than the sample
+        path.write_bytes(lines.encode(encoding))
+        source = Source(paths=("*",), encoding=encoding)
+        assert list(encoding_warnings(source, input_files(tmp_path, path))) == [], encoding
 
 
 def test_a_header_in_another_character_set_is_an_error(tmp_path: Path) -> None:

@@ -3,17 +3,20 @@ from pyspark.sql import SparkSession
 
 from conf.settings.rules.time_patterns import why_unusable
 from etl.spark.decimals import parse_number
-from etl.spark.notation import Notation
-from etl.spark.times import clock_faults, day_of, day_start, iso_text, parse_time
+from etl.spark.notation import PLAIN, Notation
+from etl.spark.times import clock_faults, day_of, day_start, is_midnight, iso_text, parse_time
 from tests.etl.making import frame_of
 
 # 2026-03-01T12:34:56Z
 MOMENT = 1_772_368_496_000_000
 
 
-def parsed(spark: SparkSession, unit: str, *texts: str | None) -> list[int | None]:
+def parsed(
+    spark: SparkSession, unit: str, *texts: str | None, notation: Notation = PLAIN
+) -> list[int | None]:
     frame = frame_of(spark, "n int, text string", *enumerate(texts))
-    return [row[0] for row in frame.orderBy("n").select(parse_time("text", unit)).collect()]
+    times = frame.orderBy("n").select(parse_time("text", unit, notation))
+    return [row[0] for row in times.collect()]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,45 @@ def test_what_is_no_time_is_null(spark: SparkSession) -> None:
     wrong = ["2026-03-01", "12s", "0x10", "NaN", "1e40", "-", "", None]
     assert parsed(spark, "seconds", *wrong) == [None] * len(wrong)
     assert parsed(spark, "order", "7", "7.0", "7.5", "x") == [7, 7, None, None]
+
+
+def test_numbers_of_times_may_have_the_marks_of_numbers(spark: SparkSession) -> None:
+    comma, german = Notation(decimal=","), Notation(decimal=",", thousands=".")
+    texts = ["1772368496,0", "1,772368496e9", "1772368496.0", "-0,5", "1.772.368.496", "1,7,7"]
+    half = -500_000
+    assert parsed(spark, "seconds", *texts, notation=comma) == [MOMENT] * 3 + [half, None, None]
+    # What a column of doubles holds has a point, whatever the marks in texts are.
+    texts = ["1.772.368.496", "1772368496.0", "1.772368496E9", "1.772.368.496,0"]
+    assert parsed(spark, "seconds", *texts, notation=german) == [MOMENT] * 4
+    assert parsed(spark, "seconds", "1772368496,0", "1,772368496e9") == [None, None]
+    assert parsed(spark, "order", "1.000", "3,0", "3.0", "3,5", notation=german) == [
+        1000, 3, 3, None,
+    ]  # fmt: skip
+
+
+def test_blanks_of_any_kind_around_and_within_times_do_not_count(spark: SparkSession) -> None:
+    numbers = ["\u00a01772368496", "\t1772368496\r", "1772368496\u202f", "\ufeff1772368496"]
+    assert parsed(spark, "seconds", *numbers) == [MOMENT] * 4
+    texts = ["\u00a02026-03-01 12:34:56\u00a0", "2026-03-01\u00a012:34:56", "\t2026-03-01 12:34:56"]
+    assert parsed(spark, "iso", *texts) == [MOMENT] * 3
+    # An offset counts whatever is after and before it.
+    zoned = ["2026-03-01\u00a012:34:56Z\u00a0", "2026-03-01\u202f12:34:56\u00a0+00:00\t"]
+    assert parsed(spark, "iso", *zoned, notation=BERLIN) == [MOMENT] * 2
+    american = Notation(time_formats=("M/d/yyyy, h:mm:ss a",))
+    texts = ["3/1/2026, 12:34:56\u202fPM", "\u00a03/1/2026,\u00a012:34:56 PM\t"]
+    assert parsed(spark, "iso", *texts, notation=american) == [MOMENT] * 2
+
+
+def test_midnight_is_that_of_the_time_zone(spark: SparkSession) -> None:
+    # In Berlin, 2 am on 29 March 2026 does not exist, and the day has 23 hours.
+    texts = ["2026-03-29T00:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z",
+             "1969-12-31T00:00:00Z", "2026-03-29T00:00:00.000001Z"]  # fmt: skip
+    frame = frame_of(spark, "n int, text string", *enumerate(texts)).orderBy("n")
+    micros = parse_time("text", "iso")
+    zones = (None, "Europe/Berlin")
+    rows = frame.select(*(is_midnight(micros, zone) for zone in zones)).collect()
+    assert [row[0] for row in rows] == [True, False, False, True, False]
+    assert [row[1] for row in rows] == [False, True, True, False, False]
 
 
 def test_a_time_that_is_too_large_for_its_unit_is_far_off_but_a_time(spark: SparkSession) -> None:
