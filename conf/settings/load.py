@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import YAMLError
@@ -13,6 +13,7 @@ from yaml import YAMLError
 from conf.errors import ConfigError
 from conf.settings.config import Config
 from conf.settings.key_tree import described
+from conf.settings.overrides import merged_with, named, resolved
 from conf.workspace.output_file import write_whole
 
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
@@ -26,17 +27,24 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     if not path.is_file():
         raise ConfigError(f"configuration file {path} does not exist; name one with --config")
-    return _checked(path, _merged_tree(path, overrides))
+    return _checked(path, _merged_tree(path, overrides), overrides)
 
 
-def _checked(path: Path, tree: Any) -> Config:
-    """Return the configuration of a tree of keys; errors name it by `path`."""
+def _checked(path: Path, tree: Any, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration of a tree of keys; errors name `path`, or the override at fault."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [described(detail, Config) for detail in error.errors()]
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise ConfigError(f"{path}: {len(problems)} problem(s)\n{lines}") from error
+        problems = [
+            described(detail, Config) + named(overrides, detail) for detail in error.errors()
+        ]
+        raise _refused(path, problems, overrides) from error
+
+
+def _refused(path: Path, problems: Sequence[str], overrides: Sequence[str]) -> ConfigError:
+    changed = f" with {len(overrides)} override(s)" if overrides else ""
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    return ConfigError(f"{path}{changed}: {len(problems)} problem(s)\n{lines}")
 
 
 def write_changed(
@@ -63,7 +71,7 @@ def write_changed(
     Raises:
         ConfigError: When the changed configuration breaks a rule.
     """
-    merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    merged = merged_with(_loaded(path), overrides)
     for key, value in settings.items():
         OmegaConf.update(merged, key, value)
     for name in without_models:
@@ -76,17 +84,32 @@ def write_changed(
 
 
 def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
-    for override in overrides:
-        if "=" not in override or override.startswith("="):
-            raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    merged = merged_with(_loaded(path), overrides)
+    _require_key_from_environment(path, OmegaConf.to_container(merged, resolve=False))
+    tree, problems = resolved(merged, overrides)
+    if problems:
+        raise _refused(path, problems, overrides)
+    return tree
+
+
+def _loaded(path: Path) -> DictConfig:
+    """Return the keys of a file.
+
+    Raises:
+        ConfigError: When it is no YAML, or holds no keys.
+    """
     try:
         base = OmegaConf.load(path)
-        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
-        _require_key_from_environment(path, OmegaConf.to_container(merged, resolve=False))
-        return OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError) as error:
-        text = str(error).strip()
-        raise ConfigError(f"{path} cannot be read as a configuration: {text}") from error
+        raise ConfigError(
+            f"{path} cannot be read as a configuration: {str(error).strip()}"
+        ) from error
+    if not isinstance(base, DictConfig):
+        raise ConfigError(
+            f"{path} cannot be read as a configuration: it holds a list; write sections with keys, "
+            "as in conf/demo.yaml"
+        )
+    return base
 
 
 def _require_key_from_environment(path: Path, tree: Any) -> None:
