@@ -47,10 +47,9 @@ def train_worker(settings: dict[str, Any]) -> None:
     job = _open_job(settings)
     try:
         _train(job)
-    except (HeadraceError, FloatingPointError) as error:
+    except HeadraceError as error:
         # An error that a user must fix would occur in every retry: record it and end normally.
-        kind = DivergedError if isinstance(error, FloatingPointError) else type(error)
-        word = {"message": str(error), "kind": kind.__name__}
+        word = {"message": str(error), "kind": type(error).__name__}
         write_json(job.work / FAILURE_NAME, word)
 
 
@@ -191,7 +190,7 @@ def _add_round(job: TrainingJob, cursor: Cursor, part: Round, sums: Tensor) -> N
 
 def _require_finite(cursor: Cursor) -> None:
     if not math.isfinite(cursor.loss_sum):
-        raise FloatingPointError(
+        raise DivergedError(
             f"the loss of epoch {cursor.epoch} is {cursor.loss_sum}: training has diverged; "
             "lower train.optimizer.learning_rate"
         )
