@@ -2,8 +2,10 @@
 
 import json
 import logging
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,18 @@ def refuse(config: Config) -> dict[str, Any]:
         "score": {"stage": "score", "status": "refused", **figures},
     }
     raise error
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was() -> Iterator[None]:
+    """Put back what the command sets for its whole process."""
+    handler, root = signal.getsignal(signal.SIGTERM), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    root.handlers, root.level = handlers, level
+    for package in ("conf", "etl", "trainer", "serving"):
+        logging.getLogger(package).setLevel(logging.NOTSET)
 
 
 @pytest.fixture
