@@ -1,10 +1,14 @@
 """Errors that a user can cause, each with the exit code that a scheduler acts on."""
 
+from typing import Any
+
 
 class HeadraceError(ValueError):
     """Base of every error that a user can cause and fix."""
 
     exit_code = 1
+    made: dict[str, Any] | None = None
+    """What the command had made and measured by then, in the form of its result; None: nothing."""
 
 
 class DivergedError(HeadraceError):

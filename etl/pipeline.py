@@ -19,7 +19,7 @@ from conf.settings.features import Features
 from conf.workspace.versions import commit
 from etl.cleaning.accounting.matches import match_tables
 from etl.cleaning.check import check_inputs
-from etl.cleaning.confidence import add_confidence
+from etl.cleaning.confidence import add_confidence, require_some_confidence
 from etl.cleaning.inputs import (
     Staged,
     keep_core,
@@ -148,6 +148,7 @@ def _collected(
     known_items = None if before is None else before.items
     table = staged["items"].kept() if etl.catalogue == "table" else None
     items = store(number_items(events, known_items, table), scratch / "numbered-items")
+    require_some_confidence(items, etl)
     context = fit_history_features(events, etl, before)
 
     def collected(name: str) -> DataFrame:

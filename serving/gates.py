@@ -158,20 +158,24 @@ def require_passed(manifest: Mapping[str, Any], score: Score) -> dict[str, Any]:
         score: The section with the limits.
 
     Raises:
-        GateError: When a gate refuses; it names each such gate, its figure, its limit and the fix.
+        GateError: When a gate refuses; it names each such gate, its figure, its limit and the fix,
+            and its `made` has the verdicts.
     """
     verdicts = judged(manifest, score)
     refused = [f"{v.complaint}" for v in verdicts if v.refuses]
+    warnings = [v.complaint for v in verdicts if v.complaint is not None and not v.refuses]
+    told = {"gates": {v.name: not v.refuses for v in verdicts}, "warnings": warnings}
+    for warning in warnings:
+        log.warning("score: %s", warning)
     if refused:
         lines = "\n".join(f"  {complaint}" for complaint in refused)
-        raise GateError(
+        error = GateError(
             f"lists {manifest['id']} are not published, the previous lists stay: "
             f"{len(refused)} gate(s) failed\n{lines}"
         )
-    warnings = [v.complaint for v in verdicts if v.complaint is not None]
-    for warning in warnings:
-        log.warning("score: %s", warning)
-    return {"gates": {v.name: not v.refuses for v in verdicts}, "warnings": warnings}
+        error.made = told
+        raise error
+    return told
 
 
 def _verdict(name: str, limits: Gates, manifest: Mapping[str, Any]) -> Verdict:

@@ -103,7 +103,7 @@ def run_command(
     work: Work,
 ) -> None:
     """Load the configuration, do the work, and print the result."""
-    from conf.command.tables import print_result, printable
+    from conf.command.tables import printable
     from conf.settings.load import load_config
 
     _log_to_stderr(verbose)
@@ -112,11 +112,20 @@ def run_command(
         with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is only for the result
             result = work(load_config(path, overrides or []))
     except HeadraceError as error:
+        if error.made is not None:
+            _print({**error.made, "error": str(error)} if as_json else error.made, as_json)
+            sys.stdout.flush()  # what was made comes before the refusal
         print(f"headrace: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt:
         print("headrace: interrupted; committed versions stay", file=sys.stderr)
         raise typer.Exit(128 + signal.SIGINT) from None
+    _print(result, as_json)
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    from conf.command.tables import print_result
+
     if as_json:
         print(json.dumps(result, default=str))
     else:
@@ -138,17 +147,31 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _log_to_stderr(verbose: bool) -> None:
-    from rich.console import Console
-    from rich.logging import RichHandler
+class _OneLine(logging.Formatter):
+    """A record as one line, whatever its message."""
 
-    handler = RichHandler(
-        console=Console(stderr=True),
-        show_path=False,
-        show_level=verbose,
-        omit_repeated_times=False,
-        log_time_format="%H:%M:%S",
-    )
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return " ".join(super().formatMessage(record).split())
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    """Log to a terminal with folded lines, else, for files and other programs, one a record."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler = RichHandler(
+            console=Console(stderr=True),
+            show_path=False,
+            show_level=verbose,
+            omit_repeated_times=False,
+            log_time_format="%H:%M:%S",
+        )
+    else:
+        handler = logging.StreamHandler()
+        level = " %(levelname)-8s" if verbose else ""
+        handler.setFormatter(_OneLine(f"%(asctime)s{level} %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     for package in ("conf", "etl", "trainer", "serving"):
         logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -23,7 +23,8 @@ def print_result(result: Result) -> None:
     console = Console(width=width, markup=False, emoji=False)
     if result["stage"] == "run":
         for part in ("etl", "train", "score"):
-            print_result(result[part])
+            if part in result:  # a run that ended early lacks the rest
+                print_result(result[part])
         return
     if result["stage"] == "show":
         _print_user(console, result)
@@ -70,7 +71,8 @@ def _print_gates(console: Console, result: Result) -> None:
     table.add_column("figure", justify="right")
     table.add_column("")
     for name, found in result["figures"].items():
-        table.add_row(name, _text(found), "warning" if name in warned else "")
+        verdict = "warning" if name in warned else ""
+        table.add_row(name, _text(found), verdict if result["gates"][name] else "refused")
     console.print(table)
     for warning in result["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.contract import MANIFEST_NAME
-from conf.errors import ConfigError, VersionError
+from conf.errors import ConfigError, GateError, HeadraceError, VersionError
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 DONE = "done"
 ALREADY_DONE = "already done"
+REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
 KINDS = ("datasets", "models", "lists")
 
 
@@ -55,16 +56,26 @@ def run_score(config: Config, logical_date: str | None = None) -> Result:
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
-    """Go from the raw log to published lists; each stage uses the result of the one before."""
+    """Go from the raw log to published lists; each stage uses the result of the one before.
+
+    Raises:
+        HeadraceError: From a stage; its `made` has the results of the stages so far.
+    """
     _require_list_model("train.algorithm", config.train.algorithm)
     warn_of_settings(config)
+    parts: Result = {}
     with locked(config):
-        dataset = _etl(config, logical_date)
-        model = _train(config, dataset["id"])
-        lists = _score(config, dataset["id"], model["id"])
-    done = all(part["status"] == ALREADY_DONE for part in (dataset, model, lists))
-    status = ALREADY_DONE if done else DONE
-    return {"stage": "run", "status": status, "etl": dataset, "train": model, "score": lists}
+        try:
+            parts["etl"] = _etl(config, logical_date)
+            parts["train"] = _train(config, parts["etl"]["id"])
+            parts["score"] = _score(config, parts["etl"]["id"], parts["train"]["id"])
+        except HeadraceError as error:
+            parts |= {} if error.made is None else {error.made["stage"]: error.made}
+            status = REFUSED if isinstance(error, GateError) else FAILED
+            error.made = {"stage": "run", "status": status, **parts} if parts else None
+            raise
+    done = all(part["status"] == ALREADY_DONE for part in parts.values())
+    return {"stage": "run", "status": ALREADY_DONE if done else DONE, **parts}
 
 
 def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
@@ -199,30 +210,48 @@ def _require_list_model(where: str, algorithm: str) -> None:
 
 
 def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[], str]) -> Result:
-    """Do the work unless its version exists, and publish the version."""
+    """Do the work unless its version exists, and publish the version.
+
+    Raises:
+        GateError: When a gate refuses to publish it; its `made` has the figures of the version.
+    """
     workspace, started = Path(config.run.output), time.monotonic()
     version = find_version(workspace, kind, request)
     status = DONE if version is None else ALREADY_DONE
     if version is None:
         version = work()
-    manifest = manifest_of(workspace, kind, version)
-    verdicts: Result = {}
-    if kind == "lists":
-        verdicts = call_stage("serving.gates", "require_passed", manifest, config.score)
+    folder, manifest = workspace / kind / version, manifest_of(workspace, kind, version)
+
+    def told(status: str, published: str, verdicts: Result) -> Result:
+        seconds = round(time.monotonic() - started, 1)
+        log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
+        return {
+            "stage": stage,
+            "status": status,
+            "published": published,
+            "id": version,
+            "folder": str(folder),
+            "seconds": seconds,
+            **figures_of(folder, manifest),
+            **verdicts,
+        }
+
+    try:
+        verdicts = _require_passed(config, kind, version, manifest)
+    except GateError as error:
+        error.made = told(REFUSED, NOT_PUBLISHED, error.made or {})
+        raise
+    return told(status, publish(workspace, kind, version, manifest["logical_date"]), verdicts)
+
+
+def _require_passed(config: Config, kind: str, version: str, manifest: Result) -> Result:
+    """Refuse a version that fails its gate; return the verdicts as entries of the result."""
     if kind == "models":
         require_publishable(config, version)
-    published = publish(workspace, kind, version, manifest["logical_date"])
-    seconds = time.monotonic() - started
-    log.info("%s: %s is %s, %s (%.1f s)", stage, version, status, published, seconds)
-    result = {
-        "stage": stage,
-        "status": status,
-        "published": published,
-        "id": version,
-        "folder": str(workspace / kind / version),
-        "seconds": round(seconds, 1),
-    }
-    return {**result, **figures_of(workspace / kind / version, manifest), **verdicts}
+    if kind != "lists":
+        return {}
+    verdicts: Result = call_stage("serving.gates", "require_passed", manifest, config.score)
+    return verdicts
 
 
 def require_publishable(config: Config, model_id: str) -> None:

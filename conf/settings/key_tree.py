@@ -79,6 +79,9 @@ def described(detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{dotted}: is missing and has no default"
     if detail["type"] == "value_error":
         rule = detail["msg"].removeprefix("Value error, ")
-        return f"{dotted or '(whole file)'}: {rule}"
+        return f"{dotted}: {rule}" if dotted else rule  # a rule between sections names its keys
+    if detail["type"] in ("model_type", "dict_type"):
+        inner = ".".join([*keys, next(iter(known_keys(root, keys)), "NAME")])
+        return f"{dotted}={detail['input']!r}: is a section; set keys in it, such as {inner}"
     value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
-    return f"{dotted or '(whole file)'}={value}: {detail['msg']}"
+    return f"{dotted}={value}: {detail['msg']}"

@@ -1,13 +1,14 @@
 """Read a YAML file and its overrides into a `Config`, or report all problems at once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from conf.errors import ConfigError
@@ -15,6 +16,8 @@ from conf.settings.config import Config
 from conf.settings.key_tree import described
 from conf.workspace.output_file import write_whole
 
+_VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
+_SECRET = ("privacy", "privacy.key")
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
 
 
@@ -26,17 +29,24 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     if not path.is_file():
         raise ConfigError(f"configuration file {path} does not exist; name one with --config")
-    return _checked(path, _merged_tree(path, overrides))
+    return _checked(path, _merged_tree(path, overrides), overrides)
 
 
-def _checked(path: Path, tree: Any) -> Config:
-    """Return the configuration of a tree of keys; errors name it by `path`."""
+def _checked(path: Path, tree: Any, overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration of a tree of keys; errors name `path`, or the override at fault."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [described(detail, Config) for detail in error.errors()]
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise ConfigError(f"{path}: {len(problems)} problem(s)\n{lines}") from error
+        problems = [
+            described(detail, Config) + _named(overrides, detail) for detail in error.errors()
+        ]
+        raise _refused(path, problems, overrides) from error
+
+
+def _refused(path: Path, problems: Sequence[str], overrides: Sequence[str]) -> ConfigError:
+    changed = f" with {len(overrides)} override(s)" if overrides else ""
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    return ConfigError(f"{path}{changed}: {len(problems)} problem(s)\n{lines}")
 
 
 def write_changed(
@@ -63,7 +73,7 @@ def write_changed(
     Raises:
         ConfigError: When the changed configuration breaks a rule.
     """
-    merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    merged = _merged_with(_loaded(path), overrides)
     for key, value in settings.items():
         OmegaConf.update(merged, key, value)
     for name in without_models:
@@ -76,17 +86,32 @@ def write_changed(
 
 
 def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
-    for override in overrides:
-        if "=" not in override or override.startswith("="):
-            raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    merged = _merged_with(_loaded(path), overrides)
+    _require_key_from_environment(path, OmegaConf.to_container(merged, resolve=False))
+    tree, problems = _resolved(merged, overrides)
+    if problems:
+        raise _refused(path, problems, overrides)
+    return tree
+
+
+def _loaded(path: Path) -> DictConfig:
+    """Return the keys of a file.
+
+    Raises:
+        ConfigError: When it is no YAML, or holds no keys.
+    """
     try:
         base = OmegaConf.load(path)
-        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
-        _require_key_from_environment(path, OmegaConf.to_container(merged, resolve=False))
-        return OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, TypeError, ValueError, OSError) as error:
-        text = str(error).strip()
-        raise ConfigError(f"{path} cannot be read as a configuration: {text}") from error
+        raise ConfigError(
+            f"{path} cannot be read as a configuration: {str(error).strip()}"
+        ) from error
+    if not isinstance(base, DictConfig):
+        raise ConfigError(
+            f"{path} cannot be read as a configuration: it holds a list; write sections with keys, "
+            "as in conf/demo.yaml"
+        )
+    return base
 
 
 def _require_key_from_environment(path: Path, tree: Any) -> None:
@@ -99,3 +124,100 @@ def _require_key_from_environment(path: Path, tree: Any) -> None:
             "${oc.env:NAME} and put the key into that variable, or name a file by "
             "privacy.key_file"
         )
+
+
+def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration with the changes `section.key=value`, the last one of a key last.
+
+    Raises:
+        ConfigError: When an override is not of that form, or its value is no YAML.
+    """
+    merged: Any = base
+    for override in overrides:
+        key, is_set, _ = override.partition("=")
+        if not is_set or not all(key.split(".")):
+            raise ConfigError(f"override {_shown(override)!r} is not of the form section.key=value")
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
+            why = "" if key in _SECRET else f": {' '.join(str(error).split())}"
+            raise ConfigError(
+                f"override {_shown(override)!r} has a value that is no YAML{why}; "
+                f"close its brackets and quotes, or put a text into quotes: \"{key}='...'\""
+            ) from error
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _named(overrides: Sequence[str], detail: ErrorDetails) -> str:
+    """Return the overrides that a problem is about, to follow its message; "" for none.
+
+    Args:
+        overrides: Changes on the command line.
+        detail: One detail of pydantic's error. A rule between sections has no place; it is about
+            the keys that its message names.
+    """
+    place = ".".join(str(key) for key in detail["loc"])
+    found = [one for one in overrides if _is_about(one.partition("=")[0], place, detail)]
+    return _told(found)
+
+
+def _resolved(merged: DictConfig, overrides: Sequence[str]) -> tuple[Any, list[str]]:
+    """Return the tree of keys with all references resolved, and a message for each that cannot be.
+
+    The tree is None if there are such messages.
+    """
+    problems = []
+    for key, text, error in _unresolved(merged, OmegaConf.to_container(merged, resolve=False)):
+        own = [one for one in overrides if f"{key}.".startswith(f"{one.partition('=')[0]}.")]
+        problems.append(f"{key}={text}: {_why(error)}{_told(own)}")
+    return (None if problems else OmegaConf.to_container(merged, resolve=True)), problems
+
+
+def _is_about(key: str, place: str, detail: ErrorDetails) -> bool:
+    if not place:
+        parts = key.split(".")
+        names = [key, *(".".join(parts[:end]) for end in range(2, len(parts)))]
+        one_of = "|".join(map(re.escape, names))
+        return re.search(rf"(?<![\w.])({one_of})(?!\w|\.\w)", detail["msg"]) is not None
+    if detail["type"] == "value_error" and key.startswith(f"{place}."):
+        # A rule of a section is about the keys that it names, without the section.
+        return re.search(rf"\b{re.escape(key[len(place) + 1 :])}\b", detail["msg"]) is not None
+    return f"{key}.".startswith(f"{place}.") or f"{place}.".startswith(f"{key}.")
+
+
+def _told(overrides: Sequence[str]) -> str:
+    shown = " ".join(_shown(one) for one in overrides)
+    return f" (override: {shown})" if overrides else ""
+
+
+def _shown(override: str) -> str:
+    key, is_set, _ = override.partition("=")
+    return f"{key}=***" if is_set and key in _SECRET else override
+
+
+def _unresolved(
+    node: Any, written: Any, prefix: str = ""
+) -> Iterator[tuple[str, str, OmegaConfBaseException]]:
+    """Yield key, text and error of each reference below a node that leads to nothing."""
+    for key, text in written.items() if isinstance(written, dict) else enumerate(written):
+        place = f"{prefix}{key}"
+        if isinstance(text, dict | list):
+            yield from _unresolved(node[key], text, f"{place}.")
+        elif isinstance(text, str) and "${" in text:
+            try:
+                node[key]
+            except OmegaConfBaseException as error:
+                yield place, text, error
+
+
+def _why(error: OmegaConfBaseException) -> str:
+    variable = _VARIABLE.search(str(error))
+    if variable is not None:
+        name = variable[1]
+        return (
+            f"the environment variable {name} is not set; set it, or write the value to take "
+            f"without it after a comma: ${{oc.env:{name},VALUE}}"
+        )
+    reason = str(error.msg or error).splitlines()[0]
+    return f"{reason}; name a key of this file with all its sections, or write ${{oc.env:NAME}}"

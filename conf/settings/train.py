@@ -1,5 +1,6 @@
 """The configuration's section `train`: the kind of model, and its training."""
 
+from math import comb
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -16,6 +17,8 @@ Length = Annotated[int, Field(ge=1, le=999_999)]
 """Length of a list that is measured; memory grows with it."""
 MemberName = Literal["neural", CountingName]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+MOST_BLENDS = 10_000
+"""Most blends of the first grid: each is ranked against the whole validation part."""
 
 
 class Hybrid(Section):
@@ -28,7 +31,8 @@ class Hybrid(Section):
     `neural` in `train.hybrid.members`, excludes `train.refit`."""
     grid_parts: Positive = 4
     """The search for the weights begins with a grid: all multiples of 1 / grid_parts that add up
-    to 1."""
+    to 1. With M members these are (grid_parts + M - 1)! / grid_parts! / (M - 1)! blends, at most
+    10000."""
     halvings: Annotated[int, Field(ge=0, le=8)] = 3
     """Rounds after the grid; each halves the step and tries one step between every two members."""
 
@@ -39,6 +43,17 @@ class Hybrid(Section):
         if twice:
             raise ValueError(f"{', '.join(twice)} is listed more than once; name each once")
         return members
+
+    @model_validator(mode="after")
+    def _grid_can_be_tried(self) -> "Hybrid":
+        others = len(self.members) - 1
+        blends = comb(self.grid_parts + others, others)
+        if blends > MOST_BLENDS:
+            raise ValueError(
+                f"grid_parts={self.grid_parts} makes {blends:,} blends of {others + 1} members, "
+                f"but at most {MOST_BLENDS:,} are tried; lower it: halvings make the steps finer"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_use_for_neural(self) -> "Hybrid":

@@ -1,11 +1,14 @@
 """The confidence in each event: the weight of its type times its transformed value."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from conf.settings.etl import MAX_CONFIDENCE, Confidence, EventType
+from conf.contract import TRAIN_EVENTS, TRAIN_WEIGHT, WEIGHT_STEPS
+from conf.errors import InputError
+from conf.settings.etl import MAX_CONFIDENCE, Confidence, Etl, EventType
 from etl.spark.columns import (
     CANCELS,
     CONFIDENCE,
@@ -16,6 +19,7 @@ from etl.spark.columns import (
     VERDICT,
 )
 
+log = logging.getLogger(__name__)
 OUT_OF_RANGE = "confidence_out_of_range"
 
 
@@ -53,6 +57,43 @@ def judge_confidence(events: DataFrame, event_types: Mapping[str, EventType]) ->
         is_wrong = is_wrong & ~F.col(CANCELS)
     verdict = F.coalesce(VERDICT, F.when(is_wrong, QUARANTINED + OUT_OF_RANGE))
     return events.withColumn(VERDICT, verdict)
+
+
+def require_some_confidence(items: DataFrame, etl: Etl) -> None:
+    """Refuse a training part without any confidence: no model could learn from its events.
+
+    With impressions it is only a warning, because a ranking model learns from these.
+
+    Args:
+        items: TRAIN_EVENTS of all items, and TRAIN_WEIGHT if events differ in confidence.
+        etl: The section of the configuration.
+
+    Raises:
+        InputError: When there are training events, and the confidence of all of them is 0.
+    """
+    if TRAIN_WEIGHT not in items.columns:
+        return
+    row = items.agg(F.sum(TRAIN_EVENTS).alias("events"), F.sum(TRAIN_WEIGHT).alias("sum")).head()
+    assert row is not None  # an aggregate without groups has one row
+    if not row["events"] or row["sum"] > 0:
+        return
+    acts = {name: kind for name, kind in etl.event_types.items() if not kind.shown_only}
+    given = ", ".join(f"etl.event_types.{name}.{_told(kind)}" for name, kind in acts.items())
+    message = (
+        f"all {row['events']:,} events of the training part have the confidence 0 (below "
+        f"{0.5 / WEIGHT_STEPS:.0e} counts as 0), so there is nothing to learn from: {given}; "
+        "correct the weight, or the confidence's field, transform, threshold or missing"
+    )
+    if etl.impressions is None:
+        raise InputError(message)
+    log.warning("etl: only train.algorithm=ranking can use this dataset: %s", message)
+
+
+def _told(kind: EventType) -> str:
+    if kind.confidence is None or not kind.weight:
+        return f"weight={kind.weight:g}"
+    written = kind.confidence.model_dump(exclude_none=True)
+    return f"confidence={{{', '.join(f'{key}: {value}' for key, value in written.items())}}}"
 
 
 def _is_outside(kind: EventType, present: Sequence[str]) -> Column:

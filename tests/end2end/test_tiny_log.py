@@ -39,6 +39,8 @@ def test_three_users_with_the_same_four_items(tmp_path: Path) -> None:
     done = headrace("run", "--json", *config, "score.drop_seen=false")
 
     assert "full_lists: 0 of 3 users" in refused.stderr
+    for shown in ("ledger: where every row went", "test part, all items ranked", "gates of the"):
+        assert shown in refused.stdout  # what led to the refusal
     result = json.loads(done.stdout)
     metrics = strict_json(Path(result["train"]["folder"]) / "metrics.json")
     assert set(metrics["test"]["model"].values()) == {0.0}  # nobody knows the new items
@@ -52,6 +54,7 @@ def test_one_event_says_what_a_network_lacks(tmp_path: Path) -> None:
 
     done = headrace("run", *config, "train.algorithm=neural", exit_code=3)
 
+    assert "ledger: where every row went" in done.stdout
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("headrace:")]
     assert "no user has two events in the training part; give a longer log" in line
     assert "Traceback" not in done.stderr

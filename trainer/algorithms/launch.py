@@ -9,6 +9,7 @@ from conf.settings.config import Config
 from conf.workspace.versions import WORK_OWNER, read_manifest
 from trainer.algorithms import blended, counted
 from trainer.cluster.ray_session import ray_session, require_room
+from trainer.data.trained_on import require_confidence
 from trainer.models.bundle import Trained, save_bundle
 from trainer.models.counting import COUNTING
 from trainer.pages.card import card_of_trained
@@ -31,6 +32,8 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     An interrupted run of the same request continues from its newest checkpoint.
     """
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
+    if config.train.algorithm != "ranking":
+        require_confidence(Path(config.run.output) / "datasets" / dataset_id, manifest)
     if config.train.algorithm == "neural":
         retrieval_train.require_sound(config, manifest)  # before Ray starts
     work = work_folder(config, request)

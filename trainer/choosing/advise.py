@@ -63,13 +63,31 @@ def run(config: Config, *, dataset_id: str) -> dict[str, Any]:
         advice.reasons.append(
             f"without these changes the configuration would be refused: {', '.join(others)}"
         )
+    patience = {"train.patience_epochs": config.train.patience_epochs}
+    cost = expected_cost(profile, machine, {**advice.settings, **patience})
+    if cost is not None:
+        advice.reasons.append(_assumed(config.train, cost))
     return {
         "dataset": vars(profile),
         "machine": vars(machine),
         "settings": advice.settings,
         "because": advice.reasons,
-        "expected": expected_cost(profile, machine, advice.settings),
+        "expected": cost,
     }
+
+
+def _assumed(train: Train, cost: dict[str, float]) -> str:
+    """Return which epochs an estimate is for, and what those of the configuration would take."""
+    epochs, patience = int(cost["epochs"]), train.patience_epochs
+    said = f"the estimate is for all {epochs} epochs advised here"
+    if epochs > patience + 1:
+        said += (
+            f"; train.patience_epochs={patience} may end the training after {patience + 1} of them"
+        )
+    if "epochs" in train.written and train.epochs != epochs:
+        minutes = train.epochs * cost["seconds_per_epoch"] / 60
+        said += f"; the train.epochs={train.epochs} of your file would take {minutes:.1f} minutes"
+    return said
 
 
 def advise(profile: Profile, machine: Machine) -> Advice:

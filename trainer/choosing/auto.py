@@ -26,7 +26,7 @@ from trainer.algorithms.members import Member, counted_member, trained_member
 from trainer.choosing.candidates import Plan, kept_plan
 from trainer.choosing.choice import Choice, choose
 from trainer.cluster.ray_session import ray_session, require_room
-from trainer.data.trained_on import require_refit, why_nothing_is_held_out
+from trainer.data.trained_on import require_confidence, require_refit, why_nothing_is_held_out
 from trainer.evaluation.against_baselines import ranked_part
 from trainer.evaluation.figures import source_of
 from trainer.evaluation.metrics import gains
@@ -79,6 +79,7 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
     """
     started = time.monotonic()
     manifest = read_manifest(Path(config.run.output), "datasets", dataset_id, Manifest)
+    require_confidence(Path(config.run.output) / "datasets" / dataset_id, manifest)
     require_refit(config.train.refit, manifest)
     work = work_folder(config, request)
     if not manifest.row_groups("valid"):

@@ -133,7 +133,10 @@ def _plan_network(
     cost = expected_cost(profile, machine, _costed(network.train))
     minutes = 0.0 if cost is None else cost["minutes"]
     if minutes > left:
-        plan.skipped[NEURAL] = _too_slow(minutes, left)
+        plan.skipped[NEURAL] = (
+            f"{_too_slow(minutes, left)}; that is for all of train.epochs={network.train.epochs}, "
+            f"though train.patience_epochs={network.train.patience_epochs} may end it earlier"
+        )
         return
     plan.network, plan.settings, plan.reasons = True, settings, reasons
     plan.minutes[NEURAL] = round(minutes, 2)
@@ -148,6 +151,7 @@ def _costed(train: Train) -> dict[str, Any]:
     return {
         "train.algorithm": train.algorithm,
         "train.epochs": train.epochs,
+        "train.patience_epochs": train.patience_epochs,
         "train.workers": train.workers,
         "train.precision": train.precision,
         "train.model.encoder": train.model.encoder,

@@ -13,7 +13,7 @@ _SHARE_OF_PEAK = {"cpu": 0.35, "gpu": 0.15}
 _BF16_GAIN = 1.7
 """Speed-up of training on a CPU: matrix products gain more, but take only half of the time."""
 EPOCHS = 30
-"""Epochs that are advised for a network, and that its estimate is for."""
+"""Epochs that are advised for a network."""
 _SOLVED_SHARE = 0.1
 """Share of the machine's speed that the many small equations of ALS reach."""
 _SCORED_PER_SECOND = 1e8
@@ -28,6 +28,12 @@ def expected_cost(
     """Estimate the cost of training a `neural` model: its time, and the memory of one worker.
 
     None for other algorithms, which take seconds to minutes.
+
+    Args:
+        profile: Figures of the dataset.
+        machine: Where it is trained.
+        settings: By dotted key. The time is for all `train.epochs`; if `train.patience_epochs` is
+            given, `fewest_minutes` is for a training whose first epoch is the best one.
     """
     if settings["train.algorithm"] != "neural":
         return None
@@ -45,9 +51,13 @@ def expected_cost(
         peak *= _BF16_GAIN
     epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)
     weights = profile.items * width * BYTES_PER_WEIGHT / 2**30
+    epochs = settings.get("train.epochs", EPOCHS)
+    fewest = min(epochs, settings.get("train.patience_epochs", epochs) + 1)
     return {
         "seconds_per_epoch": round(epoch, 1),
-        "minutes": round(settings.get("train.epochs", EPOCHS) * epoch / 60, 1),
+        "epochs": epochs,
+        "minutes": round(epochs * epoch / 60, 1),
+        "fewest_minutes": round(fewest * epoch / 60, 1),
         "memory_gib": round(1.0 + weights, 1),
     }
 

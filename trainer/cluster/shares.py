@@ -5,8 +5,10 @@ from typing import Any, TypeVar
 
 import ray
 import torch
+from ray.exceptions import RayTaskError
 
 from conf.contract import RowGroup
+from conf.errors import HeadraceError
 from conf.settings.train import Train
 
 Shared = TypeVar("Shared")
@@ -28,6 +30,9 @@ def on_workers(
         groups: The row groups.
         work: Returns one result for each given row group; must be a function of a module.
         shared: Passed to every worker.
+
+    Raises:
+        HeadraceError: When a worker meets an error that a user must fix.
     """
     if not groups:
         return []
@@ -37,7 +42,12 @@ def on_workers(
     )
     workers = min(train.workers, len(groups))
     shares = [groups[worker::workers] for worker in range(workers)]
-    return in_order(ray.get([task.remote(train, work, once, share) for share in shares]))
+    try:
+        return in_order(ray.get([task.remote(train, work, once, share) for share in shares]))
+    except RayTaskError as error:
+        if isinstance(error.cause, HeadraceError):
+            raise error.cause from None  # without Ray's traceback in its message
+        raise
 
 
 def in_order(shares: Sequence[Sequence[Found]]) -> list[Found]:

@@ -23,10 +23,10 @@ from conf.contract import (
     Manifest,
     catalogue_size,
 )
-from conf.errors import ConfigError
+from conf.errors import ConfigError, InputError
 from conf.workspace.parquet import read_columns
 from trainer.data.columns import Columns, Ragged, lists_of, numbers_of
-from trainer.data.event_features import has_confidences
+from trainer.data.event_features import context_columns, has_confidences
 from trainer.data.stream import read_row_groups
 
 _BY_USER = ("leave_one_out", "leave_last_n")
@@ -50,6 +50,23 @@ def require_refit(kind: str, manifest: Manifest) -> None:
         )
 
 
+def require_confidence(folder: Path, manifest: Manifest) -> None:
+    """Refuse a training part whose events all have the confidence 0: they say nothing.
+
+    Raises:
+        InputError: When there are training events, and the sum of their confidences is 0.
+    """
+    if not has_confidences(manifest) or read_train_weights(folder, manifest).any():
+        return
+    events = int(read_train_events(folder, manifest).sum())
+    if events:
+        raise InputError(
+            f"all {events:,} training events of dataset {manifest.id} have the confidence 0, so "
+            "there is nothing to learn from; correct weight and confidence in etl.event_types, and "
+            "run headrace etl again (train.algorithm=ranking learns from impressions instead)"
+        )
+
+
 def why_nothing_is_held_out(manifest: Manifest) -> str:
     """Return cause and fix of a validation or test part without rows."""
     split = manifest.config["etl"]["split"]
@@ -57,6 +74,11 @@ def why_nothing_is_held_out(manifest: Manifest) -> str:
         f"etl.split.{key}=drop" for key in ("cold_users", "cold_items") if split.get(key) == "drop"
     ]
     or_dropped = f", or {' and '.join(dropped)} dropped all targets; keep them" if dropped else ""
+    if HISTORY_WEIGHTS in context_columns(manifest, "histories"):
+        or_dropped = (
+            ", or all targets have the confidence 0 and do not count (see etl.event_types)"
+            f"{or_dropped}"
+        )
     if split["kind"] == "temporal":
         return (
             f"no event lies in its time{or_dropped}; move etl.split.valid_from and test_from to "

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED, UNKNOWN_IDX
+from conf.errors import DivergedError
 
 METRICS: dict[str, Callable[[int], float]] = {
     "hr": lambda rank: 1.0,
@@ -49,11 +50,12 @@ def target_ranks(scores: Tensor, targets: Tensor, seen_rows: Tensor, seen_items:
         [B] int64, 1 to V, or `NEVER`.
 
     Raises:
-        FloatingPointError: When a score is not a number.
+        DivergedError: When a score is not a number.
     """
     if bool(torch.isnan(scores).any()):
-        raise FloatingPointError(
-            "a score is not a number: the model has diverged; lower train.optimizer.learning_rate"
+        raise DivergedError(
+            "a score is not a number: the model has diverged; lower train.optimizer.learning_rate "
+            "of a network, or correct the numbers in train.counting of another model"
         )
     target_scores = scores.gather(1, targets[:, None])  # [B, 1]
     scores[:, :NUM_RESERVED] = -torch.inf

@@ -74,11 +74,18 @@ def _regularised_inverse(user_items: sparse.csr_array, regularisation: float) ->
     fails_at = torch.zeros((), dtype=torch.int32)  # 0: nowhere
     factor, _ = torch.linalg.cholesky_ex(together, out=(together, fails_at))
     if int(fails_at):
-        raise DivergedError(
-            f"train.counting.ease.regularisation={regularisation} leaves equations without a "
-            "solution in single precision; set it closer to the events per item"
-        )
-    return torch.cholesky_inverse(factor)
+        raise _without_solution(regularisation)
+    inverse = torch.cholesky_inverse(factor)
+    if not bool(torch.isfinite(1 / inverse.diagonal()).all()):  # also where it is 0
+        raise _without_solution(regularisation)
+    return inverse
+
+
+def _without_solution(regularisation: float) -> DivergedError:
+    return DivergedError(
+        f"train.counting.ease.regularisation={regularisation} leaves equations without a solution "
+        "in single precision; set it closer to the events per item"
+    )
 
 
 def _largest(weights: Tensor, keep: int) -> Tensor:

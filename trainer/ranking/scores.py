@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from conf.contract import Manifest, RowGroup
+from conf.errors import DivergedError
 from conf.settings.config import Config
 from trainer.cluster.shares import device_of, in_order, on_workers
 from trainer.evaluation.efficiency import flop_counter
@@ -80,7 +81,7 @@ def _score(
         parts.append(row_logits(model(batch).float(), batch).cpu())
     logits = torch.cat(parts)  # [N, T]
     if not bool(torch.isfinite(logits).all()):
-        raise FloatingPointError(
+        raise DivergedError(
             "a score is not a number: the model has diverged; lower train.optimizer.learning_rate"
         )
     tensors = (logits, rows.labels, rows.user_idx, rows.item_idx, rows.row_weight)

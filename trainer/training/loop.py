@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import DivergedError, HeadraceError
+from conf.errors import DivergedError, HeadraceError, InputError
 from conf.settings.config import Config
 from conf.workspace.versions import write_json
 from trainer.data.columns import Columns, concatenate
@@ -47,10 +47,9 @@ def train_worker(settings: dict[str, Any]) -> None:
     job = _open_job(settings)
     try:
         _train(job)
-    except (HeadraceError, FloatingPointError) as error:
+    except HeadraceError as error:
         # An error that a user must fix would occur in every retry: record it and end normally.
-        kind = DivergedError if isinstance(error, FloatingPointError) else type(error)
-        word = {"message": str(error), "kind": kind.__name__}
+        word = {"message": str(error), "kind": type(error).__name__}
         write_json(job.work / FAILURE_NAME, word)
 
 
@@ -191,14 +190,26 @@ def _add_round(job: TrainingJob, cursor: Cursor, part: Round, sums: Tensor) -> N
 
 def _require_finite(cursor: Cursor) -> None:
     if not math.isfinite(cursor.loss_sum):
-        raise FloatingPointError(
+        raise DivergedError(
             f"the loss of epoch {cursor.epoch} is {cursor.loss_sum}: training has diverged; "
             "lower train.optimizer.learning_rate"
         )
 
 
+def _require_weight(cursor: Cursor) -> None:
+    """Refuse an epoch in which nothing was learned; it would be the same in every other one."""
+    if cursor.weight_sum <= 0:
+        raise InputError(
+            "no training target of the network has a confidence above 0, so there is nothing to "
+            "learn from: a target is an event after another one of its user; correct weight and "
+            "confidence in etl.event_types, or train a model that counts, such as "
+            "train.algorithm=popularity"
+        )
+
+
 def _finish_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     """Check that each row was seen once, validate, decide whether to continue, and save."""
+    _require_weight(cursor)
     rows = sum(group.rows for group in job.task.planned(job))
     seen, given = cursor.rows_seen, cursor.rows_given
     assert seen == given == rows, f"{seen} of {given} rows ({rows} in the shards) seen in an epoch"

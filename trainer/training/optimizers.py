@@ -108,11 +108,13 @@ def make_optimizer(
         {"params": [p for _, p in rest if id(p) not in is_decayed], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    dense = _dense(kind, groups, learning_rate, betas, momentum)
-    if not by_row:
-        return _with_base_rates(dense)
-    table_rate = embedding_learning_rate or _TABLES_OVER_DENSE * learning_rate
-    return _with_base_rates(Together([dense, RowwiseAdagrad(by_row, table_rate)]))
+    parts: list[Optimizer] = []
+    if groups:  # the encoder `mean` has no weights besides its table
+        parts.append(_dense(kind, groups, learning_rate, betas, momentum))
+    if by_row:
+        table_rate = embedding_learning_rate or _TABLES_OVER_DENSE * learning_rate
+        parts.append(RowwiseAdagrad(by_row, table_rate))
+    return _with_base_rates(parts[0] if len(parts) == 1 else Together(parts))
 
 
 def _dense(

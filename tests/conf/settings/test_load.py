@@ -185,3 +185,75 @@ def test_what_was_written_is_known_also_where_it_is_the_default(yaml: Path) -> N
     changed = load_config(yaml, ["train.epochs=20", "train.model.width=64"])
     assert plain.train == changed.train and plain.train.algorithm == "auto"
     assert changed.train.written == {"epochs", "model.width"} | plain.train.written
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=abc", "train.epochs='abc': Input should be a valid integer"),
+        ("train.nope=1", "train.nope: unknown key"),
+        ("train=5", "train=5: is a section; set keys in it, such as train.algorithm"),
+        ("train.epochs.x=3", "train.epochs={'x': 3}: Input should be a valid integer"),
+        ("train.model.width=3", "train.model: heads=2 has to divide width=3"),
+        ("etl.event_types.view.weight=0", "etl.event_types: view all have weight=0"),
+    ],
+)
+def test_a_problem_names_the_override_that_made_it(yaml: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, ["score.list_length=3", override])
+
+    head, line = str(caught.value).splitlines()
+    assert head == f"{yaml} with 2 override(s): 1 problem(s)"
+    assert line.startswith(f"  {message}") and line.endswith(f"(override: {override})")
+
+
+def test_a_problem_of_the_file_names_no_override(yaml: Path) -> None:
+    yaml.write_text(f"{MINIMAL}score: {{list_length: 0}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, ["train.epochs=3"])
+    assert "score.list_length=0" in str(caught.value)
+    assert "(override" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["train.epochs=[", "run.name='", "run.name=${a${"])
+def test_a_value_that_is_no_yaml_names_the_override_in_one_line(yaml: Path, override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, [override])
+    assert f"override {override!r} has a value that is no YAML" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["privacy.key=[", "privacy.key='secret"])
+def test_the_key_is_in_no_message_about_an_override(yaml: Path, change: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, [change])
+    assert "privacy.key=***" in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_every_reference_to_nothing_is_named_at_once(
+    yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NOT_SET", "NOR_THIS"):
+        monkeypatch.delenv(name, raising=False)
+    yaml.write_text(MINIMAL.replace("events.csv", "'${oc.env:NOT_SET}/*.csv'"))
+    changes = ["run.output=${oc.env:NOR_THIS}", "run.name=${rnu.output}"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, changes)
+
+    head, *lines = sorted(str(caught.value).splitlines(), key=lambda line: "problem(s)" not in line)
+    assert head.endswith("3 problem(s)") and caught.value.exit_code == 2
+    paths, output, name = (
+        next(line for line in lines if key in line)
+        for key in ("log.paths.0=", "run.output=", "run.name=")
+    )
+    assert "the environment variable NOT_SET is not set; set it" in paths
+    assert "(override" not in paths
+    assert "the environment variable NOR_THIS is not set" in output and changes[0] in output
+    assert "'rnu.output' not found" in name
+    assert "KeyError" not in str(caught.value)
+
+
+def test_a_file_that_holds_a_list_is_told(yaml: Path) -> None:
+    yaml.write_text("[a, b]")
+    with pytest.raises(ConfigError, match="it holds a list; write sections with keys"):
+        load_config(yaml, ["train.epochs=3"])

@@ -5,6 +5,7 @@ import pytest
 from conf.errors import ConfigError
 from conf.settings.load import load_config
 from tests.packaging.checkout import CHECKOUT
+from trainer.algorithms.blend_weights import _compositions
 
 RANKING = [
     "train.algorithm=ranking",
@@ -67,3 +68,13 @@ def test_auto_trains_its_own_network() -> None:
     said = problem("train.algorithm=auto", "train.metric=ndcg@10", "train.hybrid.neural=shop-1",
                    "train.hybrid.members=[neural,ease]")  # fmt: skip
     assert "names a network for the algorithm hybrid, but train.algorithm is 'auto'" in said
+
+
+def test_the_grid_of_a_blend_can_be_tried() -> None:
+    four = "train.hybrid.members=[popularity,markov,item_knn,ease]"
+    said = problem(four, "train.hybrid.grid_parts=1000")
+    assert "grid_parts=1000 makes 167,668,501 blends of 4 members, but at most 10,000" in said
+    finest = load_config(
+        Path(CHECKOUT) / "conf/demo.yaml", [*RANKING, four, "train.hybrid.grid_parts=37"]
+    )
+    assert len(list(_compositions(finest.train.hybrid.grid_parts, 4))) == 9880  # by counting

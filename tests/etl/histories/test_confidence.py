@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from pyspark.sql import SparkSession
 
 from conf.contract import Manifest
+from conf.errors import InputError
 from conf.settings.config import Config
-from conf.settings.etl import EventType
-from etl.cleaning.confidence import add_confidence
+from conf.settings.etl import Etl, EventType
+from etl.cleaning.confidence import add_confidence, require_some_confidence
 from tests.etl.making import DAY, config_for, frame_of, make, read_part, write_lines
 
 LOG = {
@@ -121,6 +122,41 @@ def test_a_field_that_no_row_has_counts_as_missing(spark: SparkSession) -> None:
     types = {name: EventType.model_validate(TYPES[name]) for name in ("buy", "view")}
     found = add_confidence(rows, types).collect()
     assert sorted(str(row["confidence"]) for row in found) == ["0.5", "12.0", "None"]
+
+
+@pytest.mark.parametrize(
+    ("items", "is_refused"),
+    [
+        ([(3, 0.0), (2, 0.0)], True),
+        ([(3, 0.0), (2, 2.0**-20)], False),
+        ([(0, 0.0)], False),  # a table's items; without training events there is another cause
+        ([], False),
+    ],
+)
+def test_a_training_part_without_confidence_is_refused(
+    spark: SparkSession, items: list[tuple[int, float]], is_refused: bool
+) -> None:
+    table = frame_of(spark, "train_events long, train_weight double", *items)
+    etl = Etl.model_validate({"event_types": {"rate": TYPES["rate"], "dislike": {"weight": 0}}})
+    if not is_refused:
+        require_some_confidence(table, etl)
+        return
+    with pytest.raises(InputError, match="all 5 events of the training part") as told:
+        require_some_confidence(table, etl)
+    assert "etl.event_types.rate.confidence={field: value, transform: binary, threshold: 4.0" in (
+        str(told.value)
+    )
+    assert "etl.event_types.dislike.weight=0;" in str(told.value)
+
+
+def test_a_training_part_without_confidence_is_only_warned_of_with_impressions(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = frame_of(spark, "train_events long, train_weight double", (3, 0.0))
+    impressions = {"negatives": "uniform", "labels": {"rated": ["rate"]}}
+    etl = Etl.model_validate({"event_types": {"rate": {"weight": 0}}, "impressions": impressions})
+    require_some_confidence(table, etl)
+    assert "only train.algorithm=ranking can use this dataset" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """Train, measure and publish through the real stages: one Ray for all of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from conf.contract import NUM_RESERVED, Bundle, Manifest
-from conf.errors import ConfigError
+from conf.contract import NUM_RESERVED, Bundle, Manifest, RowGroup
+from conf.errors import ConfigError, DivergedError
 from conf.runs.choosing import run_card, run_compare
 from conf.runs.stages import run_evaluate, run_score, run_train
 from conf.settings.config import Config
@@ -16,6 +16,7 @@ from conf.workspace.hashes import hash_file
 from conf.workspace.versions import publish, read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.cluster.ray_session import ray_session
+from trainer.cluster.shares import on_workers
 from trainer.models.bundle import (
     Trained,
     build_model,
@@ -39,6 +40,16 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_dataset(folder, TRAIN, VALID, TEST, items=ITEMS)
     with ray_session(load_config(write_config(folder))):
         yield folder
+
+
+def test_an_error_of_a_task_is_told_without_its_traceback(workspace: Path) -> None:
+    def work(shared: str, groups: Sequence[RowGroup]) -> list[int]:
+        raise DivergedError(f"{shared} is not a number")
+
+    groups = [RowGroup(path="train/part-00000.parquet", index=0, rows=1, bytes=1)]
+    with pytest.raises(DivergedError) as told:
+        on_workers(configured(workspace).train, groups, work, "the score")
+    assert str(told.value) == "the score is not a number"
 
 
 def configured(workspace: Path, *overrides: str) -> Config:

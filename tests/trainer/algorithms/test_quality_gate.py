@@ -49,6 +49,9 @@ def test_a_model_worse_than_its_baseline_is_not_published(tmp_path: Path) -> Non
                   "headrace advise", "headrace compare", "train.algorithm=auto",
                   "train.gate=warn"):  # fmt: skip
         assert piece in said
+    made = first.value.made
+    assert made is not None and (made["stage"], made["status"]) == ("train", "refused")
+    assert made["metrics"]["gate"]["baselines"]["markov"]["value"] == 1
     assert read_pointer(tmp_path, "models") == good
     status = run_status(worse)
     (refused,) = status["refused_models"]

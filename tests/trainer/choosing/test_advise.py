@@ -8,7 +8,7 @@ from conf.settings.rules.uses import without_effect
 from conf.settings.train import Train
 from tests.packaging.checkout import CHECKOUT
 from tests.trainer.small_parts import write_config, write_dataset
-from trainer.choosing.advise import advise, expected_cost, run, what_does_not_fit
+from trainer.choosing.advise import _assumed, advise, expected_cost, run, what_does_not_fit
 from trainer.choosing.dataset_profile import Profile
 from trainer.cluster.machine import Machine, this_machine
 
@@ -122,6 +122,33 @@ def test_cost_grows_with_events_and_falls_with_speed() -> None:
     assert cost is not None and more is not None and faster is not None
     assert more["seconds_per_epoch"] == pytest.approx(2 * cost["seconds_per_epoch"], rel=0.05)
     assert faster["seconds_per_epoch"] == pytest.approx(cost["seconds_per_epoch"] / 2, rel=0.05)
+
+
+def test_the_estimate_is_for_the_epochs_and_the_patience_that_are_given() -> None:
+    settings = advise(SHOP, LAPTOP).settings
+    cost = expected_cost(SHOP, LAPTOP, settings)
+    fewer = expected_cost(SHOP, LAPTOP, {**settings, "train.epochs": 6})
+    patient = expected_cost(SHOP, LAPTOP, {**settings, "train.patience_epochs": 2})
+    assert cost is not None and fewer is not None and patient is not None
+    assert (cost["epochs"], fewer["epochs"]) == (30, 6)
+    assert fewer["minutes"] == pytest.approx(cost["minutes"] / 5, abs=0.1)
+    assert cost["fewest_minutes"] == cost["minutes"] == patient["minutes"]
+    assert patient["fewest_minutes"] == pytest.approx(cost["minutes"] / 10, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "untold"),
+    [
+        ({}, "after 6 of them", "of your file"),
+        ({"epochs": 3}, "the train.epochs=3 of your file would take 0.5 minutes", "above"),
+        ({"patience_epochs": 30}, "is for all 30 epochs advised here", "may end"),
+    ],
+)
+def test_advice_tells_which_epochs_its_estimate_is_for(
+    written: dict[str, int], told: str, untold: str
+) -> None:
+    said = _assumed(Train.model_validate(written), {"epochs": 30, "seconds_per_epoch": 10.0})
+    assert told in said and untold not in said
 
 
 def test_this_machine_has_cores_memory_and_speed() -> None:

@@ -81,6 +81,10 @@ def test_a_model_that_takes_too_long_is_left_out_and_named(
     found = plan(tmp_path, manifest, FILMS, slow, "train.auto.max_minutes=5")
     assert {"als", "neural"} <= set(found.skipped) and not found.network
     assert "of train.auto.max_minutes are left" in found.skipped["neural"]
+    assert (
+        "that is for all of train.epochs=30, though train.patience_epochs=5"
+        in (found.skipped["neural"])
+    )
     assert {"popularity", "markov"} <= set(found.counting)
     assert sum(found.minutes.values()) <= 5 + 0.1
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from ir_measures import RR, Success, nDCG
 
+from conf.errors import DivergedError
 from trainer.evaluation import metrics
 from trainer.evaluation.metrics import NEVER, figure, figures, rank_counts, target_ranks
 
@@ -53,7 +54,7 @@ def test_a_constant_model_gets_nothing() -> None:
 
 
 def test_a_score_that_is_not_a_number_is_an_error() -> None:
-    with pytest.raises(FloatingPointError, match=r"lower train\.optimizer\.learning_rate"):
+    with pytest.raises(DivergedError, match=r"lower train\.optimizer\.learning_rate"):
         rank_of([0, 0, math.nan, 1], 3)
 
 

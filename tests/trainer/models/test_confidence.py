@@ -1,14 +1,28 @@
 """Counting models on events that differ in confidence."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_WEIGHTS, USER_IDX
-from tests.trainer.small_parts import Numbers, Rows, ragged, sure_block, train_block
+from conf.errors import InputError
+from conf.runs.stages import run_train
+from conf.settings.load import load_config
+from tests.trainer.small_parts import (
+    Numbers,
+    Rows,
+    ragged,
+    sure_block,
+    train_block,
+    write_config,
+    write_dataset,
+)
 from trainer.data.columns import Columns, Ragged, lists_of
+from trainer.data.trained_on import require_confidence
 from trainer.models.als import Factors, fit_als
+from trainer.models.counting import COUNTING
 from trainer.models.ease import fit_ease
 from trainer.models.fit_source import user_items
 from trainer.models.history_weights import weighted_events
@@ -263,3 +277,25 @@ def test_windows_of_a_user_are_one_row_with_the_largest_confidence() -> None:
 
     assert found.mean == 2.5
     np.testing.assert_allclose(found.matrix.toarray(), [[0, 0, 3 / 2.5, 0, 2 / 2.5, 0]])
+
+
+@pytest.mark.parametrize("algorithm", [*COUNTING, "hybrid", "neural", "auto"])
+def test_training_events_without_any_confidence_are_refused_with_the_cause(
+    tmp_path: Path, algorithm: str
+) -> None:
+    nothing = [[0.0] * 5] * 6
+    write_dataset(tmp_path, [[2, 3, 4]] * 6, [5] * 6, [6] * 6, items=5, sure=nothing)
+    config = load_config(write_config(tmp_path), [f"train.algorithm={algorithm}"])
+
+    with pytest.raises(
+        InputError, match=r"all 18 training events .* have the confidence 0"
+    ) as told:
+        run_train(config)
+
+    assert told.value.exit_code == 3 and "etl.event_types" in str(told.value)
+
+
+def test_one_sure_event_is_something_to_learn_from(tmp_path: Path) -> None:
+    sure = [[0.0] * 5, [0.0, 0.25, 0.0, 0.0, 0.0]]
+    manifest = write_dataset(tmp_path, [[2, 3, 4]] * 2, [5] * 2, [6] * 2, items=5, sure=sure)
+    require_confidence(tmp_path / "datasets" / manifest.id, manifest)

@@ -69,3 +69,9 @@ def test_equations_without_a_solution_are_told_with_the_key(regularisation: floa
     """Three items that always come together: without regularisation nothing tells them apart."""
     with pytest.raises(DivergedError, match=r"ease\.regularisation=1e.* leaves equations without"):
         fit([[2, 3, 4]] * 20, 7, regularisation=regularisation)
+
+
+def test_a_number_that_leaves_no_weight_is_told_with_the_key() -> None:
+    """Items that no user has in common: nothing but the regularisation is in the equations."""
+    with pytest.raises(DivergedError, match=r"ease\.regularisation=1e\+300 leaves equations"):
+        fit([[2], [3], [4]], 5, regularisation=1e300)

@@ -60,6 +60,17 @@ def test_why_there_is_no_validation_part_is_told(tmp_path: Path, kind: str, prob
         require_validation(manifest.model_copy(update=changes))
 
 
+def test_held_out_events_without_confidence_are_a_cause_of_no_validation_part(
+    tmp_path: Path,
+) -> None:
+    manifest = write_dataset(
+        tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5, sure=[[1.0] * 3 + [0.0] * 2] * 8
+    )
+    empty = manifest.model_copy(update={"files": {**manifest.files, "valid": ()}})
+    with pytest.raises(InputError, match="or all targets have the confidence 0"):
+        require_validation(empty)
+
+
 def test_an_empty_training_part_is_refused(tmp_path: Path) -> None:
     manifest = write_dataset(tmp_path, [[2, 3, 4]] * 8, [5] * 8, [6] * 8, items=5)
     empty = manifest.model_copy(update={"files": {**manifest.files, "train": ()}})

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from conf.contract import NUM_RESERVED
+from conf.contract import NUM_RESERVED, Manifest
+from conf.errors import InputError
 from conf.settings.load import load_config
-from tests.trainer.small_parts import write_config
+from tests.trainer.small_parts import write_config, write_dataset
 from tests.trainer.tiny_logs import LOGS, NEW, write_log
 from trainer.retrieval.task import RetrievalTask
 from trainer.retrieval.train import require_sound
@@ -27,18 +28,21 @@ NETWORKS = [
 ]
 
 
+def job_for(workspace: Path, manifest: Manifest, *network: str) -> TrainingJob:
+    config = load_config(write_config(workspace), ["train.algorithm=neural", *network])
+    require_sound(config, manifest)
+    return TrainingJob(
+        config=config, manifest=manifest, dataset=workspace / "datasets" / manifest.id,
+        work=workspace / "work", rank=0, world_size=1, device=torch.device("cpu"),
+        task=RetrievalTask(),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("network", NETWORKS, ids=" ".join)
 @pytest.mark.parametrize("log", LOGS)
 def test_every_network_learns_what_there_is(tmp_path: Path, log: str, network: list[str]) -> None:
     torch.set_num_threads(1)
-    manifest = write_log(tmp_path, log)
-    config = load_config(write_config(tmp_path), ["train.algorithm=neural", *network])
-    require_sound(config, manifest)
-    job = TrainingJob(
-        config=config, manifest=manifest, dataset=tmp_path / "datasets" / manifest.id,
-        work=tmp_path / "work", rank=0, world_size=1, device=torch.device("cpu"),
-        task=RetrievalTask(),
-    )  # fmt: skip
+    job = job_for(tmp_path, write_log(tmp_path, log), *network)
     learner, cursor = job.task.learner(job), Cursor()
 
     for _ in range(2):
@@ -54,3 +58,16 @@ def test_every_network_learns_what_there_is(tmp_path: Path, log: str, network: l
     for name, weight in learner.model.state_dict().items():
         if weight.is_floating_point():
             assert bool(torch.isfinite(weight[NUM_RESERVED:]).all()), name
+
+
+def test_targets_without_confidence_are_nothing_to_learn_from(tmp_path: Path) -> None:
+    """Each user's first event has a confidence, but it is no target."""
+    manifest = write_dataset(
+        tmp_path, [[2, 3, 4]] * 4, [2] * 4, [3] * 4, items=3, sure=[[1.0, 0, 0, 1, 1]] * 4
+    )
+    job = job_for(tmp_path, manifest)
+    learner, cursor = job.task.learner(job), Cursor()
+
+    train_epoch(job, learner, cursor)
+    with pytest.raises(InputError, match=r"no training target .* has a confidence above 0"):
+        _finish_epoch(job, learner, cursor)
