@@ -35,7 +35,12 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
-from conf.workspace.parquet import describe_parquet, read_columns, told_if_damaged
+from conf.workspace.parquet import (
+    describe_parquet,
+    open_parquet,
+    read_columns,
+    told_if_damaged,
+)
 from serving.possible import FALLBACK_REASONS, SHORT_REASONS
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
@@ -102,7 +107,7 @@ def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
 def read_row_group(folder: Path, group: RowGroup, columns: list[str]) -> pa.Table:
     """Return columns of one row group of a version."""
     path = folder / group.path
-    with told_if_damaged(path), pq.ParquetFile(path) as file:
+    with told_if_damaged(path), open_parquet(path) as file:
         return file.read_row_group(group.index, columns=columns)
 
 
@@ -185,7 +190,7 @@ def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
 def _write_whole(path: Path, table: pa.Table) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with temporary.open("wb") as stream:
-        pq.write_table(table, stream)
+        pq.write_table(table, stream, write_page_checksum=True)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)

@@ -42,6 +42,14 @@ UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
 Kind = Annotated[str, typer.Option("--kind", help="What to roll back: datasets, models or lists.")]
+Allowed = Annotated[
+    str | None,
+    typer.Option(
+        "--allow",
+        help="Roll nothing back; let this withdrawn version be published again.",
+        metavar="ID",
+    ),
+]
 SettingsFile = Annotated[
     Path | None,
     typer.Option(
@@ -214,11 +222,14 @@ def rollback(
     config: ConfigPath,
     overrides: Overrides = None,
     kind: Kind = "lists",
+    allow: Allowed = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Make the previous version current again."""
-    run_command(config, overrides, as_json, verbose, lambda c: works("run_rollback")(c, kind))
+    run_command(
+        config, overrides, as_json, verbose, lambda c: works("run_rollback")(c, kind, allow)
+    )
 
 
 @app.command(rich_help_panel=MANAGE)

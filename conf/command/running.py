@@ -2,18 +2,17 @@
 
 import json
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import date
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from conf.command.stopping import stoppable
 from conf.errors import ConfigError, HeadraceError
 
 if TYPE_CHECKING:
@@ -107,9 +106,9 @@ def run_command(
     from conf.settings.load import load_config
 
     _log_to_stderr(verbose)
-    signal.signal(signal.SIGTERM, _stop)
     try:
-        with redirect_stdout(sys.stderr):  # Ray and Spark print; stdout is only for the result
+        # Ray and Spark print; stdout is only for the result.
+        with stoppable(), redirect_stdout(sys.stderr):
             result = work(load_config(path, overrides or []))
     except HeadraceError as error:
         if error.made is not None:
@@ -117,9 +116,6 @@ def run_command(
             sys.stdout.flush()  # what was made comes before the refusal
         print(f"headrace: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt:
-        print("headrace: interrupted; committed versions stay", file=sys.stderr)
-        raise typer.Exit(128 + signal.SIGINT) from None
     _print(result, as_json)
 
 
@@ -140,11 +136,6 @@ def _day(text: str | None) -> str | None:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise ConfigError(f"--date={text!r} is not a date; write it as YYYY-MM-DD") from error
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    """Exit by an exception, so Spark and Ray are stopped and the lock is released."""
-    raise SystemExit(128 + number)
 
 
 class _OneLine(logging.Formatter):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from conf.contract import (
     HISTORY_ITEMS,
@@ -23,7 +22,7 @@ from conf.erasure.rows import Target, copy_without, matching_rows
 from conf.privacy.keys import Keys, sign
 from conf.workspace.hashes import with_content
 from conf.workspace.instants import num_tied
-from conf.workspace.parquet import describe_parquet
+from conf.workspace.parquet import describe_parquet, read_columns
 from conf.workspace.seen_targets import num_seen
 from conf.workspace.swap import link
 
@@ -219,7 +218,7 @@ def _report(
     if report is None or report.k_asked is None:
         return report
     names = list(report.quasi_identifiers)
-    tables = [pq.read_table(folder / file.path, columns=names) for file in files["users"]]
+    tables = [read_columns(folder / file.path, names) for file in files["users"]]
     if not tables:
         return report.model_copy(update={"k_reached": None})
     groups = pa.concat_tables(tables).group_by(names).aggregate([([], "count_all")]).to_pylist()

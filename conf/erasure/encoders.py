@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from conf.contract import HISTORY_CONTEXT, DataFile, Manifest
 from conf.workspace.hashes import hash_file
+from conf.workspace.parquet import read_columns
 from conf.workspace.versions import write_json
 
 ENCODERS = "encoders"
@@ -121,7 +121,7 @@ def _values(folder: Path, files: Iterable[DataFile], column: str) -> set[Any]:
     """Return the distinct values of a column; lists count value by value."""
     found: set[Any] = set()
     for file in files:
-        values = pq.read_table(folder / file.path, columns=[column])[column]
+        values = read_columns(folder / file.path, [column])[column]
         if pa.types.is_list(values.type):
             values = values.combine_chunks().flatten()
         found.update(values.unique().to_pylist())

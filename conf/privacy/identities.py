@@ -4,7 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from conf.workspace.parquet import open_parquet
 
 IDENTITIES = "identities"
 """Folder in the workspace with one folder per dataset; only the owner may open them."""
@@ -32,7 +33,7 @@ def labels_of(workspace: Path, dataset: str, raw_ids: Collection[str]) -> dict[s
     """Return the labels of users in a dataset by raw id, whatever key made them."""
     found: dict[str, str] = {}
     for path in sorted(identities_folder(workspace, dataset).glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(columns=[KIND, RAW_ID, LABEL]):
+        for batch in open_parquet(path).iter_batches(columns=[KIND, RAW_ID, LABEL]):
             rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
             found |= {raw: label for kind, raw, label in rows if kind == "user" and raw in raw_ids}
     return found

@@ -22,7 +22,10 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
     """
     manifest = read_manifest(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
-    tables = [pq.read_table(folder / file.path) for file in manifest.files["quarantine"]]
+    tables = [
+        pq.read_table(folder / file.path, page_checksum_verification=True)
+        for file in manifest.files["quarantine"]
+    ]
     table = pa.concat_tables(tables) if tables else pa.table({})
     report = manifest.privacy
     if report is None or report.mode == "none":

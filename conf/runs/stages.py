@@ -12,7 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from conf.contract import MANIFEST_NAME
+from pydantic import BaseModel
+
+from conf.contract import MANIFEST_NAME, Bundle, ListsManifest, Manifest
 from conf.errors import ConfigError, GateError, HeadraceError, VersionError
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import fingerprint_inputs
@@ -21,9 +23,18 @@ from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
-from conf.workspace.lock import workspace_lock
+from conf.workspace.lock import Lease, workspace_lock
 from conf.workspace.swap import finish_swaps
-from conf.workspace.versions import current_version, find_version, publish, read_pointer, rollback
+from conf.workspace.versions import (
+    allow,
+    current_version,
+    find_version,
+    publish,
+    read_manifest,
+    read_pointer,
+    require_files,
+    rollback,
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,28 +42,31 @@ DONE = "done"
 ALREADY_DONE = "already done"
 REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
 KINDS = ("datasets", "models", "lists")
+_MODELS: dict[str, type[BaseModel]] = {
+    "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
+}  # fmt: skip
 
 
 def run_etl(config: Config, logical_date: str | None = None) -> Result:
     """Make the dataset of the configured input, unless it exists."""
-    with locked(config):
-        return _etl(config, logical_date)
+    with locked(config) as lease:
+        return _etl(config, logical_date, lease)
 
 
 def run_train(config: Config, logical_date: str | None = None) -> Result:
     """Train on the current dataset, or on that of `logical_date`, unless the model exists."""
     warn_of_settings(config)
-    with locked(config):
-        return _train(config, chosen_version(config, "datasets", logical_date))
+    with locked(config) as lease:
+        return _train(config, chosen_version(config, "datasets", logical_date), lease)
 
 
 def run_score(config: Config, logical_date: str | None = None) -> Result:
     """Score the users of the current dataset with the current model, or take both by date."""
-    with locked(config):
+    with locked(config) as lease:
         dataset = chosen_version(config, "datasets", logical_date)
         model = chosen_version(config, "models", logical_date)
         require_publishable(config, model)
-        return _score(config, dataset, model)
+        return _score(config, dataset, model, lease)
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
@@ -64,11 +78,11 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
     _require_list_model("train.algorithm", config.train.algorithm)
     warn_of_settings(config)
     parts: Result = {}
-    with locked(config):
+    with locked(config) as lease:
         try:
-            parts["etl"] = _etl(config, logical_date)
-            parts["train"] = _train(config, parts["etl"]["id"])
-            parts["score"] = _score(config, parts["etl"]["id"], parts["train"]["id"])
+            parts["etl"] = _etl(config, logical_date, lease)
+            parts["train"] = _train(config, parts["etl"]["id"], lease)
+            parts["score"] = _score(config, parts["etl"]["id"], parts["train"]["id"], lease)
         except HeadraceError as error:
             parts |= {} if error.made is None else {error.made["stage"]: error.made}
             status = REFUSED if isinstance(error, GateError) else FAILED
@@ -117,12 +131,22 @@ def run_status(config: Config) -> Result:
     return status
 
 
-def run_rollback(config: Config, kind: str) -> Result:
-    """Make the version before the current one of `kind` current again."""
+def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Result:
+    """Make the version before the current one of `kind` current again.
+
+    Args:
+        config: The run's configuration.
+        kind: datasets, models or lists.
+        allowed: A withdrawn version that may be published again instead; None: roll back.
+    """
     if kind not in KINDS:
         raise ConfigError(f"rollback: {kind!r} is not one of {', '.join(KINDS)}")
-    with locked(config):
-        version = rollback(Path(config.run.output), kind)
+    workspace = Path(config.run.output)
+    with locked(config) as lease, lease.kept() as number:
+        if allowed is not None:
+            allow(workspace, kind, allowed)
+            return {"stage": "rollback", "status": "allowed", "kind": kind, "id": allowed}
+        version = rollback(workspace, kind, lambda id_: _require_sound(config, kind, id_), number)
     return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
 
 
@@ -133,7 +157,7 @@ def run_erase(config: Config, users: Path) -> Result:
     return result
 
 
-def _etl(config: Config, logical_date: str | None) -> Result:
+def _etl(config: Config, logical_date: str | None, lease: Lease) -> Result:
     protection_of(config)  # fails early if a key is needed and missing
     log.info("etl: listing and hashing the input files")
     inputs = fingerprint_inputs(config)
@@ -143,6 +167,7 @@ def _etl(config: Config, logical_date: str | None) -> Result:
     request = dataset_request(config, inputs, logical_date, base)
     return _make(
         config,
+        lease,
         "etl",
         "datasets",
         request,
@@ -158,11 +183,12 @@ def _etl(config: Config, logical_date: str | None) -> Result:
     )
 
 
-def _train(config: Config, dataset_id: str) -> Result:
+def _train(config: Config, dataset_id: str, lease: Lease) -> Result:
     config = with_start(config, dataset_id)
     request = model_request(config, dataset_id)
     return _make(
         config,
+        lease,
         "train",
         "models",
         request,
@@ -178,12 +204,13 @@ def make_model(config: Config, dataset_id: str, request: str) -> str:
     return made
 
 
-def _score(config: Config, dataset_id: str, model_id: str) -> Result:
+def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Result:
     algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
     _require_list_model(f"the algorithm of model {model_id}", algorithm)
     request = lists_request(config, dataset_id, model_id)
     result = _make(
         config,
+        lease,
         "score",
         "lists",
         request,
@@ -209,7 +236,22 @@ def _require_list_model(where: str, algorithm: str) -> None:
         )
 
 
-def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[], str]) -> Result:
+def _require_sound(config: Config, kind: str, version: str) -> None:
+    """Check a version that is there already, before it is published or gone back to.
+
+    Raises:
+        VersionError: When a file of it is missing, has another size or, with
+            `run.verify: checksums`, other content.
+    """
+    workspace = Path(config.run.output)
+    manifest = read_manifest(workspace, kind, version, _MODELS[kind])
+    if config.run.verify == "checksums":
+        require_files(workspace / kind / version, manifest, by_content=True)
+
+
+def _make(
+    config: Config, lease: Lease, stage: str, kind: str, request: str, work: Callable[[], str]
+) -> Result:
     """Do the work unless its version exists, and publish the version.
 
     Raises:
@@ -220,6 +262,8 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
     status = DONE if version is None else ALREADY_DONE
     if version is None:
         version = work()
+    else:
+        _require_sound(config, kind, version)
     folder, manifest = workspace / kind / version, manifest_of(workspace, kind, version)
 
     def told(status: str, published: str, verdicts: Result) -> Result:
@@ -241,7 +285,9 @@ def _make(config: Config, stage: str, kind: str, request: str, work: Callable[[]
     except GateError as error:
         error.made = told(REFUSED, NOT_PUBLISHED, error.made or {})
         raise
-    return told(status, publish(workspace, kind, version, manifest["logical_date"]), verdicts)
+    with lease.kept() as number:
+        published = publish(workspace, kind, version, manifest["logical_date"], number)
+    return told(status, published, verdicts)
 
 
 def _require_passed(config: Config, kind: str, version: str, manifest: Result) -> Result:
@@ -294,12 +340,12 @@ def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
 
 
 @contextmanager
-def locked(config: Config) -> Iterator[None]:
+def locked(config: Config) -> Iterator[Lease]:
     """Lock the workspace during the block, so no other run writes to it."""
     workspace = Path(config.run.output)
-    with workspace_lock(workspace, config.run.lock_lease_seconds):
+    with workspace_lock(workspace, config.run.lock_lease_seconds) as lease:
         finish_swaps(workspace)
-        yield
+        yield lease
 
 
 def call_stage(module: str, function: str, *args: Any, **kwargs: Any) -> Any:

@@ -3,10 +3,11 @@
 The larger sections have files of their own in this folder, such as `input.py` and `train.py`.
 """
 
+import re
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broken_tuning_rules
 from conf.settings.etl import Etl
@@ -18,17 +19,29 @@ from conf.settings.section import Positive, Section, Share
 from conf.settings.train import Train
 
 
+def _folder(path: str) -> str:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", path):
+        raise ValueError(
+            f"{path!r} is an address; the workspace is a folder that all machines see under one "
+            "path, such as /mnt/shop"
+        )
+    return path
+
+
 class Run(Section):
     """What names a run and its versions, and where they are written."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     """First part of every version's id: 1 to 40 letters, digits, `-` and `_`."""
-    output: str
+    output: Annotated[str, AfterValidator(_folder)]
     """Folder of the workspace; `datasets/`, `models/` and `lists/` are created in it."""
     seed: int = 1
     """Seed of all random choices. What `headrace tune` tries next has its own: `tune.seed`."""
     lock_lease_seconds: Positive = 60
     """Seconds after which another run may take over a lock that its owner has not renewed."""
+    verify: Literal["sizes", "checksums"] = "sizes"
+    """What is checked of a version that is there already, before it is published or gone back to:
+    the sizes of its files, or also their content, which is read for it."""
 
 
 class Spark(Section):

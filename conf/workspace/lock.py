@@ -2,16 +2,20 @@
 
 The lock is a small JSON file in the workspace, so it works on any shared folder. The owner renews
 its lease as long as it runs. Another run may take the lock over when the lease has run out, or at
-once if the owner was a process of this machine that no longer exists.
+once if the owner was a process of this machine that no longer exists. Each owner has a number that
+is larger than all before it; who publishes shows it, and a late writer is refused.
 """
 
 import json
+import logging
 import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +23,56 @@ from filelock import FileLock
 
 from conf.errors import ConfigError, LockHeldError
 
+log = logging.getLogger(__name__)
+
 LOCK_NAME = ".lock.json"
+_RETRY_SECONDS = 5.0
+
+
+@dataclass
+class Lease:
+    """The right to write to a workspace, as long as it is renewed in time."""
+
+    path: Path
+    owner: dict[str, Any]
+    seconds: int
+    number: int
+    """Grows with each owner. A pointer keeps that of its writer, so a late writer is found out."""
+    held_until: float = 0.0
+    """By this process's own clock; the lease on disk ends no earlier."""
+    lost: str | None = None
+    """Why it is lost."""
+
+    @contextmanager
+    def kept(self) -> Iterator[int]:
+        """Yield the number, while nobody else can take the lock over.
+
+        Raises:
+            LockHeldError: When another owner has it already.
+        """
+        with _guard(self.path):
+            if not _is_owner(_read(self.path), self.owner):
+                self.lost = self.lost or "another run has taken it over"
+            if self.lost is not None:
+                raise self.error()
+            yield self.number
+
+    def error(self) -> LockHeldError:
+        """Return what to tell of a lost lease."""
+        return LockHeldError(
+            f"{self.path.parent}: this run has lost the lock ({self.lost}), so it publishes "
+            "nothing; run again when the other run has ended, and see run.lock_lease_seconds"
+        )
 
 
 @contextmanager
-def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[None]:
+def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
     """Hold the workspace's lock during the block.
 
+    A run that cannot renew its lease in time is stopped before the lease ends, as by SIGTERM.
+
     Raises:
-        LockHeldError: When another owner holds it.
+        LockHeldError: When another owner holds it, or the lease is lost during the block.
         ConfigError: When the workspace cannot be written to.
     """
     path = workspace / LOCK_NAME
@@ -36,46 +81,72 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[None]:
         "pid": os.getpid(),
         "started_at": _process_start(os.getpid()),
     }
+    for file in (path, path.with_suffix(".guard")):
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise ConfigError(f"{file} is no plain file, so it cannot be the lock; remove it")
     try:
         workspace.mkdir(parents=True, exist_ok=True)
-        _acquire(path, owner, lease_seconds)
+        lease = _acquire(path, owner, lease_seconds)
     except OSError as error:
         raise ConfigError(
             f"run.output={str(workspace)!r} is not a writable folder: {error.strerror}; "
             "set run.output to one"
         ) from error
     stop = threading.Event()
-    renewal = threading.Thread(
-        target=_renew, args=(path, owner, lease_seconds, stop), daemon=True, name="lock-renewal"
-    )
+    renewal = threading.Thread(target=_renew, args=(lease, stop), daemon=True, name="lock-renewal")
     renewal.start()
     try:
-        yield
+        yield lease
+    except BaseException as error:
+        if lease.lost is None or isinstance(error, LockHeldError):
+            raise
+        raise lease.error() from error
     finally:
         stop.set()
         renewal.join()
-        with _guard(path):
-            if _is_owner(_read(path), owner):
-                path.unlink(missing_ok=True)
+        _release(lease)
 
 
-def _acquire(path: Path, owner: dict[str, Any], lease_seconds: int) -> None:
+def _acquire(path: Path, owner: dict[str, Any], lease_seconds: int) -> Lease:
     with _guard(path):
         holder = _read(path)
-        if holder is not None and _is_alive(holder):
+        if holder is not None and _is_alive(path, holder):
             raise LockHeldError(
                 f"{path.parent} is locked by process {holder['pid']} on {holder['host']}; wait for "
                 "its end, or end it: the lock can be taken over when its lease has run out"
             )
-        _write(path, owner, lease_seconds)
+        lease = Lease(path, owner, lease_seconds, number=_last_number(path) + 1)
+        _write(lease)
+    return lease
 
 
-def _renew(path: Path, owner: dict[str, Any], lease_seconds: int, stop: threading.Event) -> None:
-    while not stop.wait(lease_seconds / 4):
-        with _guard(path):
-            if not _is_owner(_read(path), owner):
-                return
-            _write(path, owner, lease_seconds)
+def _renew(lease: Lease, stop: threading.Event) -> None:
+    """Renew the lease again and again; if that fails until it is about to end, stop the run."""
+    pause = lease.seconds / 4
+    while not stop.wait(pause):
+        try:
+            with _guard(lease.path):
+                if _is_owner(_read(lease.path), lease.owner):
+                    _write(lease)
+                    pause = lease.seconds / 4
+                    continue
+                lease.lost = "another run has taken it over"
+        except OSError as error:
+            pause = min(lease.seconds / 20, _RETRY_SECONDS)
+            log.warning("the lock of the workspace cannot be renewed: %s; trying again", error)
+            if time.monotonic() + 2 * pause < lease.held_until:
+                continue
+            lease.lost = f"it could not be renewed: {error}"
+        log.error("%s", lease.error())
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
+
+
+def _release(lease: Lease) -> None:
+    """Free the lock; its file stays, because it holds the last number."""
+    with suppress(OSError), _guard(lease.path):  # else the lease ends by itself
+        if _is_owner(_read(lease.path), lease.owner):
+            _replace(lease.path, {"number": lease.number})
 
 
 def _guard(path: Path) -> FileLock:
@@ -84,16 +155,39 @@ def _guard(path: Path) -> FileLock:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Return the owner; None if the lock is free, or its file is damaged."""
+    holder = _content(path)
+    is_owned = {"host", "pid", "started_at"} <= holder.keys() and isinstance(
+        holder.get("lease_seconds"), int | float
+    )
+    return holder if is_owned else None
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
-        holder = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
-        return None
-    return holder if isinstance(holder, dict) and "expires_at" in holder else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
-def _write(path: Path, owner: dict[str, Any], lease_seconds: int) -> None:
+def _last_number(path: Path) -> int:
+    """Return the largest number that an owner of this lock has had, as far as is known."""
+    known = [_content(path).get("number")]
+    known += [_content(pointer).get("number") for pointer in path.parent.glob("*/CURRENT.json")]
+    return max((number for number in known if isinstance(number, int)), default=0)
+
+
+def _write(lease: Lease) -> None:
+    until = time.monotonic() + lease.seconds
+    mark = {"number": lease.number, "lease_seconds": lease.seconds}
+    _replace(lease.path, {**lease.owner, **mark})
+    lease.held_until = until
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({**owner, "expires_at": time.time() + lease_seconds}))
+    temporary.write_text(json.dumps(content))
     temporary.replace(path)
 
 
@@ -101,12 +195,25 @@ def _is_owner(holder: dict[str, Any] | None, owner: dict[str, Any]) -> bool:
     return holder is not None and all(holder.get(key) == value for key, value in owner.items())
 
 
-def _is_alive(holder: dict[str, Any]) -> bool:
-    if holder["expires_at"] < time.time():
+def _is_alive(path: Path, holder: dict[str, Any]) -> bool:
+    if _age(path) > holder["lease_seconds"]:
         return False
     if holder["host"] != socket.gethostname():
         return True
     return bool(_process_start(holder["pid"]) == holder["started_at"])
+
+
+def _age(path: Path) -> float:
+    """Return how many seconds ago the lock was renewed, by the clock of its file system.
+
+    Clocks of machines differ; a file written now tells the time of the machine with the disk.
+    """
+    probe = path.with_name(f"{path.name}.{os.getpid()}.now")
+    try:
+        probe.write_text("now")
+        return probe.stat().st_mtime - path.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _process_start(pid: int) -> str | None:

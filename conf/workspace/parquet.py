@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,7 +51,15 @@ def read_columns(
     with told_if_damaged(path):
         present = pq.read_schema(path).names
         kept = [name for name in columns if name in present]
-        return pq.read_table(path, columns=kept, filters=filters)
+        return pq.read_table(path, columns=kept, filters=filters, page_checksum_verification=True)
+
+
+def open_parquet(path: Path, metadata: Any = None) -> pq.ParquetFile:
+    """Open a file of a version; a page that does not match its checksum is an error when read.
+
+    Without the checksums a flipped bit can pass as another number.
+    """
+    return pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ step. It holds a number that only grows, so a late writer is refused.
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +16,15 @@ from pydantic import BaseModel, ValidationError
 
 from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import ConfigError, VersionError
+from conf.workspace.hashes import hash_file
 
 POINTER_NAME = "CURRENT.json"
+WITHDRAWN_NAME = "WITHDRAWN.json"
 WORK_OWNER = "workspace"  # file in a training's work folder that names its workspace
 UNDATED = "undated"
 _MEND = "restore it, or remove it (for a version its whole folder) and run again"
 Record = TypeVar("Record", bound=BaseModel)
+Check = Callable[[str], None]
 
 
 def version_id(name: str, logical_date: str, request: str) -> str:
@@ -79,19 +83,37 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
         raise VersionError(
             f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
         ) from error
+    require_files(folder, manifest)
+    return manifest
+
+
+def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False) -> None:
+    """Check that the files of a version are there and have their sizes.
+
+    Args:
+        folder: Folder of the version.
+        manifest: Its manifest.
+        by_content: Whether to read them too, and to compare their hashes.
+
+    Raises:
+        VersionError: Naming the first file that is missing or different.
+    """
     files: dict[str, tuple[DataFile, ...]] = getattr(manifest, "files")  # noqa: B009
     absent: DataFile | None = getattr(manifest, "absent", None)
     named = [file for part in files.values() for file in part]
     for file in [*named, *([] if absent is None else [absent])]:
         on_disk = version_path(folder, file.path)
         size = on_disk.stat().st_size if on_disk.is_file() else None
-        if size != file.bytes:
-            state = "is missing" if size is None else f"has {size} bytes"
-            raise VersionError(
-                f"{on_disk} {state}, but {path.name} says {file.bytes} bytes; "
-                "remove that version's folder and run again"
-            )
-    return manifest
+        state = "is missing" if size is None else f"has {size} bytes"
+        says = f"{file.bytes} bytes"
+        if size == file.bytes:
+            if not by_content or hash_file(on_disk) == file.sha256:
+                continue
+            state, says = "has other content", f"sha256 {file.sha256}"
+        raise VersionError(
+            f"{on_disk} {state}, but its manifest says {says}; restore it, or remove "
+            "that version's folder and run again"
+        )
 
 
 def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
@@ -100,10 +122,24 @@ def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     pointer = read_json(path)
-    missing = [key for key in ("id", "number", "previous", "withdrawn") if key not in pointer]
-    if missing:
-        raise VersionError(f"{path} is damaged: it has no {', '.join(missing)}; {_MEND}")
+    is_right = {
+        "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
+        "previous": _are_names, "withdrawn": _are_names,
+    }  # fmt: skip
+    for key, is_so in is_right.items():
+        if not is_so(pointer.get(key)):
+            state = f"{key} is {pointer[key]!r}" if key in pointer else f"it has no {key}"
+            raise VersionError(f"{path} is damaged: {state}; {_MEND}")
     return pointer
+
+
+def _is_name(value: object) -> bool:
+    """Return whether a value is the name of a folder in this one."""
+    return isinstance(value, str) and value not in ("", ".", "..") and Path(value).name == value
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_name, value))
 
 
 def current_version(workspace: Path, kind: str) -> str:
@@ -141,65 +177,100 @@ def publish(
     pointer = read_pointer(workspace, kind) or {"number": 0, "previous": [], "withdrawn": []}
     if pointer.get("id") == version:
         return "current"
-    if version in pointer["withdrawn"]:
+    withdrawn = _withdrawn(workspace, kind, pointer)
+    if version in withdrawn:
         return "withdrawn"
     if _is_older(logical_date, pointer.get("logical_date", UNDATED)):
         return "older"
     number = pointer["number"] + 1 if number is None else number
-    if number <= pointer["number"]:
+    if number < pointer["number"]:
         raise VersionError(
             f"{workspace / kind}: a later writer has published number "
             f"{pointer['number']}; {version} with number {number} comes too late; run again"
         )
-    previous = [pointer["id"], *pointer["previous"]] if "id" in pointer else []
-    _point(
-        workspace,
-        kind,
-        {
-            **pointer,
-            "id": version,
-            "logical_date": logical_date,
-            "number": number,
-            "previous": previous,
-        },
-    )
+    before = [pointer["id"], *pointer["previous"]] if "id" in pointer else []
+    changes = {
+        "id": version,
+        "logical_date": logical_date,
+        "number": number,
+        "previous": [other for other in dict.fromkeys(before) if other != version],
+        "withdrawn": withdrawn,
+    }
+    _point(workspace, kind, {**pointer, **changes})
     return "published"
 
 
-def rollback(workspace: Path, kind: str) -> str:
+def rollback(workspace: Path, kind: str, check: Check, number: int | None = None) -> str:
     """Make the version before the current one current again, and return its id.
 
     The withdrawn version stays on disk. Publishing it again is refused, so a schedule does not undo
     what a person did.
+
+    Args:
+        workspace: Folder of the workspace.
+        kind: datasets, models or lists.
+        check: Is called with the id of the version to go back to; raises if it is damaged.
+        number: Number of the writer; None: the next number.
+
+    Raises:
+        ConfigError: When there is no version to go back to.
     """
-    pointer = read_pointer(workspace, kind)
-    previous = (
-        []
-        if pointer is None
-        else [
-            version
-            for version in pointer["previous"]
-            if (workspace / kind / version / MANIFEST_NAME[kind]).is_file()
-        ]
-    )
-    if pointer is None or not previous:
+    pointer = read_pointer(workspace, kind) or {"id": None, "number": 0, "previous": []}
+    withdrawn = _withdrawn(workspace, kind, pointer)
+    previous = [
+        version
+        for version in dict.fromkeys(pointer["previous"])
+        if version not in (pointer["id"], *withdrawn)
+        and (workspace / kind / version / MANIFEST_NAME[kind]).is_file()
+    ]
+    if not previous:
         raise ConfigError(
             f"{workspace / kind} has no earlier version to go back to; "
             "headrace status shows the current one"
         )
+    check(previous[0])
     manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
-    _point(
-        workspace,
-        kind,
-        {
-            "id": previous[0],
-            "logical_date": manifest["logical_date"],
-            "number": pointer["number"] + 1,
-            "previous": previous[1:],
-            "withdrawn": [pointer["id"], *pointer["withdrawn"]],
-        },
-    )
+    withdrawn = [pointer["id"], *(other for other in withdrawn if other != pointer["id"])]
+    write_json(workspace / kind / WITHDRAWN_NAME, {"ids": withdrawn})
+    pointed = {
+        "id": previous[0],
+        "logical_date": manifest["logical_date"],
+        "number": pointer["number"] + 1 if number is None else number,
+        "previous": previous[1:],
+        "withdrawn": withdrawn,
+    }
+    _point(workspace, kind, pointed)
     return str(previous[0])
+
+
+def allow(workspace: Path, kind: str, version: str) -> None:
+    """Let a withdrawn version be published again, by the run that finds it done.
+
+    Raises:
+        ConfigError: When it is not withdrawn.
+    """
+    pointer = read_pointer(workspace, kind)
+    withdrawn = _withdrawn(workspace, kind, pointer or {})
+    if version not in withdrawn:
+        known = ", ".join(withdrawn) or "none"
+        raise ConfigError(f"{version!r} is not withdrawn; of {workspace / kind} are: {known}")
+    withdrawn.remove(version)
+    if pointer is not None:
+        _point(workspace, kind, {**pointer, "withdrawn": withdrawn})
+    write_json(workspace / kind / WITHDRAWN_NAME, {"ids": withdrawn})
+
+
+def _withdrawn(workspace: Path, kind: str, pointer: dict[str, Any]) -> list[str]:
+    """Return the withdrawn versions; a pointer that was lost does not bring them back.
+
+    Raises:
+        VersionError: When the list is damaged.
+    """
+    path = workspace / kind / WITHDRAWN_NAME
+    kept: Any = read_json(path).get("ids") if path.is_file() else []
+    if not _are_names(kept):
+        raise VersionError(f"{path} is damaged: it has no list of ids; {_MEND}")
+    return list(dict.fromkeys([*pointer.get("withdrawn", []), *kept]))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -210,7 +281,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise VersionError(f"{path} is damaged: {error}; {_MEND}") from error
     if not isinstance(value, dict):
         raise VersionError(f"{path} is damaged: it holds no mapping; {_MEND}")
@@ -244,5 +315,8 @@ def version_path(root: Path, relative: str) -> Path:
     """Return the path of a version's file; refuse a path that leads out of the folder."""
     path = (root / relative).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ValueError(f"{relative!r} leads out of {root}; a manifest names files inside it only")
+        raise VersionError(
+            f"{root}: its manifest names {relative!r}, which leads out of the folder, so it is "
+            f"damaged; {_MEND}"
+        )
     return path

@@ -80,7 +80,10 @@ def _write(stored: Path, keys: Keys, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     descriptor = os.open(folder / "part-00000.parquet", os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "wb") as stream, pq.ParquetWriter(stream, SCHEMA) as writer:
+    with (
+        os.fdopen(descriptor, "wb") as stream,
+        pq.ParquetWriter(stream, SCHEMA, write_page_checksum=True) as writer,
+    ):
         for path in sorted(stored.glob("*.parquet")):
             for batch in pq.ParquetFile(path).iter_batches():
                 columns = batch.to_pydict()

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from conf.contract import HISTORY_TIMES, HISTORY_TYPES, ITEM_ID, TRAIN_EVENTS, Manifest
 from conf.pages.inequality import gini
+from conf.workspace.parquet import open_parquet
 from conf.workspace.versions import UNDATED, version_path
 from etl.report.data import LongTail
 
@@ -63,7 +63,7 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a part's files, with those of the `columns` that the files have."""
     for member in manifest.files[part]:
-        file = pq.ParquetFile(version_path(folder, member.path))
+        file = open_parquet(version_path(folder, member.path))
         yield from file.iter_batches(columns=[n for n in columns if n in file.schema_arrow.names])
 
 

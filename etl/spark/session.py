@@ -1,13 +1,16 @@
 """The Spark session, with settings that make a run's result depend on its input only."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.java_gateway import launch_gateway
@@ -87,7 +90,9 @@ def spark_session(
     try:
         yield session
     finally:
-        session.stop()
+        # A JVM that got the same SIGTERM as this process, or was killed, does not answer.
+        with suppress(Py4JError, OSError):
+            session.stop()
         if is_ours:
             _end_jvm()
 
@@ -103,9 +108,12 @@ def _start(
             conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
     for key, value in settings.items():
         conf.set(key, value)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     if _has_no_jvm():
         SparkContext(conf=conf, gateway=_launch(conf, log_path))
     session = SparkSession.builder.config(conf=conf).getOrCreate()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, on_interrupt)  # Spark installs a handler of its own
     session.sparkContext.setLogLevel("ERROR")
     return session
 
@@ -120,7 +128,8 @@ def _end_jvm() -> None:
     SparkContext._gateway = SparkContext._jvm = None
     if gateway is None:
         return
-    gateway.shutdown()
+    with suppress(Py4JError, OSError):
+        gateway.shutdown()
     gateway.proc.stdin.close()  # the JVM exits when its stdin ends
     try:
         gateway.proc.wait(_EXIT_SECONDS)

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,7 +29,7 @@ def start(shop: Shop, name: str = "run") -> subprocess.Popen[bytes]:
 
 
 def wait_for(
-    process: subprocess.Popen[bytes],
+    process: subprocess.Popen[Any],
     happened: Callable[[], bool],
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> None:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from conf.contract import RowGroup
 from conf.errors import VersionError
+from conf.workspace.parquet import open_parquet
 from conf.workspace.versions import version_path
 
 PETASTORM_VERSION = "0.12.1"
@@ -107,7 +108,7 @@ class ShardSource:
         mine = self._open_files.setdefault(threading.get_ident(), {})
         file = mine.pop(path, None)
         if file is None:
-            file = pq.ParquetFile(version_path(self.root, path), metadata=self._footers[path])
+            file = open_parquet(version_path(self.root, path), self._footers[path])
         mine[path] = file  # the newest last
         if len(mine) > _OPEN_FILES_PER_THREAD:
             mine.pop(next(iter(mine))).close()

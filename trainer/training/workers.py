@@ -136,10 +136,17 @@ def _warn_of_slow_products(train: Train) -> None:
         )
 
 
+class _Trainer(TorchTrainer):
+    """Ray's trainer with the command's own handler of Ctrl-C; Ray's hides that it happened."""
+
+    def _register_sigint_handler(self, _controller: object) -> None:
+        pass
+
+
 def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:
     train = config.train
     resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
-    return TorchTrainer(
+    return _Trainer(
         train_worker,
         train_loop_config=settings,
         torch_config=TorchConfig(timeout_s=train.collective_timeout_seconds),

@@ -257,3 +257,11 @@ def test_a_file_that_holds_a_list_is_told(yaml: Path) -> None:
     yaml.write_text("[a, b]")
     with pytest.raises(ConfigError, match="it holds a list; write sections with keys"):
         load_config(yaml, ["train.epochs=3"])
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/shop", "file:///tmp/ws", "hdfs://h/p", "s3:/b"])
+def test_an_address_is_no_folder_for_the_workspace(yaml: Path, address: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"run\.output: .* is an address; the workspace is a fold"
+    ):
+        load_config(yaml, [f"run.output={address}"])

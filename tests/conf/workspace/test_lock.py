@@ -52,20 +52,23 @@ def test_a_killed_owner_loses_it_at_once(tmp_path: Path) -> None:
     with workspace_lock(tmp_path, 60):
         owner = json.loads((tmp_path / LOCK_NAME).read_text())
         assert owner["pid"] == os.getpid()
-    assert not (tmp_path / LOCK_NAME).exists()
+    assert json.loads((tmp_path / LOCK_NAME).read_text()) == {"number": 2}  # free
 
 
-@pytest.mark.parametrize(("expires_in", "is_held"), [(60, True), (-1, False)])
+def hold_elsewhere(workspace: Path, renewed_ago: float = 0) -> None:
+    owner = {"host": "elsewhere", "pid": 1, "started_at": "1", "number": 7, "lease_seconds": 60}
+    path = workspace / LOCK_NAME
+    path.write_text(json.dumps(owner))
+    os.utime(path, (time.time() - renewed_ago,) * 2)
+
+
+@pytest.mark.parametrize(("renewed_ago", "is_held"), [(50, True), (70, False)])
 def test_an_owner_on_another_machine_keeps_it_until_its_lease_runs_out(
-    tmp_path: Path, expires_in: float, is_held: bool
+    tmp_path: Path, renewed_ago: float, is_held: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = {
-        "host": "elsewhere",
-        "pid": 1,
-        "started_at": "1",
-        "expires_at": time.time() + expires_in,
-    }
-    (tmp_path / LOCK_NAME).write_text(json.dumps(owner))
+    hold_elsewhere(tmp_path, renewed_ago)
+    # The clock of this machine may be wrong by hours: that of the file system counts.
+    monkeypatch.setattr(time, "time", lambda: 0.0)
 
     if is_held:
         with pytest.raises(LockHeldError, match="elsewhere"), workspace_lock(tmp_path, 60):
@@ -90,3 +93,86 @@ def test_a_workspace_that_cannot_be_written_to_is_refused(tmp_path: Path) -> Non
             workspace_lock(workspace, 60),
         ):
             pass
+
+
+def test_each_owner_has_a_number_of_its_own(tmp_path: Path) -> None:
+    hold_elsewhere(tmp_path, renewed_ago=70)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "CURRENT.json").write_text('{"number": 20}')
+    numbers = []
+    for _ in range(2):
+        with workspace_lock(tmp_path, 60) as lease, lease.kept() as number:
+            numbers.append(number)
+    (tmp_path / LOCK_NAME).write_text("")  # an accident
+    with workspace_lock(tmp_path, 60) as lease:
+        numbers.append(lease.number)
+    assert numbers == [21, 22, 21]
+
+
+def test_who_has_lost_the_lease_does_nothing_more(tmp_path: Path) -> None:
+    done = []
+    with (
+        pytest.raises(LockHeldError, match=r"has lost the lock .another run has taken it over"),
+        workspace_lock(tmp_path, 60) as lease,
+    ):
+        hold_elsewhere(tmp_path)  # after a pause of this process, say
+        with lease.kept():
+            done.append("published")
+    assert not done
+    assert json.loads((tmp_path / LOCK_NAME).read_text())["host"] == "elsewhere"
+
+
+@pytest.mark.parametrize("name", [LOCK_NAME, ".lock.guard"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    path = tmp_path / "workspace" / name
+    path.parent.mkdir()
+    target = tmp_path / "target"
+    target.write_text("kept")
+    make = {"link": lambda: path.symlink_to(target), "pipe": lambda: os.mkfifo(path),
+            "folder": path.mkdir}  # fmt: skip
+    make[kind]()
+    with (
+        pytest.raises(ConfigError, match=r"lock\.\w+ is no plain file.*; remove it"),
+        workspace_lock(path.parent, 60),
+    ):
+        pass
+    assert target.read_text() == "kept"
+
+
+STARVED = """
+import errno, os, pathlib, sys, time
+from conf.command.stopping import stoppable
+from conf.errors import LockHeldError
+from conf.workspace import lock
+replace, fails_until = lock._replace, time.monotonic() + float(sys.argv[2])
+def full(path, content):
+    if held and time.monotonic() < fails_until:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    replace(path, content)
+lock._replace, held = full, []
+try:
+    with stoppable(), lock.workspace_lock(pathlib.Path(sys.argv[1]), 2):
+        held.append(True)
+        time.sleep(4)
+except LockHeldError as error:
+    sys.exit(str(error))
+print("kept")
+"""
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1.0, "kept"), (60.0, "could not be renewed")])
+def test_a_disk_that_is_full_for_a_moment_does_not_lose_it(
+    tmp_path: Path, seconds: float, told: str
+) -> None:
+    command = [sys.executable, "-c", STARVED, str(tmp_path), str(seconds)]
+    started = time.monotonic()
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert told in ended.stdout + ended.stderr
+    assert "trying again" in ended.stderr
+    assert (ended.returncode == 0) == (told == "kept")
+    # Without the lease, it stops before another run could take the lock over.
+    assert told == "kept" or "No space left on device" in ended.stderr
+    assert told == "kept" or time.monotonic() - started < 30

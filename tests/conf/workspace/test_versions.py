@@ -6,7 +6,9 @@ import pytest
 from conf.contract import Bundle, DataFile, Vocabulary
 from conf.errors import ConfigError, VersionError
 from conf.runs.results import manifest_of
+from conf.workspace.hashes import hash_file
 from conf.workspace.versions import (
+    allow,
     commit,
     current_version,
     find_version,
@@ -14,9 +16,18 @@ from conf.workspace.versions import (
     publish,
     read_manifest,
     read_pointer,
+    require_files,
     rollback,
     version_id,
 )
+
+
+def no_check(_version: str) -> None:
+    pass
+
+
+def check_model(workspace: Path, version: str) -> None:
+    read_manifest(workspace, "models", version, Bundle)
 
 
 def commit_model(workspace: Path, request: str, date: str = "2026-01-01") -> str:
@@ -62,7 +73,7 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     (tmp_path / "models" / version / "weights.safetensors").write_bytes(b"123")
 
-    with pytest.raises(VersionError, match=r"has 3 bytes, but bundle\.json says 4"):
+    with pytest.raises(VersionError, match=r"has 3 bytes, but its manifest says 4"):
         read_manifest(tmp_path, "models", version, Bundle)
 
 
@@ -83,7 +94,7 @@ def test_the_pointers_number_only_grows(tmp_path: Path) -> None:
     assert publish(tmp_path, "models", second, "2026-01-01") == "current"
     third = commit_model(tmp_path, "c" * 64)
     with pytest.raises(VersionError, match="comes too late"):
-        publish(tmp_path, "models", third, "2026-01-01", number=2)
+        publish(tmp_path, "models", third, "2026-01-01", number=1)
     assert current_version(tmp_path, "models") == second
 
 
@@ -101,13 +112,13 @@ def test_rollback_is_not_undone_by_the_next_scheduled_run(tmp_path: Path) -> Non
     publish(tmp_path, "models", first, "2026-01-01")
     publish(tmp_path, "models", second, "2026-01-01")
 
-    assert rollback(tmp_path, "models") == first
+    assert rollback(tmp_path, "models", no_check) == first
     assert publish(tmp_path, "models", second, "2026-01-01") == "withdrawn"
     assert current_version(tmp_path, "models") == first
     pointer = read_pointer(tmp_path, "models")
     assert pointer is not None and pointer["number"] == 3
     with pytest.raises(ConfigError, match="no earlier version"):
-        rollback(tmp_path, "models")
+        rollback(tmp_path, "models", no_check)
 
 
 def test_nothing_published_is_said_so(tmp_path: Path) -> None:
@@ -131,9 +142,71 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_pointer_is_told_with_its_name(tmp_path: Path, content: str) -> None:
     publish(tmp_path, "models", commit_model(tmp_path, "a" * 64), "2026-01-01")
     (tmp_path / "models" / "CURRENT.json").write_text(content)
-    for work in (current_version, rollback):
+    for work in (current_version, lambda *args: rollback(*args, no_check)):
         with pytest.raises(VersionError, match=r"models/CURRENT\.json is damaged: .* run again"):
             work(tmp_path, "models")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "../../elsewhere"}, {"id": ".."}, {"id": None}, {"id": ["a"]}, {"number": "3"},
+        {"number": True}, {"previous": "abc"}, {"previous": ["a", "../b"]}, {"withdrawn": [1]},
+        {"logical_date": 20260101},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_pointer_out_of_the_workspace_is_not_followed(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    publish(tmp_path, "models", commit_model(tmp_path, "a" * 64), "2026-01-01")
+    path = tmp_path / "models" / "CURRENT.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    (key,) = change
+    with pytest.raises(VersionError, match=rf"models/CURRENT\.json is damaged: {key} is .*; "):
+        current_version(tmp_path, "models")
+
+
+def test_what_was_withdrawn_stays_withdrawn_until_a_person_says_otherwise(tmp_path: Path) -> None:
+    a, b = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+    for version in (a, b, a):
+        assert publish(tmp_path, "models", version, "2026-01-01") == "published"
+    assert rollback(tmp_path, "models", no_check) == b
+    with pytest.raises(ConfigError, match="no earlier version"):
+        rollback(tmp_path, "models", no_check)  # to a, which is withdrawn
+    assert current_version(tmp_path, "models") == b
+
+    (tmp_path / "models" / "CURRENT.json").unlink()  # as the message about a damaged one says
+    assert publish(tmp_path, "models", a, "2026-01-01") == "withdrawn"
+    with pytest.raises(ConfigError, match=rf"of .*models are: {a}"):
+        allow(tmp_path, "models", b)
+    allow(tmp_path, "models", a)
+    assert publish(tmp_path, "models", a, "2026-01-01") == "published"
+
+
+def test_a_damaged_version_is_not_gone_back_to(tmp_path: Path) -> None:
+    a, b = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+    publish(tmp_path, "models", a, "2026-01-01")
+    publish(tmp_path, "models", b, "2026-01-01")
+    (tmp_path / "models" / a / "weights.safetensors").write_bytes(b"12")
+    with pytest.raises(VersionError, match="has 2 bytes"):
+        rollback(tmp_path, "models", lambda v: check_model(tmp_path, v))
+    assert current_version(tmp_path, "models") == b
+
+
+def test_the_content_of_files_is_compared_on_demand(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    folder = tmp_path / "models" / version
+    bundle = read_manifest(tmp_path, "models", version, Bundle)
+    require_files(folder, bundle)
+    with pytest.raises(VersionError, match=r"weights.safetensors has other content"):
+        require_files(folder, bundle, by_content=True)
+    (file,) = bundle.files["model"]
+    digest = hash_file(folder / file.path)
+    sound = bundle.model_copy(
+        update={"files": {"model": (file.model_copy(update={"sha256": digest}),)}}
+    )
+    require_files(folder, sound, by_content=True)
 
 
 def test_a_damaged_manifest_is_told_with_its_name(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""SIGTERM and Ctrl-C end a command by an exception, whatever Spark and Ray make of it."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from conf.errors import LockHeldError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Stop the block at SIGTERM or SIGINT; end the command with 128 plus the signal's number.
+
+    The signal becomes a KeyboardInterrupt, the one exception that Ray and Spark let through, so
+    that sessions are closed and the lock is freed on the way out. Whatever else goes wrong on that
+    way is a consequence, and is not told. Further signals are ignored meanwhile.
+
+    Raises:
+        typer.Exit: When a signal has stopped the block.
+    """
+    got: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if not got:
+            got.append(number)
+            logging.disable(logging.CRITICAL)
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    except LockHeldError:
+        raise  # a run whose lock is lost stops itself by SIGTERM
+    except BaseException as error:
+        if not got and not isinstance(error, KeyboardInterrupt):
+            raise
+        number = got[0] if got else signal.SIGINT
+        print(
+            f"headrace: stopped by {signal.Signals(number).name}; committed versions stay, and the "
+            "same command goes on from here",
+            file=sys.stderr,
+        )
+        raise typer.Exit(128 + number) from None
+    finally:
+        logging.disable(logging.NOTSET)
+        for number, handler in before.items():
+            signal.signal(number, handler)
