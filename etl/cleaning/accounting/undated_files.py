@@ -80,9 +80,10 @@ def _split_by_item(events: DataFrame) -> Iterator[str]:
 
 def _spread(events: DataFrame, column: str) -> Sequence[int]:
     """Return how many ids have two events or more, and how many of these are in several files."""
+    file = F.xxhash64(SOURCE_FILE)  # with texts Spark would sort all events, not hash them
     of_id = events.groupBy(column).agg(
         F.count(F.lit(1)).alias("events"),
-        (F.min(SOURCE_FILE) != F.max(SOURCE_FILE)).alias("in_several"),
+        (F.min(file) != F.max(file)).alias("in_several"),
     )
     counts: list[Column] = [F.count(F.lit(1)), F.count_if(F.col("in_several"))]
     row = of_id.where(F.col("events") > 1).agg(*counts).head()
