@@ -149,7 +149,7 @@ def _ledgers(
     ledgers = build_ledgers(made.staged, job.inputs, ties.events + num_shown, job.config)
     told = (
         *ties.warnings(is_dated=is_dated, ties=etl.split.ties),
-        *(() if is_dated else line_order_warnings(work)),
+        *line_order_warnings(work, is_dated=is_dated),
         *seen.warnings(),
         *odd_id_warnings(work, ties.events),
     )
