@@ -130,7 +130,8 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Return the configuration with the changes `section.key=value`, the last one of a key last.
 
     Raises:
-        ConfigError: When an override is not of that form, or its value is no YAML.
+        ConfigError: When an override is not of that form, or its value is no YAML or of another
+            kind than that of the file.
     """
     merged: Any = base
     for override in overrides:
@@ -139,8 +140,13 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(f"override {_shown(override)!r} is not of the form section.key=value")
         try:
             merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
-        except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
-            why = "" if key in _SECRET else f": {' '.join(str(error).split())}"
+        except TypeError as error:
+            raise ConfigError(
+                f"override {_shown(override)!r} does not fit what the file has at {key}: "
+                "it is a section, or a list, and the other is not; write it as the file does"
+            ) from error
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            why = "" if key.strip() in _SECRET else f": {' '.join(str(error).split())}"
             raise ConfigError(
                 f"override {_shown(override)!r} has a value that is no YAML{why}; "
                 f"close its brackets and quotes, or put a text into quotes: \"{key}='...'\""
@@ -193,7 +199,7 @@ def _told(overrides: Sequence[str]) -> str:
 
 def _shown(override: str) -> str:
     key, is_set, _ = override.partition("=")
-    return f"{key}=***" if is_set and key in _SECRET else override
+    return f"{key}=***" if is_set and key.strip() in _SECRET else override
 
 
 def _unresolved(

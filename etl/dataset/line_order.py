@@ -1,7 +1,6 @@
-"""Logs without times: signs that the order of their rows is not the order of what happened.
+"""Signs that the order of a log is not the order of what happened.
 
-The order of the rows is then all that is known of the time. A sample of users is enough: they are
-in the order of a hash.
+A sample of users is enough: they are in the order of a hash.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from conf.contract import HISTORY_ITEMS, HISTORY_TYPES, ITEM_ID, ITEM_IDX, NUM_RESERVED
+from conf.contract import HISTORY_ITEMS, HISTORY_TYPES
+from etl.dataset.item_order import item_order_warnings, neighbours
 
 _MOST_USERS, _FEW_USERS = 20_000, 10
 _MOST_EVENTS, _BATCH_USERS = 2_000_000, 500
 _LEAST_REPEATED = 0.5
-_LEAST_SORTED, _FEW_PAIRS = 0.9, 50  # in a random order, so many have a probability below 1e-7
 _SHORT_TAIL, _TAIL_SHARE, _SHORTEST = 3, 0.25, 4
 
 
@@ -30,14 +27,18 @@ class History:
     types: np.ndarray
 
 
-def line_order_warnings(folder: Path) -> tuple[str, ...]:
-    """Return warnings about the order of the rows of a log without times.
+def line_order_warnings(folder: Path, *, is_dated: bool) -> tuple[str, ...]:
+    """Return warnings about the order of events.
 
     Args:
         folder: Folder of the dataset, with `histories/` and `items/`.
+        is_dated: Whether the log has times. If not, the order of its rows is all that is known of
+            the time, and rows that were delivered twice cannot be told from events.
     """
     histories = list(_sample(folder / "histories"))
-    return (*_repeated(histories), *_sorted_by_item(histories, folder / "items"))
+    pairs = [neighbours(history.items, history.types) for history in histories]
+    repeated = () if is_dated else _repeated(histories)
+    return (*repeated, *item_order_warnings(pairs, folder / "items", is_dated=is_dated))
 
 
 def _sample(folder: Path) -> Iterator[History]:
@@ -86,54 +87,3 @@ def _has(events: np.ndarray, block: np.ndarray) -> bool:
     width = block.shape[1]
     starts = np.flatnonzero(events[0, : events.shape[1] - width + 1] == block[0, 0])
     return any(np.array_equal(events[:, start : start + width], block) for start in starts)
-
-
-def _sorted_by_item(histories: Sequence[History], folder: Path) -> Iterator[str]:
-    """Yield a warning if nearly all neighbours of one type ascend, or descend, by item."""
-    pairs = [_neighbours(history) for history in histories]
-    if sum(len(first) > 0 for first, _ in pairs) < _FEW_USERS:
-        return
-    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    if len(first) < _FEW_PAIRS:
-        return
-    shares = [float(np.mean(ranks[first] < ranks[second])) for ranks in _ranks(folder)]
-    up, down = max(shares), 1 - min(shares)
-    if max(up, down) >= _LEAST_SORTED:
-        verb = "ascend" if up >= down else "descend"
-        yield (
-            f"the log looks sorted by item: {max(up, down):.0%} of a user's neighbouring events "
-            f"{verb} by item_id; if the order of the lines is not the order of time, models of "
-            "sequences learn the sorting and their figures are far too high: give a time "
-            "(columns.time), or set etl.split.kind=random and a train.algorithm that ignores the "
-            "order (item_knn, ease, als); if newer items have larger ids, as news have, this is "
-            "right"
-        )
-
-
-def _neighbours(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """Return the items of neighbouring events of one type that differ in item."""
-    first, second = history.items[:-1], history.items[1:]
-    is_pair = (history.types[:-1] == history.types[1:]) & (first != second)
-    is_pair &= (first >= NUM_RESERVED) & (second >= NUM_RESERVED)
-    return first[is_pair], second[is_pair]
-
-
-def _ranks(folder: Path) -> Iterator[np.ndarray]:
-    """Yield the place of each item by its number, in the orders that a log can be sorted in.
-
-    These are the order of the ids as texts, and that of the numbers at their ends if these are all
-    that they differ in.
-    """
-    table = pa.concat_tables(
-        pq.read_table(path, columns=[ITEM_ID, ITEM_IDX])
-        for path in sorted(folder.glob("*.parquet"))
-    )
-    ids, numbers = table[ITEM_ID].combine_chunks(), table[ITEM_IDX].to_numpy()
-    parts = pc.extract_regex(ids, r"^(?P<name>[^0-9]*)(?P<number>[0-9]{1,18})$")
-    keys = [ids]
-    if parts.null_count == 0 and len(pc.unique(parts.field("name"))) == 1:
-        keys.append(parts.field("number").cast(pa.int64()))
-    for key in keys:
-        ranks = np.empty(numbers.max(initial=0) + 1, np.int64)
-        ranks[numbers[pc.sort_indices(key).to_numpy()]] = np.arange(len(numbers))
-        yield ranks

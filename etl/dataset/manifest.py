@@ -108,8 +108,7 @@ def describe_dataset(
         features: The features by part.
         leak_check: Number of facts of each kind that the leak check checked.
     """
-    config, before = job.config, made.before
-    dated = config.input.is_dated
+    config, before, dated = job.config, made.before, job.config.input.is_dated
     date = (job.logical_date or day_of(made.newest).isoformat()) if dated else UNDATED
     files = describe_parts(work)
     vocabularies = _vocabularies(job, made, work)
@@ -128,9 +127,7 @@ def describe_dataset(
             vocabularies=vocabularies,
             event_types=tuple(config.etl.event_types),
             features=dict(features),
-            ledger=_ledgers(
-                job, made, work, ties=ties, seen=seen, written=ties.events + sum(shown.values())
-            ),
+            ledger=_ledgers(job, made, work, ties=ties, seen=seen, num_shown=sum(shown.values())),
             fills=dict(fills),
             cuts=_told_cuts(made.cuts),
             leak_check=dict(leak_check),
@@ -145,14 +142,14 @@ def describe_dataset(
 
 
 def _ledgers(
-    job: DatasetJob, made: Made, work: Path, *, ties: Ties, seen: Seen, written: int
+    job: DatasetJob, made: Made, work: Path, *, ties: Ties, seen: Seen, num_shown: int
 ) -> dict[str, InputLedger]:
     """Return the ledgers; that of the events has the warnings about their order and ids."""
     etl, is_dated = job.config.etl, job.config.input.is_dated
-    ledgers = build_ledgers(made.staged, job.inputs, written, job.config)
+    ledgers = build_ledgers(made.staged, job.inputs, ties.events + num_shown, job.config)
     told = (
         *ties.warnings(is_dated=is_dated, ties=etl.split.ties),
-        *(() if is_dated else line_order_warnings(work)),
+        *line_order_warnings(work, is_dated=is_dated),
         *seen.warnings(),
         *odd_id_warnings(work, ties.events),
     )

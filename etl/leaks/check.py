@@ -18,7 +18,7 @@ from etl.leaks.sample import Row, Sample, draw_sample, needed_items
 from etl.spark.columns import TIME, TIME_TEXT
 from etl.spark.folders import SCRATCH
 from etl.spark.notation import PLAIN, Notation, notation_of
-from etl.spark.times import MICROS_PER_DAY, iso_text, parse_time
+from etl.spark.times import MICROS_PER_DAY, MICROS_PER_SECOND, iso_text, parse_time
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ def check_leaks(
         seed=job.config.run.seed,
     )
     facts = _read_again(spark, job, sample, work / SCRATCH / "read-again")
-    require_same_times(facts)
+    privacy = job.protection.privacy
+    require_same_times(facts, shows_times=not job.protection.hides_texts and privacy.time_step == 1)
     leaks, counts = find_leaks(
         sample,
         facts,
@@ -122,17 +123,24 @@ def find_leaks(
     return leaks, counts
 
 
-def require_same_times(facts: Facts) -> None:
+def require_same_times(facts: Facts, *, shows_times: bool = True) -> None:
     """Raise if Python reads times of the log differently from the dataset.
+
+    Args:
+        facts: What was read.
+        shows_times: Whether the error may show times of the log.
 
     Raises:
         GateError: Describing the first of them.
     """
     if facts.misread:
-        shown = "; ".join(
+        told = (
             f"{text!r} as {iso_text(ours)}, but it is {iso_text(again)}"
+            if shows_times
+            else f"one of them off by {(ours - again) / MICROS_PER_SECOND:+,g} seconds"
             for text, (ours, again) in sorted(facts.misread.items())[:_SHOWN]
         )
+        shown = "; ".join(dict.fromkeys(told))
         raise GateError(
             f"the leak check read {len(facts.misread)} time(s) of the raw log differently from the "
             f"dataset, which has {shown}; no dataset was made. If only local times of some years "

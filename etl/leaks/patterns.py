@@ -33,7 +33,7 @@ def parse_pattern(text: str, pattern: str, local: tzinfo = UTC) -> datetime | No
     if "a" in found:
         hour = int(found.get("h", found.get("K", 0))) % 12 + 12 * (found["a"].lower() == "pm")
     moment = datetime(
-        int(found["y"]) + 2000 * (len(found["y"]) < 3),
+        int(found["y"]) if "y" in found else 2000 + int(found["yy"]),
         _month(found.get("M", "1")),
         int(found.get("d", 1)),
         hour,
@@ -63,6 +63,8 @@ def _expression(token: str) -> str:
         return f"(?P<M>(?:{'|'.join(_MONTHS)})[a-z]*)"
     if letter == "S":
         return rf"(?P<S>\d{{1,{count}}})"
+    if token == "yy":  # of this century; a single y is the year as it is written
+        return r"(?P<yy>\d{2})"
     if letter in "yMdDHhKkms":
         most = {"y": 4, "D": 3}.get(letter, 2)
         return rf"(?P<{letter}>\d{{{count if count > 1 else f'1,{most}'}}})"

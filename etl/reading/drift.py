@@ -206,7 +206,8 @@ def _undeclared(layouts: Sequence[Layout], declared: Collection[str]) -> list[st
         for name in dict.fromkeys(layout.names):
             files_with.setdefault(name, []).append(layout.file.name)
     return [
-        f"column {name}, which is not used, is only in {listed(files)}"
+        f"{f'column {name}' if name else 'a column without a name'}, which is not used, is only in "
+        f"{listed(files)}"
         for name, files in files_with.items()
         if len(files) < len(fixed) and name not in declared
     ]

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -45,6 +46,29 @@ def find_reason(
             # The shortest pair is the easiest to read.
             in_log, in_table = min(found.items(), key=lambda pair: (len(pair[0]), *pair))
             best, most = Reason(told, in_log, in_table), len(found)
+    return best
+
+
+class Twins(NamedTuple):
+    """Ids that differ from another one only in how they are written."""
+
+    told: str
+    number: int
+    example: tuple[str, str]
+
+
+def find_twins(ids: Sequence[str]) -> Twins | None:
+    """Return the change that makes most ids equal to another one, or None."""
+    best: Twins | None = None
+    for told, form in _FORMS.items():
+        of_form: dict[str, list[str]] = defaultdict(list)
+        for text in ids:
+            of_form[form(text)].append(text)
+        pairs = [sorted(texts)[:2] for one, texts in of_form.items() if one and len(texts) > 1]
+        count = sum(len(texts) - 1 for one, texts in of_form.items() if one)
+        if pairs and (best is None or count > best.number):
+            first, other = min(pairs, key=lambda pair: (len(pair[0]), *pair))
+            best = Twins(told, count, (first, other))
     return best
 
 

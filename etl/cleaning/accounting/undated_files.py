@@ -5,9 +5,10 @@ times, neither would matter.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
@@ -24,6 +25,7 @@ from etl.spark.columns import (
 
 _REDELIVERED = DROPPED + "redelivered_file"
 _FEW_ROWS, _MOST_NAMED = 10, 5
+_LEAST_SHARED = 0.9
 _FEW_ITEMS, _ITEMS_IN_ONE, _USERS_IN_SEVERAL = 20, 0.95, 0.2
 
 
@@ -39,26 +41,60 @@ def undated_file_warnings(judged: DataFrame) -> tuple[str, ...]:
 
 
 def _same_rows(events: DataFrame) -> Iterator[str]:
-    """Yield a warning about files with the same rows, in whatever order and format."""
+    """Yield a warning about files that hold the rows of another, in whatever order and format.
+
+    All pairs of files are compared as a whole; a file with further rows is compared with the one
+    before it, as dumps that grow from day to day are found that way.
+    """
     says = [USER_ID, ITEM_ID, EVENT_TYPE, VALUE]
     says += sorted(name for name in events.columns if name.startswith(FIELD))
-    hashes = F.xxhash64(*(name for name in says if name in events.columns))
-    files = events.groupBy(LOG, SOURCE_FILE).agg(
-        F.count(F.lit(1)).alias("rows"), F.sum(hashes.cast("decimal(20,0)")).alias("content")
+    hashed = events.withColumn(
+        "content", F.xxhash64(*(name for name in says if name in events.columns))
     )
+    files = hashed.groupBy(LOG, SOURCE_FILE).agg(
+        F.count(F.lit(1)).alias("rows"), F.sum(F.col("content").cast("decimal(20,0)")).alias("sum")
+    )
+    numbered = files.withColumn("file", F.row_number().over(Window.orderBy(LOG, SOURCE_FILE)))
+    rows = [row for row in numbered.orderBy("file").collect() if row["rows"] >= _FEW_ROWS]
     names: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for file in files.orderBy(SOURCE_FILE, LOG).collect():
-        if file["rows"] >= _FEW_ROWS:
-            names[file["rows"], int(file["content"])].append(file[SOURCE_FILE])
+    for file in sorted(rows, key=lambda row: (row[SOURCE_FILE], row[LOG])):
+        names[file["rows"], int(file["sum"])].append(file[SOURCE_FILE])
     copies = [(first, other) for first, *others in names.values() for other in others]
-    if copies:
-        more = len(copies) - _MOST_NAMED
-        told = [f"{other} has the rows of {first}" for first, other in copies[:_MOST_NAMED]]
+    told = [f"{other} has the rows of {first}" for first, other in copies]
+    told += _grown(rows, _shared(hashed, numbered), {name for pair in copies for name in pair})
+    if told:
+        more = len(told) - _MOST_NAMED
+        told = told[:_MOST_NAMED]
         told += [f"and so have {more} more files those of others"] if more > 0 else []
         yield (
             f"{', '.join(told)}: without times, rows that were delivered twice cannot be told from "
             "events; remove the copy, or give the events ids (columns.event_id)"
         )
+
+
+def _shared(hashed: DataFrame, numbered: DataFrame) -> dict[int, int]:
+    """Return how many of its rows each file shares with the one before it, by number."""
+    of_file = hashed.join(F.broadcast(numbered), [LOG, SOURCE_FILE])
+    counts = of_file.groupBy("content", "file").agg(F.count(F.lit(1)).alias("number"))
+    before = Window.partitionBy("content").orderBy("file")
+    is_next = F.lag("file").over(before) == F.col("file") - 1
+    both = F.when(is_next, F.least("number", F.lag("number").over(before)))
+    shared = counts.withColumn("shared", both).groupBy("file").agg(F.sum("shared").alias("shared"))
+    return {row["file"]: row["shared"] or 0 for row in shared.collect()}
+
+
+def _grown(rows: Sequence[Row], shared: Mapping[int, int], told: Collection[str]) -> Iterator[str]:
+    """Yield the files that hold nearly all rows of the one before them, or the other way round."""
+    for first, other in pairwise(rows):
+        least = min(first["rows"], other["rows"])
+        number = shared.get(other["file"], 0) if other["file"] == first["file"] + 1 else 0
+        if number >= _LEAST_SHARED * least and not {first[SOURCE_FILE], other[SOURCE_FILE]} <= {
+            *told
+        }:
+            yield (
+                f"{other[SOURCE_FILE]} has {number:,} of its {other['rows']:,} rows in common with "
+                f"{first[SOURCE_FILE]} ({first['rows']:,})"
+            )
 
 
 def _split_by_item(events: DataFrame) -> Iterator[str]:
@@ -80,9 +116,10 @@ def _split_by_item(events: DataFrame) -> Iterator[str]:
 
 def _spread(events: DataFrame, column: str) -> Sequence[int]:
     """Return how many ids have two events or more, and how many of these are in several files."""
+    file = F.xxhash64(SOURCE_FILE)  # with texts Spark would sort all events, not hash them
     of_id = events.groupBy(column).agg(
         F.count(F.lit(1)).alias("events"),
-        (F.min(SOURCE_FILE) != F.max(SOURCE_FILE)).alias("in_several"),
+        (F.min(file) != F.max(file)).alias("in_several"),
     )
     counts: list[Column] = [F.count(F.lit(1)), F.count_if(F.col("in_several"))]
     row = of_id.where(F.col("events") > 1).agg(*counts).head()

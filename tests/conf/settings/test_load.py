@@ -215,6 +215,17 @@ def test_a_problem_of_the_file_names_no_override(yaml: Path) -> None:
     assert "(override" not in str(caught.value)
 
 
+def test_a_list_in_place_of_a_section_names_the_override(yaml: Path) -> None:
+    with pytest.raises(ConfigError, match=r"does not fit what the file has at input\.events: "):
+        load_config(yaml, ["input.events=[1,2]"])
+
+
+def test_a_key_after_a_space_is_not_shown(yaml: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml, [" privacy.key=word", "train.epochs=x"])
+    assert "unknown key" in str(caught.value) and "word" not in str(caught.value)
+
+
 @pytest.mark.parametrize("override", ["train.epochs=[", "run.name='", "run.name=${a${"])
 def test_a_value_that_is_no_yaml_names_the_override_in_one_line(yaml: Path, override: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -6,9 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from etl.dataset.line_order import line_order_warnings
+from etl.dataset import item_order, line_order
 
 USERS, ITEMS = 200, 50
+
+
+def line_order_warnings(folder: Path, is_dated: bool = False) -> tuple[str, ...]:
+    return line_order.line_order_warnings(folder, is_dated=is_dated)
+
+
 Ids = Callable[[int], str]
 
 
@@ -97,3 +103,38 @@ def test_logs_of_several_types_that_are_each_sorted_are_warned_of(tmp_path: Path
 
 def test_few_users_in_order_are_not_warned_of(tmp_path: Path) -> None:
     assert line_order_warnings(write(tmp_path, [list(range(ITEMS))] * 9)) == ()
+
+
+@pytest.mark.parametrize("is_dated", [False, True])
+def test_a_log_that_is_sorted_by_what_it_does_not_tell_is_warned_of(
+    tmp_path: Path, is_dated: bool
+) -> None:
+    key = np.random.default_rng(3).permutation(ITEMS)
+    in_order = [sorted(items, key=key.__getitem__) for items in at_random()]
+    (warning,) = line_order_warnings(write(tmp_path, in_order), is_dated)
+    assert "agree on one order of all items" in warning
+    assert ("import" in warning) == is_dated and ("columns.time" in warning) != is_dated
+
+
+def test_a_chain_without_beginning_is_no_sorting(tmp_path: Path) -> None:
+    draw = np.random.default_rng(4)
+    chains = [[(first + step) % ITEMS for step in range(8)]
+              for first in draw.integers(0, ITEMS, USERS)]  # fmt: skip
+    named = np.random.default_rng(5).permutation(ITEMS)
+    assert line_order_warnings(write(tmp_path, chains, lambda n: f"i{named[n]}")) == ()
+
+
+def test_few_pairs_that_happen_to_agree_are_no_sorting(tmp_path: Path) -> None:
+    pairs = [[2 * n % ITEMS, 2 * n % ITEMS + 1] for n in range(USERS)]
+    named = np.random.default_rng(5).permutation(ITEMS)
+    assert line_order_warnings(write(tmp_path, pairs, lambda n: f"i{named[n]}")) == ()
+
+
+def test_the_warning_does_not_depend_on_chance(tmp_path: Path) -> None:
+    """Random orders of many sizes, from sparse to dense, are never warned of."""
+    for seed in range(200):
+        draw = np.random.default_rng(seed)
+        size = int(draw.integers(2, 400))
+        users = [draw.permutation(size)[: draw.integers(2, 12)] + 2 for _ in range(100)]
+        pairs = [(items[:-1], items[1:]) for items in users]
+        assert item_order._sorted_by_another_key(pairs) is None, seed

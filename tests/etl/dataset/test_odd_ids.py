@@ -7,7 +7,11 @@ import pytest
 
 from etl.dataset.odd_ids import odd_id_warnings
 
-ODD = ["null", "NULL", "NaN", "nan", r"\N", "None", "n/a", "N.A.", "(not set)", "-", "undefined"]
+ODD = [
+    "null", "NULL", "NaN", "nan", r"\N", "None", "n/a", "N.A.", "(not set)", "-", "undefined",
+    "guest", "anonymous", "Unknown", "[object Object]", "00000000-0000-0000-0000-000000000000",
+    "#N/A",
+]  # fmt: skip
 
 
 def write(folder: Path, users: Mapping[str, int], items: list[str]) -> Path:
@@ -42,3 +46,28 @@ def test_few_users_and_even_logs_are_not_warned_of(
     tmp_path: Path, users: Mapping[str, int]
 ) -> None:
     assert odd_id_warnings(write(tmp_path, users, ["i"]), sum(users.values())) == ()
+
+
+def test_all_placeholders_are_named(tmp_path: Path) -> None:
+    (warning,) = odd_id_warnings(write(tmp_path, {"ann": 2}, ["i1", *ODD]), 2)
+    assert all(repr(text) in warning for text in ODD) and "look like missing ids" in warning
+
+
+@pytest.mark.parametrize(("form", "told"), [
+    ("{}.0", "decimals"), ("00{}", "leading zeros"), ("'{}'", "quotes"), ('="{}"', None),
+    ("{}e3", None), (" {}", "white space"),
+])  # fmt: skip
+def test_one_user_written_in_two_ways_is_told(tmp_path: Path, form: str, told: str | None) -> None:
+    users = {str(n): 2 for n in range(20000, 20060)}
+    twins = {form.format(n): 2 for n in range(20000, 20020)}
+    warnings = odd_id_warnings(write(tmp_path, {**users, **twins}, ["i"]), 160)
+    if told is None:
+        assert warnings == ()
+        return
+    (warning,) = warnings
+    assert warning.startswith(f"20 user ids differ from another one only in {told}, as ")
+
+
+def test_ids_that_differ_in_more_are_no_twins(tmp_path: Path) -> None:
+    users = {f"{n}": 2 for n in range(300)} | {f"u{n}": 2 for n in range(300)}
+    assert odd_id_warnings(write(tmp_path, users, ["Ab", "aB"]), 1200) == ()

@@ -14,6 +14,7 @@ PATTERNS = {
     "d MMM yyyy": ("1 May 2026", "11 sep 2026", "1 Mai 2026"),
     "dd.MM.yyyy HH:mm:ss,SSS": ("01.05.2026 08:00:00,250", "01.05.2026 08:00:00,2"),
     "yyyyMMddHHmmss": ("20260501080000",),
+    "d.M.y": ("1.5.2026", "1.5.26", "1.5.026"),
     "yyyyDDD HH": ("2026121 08", "2024366 23"),
     "dd/MMM/yyyy:HH:mm:ss Z": ("01/May/2026:10:00:00 -0330",),
     "EEEE d MMMM yyyy, H'h'mm": ("Friday 1 May 2026, 8h00",),

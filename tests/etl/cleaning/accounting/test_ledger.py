@@ -36,6 +36,18 @@ def test_an_input_is_refused_with_counts_by_reason() -> None:
     assert "dropped: event_type_not_used 4" in str(why_refused("events", dropped, 4, 0.2))
 
 
+@pytest.mark.parametrize(("rule", "hint"), [
+    ("time_too_early", "time_unit"), ("time_unparsable", "time_format"),
+    ("line_unparsable", "each object is on one line"), ("price_unparsable", "decimal"),
+    ("price_negative", "etl.clean.cancellations"), ("file_damaged", None),
+])  # fmt: skip
+def test_the_most_frequent_fault_has_a_hint(rule: str, hint: str | None) -> None:
+    counts = [VerdictCount("a.csv", f"quarantined:{name}", rows)
+              for name, rows in ((rule, 9), ("item_missing", 1))]  # fmt: skip
+    text = str(why_refused("events", counts, 10, 0.2))
+    assert text.endswith("allows") if hint is None else hint in text.partition("allows; ")[2]
+
+
 def test_a_rule_over_its_budget_is_a_warning_and_then_a_reason_to_stop() -> None:
     budgets = {
         "duplicate": Budget(warn_above=0.1, stop_above=0.18),

@@ -41,6 +41,17 @@ def test_files_with_the_same_rows_are_named_with_what_to_do(spark: SparkSession)
     assert warnings_of(spark, rows[:9], rows[:9]) == ()  # so few may be equal by chance
 
 
+def test_files_that_grow_from_day_to_day_are_named(spark: SparkSession) -> None:
+    rows = events_of(range(4))
+    (warning,) = warnings_of(spark, rows[:20], [*rows[:20], *rows[20:32]], rows)
+    assert warning.startswith(
+        "1.csv has 20 of its 32 rows in common with 0.csv (20), 2.csv has 32 of its 40 rows in "
+        "common with 1.csv (32): without times, rows that were delivered twice"
+    )
+    # A few rows that come again are events.
+    assert warnings_of(spark, rows[:20], rows[12:]) == ()
+
+
 def test_files_that_are_split_by_item_are_warned_of(spark: SparkSession) -> None:
     first, second = events_of(range(15)), events_of(range(15, 30))
     (warning,) = warnings_of(spark, first, second)
