@@ -228,7 +228,11 @@ def rollback(
 ) -> None:
     """Make the previous version current again."""
     run_command(
-        config, overrides, as_json, verbose, lambda c: works("run_rollback")(c, kind, allow)
+        config,
+        overrides,
+        as_json,
+        verbose,
+        lambda c: works("run_rollback", "managing")(c, kind, allow),
     )
 
 
@@ -241,7 +245,9 @@ def erase(
     verbose: Verbose = False,
 ) -> None:
     """Remove users for good from datasets, models, lists and quarantine; write a receipt."""
-    run_command(config, overrides, as_json, verbose, lambda c: works("run_erase")(c, users))
+    run_command(
+        config, overrides, as_json, verbose, lambda c: works("run_erase", "managing")(c, users)
+    )
 
 
 add_plain(

@@ -11,7 +11,8 @@ from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
 Result = dict[str, Any]
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Those that change the direction of the text that follows could show another text than there is.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MOST_FIGURES = 2  # in the table of segments; each is followed by its bounds
 
 

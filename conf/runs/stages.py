@@ -26,14 +26,12 @@ from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.lock import Lease, workspace_lock
 from conf.workspace.swap import finish_swaps
 from conf.workspace.versions import (
-    allow,
     current_version,
     find_version,
     publish,
     read_manifest,
     read_pointer,
     require_files,
-    rollback,
 )
 
 log = logging.getLogger(__name__)
@@ -131,32 +129,6 @@ def run_status(config: Config) -> Result:
     return status
 
 
-def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Result:
-    """Make the version before the current one of `kind` current again.
-
-    Args:
-        config: The run's configuration.
-        kind: datasets, models or lists.
-        allowed: A withdrawn version that may be published again instead; None: roll back.
-    """
-    if kind not in KINDS:
-        raise ConfigError(f"rollback: {kind!r} is not one of {', '.join(KINDS)}")
-    workspace = Path(config.run.output)
-    with locked(config) as lease, lease.kept() as number:
-        if allowed is not None:
-            allow(workspace, kind, allowed)
-            return {"stage": "rollback", "status": "allowed", "kind": kind, "id": allowed}
-        version = rollback(workspace, kind, lambda id_: _require_sound(config, kind, id_), number)
-    return {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
-
-
-def run_erase(config: Config, users: Path) -> Result:
-    """Remove the users that a file names from the whole workspace."""
-    with locked(config):
-        result: Result = call_stage("conf.erasure.erase", "run", config, users=users)
-    return result
-
-
 def _etl(config: Config, logical_date: str | None, lease: Lease) -> Result:
     protection_of(config)  # fails early if a key is needed and missing
     log.info("etl: listing and hashing the input files")
@@ -236,7 +208,7 @@ def _require_list_model(where: str, algorithm: str) -> None:
         )
 
 
-def _require_sound(config: Config, kind: str, version: str) -> None:
+def require_sound(config: Config, kind: str, version: str) -> None:
     """Check a version that is there already, before it is published or gone back to.
 
     Raises:
@@ -263,7 +235,7 @@ def _make(
     if version is None:
         version = work()
     else:
-        _require_sound(config, kind, version)
+        require_sound(config, kind, version)
     folder, manifest = workspace / kind / version, manifest_of(workspace, kind, version)
 
     def told(status: str, published: str, verdicts: Result) -> Result:

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from conf.command.running import run_command
+from conf.command.tables import printable
 from conf.errors import GateError
 from conf.settings.config import Config
 from tests.conf.settings.test_load import MINIMAL
@@ -108,3 +109,10 @@ def test_the_cause_of_an_error_in_the_log_keeps_its_lines() -> None:
         record = logging.LogRecord("etl", logging.ERROR, "", 0, "a\nb", None, sys.exc_info())
     told = _OneLine("%(message)s").format(record).splitlines()
     assert told[0] == "a b" and told[-1] == "ValueError: cause" and len(told) > 3
+
+
+def test_nothing_that_is_printed_changes_the_direction_of_the_text() -> None:
+    turned = "title\u202egnp.exe\u2066 \u200f\u061c"
+    assert printable({turned: [turned]}) == {
+        "title\\u202egnp.exe\\u2066 \\u200f\\u061c": ["title\\u202egnp.exe\\u2066 \\u200f\\u061c"]
+    }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conf.contract import Bundle
 from conf.pages.samples import copy_without_samples, samples_of
-from conf.runs.stages import run_erase
+from conf.runs.managing import run_erase
 from conf.workspace.hashes import hash_file
 from conf.workspace.versions import read_manifest
 from tests.conf.card_pages import card_of

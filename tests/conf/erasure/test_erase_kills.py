@@ -6,7 +6,7 @@ import pytest
 from conf.contract import Manifest
 from conf.erasure import erase
 from conf.errors import ConfigError
-from conf.runs.stages import run_erase
+from conf.runs.managing import run_erase
 from conf.workspace.versions import read_manifest
 from tests.conf.erasable import DATASET, GONE, NAMES, REPORT, config_of, write_workspace
 
