@@ -80,6 +80,8 @@ class DataFile(_Record):
     sha256: str
     rows: int
     row_groups: tuple[RowGroup, ...] = ()
+    footer_sha256: str | None = None
+    """Hash of a Parquet file's footer, which has no checksum of its own as its pages have."""
 
 
 class Column(_Record):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ _MADE = {
     "counts",
 }  # fmt: skip
 _CHUNK_BYTES = 1 << 22
+_FOOTER_END_BYTES = 8
 
 
 def with_content(manifest: Manifest) -> Manifest:
@@ -36,3 +38,12 @@ def hash_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def hash_footer(path: Path) -> str:
+    """Return the SHA-256 of the footer of a Parquet file, with its length and mark."""
+    with path.open("rb") as stream:
+        end = stream.seek(-_FOOTER_END_BYTES, os.SEEK_END)
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(max(end - length, 0))
+        return hashlib.sha256(stream.read()).hexdigest()

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from conf.contract import DataFile, RowGroup
 from conf.errors import VersionError
-from conf.workspace.hashes import hash_file
+from conf.workspace.hashes import hash_file, hash_footer
 
 
 def describe_parquet(root: Path, path: Path) -> DataFile:
@@ -32,6 +32,7 @@ def describe_parquet(root: Path, path: Path) -> DataFile:
             RowGroup(path=relative, index=index, rows=group.num_rows, bytes=group.total_byte_size)
             for index, group in enumerate(groups)
         ),
+        footer_sha256=hash_footer(path),
     )
 
 
@@ -67,7 +68,7 @@ def told_if_damaged(path: Path) -> Iterator[None]:
     """Turn a failure to read a file in the block into an error that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise VersionError(
             f"{path} is damaged: {error}; remove that version's folder and run again"
         ) from error

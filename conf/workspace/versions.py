@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import ConfigError, VersionError
-from conf.workspace.hashes import hash_file
+from conf.workspace.hashes import hash_file, hash_footer
 
 POINTER_NAME = "CURRENT.json"
 WITHDRAWN_NAME = "WITHDRAWN.json"
@@ -66,7 +66,7 @@ def commit(workspace: Path, kind: str, manifest: BaseModel) -> None:
 
 
 def read_manifest(workspace: Path, kind: str, version: str, model: type[Record]) -> Record:
-    """Return a committed version's manifest; check that its files exist with the right size.
+    """Return a committed version's manifest; check its files as `require_files` does.
 
     Raises:
         VersionError: When there is no such version, or it is damaged.
@@ -83,12 +83,15 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
         raise VersionError(
             f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
         ) from error
+    named: str = getattr(manifest, "id")  # noqa: B009
+    if named != version:
+        raise VersionError(f"{path} is the manifest of {named}; {_MEND}")
     require_files(folder, manifest)
     return manifest
 
 
 def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False) -> None:
-    """Check that the files of a version are there and have their sizes.
+    """Check that the files of a version are there, with their sizes and footers.
 
     Args:
         folder: Folder of the version.
@@ -107,9 +110,12 @@ def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False
         state = "is missing" if size is None else f"has {size} bytes"
         says = f"{file.bytes} bytes"
         if size == file.bytes:
-            if not by_content or hash_file(on_disk) == file.sha256:
+            expected, found = file.footer_sha256, hash_footer
+            if by_content:
+                expected, found = file.sha256, hash_file
+            if expected is None or found(on_disk) == expected:
                 continue
-            state, says = "has other content", f"sha256 {file.sha256}"
+            state, says = "has other content", f"sha256 {expected}"
         raise VersionError(
             f"{on_disk} {state}, but its manifest says {says}; restore it, or remove "
             "that version's folder and run again"
