@@ -147,7 +147,7 @@ def why_refused(
         return InputError(
             f"input.{name}: {bad} of {rows_read} rows are bad "
             f"({_listed(total.quarantined)}), which is more than "
-            f"etl.clean.max_bad_share={max_bad_share} allows"
+            f"etl.clean.max_bad_share={max_bad_share} allows{_if_returns(total)}"
         )
     spent = list(_overspent(total, rows_read, budgets, "stop_above"))
     if spent:
@@ -158,6 +158,11 @@ def why_refused(
             f"quarantined: {_listed(total.quarantined)}"
         )
     return None
+
+
+def _if_returns(total: _Tally) -> str:
+    is_likely = total.quarantined["price_negative"] > 0
+    return "; if values below zero are returns, see etl.clean.cancellations" if is_likely else ""
 
 
 def _warnings(
