@@ -129,7 +129,7 @@ def _sound_inputs(
     )
     log.info("etl: %s (%.1f s)", _told(staged), lap())
     refused = refused_folder(work.parent, job.request)
-    require_sound(staged, etl.clean, refused, scratch / "refused")
+    require_sound(staged, etl.clean, refused, scratch / "refused", job.protection)
     if job.logical_date is not None and job.config.input.is_dated:
         require_events_on(job.logical_date, staged["events"])
     log.info("etl: numbering users, dropping rare users and items")

@@ -30,7 +30,7 @@ _WHAT_TO_DO = {
     "they cancel; see etl.clean.cancellations",
     "near_duplicate": "see etl.clean.duplicate_seconds",
     "price_negative": "if these are returns, see etl.clean.cancellations; if values below zero are "
-    "right, see allow_negative_value of the log",
+    "right, see etl.clean.allow_negative_value",
     "answered": "see etl.impressions.answered_minutes",
     "below_core": "see etl.min_events_per_user and etl.min_events_per_item",
     "item_of_few_users": "see privacy.min_users_per_item",
