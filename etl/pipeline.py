@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -14,7 +15,7 @@ from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
-from conf.settings.etl import acts_differ
+from conf.settings.etl import Etl, acts_differ
 from conf.settings.features import Features
 from conf.workspace.versions import commit
 from etl.cleaning.accounting.matches import match_tables
@@ -22,6 +23,7 @@ from etl.cleaning.check import check_inputs
 from etl.cleaning.confidence import add_confidence, require_some_confidence
 from etl.cleaning.inputs import (
     Staged,
+    StagedInput,
     keep_core,
     keep_shared_items,
     require_events_on,
@@ -35,7 +37,8 @@ from etl.dataset.manifest import describe_dataset
 from etl.dataset.parts import write_parts
 from etl.features.history_features import fit_history_features
 from etl.features.predecessor import Predecessor, read_predecessor, require_same_ids
-from etl.histories.numbering import number_items, number_users
+from etl.histories.left_over import left_over_warnings
+from etl.histories.numbering import number_items, number_users, users_of
 from etl.histories.sequences import collect_histories
 from etl.histories.split import find_cuts, place_training_first, split_events
 from etl.impressions.events import number_events
@@ -126,7 +129,7 @@ def _sound_inputs(
     )
     log.info("etl: %s (%.1f s)", _told(staged), lap())
     refused = refused_folder(work.parent, job.request)
-    require_sound(staged, etl.clean, refused, scratch / "refused")
+    require_sound(staged, etl.clean, refused, scratch / "refused", job.protection)
     if job.logical_date is not None and job.config.input.is_dated:
         require_events_on(job.logical_date, staged["events"])
     log.info("etl: numbering users, dropping rare users and items")
@@ -134,6 +137,8 @@ def _sound_inputs(
     events = keep_core(staged["events"], etl, scratch / "core")
     events = keep_shared_items(events, etl, job.config.privacy.min_users_per_item)
     log.info("etl: %d events left (%.1f s)", events.rows_kept(), lap())
+    told = _told_left_over(staged, events, etl, before)
+    events = replace(events, warnings=(*events.warnings, *told))
     return match_tables({**staged, "events": events}, job.protection), users
 
 
@@ -217,6 +222,23 @@ def _number_users(staged: Staged, before: Predecessor | None) -> DataFrame:
     table = staged["users"].kept() if "users" in staged else None
     known = None if before is None else before.users
     return number_users(staged["events"].judged, table, known)
+
+
+def _told_left_over(
+    staged: Staged, events: StagedInput, etl: Etl, before: Predecessor | None
+) -> tuple[str, ...]:
+    """Return the warnings about users and items that only the dataset before has."""
+    if before is None:
+        return ()
+    table = staged["users"].kept() if "users" in staged else None
+    users = users_of(staged["events"].judged, table)
+    items = events.kept().select(ITEM_ID)
+    if etl.catalogue == "table":
+        items = items.union(staged["items"].kept().select(ITEM_ID))
+    warnings = left_over_warnings(users, items, before.users, before.items)
+    for warning in warnings:
+        log.warning("etl: %s", warning)
+    return warnings
 
 
 def _split(staged: Staged, config: Config, cuts: tuple[int, int] | None) -> DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from conf.command.told import told_blend, told_removed
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
@@ -36,6 +37,8 @@ def print_result(result: Result) -> None:
     if result["stage"] == "tune":
         print_tuning(console, result)
         return
+    if result["stage"] == "erase":
+        result = {**result, "removed": told_removed(result["removed"])}
     _print_plain(console, result)
     if "figures" in result:
         _print_gates(console, result)
@@ -270,6 +273,8 @@ def print_metrics(console: Console, metrics: Result) -> None:
     for model, figures in models.items():
         table.add_row(model, *(figure(figures[name]) for name in names))
     console.print(table)
+    if metrics.get("blend"):
+        console.print(told_blend(metrics["blend"]), markup=False, highlight=False)
     if "auto" in metrics:
         _print_choice(console, metrics["auto"])
     if metrics.get("gate", {}).get("baselines"):

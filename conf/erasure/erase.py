@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, USER_ID, USER_IDX, Bundle, ListsManifest, Manifest
 from conf.erasure.dataset import rebuild_dataset, renewed_vocabularies
+from conf.erasure.forms import all_forms, plain_form
 from conf.erasure.lists_and_models import rebuild_lists, rebuild_model
 from conf.erasure.receipts import Journal
 from conf.erasure.rows import Target, emptied_groups, matching_rows, replace_without
@@ -41,14 +41,15 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
         ConfigError: When there is no key, or the file names nobody.
     """
     keys = require_keys(config.privacy, "erasing users")
-    clean = config.etl.clean
-    raw_ids = read_users(users, clean.id_normal_form, are_trimmed=clean.trim_ids)
+    written = read_users(users)
     workspace = Path(config.run.output)
-    hashes = {raw_id: erased_hash(keys.erased, raw_id) for raw_id in raw_ids}
     read_erased(workspace, keys)  # refuses another key than before
-    journal = Journal(workspace, frozenset(hashes.values()))
-    add_erased(workspace, keys, hashes.values())
+    # One hash a user, the same on a second run, when the workspace has fewer forms of the id.
+    people = frozenset(erased_hash(keys.erased, plain_form(raw_id)) for raw_id in written)
+    journal = Journal(workspace, people)
     _remove_leavings(workspace, config.ray.storage)
+    raw_ids = all_forms(workspace, written)
+    add_erased(workspace, keys, (erased_hash(keys.erased, raw_id) for raw_id in raw_ids))
     for dataset in _versions(workspace, "datasets"):
         _erase_dataset(workspace, dataset, raw_ids, keys, journal)
     labels = {pseudonym(keys.label, keys.tenant, "user", raw_id) for raw_id in raw_ids}
@@ -56,21 +57,20 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     _erase_orphans(workspace, target, journal)
     _erase_tables(workspace, target, journal)
     receipt = journal.close(keys)
-    log.info("erase: %d users requested, %d found", len(raw_ids), len(journal.found))
+    log.info("erase: %d users requested, %d found", len(people), len(journal.found))
     return {
         "stage": "erase",
         "status": "done",
-        "users": len(raw_ids),
+        "users": len(people),
         "found": len(journal.found),
+        "not_found": len(people) - len(journal.found),
         "removed": journal.removed,
         "receipt": str(receipt),
     }
 
 
-def read_users(
-    path: Path, normal_form: str = "none", *, are_trimmed: bool = False
-) -> frozenset[str]:
-    """Return the raw ids in a file, in the normal form that the ETL gives ids (none or nfc).
+def read_users(path: Path) -> frozenset[str]:
+    """Return the raw ids in a file, as they are written there.
 
     Raises:
         ConfigError: When the file cannot be read or names nobody.
@@ -82,9 +82,7 @@ def read_users(
     found = frozenset(line.removesuffix("\r") for line in lines if trimmed(line))
     if not found:
         raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id per line")
-    if are_trimmed:
-        found = frozenset(map(trimmed, found))
-    return frozenset(normalize("NFC", raw) for raw in found) if normal_form == "nfc" else found
+    return found
 
 
 def _erase_dataset(
@@ -94,7 +92,7 @@ def _erase_dataset(
     manifest = read_manifest(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
     target, found = _target(workspace, manifest, raw_ids, keys)
-    journal.add_found({erased_hash(keys.erased, raw_id) for raw_id in found})
+    journal.add_found({erased_hash(keys.erased, plain_form(raw_id)) for raw_id in found})
     groups = [
         is_empty
         for file in manifest.files["users"]

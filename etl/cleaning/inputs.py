@@ -25,6 +25,7 @@ from etl.cleaning.accounting.losses import (
 )
 from etl.cleaning.accounting.tally import ROWS, about_encoding, warnings_about
 from etl.cleaning.accounting.undated_files import undated_file_warnings
+from etl.cleaning.accounting.unreadable import examples_of
 from etl.cleaning.event_ids import id_warnings
 from etl.cleaning.kcore import drop_outside_core, find_core
 from etl.cleaning.shown import is_act
@@ -161,7 +162,9 @@ def logs_of(config: Config, inputs: Mapping[str, Sequence[InputFile]]) -> list[L
     return sorted(logs, key=lambda log: _PARTS.index(log.source.part))
 
 
-def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) -> None:
+def require_sound(
+    staged: Staged, clean: Clean, refused: Path, scratch: Path, protection: Protection
+) -> None:
     """Refuse inputs that are empty or have too many bad rows, and write the bad rows to a file.
 
     Raises:
@@ -174,10 +177,10 @@ def require_sound(staged: Staged, clean: Clean, refused: Path, scratch: Path) ->
     texts = [str(error) for error in errors if error is not None]
     if not texts:
         return
-    refused_parts = zip(staged.values(), errors, strict=True)
-    texts += [
-        text for part, error in refused_parts if error for text in about_encoding(part.warnings)
-    ]
+    refused_parts = [part for part, error in zip(staged.values(), errors, strict=True) if error]
+    for part in refused_parts:
+        texts += examples_of(part.judged, part.counts, protection)
+        texts += about_encoding(part.warnings)
     texts += [part.unused_types for part in staged.values() if part.unused_types]
     write_quarantine(staged, refused / "quarantine", scratch)
     if any((refused / "quarantine").iterdir()):

@@ -72,17 +72,21 @@ def number_users(
         known: USER_ID and USER_IDX of users who keep their numbers, even if missing from the log;
             new users are numbered after them.
     """
-    verdict = F.col(VERDICT)
-    there = judged.where(verdict.isNull() | verdict.isin(*_STILL_A_USER)).select(USER_ID).distinct()
-    bots = judged.where(verdict.startswith(DROPPED + "bot")).select(USER_ID).distinct()
-    users = there.join(bots, USER_ID, "left_anti")
-    if table is not None:
-        users = users.union(table.select(USER_ID)).distinct()
+    users = users_of(judged, table)
     order = Window.orderBy(F.xxhash64(USER_ID), USER_ID)
     if known is None:
         return users.select(USER_ID, _number(order, "long").alias(USER_IDX))
     old = known.select(USER_ID, USER_IDX)
     return old.unionByName(_appended(users, known, order, USER_ID, USER_IDX))
+
+
+def users_of(judged: DataFrame, table: DataFrame | None) -> DataFrame:
+    """Return USER_ID of the users that the inputs have; arguments as for `number_users`."""
+    verdict = F.col(VERDICT)
+    there = judged.where(verdict.isNull() | verdict.isin(*_STILL_A_USER)).select(USER_ID).distinct()
+    bots = judged.where(verdict.startswith(DROPPED + "bot")).select(USER_ID).distinct()
+    users = there.join(bots, USER_ID, "left_anti")
+    return users if table is None else users.union(table.select(USER_ID)).distinct()
 
 
 def _appended(

@@ -64,6 +64,7 @@ def test_a_log_of_bad_rows_alone_is_refused_with_the_reasons(config: Path) -> No
 
     for reason in ("user_missing", "item_missing", "time_unparsable"):
         assert reason in message
+    assert "time_unparsable: for example 'never'" in message
 
 
 def test_milliseconds_taken_as_seconds_do_not_pass(config: Path) -> None:

@@ -17,7 +17,7 @@ _DIVISIONS = {"activity": "By events in the history", "users": "By known and new
 _KINDS = (
     "Head items are the most popular items, which together have half of the training events. Mid "
     "items are the next ones, up to 80% of the events. Tail items are all others with an event; "
-    "cold items have none. New users do not occur in the training part."
+    "cold items have none. New users have no training row: no event in the training part, or one."
 )
 _LISTS = (
     "Coverage is the share of the catalogue that is in at least one list of the test part. The "

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -29,12 +29,18 @@ _WHAT_TO_DO = {
     "cancellation_unmatched": "logs without times have to be listed after the log whose events "
     "they cancel; see etl.clean.cancellations",
     "near_duplicate": "see etl.clean.duplicate_seconds",
-    "repeated_item": "see etl.repeated_items: strongest keeps the type of the largest weight, "
-    "keep keeps every event",
+    "price_negative": "if these are returns, see etl.clean.cancellations; if values below zero are "
+    "right, see etl.clean.allow_negative_value",
     "answered": "see etl.impressions.answered_minutes",
     "below_core": "see etl.min_events_per_user and etl.min_events_per_item",
     "item_of_few_users": "see privacy.min_users_per_item",
 }
+_REPEATED = (
+    "see etl.repeated_items: strongest keeps the type of the largest weight, keep keeps every event"
+)
+_REPEATED_IF_STRONGEST = (
+    "etl.repeated_items=strongest keeps one event of each user and item; keep keeps every event"
+)
 _BY_BEGINNING = {
     "time_": "see time_unit of the log",
     "bot": "see etl.clean.max_events_per_user and its like",
@@ -86,12 +92,14 @@ def loss_warnings(counts: Sequence[VerdictCount], logs: Sequence[str], etl: Etl)
         etl: The section of the configuration.
     """
     parts = _parts(counts, logs, list(etl.event_types))
-    return [*_outweighed(counts, etl), *_of_rules(_large_losses(parts, _EXPECTED))]
+    is_strongest = etl.repeated_items == "strongest"
+    hints = {"repeated_item": _REPEATED_IF_STRONGEST if is_strongest else _REPEATED}
+    return [*_outweighed(counts, etl), *_of_rules(_large_losses(parts, _EXPECTED), hints)]
 
 
 def table_warnings(counts: Sequence[VerdictCount]) -> list[str]:
     """Return the warnings about large losses of a table."""
-    return _of_rules(_large_losses(_parts(counts, (), ()), _EXPECTED_OF_TABLES))
+    return _of_rules(_large_losses(_parts(counts, (), ()), _EXPECTED_OF_TABLES), {})
 
 
 @dataclass(frozen=True)
@@ -130,42 +138,61 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _large_losses(parts: Mapping[str, Sequence[VerdictCount]], expected: set[str]) -> list[_Loss]:
-    found = []
+    """Return the losses of more than half of a part; of parts that lose the same rows, one.
+
+    That is the part with the fewest rows; the others are named in its name.
+    """
+    found: dict[tuple[str, frozenset[int]], list[_Loss]] = defaultdict(list)
     for name, members in parts.items():
-        rows, lost = sum(count.rows for count in members), Counter[str]()
+        rows, lost = (
+            sum(count.rows for count in members),
+            defaultdict[str, list[VerdictCount]](list),
+        )
         for count in members:
             if count.verdict is not None:
-                lost[count.verdict.removeprefix(DROPPED).removeprefix(QUARANTINED)] += count.rows
-        found += [
-            _Loss(rule, name, number, rows)
-            for rule, number in lost.items()
-            if 2 * number > rows and rule not in expected
-        ]
-    return sorted(found, key=lambda loss: (-loss.lost, loss.name))
+                lost[count.verdict.removeprefix(DROPPED).removeprefix(QUARANTINED)].append(count)
+        for rule, taken in lost.items():
+            number = sum(count.rows for count in taken)
+            if 2 * number > rows and rule not in expected:
+                same = frozenset(map(id, taken))
+                found[rule, same].append(_Loss(rule, name, number, rows))
+    return sorted(map(_merged, found.values()), key=lambda loss: (-loss.lost, loss.name))
 
 
-def _of_rules(losses: Sequence[_Loss]) -> list[str]:
+def _merged(losses: Sequence[_Loss]) -> _Loss:
+    first, *others = sorted(losses, key=lambda loss: loss.rows)
+    if not others:
+        return first
+    named = " and of ".join(loss.name for loss in others)
+    return replace(first, name=f"{first.name}, the same as of {named}")
+
+
+def _of_rules(losses: Sequence[_Loss], hints: Mapping[str, str]) -> list[str]:
     """Return one warning for each rule, the rule with the largest loss first."""
     by_rule: dict[str, list[_Loss]] = defaultdict(list)
     for loss in losses:
         by_rule[loss.rule].append(loss)
-    texts = [_told(rule, members) for rule, members in by_rule.items()]
+    told = {**_WHAT_TO_DO, **hints}
+    texts = [
+        _told(rule, members, told.get(rule) or _by_beginning(rule))
+        for rule, members in by_rule.items()
+    ]
     rest = len(texts) - _MOST_RULES
     if rest > 0:
         texts[_MOST_RULES:] = [f"{rest} other rules removed more than half of a file or type"]
     return texts
 
 
-def _told(rule: str, losses: Sequence[_Loss]) -> str:
+def _told(rule: str, losses: Sequence[_Loss], what_to_do: str) -> str:
     named = [f"{loss.lost} of {loss.rows} rows of {loss.name}" for loss in losses[:_MOST_PARTS]]
     rest = len(losses) - len(named)
     named += [f"more than half of {rest} other files, logs or types"] if rest else []
-    return f"{rule} removed {', '.join(named)}; {_what_to_do(rule)}"
+    return f"{rule} removed {', '.join(named)}; {what_to_do}"
 
 
-def _what_to_do(rule: str) -> str:
-    by_beginning = (text for start, text in _BY_BEGINNING.items() if rule.startswith(start))
-    return _WHAT_TO_DO.get(rule) or next(by_beginning, "look at these rows in the quarantine")
+def _by_beginning(rule: str) -> str:
+    found = (text for start, text in _BY_BEGINNING.items() if rule.startswith(start))
+    return next(found, "look at these rows in the quarantine")
 
 
 def _outweighed(counts: Sequence[VerdictCount], etl: Etl) -> Iterator[str]:

@@ -108,3 +108,21 @@ def test_figures_of_gates_are_told_with_their_warnings(capsys: pytest.CaptureFix
 
     assert ["seen_items", "-", ""] in rows and ["short_lists", "0.125", "warning"] in rows
     assert "warning: short_lists: 1 of 8 users" in printed.splitlines()
+
+
+def test_an_erasure_says_what_its_numbers_count(capsys: pytest.CaptureFixture[str]) -> None:
+    removed = {"lists/l": {"lists": 1446}, "models/m": {}, "datasets/d": {"encoders": 2}}
+    print_result({"stage": "erase", "found": 2, "not_found": 1, "removed": removed})
+    printed = capsys.readouterr().out
+    assert "lists: 1,446 rows" in printed and "encoders: 2 values" in printed
+    assert "models/m: nothing to remove" in printed and "not_found" in printed
+
+
+def test_a_blend_names_the_members_that_it_does_not_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    metrics = {"test": {"model": {"hr@10": 0.3}}, "test_users": 7,
+               "blend": {"ease": 0.25, "popularity": 0.0, "markov": 0.75}}  # fmt: skip
+    print_result({"stage": "train", "metrics": metrics})
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if "blend" in text]
+    assert line == "blend: markov 0.75, ease 0.25; not used, with the weight 0: popularity"

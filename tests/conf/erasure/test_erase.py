@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from conf.contract import Bundle, DataFile, ListsManifest, Manifest
 from conf.erasure.encoders import drop_groups
 from conf.erasure.erase import read_users, run
+from conf.erasure.forms import all_forms
 from conf.erasure.receipts import is_genuine
 from conf.erasure.rows import Target
 from conf.errors import ConfigError
@@ -216,17 +217,43 @@ def test_groups_of_fills_are_told_by_the_text_that_spark_makes_of_a_value(
     assert (list(found["users"]["age"]["groups"]), dropped) == (left, 1)
 
 
-def test_the_ids_of_a_file_have_the_form_that_the_dataset_has(tmp_path: Path) -> None:
+def test_every_form_of_an_id_is_looked_for(tmp_path: Path) -> None:
     path = tmp_path / "users.txt"
     path.write_bytes("\ufeffe\u0301va\r\n 007 \n\n\u00e9va\n".encode())
     assert read_users(path) == {"e\u0301va", "\u00e9va", " 007 "}
-    assert read_users(path, "nfc") == {"\u00e9va", " 007 "}
+    names = all_forms(tmp_path, read_users(path))
+    assert names == {"e\u0301va", "\u00e9va", " 007 ", "007"}
     keys = require_keys(config_of(tmp_path).privacy, "this")
-    names = read_users(path, "nfc")
     pattern = Target(names, names, frozenset(), keys.cipher()).pattern()
     for line in ("e\u0301va,1", '{"u":"\u00e9va"}', r'{"u":"\u00e9va"}', r'{"u":"e\u0301va"}'):
         assert pattern.search(line)
     assert not pattern.search("eva,1")
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_rows_under_an_id_with_white_space_go_too(with_labels: bool, tmp_path: Path) -> None:
+    raw = tuple(f"{name} " if n in (2, 3) else name for n, name in enumerate(NAMES))
+    names = tuple(pseudonym(b"a lost key", "", "user", name) for name in raw)
+    workspace, path = tmp_path / "workspace", tmp_path / "users.txt"
+    write_workspace(workspace, names if with_labels else raw, REPORT)
+    if with_labels:
+        write_identities(workspace, names, raw)
+    (workspace / "datasets" / ".work-1").mkdir()
+    (workspace / "datasets" / ".work-1" / "part.parquet").write_text("cut off")
+    path.write_text(f"\u00a0{NAMES[2]}\n{NAMES[3]}\n{NAMES[3]}\t\nnobody\n")
+
+    result = run_erase(config_of(workspace), path)
+
+    assert (result["users"], result["found"], result["not_found"]) == (3, 2, 1)
+    left = [row["user_idx"] for row in rows_of(workspace, f"datasets/{DATASET}", "users")]
+    assert left == [2, 3, 6, 7]
+    keys = require_keys(config_of(workspace).privacy, "this")
+    assert erased_hash(keys.erased, raw[2]) in read_erased(workspace, keys)
+    assert erased_hash(keys.erased, NAMES[2]) in read_erased(workspace, keys)
+    assert len(json.loads(Path(result["receipt"]).read_text())["users"]) == 3
+    found = everything_in(workspace)
+    for name in (*raw[2:4], *names[2:4]):
+        assert name not in found.replace(f"{name}0", "")  # somebody else's
 
 
 def test_it_takes_a_key_and_users(workspace: Path, tmp_path: Path, users: Path) -> None:

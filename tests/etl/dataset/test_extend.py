@@ -86,6 +86,11 @@ def test_old_ids_keep_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
     assert second.base == first.id and second.id != first.id
     assert second.vocabularies["item"].goes_on_from(first.vocabularies["item"])
     assert not first.vocabularies["item"].goes_on_from(second.vocabularies["item"])
+    # v and c are in neither the log nor a table that counts.
+    assert [text.split(":")[0] for text in second.ledger["events"].warnings if "fresh" in text] == [
+        f"1 {kind} of the dataset before would not be in a fresh one" for kind in ("user", "item")
+    ]
+    assert not [text for text in first.ledger["events"].warnings if "fresh" in text]
     # What was fitted stays: green is new, so it is out of the vocabulary.
     colours = {row["item_idx"]: row["item_colour"] for row in
                read_part(folder, "item_features")}  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conf.settings.etl import Etl
-from etl.cleaning.accounting.ledger import VerdictCount
+from etl.cleaning.accounting.ledger import VerdictCount, why_refused
 from etl.cleaning.accounting.losses import about_unused_types, loss_warnings, table_warnings
 
 ETL = Etl(event_types={"view": {}, "buy": {"weight": 2}}, repeated_items="first")
@@ -51,6 +51,34 @@ def test_one_warning_names_the_largest_losses_of_a_rule() -> None:
         "16 of 17 rows of 6.csv, 15 of 16 rows of 5.csv, 14 of 15 rows of 4.csv, more than half "
         "of 4 other files, logs or types; see etl.clean.max_events_per_user and its like"
     )
+
+
+def test_rows_that_a_file_a_log_and_a_type_lose_are_named_once() -> None:
+    counts = [
+        kept(3),
+        lost("repeated_item", 7),
+        kept(1, event_type=None),
+        kept(1, file="b.csv", event_type=1),
+    ]
+    strongest = ETL.model_copy(update={"repeated_items": "strongest"})
+    assert loss_warnings(counts, ["clicks"], strongest) == [
+        "repeated_item removed 7 of 10 rows of type view, the same as of a.csv and of log clicks; "
+        "etl.repeated_items=strongest keeps one event of each user and item; keep keeps every event"
+    ]
+    (warning,) = loss_warnings(counts, ["clicks"], ETL)
+    assert warning.endswith(
+        "strongest keeps the type of the largest weight, keep keeps every event"
+    )
+
+
+def test_values_below_zero_may_be_returns() -> None:
+    (warning,) = loss_warnings([lost("price_negative", 6), kept(4)], ["log"], ETL)
+    assert "if these are returns, see etl.clean.cancellations" in warning
+    error = why_refused("events", [lost("price_negative", 6), kept(4)], 10, 0.9)
+    assert error is None
+    bad = [VerdictCount("a.csv", "quarantined:price_negative", 6), kept(4)]
+    error = why_refused("events", bad, 10, 0.5)
+    assert "for returns see etl.clean.cancellations" in str(error)
 
 
 def test_only_the_ten_rules_with_the_largest_losses_are_named() -> None:

@@ -1,0 +1,33 @@
+"""Parts of a result in words: what an erasure removed, what a blend consists of."""
+
+from collections.abc import Mapping
+
+_UNITS = {
+    "encoders": "values",
+    "fills": "groups",
+    "pages": "pages",
+    "samples": "sample lists",
+}
+
+
+def told_removed(removed: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Return by folder what an erasure removed, with units.
+
+    Args:
+        removed: Numbers by folder and part, as in a receipt.
+    """
+    return {
+        folder: "\n".join(
+            f"{part}: {count:,} {_UNITS.get(part, 'rows')}" for part, count in parts.items()
+        )
+        or "nothing to remove"
+        for folder, parts in removed.items()
+    }
+
+
+def told_blend(weights: Mapping[str, float]) -> str:
+    """Return a sentence with the weights of a blend, the largest first."""
+    ordered = sorted(weights.items(), key=lambda pair: -pair[1])
+    used = ", ".join(f"{name} {weight:g}" for name, weight in ordered if weight > 0)
+    unused = ", ".join(name for name, weight in ordered if weight == 0)
+    return f"blend: {used}" + (f"; not used, with the weight 0: {unused}" if unused else "")
