@@ -70,6 +70,7 @@ def pointers(shop: Shop) -> dict[str, object]:
     return {kind: pointer(shop.workspace, kind) for kind in ("datasets", "models", "lists")}
 
 
+@pytest.mark.slow
 def test_the_etl_killed_half_way(tmp_path: Path) -> None:
     shop = make_shop(tmp_path)
     before = pointers(shop)
@@ -134,6 +135,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_the_scorer_killed_half_way(tmp_path: Path, shop_dataset: Callable[[Path], Shop]) -> None:
     shop = shop_dataset(tmp_path)
     shop = shop.at(shop.workspace, *MANY_PARTS)

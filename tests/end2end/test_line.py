@@ -98,6 +98,7 @@ def test_results_are_one_json_object_or_tables(finished_shop: Finished) -> None:
 
 
 @pytest.mark.skipif(not (DATA / "ml-100k").is_dir(), reason="MovieLens-100K is not here")
+@pytest.mark.slow
 def test_a_model_of_another_vocabulary_is_refused(finished_shop: Finished) -> None:
     shop, _ = finished_shop
     other = shop.at(shop.workspace, "etl.min_events_per_item=40")

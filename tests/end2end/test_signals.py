@@ -31,7 +31,7 @@ def start(shop: Shop, name: str) -> "subprocess.Popen[str]":
 @pytest.mark.parametrize(
     ("stage", "number", "to_group"),
     [
-        ("etl", signal.SIGTERM, True),
+        pytest.param("etl", signal.SIGTERM, True, marks=SLOW),
         pytest.param("etl", signal.SIGTERM, False, marks=SLOW),
         pytest.param("etl", signal.SIGINT, True, marks=SLOW),
         ("train", signal.SIGTERM, False),

@@ -23,6 +23,7 @@ def require(folder: str) -> Path:
     return DATA / folder
 
 
+@pytest.mark.slow
 def test_movielens_100k(tmp_path: Path) -> None:
     root = require("ml-100k")
     config = load_config(

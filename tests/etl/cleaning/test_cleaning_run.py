@@ -118,7 +118,8 @@ def drawn_lines() -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["leave_last_n", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["leave_last_n", "random"])
 def test_events_of_one_instant_do_not_depend_on_files_and_lines(kind: str, tmp_path: Path) -> None:
     lines, draw = drawn_lines(), random.Random(8)
     made = []

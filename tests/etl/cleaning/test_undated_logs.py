@@ -85,7 +85,10 @@ def test_a_type_that_loses_most_rows_is_named(tmp_path: Path) -> None:
     assert_every_row_is_accounted_for(manifest)
 
 
-@pytest.mark.parametrize("order", [("purchase", "cart", "view"), ("cart", "view", "purchase")])
+@pytest.mark.parametrize("order", [
+    ("purchase", "cart", "view"),
+    pytest.param(("cart", "view", "purchase"), marks=pytest.mark.slow),
+])  # fmt: skip
 def test_the_strongest_event_stays_whatever_the_order(
     tmp_path: Path, order: tuple[str, ...]
 ) -> None:
@@ -97,6 +100,7 @@ def test_the_strongest_event_stays_whatever_the_order(
     assert_every_row_is_accounted_for(manifest)
 
 
+@pytest.mark.slow
 def test_given_parts_follow_each_other_in_time_whatever_their_order(tmp_path: Path) -> None:
     rows = {"test": ["u,c"], "train": ["u,a", "x,b", "x,c"], "valid": ["u,b"]}
     for part, lines in rows.items():
