@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a command by an exception, whatever Spark and Ray make of it."""
+"""SIGTERM and Ctrl-C end every command in the same way, whatever Spark and Ray make of them."""
 
 import logging
 import signal
@@ -19,9 +19,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def stoppable() -> Iterator[None]:
     """Stop the block at SIGTERM or SIGINT; end the command with 128 plus the signal's number.
 
-    The signal becomes a KeyboardInterrupt, the one exception that Ray and Spark let through, so
-    that sessions are closed and the lock is freed on the way out. Whatever else goes wrong on that
-    way is a consequence, and is not told. Further signals are ignored meanwhile.
+    The signal raises KeyboardInterrupt, the one exception that Ray and Spark pass on, so sessions
+    are closed and the lock is freed. Errors that follow from the stop are not shown, and further
+    signals are ignored.
 
     Raises:
         typer.Exit: When a signal has stopped the block.
@@ -42,13 +42,13 @@ def stoppable() -> Iterator[None]:
         yield
     except LockHeldError:
         raise  # a run whose lock is lost stops itself by SIGTERM
-    except BaseException as error:
+    except BaseException as error:  # Ray and Spark may turn the interrupt into any error
         if not got and not isinstance(error, KeyboardInterrupt):
             raise
         number = got[0] if got else signal.SIGINT
         print(
-            f"headrace: stopped by {signal.Signals(number).name}; committed versions stay, and the "
-            "same command goes on from here",
+            f"headrace: stopped by {signal.Signals(number).name}; committed versions stay; run the "
+            "same command again to go on",
             file=sys.stderr,
         )
         raise typer.Exit(128 + number) from None

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from conf.contract import Manifest
 from conf.errors import ConfigError
 from conf.privacy.keys import Keys
 from conf.privacy.sealing import unseal
+from conf.workspace.parquet import open_parquet
 from conf.workspace.versions import read_manifest
 
 SEALED_COLUMNS = ("raw", "time", "event_type", "value")
@@ -22,10 +22,7 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
     """
     manifest = read_manifest(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
-    tables = [
-        pq.read_table(folder / file.path, page_checksum_verification=True)
-        for file in manifest.files["quarantine"]
-    ]
+    tables = [open_parquet(folder / file.path).read() for file in manifest.files["quarantine"]]
     table = pa.concat_tables(tables) if tables else pa.table({})
     report = manifest.privacy
     if report is None or report.mode == "none":

@@ -6,7 +6,7 @@ from conf.errors import ConfigError
 from conf.runs.results import Result
 from conf.runs.stages import DONE, KINDS, call_stage, locked, require_sound
 from conf.settings.config import Config
-from conf.workspace.versions import allow, read_pointer, rollback
+from conf.workspace.versions import allow, rollback, versions_before
 
 
 def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Result:
@@ -20,15 +20,16 @@ def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Resul
     if kind not in KINDS:
         raise ConfigError(f"rollback: {kind!r} is not one of {', '.join(KINDS)}")
     workspace = Path(config.run.output)
-    with locked(config) as lease, lease.kept() as number:
+    result: Result = {"stage": "rollback", "status": DONE, "kind": kind}
+    with locked(config) as lease:
         if allowed is not None:
-            allow(workspace, kind, allowed)
-            return {"stage": "rollback", "status": "allowed", "kind": kind, "id": allowed}
-        before = read_pointer(workspace, kind)
-        version = rollback(workspace, kind, lambda id_: require_sound(config, kind, id_), number)
-    withdrawn = None if before is None else before["id"]
-    result = {"stage": "rollback", "status": DONE, "kind": kind, "id": version}
-    return {**result, "current": version, "withdrawn": withdrawn}
+            with lease.kept():
+                allow(workspace, kind, allowed)
+            return {**result, "id": allowed, "allowed": allowed}
+        require_sound(config, kind, versions_before(workspace, kind)[0])
+        with lease.kept() as number:
+            current, withdrawn = rollback(workspace, kind, number)
+    return {**result, "id": current, "current": current, "withdrawn": withdrawn}
 
 
 def run_erase(config: Config, users: Path) -> Result:

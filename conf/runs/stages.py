@@ -40,7 +40,7 @@ DONE = "done"
 ALREADY_DONE = "already done"
 REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
 KINDS = ("datasets", "models", "lists")
-_MODELS: dict[str, type[BaseModel]] = {
+_MANIFESTS: dict[str, type[BaseModel]] = {
     "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
 }  # fmt: skip
 
@@ -216,7 +216,7 @@ def require_sound(config: Config, kind: str, version: str) -> None:
             `run.verify: checksums`, other content.
     """
     workspace = Path(config.run.output)
-    manifest = read_manifest(workspace, kind, version, _MODELS[kind])
+    manifest = read_manifest(workspace, kind, version, _MANIFESTS[kind])
     if config.run.verify == "checksums":
         require_files(workspace / kind / version, manifest, by_content=True)
 

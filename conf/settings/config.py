@@ -40,8 +40,9 @@ class Run(Section):
     lock_lease_seconds: Positive = 60
     """Seconds after which another run may take over a lock that its owner has not renewed."""
     verify: Literal["sizes", "checksums"] = "sizes"
-    """What is checked of a version that is there already, before it is published or gone back to:
-    the sizes of its files, or also their content, which is read for it."""
+    """What is checked of a version that is there already, before it is published or gone back to.
+    sizes: the sizes of its files, and the footers of Parquet files. checksums: all of their
+    content, which takes the time to read it."""
 
 
 class Spark(Section):

@@ -2,8 +2,8 @@
 
 The lock is a small JSON file in the workspace, so it works on any shared folder. The owner renews
 its lease as long as it runs. Another run may take the lock over when the lease has run out, or at
-once if the owner was a process of this machine that no longer exists. Each owner has a number that
-is larger than all before it; who publishes shows it, and a late writer is refused.
+once if the owner was a process of this machine that no longer exists. Each owner gets a number that
+is larger than all before it, and publishes under it, so an owner who comes too late is refused.
 """
 
 import json
@@ -37,11 +37,11 @@ class Lease:
     owner: dict[str, Any]
     seconds: int
     number: int
-    """Grows with each owner. A pointer keeps that of its writer, so a late writer is found out."""
+    """Larger than that of every owner before."""
     held_until: float = 0.0
-    """By this process's own clock; the lease on disk ends no earlier."""
+    """Until when nobody else can take the lock over: seconds of this process's monotonic clock."""
     lost: str | None = None
-    """Why it is lost."""
+    """Why the lease is lost; None: it is not."""
 
     @contextmanager
     def kept(self) -> Iterator[int]:
@@ -60,8 +60,8 @@ class Lease:
     def error(self) -> LockHeldError:
         """Return what to tell of a lost lease."""
         return LockHeldError(
-            f"{self.path.parent}: this run has lost the lock ({self.lost}), so it publishes "
-            "nothing; run again when the other run has ended, and see run.lock_lease_seconds"
+            f"{self.path.parent}: this run has lost the lock ({self.lost}), so it stops and "
+            "publishes nothing; run again; if this happens often, raise run.lock_lease_seconds"
         )
 
 
@@ -97,7 +97,7 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
     renewal.start()
     try:
         yield lease
-    except BaseException as error:
+    except BaseException as error:  # whatever ended the block: if the lease is lost, that is why
         if lease.lost is None or isinstance(error, LockHeldError):
             raise
         raise lease.error() from error
@@ -121,7 +121,7 @@ def _acquire(path: Path, owner: dict[str, Any], lease_seconds: int) -> Lease:
 
 
 def _renew(lease: Lease, stop: threading.Event) -> None:
-    """Renew the lease again and again; if that fails until it is about to end, stop the run."""
+    """Renew the lease again and again; stop the run if it cannot be renewed before it ends."""
     pause = lease.seconds / 4
     while not stop.wait(pause):
         try:

@@ -8,7 +8,6 @@ step. It holds a number that only grows, so a late writer is refused.
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,6 @@ WORK_OWNER = "workspace"  # file in a training's work folder that names its work
 UNDATED = "undated"
 _MEND = "restore it, or remove it (for a version its whole folder) and run again"
 Record = TypeVar("Record", bound=BaseModel)
-Check = Callable[[str], None]
 
 
 def version_id(name: str, logical_date: str, request: str) -> str:
@@ -206,22 +204,13 @@ def publish(
     return "published"
 
 
-def rollback(workspace: Path, kind: str, check: Check, number: int | None = None) -> str:
-    """Make the version before the current one current again, and return its id.
-
-    The withdrawn version stays on disk. Publishing it again is refused, so a schedule does not undo
-    what a person did.
-
-    Args:
-        workspace: Folder of the workspace.
-        kind: datasets, models or lists.
-        check: Is called with the id of the version to go back to; raises if it is damaged.
-        number: Number of the writer; None: the next number.
+def versions_before(workspace: Path, kind: str) -> list[str]:
+    """Return the versions that can be gone back to, the newest first.
 
     Raises:
-        ConfigError: When there is no version to go back to.
+        ConfigError: When there is none.
     """
-    pointer = read_pointer(workspace, kind) or {"id": None, "number": 0, "previous": []}
+    pointer = read_pointer(workspace, kind) or {"id": None, "previous": []}
     withdrawn = _withdrawn(workspace, kind, pointer)
     previous = [
         version
@@ -234,9 +223,31 @@ def rollback(workspace: Path, kind: str, check: Check, number: int | None = None
             f"{workspace / kind} has no earlier version to go back to; "
             "headrace status shows the current one"
         )
-    check(previous[0])
+    return previous
+
+
+def rollback(workspace: Path, kind: str, number: int | None = None) -> tuple[str, str]:
+    """Make the version before the current one current again.
+
+    The withdrawn version stays on disk. Publishing it again is refused, so a schedule does not undo
+    what a person did.
+
+    Args:
+        workspace: Folder of the workspace.
+        kind: datasets, models or lists.
+        number: Number of the writer; None: the next number.
+
+    Returns:
+        The id that is current now, and the one that is withdrawn.
+
+    Raises:
+        ConfigError: When there is no version to go back to.
+    """
+    previous = versions_before(workspace, kind)
+    pointer = read_pointer(workspace, kind)
+    assert pointer is not None  # as there are versions before it
     manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
-    withdrawn = [pointer["id"], *(other for other in withdrawn if other != pointer["id"])]
+    withdrawn = list(dict.fromkeys([pointer["id"], *_withdrawn(workspace, kind, pointer)]))
     write_json(workspace / kind / WITHDRAWN_NAME, {"ids": withdrawn})
     pointed = {
         "id": previous[0],
@@ -246,7 +257,7 @@ def rollback(workspace: Path, kind: str, check: Check, number: int | None = None
         "withdrawn": withdrawn,
     }
     _point(workspace, kind, pointed)
-    return str(previous[0])
+    return previous[0], str(pointer["id"])
 
 
 def allow(workspace: Path, kind: str, version: str) -> None:

@@ -10,16 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from conf.contract import ITEM_ID, ITEM_IDX, NUM_RESERVED
 
 Pairs = tuple[np.ndarray, np.ndarray]
-"""Items of neighbouring events: those before, and those after."""
+"""[P] int32 each: the items of neighbouring events, those before and those after."""
 
 _FEW_USERS = 10
 _LEAST_SORTED, _FEW_PAIRS = 0.9, 50  # in a random order, so many have a probability below 1e-7
-_MOST_EDGES = 100_000
-_DRAWS, _LEAST_STUCK, _LEAST_NEIGHBOURS = 3, 0.5, 2
+_MOST_PAIRS = 500_000
+_DRAWS, _LEAST_IN_CIRCLES = 3, 0.5
+_LEAST_NEIGHBOURS = 2  # distinct pairs for each item
 
 
 def item_order_warnings(pairs: Sequence[Pairs], folder: Path, *, is_dated: bool) -> tuple[str, ...]:
@@ -41,9 +44,9 @@ def item_order_warnings(pairs: Sequence[Pairs], folder: Path, *, is_dated: bool)
     if is_dated:
         doubt, fix = ("the times are those of an import", "give the times of the events")
     return (
-        f"the log looks sorted by item: {signs}; if {doubt}, models of sequences learn the sorting "
-        f"and their figures are far too high: {fix}, or set etl.split.kind=random and a "
-        f"train.algorithm that ignores the order (item_knn, ease, als); {is_right}",
+        f"the log looks sorted by item: {signs}. If {doubt}, models of sequences learn the "
+        f"sorting, and their figures are far too high: {fix}, or set etl.split.kind=random and a "
+        f"train.algorithm that ignores the order (item_knn, ease, als). {is_right}",
     )
 
 
@@ -51,8 +54,8 @@ def neighbours(items: np.ndarray, types: np.ndarray) -> Pairs:
     """Return the items of a user's neighbouring events of one type that differ in item.
 
     Args:
-        items: Numbers of the items, in the order of the events.
-        types: Numbers of the types.
+        items: [N] numbers of the items, in the order of the events.
+        types: [N] numbers of the types.
     """
     first, second = items[:-1], items[1:]
     is_pair = (types[:-1] == types[1:]) & (first != second)
@@ -70,7 +73,7 @@ def _sorted_by_id(pairs: Sequence[Pairs], folder: Path) -> tuple[str, str] | Non
     verb = "ascend" if up >= down else "descend"
     return (
         f"{max(up, down):.0%} of a user's neighbouring events {verb} by item_id",
-        "if newer items have larger ids, as news have, this is right",
+        "If newer items have larger ids, as news have, all is well",
     )
 
 
@@ -81,42 +84,40 @@ def _sorted_by_another_key(pairs: Sequence[Pairs]) -> tuple[str, str] | None:
     each user's events were reversed by the toss of a coin, there is one order behind them. Items
     that have one successor each, as the parts of a course, are no sorting.
     """
-    kept = np.cumsum([len(first) for first, _ in pairs]) <= _MOST_EDGES
+    kept = np.cumsum([len(first) for first, _ in pairs]) <= _MOST_PAIRS
     pairs = [pair for pair, is_kept in zip(pairs, kept, strict=True) if is_kept]
-    if not pairs or _num_neighbours(pairs) < _LEAST_NEIGHBOURS or _stuck(pairs):
+    if not pairs:
+        return None
+    distinct = _distinct(pairs)
+    is_dense = distinct.shape[1] >= _LEAST_NEIGHBOURS * len(np.unique(distinct))
+    if not is_dense or _share_in_circles(distinct) > 0:
         return None
     draw = np.random.default_rng(0)
     for _ in range(_DRAWS):
         tossed = [pair[::-1] if draw.random() < 0.5 else pair for pair in pairs]
-        if _stuck(tossed) < _LEAST_STUCK:
+        if _share_in_circles(_distinct(tossed)) < _LEAST_IN_CIRCLES:
             return None  # too few pairs to tell
     return (
-        f"the neighbouring events of {len(pairs):,} users agree on one order of all items, without "
-        "an exception",
-        "if everybody takes the items in one order, as lessons or episodes, this is right",
+        f"{len(pairs):,} users have the items in one order, without an exception",
+        "If everybody takes the items in one order, as lessons or episodes, all is well",
     )
 
 
 def _distinct(pairs: Sequence[Pairs]) -> np.ndarray:
+    """Return the distinct pairs of all users: [2, P] int32, the first and the second item."""
     return np.unique(np.stack([np.concatenate(side) for side in zip(*pairs, strict=True)]), axis=1)
 
 
-def _num_neighbours(pairs: Sequence[Pairs]) -> float:
-    """Return how many distinct pairs there are for each item."""
-    edges = _distinct(pairs)
-    return float(edges.shape[1] / len(np.unique(edges)))
+def _share_in_circles(pairs: np.ndarray) -> float:
+    """Return the share of pairs that are part of a circle of pairs.
 
-
-def _stuck(pairs: Sequence[Pairs]) -> float:
-    """Return the share of distinct pairs that are in circles, or between them."""
-    edges = _distinct(pairs)
-    total = edges.shape[1]
-    while edges.shape[1]:
-        goes_on = np.isin(edges[0], edges[1]) & np.isin(edges[1], edges[0])
-        if goes_on.all():
-            break
-        edges = edges[:, goes_on]
-    return float(edges.shape[1] / total)
+    Args:
+        pairs: [2, P] distinct pairs of items.
+    """
+    size = int(pairs.max()) + 1
+    graph = sparse.coo_matrix((np.ones(pairs.shape[1], bool), tuple(pairs)), (size, size))
+    _, circle = connected_components(graph, directed=True, connection="strong")
+    return float(np.mean(circle[pairs[0]] == circle[pairs[1]]))
 
 
 def _ranks(folder: Path) -> Iterator[np.ndarray]:

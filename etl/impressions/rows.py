@@ -105,10 +105,9 @@ def make_impressions(
     keys = (*ROW_KEYS, PERIOD, ITEM_IDX, *labels, PROBABILITY, TIME, HISTORY_ITEMS)
     columns = feature_columns(described, rows.columns)
     stored = store(rows.select(*keys, *columns), scratch / "encoded-impressions")
-    training = training_part(stored).withColumn(_ROW, F.xxhash64(*ROW_KEYS))
     return examined(
         stored,
-        training,
+        training_part(stored).withColumn(_ROW, F.xxhash64(*ROW_KEYS)),
         described,
         keys,
         dict(fitted),

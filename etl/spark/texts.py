@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 # What cannot be seen, as a class of characters of Java's regular expressions: white space, control
 # characters, zero-width spaces, byte order marks.
 INVISIBLE = r"\s\p{Z}\p{Cc}\p{Cf}"
-# White space and invisible characters that programs leave around numbers and times.
+# Those of them that programs leave around numbers and times, one by one: removing these takes Spark
+# a fraction of the time of a regular expression, which counts for each row.
 BLANKS = (
     " \t\n\v\f\r\x00\x85\u00a0\u00ad\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
     "\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"

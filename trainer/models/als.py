@@ -134,8 +134,7 @@ def fit_als(
         regularisation: L2 regularisation of all vectors.
         alpha: See above.
         iterations: Number of rounds over users and items.
-        history_decay: The event n positions before the newest has confidence
-            1 + alpha r history_decay ** n when a history is scored. (The paper has 1.)
+        history_decay: Factor of r for each place before the newest event, when users are scored.
         seed: Seed of the initial vectors.
         threads: Number of threads that solve for users and items.
 

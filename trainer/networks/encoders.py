@@ -46,6 +46,8 @@ def build_encoder(
 ) -> HistoryEncoder:
     """Return the encoder of a name; each kind uses only the arguments that it needs.
 
+    It is long only because each argument takes a line here and above.
+
     Raises:
         ValueError: When there is no such encoder.
     """

@@ -54,6 +54,8 @@ class RetrievalModel(nn.Module):
     ) -> None:
         """Make the network; `trainer.models.bundle.build_model` initialises it.
 
+        It is long only because each argument takes a line here and above.
+
         Args:
             catalogue: V
             width: D

@@ -82,11 +82,10 @@ def fit(
     train = config.train
     work.mkdir(parents=True, exist_ok=True)
     (work / FAILURE_NAME).unlink(missing_ok=True)
-    dataset = Path(config.run.output).resolve() / "datasets" / manifest.id
     settings = {
         "config": config.model_dump(mode="json"),
         "manifest": manifest.model_dump(mode="json"),
-        "dataset": str(dataset),
+        "dataset": str(Path(config.run.output).resolve() / "datasets" / manifest.id),
         "work": str(work),
         "task": task,
         "refit": None if refit is None else asdict(refit),

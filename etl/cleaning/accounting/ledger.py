@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from conf.contract import Account, InputLedger
 from conf.errors import InputError
 from conf.settings.etl import Budget
+from etl.cleaning.accounting.hints import what_to_do
 from etl.spark.columns import (
     BLANKED,
     CLOCK_FAULTS,
@@ -129,23 +130,6 @@ def build_ledger(
     return ledger
 
 
-_HINTS = {
-    "line_unparsable": "see separator, quote, escape and multiline of the input; in a file of JSON "
-    "lines each object is on one line of its own",
-    "time_unparsable": "see time_unit of the log, and time_format for texts such as 31.12.2025",
-    "time_too_early": "see time_unit of the log: milliseconds, seconds and days of a spreadsheet "
-    "look alike; and etl.clean.earliest_time",
-    "time_in_future": "see time_unit of the log: milliseconds and seconds look alike; and "
-    "etl.clean.latest_time",
-    "price_negative": "for returns see etl.clean.cancellations; for other numbers "
-    "etl.clean.allow_negative_value",
-    "unparsable": "see decimal and thousands of the input; a number has no sign of a currency",
-    "item_missing": "see columns.item_id and null_values of the log",
-    "user_missing": "see columns.user_id and null_values of the log; guests have no id",
-}
-"""By the end of a rule's name; the first that fits."""
-
-
 def why_refused(
     name: str,
     counts: Iterable[VerdictCount],
@@ -161,10 +145,11 @@ def why_refused(
         return InputError(f"input.{name} has no rows; check input.{name}.paths and the delivery")
     bad = total.quarantined.total()
     if bad > max_bad_share * rows_read:
+        hint = what_to_do(total.quarantined.most_common(1)[0][0])
         return InputError(
             f"input.{name}: {bad} of {rows_read} rows are bad "
             f"({_listed(total.quarantined)}), which is more than "
-            f"etl.clean.max_bad_share={max_bad_share} allows{_hint(total.quarantined)}"
+            f"etl.clean.max_bad_share={max_bad_share} allows{f'; {hint}' if hint else ''}"
         )
     spent = list(_overspent(total, rows_read, budgets, "stop_above"))
     if spent:
@@ -175,13 +160,6 @@ def why_refused(
             f"quarantined: {_listed(total.quarantined)}"
         )
     return None
-
-
-def _hint(bad: Counter[str]) -> str:
-    """Return what may be the cause of the most frequent fault."""
-    (rule, _), *_ = bad.most_common(1)
-    found = next((hint for end, hint in _HINTS.items() if rule.endswith(end)), None)
-    return "" if found is None else f"; {found}"
 
 
 def _warnings(

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.settings.etl import Etl
+from etl.cleaning.accounting.hints import what_to_do
 from etl.cleaning.accounting.ledger import VerdictCount
 from etl.spark.columns import DROPPED, QUARANTINED, TYPE_TEXT, VERDICT
 
@@ -18,34 +19,6 @@ _LONGEST_TYPE = 40
 # have warnings of their own.
 _EXPECTED = {"after_logical_date", "erased", "file_damaged", "cancellation"}
 _EXPECTED_OF_TABLES = {*_EXPECTED, "duplicate"}  # a log that serves as a table repeats its ids
-_WHAT_TO_DO = {
-    "redelivered_file": "remove the copy, or have the right file delivered",
-    "event_type_not_used": "list the types that you want in etl.event_types",
-    "below_threshold": "see min_value of the types in etl.event_types",
-    "item_excluded": "see etl.clean.item_pattern",
-    "outside_window": "see etl.clean.keep_from and etl.clean.keep_to",
-    "duplicate": "right if the rows were delivered twice; columns.event_id may be the id of an "
-    "event or an order, but not of a visit",
-    "cancellation_unmatched": "logs without times have to be listed after the log whose events "
-    "they cancel; see etl.clean.cancellations",
-    "near_duplicate": "see etl.clean.duplicate_seconds",
-    "price_negative": "if these are returns, see etl.clean.cancellations; if values below zero are "
-    "right, see etl.clean.allow_negative_value",
-    "answered": "see etl.impressions.answered_minutes",
-    "below_core": "see etl.min_events_per_user and etl.min_events_per_item",
-    "item_of_few_users": "see privacy.min_users_per_item",
-}
-_REPEATED = (
-    "see etl.repeated_items: strongest keeps the type of the largest weight, keep keeps every event"
-)
-_REPEATED_IF_STRONGEST = (
-    "etl.repeated_items=strongest keeps one event of each user and item; keep keeps every event"
-)
-_BY_BEGINNING = {
-    "time_": "see time_unit of the log",
-    "bot": "see etl.clean.max_events_per_user and its like",
-    "cancel": "see etl.clean.cancellations",
-}
 
 
 def count_unused_types(events: DataFrame) -> list[tuple[str | None, int]]:
@@ -92,14 +65,12 @@ def loss_warnings(counts: Sequence[VerdictCount], logs: Sequence[str], etl: Etl)
         etl: The section of the configuration.
     """
     parts = _parts(counts, logs, list(etl.event_types))
-    is_strongest = etl.repeated_items == "strongest"
-    hints = {"repeated_item": _REPEATED_IF_STRONGEST if is_strongest else _REPEATED}
-    return [*_outweighed(counts, etl), *_of_rules(_large_losses(parts, _EXPECTED), hints)]
+    return [*_outweighed(counts, etl), *_of_rules(_large_losses(parts, _EXPECTED))]
 
 
 def table_warnings(counts: Sequence[VerdictCount]) -> list[str]:
     """Return the warnings about large losses of a table."""
-    return _of_rules(_large_losses(_parts(counts, (), ()), _EXPECTED_OF_TABLES), {})
+    return _of_rules(_large_losses(_parts(counts, (), ()), _EXPECTED_OF_TABLES))
 
 
 @dataclass(frozen=True)
@@ -144,10 +115,8 @@ def _large_losses(parts: Mapping[str, Sequence[VerdictCount]], expected: set[str
     """
     found: dict[tuple[str, frozenset[int]], list[_Loss]] = defaultdict(list)
     for name, members in parts.items():
-        rows, lost = (
-            sum(count.rows for count in members),
-            defaultdict[str, list[VerdictCount]](list),
-        )
+        rows = sum(count.rows for count in members)
+        lost: dict[str, list[VerdictCount]] = defaultdict(list)
         for count in members:
             if count.verdict is not None:
                 lost[count.verdict.removeprefix(DROPPED).removeprefix(QUARANTINED)].append(count)
@@ -167,32 +136,24 @@ def _merged(losses: Sequence[_Loss]) -> _Loss:
     return replace(first, name=f"{first.name}, the same as of {named}")
 
 
-def _of_rules(losses: Sequence[_Loss], hints: Mapping[str, str]) -> list[str]:
+def _of_rules(losses: Sequence[_Loss]) -> list[str]:
     """Return one warning for each rule, the rule with the largest loss first."""
     by_rule: dict[str, list[_Loss]] = defaultdict(list)
     for loss in losses:
         by_rule[loss.rule].append(loss)
-    told = {**_WHAT_TO_DO, **hints}
-    texts = [
-        _told(rule, members, told.get(rule) or _by_beginning(rule))
-        for rule, members in by_rule.items()
-    ]
+    texts = [_told(rule, members) for rule, members in by_rule.items()]
     rest = len(texts) - _MOST_RULES
     if rest > 0:
         texts[_MOST_RULES:] = [f"{rest} other rules removed more than half of a file or type"]
     return texts
 
 
-def _told(rule: str, losses: Sequence[_Loss], what_to_do: str) -> str:
+def _told(rule: str, losses: Sequence[_Loss]) -> str:
     named = [f"{loss.lost} of {loss.rows} rows of {loss.name}" for loss in losses[:_MOST_PARTS]]
     rest = len(losses) - len(named)
     named += [f"more than half of {rest} other files, logs or types"] if rest else []
-    return f"{rule} removed {', '.join(named)}; {what_to_do}"
-
-
-def _by_beginning(rule: str) -> str:
-    found = (text for start, text in _BY_BEGINNING.items() if rule.startswith(start))
-    return next(found, "look at these rows in the quarantine")
+    hint = what_to_do(rule) or "look at these rows in the quarantine"
+    return f"{rule} removed {', '.join(named)}; {hint}"
 
 
 def _outweighed(counts: Sequence[VerdictCount], etl: Etl) -> Iterator[str]:

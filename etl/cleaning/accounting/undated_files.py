@@ -5,10 +5,10 @@ times, neither would matter.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
@@ -43,8 +43,8 @@ def undated_file_warnings(judged: DataFrame) -> tuple[str, ...]:
 def _same_rows(events: DataFrame) -> Iterator[str]:
     """Yield a warning about files that hold the rows of another, in whatever order and format.
 
-    All pairs of files are compared as a whole; a file with further rows is compared with the one
-    before it, as dumps that grow from day to day are found that way.
+    A file with the same rows as another is found wherever it is. One with further rows is compared
+    with the file before it alone: exports that grow from day to day are found that way.
     """
     says = [USER_ID, ITEM_ID, EVENT_TYPE, VALUE]
     says += sorted(name for name in events.columns if name.startswith(FIELD))
@@ -56,12 +56,22 @@ def _same_rows(events: DataFrame) -> Iterator[str]:
     )
     numbered = files.withColumn("file", F.row_number().over(Window.orderBy(LOG, SOURCE_FILE)))
     rows = [row for row in numbered.orderBy("file").collect() if row["rows"] >= _FEW_ROWS]
+    if len(rows) < 2:
+        return
     names: dict[tuple[int, int], list[str]] = defaultdict(list)
     for file in sorted(rows, key=lambda row: (row[SOURCE_FILE], row[LOG])):
         names[file["rows"], int(file["sum"])].append(file[SOURCE_FILE])
     copies = [(first, other) for first, *others in names.values() for other in others]
     told = [f"{other} has the rows of {first}" for first, other in copies]
-    told += _grown(rows, _shared(hashed, numbered), {name for pair in copies for name in pair})
+    shared = _shared(hashed, numbered)
+    pairs = [pair for pair in pairwise(rows) if (pair[0]["file"] + 1 == pair[1]["file"])]
+    told += [
+        f"{other[SOURCE_FILE]} has {shared[other['file']]:,} of its {other['rows']:,} rows in "
+        f"common with {first[SOURCE_FILE]} ({first['rows']:,})"
+        for first, other in pairs
+        if shared[other["file"]] >= _LEAST_SHARED * min(first["rows"], other["rows"])
+        and first["sum"] != other["sum"]  # else a copy, told above
+    ]
     if told:
         more = len(told) - _MOST_NAMED
         told = told[:_MOST_NAMED]
@@ -73,7 +83,12 @@ def _same_rows(events: DataFrame) -> Iterator[str]:
 
 
 def _shared(hashed: DataFrame, numbered: DataFrame) -> dict[int, int]:
-    """Return how many of its rows each file shares with the one before it, by number."""
+    """Return by the number of each file how many of its rows are in the one before it too.
+
+    Args:
+        hashed: Rows with a hash of their content.
+        numbered: The files with their numbers.
+    """
     of_file = hashed.join(F.broadcast(numbered), [LOG, SOURCE_FILE])
     counts = of_file.groupBy("content", "file").agg(F.count(F.lit(1)).alias("number"))
     before = Window.partitionBy("content").orderBy("file")
@@ -81,20 +96,6 @@ def _shared(hashed: DataFrame, numbered: DataFrame) -> dict[int, int]:
     both = F.when(is_next, F.least("number", F.lag("number").over(before)))
     shared = counts.withColumn("shared", both).groupBy("file").agg(F.sum("shared").alias("shared"))
     return {row["file"]: row["shared"] or 0 for row in shared.collect()}
-
-
-def _grown(rows: Sequence[Row], shared: Mapping[int, int], told: Collection[str]) -> Iterator[str]:
-    """Yield the files that hold nearly all rows of the one before them, or the other way round."""
-    for first, other in pairwise(rows):
-        least = min(first["rows"], other["rows"])
-        number = shared.get(other["file"], 0) if other["file"] == first["file"] + 1 else 0
-        if number >= _LEAST_SHARED * least and not {first[SOURCE_FILE], other[SOURCE_FILE]} <= {
-            *told
-        }:
-            yield (
-                f"{other[SOURCE_FILE]} has {number:,} of its {other['rows']:,} rows in common with "
-                f"{first[SOURCE_FILE]} ({first['rows']:,})"
-            )
 
 
 def _split_by_item(events: DataFrame) -> Iterator[str]:

@@ -7,12 +7,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.privacy.protection import Protection
+from etl.cleaning.accounting.id_forms import shown
 from etl.cleaning.accounting.ledger import VerdictCount
 from etl.cleaning.row_rules import is_blank
 from etl.spark.columns import QUARANTINED, TIME_TEXT, VALUE_TEXT, VERDICT
 
 _TEXT_OF_RULE = {"time_unparsable": TIME_TEXT, "value_unparsable": VALUE_TEXT}
-_LONGEST = 40
 _PARTS = 10
 
 
@@ -44,11 +44,7 @@ def examples_of(
     row = judged.agg(*least).head()
     assert row is not None  # an aggregate without groups has one row
     return [
-        f"{rule}: for example {_short(found)}"
+        f"{rule}: for example {shown(found)}"
         for rule, found in zip(texts, row, strict=True)
         if found is not None
     ]
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")

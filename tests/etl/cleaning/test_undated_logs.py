@@ -79,8 +79,8 @@ def test_a_type_that_loses_most_rows_is_named(tmp_path: Path) -> None:
         "kept of the same user and item: cart 1, purchase 2; set it to strongest to keep those "
         "instead",
         "repeated_item removed 2 of 2 rows of a.csv (log purchases, type purchase), 1 of 1 rows "
-        "of m.csv (log carts, type cart); see etl.repeated_items: strongest keeps the type of the "
-        "largest weight, keep keeps every event",
+        "of m.csv (log carts, type cart); of each user and item one event is kept; see "
+        "etl.repeated_items: strongest keeps the one of the largest weight, keep keeps them all",
     )
     assert_every_row_is_accounted_for(manifest)
 

@@ -112,7 +112,7 @@ def test_a_log_that_is_sorted_by_what_it_does_not_tell_is_warned_of(
     key = np.random.default_rng(3).permutation(ITEMS)
     in_order = [sorted(items, key=key.__getitem__) for items in at_random()]
     (warning,) = line_order_warnings(write(tmp_path, in_order), is_dated)
-    assert "agree on one order of all items" in warning
+    assert "users have the items in one order" in warning
     assert ("import" in warning) == is_dated and ("columns.time" in warning) != is_dated
 
 
