@@ -143,7 +143,7 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
         except TypeError as error:
             raise ConfigError(
                 f"override {_shown(override)!r} does not fit what the file has at {key}: "
-                "it is a section, or a list, and the other is not; write it as the file does"
+                "one is a section or a list, and the other is not; write it as the file does"
             ) from error
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
             why = "" if key.strip() in _SECRET else f": {' '.join(str(error).split())}"
@@ -222,8 +222,8 @@ def _why(error: OmegaConfBaseException) -> str:
     if variable is not None:
         name = variable[1]
         return (
-            f"the environment variable {name} is not set; set it, or write the value to take "
-            f"without it after a comma: ${{oc.env:{name},VALUE}}"
+            f"the environment variable {name} is not set; set it, or give a default after a comma: "
+            f"${{oc.env:{name},DEFAULT}}"
         )
     reason = str(error.msg or error).splitlines()[0]
     return f"{reason}; name a key of this file with all its sections, or write ${{oc.env:NAME}}"

@@ -270,7 +270,9 @@ def allow(workspace: Path, kind: str, version: str) -> None:
     withdrawn = _withdrawn(workspace, kind, pointer or {})
     if version not in withdrawn:
         known = ", ".join(withdrawn) or "none"
-        raise ConfigError(f"{version!r} is not withdrawn; of {workspace / kind} are: {known}")
+        raise ConfigError(
+            f"{version!r} is no withdrawn version of {workspace / kind}; those are: {known}"
+        )
     withdrawn.remove(version)
     if pointer is not None:
         _point(workspace, kind, {**pointer, "withdrawn": withdrawn})

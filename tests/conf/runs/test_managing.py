@@ -52,7 +52,7 @@ def test_a_damaged_version_is_not_gone_back_to(
     [
         ("model", None, "is not one of datasets, models, lists"),
         ("lists", None, "no earlier version"),
-        ("lists", "x", "of .*lists are: none"),
+        ("lists", "x", "no withdrawn version of .*lists; those are: none"),
     ],
 )
 def test_what_cannot_be_done_is_said(tmp_path: Path, kind: str, allowed: Any, told: str) -> None:

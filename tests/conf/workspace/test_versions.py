@@ -171,7 +171,7 @@ def test_what_was_withdrawn_stays_withdrawn_until_a_person_says_otherwise(tmp_pa
 
     (tmp_path / "models" / "CURRENT.json").unlink()  # as the message about a damaged one says
     assert publish(tmp_path, "models", a, "2026-01-01") == "withdrawn"
-    with pytest.raises(ConfigError, match=rf"of .*models are: {a}"):
+    with pytest.raises(ConfigError, match=rf"of .*models; those are: {a}"):
         allow(tmp_path, "models", b)
     allow(tmp_path, "models", a)
     assert publish(tmp_path, "models", a, "2026-01-01") == "published"
