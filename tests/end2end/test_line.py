@@ -97,7 +97,6 @@ def test_results_are_one_json_object_or_tables(finished_shop: Finished) -> None:
         assert word in done.stdout
 
 
-@pytest.mark.skipif(not (DATA / "ml-100k").is_dir(), reason="MovieLens-100K is not here")
 @pytest.mark.slow
 def test_a_model_of_another_vocabulary_is_refused(finished_shop: Finished) -> None:
     shop, _ = finished_shop
@@ -119,6 +118,7 @@ def test_a_date_without_events_is_no_new_data(finished_shop: Finished) -> None:
     assert "YYYY-MM-DD" in done.stderr
 
 
+@pytest.mark.skipif(not (DATA / "ml-100k").is_dir(), reason="MovieLens-100K is not here")
 @pytest.mark.slow
 def test_movielens_100k_gives_every_user_ten_unseen_items(tmp_path: Any) -> None:
     output = tmp_path / "workspace"
