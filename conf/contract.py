@@ -189,11 +189,14 @@ class PrivacyReport(_Record):
     """None if there are no quasi-identifiers."""
     k_reached: int | None = None
     """Fewest users that share a combination that is not empty; None if no user has one."""
-    rows_generalised: int = 0
-    """Users whose combination was made coarser than configured."""
-    rows_suppressed: int = 0
-    """Users whose combination was emptied."""
+    rows_generalised: int | None = 0
+    """Users whose combination was made coarser than configured; None if an erasure, which does not
+    know who of the erased users was among them, came after."""
+    rows_suppressed: int | None = 0
+    """Users whose combination was emptied; None as above."""
     min_users_per_item: int = 1
+    items_of_few_users: int = 0
+    """Items that fewer users have since an erasure; they stay in the catalogue."""
 
 
 class Manifest(_Record):

@@ -65,6 +65,7 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
         "found": len(journal.found),
         "not_found": len(people) - len(journal.found),
         "removed": journal.removed,
+        "anonymity": journal.anonymity,
         "receipt": str(receipt),
     }
 
@@ -112,6 +113,7 @@ def _erase_dataset(
     beside = folder_beside(folder)
     changed, rows = rebuild_dataset(manifest, folder, beside, target, keys)
     if any(rows.values()):
+        journal.add_anonymity(f"datasets/{dataset}", changed.privacy)
         _put(workspace, "datasets", changed, rows, journal)
     else:
         shutil.rmtree(beside)
