@@ -179,6 +179,8 @@ class PrivacyReport(_Record):
 
     mode: str
     key_id: str | None
+    key_check: str | None = None
+    """Digits derived from the key, which tell two keys of one name apart."""
     tenant: str
     ids: tuple[str, ...]
     """Kinds of ids that were replaced by pseudonyms."""
@@ -257,6 +259,9 @@ class Bundle(_Record):
     """Settings that the model is built from again; for a neural model those of `train.model`."""
     config: dict[str, Any]
     files: dict[str, tuple[DataFile, ...]]
+    learned_from_erased: Literal["no", "yes", "unknown"] | None = None
+    """Whether the weights learned from people who were erased since; unknown: the dataset was gone
+    when somebody was erased. None: written by a release that did not note it."""
 
 
 class ListsManifest(_Record):

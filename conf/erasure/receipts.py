@@ -11,10 +11,11 @@ from conf.contract import PrivacyReport
 from conf.errors import ConfigError
 from conf.privacy.erased import erased_folder
 from conf.privacy.keys import Keys, sign
+from conf.privacy.learned import Learned
 from conf.workspace.versions import write_json
 
 _JOURNAL = "journal.json"
-_LATER = ("anonymity",)
+_LATER = ("anonymity", "learned_from_erased")
 """Fields that receipts of earlier releases lack: signed only if they are not empty."""
 
 
@@ -36,6 +37,9 @@ class Receipt(BaseModel):
     quasi-identifiers was emptied, because too few others have it now."""
     anonymity: dict[str, dict[str, int | None]] = {}
     """By dataset that promises anonymity: its figures after the erasure."""
+    learned_from_erased: dict[str, Learned] = {}
+    """Models whose weights learned from erased users, of this or an earlier erasure, and stay as
+    they were: yes, or unknown if the dataset is gone."""
     signature: str = ""
     """HMAC-SHA256 over all of the above."""
 
@@ -53,12 +57,13 @@ class Journal:
         self.users, self.found = users, set[str]()
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}
+        self.models: dict[str, Learned] = {}
         if self.path.is_file():
             earlier = json.loads(self.path.read_text())
             if not users.issuperset(earlier["users"]):
                 raise ConfigError(
                     f"{self.path}: an erasure of {len(earlier['users'])} users was interrupted; "
-                    "run it again with its own file, or with one that names those users too"
+                    "run it again with its own file and key, or a file that names those users too"
                 )
             self.found, self.removed = set(earlier["found"]), earlier["removed"]
             self.anonymity = earlier.get("anonymity", {})
@@ -103,6 +108,7 @@ class Journal:
             found=tuple(sorted(self.found)),
             removed=self.removed,
             anonymity=self.anonymity,
+            learned_from_erased=self.models,
         )
         signed = receipt.model_copy(update={"signature": sign(keys, _message(receipt))})
         name = f"receipt-{now:%Y%m%dT%H%M%SZ}-{signed.signature[:8]}.json"

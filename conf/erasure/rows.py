@@ -31,8 +31,8 @@ class Target:
     """Their raw ids and their labels."""
     numbers: frozenset[int]
     """Their numbers in the dataset."""
-    cipher: AESGCM
-    """Decrypts the texts of an encrypted quarantine."""
+    ciphers: tuple[AESGCM, ...]
+    """Decrypt the texts of an encrypted quarantine; one of the current and of each former key."""
 
     def pattern(self) -> re.Pattern[str]:
         """Return a pattern that finds one of the ids in a line as a whole word."""
@@ -132,11 +132,13 @@ def _texts(table: pa.Table) -> list[str]:
 
 
 def _opened(text: str | None, target: Target) -> str:
-    """Return a text decrypted if it is encrypted with our key, else unchanged."""
-    try:
-        return unseal(target.cipher, text or "")
-    except ValueError:
-        return text or ""
+    """Return a text decrypted if it is encrypted with one of our keys, else unchanged."""
+    for cipher in target.ciphers:
+        try:
+            return unseal(cipher, text or "")
+        except ValueError:
+            continue
+    return text or ""
 
 
 def _forms(name: str) -> set[str]:
