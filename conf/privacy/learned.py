@@ -94,7 +94,8 @@ def _bundle(workspace: Path, model: str) -> dict[str, Any] | None:
 
 
 def _has_dataset(workspace: Path, bundle: dict[str, Any]) -> bool:
-    return (workspace / "datasets" / bundle["dataset_id"] / MANIFEST_NAME["datasets"]).is_file()
+    path = workspace / "datasets" / str(bundle["dataset_id"]) / MANIFEST_NAME["datasets"]
+    return path.is_file()
 
 
 def _had_erased(workspace: Path, bundle: dict[str, Any]) -> bool:

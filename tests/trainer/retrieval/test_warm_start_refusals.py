@@ -41,6 +41,8 @@ def changed_bundle(workspace: Path, model: str, **update: Any) -> str:
         (["train.model.encoder=gru"], {}, 6, r"train\.model\.encoder attention there, gru here"),
         (["train.optimizer.kind=sgd"], {}, 6, r"state of train\.optimizer\.kind=adamw, and sgd"),
         ([], {"algorithm": "ease"}, 6, r"has train\.algorithm=ease, but neural is needed"),
+        ([], {"learned_from_erased": "yes"}, 6, r"=changed learned from users who were erased"),
+        ([], {"learned_from_erased": "unknown"}, 6, r"may have learned .*model=null to train from"),
         ([], {"logical_date": "2026-02-01"}, 6, r"is of 2026-02-01, after 2026-01-31"),
         ([], {"vocabularies": "others"}, 6, r"item vocabulary \(14 numbers, others\) that the one"),
     ],
