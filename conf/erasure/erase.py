@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
@@ -30,6 +31,7 @@ from conf.privacy.learned import WITHOUT_THEM, note_learned, told_learned
 from conf.privacy.protection import require_own_key_id
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
+from conf.workspace.parquet import open_parquet
 from conf.workspace.swap import folder_beside, name_beside, swap
 from conf.workspace.versions import WORK_OWNER, read_manifest, write_json
 
@@ -239,3 +241,18 @@ def _remove_leavings(workspace: Path, storage: str | None) -> None:
                 shutil.rmtree(version)
     for path in (workspace / IDENTITIES).glob("*/.*.new"):
         path.unlink()
+    _remove_cut_off(workspace)
+
+
+def _remove_cut_off(workspace: Path) -> None:
+    """Remove tables that a killed run did not finish: nobody can say whose rows they have."""
+    datasets = _versions(workspace, "datasets")
+    refused = (workspace / "datasets").glob("refused-*/**/*.parquet")
+    for path in sorted([*refused, *(workspace / IDENTITIES).glob("*/*.parquet")]):
+        if path.parent.name in datasets:
+            continue
+        try:
+            open_parquet(path).close()
+        except (pa.ArrowException, OSError) as error:
+            log.warning("erase: removing %s, which cannot be read: %s", path, error)
+            path.unlink()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from conf.contract import USER_ID, USER_IDX
 from conf.privacy.identities import KIND, RAW_ID
 from conf.privacy.sealing import unseal
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 
 _REASON, _RAW = "reason", "raw"
 _LINE_UNPARSABLE = "line_unparsable"
@@ -41,8 +41,12 @@ class Target:
 
 
 def matching_rows(path: Path, target: Target) -> pa.Table:
-    """Return the rows of a file that belong to the users."""
-    with open_parquet(path) as file:
+    """Return the rows of a file that belong to the users.
+
+    Raises:
+        VersionError: When the file is damaged.
+    """
+    with told_if_damaged(path), open_parquet(path) as file:
         groups = [_matches(table, target)[0] for table in _row_groups(file)]
         return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
