@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conf.errors import ConfigError, HeadraceError
+from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.lineage import with_start
 from conf.runs.request_keys import model_request, search_request
@@ -59,6 +60,7 @@ def run_compare(config: Config) -> Result:
 def run_card(config: Config, output: Path) -> Result:
     """Write the card of the current model to a file."""
     model = chosen_version(config, "models", None)
+    require_protected(config, "models", model, "run headrace run for a model of labels")
     written: Result = call_stage("trainer.pages.card", "run", config, model_id=model, output=output)
     return {"stage": "card", "status": "done", "id": model, **written}
 

@@ -10,7 +10,7 @@ import pytest
 
 from conf.errors import VersionError
 from conf.privacy.fitting import require_protected, weaker_setting
-from conf.runs.choosing import run_compare, run_tune
+from conf.runs.choosing import run_card, run_compare, run_tune
 from conf.runs.managing import run_rollback
 from conf.runs.stages import KINDS, run_score, run_train
 from conf.settings.config import Config
@@ -108,6 +108,8 @@ def test_no_stage_goes_on_with_a_dataset_of_raw_ids(
     for stage in (run_train, run_score, run_compare, run_tune):
         with pytest.raises(VersionError, match="run headrace etl, and then the stages after it"):
             stage(changed)
+    with pytest.raises(VersionError, match="run headrace run for a model of labels"):
+        run_card(changed, workspace / "card.html")
     _warn_of_raw_ids(config_of(workspace), LISTS)
     assert not caplog.text
     with caplog.at_level(logging.WARNING):
