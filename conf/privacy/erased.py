@@ -94,16 +94,15 @@ def _key_of(entry: dict[str, Any], keys: Keys, folder: Path) -> Keys | None:
 
     Earlier releases stored its name alone. Then it is the key that signed the receipts.
     """
+    check, name = entry.get("key_check"), entry["key_id"]
+    if check is not None:
+        return next((key for key in keys.all() if key.check == check), None)
     receipts = [read_json(path) for path in sorted(folder.glob(RECEIPTS))]
-    named = [receipt for receipt in receipts if receipt.get("key_id") == entry["key_id"]]
+    named = [receipt for receipt in receipts if receipt.get("key_id") == name]
     for key in keys.all():
-        if entry.get("key_check") is not None:
-            is_fitting = entry["key_check"] == key.check
-        elif named:
-            is_fitting = any(_has_signed(key, receipt) for receipt in named)
-        else:
-            is_fitting = entry["key_id"] == key.key_id
-        if is_fitting:
+        if any(_has_signed(key, receipt) for receipt in named):
+            return key
+        if not named and key.key_id == name:
             return key
     return None
 

@@ -16,6 +16,7 @@ from tests.trainer.deliveries import (
     configured,
     make_deliveries,
 )
+from trainer.algorithms.members import published_member
 from trainer.retrieval.warm_start import _holds_out_more, require_fitting
 
 
@@ -101,6 +102,22 @@ def test_a_model_that_has_seen_what_is_held_out_is_refused(
     with pytest.raises(HeadraceError, match="it is not a committed version") as raised:
         require_fitting(configured(workspace, "train.warm_start.model=none"), manifest)
     assert raised.value.exit_code == 6
+
+
+def test_a_blend_takes_no_network_that_learned_from_erased_users(
+    made: tuple[Path, Manifest, str],
+) -> None:
+    workspace, manifest, model = made
+    for learned, is_taken in (("no", True), ("yes", False), ("unknown", False)):
+        name = changed_bundle(workspace, model, dataset_id=manifest.id, learned_from_erased=learned)
+        if is_taken:
+            assert published_member(configured(workspace), manifest, name).figures == {"id": name}
+            continue
+        with pytest.raises(
+            HeadraceError, match=r"train\.hybrid\.neural=changed .*erased"
+        ) as raised:
+            published_member(configured(workspace), manifest, name)
+        assert raised.value.exit_code == 6
 
 
 def test_a_cut_in_time_may_move_on_but_not_back() -> None:
