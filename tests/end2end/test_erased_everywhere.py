@@ -60,7 +60,8 @@ class Line:
 
     def run(self, name: str, *more: str, exit_code: int = 0) -> Any:
         arguments = (name, "--config", str(self.config), "--json", *more)
-        done = headrace(*arguments, exit_code=exit_code, env={"HEADRACE_TEST_KEY": KEY})
+        env = {"HEADRACE_TEST_KEY": KEY}
+        done = headrace(*arguments, exit_code=exit_code, env=env, timeout=1500)
         return json.loads(done.stdout) if done.stdout.strip() else None
 
 
@@ -112,7 +113,7 @@ def test_a_marked_user_is_nowhere_after_all_that_can_run(tmp_path: Path) -> None
     work = workspace / "models/.work-0123456789ab/trial-1"
     work.mkdir(parents=True)
     (work / "00000001.pt").write_text(MARKED)
-    users = pq.read_table(next((workspace / "datasets" / dataset / "users").iterdir()))
+    users = pq.read_table(workspace / "datasets" / dataset / "users")
     number = users["user_idx"].to_pylist()[users["user_id"].to_pylist().index(MARKED)]
     assert places_of(workspace, MARKED) >= {"datasets", "lists", "models"}
     assert places_of(workspace, CITY) and places_of(workspace, PLACE)
