@@ -179,6 +179,8 @@ class PrivacyReport(_Record):
 
     mode: str
     key_id: str | None
+    key_check: str | None = None
+    """Digits derived from the key, which tell two keys of one name apart."""
     tenant: str
     ids: tuple[str, ...]
     """Kinds of ids that were replaced by pseudonyms."""
@@ -189,11 +191,14 @@ class PrivacyReport(_Record):
     """None if there are no quasi-identifiers."""
     k_reached: int | None = None
     """Fewest users that share a combination that is not empty; None if no user has one."""
-    rows_generalised: int = 0
-    """Users whose combination was made coarser than configured."""
-    rows_suppressed: int = 0
-    """Users whose combination was emptied."""
+    rows_generalised: int | None = 0
+    """Users whose combination was made coarser than configured; None if an erasure, which does not
+    know who of the erased users was among them, came after."""
+    rows_suppressed: int | None = 0
+    """Users whose combination was emptied; None as above."""
     min_users_per_item: int = 1
+    items_of_few_users: int = 0
+    """Items that fewer users have since an erasure; they stay in the catalogue."""
 
 
 class Manifest(_Record):
@@ -254,6 +259,9 @@ class Bundle(_Record):
     """Settings that the model is built from again; for a neural model those of `train.model`."""
     config: dict[str, Any]
     files: dict[str, tuple[DataFile, ...]]
+    learned_from_erased: Literal["no", "yes", "unknown"] | None = None
+    """Whether the weights learned from people who were erased since; unknown: the dataset was gone
+    when somebody was erased. None: written by a release that did not note it."""
 
 
 class ListsManifest(_Record):

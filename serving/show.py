@@ -3,6 +3,7 @@
 Only a few row groups are read, with pyarrow alone: neither Ray nor torch is started.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import ConfigError, InputError, VersionError
+from conf.privacy.fitting import weaker_setting
 from conf.privacy.keys import load_keys
 from conf.privacy.sealing import pseudonym
 from conf.settings.config import Config
@@ -39,6 +41,7 @@ from conf.workspace.versions import current_version, read_manifest
 from serving.possible import MEANINGS
 from serving.publish import LISTS_SCHEMA, read_row_group
 
+log = logging.getLogger(__name__)
 FIRST = "first"
 NUM_SHOWN = 20
 _MIDDLING_EVENTS = 5
@@ -68,6 +71,7 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
     lists_id = current_version(workspace, "lists")
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
     manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
+    _warn_of_raw_ids(config, lists_id)
     dataset = workspace / "datasets" / manifest.id
     if user_id == FIRST:
         place = _first(dataset, manifest)
@@ -89,13 +93,22 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
     }
 
 
+def _warn_of_raw_ids(config: Config, lists_id: str) -> None:
+    """Warn if the lists have ids that the configuration would replace by labels."""
+    weaker = weaker_setting(config, "lists", lists_id)
+    if weaker is not None:
+        log.warning("show: lists/%s was made %s; run headrace run", lists_id, weaker[1])
+
+
 def _names(config: Config, manifest: Manifest, user_id: str) -> list[str]:
     """Return the ids that a user may have in a dataset, the most likely one last."""
     keys = load_keys(config.privacy)
     if keys is None or not _has_labels(manifest):
         return [user_id]
     assert manifest.privacy is not None
-    return [user_id, pseudonym(keys.label, manifest.privacy.tenant, "user", user_id)]
+    tenant = manifest.privacy.tenant
+    labels = [pseudonym(key.label, tenant, "user", user_id) for key in reversed(keys.all())]
+    return [user_id, *labels]
 
 
 def _has_labels(manifest: Manifest) -> bool:

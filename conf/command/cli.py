@@ -244,7 +244,7 @@ def erase(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Remove users for good from datasets, models, lists and quarantine; write a receipt."""
+    """Remove users' rows from all versions and name the models that learned from them."""
     run_command(
         config, overrides, as_json, verbose, lambda c: works("run_erase", "managing")(c, users)
     )

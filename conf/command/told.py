@@ -7,6 +7,7 @@ _UNITS = {
     "fills": "groups",
     "pages": "pages",
     "samples": "sample lists",
+    "combinations": "users' combinations",
 }
 
 

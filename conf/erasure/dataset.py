@@ -14,15 +14,15 @@ from conf.contract import (
     DataFile,
     InputLedger,
     Manifest,
-    PrivacyReport,
     Vocabulary,
 )
+from conf.erasure.anonymity import keep_promises
 from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
 from conf.erasure.rows import Target, copy_without, matching_rows
 from conf.privacy.keys import Keys, sign
 from conf.workspace.hashes import with_content
 from conf.workspace.instants import num_tied
-from conf.workspace.parquet import describe_parquet, read_columns
+from conf.workspace.parquet import describe_parquet
 from conf.workspace.seen_targets import num_seen
 from conf.workspace.swap import link
 
@@ -47,8 +47,9 @@ def rebuild_dataset(
         keys: Keys of the workspace.
 
     Returns:
-        The new manifest, and the number of removed rows, encoder values, groups of fills and
-        pages, by part. The old manifest and an empty mapping if no row belongs to the users.
+        The new manifest, and the number of removed rows, encoder values, groups of fills, pages
+        and emptied combinations of quasi-identifiers, by part. The old manifest and an empty
+        mapping if no row belongs to the users and all combinations are frequent enough.
     """
     removed: dict[str, pa.Table] = {}
     files: dict[str, tuple[DataFile, ...]] = {}
@@ -60,6 +61,8 @@ def rebuild_dataset(
             for file, rows in zip(members, tables, strict=True)
         ]
         files[part] = tuple(file for file in changed if file is not None)
+    kept = keep_promises(manifest, beside, files)
+    files = kept.files
     encoders, values = blank_vocabularies(manifest, beside, files)
     if encoders:
         files[ENCODERS] = encoders
@@ -72,13 +75,14 @@ def rebuild_dataset(
             "ledger": _ledgers(manifest.ledger, removed),
             "fills": fills,
             "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
-            "privacy": _report(manifest.privacy, beside, files),
+            "privacy": kept.report,
         }
     )
     rows = {part: table.num_rows for part, table in removed.items()}
-    if not any(rows.values()):
+    if not any(rows.values()) and not kept.emptied:
         return manifest, {}
-    return with_content(renewed), {**rows, "encoders": values, "fills": groups, "pages": pages}
+    others = {"encoders": values, "fills": groups, "pages": pages, "combinations": kept.emptied}
+    return with_content(renewed), {**rows, **others}
 
 
 def _matching(path: Path, target: Target) -> pa.Table:
@@ -209,18 +213,3 @@ def _with_features(removed: Mapping[str, pa.Table]) -> int:
         return 0
     told = [column.is_valid().to_pylist() for column in features]
     return sum(any(row) for row in zip(*told, strict=True))
-
-
-def _report(
-    report: PrivacyReport | None, folder: Path, files: Mapping[str, tuple[DataFile, ...]]
-) -> PrivacyReport | None:
-    """Return the report with the k of the remaining users."""
-    if report is None or report.k_asked is None:
-        return report
-    names = list(report.quasi_identifiers)
-    tables = [read_columns(folder / file.path, names) for file in files["users"]]
-    if not tables:
-        return report.model_copy(update={"k_reached": None})
-    groups = pa.concat_tables(tables).group_by(names).aggregate([([], "count_all")]).to_pylist()
-    told = [g["count_all"] for g in groups if any(g[name] is not None for name in names)]
-    return report.model_copy(update={"k_reached": min(told, default=None)})

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, USER_ID, USER_IDX, Bundle, ListsManifest, Manifest
@@ -25,8 +27,11 @@ from conf.pages.samples import samples_of
 from conf.privacy.erased import add_erased, read_erased
 from conf.privacy.identities import IDENTITIES, labels_of
 from conf.privacy.keys import Keys, require_keys
+from conf.privacy.learned import WITHOUT_THEM, note_learned, told_learned
+from conf.privacy.protection import require_own_key_id
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
+from conf.workspace.parquet import open_parquet
 from conf.workspace.swap import folder_beside, name_beside, swap
 from conf.workspace.versions import WORK_OWNER, read_manifest, write_json
 
@@ -44,6 +49,7 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     written = read_users(users)
     workspace = Path(config.run.output)
     read_erased(workspace, keys)  # refuses another key than before
+    require_own_key_id(workspace, keys)
     # One hash a user, the same on a second run, when the workspace has fewer forms of the id.
     people = frozenset(erased_hash(keys.erased, plain_form(raw_id)) for raw_id in written)
     journal = Journal(workspace, people)
@@ -52,12 +58,15 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     add_erased(workspace, keys, (erased_hash(keys.erased, raw_id) for raw_id in raw_ids))
     for dataset in _versions(workspace, "datasets"):
         _erase_dataset(workspace, dataset, raw_ids, keys, journal)
-    labels = {pseudonym(keys.label, keys.tenant, "user", raw_id) for raw_id in raw_ids}
-    target = Target(raw_ids, raw_ids | labels, frozenset(), keys.cipher())
+    labels = frozenset(_labels(keys, keys.tenant, raw_ids))
+    target = Target(raw_ids, raw_ids | labels, frozenset(), _ciphers(keys))
     _erase_orphans(workspace, target, journal)
     _erase_tables(workspace, target, journal)
+    journal.models = dict(note_learned(workspace))
     receipt = journal.close(keys)
     log.info("erase: %d users requested, %d found", len(people), len(journal.found))
+    for model, learned in journal.models.items():
+        log.warning("erase: model %s %s; %s", model, told_learned(learned), WITHOUT_THEM)
     return {
         "stage": "erase",
         "status": "done",
@@ -65,6 +74,8 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
         "found": len(journal.found),
         "not_found": len(people) - len(journal.found),
         "removed": journal.removed,
+        "anonymity": journal.anonymity,
+        "learned_from_erased": journal.models,
         "receipt": str(receipt),
     }
 
@@ -112,6 +123,7 @@ def _erase_dataset(
     beside = folder_beside(folder)
     changed, rows = rebuild_dataset(manifest, folder, beside, target, keys)
     if any(rows.values()):
+        journal.add_anonymity(f"datasets/{dataset}", changed.privacy)
         _put(workspace, "datasets", changed, rows, journal)
     else:
         shutil.rmtree(beside)
@@ -146,16 +158,29 @@ def _target(
     """Return the users as a dataset knows them, and the raw ids of those it contains."""
     tenant = manifest.privacy.tenant if manifest.privacy is not None else keys.tenant
     names = {raw_id: raw_id for raw_id in raw_ids}
-    names |= {pseudonym(keys.label, tenant, "user", raw_id): raw_id for raw_id in raw_ids}
+    names |= _labels(keys, tenant, raw_ids)
     names |= {label: raw for raw, label in labels_of(workspace, manifest.id, raw_ids).items()}
-    target = Target(raw_ids, frozenset(names), frozenset(), keys.cipher())
+    target = Target(raw_ids, frozenset(names), frozenset(), _ciphers(keys))
     numbers: set[int] = set()
     found: set[str] = set()
     for file in manifest.files["users"]:
         rows = matching_rows(workspace / "datasets" / manifest.id / file.path, target)
         numbers.update(rows[USER_IDX].to_pylist())
         found.update(names[name] for name in rows[USER_ID].to_pylist())
-    return Target(raw_ids, frozenset(names), frozenset(numbers), keys.cipher()), found
+    return replace(target, numbers=frozenset(numbers)), found
+
+
+def _labels(keys: Keys, tenant: str, raw_ids: frozenset[str]) -> dict[str, str]:
+    """Return the raw ids by the labels that the current and the former keys make of them."""
+    return {
+        pseudonym(key.label, tenant, "user", raw_id): raw_id
+        for key in keys.all()
+        for raw_id in raw_ids
+    }
+
+
+def _ciphers(keys: Keys) -> tuple[AESGCM, ...]:
+    return tuple(key.cipher() for key in keys.all())
 
 
 def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
@@ -216,3 +241,18 @@ def _remove_leavings(workspace: Path, storage: str | None) -> None:
                 shutil.rmtree(version)
     for path in (workspace / IDENTITIES).glob("*/.*.new"):
         path.unlink()
+    _remove_cut_off(workspace)
+
+
+def _remove_cut_off(workspace: Path) -> None:
+    """Remove tables that a killed run did not finish: nobody can say whose rows they have."""
+    datasets = _versions(workspace, "datasets")
+    refused = (workspace / "datasets").glob("refused-*/**/*.parquet")
+    for path in sorted([*refused, *(workspace / IDENTITIES).glob("*/*.parquet")]):
+        if path.parent.name in datasets:
+            continue
+        try:
+            open_parquet(path).close()
+        except (pa.ArrowException, OSError) as error:
+            log.warning("erase: removing %s, which cannot be read: %s", path, error)
+            path.unlink()

@@ -148,7 +148,7 @@ def rebuild_model(
     """Write a model's files to a new folder, without the users.
 
     The users' rows in an embedding of users are zeroed, and their samples are removed from the
-    card.
+    card. All other weights stay; the bundle says that they learned from erased users.
 
     Args:
         bundle: Bundle of the model.
@@ -178,7 +178,9 @@ def rebuild_model(
             entries.append(file)
     ours = {**bundle.vocabularies, **{k: v for k, v in vocabularies.items() if k == "user"}}
     files = {"model": tuple(entries), **({"card": tuple(cards)} if cards else {})}
-    renewed = {"files": files, "vocabularies": ours}
+    renewed: dict[str, object] = {"files": files, "vocabularies": ours}
+    if numbers:
+        renewed["learned_from_erased"] = "yes"
     return bundle.model_copy(update=renewed), {"user_embedding": zeroed, "samples": samples}
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from conf.contract import PrivacyReport
 from conf.errors import ConfigError
 from conf.privacy.erased import erased_folder
 from conf.privacy.keys import Keys, sign
+from conf.privacy.learned import Learned
 from conf.workspace.versions import write_json
 
 _JOURNAL = "journal.json"
+_LATER = ("anonymity", "learned_from_erased")
+"""Fields that receipts of earlier releases lack: signed only if they are not empty."""
 
 
 class Receipt(BaseModel):
@@ -29,7 +33,13 @@ class Receipt(BaseModel):
     """Hashes of the users that at least one dataset contained."""
     removed: dict[str, dict[str, int]]
     """Numbers by folder and part: removed rows; for a model, zeroed rows and samples removed from
-    its card; for encoders and fills, values that nobody else had."""
+    its card; for encoders and fills, values that nobody else had; users whose combination of
+    quasi-identifiers was emptied, because too few others have it now."""
+    anonymity: dict[str, dict[str, int | None]] = {}
+    """By dataset that promises anonymity: its figures after the erasure."""
+    learned_from_erased: dict[str, Learned] = {}
+    """Models whose weights learned from erased users, of this or an earlier erasure, and stay as
+    they were: yes, or unknown if the dataset is gone."""
     signature: str = ""
     """HMAC-SHA256 over all of the above."""
 
@@ -46,14 +56,17 @@ class Journal:
         self.path = erased_folder(workspace) / _JOURNAL
         self.users, self.found = users, set[str]()
         self.removed: dict[str, dict[str, int]] = {}
+        self.anonymity: dict[str, dict[str, int | None]] = {}
+        self.models: dict[str, Learned] = {}
         if self.path.is_file():
             earlier = json.loads(self.path.read_text())
             if not users.issuperset(earlier["users"]):
                 raise ConfigError(
                     f"{self.path}: an erasure of {len(earlier['users'])} users was interrupted; "
-                    "run it again with its own file, or with one that names those users too"
+                    "run it again with its own file and key, or a file that names those users too"
                 )
             self.found, self.removed = set(earlier["found"]), earlier["removed"]
+            self.anonymity = earlier.get("anonymity", {})
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -71,6 +84,20 @@ class Journal:
         self.found |= hashes
         self._write()
 
+    def add_anonymity(self, folder: str, report: PrivacyReport | None) -> None:
+        """Note the figures about anonymity of a dataset after the erasure, if it promises any."""
+        if report is None:
+            return
+        found: dict[str, int | None] = {}
+        if report.k_asked is not None:
+            found |= {"k_asked": report.k_asked, "k_reached": report.k_reached}
+        if report.min_users_per_item > 1:
+            found["min_users_per_item"] = report.min_users_per_item
+            found["items_of_few_users"] = report.items_of_few_users
+        if found:
+            self.anonymity[folder] = found
+            self._write()
+
     def close(self, keys: Keys) -> Path:
         """Turn the journal into a receipt and return its path."""
         now = datetime.now(UTC).replace(microsecond=0)
@@ -80,6 +107,8 @@ class Journal:
             users=tuple(sorted(self.users)),
             found=tuple(sorted(self.found)),
             removed=self.removed,
+            anonymity=self.anonymity,
+            learned_from_erased=self.models,
         )
         signed = receipt.model_copy(update={"signature": sign(keys, _message(receipt))})
         name = f"receipt-{now:%Y%m%dT%H%M%SZ}-{signed.signature[:8]}.json"
@@ -88,7 +117,12 @@ class Journal:
         return self.path.with_name(name)
 
     def _write(self) -> None:
-        state = {"users": sorted(self.users), "found": sorted(self.found), "removed": self.removed}
+        state = {
+            "users": sorted(self.users),
+            "found": sorted(self.found),
+            "removed": self.removed,
+            "anonymity": self.anonymity,
+        }
         write_json(self.path, state)
 
 
@@ -100,4 +134,5 @@ def is_genuine(receipt: Path, keys: Keys) -> bool:
 
 def _message(receipt: Receipt) -> bytes:
     content = receipt.model_dump(mode="json", exclude={"signature"})
+    content = {name: value for name, value in content.items() if value or name not in _LATER}
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

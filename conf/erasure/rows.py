@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from conf.contract import USER_ID, USER_IDX
 from conf.privacy.identities import KIND, RAW_ID
 from conf.privacy.sealing import unseal
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 
 _REASON, _RAW = "reason", "raw"
 _LINE_UNPARSABLE = "line_unparsable"
@@ -31,8 +31,8 @@ class Target:
     """Their raw ids and their labels."""
     numbers: frozenset[int]
     """Their numbers in the dataset."""
-    cipher: AESGCM
-    """Decrypts the texts of an encrypted quarantine."""
+    ciphers: tuple[AESGCM, ...]
+    """Decrypt the texts of an encrypted quarantine; one of the current and of each former key."""
 
     def pattern(self) -> re.Pattern[str]:
         """Return a pattern that finds one of the ids in a line as a whole word."""
@@ -41,8 +41,12 @@ class Target:
 
 
 def matching_rows(path: Path, target: Target) -> pa.Table:
-    """Return the rows of a file that belong to the users."""
-    with open_parquet(path) as file:
+    """Return the rows of a file that belong to the users.
+
+    Raises:
+        VersionError: When the file is damaged.
+    """
+    with told_if_damaged(path), open_parquet(path) as file:
         groups = [_matches(table, target)[0] for table in _row_groups(file)]
         return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
@@ -132,11 +136,13 @@ def _texts(table: pa.Table) -> list[str]:
 
 
 def _opened(text: str | None, target: Target) -> str:
-    """Return a text decrypted if it is encrypted with our key, else unchanged."""
-    try:
-        return unseal(target.cipher, text or "")
-    except ValueError:
-        return text or ""
+    """Return a text decrypted if it is encrypted with one of our keys, else unchanged."""
+    for cipher in target.ciphers:
+        try:
+            return unseal(cipher, text or "")
+        except ValueError:
+            continue
+    return text or ""
 
 
 def _forms(name: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Keys, pseudonyms, encrypted texts, hashes of erased users, and reading the quarantine.
+"""Keys, pseudonyms, encrypted texts, erased users and who learned from them, the quarantine.
 
 Spark ships `sealing.py` to its executors as a whole, so it imports no other module of Headrace.
 """

@@ -1,16 +1,31 @@
-"""Keyed hashes of erased users: if their rows are delivered again, they are dropped."""
+"""Keyed hashes of erased users: if their rows are delivered again, they are dropped.
 
+Without the ids nobody can hash them again with another key. So when the key changes, the hashes of
+each key stay next to each other, and the former keys stay configured.
+"""
+
+import hmac
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conf.errors import ConfigError
-from conf.privacy.keys import Keys
-from conf.workspace.versions import write_json
+from conf.privacy.keys import Keys, sign
+from conf.workspace.versions import read_json, write_json
 
 FOLDER = "erased"
 _NAME = "hashes.json"
+RECEIPTS = "receipt-*.json"
+
+
+@dataclass(frozen=True, repr=False)  # no key in a traceback
+class ErasedUsers:
+    """Erased users whose ids were hashed with one key."""
+
+    key: bytes
+    hashes: frozenset[str]
 
 
 def erased_folder(workspace: Path) -> Path:
@@ -25,27 +40,74 @@ def has_erased(workspace: Path) -> bool:
     return (workspace / FOLDER / _NAME).is_file()
 
 
-def read_erased(workspace: Path, keys: Keys) -> frozenset[str]:
-    """Return the hashes of all erased users.
+def read_erased(workspace: Path, keys: Keys) -> tuple[ErasedUsers, ...]:
+    """Return the hashes of all erased users, by the key that made them.
 
     Raises:
-        ConfigError: When the hashes were made with another key.
+        ConfigError: When hashes were made with a key that is not configured, or by a key that has
+            the name of another one.
     """
-    if not has_erased(workspace):
-        return frozenset()
     path = workspace / FOLDER / _NAME
-    stored: dict[str, Any] = json.loads(path.read_text())
-    if stored["key_id"] != keys.key_id:
-        raise ConfigError(
-            f"{path} was made with the key {stored['key_id']!r}, but the configured one is "
-            f"{keys.key_id!r}, which cannot recognise the erased users; configure the first key, "
-            "or remove the file and erase those users again"
-        )
-    return frozenset(stored["hashes"])
+    found = []
+    for entry in _entries(path):
+        key = _key_of(entry, keys, path.parent)
+        if entry["key_id"] == keys.key_id and key is not keys:
+            raise ConfigError(
+                f"{path} was made with another key that is called {keys.key_id!r} too, so nobody "
+                "could tell them apart; give the new key another privacy.key_id (null makes one "
+                "from the key), and name the other one in privacy.former_key_files or "
+                "privacy.former_keys"
+            )
+        if key is None:
+            raise ConfigError(
+                f"{path} was made with the key {entry['key_id']!r}, but the configured one is "
+                f"{keys.key_id!r}, which cannot recognise the erased users; name the first key in "
+                "privacy.former_key_files or privacy.former_keys"
+            )
+        found.append(ErasedUsers(key.erased, frozenset(entry["hashes"])))
+    return tuple(found)
 
 
 def add_erased(workspace: Path, keys: Keys, hashes: Iterable[str]) -> None:
-    """Add hashes to those of the erased users."""
-    together = read_erased(workspace, keys).union(hashes)
-    stored = {"key_id": keys.key_id, "hashes": sorted(together)}
-    write_json(erased_folder(workspace) / _NAME, stored)
+    """Add hashes that were made with the current key to those of the erased users."""
+    read_erased(workspace, keys)  # refuses keys that do not fit
+    path = erased_folder(workspace) / _NAME
+    entries = _entries(path)
+    others = [entry for entry in entries if entry["key_id"] != keys.key_id]
+    own = [entry["hashes"] for entry in entries if entry["key_id"] == keys.key_id]
+    together = sorted(set(hashes).union(*own))
+    entry = {"key_id": keys.key_id, "key_check": keys.check, "hashes": together}
+    write_json(path, {"keys": [*others, entry]})
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """Return the hashes by key; a file of an earlier release has those of one key, unchecked."""
+    if not path.is_file():
+        return []
+    stored = read_json(path)
+    entries: list[dict[str, Any]] = stored.get("keys", [stored])
+    return entries
+
+
+def _key_of(entry: dict[str, Any], keys: Keys, folder: Path) -> Keys | None:
+    """Return the configured key that made an entry, or None.
+
+    Earlier releases stored its name alone. Then it is the key that signed the receipts.
+    """
+    check, name = entry.get("key_check"), entry["key_id"]
+    if check is not None:
+        return next((key for key in keys.all() if key.check == check), None)
+    receipts = [read_json(path) for path in sorted(folder.glob(RECEIPTS))]
+    named = [receipt for receipt in receipts if receipt.get("key_id") == name]
+    for key in keys.all():
+        if any(_has_signed(key, receipt) for receipt in named):
+            return key
+        if not named and key.key_id == name:
+            return key
+    return None
+
+
+def _has_signed(key: Keys, receipt: dict[str, Any]) -> bool:
+    content = {name: value for name, value in receipt.items() if name != "signature"}
+    message = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    return hmac.compare_digest(str(receipt.get("signature")), sign(key, message))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 
 IDENTITIES = "identities"
 """Folder in the workspace with one folder per dataset; only the owner may open them."""
@@ -33,7 +33,10 @@ def labels_of(workspace: Path, dataset: str, raw_ids: Collection[str]) -> dict[s
     """Return the labels of users in a dataset by raw id, whatever key made them."""
     found: dict[str, str] = {}
     for path in sorted(identities_folder(workspace, dataset).glob("*.parquet")):
-        for batch in open_parquet(path).iter_batches(columns=[KIND, RAW_ID, LABEL]):
-            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            found |= {raw: label for kind, raw, label in rows if kind == "user" and raw in raw_ids}
+        with told_if_damaged(path), open_parquet(path) as file:
+            for batch in file.iter_batches(columns=[KIND, RAW_ID, LABEL]):
+                rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                found |= {
+                    raw: label for kind, raw, label in rows if kind == "user" and raw in raw_ids
+                }
     return found

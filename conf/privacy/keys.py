@@ -14,7 +14,7 @@ from conf.privacy.sealing import cipher_of
 from conf.settings.privacy import Privacy
 
 _LEAST_CHARS = 32
-_PURPOSES = ("seal", "erased", "receipt", "nonce")
+_ID_CHARS, _CHECK_CHARS = 12, 16
 _HOW = (
     "set privacy.key_file, or privacy.key: ${oc.env:NAME} (`openssl rand -hex 32` makes a good one)"
 )
@@ -36,6 +36,14 @@ class Keys:
     """Key of the receipts' signatures."""
     nonce: bytes
     """Key of the nonces of AES-GCM."""
+    check: str
+    """Hexadecimal digits derived from the key: two keys of one name differ in them."""
+    former: tuple["Keys", ...]
+    """Earlier keys, each with the name that is derived from it."""
+
+    def all(self) -> tuple["Keys", ...]:
+        """Return the current key, then the former ones."""
+        return (self, *self.former)
 
     def cipher(self) -> AESGCM:
         """Return the cipher that encrypts and decrypts texts."""
@@ -46,25 +54,25 @@ def load_keys(privacy: Privacy) -> Keys | None:
     """Return the configured keys, or None if there are none.
 
     Raises:
-        ConfigError: When the key is too short, its file cannot be read, or both are set.
+        ConfigError: When a key is too short, its file cannot be read, or both are set.
     """
     if privacy.key is not None and privacy.key_file is not None:
         raise ConfigError("privacy.key and privacy.key_file are both set; leave one of them null")
     if privacy.key is not None:
         text = privacy.key.get_secret_value().strip()
     elif privacy.key_file is not None:
-        text = _read(Path(privacy.key_file))
+        text = _read("key_file", Path(privacy.key_file))
     else:
         return None
-    if len(text) < _LEAST_CHARS:
-        raise ConfigError(
-            f"the key of the section privacy has {len(text)} characters, but needs at least "
-            f"{_LEAST_CHARS}; {_HOW}"
-        )
-    key = text.encode()
-    derived = {name: _derive(key, name) for name in ("key_id", *_PURPOSES)}
-    key_id = privacy.key_id or derived["key_id"].hex()[:12]
-    return Keys(key_id, privacy.tenant, key, *(derived[name] for name in _PURPOSES))
+    former = [
+        *(
+            ("former_key_files", _read("former_key_files", Path(p)))
+            for p in privacy.former_key_files
+        ),
+        *(("former_keys", key.get_secret_value().strip()) for key in privacy.former_keys if key),
+    ]
+    before = tuple(_keys_from(text, f"privacy.{where}", privacy.tenant) for where, text in former)
+    return _keys_from(text, "the section privacy", privacy.tenant, privacy.key_id, before)
 
 
 def require_keys(privacy: Privacy, why: str) -> Keys:
@@ -90,12 +98,43 @@ def sign(keys: Keys, message: bytes) -> str:
     return hmac.new(keys.receipt, message, hashlib.sha256).hexdigest()
 
 
-def _read(path: Path) -> str:
+def _keys_from(
+    text: str,
+    where: str,
+    tenant: str,
+    key_id: str | None = None,
+    former: tuple[Keys, ...] = (),
+) -> Keys:
+    """Return the keys of a text; without a `key_id` the name is derived from the key.
+
+    Raises:
+        ConfigError: When the text is too short.
+    """
+    if len(text) < _LEAST_CHARS:
+        raise ConfigError(
+            f"the key of {where} has {len(text)} characters, but needs at least "
+            f"{_LEAST_CHARS}; {_HOW}"
+        )
+    key = text.encode()
+    return Keys(
+        key_id=key_id or _derive(key, "key_id").hex()[:_ID_CHARS],
+        tenant=tenant,
+        label=key,
+        seal=_derive(key, "seal"),
+        erased=_derive(key, "erased"),
+        receipt=_derive(key, "receipt"),
+        nonce=_derive(key, "nonce"),
+        check=_derive(key, "check").hex()[:_CHECK_CHARS],
+        former=former,
+    )
+
+
+def _read(setting: str, path: Path) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise ConfigError(f"privacy.key_file={str(path)!r} cannot be read: {reason}") from error
+        raise ConfigError(f"privacy.{setting}={str(path)!r} cannot be read: {reason}") from error
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.privacy.erased import has_erased, read_erased
+from conf.contract import MANIFEST_NAME
+from conf.errors import ConfigError
+from conf.privacy.erased import ErasedUsers, has_erased, read_erased
 from conf.privacy.keys import Keys, load_keys, require_keys
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
+from conf.workspace.versions import read_json
 
-_NOT_THE_KEY = {"key", "key_file", "key_id"}
+_NOT_THE_KEY = {"key", "key_file", "key_id", "former_keys", "former_key_files"}
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class Protection:
 
     privacy: Privacy
     keys: Keys | None = None
-    erased: frozenset[str] = frozenset()
-    """Keyed hashes of erased users; their rows are dropped."""
+    erased: tuple[ErasedUsers, ...] = ()
+    """Keyed hashes of erased users, by key; their rows are dropped."""
 
     @property
     def has_pseudonyms(self) -> bool:
@@ -58,4 +61,24 @@ def request_part(config: Config) -> list[Any]:
     if section == Privacy().model_dump(mode="json", exclude=_NOT_THE_KEY) and not protection.erased:
         return []
     key_id = protection.keys.key_id if protection.keys is not None else None
-    return [section, key_id, sorted(protection.erased)]
+    erased = sorted(text for users in protection.erased for text in users.hashes)
+    return [section, key_id, erased]
+
+
+def require_own_key_id(workspace: Path, keys: Keys | None) -> None:
+    """Refuse a key that has the name of another one, which made a dataset of the workspace.
+
+    Raises:
+        ConfigError: When there is such a dataset.
+    """
+    if keys is None:
+        return
+    for path in sorted((workspace / "datasets").glob(f"[!.]*/{MANIFEST_NAME['datasets']}")):
+        report = read_json(path).get("privacy") or {}
+        check = report.get("key_check")
+        if report.get("key_id") == keys.key_id and check not in (None, keys.check):
+            raise ConfigError(
+                f"privacy.key_id={keys.key_id!r} is the name of another key, which made the "
+                f"dataset {path.parent.name}; give the new key another privacy.key_id (null makes "
+                "one from the key)"
+            )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conf.contract import Manifest
+from conf.contract import Manifest, PrivacyReport
 from conf.errors import ConfigError
 from conf.privacy.keys import Keys
 from conf.privacy.sealing import unseal
@@ -27,14 +27,22 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
     report = manifest.privacy
     if report is None or report.mode == "none":
         return table
-    if keys is None or keys.key_id != report.key_id:
+    fitting = [key for key in (keys.all() if keys else ()) if _is_of(report, key)]
+    if not fitting:
         raise ConfigError(
             f"the quarantine of {dataset} is encrypted with the key {report.key_id!r}; "
             "configure that key in the section privacy"
         )
-    cipher = keys.cipher()
+    cipher = fitting[0].cipher()
     for name in (name for name in SEALED_COLUMNS if name in table.schema.names):
         opened = [None if t is None else unseal(cipher, t) for t in table[name].to_pylist()]
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, pa.array(opened, pa.string()))
     return table
+
+
+def _is_of(report: PrivacyReport, key: Keys) -> bool:
+    """Return whether a key made a dataset; earlier releases stored its name alone."""
+    if report.key_check is None:
+        return report.key_id == key.key_id
+    return report.key_check == key.check

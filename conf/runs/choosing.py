@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conf.errors import ConfigError, HeadraceError
+from conf.privacy.fitting import require_protected
+from conf.privacy.learned import warn_of_erased
 from conf.runs.lineage import with_start
 from conf.runs.request_keys import model_request, search_request
 from conf.runs.results import Result
-from conf.runs.stages import call_stage, chosen_version, locked, make_model
+from conf.runs.stages import call_stage, chosen_version, locked, make_model, protected_dataset
 from conf.settings.choosing import nested
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
@@ -40,7 +42,7 @@ def run_compare(config: Config) -> Result:
     models = {name: _model(config, name) for name in config.compare.models}
     versions = {}
     with locked(config):
-        dataset = chosen_version(config, "datasets", None)
+        dataset = protected_dataset(config)
         for name, model in models.items():
             with _said_of(f"compare.models.{name}"):
                 versions[name] = _trained(with_start(model, dataset), dataset)
@@ -58,6 +60,7 @@ def run_compare(config: Config) -> Result:
 def run_card(config: Config, output: Path) -> Result:
     """Write the card of the current model to a file."""
     model = chosen_version(config, "models", None)
+    require_protected(config, "models", model, "run headrace run for a model of labels")
     written: Result = call_stage("trainer.pages.card", "run", config, model_id=model, output=output)
     return {"stage": "card", "status": "done", "id": model, **written}
 
@@ -77,7 +80,7 @@ def run_tune(config: Config) -> Result:
         )
     warn_of_settings(config)
     with locked(config):
-        dataset = chosen_version(config, "datasets", None)
+        dataset = protected_dataset(config)
         config = with_start(config, dataset)
         found: Result = call_stage(
             "trainer.choosing.tune",
@@ -123,5 +126,6 @@ def _trained(config: Config, dataset_id: str) -> str:
     request = model_request(config, dataset_id)
     version = find_version(Path(config.run.output), "models", request)
     if version is not None:
+        warn_of_erased(Path(config.run.output), version, "compare")
         return version
     return make_model(config, dataset_id, request)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.contract import MANIFEST_NAME
+from conf.privacy.learned import learned_from_erased, told_learned
 from conf.runs.input_files import InputFile
 from conf.runs.request_keys import dataset_request
 from conf.runs.results import manifest_of
@@ -53,7 +54,7 @@ def with_start(config: Config, dataset_id: str) -> Config:
     """Return the configuration with the id of the model that `train.warm_start` refers to.
 
     `current` refers to a model of another dataset, so a repeated training starts from the same
-    model and finds itself done.
+    model and finds itself done. Models that learned from erased users are passed over.
     """
     spec = config.train.warm_start
     if spec.model != CURRENT:
@@ -75,8 +76,12 @@ def _newest_elsewhere(workspace: Path, dataset_id: str) -> str | None:
             continue  # removed by hand
         bundle = manifest_of(workspace, "models", version)
         is_network = bundle["algorithm"] == "neural" and bundle["dataset_id"] != dataset_id
-        if is_network and not is_later(bundle["logical_date"], day):
+        if not is_network or is_later(bundle["logical_date"], day):
+            continue
+        learned = learned_from_erased(workspace, version)
+        if learned == "no":
             return str(version)
+        log.warning("train: does not start from %s, which %s", version, told_learned(learned))
     return None
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from conf.errors import ConfigError
+from conf.privacy.fitting import require_protected
+from conf.privacy.learned import warn_of_erased
 from conf.runs.results import Result
 from conf.runs.stages import DONE, KINDS, call_stage, locked, require_sound
 from conf.settings.config import Config
@@ -26,7 +28,11 @@ def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Resul
             with lease.kept():
                 allow(workspace, kind, allowed)
             return {**result, "id": allowed, "allowed": allowed}
-        require_sound(config, kind, versions_before(workspace, kind)[0])
+        before = versions_before(workspace, kind)[0]
+        require_sound(config, kind, before)
+        require_protected(config, kind, before, "stay with the current version")
+        if kind == "models":
+            warn_of_erased(workspace, before, "rollback")
         with lease.kept() as number:
             current, withdrawn = rollback(workspace, kind, number)
     return {**result, "id": current, "current": current, "withdrawn": withdrawn}

@@ -6,6 +6,7 @@ from typing import Any
 
 from conf.contract import CARD_NAME, MANIFEST_NAME, REPORT_NAME
 from conf.errors import VersionError
+from conf.privacy.learned import learned_from_erased
 from conf.workspace.versions import read_json
 
 Result = dict[str, Any]
@@ -57,6 +58,8 @@ def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
     made_from = {key: manifest[key] for key in shown if key in manifest}
     if kind == "models":
         made_from |= _model_facts(manifest, metrics_of(workspace / kind / pointer["id"]))
+        learned = learned_from_erased(workspace, pointer["id"])
+        made_from |= {} if learned == "no" else {"learned_from_erased": learned}
     return {"id": pointer["id"], "number": pointer["number"], **made_from}
 
 

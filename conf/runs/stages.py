@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, Bundle, ListsManifest, Manifest
 from conf.errors import ConfigError, GateError, HeadraceError, VersionError
-from conf.privacy.protection import protection_of
+from conf.privacy.fitting import require_protected
+from conf.privacy.learned import warn_of_erased
+from conf.privacy.protection import protection_of, require_own_key_id
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
 from conf.runs.request_keys import dataset_request, lists_request, model_request
@@ -40,6 +42,7 @@ DONE = "done"
 ALREADY_DONE = "already done"
 REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
 KINDS = ("datasets", "models", "lists")
+_MAKE_AGAIN = "run headrace etl, and then the stages after it, to make it again"
 _MANIFESTS: dict[str, type[BaseModel]] = {
     "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
 }  # fmt: skip
@@ -130,7 +133,8 @@ def run_status(config: Config) -> Result:
 
 
 def _etl(config: Config, logical_date: str | None, lease: Lease) -> Result:
-    protection_of(config)  # fails early if a key is needed and missing
+    protection = protection_of(config)  # fails early if a key is needed and missing
+    require_own_key_id(Path(config.run.output), protection.keys)
     log.info("etl: listing and hashing the input files")
     inputs = fingerprint_inputs(config)
     base = None
@@ -156,6 +160,7 @@ def _etl(config: Config, logical_date: str | None, lease: Lease) -> Result:
 
 
 def _train(config: Config, dataset_id: str, lease: Lease) -> Result:
+    require_protected(config, "datasets", dataset_id, _MAKE_AGAIN)
     config = with_start(config, dataset_id)
     request = model_request(config, dataset_id)
     return _make(
@@ -179,6 +184,8 @@ def make_model(config: Config, dataset_id: str, request: str) -> str:
 def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Result:
     algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
     _require_list_model(f"the algorithm of model {model_id}", algorithm)
+    require_protected(config, "datasets", dataset_id, _MAKE_AGAIN)
+    warn_of_erased(Path(config.run.output), model_id, "score")
     request = lists_request(config, dataset_id, model_id)
     result = _make(
         config,
@@ -236,6 +243,9 @@ def _make(
         version = work()
     else:
         require_sound(config, kind, version)
+        require_protected(config, kind, version, _MAKE_AGAIN)
+        if kind == "models":
+            warn_of_erased(workspace, version, stage)
     folder, manifest = workspace / kind / version, manifest_of(workspace, kind, version)
 
     def told(status: str, published: str, verdicts: Result) -> Result:
@@ -309,6 +319,13 @@ def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
         f"{workspace / kind} has no version of {logical_date}; "
         "run the earlier stage with that --date first"
     )
+
+
+def protected_dataset(config: Config) -> str:
+    """Return the current dataset, unless it shows more of people than the configuration allows."""
+    dataset = chosen_version(config, "datasets", None)
+    require_protected(config, "datasets", dataset, _MAKE_AGAIN)
+    return dataset
 
 
 @contextmanager

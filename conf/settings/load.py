@@ -17,7 +17,8 @@ from conf.settings.key_tree import described
 from conf.workspace.output_file import write_whole
 
 _VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
-_SECRET = ("privacy", "privacy.key")
+_SECRET = ("privacy", "privacy.key", "privacy.former_keys")
+_SECRETS = {"key": "key_file", "former_keys": "former_key_files"}  # and what else to write
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
 
 
@@ -117,13 +118,18 @@ def _loaded(path: Path) -> DictConfig:
 def _require_key_from_environment(path: Path, tree: Any) -> None:
     """Refuse a key that is written in the file or in the process's arguments."""
     section = tree.get("privacy") if isinstance(tree, dict) else None
-    key = section.get("key") if isinstance(section, dict) else None
-    if key is not None and not (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
-        raise ConfigError(
-            f"{path}: privacy.key holds the key itself, which is not allowed; write "
-            "${oc.env:NAME} and put the key into that variable, or name a file by "
-            "privacy.key_file"
-        )
+    if not isinstance(section, dict):
+        return
+    for setting, instead in _SECRETS.items():
+        value = section.get(setting)
+        for key in value if isinstance(value, list) else [value]:
+            if key is None or (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
+                continue
+            raise ConfigError(
+                f"{path}: privacy.{setting} holds the key itself, which is not allowed; write "
+                "${oc.env:NAME} and put the key into that variable, or name a file by "
+                f"privacy.{instead}"
+            )
 
 
 def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:

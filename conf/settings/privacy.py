@@ -75,8 +75,14 @@ class Privacy(Section):
     key: SecretStr | None = None
     """The key itself, only as ${oc.env:NAME}; it is masked wherever the configuration is saved.
     Excludes `privacy.key_file`."""
+    former_key_files: tuple[str, ...] = ()
+    """Files of earlier keys. Their users stay erased, and their labels are found by `headrace
+    erase` and `headrace show`. Keep a key here as long as users were erased with it."""
+    former_keys: tuple[SecretStr | None, ...] = ()
+    """Earlier keys themselves, only as ${oc.env:NAME}, like `privacy.key`."""
     key_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] | None = None
-    """Name of the key in manifests and receipts; null: a name derived from the key."""
+    """Name of the key in manifests and receipts; null: a name derived from the key. Two keys must
+    not have one name."""
     tenant: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
     """Name of the tenant: the same id has another pseudonym for another tenant."""
     ids: Annotated[tuple[Literal["users", "items"], ...], Field(min_length=1)] = ("users",)

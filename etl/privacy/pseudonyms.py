@@ -37,7 +37,6 @@ class Shield:
     label_key: bytes
     seal_key: bytes
     nonce_key: bytes
-    erased_key: bytes
     tenant: str
     labels: Mapping[str, str]
     """Columns whose texts are replaced by pseudonyms, with the domain of each."""
@@ -53,8 +52,8 @@ class Shield:
     """Boolean column: the line is not a row, so any of its words may be a user's id."""
     text: str
     """Column of the raw line."""
-    erased: frozenset[str]
-    """Keyed hashes of erased users."""
+    erased: tuple[tuple[bytes, frozenset[str]], ...]
+    """Keyed hashes of erased users, each set with its key."""
     emptied: tuple[str, ...]
     """Columns that are set to null in rows of erased users."""
 
@@ -131,7 +130,7 @@ def _erased(columns: Mapping[str, Any], shield: Shield) -> list[bool]:
         return [False] * len(some)
 
     def is_erased(text: str) -> bool:
-        return sealing.erased_hash(shield.erased_key, text) in shield.erased
+        return any(sealing.erased_hash(key, text) in hashes for key, hashes in shield.erased)
 
     users = columns[shield.user].dictionary_encode()
     hit = [is_erased(text) for text in users.dictionary.to_pylist()]

@@ -122,7 +122,6 @@ def label_ids(rows: DataFrame, protection: Protection) -> DataFrame:
             label_key=keys.label,
             seal_key=keys.seal,
             nonce_key=keys.nonce,
-            erased_key=keys.erased,
             tenant=keys.tenant,
             labels=labels,
             remembered=(),
@@ -131,7 +130,7 @@ def label_ids(rows: DataFrame, protection: Protection) -> DataFrame:
             user=USER_ID,
             broken=c.BROKEN,
             text=c.RAW,
-            erased=frozenset(),
+            erased=(),
             emptied=(),
         ),
     ).drop(ERASED)
@@ -159,6 +158,7 @@ def report_privacy(protection: Protection, users: DataFrame | None) -> PrivacyRe
     return PrivacyReport(
         mode=privacy.mode,
         key_id=protection.keys.key_id if protection.keys else None,
+        key_check=protection.keys.check if protection.keys else None,
         tenant=privacy.tenant,
         ids=privacy.ids if protection.has_pseudonyms else (),
         methods=methods,
@@ -175,7 +175,8 @@ def _shielded(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
     """Shield the rows if there is anything to protect."""
     keys, has = protection.keys, rows.columns
     labels, sealed = _labels(has, table, protection), _sealed(has, table, protection)
-    erased = protection.erased if USER_ID in has else frozenset()
+    of_user = protection.erased if USER_ID in has else ()
+    erased = tuple((users.key, users.hashes) for users in of_user)
     if keys is None or not (labels or sealed or erased):
         return rows
     return shield_rows(
@@ -184,7 +185,6 @@ def _shielded(rows: DataFrame, table: str, protection: Protection) -> DataFrame:
             label_key=keys.label,
             seal_key=keys.seal,
             nonce_key=keys.nonce,
-            erased_key=keys.erased,
             tenant=keys.tenant,
             labels=labels,
             remembered=tuple(name for name in _KINDS if name in labels),

@@ -152,8 +152,8 @@ def _anonymity(report: PrivacyReport | None) -> Anonymity | None:
         k_asked=report.k_asked,
         k_reached=report.k_reached,
         figures={
-            "users_generalised": report.rows_generalised,
-            "users_suppressed": report.rows_suppressed,
+            "users_generalised": report.rows_generalised or 0,
+            "users_suppressed": report.rows_suppressed or 0,
         },
     )
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from conf.contract import Manifest
-from conf.errors import ConfigError
+from conf.errors import ConfigError, VersionError
+from conf.privacy.learned import learned_from_erased, told_learned
 from conf.settings.config import Config
 from trainer.algorithms.counted import measured_fit
 from trainer.models.bundle import load_bundle, model_section, require_unseen
@@ -59,6 +60,11 @@ def published_member(config: Config, manifest: Manifest, model_id: str) -> Membe
             f"train.hybrid.neural={model_id} was trained on dataset {bundle.dataset_id} and may "
             f"have seen held-out events of this dataset, {manifest.id}; name a model that was "
             "trained on this dataset, or set it to null to train one"
+        )
+    learned = learned_from_erased(Path(config.run.output), model_id)
+    if learned != "no":
+        raise VersionError(
+            f"train.hybrid.neural={model_id} {told_learned(learned)}; set it to null to train one"
         )
     require_unseen(bundle, "valid")
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -93,6 +93,7 @@ def save_bundle(
         model=trained.section,
         config=config.model_dump(mode="json"),
         files={"model": tuple(_entry(folder / name) for name in (*files, METRICS_NAME)), **cards},
+        learned_from_erased="no",
     )
     commit(workspace, "models", bundle)
     return version

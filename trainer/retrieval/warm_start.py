@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from conf.contract import HISTORY_ITEMS, UNKNOWN_IDX, Bundle, Manifest, catalogue_size
 from conf.errors import ConfigError, VersionError
+from conf.privacy.learned import learned_from_erased, told_learned
 from conf.runs.lineage import is_later
 from conf.settings.config import Config
 from conf.settings.etl import Split
@@ -48,15 +49,16 @@ def require_fitting(config: Config, manifest: Manifest) -> None:
     """Refuse a model that the training cannot start from.
 
     Raises:
-        VersionError: When the model does not exist, or its kind, date, vocabulary or shape does
-            not fit.
+        VersionError: When the model does not exist, has learned from users who were erased since,
+            or its kind, date, vocabulary or shape does not fit.
         ConfigError: When it may have seen events that this dataset holds out.
     """
     name = config.train.warm_start.model
     if name is None:
         return
     bundle = read_manifest(Path(config.run.output), "models", name, Bundle)
-    problem = _misfit(config, manifest, bundle)
+    learned = learned_from_erased(Path(config.run.output), name)
+    problem = told_learned(learned) if learned != "no" else _misfit(config, manifest, bundle)
     if problem:
         raise VersionError(
             f"train.warm_start.model={name} {problem}; name another model, or set "

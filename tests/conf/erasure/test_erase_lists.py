@@ -21,7 +21,9 @@ OTHER: list[Row] = [("d", "fallback", "history_unknown_to_model", "few_known_ite
 
 def target(*users: str) -> Target:
     cipher = AESGCM(bytes(32))
-    return Target(frozenset(users), frozenset(users), frozenset(range(2, 2 + len(users))), cipher)
+    return Target(
+        frozenset(users), frozenset(users), frozenset(range(2, 2 + len(users))), (cipher,)
+    )
 
 
 def written(folder: Path, name: str, table: pa.Table) -> DataFile:

@@ -9,13 +9,14 @@ import pytest
 from conf.errors import ConfigError, VersionError
 from conf.runs.managing import run_rollback
 from conf.settings.config import Config
+from conf.settings.privacy import Privacy
 from conf.workspace.versions import current_version, publish
 from tests.conf.workspace.test_versions import commit_model
 
 
 def config_of(workspace: Path, verify: str = "sizes") -> Config:
     run = SimpleNamespace(output=str(workspace), lock_lease_seconds=60, verify=verify)
-    return cast(Config, SimpleNamespace(run=run))
+    return cast(Config, SimpleNamespace(run=run, privacy=Privacy()))
 
 
 def two_models(workspace: Path) -> tuple[str, str]:

@@ -9,12 +9,14 @@ from pyspark import cloudpickle
 from conf.privacy.sealing import cipher_of, erased_hash, pseudonym, unseal
 from etl.privacy.pseudonyms import ERASED, SEALED, Shield, shield_batches, shipped
 
-LABEL, SEAL, GONE = b"label" * 7, b"s" * 32, b"gone" * 8
+LABEL, SEAL, GONE, EARLIER = b"label" * 7, b"s" * 32, b"gone" * 8, b"earlier!" * 4
 SHIELD = Shield(
-    label_key=LABEL, seal_key=SEAL, nonce_key=b"nonce", erased_key=GONE, tenant="shop",
+    label_key=LABEL, seal_key=SEAL, nonce_key=b"nonce", tenant="shop",
     labels={"user_id": "user"}, remembered=("user_id",), sealed=("raw",), row=("user_id",),
     user="user_id", broken="broken", text="raw",
-    erased=frozenset({erased_hash(GONE, "eve"), erased_hash(GONE, "a.b@c")}), emptied=("raw",),
+    erased=((GONE, frozenset({erased_hash(GONE, "eve")})),
+            (EARLIER, frozenset({erased_hash(EARLIER, "a.b@c")}))),
+    emptied=("raw",),
 )  # fmt: skip
 # Somebody else's row may well hold an erased id; a broken line with it is taken for hers.
 ROWS = [

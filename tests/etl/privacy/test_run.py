@@ -143,7 +143,12 @@ def test_the_quarantine_opens_with_the_key_alone(protected: Any) -> None:
     assert rows["time_unparsable"]["time"] == "tok-when"
     assert rows["time_unparsable"]["user_id"] == label("user", "cy.tok")
     assert json.loads(rows["id_missing"]["raw"])["mail"] == "nobody@mail.tok"
-    other = require_keys(config.privacy.model_copy(update={"key_id": "other"}), "this")
+    named = {"key_id": keys.key_id}
+    renamed = require_keys(config.privacy.model_copy(update={"key_id": "other"}), "this")
+    after = require_keys(config_of(workspace, key=KEY[::-1], former_keys=[KEY]).privacy, "this")
+    for right in (renamed, after):
+        assert read_quarantine(workspace, manifest.id, right).num_rows == len(rows) + 1
+    other = require_keys(config_of(workspace, key=KEY[::-1], **named).privacy, "this")
     for wrong in (None, other):
         with pytest.raises(ConfigError, match="is encrypted with the key"):
             read_quarantine(workspace, manifest.id, wrong)

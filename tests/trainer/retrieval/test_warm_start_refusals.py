@@ -16,6 +16,7 @@ from tests.trainer.deliveries import (
     configured,
     make_deliveries,
 )
+from trainer.algorithms.members import published_member
 from trainer.retrieval.warm_start import _holds_out_more, require_fitting
 
 
@@ -41,6 +42,8 @@ def changed_bundle(workspace: Path, model: str, **update: Any) -> str:
         (["train.model.encoder=gru"], {}, 6, r"train\.model\.encoder attention there, gru here"),
         (["train.optimizer.kind=sgd"], {}, 6, r"state of train\.optimizer\.kind=adamw, and sgd"),
         ([], {"algorithm": "ease"}, 6, r"has train\.algorithm=ease, but neural is needed"),
+        ([], {"learned_from_erased": "yes"}, 6, r"=changed learned from users who were erased"),
+        ([], {"learned_from_erased": "unknown"}, 6, r"may have learned .*model=null to train from"),
         ([], {"logical_date": "2026-02-01"}, 6, r"is of 2026-02-01, after 2026-01-31"),
         ([], {"vocabularies": "others"}, 6, r"item vocabulary \(14 numbers, others\) that the one"),
     ],
@@ -99,6 +102,22 @@ def test_a_model_that_has_seen_what_is_held_out_is_refused(
     with pytest.raises(HeadraceError, match="it is not a committed version") as raised:
         require_fitting(configured(workspace, "train.warm_start.model=none"), manifest)
     assert raised.value.exit_code == 6
+
+
+def test_a_blend_takes_no_network_that_learned_from_erased_users(
+    made: tuple[Path, Manifest, str],
+) -> None:
+    workspace, manifest, model = made
+    for learned, is_taken in (("no", True), ("yes", False), ("unknown", False)):
+        name = changed_bundle(workspace, model, dataset_id=manifest.id, learned_from_erased=learned)
+        if is_taken:
+            assert published_member(configured(workspace), manifest, name).figures == {"id": name}
+            continue
+        with pytest.raises(
+            HeadraceError, match=r"train\.hybrid\.neural=changed .*erased"
+        ) as raised:
+            published_member(configured(workspace), manifest, name)
+        assert raised.value.exit_code == 6
 
 
 def test_a_cut_in_time_may_move_on_but_not_back() -> None:
