@@ -49,3 +49,9 @@ class LockHeldError(HeadraceError):
     """Another run is writing to this workspace."""
 
     exit_code = 75
+
+
+class BusyError(HeadraceError):
+    """This machine is too busy to start what a stage needs; a scheduler tries again later."""
+
+    exit_code = 75

@@ -1,0 +1,289 @@
+"""A Ray for one run: on loopback, with a token and a folder of its own.
+
+Ray has no arguments for most of this; it reads environment variables, which its processes inherit:
+they are set for the time of the session and restored afterwards.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+import ray
+from ray import _raylet
+from ray._private import ray_constants, services
+
+from conf.errors import BusyError, HeadraceError
+from conf.settings.config import Ray
+from trainer.cluster.ray_room import (
+    FOLDER_PREFIX,
+    MIB,
+    load_now,
+    require_room_for_objects,
+    temporary_folder,
+    told_refusal,
+)
+
+log = logging.getLogger(__name__)
+
+_LOOPBACK = "127.0.0.1"
+_STARTS = 3
+"""Most starts, if processes of Ray end while it starts."""
+_LOG_EVERY_SECONDS = 15
+_POLL_SECONDS = 0.5
+_CLUSTERS = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+_UNSET = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_NAMESPACE")
+_folder: Path | None = None
+
+
+class _NotStartedError(Exception):
+    """Ray's node did not register in time, or its process ended."""
+
+
+def private_folder() -> Path | None:
+    """Return the folder of the Ray that this process has started; None if it has started none."""
+    return _folder
+
+
+@contextmanager
+def private_ray(settings: Ray, quiet: Mapping[str, Any]) -> Iterator[None]:
+    """Start Ray on this machine for the block and stop it afterwards.
+
+    All of its processes listen on loopback only. They ask for a token that is in a file of a
+    folder that only this user can open. The folder is removed afterwards, unless the block fails
+    unexpectedly: then Ray's logs stay in it.
+
+    Args:
+        settings: Section of the configuration.
+        quiet: Arguments of `ray.init` about its logs.
+
+    Raises:
+        BusyError: When Ray does not start within `ray.start_timeout_seconds`.
+        ConfigError: When this machine has no room for it.
+    """
+    global _folder
+    require_room_for_objects(settings.object_store_mib)
+    with _private_folder() as folder, _environment(_variables(settings, folder)):
+        _folder = folder
+        try:
+            _start(settings, folder, quiet)
+            yield
+        finally:
+            _folder = None
+            ray.shutdown()
+            _end_processes(folder)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Yield a folder that only this user can open, with a new token in it."""
+    with told_refusal():
+        # Ray opens its own folders to everybody, so they are below one that is closed.
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=temporary_folder()))
+    token = folder / "token"
+    try:
+        with told_refusal():
+            token.touch(0o600)
+            token.write_text(secrets.token_hex(32))
+        yield folder
+    except (HeadraceError, KeyboardInterrupt):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except BaseException:
+        token.unlink(missing_ok=True)
+        log.warning("the logs of Ray are in %s", folder)
+        raise
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _variables(settings: Ray, folder: Path) -> dict[str, str]:
+    """Return the environment of the Ray that is started; it replaces what is set already."""
+    loopback = _loopback_interface()
+    seconds = settings.start_timeout_seconds
+    return {
+        _CLUSTERS: "0",  # else Ray takes the outside address for 127.0.0.1
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        "RAY_worker_niceness": str(settings.worker_niceness),
+        "RAY_gcs_server_port_wait_time_s": str(seconds),
+        "RAY_agent_register_timeout_ms": str(seconds * 1000),
+        "RAY_worker_register_timeout_seconds": str(seconds),
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
+    }
+
+
+def _loopback_interface() -> str:
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(address.address == _LOOPBACK for address in addresses):
+            return str(name)
+    return "lo"
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the block, in Ray's own copies of them too."""
+    before = {name: os.environ.get(name) for name in (*variables, *_UNSET)}
+    was_cluster = ray_constants.ENABLE_RAY_CLUSTER
+    for name in _UNSET:
+        os.environ.pop(name, None)
+    os.environ.update(variables)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    _read_environment()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        ray_constants.ENABLE_RAY_CLUSTER = was_cluster
+        _read_environment()
+
+
+def _read_environment() -> None:
+    raylet: Any = _raylet
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _start(settings: Ray, folder: Path, quiet: Mapping[str, Any]) -> None:
+    """Start Ray; start it again if one of its processes ends meanwhile.
+
+    Raises:
+        BusyError: When Ray is not ready in time.
+    """
+    begun = time.monotonic()
+    deadline = begun + settings.start_timeout_seconds
+    for number in range(1, _STARTS + 1):
+        try:
+            with told_refusal(), _waiting(folder, begun, deadline):
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    num_cpus=settings.num_cpus,
+                    object_store_memory=settings.object_store_mib * MIB,
+                    _node_ip_address=_LOOPBACK,
+                    _temp_dir=str(folder / "ray"),
+                    **quiet,
+                )
+            return
+        except HeadraceError:
+            raise
+        except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
+            ray.shutdown()
+            _end_processes(folder)
+            seconds = time.monotonic() - begun
+            if number == _STARTS or time.monotonic() >= deadline:
+                raise _not_started(settings, number, seconds, error) from error
+            log.warning("Ray did not start (%s); starting it again", _line(error))
+
+
+def _not_started(settings: Ray, starts: int, seconds: float, error: Exception) -> BusyError:
+    return BusyError(
+        f"Ray did not start on this machine in {seconds:.0f} s and {starts} start(s) "
+        f"({_line(error)}); {load_now()}. Run the same command again when the machine is less "
+        f"busy, or raise ray.start_timeout_seconds={settings.start_timeout_seconds}"
+    )
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".") or type(error).__name__
+
+
+@contextmanager
+def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
+    """Let Ray wait for its node until the deadline, not for its fixed time; log that it waits."""
+    ask: Callable[[str, str], Any] = services.get_node
+
+    def patient(gcs_address: str, node_id: str) -> Any:
+        while True:
+            try:
+                return ask(gcs_address, node_id)
+            except RuntimeError as error:  # the node is not registered yet
+                if time.monotonic() >= deadline:
+                    raise _NotStartedError("its node did not register") from error
+                if not _is_running(folder, "raylet"):
+                    raise _NotStartedError("its process raylet ended") from error
+                time.sleep(_POLL_SECONDS)
+
+    with (
+        _replaced(services, "get_node", patient),
+        own_handlers(),
+        _repeated(lambda: _log_waiting(begun)),
+    ):
+        yield
+
+
+@contextmanager
+def own_handlers() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM while Ray starts: Ray's ends the process at once."""
+    with _replaced(ray._private.utils, "set_sigterm_handler", lambda _handler: None):
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Replace a function of a module of Ray for the block."""
+    before = getattr(module, name)
+    setattr(module, name, function)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _log_waiting(begun: float) -> None:
+    log.info("Ray has been starting for %.0f s; %s", time.monotonic() - begun, load_now())
+
+
+@contextmanager
+def _repeated(call: Callable[[], None]) -> Iterator[None]:
+    """Call a function every `_LOG_EVERY_SECONDS` during the block."""
+    is_over = threading.Event()
+
+    def repeat() -> None:
+        while not is_over.wait(_LOG_EVERY_SECONDS):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _processes(folder: Path) -> Iterator[psutil.Process]:
+    """Yield the processes that this one has started and that have the folder in an argument."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(str(folder) in argument for argument in child.cmdline()):
+                yield child
+
+
+def _is_running(folder: Path, name: str) -> bool:
+    for process in _processes(folder):
+        with suppress(psutil.Error):
+            if process.name() == name and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
+
+
+def _end_processes(folder: Path) -> None:
+    """Kill what an interrupted start or stop has left; the workers end by themselves."""
+    for process in _processes(folder):
+        with suppress(psutil.Error):
+            process.kill()
