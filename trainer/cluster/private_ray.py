@@ -40,6 +40,7 @@ _STARTS = 3
 """Most starts, if processes of Ray end while it starts."""
 _LOG_EVERY_SECONDS = 15
 _POLL_SECONDS = 0.5
+_LEAST_REGISTER_SECONDS = 100
 _CLUSTERS = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 _UNSET = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_NAMESPACE")
 _folder: Path | None = None
@@ -109,13 +110,14 @@ def _private_folder() -> Iterator[Path]:
 def _variables(settings: Ray, folder: Path) -> dict[str, str]:
     """Return the environment of the Ray that is started; it replaces what is set already."""
     loopback = _loopback_interface()
-    seconds = settings.start_timeout_seconds
+    # With less than its own limits Ray ends in the middle, and who connects then waits forever.
+    seconds = max(settings.start_timeout_seconds, _LEAST_REGISTER_SECONDS)
     return {
         _CLUSTERS: "0",  # else Ray takes the outside address for 127.0.0.1
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         "RAY_worker_niceness": str(settings.worker_niceness),
-        "RAY_gcs_server_port_wait_time_s": str(seconds),
+        "RAY_gcs_server_port_wait_time_s": str(settings.start_timeout_seconds),
         "RAY_agent_register_timeout_ms": str(seconds * 1000),
         "RAY_worker_register_timeout_seconds": str(seconds),
         "GLOO_SOCKET_IFNAME": loopback,
@@ -210,7 +212,10 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
     def patient(gcs_address: str, node_id: str) -> Any:
         while True:
             try:
-                return ask(gcs_address, node_id)
+                node = ask(gcs_address, node_id)
+                if time.monotonic() < deadline:
+                    return node
+                raise _NotStartedError("its node registered too late")
             except RuntimeError as error:  # the node is not registered yet
                 if time.monotonic() >= deadline:
                     raise _NotStartedError("its node did not register") from error

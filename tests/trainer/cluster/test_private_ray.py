@@ -10,25 +10,26 @@ from pathlib import Path
 import pytest
 import ray
 
-from conf.errors import BusyError, ConfigError
+from conf.errors import ConfigError
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from tests.listening import is_loopback, listening
 from tests.packaging.checkout import CHECKOUT
 from trainer.cluster.private_ray import private_folder
+from trainer.cluster.ray_room import require_room_for_objects
 from trainer.cluster.ray_session import ray_session
 
 JOIN = """
-import logging, sys
+import sys
 from pathlib import Path
-from conf.errors import ConfigError
+from conf.errors import HeadraceError
 from conf.settings.load import load_config
 from trainer.cluster.ray_session import ray_session
 try:
     with ray_session(load_config(Path("conf/demo.yaml"), sys.argv[1:])):
         print("joined")
-except ConfigError as error:
-    print(error)
+except HeadraceError as error:
+    print(error.exit_code, error)
 """
 
 
@@ -37,10 +38,10 @@ def configured(*overrides: str) -> Config:
     return load_config(path, ["ray.object_store_mib=100", "ray.num_cpus=1", *overrides])
 
 
-def join(address: str, **variables: str) -> str:
-    """Return what another process sees that joins a cluster."""
+def join(address: str, *overrides: str, **variables: str) -> str:
+    """Return what another process sees that opens a session."""
     done = subprocess.run(
-        [sys.executable, "-c", JOIN, f"ray.address={address}"],
+        [sys.executable, "-c", JOIN, f"ray.address={address}", *overrides],
         cwd=CHECKOUT, env={**os.environ, **variables}, text=True, capture_output=True, timeout=300,
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -97,19 +98,54 @@ def test_nobody_joins_a_private_ray_without_its_token(folder: Path) -> None:
 
 
 def test_auto_does_not_join_the_ray_of_another_run(folder: Path) -> None:
-    told = join("auto", RAY_TMPDIR=str(folder))
-    assert "no Ray cluster runs on this machine" in told or "several clusters" in told, told
-    assert ray.get_runtime_context().gcs_address not in told
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+    address = ray.get_runtime_context().gcs_address
+    assert join(address, **token).startswith("joined")  # it could be joined
+    for told in (join("auto", **token), join("null", RAY_ADDRESS="auto", **token)):
+        assert not told.startswith("joined"), told
+        assert address not in told
 
 
-def test_a_ray_that_does_not_start_in_time_is_one_message(
-    caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if ray.is_initialized():
-        pytest.skip("needs a process without Ray")  # another file of this process left one
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path)[:40])
-    with pytest.raises(BusyError) as caught, ray_session(configured("ray.start_timeout_seconds=1")):
-        pytest.fail("it cannot have started")
-    told = str(caught.value)
-    assert caught.value.exit_code == 75
-    assert "ray.start_timeout_seconds=1" in told and "load " in told and "\n" not in told
+def test_a_ray_that_does_not_start_in_time_is_one_message(tmp_path: Path) -> None:
+    told = join("null", "ray.start_timeout_seconds=1")
+    assert told.startswith("75 Ray did not start on this machine in "), told
+    line = told.splitlines()[0]
+    assert "load " in line and "raise ray.start_timeout_seconds=1" in line
+
+
+PLACES = {
+    "missing": "Ray cannot write to {}: No such file or directory",
+    "a-file": "Ray cannot write to {}: Not a directory",
+    "l" * 80: "{} is too long for Ray, whose sockets have paths of at most 107 bytes",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_folder_that_ray_cannot_use_is_named(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    if name == "a-file":
+        place.touch()
+    elif name != "missing":
+        place.mkdir()
+    told = join("null", RAY_TMPDIR=str(place))
+    assert told.startswith(f"2 {PLACES[name].format(place)}; "), told
+    assert "name another folder in the variable RAY_TMPDIR" in told.splitlines()[0]
+
+
+SIZES = {
+    "10": "ray.object_store_mib=10: Ray needs at least 75",
+    "99999999": "ray.object_store_mib=99999999 is more than the [0-9]+ MiB of memory",
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_object_store_that_ray_cannot_make_is_refused_before_it_starts(size: str) -> None:
+    config = load_config(Path(CHECKOUT) / "conf/demo.yaml", [f"ray.object_store_mib={size}"])
+    with pytest.raises(ConfigError, match=SIZES[size]):
+        require_room_for_objects(config.ray.object_store_mib)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "somewhere", "127.0.0.1:port"])
+def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
+    told = join("null", RAY_ADDRESS=address)
+    assert told.startswith(f"2 RAY_ADDRESS={address!r} is no address of a Ray cluster"), told
