@@ -16,6 +16,7 @@ from conf import errors
 from conf.contract import Manifest
 from conf.errors import ConfigError, InputError
 from conf.settings.config import Config
+from conf.settings.secret_values import public_config
 from conf.settings.train import Train
 from trainer.cluster.machine import cores_gain_from_bf16
 from trainer.cluster.private_ray import private_folder
@@ -85,7 +86,7 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     (work / FAILURE_NAME).unlink(missing_ok=True)
     settings = {
-        "config": config.model_dump(mode="json"),
+        "config": public_config(config),
         "manifest": manifest.model_dump(mode="json"),
         "dataset": str(Path(config.run.output).resolve() / "datasets" / manifest.id),
         "work": str(work),
