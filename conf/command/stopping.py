@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and Ctrl-C end every command in the same way, whatever Spark and Ray make of them."""
+"""Signals end every command in the same way, whatever Spark and Ray make of them."""
 
 import logging
 import signal
@@ -10,14 +10,14 @@ from types import FrameType
 
 import typer
 
-from conf.errors import LockHeldError
+from conf.errors import EngineDiedError, LockHeldError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Stop the block at SIGTERM, SIGINT or SIGHUP; end the command with 128 plus the signal's number.
+    """Stop the block at SIGTERM, SIGINT or SIGHUP; end with 128 plus the signal's number.
 
     The signal raises KeyboardInterrupt, the one exception that Ray and Spark pass on, so sessions
     are closed and the lock is freed. Errors that follow from the stop are not shown, and further
@@ -42,8 +42,8 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except LockHeldError:
-        raise  # a run whose lock is lost stops itself by SIGTERM
+    except (LockHeldError, EngineDiedError):
+        raise  # a run that has lost its lock or its Ray stops itself by SIGTERM
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
         if not got and not isinstance(error, KeyboardInterrupt):
             raise

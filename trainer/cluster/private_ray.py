@@ -4,10 +4,12 @@ Ray has no arguments for most of this; it reads environment variables, which its
 they are set for the time of the session and restored afterwards.
 """
 
+import _thread
 import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -22,7 +24,7 @@ import ray
 from ray import _raylet
 from ray._private import ray_constants, services
 
-from conf.errors import BusyError, HeadraceError
+from conf.errors import BusyError, EngineDiedError, HeadraceError
 from conf.settings.config import Ray
 from trainer.cluster.ray_room import (
     FOLDER_PREFIX,
@@ -36,8 +38,6 @@ from trainer.cluster.ray_room import (
 log = logging.getLogger(__name__)
 
 _LOOPBACK = "127.0.0.1"
-_STARTS = 3
-"""Most starts, if processes of Ray end while it starts."""
 _LOG_EVERY_SECONDS = 15
 _POLL_SECONDS = 0.5
 _LEAST_REGISTER_SECONDS = 100
@@ -70,6 +70,7 @@ def private_ray(settings: Ray, quiet: Mapping[str, Any]) -> Iterator[None]:
     Raises:
         BusyError: When Ray does not start within `ray.start_timeout_seconds`.
         ConfigError: When this machine has no room for it.
+        EngineDiedError: When its process raylet ends during the block.
     """
     global _folder
     require_room_for_objects(settings.object_store_mib)
@@ -77,7 +78,8 @@ def private_ray(settings: Ray, quiet: Mapping[str, Any]) -> Iterator[None]:
         _folder = folder
         try:
             _start(settings, folder, quiet)
-            yield
+            with _watched(folder):
+                yield
         finally:
             _folder = None
             ray.shutdown()
@@ -161,43 +163,32 @@ def _read_environment() -> None:
 
 
 def _start(settings: Ray, folder: Path, quiet: Mapping[str, Any]) -> None:
-    """Start Ray; start it again if one of its processes ends meanwhile.
+    """Start Ray once, with patience: a second start would only add to the load of the machine.
 
     Raises:
         BusyError: When Ray is not ready in time.
     """
     begun = time.monotonic()
-    deadline = begun + settings.start_timeout_seconds
-    for number in range(1, _STARTS + 1):
-        try:
-            with told_refusal(), _waiting(folder, begun, deadline):
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    num_cpus=settings.num_cpus,
-                    object_store_memory=settings.object_store_mib * MIB,
-                    _node_ip_address=_LOOPBACK,
-                    _temp_dir=str(folder / "ray"),
-                    **quiet,
-                )
-            return
-        except HeadraceError:
-            raise
-        except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
-            ray.shutdown()
-            _end_processes(folder)
-            seconds = time.monotonic() - begun
-            if number == _STARTS or time.monotonic() >= deadline:
-                raise _not_started(settings, number, seconds, error) from error
-            log.warning("Ray did not start (%s); starting it again", _line(error))
-
-
-def _not_started(settings: Ray, starts: int, seconds: float, error: Exception) -> BusyError:
-    return BusyError(
-        f"Ray did not start on this machine in {seconds:.0f} s and {starts} start(s) "
-        f"({_line(error)}); {load_now()}. Run the same command again when the machine is less "
-        f"busy, or raise ray.start_timeout_seconds={settings.start_timeout_seconds}"
-    )
+    try:
+        with told_refusal(), _waiting(folder, begun, begun + settings.start_timeout_seconds):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                num_cpus=settings.num_cpus,
+                object_store_memory=settings.object_store_mib * MIB,
+                _node_ip_address=_LOOPBACK,
+                _temp_dir=str(folder / "ray"),
+                **quiet,
+            )
+    except HeadraceError:
+        raise
+    except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
+        raise BusyError(
+            f"Ray did not start on this machine: {_line(error)}, after "
+            f"{time.monotonic() - begun:.0f} s; {load_now()}. Run the same command again when the "
+            "machine is less busy, or raise "
+            f"ray.start_timeout_seconds={settings.start_timeout_seconds}"
+        ) from error
 
 
 def _line(error: BaseException) -> str:
@@ -210,6 +201,7 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
     ask: Callable[[str, str], Any] = services.get_node
 
     def patient(gcs_address: str, node_id: str) -> Any:
+        raylet = None
         while True:
             try:
                 node = ask(gcs_address, node_id)
@@ -219,8 +211,9 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
             except RuntimeError as error:  # the node is not registered yet
                 if time.monotonic() >= deadline:
                     raise _NotStartedError("its node did not register") from error
-                if not _is_running(folder, "raylet"):
+                if raylet is not None and not _is_alive(raylet):
                     raise _NotStartedError("its process raylet ended") from error
+                raylet = raylet or _raylet_of(folder)
                 time.sleep(_POLL_SECONDS)
 
     with (
@@ -229,6 +222,47 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
         _repeated(lambda: _log_waiting(begun)),
     ):
         yield
+
+
+@contextmanager
+def _watched(folder: Path) -> Iterator[None]:
+    """Stop the block when Ray's process raylet ends: Ray would end this process without a word.
+
+    Raises:
+        EngineDiedError: When that has happened.
+    """
+    is_over, has_died = threading.Event(), threading.Event()
+    raylet = _raylet_of(folder)
+
+    def watch() -> None:
+        while raylet is not None and not is_over.wait(_POLL_SECONDS):
+            if not _is_alive(raylet):
+                has_died.set()
+                _interrupt()
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException as error:
+        if has_died.is_set():
+            raise EngineDiedError(
+                f"Ray's process raylet ended in the middle of the run; {load_now()}. The usual "
+                "cause is too little memory. Run the same command again: what is finished is kept"
+            ) from error
+        raise
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread as a signal does."""
+    if callable(signal.getsignal(signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)  # of the command, which lets only the first one pass
+    else:
+        _thread.interrupt_main()
 
 
 @contextmanager
@@ -279,12 +313,19 @@ def _processes(folder: Path) -> Iterator[psutil.Process]:
                 yield child
 
 
-def _is_running(folder: Path, name: str) -> bool:
+def _raylet_of(folder: Path) -> psutil.Process | None:
     for process in _processes(folder):
         with suppress(psutil.Error):
-            if process.name() == name and process.status() != psutil.STATUS_ZOMBIE:
-                return True
-    return False
+            if process.name() == "raylet":
+                return process
+    return None
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _end_processes(folder: Path) -> None:

@@ -108,7 +108,7 @@ def test_auto_does_not_join_the_ray_of_another_run(folder: Path) -> None:
 
 def test_a_ray_that_does_not_start_in_time_is_one_message(tmp_path: Path) -> None:
     told = join("null", "ray.start_timeout_seconds=1")
-    assert told.startswith("75 Ray did not start on this machine in "), told
+    assert told.startswith("75 Ray did not start on this machine: its node "), told
     line = told.splitlines()[0]
     assert "load " in line and "raise ray.start_timeout_seconds=1" in line
 
@@ -149,3 +149,31 @@ def test_an_object_store_that_ray_cannot_make_is_refused_before_it_starts(size: 
 def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
     told = join("null", RAY_ADDRESS=address)
     assert told.startswith(f"2 RAY_ADDRESS={address!r} is no address of a Ray cluster"), told
+
+
+DIES = """
+import sys, time
+from pathlib import Path
+import psutil
+from conf.command.stopping import stoppable
+from conf.errors import HeadraceError
+from conf.settings.load import load_config
+from trainer.cluster.ray_session import ray_session
+try:
+    with stoppable(), ray_session(load_config(Path("conf/demo.yaml"), sys.argv[1:])):
+        for process in psutil.Process().children(recursive=True):
+            if process.name() == "raylet":
+                process.kill()
+        time.sleep(60)
+except HeadraceError as error:
+    print(error.exit_code, error)
+"""
+
+
+def test_a_ray_that_dies_in_the_middle_is_one_message() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, "ray.object_store_mib=100", "ray.num_cpus=1"],
+        cwd=CHECKOUT, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    told = done.stdout.splitlines()
+    assert told[0].startswith("1 Ray's process raylet ended in the middle of the run; load "), done
