@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.command.stopping import stoppable
-from conf.errors import ConfigError, HeadraceError
+from conf.errors import ConfigError, EngineDiedError, HeadraceError
 from conf.masking import masked, masked_result
 
 if TYPE_CHECKING:
@@ -117,6 +118,9 @@ def run_command(
             _print({**error.made, "error": str(error)} if as_json else error.made, as_json)
             sys.stdout.flush()  # what was made comes before the refusal
         print(f"headrace: {printable(masked(str(error)))}", file=sys.stderr)
+        if isinstance(error, EngineDiedError):
+            sys.stderr.flush()
+            os._exit(error.exit_code)  # the rest of Ray in this process would abort it
         raise typer.Exit(error.exit_code) from error
     _print(result, as_json)
 

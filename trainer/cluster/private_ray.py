@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 _LOOPBACK = "127.0.0.1"
 _LOG_EVERY_SECONDS = 15
 _POLL_SECONDS = 0.5
+_POLLS_WITHOUT = 20
+"""Questions for the node without a process raylet after which that process has ended."""
 _LEAST_REGISTER_SECONDS = 100
 _CLUSTERS = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
 _UNSET = ("RAY_AUTH_TOKEN", "RAY_ADDRESS", "RAY_NAMESPACE")
@@ -120,6 +122,7 @@ def _variables(settings: Ray, folder: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         "RAY_worker_niceness": str(settings.worker_niceness),
         "RAY_gcs_server_port_wait_time_s": str(settings.start_timeout_seconds),
+        "RAY_raylet_start_wait_time_s": "1",  # of one question; they are repeated here
         "RAY_agent_register_timeout_ms": str(seconds * 1000),
         "RAY_worker_register_timeout_seconds": str(seconds),
         "GLOO_SOCKET_IFNAME": loopback,
@@ -163,32 +166,41 @@ def _read_environment() -> None:
 
 
 def _start(settings: Ray, folder: Path, quiet: Mapping[str, Any]) -> None:
-    """Start Ray once, with patience: a second start would only add to the load of the machine.
+    """Start Ray; start it again if its process raylet ends, as it does on a very busy machine.
 
     Raises:
         BusyError: When Ray is not ready in time.
     """
     begun = time.monotonic()
-    try:
-        with told_refusal(), _waiting(folder, begun, begun + settings.start_timeout_seconds):
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                num_cpus=settings.num_cpus,
-                object_store_memory=settings.object_store_mib * MIB,
-                _node_ip_address=_LOOPBACK,
-                _temp_dir=str(folder / "ray"),
-                **quiet,
-            )
-    except HeadraceError:
-        raise
-    except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
-        raise BusyError(
-            f"Ray did not start on this machine: {_line(error)}, after "
-            f"{time.monotonic() - begun:.0f} s; {load_now()}. Run the same command again when the "
-            "machine is less busy, or raise "
-            f"ray.start_timeout_seconds={settings.start_timeout_seconds}"
-        ) from error
+    deadline = begun + settings.start_timeout_seconds
+    starts = 0
+    while True:
+        starts += 1
+        try:
+            with told_refusal(), _waiting(folder, begun, deadline):
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    num_cpus=settings.num_cpus,
+                    object_store_memory=settings.object_store_mib * MIB,
+                    _node_ip_address=_LOOPBACK,
+                    _temp_dir=str(folder / "ray"),
+                    **quiet,
+                )
+            return
+        except HeadraceError:
+            raise
+        except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
+            ray.shutdown()
+            _end_processes(folder)
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"Ray did not start on this machine: {_line(error)}; {starts} start(s) in "
+                    f"{time.monotonic() - begun:.0f} s; {load_now()}. Run the same command again "
+                    "when the machine is less busy, or raise "
+                    f"ray.start_timeout_seconds={settings.start_timeout_seconds}"
+                ) from error
+            log.warning("Ray did not start: %s; starting it again; %s", _line(error), load_now())
 
 
 def _line(error: BaseException) -> str:
@@ -201,7 +213,7 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
     ask: Callable[[str, str], Any] = services.get_node
 
     def patient(gcs_address: str, node_id: str) -> Any:
-        raylet = None
+        raylet, polls = None, 0
         while True:
             try:
                 node = ask(gcs_address, node_id)
@@ -211,7 +223,9 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
             except RuntimeError as error:  # the node is not registered yet
                 if time.monotonic() >= deadline:
                     raise _NotStartedError("its node did not register") from error
-                if raylet is not None and not _is_alive(raylet):
+                polls += 1
+                is_gone = polls > _POLLS_WITHOUT if raylet is None else not _is_alive(raylet)
+                if is_gone:
                     raise _NotStartedError("its process raylet ended") from error
                 raylet = raylet or _raylet_of(folder)
                 time.sleep(_POLL_SECONDS)

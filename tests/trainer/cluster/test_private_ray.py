@@ -155,18 +155,17 @@ DIES = """
 import sys, time
 from pathlib import Path
 import psutil
-from conf.command.stopping import stoppable
-from conf.errors import HeadraceError
-from conf.settings.load import load_config
+from conf.command.running import run_command
 from trainer.cluster.ray_session import ray_session
-try:
-    with stoppable(), ray_session(load_config(Path("conf/demo.yaml"), sys.argv[1:])):
+
+def work(config):
+    with ray_session(config):
         for process in psutil.Process().children(recursive=True):
             if process.name() == "raylet":
                 process.kill()
         time.sleep(60)
-except HeadraceError as error:
-    print(error.exit_code, error)
+
+run_command(Path("conf/demo.yaml"), sys.argv[1:], False, False, work)
 """
 
 
@@ -175,5 +174,8 @@ def test_a_ray_that_dies_in_the_middle_is_one_message() -> None:
         [sys.executable, "-c", DIES, "ray.object_store_mib=100", "ray.num_cpus=1"],
         cwd=CHECKOUT, text=True, capture_output=True, timeout=300,
     )  # fmt: skip
-    told = done.stdout.splitlines()
-    assert told[0].startswith("1 Ray's process raylet ended in the middle of the run; load "), done
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("headrace: ")]
+    assert len(told) == 1
+    assert told[0].startswith("headrace: Ray's process raylet ended in the middle of the run; load")
