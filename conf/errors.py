@@ -49,3 +49,13 @@ class LockHeldError(HeadraceError):
     """Another run is writing to this workspace."""
 
     exit_code = 75
+
+
+class EngineDiedError(HeadraceError):
+    """Ray's own processes have ended in the middle of a run; finished parts are kept."""
+
+
+class BusyError(HeadraceError):
+    """This machine is too busy to start what a stage needs; a scheduler tries again later."""
+
+    exit_code = 75

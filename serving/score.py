@@ -26,6 +26,7 @@ from conf.contract import (
 from conf.errors import ConfigError, HeadraceError, InputError, VersionError
 from conf.settings.config import Config
 from conf.settings.score import Score
+from conf.settings.secret_values import public_config
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates import figures_of, judged
 from serving.list_counts import check_parts
@@ -95,7 +96,7 @@ def _checked(
         logical_date=manifest.logical_date,
         dataset_id=manifest.id,
         model_id=model.bundle.id,
-        config=config.model_dump(mode="json"),
+        config=public_config(config),
         counts=counts,
         short_lists=found.short_lists,
         fallbacks=found.fallbacks,

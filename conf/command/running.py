@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import date
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.command.stopping import stoppable
-from conf.errors import ConfigError, HeadraceError
+from conf.errors import ConfigError, EngineDiedError, HeadraceError
+from conf.masking import masked, masked_result
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -114,7 +117,10 @@ def run_command(
         if error.made is not None:
             _print({**error.made, "error": str(error)} if as_json else error.made, as_json)
             sys.stdout.flush()  # what was made comes before the refusal
-        print(f"headrace: {printable(str(error))}", file=sys.stderr)
+        print(f"headrace: {printable(masked(str(error)))}", file=sys.stderr)
+        if isinstance(error, EngineDiedError):
+            sys.stderr.flush()
+            os._exit(error.exit_code)  # the rest of Ray in this process would abort it
         raise typer.Exit(error.exit_code) from error
     _print(result, as_json)
 
@@ -122,6 +128,7 @@ def run_command(
 def _print(result: dict[str, Any], as_json: bool) -> None:
     from conf.command.tables import print_result
 
+    result = masked_result(result)
     if as_json:
         print(json.dumps(result, default=str))
     else:
@@ -136,6 +143,19 @@ def _day(text: str | None) -> str | None:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise ConfigError(f"--date={text!r} is not a date; write it as YYYY-MM-DD") from error
+
+
+class _WithoutSecrets(logging.Filter):
+    """Masks secrets in messages."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), None
+        return True
+
+
+def _show_masked(kind: type[BaseException], error: BaseException, place: Any) -> None:
+    """Print the traceback of an unexpected error, with secrets masked."""
+    print(masked("".join(traceback.format_exception(kind, error, place))), end="", file=sys.stderr)
 
 
 class _OneLine(logging.Formatter):
@@ -163,6 +183,8 @@ def _log_to_stderr(verbose: bool) -> None:
         handler = logging.StreamHandler()
         level = " %(levelname)-8s" if verbose else ""
         handler.setFormatter(_OneLine(f"%(asctime)s{level} %(message)s", "%H:%M:%S"))
+    handler.addFilter(_WithoutSecrets())
+    sys.excepthook = _show_masked
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     for package in ("conf", "etl", "trainer", "serving"):
         logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,27 +1,27 @@
-"""SIGTERM and Ctrl-C end every command in the same way, whatever Spark and Ray make of them."""
+"""Signals end every command in the same way, whatever Spark and Ray make of them."""
 
 import logging
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import typer
 
-from conf.errors import LockHeldError
+from conf.errors import EngineDiedError, LockHeldError
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Stop the block at SIGTERM or SIGINT; end the command with 128 plus the signal's number.
+    """Stop the block at SIGTERM, SIGINT or SIGHUP; end with 128 plus the signal's number.
 
     The signal raises KeyboardInterrupt, the one exception that Ray and Spark pass on, so sessions
     are closed and the lock is freed. Errors that follow from the stop are not shown, and further
-    signals are ignored.
+    signals are ignored. SIGHUP, of a terminal that is closed, stays ignored under nohup.
 
     Raises:
         typer.Exit: When a signal has stopped the block.
@@ -37,20 +37,23 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    numbers = [one for one in _SIGNALS if one != signal.SIGHUP or not under_nohup]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except LockHeldError:
-        raise  # a run whose lock is lost stops itself by SIGTERM
+    except (LockHeldError, EngineDiedError):
+        raise  # a run that has lost its lock or its Ray stops itself by SIGTERM
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
         if not got and not isinstance(error, KeyboardInterrupt):
             raise
         number = got[0] if got else signal.SIGINT
-        print(
-            f"headrace: stopped by {signal.Signals(number).name}; committed versions stay; run the "
-            "same command again to go on",
-            file=sys.stderr,
-        )
+        with suppress(OSError):  # of a terminal that is closed
+            print(
+                f"headrace: stopped by {signal.Signals(number).name}; committed versions stay; run "
+                "the same command again to go on",
+                file=sys.stderr,
+            )
         raise typer.Exit(128 + number) from None
     finally:
         logging.disable(logging.NOTSET)

@@ -7,6 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from conf.masking import masked
 from conf.pages.blocks import Section
 
 _TEMPLATE = "page.html"
@@ -44,9 +45,10 @@ class Page:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        return environment.get_template(_TEMPLATE).render(
+        page = environment.get_template(_TEMPLATE).render(
             page=self, style=Markup(_packaged(_STYLE))
         )
+        return masked(page)
 
 
 def _packaged(name: str) -> str:

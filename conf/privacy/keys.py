@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from conf.settings.privacy import Privacy
 
 _LEAST_CHARS = 32
 _ID_CHARS, _CHECK_CHARS = 12, 16
+_LOOKS_LIKE_A_KEY = re.compile(rf"[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{{{_LEAST_CHARS - 1},}}")
 _HOW = (
     "set privacy.key_file, or privacy.key: ${oc.env:NAME} (`openssl rand -hex 32` makes a good one)"
 )
@@ -134,7 +136,11 @@ def _read(setting: str, path: Path) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise ConfigError(f"privacy.{setting}={str(path)!r} cannot be read: {reason}") from error
+        # Somebody may have written the key itself there.
+        shown = "***" if _LOOKS_LIKE_A_KEY.fullmatch(str(path)) else repr(str(path))
+        raise ConfigError(
+            f"privacy.{setting}={shown} cannot be read: {reason}; name a file that holds the key"
+        ) from error
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

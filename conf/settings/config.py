@@ -63,13 +63,21 @@ class Ray(Section):
     """Ray, which runs the training and the scoring: started for the run, or a cluster."""
 
     address: str | None = None
-    """Cluster to join, or `auto` for the cluster that this machine belongs to. null: the cluster
-    in the variable RAY_ADDRESS; without one, Ray is started on this machine for the run."""
+    """Cluster to join, or `auto` for the cluster that this machine belongs to, never a Ray that
+    another run has started for itself. null: the cluster in the variable RAY_ADDRESS; without one,
+    Ray is started on this machine for the run."""
     num_cpus: Positive | None = None
     """CPUs that a Ray started for the run may use; null: all. No effect with `ray.address`."""
     object_store_mib: Positive = 256
     """Size in MiB of the object store of a Ray started for the run. No effect with
     `ray.address`."""
+    start_timeout_seconds: Positive = 300
+    """Seconds that a Ray started for the run may take to start; on a busy machine it takes long.
+    No effect with `ray.address`."""
+    worker_niceness: Annotated[int, Field(ge=0, le=19)] = 0
+    """Niceness that is added to the workers of a Ray started for the run. 0: they have the priority
+    of the command itself. 15, which is Ray's own default, starves them next to other work. No
+    effect with `ray.address`."""
     storage: str | None = None
     """Folder for checkpoints that all nodes can read and write; null: in the workspace."""
 

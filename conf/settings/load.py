@@ -12,13 +12,15 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from conf.errors import ConfigError
+from conf.masking import MASK, masked
 from conf.settings.config import Config
 from conf.settings.key_tree import described
+from conf.settings.secret_values import is_secret_key, remember_secrets
 from conf.workspace.output_file import write_whole
 
 _VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
-_SECRET = ("privacy", "privacy.key", "privacy.former_keys")
 _SECRETS = {"key": "key_file", "former_keys": "former_key_files"}  # and what else to write
+_MAY_HOLD_SECRETS = ("privacy", "spark", "spark.conf")
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
 
 
@@ -38,16 +40,20 @@ def _checked(path: Path, tree: Any, overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [
-            described(detail, Config) + _named(overrides, detail) for detail in error.errors()
-        ]
+        problems = [_described(detail) + _named(overrides, detail) for detail in error.errors()]
         raise _refused(path, problems, overrides) from error
+
+
+def _described(detail: ErrorDetails) -> str:
+    """Return a message about one problem; the value of a secret key is not in it."""
+    place = tuple(map(str, detail["loc"]))
+    return described({**detail, "input": MASK} if is_secret_key(place) else detail, Config)
 
 
 def _refused(path: Path, problems: Sequence[str], overrides: Sequence[str]) -> ConfigError:
     changed = f" with {len(overrides)} override(s)" if overrides else ""
     lines = "\n".join(f"  {problem}" for problem in problems)
-    return ConfigError(f"{path}{changed}: {len(problems)} problem(s)\n{lines}")
+    return ConfigError(masked(f"{path}{changed}: {len(problems)} problem(s)\n{lines}"))
 
 
 def write_changed(
@@ -92,6 +98,7 @@ def _merged_tree(path: Path, overrides: Sequence[str]) -> Any:
     tree, problems = _resolved(merged, overrides)
     if problems:
         raise _refused(path, problems, overrides)
+    remember_secrets(OmegaConf.to_container(merged, resolve=False), tree)
     return tree
 
 
@@ -152,7 +159,7 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
                 "one is a section or a list, and the other is not; write it as the file does"
             ) from error
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            why = "" if key.strip() in _SECRET else f": {' '.join(str(error).split())}"
+            why = "" if _is_hidden(key) else f": {' '.join(str(error).split())}"
             raise ConfigError(
                 f"override {_shown(override)!r} has a value that is no YAML{why}; "
                 f"close its brackets and quotes, or put a text into quotes: \"{key}='...'\""
@@ -205,7 +212,13 @@ def _told(overrides: Sequence[str]) -> str:
 
 def _shown(override: str) -> str:
     key, is_set, _ = override.partition("=")
-    return f"{key}=***" if is_set and key.strip() in _SECRET else override
+    return f"{key}=***" if is_set and _is_hidden(key) else masked(override)
+
+
+def _is_hidden(key: str) -> bool:
+    """Return whether the value of an override is not shown: it is a secret, or may hold one."""
+    name = key.strip()
+    return name in _MAY_HOLD_SECRETS or is_secret_key(tuple(name.split(".")))
 
 
 def _unresolved(

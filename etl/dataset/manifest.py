@@ -30,6 +30,7 @@ from conf.contract import (
 )
 from conf.settings.config import Config
 from conf.settings.etl import shown_types
+from conf.settings.secret_values import public_config
 from conf.workspace.hashes import hash_file, with_content
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import UNDATED, version_id
@@ -58,7 +59,6 @@ PARTS = ("train", "valid", "test", "histories", "items", "users", "quarantine")
 OPTIONAL_PARTS = (
     ITEM_FEATURES, USER_FEATURES, ITEM_NEIGHBOURS, *IMPRESSION_PARTS, ENCODERS,
 )  # fmt: skip
-_SECRET_WORDS = ("secret", "password", "token", "credential", "access.key")
 
 _FEATURES_OF = {
     ITEM_FEATURES: ITEM_FEATURES,
@@ -214,20 +214,6 @@ def count_events(folder: Path) -> int:
         for batch in pq.ParquetFile(path).iter_batches(columns=[HISTORY_ITEMS])
     )
     return int(sum(lengths))
-
-
-def public_config(config: Config) -> dict[str, Any]:
-    """Return the configuration as JSON values, with secrets masked."""
-    tree = config.model_dump(mode="json")
-    tree["spark"]["conf"] = _masked(config.spark.conf)
-    return tree
-
-
-def _masked(settings: Mapping[str, str]) -> dict[str, str]:
-    def is_secret(key: str) -> bool:
-        return any(word in key.lower() for word in _SECRET_WORDS)
-
-    return {key: "***" if is_secret(key) else value for key, value in settings.items()}
 
 
 def describe_columns(

@@ -9,14 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
-from pyspark.errors import PySparkRuntimeError
-from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-from conf.errors import ConfigError
+from etl.spark.launch import launch_jvm
 
 # SQL settings, which can also be set on a session that is already running.
 _SQL_SETTINGS = {
@@ -110,7 +107,7 @@ def _start(
         conf.set(key, value)
     on_interrupt = signal.getsignal(signal.SIGINT)
     if _has_no_jvm():
-        SparkContext(conf=conf, gateway=_launch(conf, log_path))
+        SparkContext(conf=conf, gateway=launch_jvm(dict(conf.getAll()), log_path))
     session = SparkSession.builder.config(conf=conf).getOrCreate()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, on_interrupt)  # Spark installs a handler of its own
@@ -135,23 +132,6 @@ def _end_jvm() -> None:
         gateway.proc.wait(_EXIT_SECONDS)
     except subprocess.TimeoutExpired:
         gateway.proc.kill()
-
-
-def _launch(conf: SparkConf, log_path: Path) -> JavaGateway:
-    """Start the JVM with its stderr in a file.
-
-    Raises:
-        ConfigError: With the output of the JVM, when it does not start.
-    """
-    try:
-        with log_path.open("ab") as stream:
-            return launch_gateway(conf, {"stderr": stream})  # type: ignore[no-untyped-call]
-    except (PySparkRuntimeError, FileNotFoundError) as error:
-        said = log_path.read_text(errors="replace").strip() or str(error)
-        raise ConfigError(
-            "Spark's JVM did not start. It needs Java 17 or 21, on the path or in JAVA_HOME, and "
-            f"valid options in spark.conf. Its output: {said}"
-        ) from error
 
 
 def _sql_part(conf: Mapping[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from conf.contract import CARD_NAME, Bundle, DataFile, Manifest, catalogue_size
 from conf.errors import ConfigError, VersionError
 from conf.settings.config import Config
 from conf.settings.key_tree import described
+from conf.settings.secret_values import public_config
 from conf.settings.train import Train
 from conf.workspace.hashes import hash_file
 from conf.workspace.versions import commit, emptied, new_folder, read_manifest, version_id
@@ -91,7 +92,7 @@ def save_bundle(
         vocabularies=manifest.vocabularies,
         algorithm=config.train.algorithm,
         model=trained.section,
-        config=config.model_dump(mode="json"),
+        config=public_config(config),
         files={"model": tuple(_entry(folder / name) for name in (*files, METRICS_NAME)), **cards},
         learned_from_erased="no",
     )

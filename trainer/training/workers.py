@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 from torch import Tensor
 
 from conf import errors
 from conf.contract import Manifest
 from conf.errors import ConfigError, InputError
 from conf.settings.config import Config
+from conf.settings.secret_values import public_config
 from conf.settings.train import Train
 from trainer.cluster.machine import cores_gain_from_bf16
+from trainer.cluster.private_ray import private_folder
 from trainer.training.checkpoint import load_checkpoint
 from trainer.training.job import Refit, Task
 from trainer.training.learner import num_parameters
 from trainer.training.loop import FAILURE_NAME, train_worker
 from trainer.training.progress import shown_progress
+from trainer.training.rendezvous import torch_config
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     (work / FAILURE_NAME).unlink(missing_ok=True)
     settings = {
-        "config": config.model_dump(mode="json"),
+        "config": public_config(config),
         "manifest": manifest.model_dump(mode="json"),
         "dataset": str(Path(config.run.output).resolve() / "datasets" / manifest.id),
         "work": str(work),
@@ -148,7 +151,7 @@ def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchT
     return _Trainer(
         train_worker,
         train_loop_config=settings,
-        torch_config=TorchConfig(timeout_s=train.collective_timeout_seconds),
+        torch_config=torch_config(train.collective_timeout_seconds, private_folder()),
         scaling_config=ScalingConfig(
             num_workers=train.workers,
             use_gpu=train.gpus_per_worker > 0,
