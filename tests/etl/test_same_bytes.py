@@ -1,14 +1,12 @@
 """One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster."""
 
-import contextlib
 import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,12 @@ import pytest
 from conf.contract import Manifest
 from conf.workspace.hashes import hash_file
 from conf.workspace.versions import read_manifest
+from tests.etl.cluster import PYTHON, QUICK, cluster_of_two, kill_in_each_job, spark_program
 from tests.etl.making import DAY, config_for, make, write_lines
 from tests.packaging.checkout import CHECKOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("spark")]
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
-PATIENCE_SECONDS = 120
-PYTHON = {"PYSPARK_PYTHON": sys.executable}  # with which Spark's programs find it, too
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # the runs are over before more would pay
 # Neither Python nor Java knows that files are UTF-8; in Turkish, i is not the small letter of I.
 ELSEWHERE = {
     "TZ": "Asia/Kolkata", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
@@ -135,15 +131,26 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, dict
 
 def run_etl(command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str) -> Any:
     """Run the stage by a command, and return its result."""
+    return result_of(start_etl(command, settings, folder, **env))
+
+
+def start_etl(
+    command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str
+) -> subprocess.Popen[str]:
     yaml = folder / "run.yaml"
     yaml.write_text(json.dumps(settings))
-    done = subprocess.run(
+    return subprocess.Popen(
         [*command, "etl/__main__.py", "--config", str(yaml), "--json"], cwd=CHECKOUT,
-        capture_output=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, **PYTHON, **env},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
+
+
+def result_of(run: subprocess.Popen[str]) -> Any:
+    """Wait for the end of a run, and return its result."""
+    result, said = run.communicate()
+    assert run.returncode == 0, result[-2000:] + said[-4000:]
+    return json.loads(result.splitlines()[-1])
 
 
 def require_same(
@@ -180,7 +187,7 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     workspace = tmp_path / "workspace"
     settings = settings_of(here[0], workspace, spark={"shuffle_partitions": 3})
     settings["spark"]["master"] = None
-    with cluster_of_two(tmp_path) as master:
+    with cluster_of_two(tmp_path, ELSEWHERE) as master:
         submit = [
             str(spark_program("spark-submit")), "--master", master, "--deploy-mode", "client",
             "--driver-memory", "1g", "--executor-memory", "512m", "--executor-cores", "1",
@@ -194,57 +201,24 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     assert said.count("Launching executor") >= 2
 
 
-def spark_program(name: str) -> Path:
-    return Path(sys.executable).with_name(name)
-
-
-@contextlib.contextmanager
-def cluster_of_two(folder: Path) -> Iterator[str]:
-    """Start a standalone master and two workers, which are in another place, and yield its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    url, common = f"spark://127.0.0.1:{port}", ["--host", "127.0.0.1", "--webui-port", "0"]
-    env = {"SPARK_LOCAL_DIRS": str(folder / "local"), "SPARK_DAEMON_MEMORY": "256m"}
-    worker = ["worker.Worker", *common, "--cores", "1", "--memory", "1g",
-              "--work-dir", str(folder / "work"), url]  # fmt: skip
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        started.append(
-            start(["master.Master", *common, "--port", port], folder / "master.log", env)
-        )
-        wait_for_port(int(port), started[0])
-        for number in range(2):
-            started.append(start(worker, folder / f"worker-{number}.log", {**env, **ELSEWHERE}))
-        yield url
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def start(arguments: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [str(spark_program("spark-class")), f"org.apache.spark.deploy.{arguments[0]}"]
-    with log.open("wb") as stream:
-        return subprocess.Popen(
-            [*command, *arguments[1:]],
-            stdout=stream,
-            stderr=stream,
-            env={**os.environ, **PYTHON, **env},
-        )
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return as soon as somebody listens; fail if the process ends before."""
-    for _ in range(10 * PATIENCE_SECONDS):
-        assert process.poll() is None, "the master ended"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.1)
-    pytest.fail("the master does not listen")
+def test_executors_that_are_killed_change_no_byte(
+    here: tuple[Path, Manifest, dict[str, str]], tmp_path: Path
+) -> None:
+    workspace, events = tmp_path / "workspace", tmp_path / "events"
+    events.mkdir()
+    with cluster_of_two(tmp_path, {}) as master:
+        conf = {
+            "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
+            "spark.executor.memory": "512m", "spark.executor.cores": "1",
+            "spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{events}",
+            "spark.eventLog.compress": "false", "spark.local.dir": str(tmp_path / "local"),
+        }  # fmt: skip
+        spark = {"master": master, "shuffle_partitions": 3, "driver_memory": "1g", "conf": conf}
+        run = start_etl([sys.executable], settings_of(here[0], workspace, spark=spark), tmp_path)
+        kills = kill_in_each_job(tmp_path, events, run)
+        result = result_of(run)
+    require_same(here, result, workspace)
+    assert written_to(workspace)[0].ledger == here[1].ledger
+    log = "".join(path.read_text() for path in events.rglob("events_*"))
+    assert kills > 5 and log.count('"SparkListenerExecutorRemoved"') >= kills
+    assert '"Stage Attempt ID":1' in log  # stages ran again

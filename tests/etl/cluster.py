@@ -1,0 +1,113 @@
+"""A standalone Spark cluster on this machine: a master and two workers."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyspark
+import pytest
+
+PATIENCE_SECONDS = 120
+PYTHON = {"PYSPARK_PYTHON": sys.executable}  # with which Spark's programs find it, too
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # the runs are over before more would pay
+
+
+def spark_program(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+@contextlib.contextmanager
+def cluster_of_two(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Start a master and two workers with further environment variables; yield its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    url, common = f"spark://127.0.0.1:{port}", ["--host", "127.0.0.1", "--webui-port", "0"]
+    env = {"SPARK_LOCAL_DIRS": str(folder / "local")}
+    worker = ["worker.Worker", *common, "--cores", "1", "--memory", "1g",
+              "--work-dir", str(folder / "work"), url]  # fmt: skip
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        started.append(
+            start(["master.Master", *common, "--port", port], folder / "master.log", env)
+        )
+        wait_for_port(int(port), started[0])
+        for number in range(2):
+            started.append(start(worker, folder / f"worker-{number}.log", {**env, **environment}))
+        yield url
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def start(arguments: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    home = Path(pyspark.__file__).parent
+    java = Path(os.environ["JAVA_HOME"], "bin/java") if os.environ.get("JAVA_HOME") else "java"
+    command = [str(java), "-Xmx256m", "-cp", f"{home}/jars/*"]
+    with log.open("wb") as stream:
+        return subprocess.Popen(
+            [*command, f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]],
+            stdout=stream,
+            stderr=stream,
+            env={**os.environ, **PYTHON, "SPARK_HOME": str(home), **env},
+        )
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Return as soon as somebody listens; fail if the process ends before."""
+    for _ in range(10 * PATIENCE_SECONDS):
+        assert process.poll() is None, "the master ended"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.1)
+    pytest.fail("the master does not listen")
+
+
+def executors_in(folder: Path) -> list[int]:
+    """Return the process ids of the executors that the workers of a cluster's folder started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended, or is somebody else's
+            is_here = (process / "cwd").readlink().is_relative_to(folder / "work")
+            if is_here and b"CoarseGrainedExecutorBackend" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return sorted(found)
+
+
+def kill_in_each_job(folder: Path, events: Path, run: subprocess.Popen[str]) -> int:
+    """Kill an executor with SIGKILL whenever a job starts that reads the output of another stage.
+
+    Args:
+        folder: Folder of the cluster.
+        events: Folder of Spark's event log.
+        run: The run; this function returns when it ends.
+
+    Returns:
+        How often it killed.
+    """
+    kills = read = 0
+    while run.poll() is None:
+        lines = [line for path in events.rglob("events_*") for line in path.open()]
+        jobs = [line for line in lines[read:] if '"SparkListenerJobStart"' in line]
+        read = len(lines)
+        for job in jobs[-1:]:
+            running = executors_in(folder)
+            if len(json.loads(job)["Stage Infos"]) > 1 and running:
+                os.kill(running[kills % len(running)], signal.SIGKILL)
+                kills += 1
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(timeout=0.05)
+    return kills
