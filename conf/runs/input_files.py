@@ -23,6 +23,7 @@ UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".rar", ".lzo", ".snappy", ".de
 """Compressed files that are not read."""
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
+_BRACKET = "; in a pattern [ab] means one of the letters, and [[] means a bracket"
 _WILDCARDS = frozenset("*?[")
 
 
@@ -94,6 +95,7 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
                 f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
                 f"{', '.join(_SUFFIXES[1:])} at its end) in {root}; "
                 f"correct input.root or input.{name}.paths"
+                f"{_BRACKET if '[' in pattern else ''}"
             )
         paths.update(matches)
     return sorted(paths)
@@ -122,8 +124,10 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
         root, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
     require_reachable(root, Path(pattern).parts)
-    found = [path for path in root.glob(pattern) if not _is_bookkeeping(path)]
-    return regular_files(found)
+    found = {path for path in root.glob(pattern) if not _is_bookkeeping(path)}
+    if "[" in pattern and (root / pattern).is_file():
+        found.add(root / pattern)  # the name of a file, although it is a pattern too
+    return regular_files(sorted(found))
 
 
 def _is_bookkeeping(path: Path) -> bool:

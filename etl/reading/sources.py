@@ -14,6 +14,7 @@ from conf.errors import ConfigError, InputError
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
+from conf.settings.section import why_unusable
 from etl.reading.charsets import encoding_warnings
 from etl.reading.drift import Place, Places, group_files, warnings_of
 from etl.reading.files.copies import as_spark_reads, copy_as_utf8, needs_copy
@@ -210,21 +211,14 @@ def _sorted_out(
             f"{', '.join(hidden)}: Spark skips files whose name begins with "
             "'_' or '.'; rename them or narrow `paths`"
         )
-    odd = [file.name for file in files if ":" in file.path.name or not _is_text(str(file.path))]
+    odd = [file.name for file in files if ":" in file.path.name or why_unusable(str(file.path))]
     if odd:
         raise InputError(
-            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':' "
-            "or bytes that are not UTF-8; rename them"
+            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':', a "
+            "line break or bytes that are not UTF-8, nor one in a folder whose path contains ':' "
+            "and one of \\ { } [ ] * ?; rename them"
         )
     return split_damaged(source, files)
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:

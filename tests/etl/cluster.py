@@ -56,12 +56,14 @@ def start(arguments: list[str], log: Path, env: dict[str, str]) -> subprocess.Po
     home = Path(pyspark.__file__).parent
     java = Path(os.environ["JAVA_HOME"], "bin/java") if os.environ.get("JAVA_HOME") else "java"
     command = [str(java), "-Xmx256m", "-cp", f"{home}/jars/*"]
+    (core,) = home.glob("jars/spark-core_*.jar")
+    spark = {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": core.name.split("_")[1].split("-")[0]}
     with log.open("wb") as stream:
         return subprocess.Popen(
             [*command, f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]],
             stdout=stream,
             stderr=stream,
-            env={**os.environ, **PYTHON, "SPARK_HOME": str(home), **env},
+            env={**os.environ, **PYTHON, **spark, **env},
         )
 
 
