@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conf.contract import Manifest
+from conf.contract import SOURCE_FILE, Manifest
 from conf.errors import ConfigError
+from conf.privacy.file_names import names_of_files
 from conf.privacy.keys import Keys
 from conf.privacy.sealing import unseal
 from conf.workspace.parquet import open_parquet
@@ -37,4 +38,9 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
         opened = [None if t is None else unseal(cipher, t) for t in table[name].to_pylist()]
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, pa.array(opened, pa.string()))
+    names = names_of_files(manifest, keys)
+    if names and SOURCE_FILE in table.schema.names:
+        place, files = table.schema.get_field_index(SOURCE_FILE), table[SOURCE_FILE].to_pylist()
+        told = pa.array([names.get(file, file) for file in files], pa.string())
+        table = table.set_column(place, SOURCE_FILE, told)
     return table

@@ -50,7 +50,8 @@ def describe_files(
         {
             PATH: absolute(read_instead.get(file, file.path)),
             SOURCE_FILE: file.name,
-            PARTITIONS: partitions_of(file),
+            # No others: what is here is in Spark's plans.
+            PARTITIONS: {k: v for k, v in partitions_of(file).items() if k in folders},
             REDELIVERED: file.name in repeated,
             DAMAGED: file in damaged,
         }

@@ -30,6 +30,7 @@ from etl.reading.read_columnar import read_columnar, read_table
 from etl.reading.read_csv import read_csv, read_damaged, read_sequences
 from etl.reading.read_json import read_json_lines
 from etl.spark.columns import BROKEN, NOT_DECODED, RAW
+from etl.spark.paths import absolute
 
 _FIRST_SPARK_WITH_ZSTD = (4, 1)
 
@@ -240,9 +241,23 @@ def _read_instead(
         found = file
         if source.format in TEXT_FORMATS:
             found = without_padding(file, scratch, codec_of_name(file.path))
-        needs_utf8 = source.format in TEXT_FORMATS and needs_copy(source)
-        paths[file] = copy_as_utf8(source, found, _required(scratch)) if needs_utf8 else found.path
+        if source.format in TEXT_FORMATS and needs_copy(source):
+            paths[file] = copy_as_utf8(source, found, _required(scratch))
+        elif file.hidden is not None:
+            paths[file] = _link(found, _required(scratch))
+        else:
+            paths[file] = found.path
     return paths
+
+
+def _link(file: InputFile, folder: Path) -> Path:
+    """Return a link to a file that does not have its name, which Spark would log."""
+    packed = file.path.suffix if codec_of_name(file.path) != TEXT else ""
+    link = folder / f"{file.name}{packed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():  # else another log reads the same file
+        link.symlink_to(absolute(file.path))
+    return link
 
 
 def _required(scratch: Path | None) -> Path:

@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyspark
 import pytest
+
+from tests.packaging.checkout import CHECKOUT
 
 PATIENCE_SECONDS = 120
 PYTHON = {"PYSPARK_PYTHON": sys.executable}  # with which Spark's programs find it, too
@@ -113,3 +116,27 @@ def kill_in_each_job(folder: Path, events: Path, run: subprocess.Popen[str]) -> 
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.wait(timeout=0.05)
     return kills
+
+
+def run_etl(command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str) -> Any:
+    """Run the stage by a command, and return its result."""
+    return result_of(start_etl(command, settings, folder, **env))
+
+
+def start_etl(
+    command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str
+) -> subprocess.Popen[str]:
+    yaml = folder / "run.yaml"
+    yaml.write_text(json.dumps(settings))
+    return subprocess.Popen(
+        [*command, "etl/__main__.py", "--config", str(yaml), "--json"], cwd=CHECKOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **PYTHON, **env},
+    )  # fmt: skip
+
+
+def result_of(run: subprocess.Popen[str]) -> Any:
+    """Wait for the end of a run, and return its result."""
+    result, said = run.communicate()
+    assert run.returncode == 0, result[-2000:] + said[-4000:]
+    return json.loads(result.splitlines()[-1])

@@ -1,23 +1,17 @@
 """One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster."""
 
 import json
-import os
 import random
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conf.contract import Manifest
-from conf.workspace.hashes import hash_file
-from conf.workspace.versions import read_manifest
-from tests.etl.cluster import PYTHON, QUICK, cluster_of_two, kill_in_each_job, spark_program
-from tests.etl.making import DAY, config_for, make, write_lines
-from tests.packaging.checkout import CHECKOUT
+from tests.etl.cluster import QUICK, cluster_of_two, spark_program
+from tests.etl.making import DAY, config_for, make, write_lines, written_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("spark")]
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
@@ -99,22 +93,6 @@ def settings_of(raw: Path, workspace: Path, **sections: Any) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-def written_to(workspace: Path) -> tuple[Manifest, dict[str, str]]:
-    """Return the manifest of the one dataset, and the hash of every file that it names.
-
-    Those of its identities are there too. The report is left out: logs stand in it in the order
-    that they are configured in.
-    """
-    (path,) = (workspace / "datasets").glob("[!.]*/manifest.json")
-    manifest = read_manifest(workspace, "datasets", path.parent.name, Manifest)
-    found = [*path.parent.rglob("*"), *(workspace / "identities").rglob("*")]
-    files = {
-        file.relative_to(workspace).as_posix(): hash_file(file)
-        for file in found if file.is_file() and file != path and file.suffix != ".html"
-    }  # fmt: skip
-    return manifest, files
-
-
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, dict[str, str]]:
     """The raw files, and what `local[2]` makes of them."""
@@ -127,30 +105,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, dict
     )  # fmt: skip
     make(config)
     return root / "raw", *written_to(root / "workspace")
-
-
-def run_etl(command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str) -> Any:
-    """Run the stage by a command, and return its result."""
-    return result_of(start_etl(command, settings, folder, **env))
-
-
-def start_etl(
-    command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str
-) -> subprocess.Popen[str]:
-    yaml = folder / "run.yaml"
-    yaml.write_text(json.dumps(settings))
-    return subprocess.Popen(
-        [*command, "etl/__main__.py", "--config", str(yaml), "--json"], cwd=CHECKOUT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **PYTHON, **env},
-    )  # fmt: skip
-
-
-def result_of(run: subprocess.Popen[str]) -> Any:
-    """Wait for the end of a run, and return its result."""
-    result, said = run.communicate()
-    assert run.returncode == 0, result[-2000:] + said[-4000:]
-    return json.loads(result.splitlines()[-1])
 
 
 def require_same(
@@ -199,26 +153,3 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     said = (tmp_path / "master.log").read_text()
     assert said.count("Registering worker") == 2
     assert said.count("Launching executor") >= 2
-
-
-def test_executors_that_are_killed_change_no_byte(
-    here: tuple[Path, Manifest, dict[str, str]], tmp_path: Path
-) -> None:
-    workspace, events = tmp_path / "workspace", tmp_path / "events"
-    events.mkdir()
-    with cluster_of_two(tmp_path, {}) as master:
-        conf = {
-            "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1",
-            "spark.executor.memory": "512m", "spark.executor.cores": "1",
-            "spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{events}",
-            "spark.eventLog.compress": "false", "spark.local.dir": str(tmp_path / "local"),
-        }  # fmt: skip
-        spark = {"master": master, "shuffle_partitions": 3, "driver_memory": "1g", "conf": conf}
-        run = start_etl([sys.executable], settings_of(here[0], workspace, spark=spark), tmp_path)
-        kills = kill_in_each_job(tmp_path, events, run)
-        result = result_of(run)
-    require_same(here, result, workspace)
-    assert written_to(workspace)[0].ledger == here[1].ledger
-    log = "".join(path.read_text() for path in events.rglob("events_*"))
-    assert kills > 5 and log.count('"SparkListenerExecutorRemoved"') >= kills
-    assert '"Stage Attempt ID":1' in log  # stages ran again
