@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conf.contract import Manifest
-from tests.etl.cluster import QUICK, cluster_of_two, spark_program
+from tests.etl.cluster import QUICK, cluster_of_two, run_etl, spark_program
 from tests.etl.making import DAY, config_for, make, write_lines, written_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("spark")]
