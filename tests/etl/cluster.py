@@ -103,18 +103,21 @@ def kill_in_each_job(folder: Path, events: Path, run: subprocess.Popen[str]) -> 
     Returns:
         How often it killed.
     """
-    kills = read = 0
+    kills, read = 0, 0
     while run.poll() is None:
-        lines = [line for path in events.rglob("events_*") for line in path.open()]
-        jobs = [line for line in lines[read:] if '"SparkListenerJobStart"' in line]
-        read = len(lines)
-        for job in jobs[-1:]:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(timeout=0.1)
+        for path in events.rglob("events_*"):
+            with path.open() as stream:
+                stream.seek(read)
+                new = stream.read()
+            new = new[: new.rfind("\n") + 1]
+            read += len(new.encode())
+            jobs = [line for line in new.splitlines() if '"SparkListenerJobStart"' in line]
             running = executors_in(folder)
-            if len(json.loads(job)["Stage Infos"]) > 1 and running:
+            if jobs and len(json.loads(jobs[-1])["Stage Infos"]) > 1 and running:
                 os.kill(running[kills % len(running)], signal.SIGKILL)
                 kills += 1
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run.wait(timeout=0.05)
     return kills
 
 
