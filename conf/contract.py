@@ -53,6 +53,8 @@ MANIFEST_NAME: dict[str, str] = {
 }
 # Keys of a manifest's `cuts`, and the parts that begin there.
 CUT_PARTS: dict[str, str] = {"valid_from": "validation", "test_from": "test"}
+SOURCE_FILE = "source_file"  # column of the quarantine, and of rows while a dataset is made
+CACHE_NAME = ".fingerprints.json"  # hashes of input files, in the workspace
 REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in the folder of a dataset, of a model
 
 
@@ -199,6 +201,9 @@ class PrivacyReport(_Record):
     min_users_per_item: int = 1
     items_of_few_users: int = 0
     """Items that fewer users have since an erasure; they stay in the catalogue."""
+    file_names: dict[str, str] = {}
+    """The encrypted names of input files, by what stands for them in the ledger; empty if the
+    ledger has the names themselves."""
 
 
 class Manifest(_Record):

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
-from conf.runs.input_files import InputFile
+from conf.runs.input_files import InputFile, names_hidden_in_errors
 from conf.settings.config import Config
 from conf.settings.etl import Etl, acts_differ
 from conf.settings.features import Features
@@ -90,11 +90,16 @@ def run(
     num_files = sum(len(files) for files in inputs.values())
     log.info("etl: starting Spark for %d files, %.1f MiB", num_files, num_bytes / (1 << 20))
     readable = without_dropped(config)
-    warnings = check_inputs(readable, inputs)
+    with names_hidden_in_errors(inputs):
+        warnings = check_inputs(readable, inputs)
     job = DatasetJob(
         config, readable, protection_of(config), inputs, logical_date, request, warnings
     )
-    with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
+    with (
+        names_hidden_in_errors(inputs),
+        work_folder(datasets, request) as work,
+        _session(config, work, num_bytes) as spark,
+    ):
         before = None
         if base is not None:
             log.info("etl: reading dataset %s, which this one extends", base)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +15,13 @@ from conf.contract import (
     DataFile,
     InputLedger,
     Manifest,
+    PrivacyReport,
     Vocabulary,
 )
 from conf.erasure.anonymity import keep_promises
 from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
-from conf.erasure.rows import Target, copy_without, matching_rows
+from conf.erasure.rows import Target, copy_without, matching_rows, opened
+from conf.privacy.file_names import erased_names
 from conf.privacy.keys import Keys, sign
 from conf.workspace.hashes import with_content
 from conf.workspace.instants import num_tied
@@ -26,7 +29,7 @@ from conf.workspace.parquet import describe_parquet
 from conf.workspace.seen_targets import num_seen
 from conf.workspace.swap import link
 
-_ERASED = "erased"
+_ERASED, _QUARANTINE = "erased", "quarantine"
 _SHOWN = "num_shown"
 _NO_FEATURES = {USER_IDX, USER_ID, "num_events", _SHOWN}
 _UNKNOWN = "sessions"  # the rows that are left do not show whose sessions they were
@@ -51,13 +54,17 @@ def rebuild_dataset(
         and emptied combinations of quasi-identifiers, by part. The old manifest and an empty
         mapping if no row belongs to the users and all combinations are frequent enough.
     """
+    names = {name for ledger in manifest.ledger.values() for name in ledger.files}
+    target = replace(target, renamed=erased_names(names, target.is_named_in))
     removed: dict[str, pa.Table] = {}
     files: dict[str, tuple[DataFile, ...]] = {}
     for part, members in manifest.files.items():
         tables = [_matching(folder / file.path, target) for file in members]
         removed[part] = pa.concat_tables(tables) if tables else pa.table({})
         changed = [
-            _copy(folder, beside, file, target) if rows.num_rows else _keep(folder, beside, file)
+            _copy(folder, beside, file, target)
+            if rows.num_rows or (target.renamed and file.path.startswith(f"{_QUARANTINE}/"))
+            else _keep(folder, beside, file)
             for file, rows in zip(members, tables, strict=True)
         ]
         files[part] = tuple(file for file in changed if file is not None)
@@ -68,17 +75,19 @@ def rebuild_dataset(
         files[ENCODERS] = encoders
     fills, groups = drop_groups(manifest, beside, files)
     pages = _take_others(manifest, folder, beside, target)
+    sealed, num_opened = _without_names(manifest, target)
     renewed = manifest.model_copy(
         update={
             "files": files,
             "counts": _counts(manifest.counts, removed),
-            "ledger": _ledgers(manifest.ledger, removed),
+            "ledger": _ledgers(manifest.ledger, removed, target.renamed),
             "fills": fills,
             "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
-            "privacy": kept.report,
+            "privacy": _report(kept.report, sealed),
         }
     )
     rows = {part: table.num_rows for part, table in removed.items()}
+    rows["file_names"] = len(target.renamed) + num_opened
     if not any(rows.values()) and not kept.emptied:
         return manifest, {}
     others = {"encoders": values, "fills": groups, "pages": pages, "combinations": kept.emptied}
@@ -167,7 +176,9 @@ def num_shown(users: pa.Table | None) -> int:
 
 
 def _ledgers(
-    ledgers: Mapping[str, InputLedger], removed: Mapping[str, pa.Table]
+    ledgers: Mapping[str, InputLedger],
+    removed: Mapping[str, pa.Table],
+    renamed: Mapping[str, str],
 ) -> dict[str, InputLedger]:
     """Return the ledgers with the users' rows counted as dropped, so the sums still balance.
 
@@ -184,11 +195,34 @@ def _ledgers(
             bad[name][reason] += 1
     # How tables fit the log was counted with these users, and cannot be counted again.
     return {
-        name: _without(ledger, min(kept.get(name, 0), ledger.rows_kept), bad[name]).model_copy(
-            update={"match": None}
-        )
+        name: _with_names(
+            _without(ledger, min(kept.get(name, 0), ledger.rows_kept), bad[name]), renamed
+        ).model_copy(update={"match": None})
         for name, ledger in ledgers.items()
     }
+
+
+def _with_names(ledger: InputLedger, renamed: Mapping[str, str]) -> InputLedger:
+    """Return the ledger with new names of files, also in its warnings."""
+    warnings = ledger.warnings
+    for name in sorted(renamed, key=len, reverse=True):
+        warnings = tuple(text.replace(name, renamed[name]) for text in warnings)
+    files = {renamed.get(name, name): account for name, account in ledger.files.items()}
+    return ledger.model_copy(update={"files": files, "warnings": warnings})
+
+
+def _without_names(manifest: Manifest, target: Target) -> tuple[PrivacyReport | None, int]:
+    """Return the report without the encrypted names that hold an id, and how many these are."""
+    report = manifest.privacy
+    if report is None:
+        return None, 0
+    left = {
+        hidden: sealed
+        for hidden, sealed in report.file_names.items()
+        if not target.is_named_in(opened(sealed, target))
+    }
+    gone = len(report.file_names) - len(left)
+    return report.model_copy(update={"file_names": left}), gone
 
 
 def _without(ledger: InputLedger, kept: int, bad: Counter[str]) -> InputLedger:
@@ -213,3 +247,10 @@ def _with_features(removed: Mapping[str, pa.Table]) -> int:
         return 0
     told = [column.is_valid().to_pylist() for column in features]
     return sum(any(row) for row in zip(*told, strict=True))
+
+
+def _report(kept: PrivacyReport | None, sealed: PrivacyReport | None) -> PrivacyReport | None:
+    """Return the kept promises with the encrypted names of files that are left."""
+    if kept is None or sealed is None:
+        return kept
+    return kept.model_copy(update={"file_names": sealed.file_names})

@@ -16,15 +16,30 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
-from conf.contract import MANIFEST_NAME, USER_ID, USER_IDX, Bundle, ListsManifest, Manifest
+from conf.contract import (
+    CACHE_NAME,
+    MANIFEST_NAME,
+    USER_ID,
+    USER_IDX,
+    Bundle,
+    ListsManifest,
+    Manifest,
+)
 from conf.erasure.dataset import rebuild_dataset, renewed_vocabularies
 from conf.erasure.forms import all_forms, plain_form
 from conf.erasure.lists_and_models import rebuild_lists, rebuild_model
 from conf.erasure.receipts import Journal
-from conf.erasure.rows import Target, emptied_groups, matching_rows, replace_without
+from conf.erasure.rows import (
+    Target,
+    emptied_groups,
+    matching_rows,
+    replace_without,
+    source_files,
+)
 from conf.errors import ConfigError
 from conf.pages.samples import samples_of
 from conf.privacy.erased import add_erased, read_erased
+from conf.privacy.file_names import erased_names
 from conf.privacy.identities import IDENTITIES, labels_of
 from conf.privacy.keys import Keys, require_keys
 from conf.privacy.learned import WITHOUT_THEM, note_learned, told_learned
@@ -215,11 +230,13 @@ def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
     for folder in sorted(folders):
         name = folder.relative_to(workspace).as_posix()
         paths = sorted(folder.rglob("*.parquet"))
+        names = {file for path in paths for file in source_files(path)}
+        theirs = replace(target, renamed=erased_names(names, target.is_named_in))
         rows = sum(matching_rows(path, target).num_rows for path in paths)
         if rows:
             journal.add(name, {"rows": rows})
         for path in paths:
-            replace_without(path, target)
+            replace_without(path, theirs)
 
 
 def _versions(workspace: Path, kind: str) -> list[str]:
@@ -241,6 +258,8 @@ def _remove_leavings(workspace: Path, storage: str | None) -> None:
                 shutil.rmtree(version)
     for path in (workspace / IDENTITIES).glob("*/.*.new"):
         path.unlink()
+    for path in workspace.glob(f"{CACHE_NAME}*"):
+        path.unlink()  # a cache of an older release has the paths of files
     _remove_cut_off(workspace)
 
 

@@ -3,17 +3,19 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from conf.contract import USER_ID, USER_IDX
+from conf.contract import SOURCE_FILE, USER_ID, USER_IDX
 from conf.privacy.identities import KIND, RAW_ID
 from conf.privacy.sealing import unseal
 from conf.workspace.parquet import open_parquet, told_if_damaged
@@ -33,6 +35,18 @@ class Target:
     """Their numbers in the dataset."""
     ciphers: tuple[AESGCM, ...]
     """Decrypt the texts of an encrypted quarantine; one of the current and of each former key."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """New names of the input files whose names hold one of the ids."""
+
+    def is_named_in(self, file_name: str) -> bool:
+        """Return whether the name of a file, or its path, holds one of the raw ids."""
+        return any(self._in_file_names.search(text) for text in (file_name, unquote(file_name)))
+
+    @cached_property
+    def _in_file_names(self) -> re.Pattern[str]:
+        escaped = {re.escape(form) for name in self.raw_ids for form in _forms(name)}
+        # Between letters and digits an id is a part of another word; `_` and `-` are not.
+        return re.compile(rf"(?<![^\W_])(?:{'|'.join(sorted(escaped))})(?![^\W_])")
 
     def pattern(self) -> re.Pattern[str]:
         """Return a pattern that finds one of the ids in a line as a whole word."""
@@ -67,7 +81,7 @@ def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) ->
         for table in _row_groups(file):
             _, left = _matches(table, target)
             if left.num_rows:
-                writer.write_table(left, row_group_size=left.num_rows)
+                writer.write_table(_renamed(left, target), row_group_size=left.num_rows)
                 written += 1
         writer.close()
         stream.flush()
@@ -78,11 +92,20 @@ def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) ->
 def replace_without(path: Path, target: Target) -> int:
     """Replace a file by its other rows, in one step; return the number of removed rows."""
     rows = int(matching_rows(path, target).num_rows)
-    if rows:
+    if rows or not target.renamed.keys().isdisjoint(source_files(path)):
         beside = path.with_name(f".{path.name}.new")
         copy_without(path, beside, target, mode=path.stat().st_mode & 0o777)
         beside.replace(path)
     return rows
+
+
+def source_files(path: Path) -> set[str]:
+    """Return the names of input files in a Parquet file of quarantined rows."""
+    with open_parquet(path) as file:
+        if SOURCE_FILE not in file.schema_arrow.names:
+            return set()
+        tables = (file.read_row_group(n, [SOURCE_FILE]) for n in range(file.num_row_groups))
+        return {name for table in tables for name in pc.unique(table[SOURCE_FILE]).to_pylist()}
 
 
 def emptied_groups(path: Path, target: Target) -> list[bool]:
@@ -112,6 +135,15 @@ def _matches(table: pa.Table, target: Target) -> tuple[pa.Table, pa.Table]:
     return table.filter(hit), table.filter(pc.invert(hit))
 
 
+def _renamed(table: pa.Table, target: Target) -> pa.Table:
+    if not target.renamed or SOURCE_FILE not in table.schema.names:
+        return table
+    names = [target.renamed.get(name, name) for name in table[SOURCE_FILE].to_pylist()]
+    place = table.schema.get_field_index(SOURCE_FILE)
+    field_ = table.schema.field(place)
+    return table.set_column(place, field_, pa.array(names, field_.type))
+
+
 def _is_in(column: pa.ChunkedArray, names: Iterable[str]) -> pa.ChunkedArray:
     return pc.is_in(column.cast(pa.string()), value_set=pa.array(sorted(names), pa.string()))
 
@@ -125,7 +157,7 @@ def _quarantined(table: pa.Table, target: Target) -> pa.ChunkedArray:
         return own
     pattern, texts = target.pattern(), [table[name].to_pylist() for name in _texts(table)]
     found = [
-        is_unsure and any(pattern.search(_opened(text[row], target)) for text in texts)
+        is_unsure and any(pattern.search(opened(text[row], target)) for text in texts)
         for row, is_unsure in enumerate(unsure)
     ]
     return pc.or_(own, pa.chunked_array([pa.array(found, pa.bool_())]))
@@ -135,7 +167,7 @@ def _texts(table: pa.Table) -> list[str]:
     return [field.name for field in table.schema if pa.types.is_string(field.type)]
 
 
-def _opened(text: str | None, target: Target) -> str:
+def opened(text: str | None, target: Target) -> str:
     """Return a text decrypted if it is encrypted with one of our keys, else unchanged."""
     for cipher in target.ciphers:
         try:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from conf.contract import PrivacyReport
 from conf.errors import ConfigError
 from conf.privacy.sealing import cipher_of
 from conf.settings.privacy import Privacy
@@ -93,6 +94,20 @@ def require_keys(privacy: Privacy, why: str) -> Keys:
             f"{why} needs a key, but privacy.key and privacy.key_file are null; {_HOW}"
         )
     return keys
+
+
+def key_of(report: PrivacyReport, keys: Keys | None) -> Keys | None:
+    """Return the key that a dataset was made with, of the current and the former ones.
+
+    Args:
+        report: The dataset's report; those of earlier releases have the name of the key alone.
+        keys: The configured keys.
+    """
+    for key in keys.all() if keys is not None else ():
+        is_same = key.check == report.key_check
+        if is_same or (report.key_check is None and key.key_id == report.key_id):
+            return key
+    return None
 
 
 def sign(keys: Keys, message: bytes) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conf.contract import Manifest, PrivacyReport
+from conf.contract import SOURCE_FILE, Manifest
 from conf.errors import ConfigError
-from conf.privacy.keys import Keys
+from conf.privacy.file_names import names_of_files
+from conf.privacy.keys import Keys, key_of
 from conf.privacy.sealing import unseal
 from conf.workspace.parquet import open_parquet
 from conf.workspace.versions import read_manifest
@@ -27,22 +28,20 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
     report = manifest.privacy
     if report is None or report.mode == "none":
         return table
-    fitting = [key for key in (keys.all() if keys else ()) if _is_of(report, key)]
-    if not fitting:
+    key = key_of(report, keys)
+    if key is None:
         raise ConfigError(
             f"the quarantine of {dataset} is encrypted with the key {report.key_id!r}; "
             "configure that key in the section privacy"
         )
-    cipher = fitting[0].cipher()
+    cipher = key.cipher()
     for name in (name for name in SEALED_COLUMNS if name in table.schema.names):
         opened = [None if t is None else unseal(cipher, t) for t in table[name].to_pylist()]
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, pa.array(opened, pa.string()))
+    names = names_of_files(manifest, keys)
+    if names and SOURCE_FILE in table.schema.names:
+        place, files = table.schema.get_field_index(SOURCE_FILE), table[SOURCE_FILE].to_pylist()
+        told = pa.array([names.get(file, file) for file in files], pa.string())
+        table = table.set_column(place, SOURCE_FILE, told)
     return table
-
-
-def _is_of(report: PrivacyReport, key: Keys) -> bool:
-    """Return whether a key made a dataset; earlier releases stored its name alone."""
-    if report.key_check is None:
-        return report.key_id == key.key_id
-    return report.key_check == key.check

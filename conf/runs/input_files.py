@@ -2,27 +2,36 @@
 
 The hashes go into the key of a dataset: the same inputs and the same configuration give the same
 key, on any machine, in any folder.
+
+Paths may hold ids of users. So the stored hashes are not found by path but by a hash of it, and
+with pseudonyms a file has another name in all that is written.
 """
 
+import hashlib
+import hmac
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from conf.errors import InputError
+from conf.contract import CACHE_NAME
+from conf.errors import HeadraceError, InputError
+from conf.privacy.file_names import hidden_name, hidden_names, hiding_keys
+from conf.privacy.keys import Keys
 from conf.settings.config import Config
 from conf.settings.input import Source
 from conf.workspace.hashes import canonical_hash, hash_file
 
-CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried at the end of a glob
 UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".rar", ".lzo", ".snappy", ".deflate", ".Z")
 """Compressed files that are not read."""
 _BOOKKEEPING = ("_SUCCESS", "_metadata", "_common_metadata")
 _IS_FOLDER = ", which is a folder, so name the files in it as FOLDER/*,"
+_BRACKET = "; in a pattern [ab] means one of the letters, and [[] means a bracket"
 _WILDCARDS = frozenset("*?[")
 
 
@@ -33,13 +42,24 @@ class InputFile:
     path: Path
     """Its path; for a table its name."""
     name: str
-    """Its name relative to `input.root`, as in the ledger."""
+    """Its name as in the ledger: relative to `input.root`, or what stands for that name."""
     bytes: int
     """Its size; for a table UNKNOWN_BYTES."""
     modified_at: float
     """Time of the last change in seconds since 1970; for a table 0."""
     sha256: str
     """Hash of its content; for a table that of its name and `table_version`."""
+    hidden: str | None = None
+    """Its name relative to `input.root`, if `name` stands for it; else None."""
+
+
+class FileError(InputError):
+    """A file that cannot be found or read."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        """Keep the path apart from the fault, because it may have to be hidden."""
+        super().__init__(f"{path} {fault}")
+        self.path, self.fault = path, fault
 
 
 def input_sources(config: Config) -> dict[str, Source]:
@@ -64,22 +84,67 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
             f"input.root={str(root)!r} is not a folder that can be opened; set "
             "input.root=FOLDER to the folder that holds the input files"
         )
-    sources = input_sources(config)
-    found = {
-        name: _matching(root, name, source)
-        for name, source in sources.items()
-        if source.format != "table"
-    }
-    cache_path = Path(config.run.output) / CACHE_NAME
-    known = _read_cache(cache_path)
+    sources, keys = input_sources(config), hiding_keys(config.privacy)
+    try:
+        found = {
+            name: _matching(root, name, source)
+            for name, source in sources.items()
+            if source.format != "table"
+        }
+        inputs = _hashed(root, found, Path(config.run.output) / CACHE_NAME, keys)
+    except FileError as error:
+        if keys is None:
+            raise
+        hidden = hidden_name(_name(root, error.path), keys)
+        raise InputError(f"{hidden} {error.fault}") from None
+    if keys is not None:
+        inputs = _with_hidden_names(inputs, keys)
+    return {name: inputs.get(name) or (_table(source),) for name, source in sources.items()}
+
+
+def _hashed(
+    root: Path, found: Mapping[str, Sequence[Path]], cache_path: Path, keys: Keys | None
+) -> dict[str, tuple[InputFile, ...]]:
+    """Return the files of each input with their hashes."""
+    known, key = _read_cache(cache_path), b"" if keys is None else keys.label
     fresh: dict[str, str] = {}
     inputs = {
-        name: tuple(_input_file(root, path, known, fresh) for path in paths)
+        name: tuple(_input_file(root, path, known, fresh, key) for path in paths)
         for name, paths in found.items()
     }
     if fresh != known:
         _write_cache(cache_path, fresh)
-    return {name: inputs.get(name) or (_table(source),) for name, source in sources.items()}
+    return inputs
+
+
+def _with_hidden_names(
+    inputs: Mapping[str, Sequence[InputFile]], keys: Keys
+) -> dict[str, tuple[InputFile, ...]]:
+    hidden = hidden_names((file.name for files in inputs.values() for file in files), keys)
+    return {
+        name: tuple(replace(file, name=hidden[file.name], hidden=file.name) for file in files)
+        for name, files in inputs.items()
+    }
+
+
+@contextmanager
+def names_hidden_in_errors(inputs: Mapping[str, Sequence[InputFile]]) -> Iterator[None]:
+    """Replace the paths of files with hidden names in the messages of errors of the block."""
+    shown = {
+        text: file.name
+        for files in inputs.values()
+        for file in files
+        if file.hidden is not None
+        for text in (str(file.path.absolute()), str(file.path), file.hidden)
+    }
+    try:
+        yield
+    except HeadraceError as error:
+        told = str(error)
+        for text in sorted(shown, key=len, reverse=True):
+            told = told.replace(text, shown[text])
+        error.args = (told,)
+        raise error from None
 
 
 def _matching(root: Path, name: str, source: Source) -> list[Path]:
@@ -94,20 +159,28 @@ def _matching(root: Path, name: str, source: Source) -> list[Path]:
                 f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
                 f"{', '.join(_SUFFIXES[1:])} at its end) in {root}; "
                 f"correct input.root or input.{name}.paths"
+                f"{_BRACKET if '[' in pattern else ''}"
             )
         paths.update(matches)
     return sorted(paths)
 
 
-def unread_siblings(root: Path, source: Source) -> list[str]:
-    """Return the files next to those of an input that are compressed in a way that is not read."""
+def unread_siblings(root: Path, source: Source, keys: Keys | None = None) -> list[str]:
+    """Return the files next to those of an input that are compressed in a way that is not read.
+
+    Args:
+        root: Folder that the paths are relative to.
+        source: The input.
+        keys: Keys that hide the names of files; None: they are shown.
+    """
     if source.format == "table":
         return []
     suffixes = (*UNREAD_SUFFIXES, ".GZ")
     patterns = [pattern + s for pattern in filter(_is_pattern, source.paths) for s in suffixes]
     found = {path for pattern in patterns for path in _glob(root, pattern)}
     read = {path for pattern in source.paths for path in _glob(root, pattern)}
-    return sorted(_name(root, path) for path in found - read)
+    names = sorted(_name(root, path) for path in found - read)
+    return names if keys is None else [hidden_name(name, keys) for name in names]
 
 
 def _is_pattern(text: str) -> bool:
@@ -122,8 +195,10 @@ def _glob(root: Path, pattern: str) -> list[Path]:
     if Path(pattern).is_absolute():
         root, pattern = Path(Path(pattern).anchor), str(Path(pattern).relative_to("/"))
     require_reachable(root, Path(pattern).parts)
-    found = [path for path in root.glob(pattern) if not _is_bookkeeping(path)]
-    return regular_files(found)
+    found = {path for path in root.glob(pattern) if not _is_bookkeeping(path)}
+    if "[" in pattern and (root / pattern).is_file():
+        found.add(root / pattern)  # the name of a file, although it is a pattern too
+    return regular_files(sorted(found))
 
 
 def _is_bookkeeping(path: Path) -> bool:
@@ -138,14 +213,17 @@ def _table(source: Source) -> InputFile:
     return InputFile(Path(source.table), source.table, UNKNOWN_BYTES, 0.0, made_of)
 
 
-def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, str]) -> InputFile:
+def _input_file(
+    root: Path, path: Path, known: Mapping[str, str], fresh: dict[str, str], key: bytes
+) -> InputFile:
     try:
         stat = path.stat()
-        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-        digest = known.get(key) or hash_file(path)
+        state = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        place = hmac.new(key, os.fsencode(state), hashlib.sha256).hexdigest()
+        digest = known.get(place) or hash_file(path)
     except OSError as error:
         raise unreadable(path, error) from error
-    fresh[key] = digest
+    fresh[place] = digest
     return InputFile(path, _name(root, path), stat.st_size, stat.st_mtime, digest)
 
 
@@ -204,20 +282,21 @@ def regular_files(found: Sequence[Path]) -> list[Path]:
         except OSError as error:
             raise unreadable(path, error) from error
         if not is_there:
-            raise InputError(f"{path} is a link that leads nowhere; repair or remove it")
+            raise FileError(path, "is a link that leads nowhere; repair or remove it")
         if not is_plain:
-            raise InputError(
-                f"{path} is neither a file nor a folder, but a pipe or a device; write "
-                "its data to a file"
+            raise FileError(
+                path,
+                "is neither a file nor a folder, but a pipe or a device; write its data to a file",
             )
     return [path for path in found if path.is_file()]
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
+def unreadable(path: Path, error: OSError) -> FileError:
     """Return the error for a file or folder that cannot be read."""
-    return InputError(
-        f"{path} cannot be read: {error.strerror}; give the user of this process the right to "
-        "read it, or have it delivered again"
+    return FileError(
+        path,
+        f"cannot be read: {error.strerror}; give the user of this process the right to read it, "
+        "or have it delivered again",
     )
 
 

@@ -3,11 +3,10 @@
 The larger sections have files of their own in this folder, such as `input.py` and `train.py`.
 """
 
-import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broken_tuning_rules
 from conf.settings.etl import Etl
@@ -15,17 +14,8 @@ from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.rules import broken_rules
 from conf.settings.score import Score
-from conf.settings.section import Positive, Section, Share
+from conf.settings.section import Folder, Positive, Section, Share, Workspace
 from conf.settings.train import Train
-
-
-def _folder(path: str) -> str:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", path):
-        raise ValueError(
-            f"{path!r} is an address; the workspace is a folder that all machines see under one "
-            "path, such as /mnt/shop"
-        )
-    return path
 
 
 class Run(Section):
@@ -33,7 +23,7 @@ class Run(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
     """First part of every version's id: 1 to 40 letters, digits, `-` and `_`."""
-    output: Annotated[str, AfterValidator(_folder)]
+    output: Workspace
     """Folder of the workspace; `datasets/`, `models/` and `lists/` are created in it."""
     seed: int = 1
     """Seed of all random choices. What `headrace tune` tries next has its own: `tune.seed`."""
@@ -78,7 +68,7 @@ class Ray(Section):
     """Niceness that is added to the workers of a Ray started for the run. 0: they have the priority
     of the command itself. 15, which is Ray's own default, starves them next to other work. No
     effect with `ray.address`."""
-    storage: str | None = None
+    storage: Folder | None = None
     """Folder for checkpoints that all nodes can read and write; null: in the workspace."""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from conf.settings.files import Files
-from conf.settings.section import Name, Section
+from conf.settings.section import Folder, Name, Section
 
 ColumnName = str | tuple[str, ...]
 """A column's name, or a list of names; each file must have exactly one of them. A dot leads into an
@@ -204,7 +204,7 @@ class TableSource(Source):
 class Input(Section):
     """The raw log, and the tables of items and users."""
 
-    root: str
+    root: Folder
     """Folder that all paths are relative to."""
     events: Annotated[dict[str, EventSource], Field(min_length=1)]
     """The logs, by names of your own. Together they are one log: views here, purchases there. Their

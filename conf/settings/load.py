@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
@@ -152,7 +153,7 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if not is_set or not all(key.split(".")):
             raise ConfigError(f"override {_shown(override)!r} is not of the form section.key=value")
         try:
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+            merged = OmegaConf.merge(merged, _change(override))
         except TypeError as error:
             raise ConfigError(
                 f"override {_shown(override)!r} does not fit what the file has at {key}: "
@@ -166,6 +167,20 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
             ) from error
     assert isinstance(merged, DictConfig)
     return merged
+
+
+def _change(override: str) -> DictConfig:
+    """Return the keys that an override sets; a text without quotes is taken as it is.
+
+    YAML would take ` #` in it for the beginning of a comment, and the path would be another one.
+    """
+    change = OmegaConf.from_dotlist([override])
+    key, _, value = override.partition("=")
+    if " #" in value and value.lstrip()[0] not in "\"'|>&!#":
+        node = yaml.safe_load(value)
+        if isinstance(node, str):
+            OmegaConf.update(change, key, value.strip())
+    return change
 
 
 def _named(overrides: Sequence[str], detail: ErrorDetails) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conf.errors import InputError
+from conf.privacy.file_names import hiding_keys
 from conf.runs.input_files import InputFile, input_sources, unread_siblings
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource, Source, TableSource
@@ -33,7 +34,7 @@ def check_inputs(
         except InputError as error:
             problems.append(f"input.{name}: {error}")
             continue
-        unread = unread_siblings(Path(config.input.root), source)
+        unread = unread_siblings(Path(config.input.root), source, hiding_keys(config.privacy))
         found += [
             f"{file} is not read: names have to end in .gz, .bz2 or .zst to be unpacked"
             for file in unread

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from etl.spark.columns import DROPPED, VERDICT
+from etl.spark.folders import store
 
 _EVENTS = "pair_events"
 
@@ -54,6 +55,5 @@ def _with_enough(pairs: DataFrame, column: str, least: int) -> DataFrame:
 
 
 def _write(pairs: DataFrame, folder: Path) -> tuple[DataFrame, int]:
-    pairs.write.mode("overwrite").parquet(folder.as_uri())
-    rows = sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
-    return pairs.sparkSession.read.schema(pairs.schema).parquet(folder.as_uri()), rows
+    stored = store(pairs, folder)
+    return stored, sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial, reduce
 from pathlib import Path
-from urllib.request import url2pathname
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
@@ -21,7 +20,7 @@ from conf.runs.input_files import InputFile
 from conf.settings.etl import Clean, Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
 from etl.cleaning.accounting.losses import UNUSED
-from etl.cleaning.accounting.tally import counted, counts_of
+from etl.cleaning.accounting.tally import Count
 from etl.cleaning.event_ids import mark_shared_ids
 from etl.cleaning.judge import clean_ids, judge_histories, judge_log, limits_of
 from etl.cleaning.tables import judge_table, read_table
@@ -38,6 +37,7 @@ from etl.reading.sources import field_columns, read_rows
 from etl.spark import columns as c
 from etl.spark.folders import store
 from etl.spark.notation import notation_of
+from etl.spark.paths import path_in
 from etl.spark.times import day_of
 
 _FILE_OF_FAILURE = re.compile(r"while reading file file:/*(/\S+?)\.?(?:\s|$)")
@@ -62,7 +62,7 @@ def stage_events(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, Mapping[str, int]]:
-    """Return the stored events of all logs with verdicts, and what `accounting.tally` counted.
+    """Return the stored events of all logs with verdicts, and what `Count` counted.
 
     LOG is the number of an event's log in `logs`.
     """
@@ -72,13 +72,12 @@ def stage_events(
         for n, log in enumerate(logs)
     ]
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), judged)
-    counter = Observation("events")
-    counts = counts_of(together.columns, are_trimmed=etl.clean.trim_ids)
-    # The raw texts go first: they are expensive, and what is observed has to be there.
+    # The raw texts go first: they are expensive, and what is counted has to be there.
     needed = together.transform(_keep_needed_texts, not protection.hides_texts)
-    observed = needed.observe(counter, *counts).drop(c.NOT_DECODED)
+    count = Count(needed, are_trimmed=etl.clean.trim_ids)
     by_user = (
-        observed.transform(shield_events, protection)
+        count.counted_rows()
+        .transform(shield_events, protection)
         .transform(mark_shared_ids)
         .repartition(USER_ID)
         .transform(
@@ -90,7 +89,7 @@ def stage_events(
     )
     with _damaged_files_named():
         stored = store(coarsen_events(by_user.drop(c.EVENT_ID), protection), folder)
-    return stored, counted(counter, folder)
+        return stored, count.result(folder)
 
 
 def _read_log(
@@ -121,14 +120,12 @@ def stage_table(
     folder: Path,
     protection: Protection = UNPROTECTED,
 ) -> tuple[DataFrame, Mapping[str, int]]:
-    """Return the stored rows of a table with verdicts, and what `accounting.tally` counted."""
-    counter, scratch = Observation(id_name), _beside(folder)
-    rows = read_table(spark, source, files, id_name, scratch)
+    """Return the stored rows of a table with verdicts, and what `Count` counted."""
+    rows = read_table(spark, source, files, id_name, _beside(folder))
     table = "users" if id_name == USER_ID else "items"
     rows = clean_ids(rows, clean, (id_name,))
-    rows = rows.observe(counter, *counts_of(rows.columns, are_trimmed=clean.trim_ids))
-    rows = rows.drop(c.NOT_DECODED)
-    shielded = rows.transform(reduce_fields, table, protection)
+    count = Count(rows, are_trimmed=clean.trim_ids)
+    shielded = count.counted_rows().transform(reduce_fields, table, protection)
     shielded = shielded.transform(shield_table, table, protection)
     judged = judge_table(shielded, id_name, source.fields, vectors, notation_of(source))
     judged = judged.transform(drop_erased)
@@ -136,7 +133,7 @@ def stage_table(
         judged = judged.transform(hide_users, protection)
     with _damaged_files_named():
         stored = store(judged.transform(_keep_needed_texts), folder)
-    return stored, counted(counter, folder)
+        return stored, count.result(folder)
 
 
 def quarantined_rows(inputs: dict[str, DataFrame]) -> DataFrame:
@@ -223,7 +220,7 @@ def _damaged_files_named() -> Iterator[None]:
         if "FAILED_READ_FILE" not in text:
             raise
         named = _FILE_OF_FAILURE.search(text)
-        file = "a file of the input" if named is None else url2pathname(named[1])
+        file = "a file of the input" if named is None else path_in(named[1])
         raise InputError(
             f"{file} cannot be read to its end: it is damaged or was removed; deliver it again"
         ) from error

@@ -26,8 +26,10 @@ from conf.contract import (
     Feature,
     InputLedger,
     Manifest,
+    PrivacyReport,
     Vocabulary,
 )
+from conf.privacy.file_names import sealed_names
 from conf.settings.config import Config
 from conf.settings.etl import shown_types
 from conf.settings.secret_values import public_config
@@ -131,7 +133,7 @@ def describe_dataset(
             fills=dict(fills),
             cuts=_told_cuts(made.cuts),
             leak_check=dict(leak_check),
-            privacy=report_privacy(job.protection, made.tables().get("users")),
+            privacy=_report_privacy(job, made),
             counts={
                 **_count(files, ties, seen, count_events(work / "train")),
                 **shown,
@@ -139,6 +141,19 @@ def describe_dataset(
             },
         )
     )
+
+
+def _report_privacy(job: DatasetJob, made: Made) -> PrivacyReport | None:
+    report, keys = report_privacy(job.protection, made.tables().get("users")), job.protection.keys
+    names = {
+        file.name: file.hidden
+        for files in job.inputs.values()
+        for file in files
+        if file.hidden is not None
+    }
+    if report is None or keys is None or not names:
+        return report
+    return report.model_copy(update={"file_names": sealed_names(names, keys)})
 
 
 def _ledgers(

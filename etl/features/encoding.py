@@ -26,6 +26,7 @@ from conf.settings.features import (
     Vector,
 )
 from etl.spark.decimals import parse_number
+from etl.spark.paths import location
 from etl.spark.texts import as_vector, list_elements, lower
 
 PRESENT = PRESENT_SUFFIX
@@ -192,7 +193,7 @@ def _vocabulary(
     folder.mkdir(parents=True)
     table = pa.table({_KNOWN: pa.array(values, pa.string()), _NUMBER: numbers})
     pq.write_table(table, folder / "values.parquet")
-    rows = spark.read.schema(f"{_KNOWN} STRING, {_NUMBER} INT").parquet(folder.as_uri())
+    rows = spark.read.schema(f"{_KNOWN} STRING, {_NUMBER} INT").parquet(location(folder))
     return F.broadcast(rows)
 
 

@@ -17,6 +17,7 @@ from conf.settings.features import Encoding, TableFeatures
 from conf.settings.input import TableSource
 from conf.workspace.versions import read_manifest
 from etl.features.encoding import Fitted
+from etl.spark.paths import locations
 
 
 @dataclass(frozen=True)
@@ -109,5 +110,5 @@ def _numbers(
 ) -> DataFrame:
     kind = IntegerType() if number == ITEM_IDX else LongType()
     schema = StructType([StructField(number, kind), StructField(id_column, StringType())])
-    files = [(folder / file.path).as_uri() for file in manifest.files[part]]
+    files = locations([folder / file.path for file in manifest.files[part]])
     return spark.read.schema(schema).parquet(*files)

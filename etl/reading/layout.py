@@ -109,7 +109,8 @@ def columnar_layout(file: InputFile, schema: pa.Schema) -> Layout:
 
 def partitions_of(file: InputFile) -> dict[str, str | None]:
     """Return the names and values of the folders `name=value` that contain a file."""
-    pairs = (part.split("=", 1) for part in file.name.split("/")[:-1] if "=" in part)
+    *folders, _ = (file.hidden or file.name).split("/")
+    pairs = (part.split("=", 1) for part in folders if "=" in part)
     return {
         unquote(name): None if value == _NULL_PARTITION else unquote(value) for name, value in pairs
     }

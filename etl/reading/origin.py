@@ -1,7 +1,6 @@
 """Where a row comes from: file, block and line, and facts about the file as a whole."""
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from conf.runs.input_files import InputFile
 from etl.reading.files.same_content import hash_contents
 from etl.reading.layout import partitions_of
 from etl.spark.columns import BLOCK, DAMAGED, LINE, REDELIVERED, SOURCE_FILE
+from etl.spark.paths import absolute, path_of_row
 
 PATH = "__path"
 PARTITIONS = "__partitions"  # map of names and values of the folders `name=value`
@@ -21,10 +21,9 @@ ORIGIN = (SOURCE_FILE, BLOCK, LINE, REDELIVERED, DAMAGED)
 
 def with_origin(frame: DataFrame) -> DataFrame:
     """Add the path, block and number of each row; the path is plain, without URL escapes."""
-    decoded = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
     return frame.select(
         "*",
-        F.regexp_replace(decoded, "^file:/+", "/").alias(PATH),
+        path_of_row().alias(PATH),
         F.col("_metadata.file_block_start").alias(BLOCK),
         F.monotonically_increasing_id().alias(LINE),
     )
@@ -51,7 +50,8 @@ def describe_files(
         {
             PATH: absolute(read_instead.get(file, file.path)),
             SOURCE_FILE: file.name,
-            PARTITIONS: partitions_of(file),
+            # No others: what is here is in Spark's plans.
+            PARTITIONS: {k: v for k, v in partitions_of(file).items() if k in folders},
             REDELIVERED: file.name in repeated,
             DAMAGED: file in damaged,
         }
@@ -81,18 +81,6 @@ def redelivered_files(files: Sequence[InputFile], folders: Collection[str] = ())
     for file in sorted(files, key=lambda file: file.name):
         first.setdefault(content(file), file.name)
     return {file.name for file in files if first[content(file)] != file.name}
-
-
-def locations(paths: Sequence[Path]) -> list[str]:
-    """Return paths with the characters escaped that Spark treats as a glob pattern."""
-    special = str.maketrans({char: f"\\{char}" for char in "\\{}[]*?"})
-    return ["file://" + absolute(path).translate(special) for path in paths]
-
-
-def absolute(path: Path) -> str:
-    """Return the absolute path."""
-    # Path.resolve would turn two links to one file into the same path.
-    return os.path.abspath(path)  # noqa: PTH100
 
 
 def quoted(column: str) -> Column:

@@ -14,9 +14,10 @@ from conf.runs.input_files import InputFile
 from conf.settings.input import ColumnName, Source
 from etl.reading.drift import Group, group_files
 from etl.reading.layout import Layout, columnar_layout
-from etl.reading.origin import PATH, Rows, absolute, locations, quoted, with_origin
+from etl.reading.origin import PATH, Rows, quoted, with_origin
 from etl.reading.typed import in_notation, is_time
 from etl.spark.columns import BLOCK, LINE
+from etl.spark.paths import absolute, locations
 
 # Read times as written, whatever calendar or Spark release wrote them.
 _OPTIONS: Mapping[str, Mapping[str, str]] = {

@@ -12,8 +12,9 @@ from conf.contract import ITEM_ID, USER_ID
 from conf.settings.input import Source
 from etl.reading.drift import Group
 from etl.reading.files.quotes import LineBreaks
-from etl.reading.origin import Rows, locations, with_origin
+from etl.reading.origin import Rows, with_origin
 from etl.spark.columns import LINE
+from etl.spark.paths import locations
 
 _CORRUPT = "__corrupt"
 _NEVER_IN_TEXT = "\u0001"

@@ -14,6 +14,7 @@ from conf.errors import ConfigError, InputError
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
+from conf.settings.section import why_unusable
 from etl.reading.charsets import encoding_warnings
 from etl.reading.drift import Place, Places, group_files, warnings_of
 from etl.reading.files.copies import as_spark_reads, copy_as_utf8, needs_copy
@@ -29,6 +30,7 @@ from etl.reading.read_columnar import read_columnar, read_table
 from etl.reading.read_csv import read_csv, read_damaged, read_sequences
 from etl.reading.read_json import read_json_lines
 from etl.spark.columns import BROKEN, NOT_DECODED, RAW
+from etl.spark.paths import absolute
 
 _FIRST_SPARK_WITH_ZSTD = (4, 1)
 
@@ -210,21 +212,14 @@ def _sorted_out(
             f"{', '.join(hidden)}: Spark skips files whose name begins with "
             "'_' or '.'; rename them or narrow `paths`"
         )
-    odd = [file.name for file in files if ":" in file.path.name or not _is_text(str(file.path))]
+    odd = [file.name for file in files if ":" in file.path.name or why_unusable(str(file.path))]
     if odd:
         raise InputError(
-            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':' "
-            "or bytes that are not UTF-8; rename them"
+            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':', a "
+            "line break or bytes that are not UTF-8, nor one in a folder whose path contains ':' "
+            "and one of \\ { } [ ] * ?; rename them"
         )
     return split_damaged(source, files)
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _require_zstd(spark: SparkSession, files: Sequence[InputFile]) -> None:
@@ -246,9 +241,23 @@ def _read_instead(
         found = file
         if source.format in TEXT_FORMATS:
             found = without_padding(file, scratch, codec_of_name(file.path))
-        needs_utf8 = source.format in TEXT_FORMATS and needs_copy(source)
-        paths[file] = copy_as_utf8(source, found, _required(scratch)) if needs_utf8 else found.path
+        if source.format in TEXT_FORMATS and needs_copy(source):
+            paths[file] = copy_as_utf8(source, found, _required(scratch))
+        elif file.hidden is not None:
+            paths[file] = _link(found, _required(scratch))
+        else:
+            paths[file] = found.path
     return paths
+
+
+def _link(file: InputFile, folder: Path) -> Path:
+    """Return a link to a file that does not have its name, which Spark would log."""
+    packed = file.path.suffix if codec_of_name(file.path) != TEXT else ""
+    link = folder / f"{file.name}{packed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():  # else another log reads the same file
+        link.symlink_to(absolute(file.path))
+    return link
 
 
 def _required(scratch: Path | None) -> Path:

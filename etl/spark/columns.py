@@ -1,9 +1,9 @@
 """Names of the columns that the steps of this stage share."""
 
 from conf.contract import SAMPLING_PROBABILITY
+from conf.contract import SOURCE_FILE as SOURCE_FILE
 
 # Where a row comes from.
-SOURCE_FILE = "source_file"
 BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
 LINE = "line_number"  # int64, increases with the lines of one block, with gaps
 LOG = "log_number"  # int32, number of the log among all logs, from 0

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
 from conf.errors import HeadraceError
+from etl.spark.paths import location, target
 
 SCRATCH = "_scratch"
 
@@ -53,5 +54,5 @@ def _remove_leavings(datasets: Path, request: str) -> None:
 
 def store(frame: DataFrame, folder: Path) -> DataFrame:
     """Write rows as Parquet and return a frame that reads them back."""
-    frame.write.mode("overwrite").parquet(folder.as_uri())
-    return frame.sparkSession.read.schema(frame.schema).parquet(folder.as_uri())
+    frame.write.mode("overwrite").parquet(target(folder))
+    return frame.sparkSession.read.schema(frame.schema).parquet(location(folder))

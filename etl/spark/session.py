@@ -40,6 +40,8 @@ _LAUNCH_SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    # Files of a task appear when the job is done, so that none of a lost task is left.
+    "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "1",
 }
 
 _EXIT_SECONDS = 30

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from conf.contract import NUM_RESERVED
 from etl.spark.columns import SHARD
 from etl.spark.footers import sort_encodings
+from etl.spark.paths import target
 
 # Large enough that the number of rows limits a row group, not its size.
 _ROW_GROUP_BYTES = 256 << 20
@@ -88,7 +89,7 @@ def write_shards(
     partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or "1")
     together = rows.repartition(partitions, SHARD).sortWithinPartitions(SHARD, *order)
     writer = together.drop(*leave_out).write.partitionBy(SHARD).mode("overwrite")
-    writer.option("parquet.block.size", str(_ROW_GROUP_BYTES)).parquet(scratch.as_uri())
+    writer.option("parquet.block.size", str(_ROW_GROUP_BYTES)).parquet(target(scratch))
     folder.mkdir(parents=True, exist_ok=True)
     shards = sorted(scratch.glob(f"{SHARD}=*"), key=lambda path: int(path.name.split("=")[1]))
     for number, shard in enumerate(shards):

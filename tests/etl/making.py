@@ -12,6 +12,7 @@ from conf.contract import Manifest
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.request_keys import dataset_request
 from conf.settings.config import Config
+from conf.workspace.hashes import hash_file
 from conf.workspace.versions import read_manifest
 from etl.pipeline import run
 
@@ -54,6 +55,22 @@ def read_part(folder: Path, part: str) -> list[dict[str, Any]]:
     files = sorted((folder / part).glob("*.parquet"))
     rows: list[dict[str, Any]] = pa.concat_tables(map(pq.read_table, files)).to_pylist()
     return rows
+
+
+def written_to(workspace: Path) -> tuple[Manifest, dict[str, str]]:
+    """Return the manifest of the one dataset, and the hash of every file that it names.
+
+    Those of its identities are there too. The report is left out: logs stand in it in the order
+    that they are configured in.
+    """
+    (path,) = (workspace / "datasets").glob("[!.]*/manifest.json")
+    manifest = read_manifest(workspace, "datasets", path.parent.name, Manifest)
+    found = [*path.parent.rglob("*"), *(workspace / "identities").rglob("*")]
+    files = {
+        file.relative_to(workspace).as_posix(): hash_file(file)
+        for file in found if file.is_file() and file != path and file.suffix != ".html"
+    }  # fmt: skip
+    return manifest, files
 
 
 EVENT = (

@@ -1,30 +1,20 @@
 """One log with all that the stage can do gives the same bytes here, elsewhere, on a cluster."""
 
-import contextlib
 import json
-import os
 import random
 import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conf.contract import Manifest
-from conf.workspace.hashes import hash_file
-from conf.workspace.versions import read_manifest
-from tests.etl.making import DAY, config_for, make, write_lines
-from tests.packaging.checkout import CHECKOUT
+from tests.etl.cluster import QUICK, cluster_of_two, run_etl, spark_program
+from tests.etl.making import DAY, config_for, make, write_lines, written_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("spark")]
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
-PATIENCE_SECONDS = 120
-PYTHON = {"PYSPARK_PYTHON": sys.executable}  # with which Spark's programs find it, too
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # the runs are over before more would pay
 # Neither Python nor Java knows that files are UTF-8; in Turkish, i is not the small letter of I.
 ELSEWHERE = {
     "TZ": "Asia/Kolkata", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
@@ -103,22 +93,6 @@ def settings_of(raw: Path, workspace: Path, **sections: Any) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-def written_to(workspace: Path) -> tuple[Manifest, dict[str, str]]:
-    """Return the manifest of the one dataset, and the hash of every file that it names.
-
-    Those of its identities are there too. The report is left out: logs stand in it in the order
-    that they are configured in.
-    """
-    (path,) = (workspace / "datasets").glob("[!.]*/manifest.json")
-    manifest = read_manifest(workspace, "datasets", path.parent.name, Manifest)
-    found = [*path.parent.rglob("*"), *(workspace / "identities").rglob("*")]
-    files = {
-        file.relative_to(workspace).as_posix(): hash_file(file)
-        for file in found if file.is_file() and file != path and file.suffix != ".html"
-    }  # fmt: skip
-    return manifest, files
-
-
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, dict[str, str]]:
     """The raw files, and what `local[2]` makes of them."""
@@ -131,19 +105,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, dict
     )  # fmt: skip
     make(config)
     return root / "raw", *written_to(root / "workspace")
-
-
-def run_etl(command: Sequence[str], settings: dict[str, Any], folder: Path, **env: str) -> Any:
-    """Run the stage by a command, and return its result."""
-    yaml = folder / "run.yaml"
-    yaml.write_text(json.dumps(settings))
-    done = subprocess.run(
-        [*command, "etl/__main__.py", "--config", str(yaml), "--json"], cwd=CHECKOUT,
-        capture_output=True, text=True,
-        env={**os.environ, **PYTHON, **env},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def require_same(
@@ -180,7 +141,7 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     workspace = tmp_path / "workspace"
     settings = settings_of(here[0], workspace, spark={"shuffle_partitions": 3})
     settings["spark"]["master"] = None
-    with cluster_of_two(tmp_path) as master:
+    with cluster_of_two(tmp_path, ELSEWHERE) as master:
         submit = [
             str(spark_program("spark-submit")), "--master", master, "--deploy-mode", "client",
             "--driver-memory", "1g", "--executor-memory", "512m", "--executor-cores", "1",
@@ -192,59 +153,3 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     said = (tmp_path / "master.log").read_text()
     assert said.count("Registering worker") == 2
     assert said.count("Launching executor") >= 2
-
-
-def spark_program(name: str) -> Path:
-    return Path(sys.executable).with_name(name)
-
-
-@contextlib.contextmanager
-def cluster_of_two(folder: Path) -> Iterator[str]:
-    """Start a standalone master and two workers, which are in another place, and yield its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    url, common = f"spark://127.0.0.1:{port}", ["--host", "127.0.0.1", "--webui-port", "0"]
-    env = {"SPARK_LOCAL_DIRS": str(folder / "local"), "SPARK_DAEMON_MEMORY": "256m"}
-    worker = ["worker.Worker", *common, "--cores", "1", "--memory", "1g",
-              "--work-dir", str(folder / "work"), url]  # fmt: skip
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        started.append(
-            start(["master.Master", *common, "--port", port], folder / "master.log", env)
-        )
-        wait_for_port(int(port), started[0])
-        for number in range(2):
-            started.append(start(worker, folder / f"worker-{number}.log", {**env, **ELSEWHERE}))
-        yield url
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def start(arguments: list[str], log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [str(spark_program("spark-class")), f"org.apache.spark.deploy.{arguments[0]}"]
-    with log.open("wb") as stream:
-        return subprocess.Popen(
-            [*command, *arguments[1:]],
-            stdout=stream,
-            stderr=stream,
-            env={**os.environ, **PYTHON, **env},
-        )
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return as soon as somebody listens; fail if the process ends before."""
-    for _ in range(10 * PATIENCE_SECONDS):
-        assert process.poll() is None, "the master ended"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=0.1)
-    pytest.fail("the master does not listen")

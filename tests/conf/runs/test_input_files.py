@@ -91,3 +91,16 @@ def test_a_folder_in_place_of_files_is_told(tmp_path: Path) -> None:
         names(tmp_path, "log.csv")
     with pytest.raises(InputError, match=r"no file matches 'log\.csv/\*'.*paths$"):
         names(tmp_path, "log.csv/*")
+
+
+@pytest.mark.parametrize("name", ["a[1].csv", "a {b}, #c 100%?.csv", "[a]", "é+.csv", "a*.csv"])
+def test_a_file_is_found_by_its_name(tmp_path: Path, name: str) -> None:
+    for file in (name, "a1.csv"):
+        (tmp_path / file).write_text("user_id,item_id,time\n")
+    found = fingerprint_inputs(config_of(tmp_path, paths=[name]))["events.log"]
+    assert name in {file.name for file in found}
+
+
+def test_a_pattern_with_a_bracket_that_finds_nothing_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"in a pattern \[ab\] means one of the letters, and \[\["):
+        fingerprint_inputs(config_of(tmp_path, paths=["[x]/*.csv"]))

@@ -1,6 +1,8 @@
+import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from conf.errors import ConfigError
 from conf.settings.config import Config
@@ -276,3 +278,42 @@ def test_an_address_is_no_folder_for_the_workspace(yaml: Path, address: str) -> 
         ConfigError, match=r"run\.output: .* is an address; the workspace is a fold"
     ):
         load_config(yaml, [f"run.output={address}"])
+
+
+@pytest.mark.parametrize("key", ["run.output", "input.root", "ray.storage"])
+@pytest.mark.parametrize(("path", "why"), [
+    ("/shop\nfloor", "has a line break or another control character"),
+    ("/shop\u2028floor", "has a line break or another control character"),
+    ("/shop:1/{a}", "has both ':' and one of"),
+])  # fmt: skip
+def test_a_folder_that_an_engine_cannot_use_is_refused(
+    yaml: Path, key: str, path: str, why: str
+) -> None:
+    tree = OmegaConf.to_container(OmegaConf.load(yaml))
+    assert isinstance(tree, dict)
+    section, name = key.split(".")
+    tree.setdefault(section, {})[name] = path
+    yaml.write_text(json.dumps(tree))
+    with pytest.raises(ConfigError) as caught:
+        load_config(yaml)
+    (line,) = str(caught.value).splitlines()[1:]
+    assert key in line and why in line and line.endswith("rename the folder or choose another one")
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("path", [
+    "/my shop", "/a #b", "/a#b", "/50%", "/é+b,c", "/{a}", "/[a]", "/what?", "/a:b", "/k=v",
+])  # fmt: skip
+def test_a_path_in_an_override_is_taken_as_it_is(yaml: Path, path: str) -> None:
+    changes = [f"run.output={path}", f"input.root={path}"]
+    config = load_config(yaml, changes)
+    assert (config.run.output, config.input.root) == (path, path)
+
+
+@pytest.mark.parametrize(("value", "read"), [
+    ("'/a #b'", "/a #b"), ('"/a" # b', "/a"), ("# b", None), (" /a #b ", "/a #b"),
+])  # fmt: skip
+def test_quotes_decide_whether_a_number_sign_begins_a_comment(
+    yaml: Path, value: str, read: str | None
+) -> None:
+    assert load_config(yaml, [f"ray.storage={value}"]).ray.storage == read
