@@ -54,6 +54,7 @@ MANIFEST_NAME: dict[str, str] = {
 # Keys of a manifest's `cuts`, and the parts that begin there.
 CUT_PARTS: dict[str, str] = {"valid_from": "validation", "test_from": "test"}
 REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in the folder of a dataset, of a model
+METRICS_NAME = "metrics.json"  # in the folder of a model
 
 
 class _Record(BaseModel):
@@ -283,6 +284,11 @@ class ListsManifest(_Record):
     files: dict[str, tuple[DataFile, ...]]
     absent: DataFile | None = None
     """The table of the users without a list; None: every user has one."""
+
+
+MANIFESTS: dict[str, type[BaseModel]] = {
+    "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
+}  # fmt: skip
 
 
 def catalogue_size(manifest: Manifest) -> int:

@@ -14,6 +14,7 @@ from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import InputFile
+from conf.runs.scratch import folders_of
 from conf.settings.config import Config
 from conf.settings.etl import Etl, acts_differ
 from conf.settings.features import Features
@@ -94,7 +95,10 @@ def run(
     job = DatasetJob(
         config, readable, protection_of(config), inputs, logical_date, request, warnings
     )
-    with work_folder(datasets, request) as work, _session(config, work, num_bytes) as spark:
+    with (
+        work_folder(datasets, request, folders_of(config)) as work,
+        _session(config, work, num_bytes) as spark,
+    ):
         before = None
         if base is not None:
             log.info("etl: reading dataset %s, which this one extends", base)

@@ -6,7 +6,6 @@ number of users: a part with another request or number counts as missing.
 Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,12 +34,14 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
+from conf.workspace.json_files import written_whole
 from conf.workspace.parquet import (
     describe_parquet,
     open_parquet,
     read_columns,
     told_if_damaged,
 )
+from conf.workspace.storage import raise_storage_failure
 from serving.possible import FALLBACK_REASONS, SHORT_REASONS
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
@@ -163,7 +164,10 @@ def is_complete(path: Path, *, request: str, num_users: int) -> bool:
     """Return whether a part is complete and made for this request and this number of users."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except (OSError, pa.ArrowException):
+    except FileNotFoundError:
+        return False
+    except (OSError, pa.ArrowException) as error:
+        raise_storage_failure(error, path)  # such a part may be complete
         return False
     return metadata.get(_REQUEST) == request.encode() and metadata.get(_USERS) == b"%d" % num_users
 
@@ -188,12 +192,8 @@ def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
 
 
 def _write_whole(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
+    with written_whole(path) as stream:
         pq.write_table(table, stream, write_page_checksum=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa.Array:

@@ -23,6 +23,7 @@ from conf.command.running import (
     run_command,
     works,
 )
+from conf.command.streams import close_streams, whole_output
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -261,12 +262,22 @@ add_plain(
 
 def main() -> None:
     """Run the command."""
-    app()
+    _run(sys.argv[1:])
 
 
 def main_for_stage(name: str) -> None:
     """Run one subcommand with this process's arguments, as `python -m <package>` does."""
-    app([name, *sys.argv[1:]])
+    _run([name, *sys.argv[1:]])
+
+
+def _run(arguments: Sequence[str]) -> None:
+    try:
+        with whole_output():  # help and version
+            app(arguments)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    finally:
+        close_streams()
 
 
 if __name__ == "__main__":

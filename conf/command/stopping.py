@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from types import FrameType
 
 import typer
 
+from conf.command.streams import complain
 from conf.errors import LockHeldError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -46,10 +46,9 @@ def stoppable() -> Iterator[None]:
         if not got and not isinstance(error, KeyboardInterrupt):
             raise
         number = got[0] if got else signal.SIGINT
-        print(
-            f"headrace: stopped by {signal.Signals(number).name}; committed versions stay; run the "
-            "same command again to go on",
-            file=sys.stderr,
+        complain(
+            f"stopped by {signal.Signals(number).name}; committed versions stay; run the same "
+            "command again to go on"
         )
         raise typer.Exit(128 + number) from None
     finally:

@@ -27,8 +27,10 @@ from conf.privacy.identities import IDENTITIES, labels_of
 from conf.privacy.keys import Keys, require_keys
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
+from conf.workspace.folders import remove
+from conf.workspace.json_files import write_json
 from conf.workspace.swap import folder_beside, name_beside, swap
-from conf.workspace.versions import WORK_OWNER, read_manifest, write_json
+from conf.workspace.versions import WORK_OWNER, read_manifest
 
 log = logging.getLogger(__name__)
 _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
@@ -206,13 +208,14 @@ def _versions(workspace: Path, kind: str) -> list[str]:
 def _remove_leavings(workspace: Path, storage: str | None) -> None:
     """Remove the work of interrupted runs, also in `ray.storage`; a later run makes it again."""
     for owner in Path(storage).glob(f".work-*/{WORK_OWNER}") if storage is not None else ():
-        if owner.read_text() == str(workspace.resolve()):
-            shutil.rmtree(owner.parent)
+        is_plain = owner.is_file() and not owner.is_symlink()
+        if is_plain and owner.read_text(errors="replace") == str(workspace.resolve()):
+            remove(owner.parent)
     for kind, manifest in MANIFEST_NAME.items():
         for work in (workspace / kind).glob(".work-*"):
-            shutil.rmtree(work)
+            remove(work)
         for version in (workspace / kind).glob("[!.]*"):
             if _VERSION.match(version.name) and not (version / manifest).is_file():
-                shutil.rmtree(version)
+                remove(version)
     for path in (workspace / IDENTITIES).glob("*/.*.new"):
         path.unlink()

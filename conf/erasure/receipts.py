@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from conf.errors import ConfigError
+from conf.errors import ConfigError, VersionError
 from conf.privacy.erased import erased_folder
 from conf.privacy.keys import Keys, sign
-from conf.workspace.versions import write_json
+from conf.workspace.json_files import is_there, read_record, write_json
 
 _JOURNAL = "journal.json"
 
@@ -34,6 +34,16 @@ class Receipt(BaseModel):
     """HMAC-SHA256 over all of the above."""
 
 
+class _Noted(BaseModel):
+    """Contents of the journal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    users: tuple[str, ...]
+    found: tuple[str, ...]
+    removed: dict[str, dict[str, int]]
+
+
 class Journal:
     """What was removed so far, stored on disk, so a repeated run adds to it."""
 
@@ -42,18 +52,19 @@ class Journal:
 
         Raises:
             ConfigError: When an interrupted erasure has users that are missing here.
+            VersionError: When the journal is damaged.
         """
         self.path = erased_folder(workspace) / _JOURNAL
         self.users, self.found = users, set[str]()
         self.removed: dict[str, dict[str, int]] = {}
-        if self.path.is_file():
-            earlier = json.loads(self.path.read_text())
-            if not users.issuperset(earlier["users"]):
+        if is_there(self.path):
+            earlier = read_record(self.path, _Noted)
+            if not users.issuperset(earlier.users):
                 raise ConfigError(
-                    f"{self.path}: an erasure of {len(earlier['users'])} users was interrupted; "
+                    f"{self.path}: an erasure of {len(earlier.users)} users was interrupted; "
                     "run it again with its own file, or with one that names those users too"
                 )
-            self.found, self.removed = set(earlier["found"]), earlier["removed"]
+            self.found, self.removed = set(earlier.found), earlier.removed
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -83,19 +94,24 @@ class Journal:
         )
         signed = receipt.model_copy(update={"signature": sign(keys, _message(receipt))})
         name = f"receipt-{now:%Y%m%dT%H%M%SZ}-{signed.signature[:8]}.json"
-        write_json(self.path.with_name(name), signed.model_dump(mode="json"))
+        # Its signature is its checksum.
+        content = signed.model_dump(mode="json")
+        write_json(self.path.with_name(name), content, sealed=False, private=True)
         self.path.unlink()
         return self.path.with_name(name)
 
     def _write(self) -> None:
         state = {"users": sorted(self.users), "found": sorted(self.found), "removed": self.removed}
-        write_json(self.path, state)
+        write_json(self.path, state, private=True)
 
 
 def is_genuine(receipt: Path, keys: Keys) -> bool:
     """Return whether a receipt was written with this key and has not been changed since."""
-    found = Receipt.model_validate_json(receipt.read_bytes())
-    return hmac.compare_digest(found.signature, sign(keys, _message(found)))
+    try:
+        found = read_record(receipt, Receipt)
+    except VersionError:
+        return False
+    return hmac.compare_digest(found.signature.encode(), sign(keys, _message(found)).encode())
 
 
 def _message(receipt: Receipt) -> bytes:

@@ -4,18 +4,25 @@ The hashes go into the key of a dataset: the same inputs and the same configurat
 key, on any machine, in any folder.
 """
 
-import json
+import errno
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from conf.errors import InputError
+from pydantic import BaseModel, ConfigDict
+
+from conf.errors import InputError, VersionError
 from conf.settings.config import Config
 from conf.settings.input import Source
+from conf.workspace.folders import remove
 from conf.workspace.hashes import canonical_hash, hash_file
+from conf.workspace.json_files import is_there, read_record, write_json
+from conf.workspace.storage import raise_storage_failure
 
+log = logging.getLogger(__name__)
 CACHE_NAME = ".fingerprints.json"
 UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried at the end of a glob
@@ -40,6 +47,14 @@ class InputFile:
     """Time of the last change in seconds since 1970; for a table 0."""
     sha256: str
     """Hash of its content; for a table that of its name and `table_version`."""
+
+
+class _Cache(BaseModel):
+    """Contents of the cache: hashes by path, size and time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: dict[str, str]
 
 
 def input_sources(config: Config) -> dict[str, Source]:
@@ -150,18 +165,19 @@ def _input_file(root: Path, path: Path, known: dict[str, str], fresh: dict[str, 
 
 
 def _read_cache(path: Path) -> dict[str, str]:
+    if not is_there(path):
+        return {}
     try:
-        cache = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}  # only a cache: without it the files are hashed again
-    return cache if isinstance(cache, dict) else {}
+        return read_record(path, _Cache).files
+    except VersionError as error:
+        log.warning("etl: the input files are hashed again: %s", error)
+        remove(path)
+        return {}
 
 
 def _write_cache(path: Path, cache: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(cache))
-    temporary.replace(path)
+    write_json(path, {"files": cache})
 
 
 def is_folder(path: Path) -> bool:
@@ -214,7 +230,13 @@ def regular_files(found: Sequence[Path]) -> list[Path]:
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    """Return the error for a file or folder that cannot be read."""
+    """Return the error for a file or folder that cannot be read.
+
+    Raises:
+        StorageError: When not the file but the disk or the file system is the reason.
+    """
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        raise_storage_failure(error, path)
     return InputError(
         f"{path} cannot be read: {error.strerror}; give the user of this process the right to "
         "read it, or have it delivered again"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from conf.contract import DataFile, RowGroup
 from conf.errors import VersionError
 from conf.workspace.hashes import hash_file, hash_footer
+from conf.workspace.storage import raise_storage_failure
 
 
 def describe_parquet(root: Path, path: Path) -> DataFile:
@@ -69,6 +70,7 @@ def told_if_damaged(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise_storage_failure(error, path)
         raise VersionError(
             f"{path} is damaged: {error}; remove that version's folder and run again"
         ) from error

@@ -1,7 +1,7 @@
 """The folders of a run: its work folder, and the leftovers of earlier runs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
 from conf.errors import HeadraceError
+from conf.workspace.folders import own_folder, remove
+from conf.workspace.storage import storage_error
 
 SCRATCH = "_scratch"
 
@@ -19,12 +21,21 @@ def refused_folder(datasets: Path, request: str) -> Path:
 
 
 @contextmanager
-def work_folder(datasets: Path, request: str) -> Iterator[Path]:
+def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield an empty folder next to the versions; leftovers of killed runs are removed.
 
     After an unexpected failure it is kept, with Spark's log in it, until the next run.
+
+    Args:
+        datasets: Folder of all datasets.
+        request: Fingerprint of the dataset.
+        scratch: Further folders that the run writes to.
+
+    Raises:
+        StorageError: When a disk or a file system fails in the block.
     """
     _remove_leavings(datasets, request)
+    own_folder(datasets)
     work = datasets / f".work-{request[:12]}"
     (work / SCRATCH).mkdir(parents=True)
     try:
@@ -32,6 +43,12 @@ def work_folder(datasets: Path, request: str) -> Iterator[Path]:
     except HeadraceError:
         shutil.rmtree(work)
         raise
+    except Exception as error:
+        told = storage_error(error, [datasets, *scratch])
+        if told is None:
+            raise
+        shutil.rmtree(work, ignore_errors=True)  # a full disk has no room for what is left
+        raise told from error
 
 
 def finish(work: Path, datasets: Path, version: str) -> None:
@@ -48,7 +65,7 @@ def _remove_leavings(datasets: Path, request: str) -> None:
         if not (folder / MANIFEST_NAME["datasets"]).exists()
     ]
     for folder in {*leavings, *uncommitted}:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 def store(frame: DataFrame, folder: Path) -> DataFrame:

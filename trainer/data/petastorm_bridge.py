@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from conf.contract import RowGroup
 from conf.errors import VersionError
 from conf.workspace.parquet import open_parquet
+from conf.workspace.storage import raise_storage_failure
 from conf.workspace.versions import version_path
 
 PETASTORM_VERSION = "0.12.1"
@@ -94,6 +95,7 @@ class ShardSource:
         try:
             footer = self._footers[path] = pq.read_metadata(file)
         except (OSError, pa.ArrowException) as error:
+            raise_storage_failure(error, file)
             raise row_group_error(row_groups[0], 0, f"unreadable: {error}") from error
         for group in row_groups:
             if not 0 <= group.index < footer.num_row_groups:
