@@ -28,9 +28,9 @@ from conf.privacy.keys import Keys, require_keys
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
 from conf.workspace.folders import remove
-from conf.workspace.json_files import write_json
+from conf.workspace.json_files import Record, write_json
 from conf.workspace.swap import folder_beside, name_beside, swap
-from conf.workspace.versions import WORK_OWNER, read_manifest
+from conf.workspace.versions import WORK_OWNER, read_manifest, require_files
 
 log = logging.getLogger(__name__)
 _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
@@ -91,7 +91,7 @@ def _erase_dataset(
     workspace: Path, dataset: str, raw_ids: frozenset[str], keys: Keys, journal: Journal
 ) -> None:
     """Erase users from everything that was made from a dataset, then from the dataset."""
-    manifest = read_manifest(workspace, "datasets", dataset, Manifest)
+    manifest = _sound(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
     target, found = _target(workspace, manifest, raw_ids, keys)
     journal.add_found({erased_hash(keys.erased, plain_form(raw_id)) for raw_id in found})
@@ -101,11 +101,11 @@ def _erase_dataset(
         for is_empty in emptied_groups(folder / file.path, target)
     ]
     for version in _versions(workspace, "lists"):
-        lists = read_manifest(workspace, "lists", version, ListsManifest)
+        lists = _sound(workspace, "lists", version, ListsManifest)
         if lists.dataset_id == dataset:
             _erase_lists(workspace, lists, target, groups, journal)
     for version in _versions(workspace, "models") if target.numbers else ():
-        bundle = read_manifest(workspace, "models", version, Bundle)
+        bundle = _sound(workspace, "models", version, Bundle)
         if bundle.dataset_id == dataset:
             vocabularies = renewed_vocabularies(manifest.vocabularies, keys)
             model = workspace / "models" / version
@@ -164,12 +164,12 @@ def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
     """Erase users from lists and model cards whose dataset no longer exists."""
     datasets = _versions(workspace, "datasets")
     for version in _versions(workspace, "lists"):
-        lists = read_manifest(workspace, "lists", version, ListsManifest)
+        lists = _sound(workspace, "lists", version, ListsManifest)
         if lists.dataset_id not in datasets:
             theirs = _with_labels(workspace, lists.dataset_id, target)
             _erase_lists(workspace, lists, theirs, (), journal)
     for version in _versions(workspace, "models"):
-        bundle = read_manifest(workspace, "models", version, Bundle)
+        bundle = _sound(workspace, "models", version, Bundle)
         model = workspace / "models" / version
         if bundle.dataset_id in datasets:
             continue
@@ -197,6 +197,16 @@ def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
             journal.add(name, {"rows": rows})
         for path in paths:
             replace_without(path, target)
+
+
+def _sound(workspace: Path, kind: str, version: str, model: type[Record]) -> Record:
+    """Return a version's manifest after checking the content of all its files.
+
+    What an erasure writes gets new hashes, which would vouch for a file that was damaged before.
+    """
+    manifest = read_manifest(workspace, kind, version, model)
+    require_files(workspace / kind / version, manifest, by_content=True)
+    return manifest
 
 
 def _versions(workspace: Path, kind: str) -> list[str]:

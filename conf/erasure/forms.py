@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from conf.contract import USER_ID
 from conf.privacy.identities import IDENTITIES, KIND, RAW_ID
 from conf.privacy.sealing import trimmed
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 
 _FOLDERS = ("datasets", "lists", IDENTITIES)
 
@@ -44,7 +44,7 @@ def _ids_in(workspace: Path) -> Iterator[str]:
     """Yield the ids of users in a workspace, some more than once."""
     for folder in _FOLDERS:
         for path in sorted((workspace / folder).glob("[!.]*/**/[!.]*.parquet")):
-            with open_parquet(path) as file:
+            with told_if_damaged(path), open_parquet(path) as file:
                 names = file.schema_arrow.names
                 column = RAW_ID if RAW_ID in names else USER_ID
                 if column not in names:

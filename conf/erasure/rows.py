@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from conf.contract import USER_ID, USER_IDX
 from conf.privacy.identities import KIND, RAW_ID
 from conf.privacy.sealing import unseal
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 
 _REASON, _RAW = "reason", "raw"
 _LINE_UNPARSABLE = "line_unparsable"
@@ -42,7 +42,7 @@ class Target:
 
 def matching_rows(path: Path, target: Target) -> pa.Table:
     """Return the rows of a file that belong to the users."""
-    with open_parquet(path) as file:
+    with told_if_damaged(path), open_parquet(path) as file:
         groups = [_matches(table, target)[0] for table in _row_groups(file)]
         return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
@@ -57,6 +57,7 @@ def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) ->
     written = 0
     with (
         os.fdopen(descriptor, "wb") as stream,
+        told_if_damaged(source),
         open_parquet(source) as file,
         pq.ParquetWriter(stream, file.schema_arrow, write_page_checksum=True) as writer,
     ):
@@ -83,7 +84,7 @@ def replace_without(path: Path, target: Target) -> int:
 
 def emptied_groups(path: Path, target: Target) -> list[bool]:
     """Return for each row group of a file whether all its rows belong to the users."""
-    with open_parquet(path) as file:
+    with told_if_damaged(path), open_parquet(path) as file:
         return [_matches(table, target)[1].num_rows == 0 for table in _row_groups(file)]
 
 

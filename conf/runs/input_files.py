@@ -235,7 +235,7 @@ def unreadable(path: Path, error: OSError) -> InputError:
     Raises:
         StorageError: When not the file but the disk or the file system is the reason.
     """
-    if error.errno not in (errno.EACCES, errno.EPERM):
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EIO):
         raise_storage_failure(error, path)
     return InputError(
         f"{path} cannot be read: {error.strerror}; give the user of this process the right to "

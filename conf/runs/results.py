@@ -6,7 +6,7 @@ from typing import Any
 
 from conf.contract import CARD_NAME, MANIFEST_NAME, MANIFESTS, METRICS_NAME, REPORT_NAME, Bundle
 from conf.errors import VersionError
-from conf.workspace.json_files import is_there, read_json, read_named, read_record
+from conf.workspace.json_files import MEND, is_there, read_json, read_named, read_record
 
 Result = dict[str, Any]
 
@@ -16,7 +16,8 @@ def manifest_of(workspace: Path, kind: str, version: str) -> Result:
     path = workspace / kind / version / MANIFEST_NAME[kind]
     if not is_there(path):
         raise VersionError(f"{path} does not exist: {version} is not a committed version")
-    read_record(path, MANIFESTS[kind])
+    if getattr(read_record(path, MANIFESTS[kind]), "id") != version:  # noqa: B009
+        raise VersionError(f"{path} is the manifest of another version; {MEND}")
     return read_json(path)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from conf.contract import MANIFEST_NAME
@@ -53,7 +54,8 @@ def write_whole(output: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise_storage_failure(error, target)
         raise ConfigError(

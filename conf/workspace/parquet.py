@@ -71,6 +71,7 @@ def told_if_damaged(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise_storage_failure(error, path)
+        said = " ".join(str(error).split())
         raise VersionError(
-            f"{path} is damaged: {error}; remove that version's folder and run again"
+            f"{path} is damaged: {said}; remove that version's folder and run again"
         ) from error
