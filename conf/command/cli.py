@@ -6,6 +6,7 @@ The modules that do the work are imported when a subcommand runs, so help appear
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -271,8 +272,9 @@ def main_for_stage(name: str) -> None:
 
 
 def _run(arguments: Sequence[str]) -> None:
+    prints_only = not arguments or not {"--help", "--version"}.isdisjoint(arguments)
     try:
-        with whole_output():  # help and version
+        with whole_output() if prints_only else nullcontext():
             app(arguments)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)

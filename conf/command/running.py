@@ -15,6 +15,7 @@ import typer
 from conf.command.stopping import stoppable
 from conf.command.streams import complain, whole_output
 from conf.errors import ConfigError, HeadraceError
+from conf.workspace.folders import set_umask
 from conf.workspace.storage import storage_told
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def run_command(
         # Ray and Spark print; stdout is only for the result.
         with stoppable(), redirect_stdout(sys.stderr):
             config = load_config(path, overrides or [])
+            set_umask(config.run.umask)
             with storage_told(folders_of(config)):
                 result = work(config)
     except HeadraceError as error:

@@ -20,13 +20,14 @@ from conf.contract import (
 from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
 from conf.erasure.rows import Target, copy_without, matching_rows
 from conf.privacy.keys import Keys, sign
+from conf.workspace.folders import close_to_others
 from conf.workspace.hashes import with_content
 from conf.workspace.instants import num_tied
 from conf.workspace.parquet import describe_parquet, read_columns
 from conf.workspace.seen_targets import num_seen
 from conf.workspace.swap import link
 
-_ERASED = "erased"
+_ERASED, _QUARANTINE = "erased", "quarantine"
 _SHOWN = "num_shown"
 _NO_FEATURES = {USER_IDX, USER_ID, "num_events", _SHOWN}
 _UNKNOWN = "sessions"  # the rows that are left do not show whose sessions they were
@@ -135,6 +136,7 @@ def _take_others(manifest: Manifest, folder: Path, beside: Path, target: Target)
             link(path, beside / name)
     for part in manifest.files:
         (beside / part).mkdir(exist_ok=True)
+    close_to_others(beside / _QUARANTINE)
     return pages
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from conf.errors import ConfigError
 from conf.privacy.keys import Keys
-from conf.workspace.folders import PRIVATE, own_folder
+from conf.workspace.folders import PRIVATE, close_to_others, own_folder
 from conf.workspace.json_files import is_there, read_record, write_json
 
 FOLDER = "erased"
@@ -25,7 +25,9 @@ class _Stored(BaseModel):
 
 def erased_folder(workspace: Path) -> Path:
     """Return the folder of hashes and receipts; create it if necessary."""
-    return own_folder(workspace / FOLDER, PRIVATE)
+    folder = own_folder(workspace / FOLDER, PRIVATE)
+    close_to_others(folder)  # earlier releases left the files in it open
+    return folder
 
 
 def has_erased(workspace: Path) -> bool:

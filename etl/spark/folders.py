@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
 from conf.errors import HeadraceError
-from conf.workspace.folders import own_folder, remove
+from conf.workspace.folders import WITHOUT_OTHERS, open_as_usual, own_folder, remove
 from conf.workspace.storage import storage_error
 
 SCRATCH = "_scratch"
@@ -36,8 +36,9 @@ def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> I
     """
     _remove_leavings(datasets, request)
     own_folder(datasets)
-    work = datasets / f".work-{request[:12]}"
-    (work / SCRATCH).mkdir(parents=True)
+    # Its rows are those of the log, so it is closed to others until they are judged.
+    work = own_folder(datasets / f".work-{request[:12]}", WITHOUT_OTHERS)
+    (work / SCRATCH).mkdir()
     try:
         yield work
     except HeadraceError:
@@ -54,6 +55,7 @@ def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> I
 def finish(work: Path, datasets: Path, version: str) -> None:
     """Rename the work folder to that of a version; it only counts once it is committed."""
     shutil.rmtree(work / SCRATCH)
+    open_as_usual(work)
     work.rename(datasets / version)
 
 

@@ -17,6 +17,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from conf.errors import ConfigError
+from conf.workspace.folders import current_umask
 
 # SQL settings, which can also be set on a session that is already running.
 _SQL_SETTINGS = {
@@ -83,7 +84,9 @@ def spark_session(
             session.conf.set(key, value)
         yield session
         return
-    launch = {**_LAUNCH_SETTINGS, **(_SHORT_RUN_SETTINGS if is_short else {})}
+    # Hadoop sets the rights of each file itself, by this one in place of the process's umask.
+    umask = {"spark.hadoop.fs.permissions.umask-mode": f"{current_umask():03o}"}
+    launch = {**_LAUNCH_SETTINGS, **umask, **(_SHORT_RUN_SETTINGS if is_short else {})}
     settings = {**sql, **launch, "spark.driver.memory": driver_memory, **conf}
     is_ours = _has_no_jvm()
     session = _start(name, master, settings, log_path)

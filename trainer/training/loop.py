@@ -19,6 +19,7 @@ from torch import Tensor
 from conf.contract import Manifest
 from conf.errors import DivergedError, HeadraceError, InputError
 from conf.settings.config import Config
+from conf.workspace.folders import set_umask
 from conf.workspace.json_files import write_json
 from conf.workspace.storage import storage_error
 from trainer.data.columns import Columns, concatenate
@@ -74,6 +75,7 @@ def _train(job: TrainingJob) -> None:
 
 def _open_job(settings: dict[str, Any]) -> TrainingJob:
     config = Config.model_validate(settings["config"])
+    set_umask(config.run.umask)  # a worker of a cluster has another one
     context, refit = ray.train.get_context(), settings["refit"]
     torch.set_num_threads(config.train.cpus_per_worker)
     return TrainingJob(
