@@ -219,6 +219,7 @@ def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManag
         conf=spark.conf,
         log_path=work / SCRATCH / "spark.log",
         is_short=num_bytes < _SHORT_RUN_BYTES,
+        scratch=folders_of(config),
     )
 
 

@@ -34,6 +34,7 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
+from conf.workspace.folders import remove
 from conf.workspace.json_files import written_whole
 from conf.workspace.parquet import (
     describe_parquet,
@@ -162,10 +163,10 @@ def write_absent(folder: Path, users: pa.Table) -> DataFile | None:
 
 def is_complete(path: Path, *, request: str, num_users: int) -> bool:
     """Return whether a part is complete and made for this request and this number of users."""
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except FileNotFoundError:
-        return False
     except (OSError, pa.ArrowException) as error:
         raise_storage_failure(error, path)  # such a part may be complete
         return False
@@ -182,7 +183,7 @@ def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[in
     kept = {part_name(part) for part in range(len(groups))} - {part_name(p) for p in missing}
     for path in folder.iterdir():
         if path.name not in kept:
-            path.unlink()
+            remove(path)
     return missing
 
 

@@ -73,7 +73,7 @@ def storage_error(error: BaseException, folders: Sequence[Path]) -> StorageError
     fullest = _fullest(folders)
     if fullest is None or _free(fullest) >= _FULL_BYTES:
         return None
-    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    said = next(iter(_text(error).strip().splitlines()), type(error).__name__)
     return StorageError(
         f"{fullest}: {_told_room(fullest)}, the likely reason of: {said[:200]}; {_FREE}"
     )
@@ -164,7 +164,7 @@ def _said_by(error: BaseException) -> _Failure | None:
         if isinstance(error, ConnectionError | TimeoutError) and error.filename is None:
             return None  # a network
         return _Failure(error.errno, _path(error.filename))
-    text = str(error)
+    text = _text(error)
     spelt, number = _SPELT_OUT.search(text), _NUMBER.search(text)
     if spelt is not None:
         named = _NAMED.search(text)
@@ -173,6 +173,14 @@ def _said_by(error: BaseException) -> _Failure | None:
     if number is not None and int(number[1]) in _SPELT:
         return _Failure(int(number[1]), None)
     return None
+
+
+def _text(error: BaseException) -> str:
+    """Return the message of an error; that of Spark is asked of a JVM, which may be gone."""
+    try:
+        return str(error)
+    except Exception:  # whatever the asking ends with
+        return ""
 
 
 def _gone(error: BaseException, folders: Sequence[Path]) -> _Failure | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
-from conf.errors import HeadraceError
+from conf.errors import HeadraceError, StorageError
 from conf.workspace.folders import WITHOUT_OTHERS, open_as_usual, own_folder, remove
 from conf.workspace.storage import storage_error
 
@@ -41,6 +41,9 @@ def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> I
     (work / SCRATCH).mkdir()
     try:
         yield work
+    except StorageError:
+        shutil.rmtree(work, ignore_errors=True)  # a full disk has no room for what is left
+        raise
     except HeadraceError:
         shutil.rmtree(work)
         raise
@@ -48,7 +51,7 @@ def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> I
         told = storage_error(error, [datasets, *scratch])
         if told is None:
             raise
-        shutil.rmtree(work, ignore_errors=True)  # a full disk has no room for what is left
+        shutil.rmtree(work, ignore_errors=True)
         raise told from error
 
 

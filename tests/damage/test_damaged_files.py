@@ -26,7 +26,8 @@ from tests.damage.workspaces import (
 
 _MOST_SECONDS = 30
 _PLAIN_USES = 2
-SUFFIXES = (".json", ".parquet", ".safetensors", ".log", ".pt", ".html")
+SUFFIXES = (".json", ".parquet", ".safetensors", ".log", ".pt")
+"""Pages are for people and read by nothing."""
 Kinds = tuple[tuple[Path, list[Reader]], ...]
 
 

@@ -12,6 +12,7 @@ import torch
 from conf.contract import Bundle, ListsManifest, Manifest
 from conf.erasure.erase import run as erase
 from conf.erasure.receipts import is_genuine
+from conf.errors import VersionError
 from conf.privacy.erased import read_erased
 from conf.privacy.identities import labels_of
 from conf.privacy.keys import load_keys
@@ -208,7 +209,10 @@ def _read_quarantine(workspace: Path) -> Any:
 
 
 def _read_receipts(workspace: Path) -> Any:
-    return [is_genuine(path, _keys(workspace)) for path in (workspace / "erased").glob("receipt-*")]
+    for path in sorted((workspace / "erased").glob("receipt-*")):
+        if not is_genuine(path, _keys(workspace)):
+            raise VersionError(f"{path} is not genuine")
+    return "genuine"
 
 
 def _read_after_erasure(workspace: Path) -> Any:
