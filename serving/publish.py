@@ -96,11 +96,12 @@ def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
         read_columns(folder / file.path, [ITEM_IDX, ITEM_ID]) for file in manifest.files["items"]
     ]
     items = pa.concat_tables(tables).sort_by(ITEM_IDX).combine_chunks()
-    wanted = np.arange(NUM_RESERVED, catalogue_size(manifest))
-    if not np.array_equal(items[ITEM_IDX].to_numpy(), wanted):
+    num_items = catalogue_size(manifest) - NUM_RESERVED
+    numbers = np.arange(NUM_RESERVED, NUM_RESERVED + items.num_rows)
+    if items.num_rows != num_items or not np.array_equal(items[ITEM_IDX].to_numpy(), numbers):
         raise VersionError(
             f"items/ of dataset {manifest.id} does not contain each of its "
-            f"{len(wanted)} items exactly once; build the dataset again"
+            f"{num_items} items exactly once; build the dataset again"
         )
     reserved = pa.nulls(NUM_RESERVED, pa.string())
     return pa.concat_arrays([reserved, items[ITEM_ID].cast(pa.string()).combine_chunks()])

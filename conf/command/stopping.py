@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 
 from conf.command.streams import complain
-from conf.errors import LockHeldError
+from conf.errors import LockHeldError, StorageError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,7 +40,7 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         yield
-    except LockHeldError:
+    except (LockHeldError, StorageError):
         raise  # a run whose lock is lost stops itself by SIGTERM
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
         if not got and not isinstance(error, KeyboardInterrupt):

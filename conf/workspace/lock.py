@@ -22,9 +22,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from conf.errors import ConfigError, LockHeldError, VersionError
+from conf.errors import ConfigError, LockHeldError, StorageError, VersionError
 from conf.workspace.json_files import is_there, read_json, written_whole
-from conf.workspace.storage import raise_storage_failure
+from conf.workspace.storage import raise_storage_failure, storage_error
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ class Lease:
     """Until when nobody else can take the lock over: seconds of this process's monotonic clock."""
     lost: str | None = None
     """Why the lease is lost; None: it is not."""
+    failure: OSError | None = None
+    """What kept it from being renewed, if that is why."""
 
     @contextmanager
     def kept(self) -> Iterator[int]:
@@ -60,8 +62,11 @@ class Lease:
                 raise self.error()
             yield self.number
 
-    def error(self) -> LockHeldError:
+    def error(self) -> LockHeldError | StorageError:
         """Return what to tell of a lost lease."""
+        told = None if self.failure is None else storage_error(self.failure, [self.path.parent])
+        if told is not None:
+            return told
         return LockHeldError(
             f"{self.path.parent}: this run has lost the lock ({self.lost}), so it stops and "
             "publishes nothing; run again; if this happens often, raise run.lock_lease_seconds"
@@ -103,7 +108,7 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
     try:
         yield lease
     except BaseException as error:  # whatever ended the block: if the lease is lost, that is why
-        if lease.lost is None or isinstance(error, LockHeldError):
+        if lease.lost is None or isinstance(error, LockHeldError | StorageError):
             raise
         raise lease.error() from error
     finally:
@@ -141,7 +146,7 @@ def _renew(lease: Lease, stop: threading.Event) -> None:
             log.warning("the lock of the workspace cannot be renewed: %s; trying again", error)
             if time.monotonic() + 2 * pause < lease.held_until:
                 continue
-            lease.lost = f"it could not be renewed: {error}"
+            lease.lost, lease.failure = f"it could not be renewed: {error}", error
         log.error("%s", lease.error())
         os.kill(os.getpid(), signal.SIGTERM)
         return
