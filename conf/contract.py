@@ -4,15 +4,16 @@
 JSON next to the Parquet files that they describe.
 """
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 CONTRACT_VERSION: Final = 3
 MODEL_NAME = "model"  # key of the model's figures, next to the names of its baselines
 
 # Reserved numbers of every vocabulary.
 PADDING_IDX, UNKNOWN_IDX, NUM_RESERVED = 0, 1, 2
+MOST_NUMBERS = 2**31 - 1  # columns of numbers are int32
 NO_ITEM = -1  # in a list that has no further item
 
 # Columns of the shards (numbers only).
@@ -56,6 +57,7 @@ CUT_PARTS: dict[str, str] = {"valid_from": "validation", "test_from": "test"}
 SOURCE_FILE = "source_file"  # column of the quarantine, and of rows while a dataset is made
 CACHE_NAME = ".fingerprints.json"  # hashes of input files, in the workspace
 REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in the folder of a dataset, of a model
+METRICS_NAME = "metrics.json"  # in the folder of a model
 
 
 class _Record(BaseModel):
@@ -121,7 +123,7 @@ class Feature(_Record):
 class Vocabulary(_Record):
     """A numbering of raw ids. Two are equal exactly if their fingerprints are."""
 
-    size: int
+    size: Annotated[int, Field(ge=0, le=MOST_NUMBERS)]
     """Numbers in use, including the reserved ones."""
     fingerprint: str
     earlier: tuple[tuple[int, str], ...] = ()
@@ -296,6 +298,11 @@ class ListsManifest(_Record):
     files: dict[str, tuple[DataFile, ...]]
     absent: DataFile | None = None
     """The table of the users without a list; None: every user has one."""
+
+
+MANIFESTS: dict[str, type[BaseModel]] = {
+    "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
+}  # fmt: skip
 
 
 def catalogue_size(manifest: Manifest) -> int:

@@ -45,6 +45,12 @@ class VersionError(HeadraceError):
     exit_code = 6
 
 
+class StorageError(HeadraceError):
+    """A disk or a file system failed: full, gone, not writable, too many open files."""
+
+    exit_code = 74
+
+
 class LockHeldError(HeadraceError):
     """Another run is writing to this workspace."""
 

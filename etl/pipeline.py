@@ -14,6 +14,7 @@ from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
 from conf.runs.input_files import InputFile, names_hidden_in_errors
+from conf.runs.scratch import folders_of
 from conf.settings.config import Config
 from conf.settings.etl import Etl, acts_differ
 from conf.settings.features import Features
@@ -97,7 +98,7 @@ def run(
     )
     with (
         names_hidden_in_errors(inputs),
-        work_folder(datasets, request) as work,
+        work_folder(datasets, request, folders_of(config)) as work,
         _session(config, work, num_bytes) as spark,
     ):
         before = None
@@ -220,6 +221,7 @@ def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManag
         conf=spark.conf,
         log_path=work / SCRATCH / "spark.log",
         is_short=num_bytes < _SHORT_RUN_BYTES,
+        scratch=folders_of(config),
     )
 
 

@@ -29,6 +29,7 @@ from conf.contract import (
     Manifest,
 )
 from conf.settings.score import Score
+from conf.workspace.parquet import told_if_damaged
 from serving.gates import COUNTS
 from serving.possible import (
     SHORT_REASONS,
@@ -120,9 +121,9 @@ def check_parts(
     total = _Total(pools)
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
-        lists = pq.read_table(
-            folder / part_name(part), schema=LISTS_SCHEMA, page_checksum_verification=True
-        )
+        path = folder / part_name(part)
+        with told_if_damaged(path):
+            lists = pq.read_table(path, schema=LISTS_SCHEMA, page_checksum_verification=True)
         user_ids = read_row_group(dataset, users, [USER_ID])[USER_ID].cast(pa.string())
         items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
         total.add(

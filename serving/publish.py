@@ -6,7 +6,6 @@ number of users: a part with another request or number counts as missing.
 Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,12 +34,15 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import VersionError
+from conf.workspace.folders import remove
+from conf.workspace.json_files import written_whole
 from conf.workspace.parquet import (
     describe_parquet,
     open_parquet,
     read_columns,
     told_if_damaged,
 )
+from conf.workspace.storage import raise_storage_failure
 from serving.possible import FALLBACK_REASONS, SHORT_REASONS
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
@@ -94,11 +96,12 @@ def read_item_ids(folder: Path, manifest: Manifest) -> pa.Array:
         read_columns(folder / file.path, [ITEM_IDX, ITEM_ID]) for file in manifest.files["items"]
     ]
     items = pa.concat_tables(tables).sort_by(ITEM_IDX).combine_chunks()
-    wanted = np.arange(NUM_RESERVED, catalogue_size(manifest))
-    if not np.array_equal(items[ITEM_IDX].to_numpy(), wanted):
+    num_items = catalogue_size(manifest) - NUM_RESERVED
+    numbers = np.arange(NUM_RESERVED, NUM_RESERVED + items.num_rows)
+    if items.num_rows != num_items or not np.array_equal(items[ITEM_IDX].to_numpy(), numbers):
         raise VersionError(
             f"items/ of dataset {manifest.id} does not contain each of its "
-            f"{len(wanted)} items exactly once; build the dataset again"
+            f"{num_items} items exactly once; build the dataset again"
         )
     reserved = pa.nulls(NUM_RESERVED, pa.string())
     return pa.concat_arrays([reserved, items[ITEM_ID].cast(pa.string()).combine_chunks()])
@@ -161,9 +164,12 @@ def write_absent(folder: Path, users: pa.Table) -> DataFile | None:
 
 def is_complete(path: Path, *, request: str, num_users: int) -> bool:
     """Return whether a part is complete and made for this request and this number of users."""
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException) as error:
+        raise_storage_failure(error, path)  # such a part may be complete
         return False
     return metadata.get(_REQUEST) == request.encode() and metadata.get(_USERS) == b"%d" % num_users
 
@@ -178,7 +184,7 @@ def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[in
     kept = {part_name(part) for part in range(len(groups))} - {part_name(p) for p in missing}
     for path in folder.iterdir():
         if path.name not in kept:
-            path.unlink()
+            remove(path)
     return missing
 
 
@@ -188,12 +194,8 @@ def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
 
 
 def _write_whole(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
+    with written_whole(path) as stream:
         pq.write_table(table, stream, write_page_checksum=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def _reasons(item_idx: np.ndarray, weight: np.ndarray, item_ids: pa.Array) -> pa.Array:

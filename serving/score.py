@@ -63,7 +63,9 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     if len(missing) < len(groups):
         log.info("score: %d of %d parts exist already", len(groups) - len(missing), len(groups))
     if missing:
-        job = ScoringJob(workspace, dataset_id, model_id, request, folder, config.score)
+        job = ScoringJob(
+            workspace, dataset_id, model_id, request, folder, config.score, config.run.umask
+        )
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)

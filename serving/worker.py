@@ -22,6 +22,7 @@ from conf.contract import (
 )
 from conf.errors import VersionError
 from conf.settings.score import Score
+from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
 from serving.model import load_model
 from serving.possible import (
@@ -58,6 +59,8 @@ class ScoringJob:
     request: str
     folder: Path
     score: Score
+    umask: str | None = None
+    """`run.umask`"""
 
 
 class PartScorer:
@@ -65,6 +68,7 @@ class PartScorer:
 
     def __init__(self, job: ScoringJob) -> None:
         torch.set_num_threads(job.score.cpus_per_worker)
+        set_umask(job.umask)  # a worker of a cluster has another one
         self.job = job
         self.dataset = job.workspace / "datasets" / job.dataset_id
         self.manifest = read_manifest(job.workspace, "datasets", job.dataset_id, Manifest)

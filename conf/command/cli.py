@@ -6,6 +6,7 @@ The modules that do the work are imported when a subcommand runs, so help appear
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from conf.command.running import (
     run_command,
     works,
 )
+from conf.command.streams import close_streams, whole_output
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -261,12 +263,23 @@ add_plain(
 
 def main() -> None:
     """Run the command."""
-    app()
+    _run(sys.argv[1:])
 
 
 def main_for_stage(name: str) -> None:
     """Run one subcommand with this process's arguments, as `python -m <package>` does."""
-    app([name, *sys.argv[1:]])
+    _run([name, *sys.argv[1:]])
+
+
+def _run(arguments: Sequence[str]) -> None:
+    prints_only = not arguments or not {"--help", "--version"}.isdisjoint(arguments)
+    try:
+        with whole_output() if prints_only else nullcontext():
+            app(arguments)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    finally:
+        close_streams()
 
 
 if __name__ == "__main__":

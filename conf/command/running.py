@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conf.command.stopping import stoppable
+from conf.command.streams import complain, whole_output
 from conf.errors import ConfigError, EngineDiedError, HeadraceError
 from conf.masking import masked, masked_result
+from conf.workspace.folders import set_umask
+from conf.workspace.storage import storage_told
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -37,6 +40,7 @@ LogicalDate = Annotated[
     ),
 ]
 Work = Callable[["Config"], dict[str, Any]]
+log = logging.getLogger(__name__)
 
 
 def works(function: str, module: str = "stages") -> Callable[..., dict[str, Any]]:
@@ -106,20 +110,23 @@ def run_command(
 ) -> None:
     """Load the configuration, do the work, and print the result."""
     from conf.command.tables import printable
+    from conf.runs.scratch import folders_of
     from conf.settings.load import load_config
 
     _log_to_stderr(verbose)
     try:
         # Ray and Spark print; stdout is only for the result.
         with stoppable(), redirect_stdout(sys.stderr):
-            result = work(load_config(path, overrides or []))
+            config = load_config(path, overrides or [])
+            set_umask(config.run.umask)
+            with storage_told(folders_of(config)):
+                result = work(config)
     except HeadraceError as error:
-        if error.made is not None:
+        log.debug("%s", error, exc_info=error.__cause__)
+        if error.made is not None:  # what was made comes before the refusal
             _print({**error.made, "error": str(error)} if as_json else error.made, as_json)
-            sys.stdout.flush()  # what was made comes before the refusal
-        print(f"headrace: {printable(masked(str(error)))}", file=sys.stderr)
+        complain(printable(masked(str(error))))
         if isinstance(error, EngineDiedError):
-            sys.stderr.flush()
             os._exit(error.exit_code)  # the rest of Ray in this process would abort it
         raise typer.Exit(error.exit_code) from error
     _print(result, as_json)
@@ -129,10 +136,11 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
     from conf.command.tables import print_result
 
     result = masked_result(result)
-    if as_json:
-        print(json.dumps(result, default=str))
-    else:
-        print_result(result)
+    with whole_output():
+        if as_json:
+            print(json.dumps(result, default=str))
+        else:
+            print_result(result)
 
 
 def _day(text: str | None) -> str | None:
@@ -167,6 +175,7 @@ class _OneLine(logging.Formatter):
 
 def _log_to_stderr(verbose: bool) -> None:
     """Log to a terminal with folded lines, else, for files and other programs, one a record."""
+    logging.raiseExceptions = False  # a stderr that cannot be written ends no run
     handler: logging.Handler
     if sys.stderr.isatty():
         from rich.console import Console

@@ -2,15 +2,15 @@
 
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 import typer
 
-from conf.errors import EngineDiedError, LockHeldError
+from conf.command.streams import complain
+from conf.errors import EngineDiedError, LockHeldError, StorageError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -42,18 +42,16 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except (LockHeldError, EngineDiedError):
+    except (LockHeldError, StorageError, EngineDiedError):
         raise  # a run that has lost its lock or its Ray stops itself by SIGTERM
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
         if not got and not isinstance(error, KeyboardInterrupt):
             raise
         number = got[0] if got else signal.SIGINT
-        with suppress(OSError):  # of a terminal that is closed
-            print(
-                f"headrace: stopped by {signal.Signals(number).name}; committed versions stay; run "
-                "the same command again to go on",
-                file=sys.stderr,
-            )
+        complain(
+            f"stopped by {signal.Signals(number).name}; committed versions stay; run the same "
+            "command again to go on"
+        )
         raise typer.Exit(128 + number) from None
     finally:
         logging.disable(logging.NOTSET)

@@ -17,12 +17,19 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u2
 _MOST_FIGURES = 2  # in the table of segments; each is followed by its bounds
 
 
+class _Console(Console):
+    """A console that leaves it to the command what happens if the reader of stdout has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 def print_result(result: Result) -> None:
     """Print a result on stdout, in the form that fits its stage."""
     result = printable(result)
     # Titles and ids come from the log: text that looks like rich's markup must stay text.
     width = None if Console().is_terminal else 120
-    console = Console(width=width, markup=False, emoji=False)
+    console = _Console(width=width, markup=False, emoji=False)
     if result["stage"] == "run":
         for part in ("etl", "train", "score"):
             if part in result:  # a run that ended early lacks the rest

@@ -22,7 +22,8 @@ STORAGE = os.environ.get("HEADRACE_RAY_STORAGE", "/mnt/headrace/checkpoints")
 NO_NEW_DATA = 4
 NEEDS_A_PERSON = (2, 3, 5, 6)
 """Wrong configuration, broken input, a gate that refused, versions that do not belong together: a
-retry would fail in the same way. After other codes (1, 75 for a held lock) it may succeed."""
+retry would fail in the same way. After other codes (1, 74 for a disk, 75 for a held lock) it may
+succeed."""
 DAY = "{{ (dag_run.run_after - macros.timedelta(days=1)) | ds }}"
 
 

@@ -23,6 +23,7 @@ from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
 from conf.erasure.rows import Target, copy_without, matching_rows, opened
 from conf.privacy.file_names import erased_names
 from conf.privacy.keys import Keys, sign
+from conf.workspace.folders import close_to_others
 from conf.workspace.hashes import with_content
 from conf.workspace.instants import num_tied
 from conf.workspace.parquet import describe_parquet
@@ -148,6 +149,7 @@ def _take_others(manifest: Manifest, folder: Path, beside: Path, target: Target)
             link(path, beside / name)
     for part in manifest.files:
         (beside / part).mkdir(exist_ok=True)
+    close_to_others(beside / _QUARANTINE)
     return pages
 
 

@@ -5,7 +5,6 @@ delivered again, it is out of the vocabulary. Figures fitted to many values at o
 means, medians, modes) stay.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pyarrow as pa
 
 from conf.contract import HISTORY_CONTEXT, DataFile, Manifest
 from conf.workspace.hashes import hash_file
+from conf.workspace.json_files import read_named, write_json
 from conf.workspace.parquet import read_columns
-from conf.workspace.versions import write_json
 
 ENCODERS = "encoders"
 _IMPRESSIONS = ("train_impressions", "valid_impressions", "test_impressions")
@@ -51,7 +50,7 @@ def blank_vocabularies(
         if path.stem not in ENCODED_IN:
             entries.append(file)
             continue
-        fitted = json.loads(path.read_bytes())
+        fitted = read_named(path, file)
         numbers = _numbers_in_use(manifest, path.stem, beside, files)
         gone = sum(
             _blank(known["values"], numbers.get(ENCODED_IN[path.stem][0] + field))
@@ -59,7 +58,8 @@ def blank_vocabularies(
             if "values" in known
         )
         if gone:
-            write_json(path, fitted)  # a new file: the old one may be linked to the old dataset
+            # A new file: the old one may be linked to the old dataset.
+            write_json(path, fitted, sealed=False)
             file = file.model_copy(update={"bytes": path.stat().st_size, "sha256": hash_file(path)})
         entries.append(file)
         blanked += gone

@@ -46,9 +46,11 @@ from conf.privacy.learned import WITHOUT_THEM, note_learned, told_learned
 from conf.privacy.protection import require_own_key_id
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
+from conf.workspace.folders import remove
+from conf.workspace.json_files import Record, write_json
 from conf.workspace.parquet import open_parquet
 from conf.workspace.swap import folder_beside, name_beside, swap
-from conf.workspace.versions import WORK_OWNER, read_manifest, write_json
+from conf.workspace.versions import WORK_OWNER, read_manifest, require_files
 
 log = logging.getLogger(__name__)
 _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
@@ -115,7 +117,7 @@ def _erase_dataset(
     workspace: Path, dataset: str, raw_ids: frozenset[str], keys: Keys, journal: Journal
 ) -> None:
     """Erase users from everything that was made from a dataset, then from the dataset."""
-    manifest = read_manifest(workspace, "datasets", dataset, Manifest)
+    manifest = _sound(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
     target, found = _target(workspace, manifest, raw_ids, keys)
     journal.add_found({erased_hash(keys.erased, plain_form(raw_id)) for raw_id in found})
@@ -125,11 +127,11 @@ def _erase_dataset(
         for is_empty in emptied_groups(folder / file.path, target)
     ]
     for version in _versions(workspace, "lists"):
-        lists = read_manifest(workspace, "lists", version, ListsManifest)
+        lists = _sound(workspace, "lists", version, ListsManifest)
         if lists.dataset_id == dataset:
             _erase_lists(workspace, lists, target, groups, journal)
     for version in _versions(workspace, "models") if target.numbers else ():
-        bundle = read_manifest(workspace, "models", version, Bundle)
+        bundle = _sound(workspace, "models", version, Bundle)
         if bundle.dataset_id == dataset:
             vocabularies = renewed_vocabularies(manifest.vocabularies, keys)
             model = workspace / "models" / version
@@ -202,12 +204,12 @@ def _erase_orphans(workspace: Path, target: Target, journal: Journal) -> None:
     """Erase users from lists and model cards whose dataset no longer exists."""
     datasets = _versions(workspace, "datasets")
     for version in _versions(workspace, "lists"):
-        lists = read_manifest(workspace, "lists", version, ListsManifest)
+        lists = _sound(workspace, "lists", version, ListsManifest)
         if lists.dataset_id not in datasets:
             theirs = _with_labels(workspace, lists.dataset_id, target)
             _erase_lists(workspace, lists, theirs, (), journal)
     for version in _versions(workspace, "models"):
-        bundle = read_manifest(workspace, "models", version, Bundle)
+        bundle = _sound(workspace, "models", version, Bundle)
         model = workspace / "models" / version
         if bundle.dataset_id in datasets:
             continue
@@ -239,6 +241,16 @@ def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
             replace_without(path, theirs)
 
 
+def _sound(workspace: Path, kind: str, version: str, model: type[Record]) -> Record:
+    """Return a version's manifest after checking the content of all its files.
+
+    What an erasure writes gets new hashes, which would vouch for a file that was damaged before.
+    """
+    manifest = read_manifest(workspace, kind, version, model)
+    require_files(workspace / kind / version, manifest, by_content=True)
+    return manifest
+
+
 def _versions(workspace: Path, kind: str) -> list[str]:
     """Return the ids of all committed versions."""
     found = (workspace / kind).glob(f"[!.]*/{MANIFEST_NAME[kind]}")
@@ -248,14 +260,15 @@ def _versions(workspace: Path, kind: str) -> list[str]:
 def _remove_leavings(workspace: Path, storage: str | None) -> None:
     """Remove the work of interrupted runs, also in `ray.storage`; a later run makes it again."""
     for owner in Path(storage).glob(f".work-*/{WORK_OWNER}") if storage is not None else ():
-        if owner.read_text() == str(workspace.resolve()):
-            shutil.rmtree(owner.parent)
+        is_plain = owner.is_file() and not owner.is_symlink()
+        if is_plain and owner.read_text(errors="replace") == str(workspace.resolve()):
+            remove(owner.parent)
     for kind, manifest in MANIFEST_NAME.items():
         for work in (workspace / kind).glob(".work-*"):
-            shutil.rmtree(work)
+            remove(work)
         for version in (workspace / kind).glob("[!.]*"):
             if _VERSION.match(version.name) and not (version / manifest).is_file():
-                shutil.rmtree(version)
+                remove(version)
     for path in (workspace / IDENTITIES).glob("*/.*.new"):
         path.unlink()
     for path in workspace.glob(f"{CACHE_NAME}*"):

@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from conf.contract import PrivacyReport
-from conf.errors import ConfigError
+from conf.errors import ConfigError, VersionError
 from conf.privacy.erased import erased_folder
 from conf.privacy.keys import Keys, sign
 from conf.privacy.learned import Learned
-from conf.workspace.versions import write_json
+from conf.workspace.json_files import is_there, read_record, write_json
 
 _JOURNAL = "journal.json"
 _LATER = ("anonymity", "learned_from_erased")
@@ -44,6 +44,17 @@ class Receipt(BaseModel):
     """HMAC-SHA256 over all of the above."""
 
 
+class _Noted(BaseModel):
+    """Contents of the journal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    users: tuple[str, ...]
+    found: tuple[str, ...]
+    removed: dict[str, dict[str, int]]
+    anonymity: dict[str, dict[str, int | None]] = {}
+
+
 class Journal:
     """What was removed so far, stored on disk, so a repeated run adds to it."""
 
@@ -52,21 +63,22 @@ class Journal:
 
         Raises:
             ConfigError: When an interrupted erasure has users that are missing here.
+            VersionError: When the journal is damaged.
         """
         self.path = erased_folder(workspace) / _JOURNAL
         self.users, self.found = users, set[str]()
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}
         self.models: dict[str, Learned] = {}
-        if self.path.is_file():
-            earlier = json.loads(self.path.read_text())
-            if not users.issuperset(earlier["users"]):
+        if is_there(self.path):
+            earlier = read_record(self.path, _Noted)
+            if not users.issuperset(earlier.users):
                 raise ConfigError(
-                    f"{self.path}: an erasure of {len(earlier['users'])} users was interrupted; "
+                    f"{self.path}: an erasure of {len(earlier.users)} users was interrupted; "
                     "run it again with its own file and key, or a file that names those users too"
                 )
-            self.found, self.removed = set(earlier["found"]), earlier["removed"]
-            self.anonymity = earlier.get("anonymity", {})
+            self.found, self.removed = set(earlier.found), earlier.removed
+            self.anonymity = earlier.anonymity
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -112,7 +124,9 @@ class Journal:
         )
         signed = receipt.model_copy(update={"signature": sign(keys, _message(receipt))})
         name = f"receipt-{now:%Y%m%dT%H%M%SZ}-{signed.signature[:8]}.json"
-        write_json(self.path.with_name(name), signed.model_dump(mode="json"))
+        # Its signature is its checksum.
+        content = signed.model_dump(mode="json")
+        write_json(self.path.with_name(name), content, sealed=False, private=True)
         self.path.unlink()
         return self.path.with_name(name)
 
@@ -123,13 +137,16 @@ class Journal:
             "removed": self.removed,
             "anonymity": self.anonymity,
         }
-        write_json(self.path, state)
+        write_json(self.path, state, private=True)
 
 
 def is_genuine(receipt: Path, keys: Keys) -> bool:
     """Return whether a receipt was written with this key and has not been changed since."""
-    found = Receipt.model_validate_json(receipt.read_bytes())
-    return hmac.compare_digest(found.signature, sign(keys, _message(found)))
+    try:
+        found = read_record(receipt, Receipt)
+    except VersionError:
+        return False
+    return hmac.compare_digest(found.signature.encode(), sign(keys, _message(found)).encode())
 
 
 def _message(receipt: Receipt) -> bytes:

@@ -75,6 +75,7 @@ def copy_without(source: Path, copy: Path, target: Target, mode: int = 0o666) ->
     written = 0
     with (
         os.fdopen(descriptor, "wb") as stream,
+        told_if_damaged(source),
         open_parquet(source) as file,
         pq.ParquetWriter(stream, file.schema_arrow, write_page_checksum=True) as writer,
     ):
@@ -110,7 +111,7 @@ def source_files(path: Path) -> set[str]:
 
 def emptied_groups(path: Path, target: Target) -> list[bool]:
     """Return for each row group of a file whether all its rows belong to the users."""
-    with open_parquet(path) as file:
+    with told_if_damaged(path), open_parquet(path) as file:
         return [_matches(table, target)[1].num_rows == 0 for table in _row_groups(file)]
 
 

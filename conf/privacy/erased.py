@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from conf.errors import ConfigError
 from conf.privacy.keys import Keys, sign
-from conf.workspace.versions import read_json, write_json
+from conf.workspace.folders import PRIVATE, close_to_others, own_folder
+from conf.workspace.json_files import is_there, read_json, read_record, write_json
 
 FOLDER = "erased"
 _NAME = "hashes.json"
@@ -28,16 +31,34 @@ class ErasedUsers:
     hashes: frozenset[str]
 
 
+class _Entry(BaseModel):
+    """Hashes that were made with one key; all of `erased/hashes.json` in earlier releases."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key_id: str
+    key_check: str | None = None
+    hashes: tuple[str, ...]
+
+
+class _Stored(BaseModel):
+    """Contents of `erased/hashes.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: tuple[_Entry, ...]
+
+
 def erased_folder(workspace: Path) -> Path:
     """Return the folder of hashes and receipts; create it if necessary."""
-    folder = workspace / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = own_folder(workspace / FOLDER, PRIVATE)
+    close_to_others(folder)  # earlier releases left the files in it open
     return folder
 
 
 def has_erased(workspace: Path) -> bool:
     """Return whether anybody was erased from this workspace."""
-    return (workspace / FOLDER / _NAME).is_file()
+    return is_there(workspace / FOLDER / _NAME)
 
 
 def read_erased(workspace: Path, keys: Keys) -> tuple[ErasedUsers, ...]:
@@ -46,12 +67,13 @@ def read_erased(workspace: Path, keys: Keys) -> tuple[ErasedUsers, ...]:
     Raises:
         ConfigError: When hashes were made with a key that is not configured, or by a key that has
             the name of another one.
+        VersionError: When the file is damaged: without it, erased users would come back.
     """
     path = workspace / FOLDER / _NAME
     found = []
     for entry in _entries(path):
         key = _key_of(entry, keys, path.parent)
-        if entry["key_id"] == keys.key_id and key is not keys:
+        if entry.key_id == keys.key_id and key is not keys:
             raise ConfigError(
                 f"{path} was made with another key that is called {keys.key_id!r} too, so nobody "
                 "could tell them apart; give the new key another privacy.key_id (null makes one "
@@ -60,11 +82,11 @@ def read_erased(workspace: Path, keys: Keys) -> tuple[ErasedUsers, ...]:
             )
         if key is None:
             raise ConfigError(
-                f"{path} was made with the key {entry['key_id']!r}, but the configured one is "
+                f"{path} was made with the key {entry.key_id!r}, but the configured one is "
                 f"{keys.key_id!r}, which cannot recognise the erased users; name the first key in "
                 "privacy.former_key_files or privacy.former_keys"
             )
-        found.append(ErasedUsers(key.erased, frozenset(entry["hashes"])))
+        found.append(ErasedUsers(key.erased, frozenset(entry.hashes)))
     return tuple(found)
 
 
@@ -73,36 +95,35 @@ def add_erased(workspace: Path, keys: Keys, hashes: Iterable[str]) -> None:
     read_erased(workspace, keys)  # refuses keys that do not fit
     path = erased_folder(workspace) / _NAME
     entries = _entries(path)
-    others = [entry for entry in entries if entry["key_id"] != keys.key_id]
-    own = [entry["hashes"] for entry in entries if entry["key_id"] == keys.key_id]
+    others = [entry.model_dump() for entry in entries if entry.key_id != keys.key_id]
+    own = [entry.hashes for entry in entries if entry.key_id == keys.key_id]
     together = sorted(set(hashes).union(*own))
     entry = {"key_id": keys.key_id, "key_check": keys.check, "hashes": together}
-    write_json(path, {"keys": [*others, entry]})
+    write_json(path, {"keys": [*others, entry]}, private=True)
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
+def _entries(path: Path) -> tuple[_Entry, ...]:
     """Return the hashes by key; a file of an earlier release has those of one key, unchecked."""
-    if not path.is_file():
-        return []
-    stored = read_json(path)
-    entries: list[dict[str, Any]] = stored.get("keys", [stored])
-    return entries
+    if not is_there(path):
+        return ()
+    if "keys" in read_json(path):
+        return read_record(path, _Stored).keys
+    return (read_record(path, _Entry),)
 
 
-def _key_of(entry: dict[str, Any], keys: Keys, folder: Path) -> Keys | None:
+def _key_of(entry: _Entry, keys: Keys, folder: Path) -> Keys | None:
     """Return the configured key that made an entry, or None.
 
     Earlier releases stored its name alone. Then it is the key that signed the receipts.
     """
-    check, name = entry.get("key_check"), entry["key_id"]
-    if check is not None:
-        return next((key for key in keys.all() if key.check == check), None)
+    if entry.key_check is not None:
+        return next((key for key in keys.all() if key.check == entry.key_check), None)
     receipts = [read_json(path) for path in sorted(folder.glob(RECEIPTS))]
-    named = [receipt for receipt in receipts if receipt.get("key_id") == name]
+    named = [receipt for receipt in receipts if receipt.get("key_id") == entry.key_id]
     for key in keys.all():
         if any(_has_signed(key, receipt) for receipt in named):
             return key
-        if not named and key.key_id == name:
+        if not named and key.key_id == entry.key_id:
             return key
     return None
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from conf.contract import MANIFEST_NAME, USER_ID
+from conf.contract import MANIFEST_NAME, MANIFESTS, USER_ID
 from conf.errors import VersionError
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
+from conf.workspace.json_files import read_json, read_record
 from conf.workspace.parquet import read_columns
-from conf.workspace.versions import read_json
 
 _LABEL = re.compile(r"[0-9a-f]{32}")
 _SHOWN_ROWS = 1_000
@@ -47,9 +47,9 @@ def weaker_setting(config: Config, kind: str, version: str) -> tuple[str, str] |
     own = workspace / kind / version / MANIFEST_NAME[kind]
     if not own.is_file():
         return None  # whoever reads the version says so
-    manifest = read_json(own)
+    manifest = _read(own, kind)
     path = workspace / "datasets" / manifest.get("dataset_id", version) / MANIFEST_NAME["datasets"]
-    origin = read_json(path) if path.is_file() else manifest
+    origin = _read(path, "datasets") if path.is_file() else manifest
     there: dict[str, Any] = origin["config"].get("privacy") or {}
     found = _weaker_ids(config.privacy, there)
     if found is None and kind == "lists" and not path.is_file():
@@ -57,6 +57,12 @@ def weaker_setting(config: Config, kind: str, version: str) -> tuple[str, str] |
     if found is None and kind == "datasets":
         found = _weaker_fields(config.privacy, there)
     return found
+
+
+def _read(path: Path, kind: str) -> dict[str, Any]:
+    """Return a manifest as it is stored, after checking its form."""
+    read_record(path, MANIFESTS[kind])
+    return read_json(path)
 
 
 def _weaker_ids(privacy: Privacy, there: dict[str, Any]) -> tuple[str, str] | None:

@@ -29,14 +29,24 @@ def identities_folder(workspace: Path, dataset: str) -> Path:
     return workspace / IDENTITIES / dataset
 
 
+def _rows(path: Path) -> list[tuple[str, str, str]]:
+    """Return kind, raw id and label of each row of a table of identities.
+
+    Raises:
+        VersionError: When the file is damaged, or another table.
+    """
+    with told_if_damaged(path), open_parquet(path) as file:
+        if not file.schema_arrow.equals(SCHEMA):
+            raise pa.ArrowInvalid("it is no table of identities")
+        columns = file.read(columns=[KIND, RAW_ID, LABEL]).to_pydict()
+        return list(zip(columns[KIND], columns[RAW_ID], columns[LABEL], strict=True))
+
+
 def labels_of(workspace: Path, dataset: str, raw_ids: Collection[str]) -> dict[str, str]:
     """Return the labels of users in a dataset by raw id, whatever key made them."""
     found: dict[str, str] = {}
     for path in sorted(identities_folder(workspace, dataset).glob("*.parquet")):
-        with told_if_damaged(path), open_parquet(path) as file:
-            for batch in file.iter_batches(columns=[KIND, RAW_ID, LABEL]):
-                rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-                found |= {
-                    raw: label for kind, raw, label in rows if kind == "user" and raw in raw_ids
-                }
+        for kind, raw, label in _rows(path):
+            if kind == "user" and raw in raw_ids:
+                found[raw] = label
     return found

@@ -8,9 +8,11 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from conf.contract import MANIFEST_NAME
+from pydantic import BaseModel
+
+from conf.contract import MANIFEST_NAME, Bundle
 from conf.privacy.erased import FOLDER, RECEIPTS, has_erased
-from conf.workspace.versions import read_json, write_json
+from conf.workspace.json_files import read_json, read_record, write_json
 
 log = logging.getLogger(__name__)
 Learned = Literal["no", "yes", "unknown"]
@@ -22,6 +24,12 @@ _TOLD: dict[Learned, str] = {
     "unknown": "may have learned from users who were erased since (its dataset is gone, or that of "
     "the model that it started from)",
 }
+
+
+class _Receipt(BaseModel):
+    """What is read of the receipt of an erasure."""
+
+    removed: dict[str, dict[str, int]]
 
 
 def learned_from_erased(workspace: Path, model: str) -> Learned:
@@ -60,7 +68,7 @@ def note_learned(workspace: Path) -> dict[str, Learned]:
     """
     found: dict[str, Learned] = {}
     for path in sorted((workspace / "models").glob(f"[!.]*/{MANIFEST_NAME['models']}")):
-        bundle, model = read_json(path), path.parent.name
+        bundle, model = _read(path), path.parent.name
         learned = _judged(workspace, bundle, learned_from_erased(workspace, model))
         if learned != "no":
             found[model] = learned
@@ -90,7 +98,13 @@ def _judged(workspace: Path, bundle: dict[str, Any], own: Learned) -> Learned:
 
 def _bundle(workspace: Path, model: str) -> dict[str, Any] | None:
     path = workspace / "models" / model / MANIFEST_NAME["models"]
-    return read_json(path) if path.is_file() else None
+    return _read(path) if path.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a bundle as it is stored, after checking its form."""
+    read_record(path, Bundle)
+    return read_json(path)
 
 
 def _has_dataset(workspace: Path, bundle: dict[str, Any]) -> bool:
@@ -101,5 +115,5 @@ def _has_dataset(workspace: Path, bundle: dict[str, Any]) -> bool:
 def _had_erased(workspace: Path, bundle: dict[str, Any]) -> bool:
     """Return whether users were removed from a model's dataset, according to the receipts."""
     dataset = f"datasets/{bundle['dataset_id']}"
-    removed = [read_json(path)["removed"] for path in (workspace / FOLDER).glob(RECEIPTS)]
-    return any("users" in parts.get(dataset, {}) for parts in removed)
+    receipts = [read_record(path, _Receipt) for path in (workspace / FOLDER).glob(RECEIPTS)]
+    return any("users" in receipt.removed.get(dataset, {}) for receipt in receipts)

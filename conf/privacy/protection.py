@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.contract import MANIFEST_NAME
+from conf.contract import MANIFEST_NAME, Manifest
 from conf.errors import ConfigError
 from conf.privacy.erased import ErasedUsers, has_erased, read_erased
 from conf.privacy.keys import Keys, load_keys, require_keys
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
-from conf.workspace.versions import read_json
+from conf.workspace.json_files import read_record
 
 _NOT_THE_KEY = {"key", "key_file", "key_id", "former_keys", "former_key_files"}
 
@@ -74,9 +74,10 @@ def require_own_key_id(workspace: Path, keys: Keys | None) -> None:
     if keys is None:
         return
     for path in sorted((workspace / "datasets").glob(f"[!.]*/{MANIFEST_NAME['datasets']}")):
-        report = read_json(path).get("privacy") or {}
-        check = report.get("key_check")
-        if report.get("key_id") == keys.key_id and check not in (None, keys.check):
+        report = read_record(path, Manifest).privacy
+        if report is None or report.key_id != keys.key_id:
+            continue
+        if report.key_check not in (None, keys.check):
             raise ConfigError(
                 f"privacy.key_id={keys.key_id!r} is the name of another key, which made the "
                 f"dataset {path.parent.name}; give the new key another privacy.key_id (null makes "

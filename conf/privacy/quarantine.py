@@ -9,7 +9,7 @@ from conf.errors import ConfigError
 from conf.privacy.file_names import names_of_files
 from conf.privacy.keys import Keys, key_of
 from conf.privacy.sealing import unseal
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 from conf.workspace.versions import read_manifest
 
 SEALED_COLUMNS = ("raw", "time", "event_type", "value")
@@ -23,7 +23,7 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
     """
     manifest = read_manifest(workspace, "datasets", dataset, Manifest)
     folder = workspace / "datasets" / dataset
-    tables = [open_parquet(folder / file.path).read() for file in manifest.files["quarantine"]]
+    tables = [_read(folder / file.path) for file in manifest.files["quarantine"]]
     table = pa.concat_tables(tables) if tables else pa.table({})
     report = manifest.privacy
     if report is None or report.mode == "none":
@@ -45,3 +45,8 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
         told = pa.array([names.get(file, file) for file in files], pa.string())
         table = table.set_column(place, SOURCE_FILE, told)
     return table
+
+
+def _read(path: Path) -> pa.Table:
+    with told_if_damaged(path), open_parquet(path) as file:
+        return file.read()

@@ -7,9 +7,10 @@ Paths may hold ids of users. So the stored hashes are not found by path but by a
 with pseudonyms a file has another name in all that is written.
 """
 
+import errno
 import hashlib
 import hmac
-import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +18,20 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from conf.contract import CACHE_NAME
-from conf.errors import HeadraceError, InputError
+from conf.errors import HeadraceError, InputError, VersionError
 from conf.privacy.file_names import hidden_name, hidden_names, hiding_keys
 from conf.privacy.keys import Keys
 from conf.settings.config import Config
 from conf.settings.input import Source
+from conf.workspace.folders import remove
 from conf.workspace.hashes import canonical_hash, hash_file
+from conf.workspace.json_files import is_there, read_record, write_json
+from conf.workspace.storage import raise_storage_failure
 
+log = logging.getLogger(__name__)
 UNKNOWN_BYTES = 1 << 62
 _SUFFIXES = ("", ".gz", ".bz2", ".zst")  # tried at the end of a glob
 UNREAD_SUFFIXES = (".zip", ".xz", ".7z", ".lz4", ".rar", ".lzo", ".snappy", ".deflate", ".Z")
@@ -60,6 +67,14 @@ class FileError(InputError):
         """Keep the path apart from the fault, because it may have to be hidden."""
         super().__init__(f"{path} {fault}")
         self.path, self.fault = path, fault
+
+
+class _Cache(BaseModel):
+    """Contents of the cache: hashes by path, size and time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: dict[str, str]
 
 
 def input_sources(config: Config) -> dict[str, Source]:
@@ -228,18 +243,19 @@ def _input_file(
 
 
 def _read_cache(path: Path) -> dict[str, str]:
+    if not is_there(path):
+        return {}
     try:
-        cache = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}  # only a cache: without it the files are hashed again
-    return cache if isinstance(cache, dict) else {}
+        return read_record(path, _Cache).files
+    except VersionError as error:
+        log.warning("etl: the input files are hashed again: %s", error)
+        remove(path)
+        return {}
 
 
 def _write_cache(path: Path, cache: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(cache))
-    temporary.replace(path)
+    write_json(path, {"files": cache})
 
 
 def is_folder(path: Path) -> bool:
@@ -292,7 +308,13 @@ def regular_files(found: Sequence[Path]) -> list[Path]:
 
 
 def unreadable(path: Path, error: OSError) -> FileError:
-    """Return the error for a file or folder that cannot be read."""
+    """Return the error for a file or folder that cannot be read.
+
+    Raises:
+        StorageError: When not the file but the disk or the file system is the reason.
+    """
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EIO):
+        raise_storage_failure(error, path)
     return FileError(
         path,
         f"cannot be read: {error.strerror}; give the user of this process the right to read it, "

@@ -11,7 +11,7 @@ from conf.runs.input_files import InputFile
 from conf.runs.request_keys import dataset_request
 from conf.runs.results import manifest_of
 from conf.settings.config import Config
-from conf.workspace.versions import UNDATED, read_json, read_pointer
+from conf.workspace.versions import UNDATED, read_pointer
 
 log = logging.getLogger(__name__)
 CURRENT = "current"
@@ -28,7 +28,7 @@ def base_dataset(
     """
     folder = Path(config.run.output) / "datasets"
     committed = {
-        path.parent.name: read_json(path)
+        path.parent.name: manifest_of(folder.parent, "datasets", path.parent.name)
         for path in sorted(folder.glob(f"*/{MANIFEST_NAME['datasets']}"))
     }
     for manifest in committed.values():

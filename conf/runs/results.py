@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conf.contract import CARD_NAME, MANIFEST_NAME, REPORT_NAME
+from conf.contract import CARD_NAME, MANIFEST_NAME, MANIFESTS, METRICS_NAME, REPORT_NAME, Bundle
 from conf.errors import VersionError
 from conf.privacy.learned import learned_from_erased
-from conf.workspace.versions import read_json
+from conf.workspace.json_files import MEND, is_there, read_json, read_named, read_record
 
 Result = dict[str, Any]
 
@@ -15,8 +15,10 @@ Result = dict[str, Any]
 def manifest_of(workspace: Path, kind: str, version: str) -> Result:
     """Return the manifest of a committed version as a mapping."""
     path = workspace / kind / version / MANIFEST_NAME[kind]
-    if not path.is_file():
+    if not is_there(path):
         raise VersionError(f"{path} does not exist: {version} is not a committed version")
+    if getattr(read_record(path, MANIFESTS[kind]), "id") != version:  # noqa: B009
+        raise VersionError(f"{path} is the manifest of another version; {MEND}")
     return read_json(path)
 
 
@@ -46,9 +48,17 @@ def figures_of(folder: Path, manifest: Result) -> Result:
 
 
 def metrics_of(folder: Path) -> Result:
-    """Return a model's figures; {} if the version has none."""
-    path = folder / "metrics.json"
-    return read_json(path) if path.is_file() else {}
+    """Return a model's figures; {} if the version has none.
+
+    Raises:
+        VersionError: When the file is not the one that the model was committed with.
+    """
+    path, bundle = folder / METRICS_NAME, folder / MANIFEST_NAME["models"]
+    if not is_there(path) or not is_there(bundle):
+        return {}
+    files = read_record(bundle, Bundle).files.get("model", ())
+    entry = next((file for file in files if file.path == path.name), None)
+    return read_json(path) if entry is None else read_named(path, entry)
 
 
 def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:

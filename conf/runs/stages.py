@@ -12,9 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from conf.contract import MANIFEST_NAME, Bundle, ListsManifest, Manifest
+from conf.contract import MANIFEST_NAME, MANIFESTS
 from conf.errors import ConfigError, GateError, HeadraceError, VersionError
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
@@ -43,9 +41,6 @@ ALREADY_DONE = "already done"
 REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
 KINDS = ("datasets", "models", "lists")
 _MAKE_AGAIN = "run headrace etl, and then the stages after it, to make it again"
-_MANIFESTS: dict[str, type[BaseModel]] = {
-    "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
-}  # fmt: skip
 
 
 def run_etl(config: Config, logical_date: str | None = None) -> Result:
@@ -223,7 +218,7 @@ def require_sound(config: Config, kind: str, version: str) -> None:
             `run.verify: checksums`, other content.
     """
     workspace = Path(config.run.output)
-    manifest = read_manifest(workspace, kind, version, _MANIFESTS[kind])
+    manifest = read_manifest(workspace, kind, version, MANIFESTS[kind])
     if config.run.verify == "checksums":
         require_files(workspace / kind / version, manifest, by_content=True)
 

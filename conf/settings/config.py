@@ -33,6 +33,10 @@ class Run(Section):
     """What is checked of a version that is there already, before it is published or gone back to.
     sizes: the sizes of its files, and the footers of Parquet files. checksums: all of their
     content, which takes the time to read it."""
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = None
+    """Permissions that new files and folders do not get, as an octal number in quotes: with `"077"`
+    only their owner can open them, with `"027"` the group can read them too. null: the umask of
+    the process. Quarantine, `identities/` and `erased/` are always for their owner alone."""
 
 
 class Spark(Section):

@@ -6,6 +6,7 @@ once if the owner was a process of this machine that no longer exists. Each owne
 is larger than all before it, and publishes under it, so an owner who comes too late is refused.
 """
 
+import errno
 import json
 import logging
 import os
@@ -21,7 +22,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from conf.errors import ConfigError, LockHeldError
+from conf.errors import ConfigError, LockHeldError, StorageError, VersionError
+from conf.workspace.json_files import is_there, read_json, written_whole
+from conf.workspace.storage import raise_storage_failure, storage_error
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ class Lease:
     """Until when nobody else can take the lock over: seconds of this process's monotonic clock."""
     lost: str | None = None
     """Why the lease is lost; None: it is not."""
+    failure: OSError | None = None
+    """What kept it from being renewed, if that is why."""
 
     @contextmanager
     def kept(self) -> Iterator[int]:
@@ -57,8 +62,11 @@ class Lease:
                 raise self.error()
             yield self.number
 
-    def error(self) -> LockHeldError:
+    def error(self) -> LockHeldError | StorageError:
         """Return what to tell of a lost lease."""
+        told = None if self.failure is None else storage_error(self.failure, [self.path.parent])
+        if told is not None:
+            return told
         return LockHeldError(
             f"{self.path.parent}: this run has lost the lock ({self.lost}), so it stops and "
             "publishes nothing; run again; if this happens often, raise run.lock_lease_seconds"
@@ -88,6 +96,8 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
         workspace.mkdir(parents=True, exist_ok=True)
         lease = _acquire(path, owner, lease_seconds)
     except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise_storage_failure(error, workspace)
         raise ConfigError(
             f"run.output={str(workspace)!r} is not a writable folder: {error.strerror}; "
             "set run.output to one"
@@ -98,7 +108,7 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
     try:
         yield lease
     except BaseException as error:  # whatever ended the block: if the lease is lost, that is why
-        if lease.lost is None or isinstance(error, LockHeldError):
+        if lease.lost is None or isinstance(error, LockHeldError | StorageError):
             raise
         raise lease.error() from error
     finally:
@@ -136,7 +146,7 @@ def _renew(lease: Lease, stop: threading.Event) -> None:
             log.warning("the lock of the workspace cannot be renewed: %s; trying again", error)
             if time.monotonic() + 2 * pause < lease.held_until:
                 continue
-            lease.lost = f"it could not be renewed: {error}"
+            lease.lost, lease.failure = f"it could not be renewed: {error}", error
         log.error("%s", lease.error())
         os.kill(os.getpid(), signal.SIGTERM)
         return
@@ -157,25 +167,26 @@ def _guard(path: Path) -> FileLock:
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the owner; None if the lock is free, or its file is damaged."""
     holder = _content(path)
-    is_owned = {"host", "pid", "started_at"} <= holder.keys() and isinstance(
-        holder.get("lease_seconds"), int | float
-    )
+    is_right = {"host": str, "pid": int, "started_at": str | None, "lease_seconds": int | float}
+    is_owned = all(isinstance(holder.get(key), kind) for key, kind in is_right.items())
     return holder if is_owned else None
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    if not is_there(path):
         return {}
-    return content if isinstance(content, dict) else {}
+    try:
+        return read_json(path)
+    except VersionError as error:
+        log.warning("the lock does without it: %s", error)
+        return {}
 
 
 def _last_number(path: Path) -> int:
     """Return the largest number that an owner of this lock has had, as far as is known."""
     known = [_content(path).get("number")]
     known += [_content(pointer).get("number") for pointer in path.parent.glob("*/CURRENT.json")]
-    return max((number for number in known if isinstance(number, int)), default=0)
+    return max((number for number in known if type(number) is int), default=0)
 
 
 def _write(lease: Lease) -> None:
@@ -186,9 +197,8 @@ def _write(lease: Lease) -> None:
 
 
 def _replace(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    temporary.replace(path)
+    with written_whole(path) as stream:
+        stream.write(json.dumps(content).encode())
 
 
 def _is_owner(holder: dict[str, Any] | None, owner: dict[str, Any]) -> bool:

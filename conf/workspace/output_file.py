@@ -1,10 +1,13 @@
 """An output file named by the user: checked before the work, then written in one step."""
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError
+from conf.workspace.storage import raise_storage_failure
 
 
 def require_place(output: Path, config: Path, workspace: Path) -> None:
@@ -51,6 +54,10 @@ def write_whole(output: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(target)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise_storage_failure(error, target)
         raise ConfigError(
             f"--output={output} cannot be written: {error.strerror}; name a file elsewhere"
         ) from error

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from conf.contract import DataFile, RowGroup
 from conf.errors import VersionError
 from conf.workspace.hashes import hash_file, hash_footer
+from conf.workspace.json_files import MEND, is_there
+from conf.workspace.storage import raise_storage_failure
 
 
 def describe_parquet(root: Path, path: Path) -> DataFile:
@@ -65,10 +67,18 @@ def open_parquet(path: Path, metadata: Any = None) -> pq.ParquetFile:
 
 @contextmanager
 def told_if_damaged(path: Path) -> Iterator[None]:
-    """Turn a failure to read a file in the block into an error that names the file."""
+    """Turn a failure to read a file in the block into an error that names the file.
+
+    Pipes, on which a reader would wait, and links out of the file's folder are refused.
+    """
+    leads_out = path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+    if leads_out or (is_there(path) and not path.is_file()):
+        raise VersionError(f"{path} is no plain file; {MEND}")
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise_storage_failure(error, path)
+        said = " ".join(str(error).split())
         raise VersionError(
-            f"{path} is damaged: {error}; remove that version's folder and run again"
+            f"{path} is damaged: {said}; remove that version's folder and run again"
         ) from error

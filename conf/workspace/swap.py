@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from conf.contract import MANIFEST_NAME
+from conf.workspace.folders import emptied, remove
 
 _NEW, _OLD = ".new", ".old"
 _PREFIX = ".erasing."  # such a folder is not found when versions are listed
@@ -17,9 +18,7 @@ _PREFIX = ".erasing."  # such a folder is not found when versions are listed
 def folder_beside(folder: Path) -> Path:
     """Return an empty folder to build a version's replacement in."""
     beside = name_beside(folder)
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    return beside
+    return emptied(beside)
 
 
 def name_beside(folder: Path) -> Path:
@@ -33,7 +32,7 @@ def swap(folder: Path) -> None:
     folder.rename(old)
     beside.rename(folder)
     _sync(folder.parent)
-    shutil.rmtree(old)
+    remove(old)
 
 
 def finish_swaps(workspace: Path) -> None:
@@ -44,9 +43,9 @@ def finish_swaps(workspace: Path) -> None:
             beside = name_beside(folder)
             if not folder.exists():
                 (beside if (beside / manifest).is_file() else old).rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
         for beside in (workspace / kind).glob(f"{_PREFIX}*{_NEW}"):
-            shutil.rmtree(beside)
+            remove(beside)
 
 
 def link(source: Path, target: Path) -> None:

@@ -5,24 +5,24 @@ then renamed: a folder without a manifest is no version. Then `CURRENT.json` is 
 step. It holds a number that only grows, so a late writer is refused.
 """
 
-import json
-import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import ConfigError, VersionError
+from conf.workspace.folders import own_folder
 from conf.workspace.hashes import hash_file, hash_footer
+from conf.workspace.json_files import MEND, Record, is_there, read_json, read_record, write_json
+from conf.workspace.storage import raise_storage_failure
 
 POINTER_NAME = "CURRENT.json"
 WITHDRAWN_NAME = "WITHDRAWN.json"
 WORK_OWNER = "workspace"  # file in a training's work folder that names its workspace
 UNDATED = "undated"
-_MEND = "restore it, or remove it (for a version its whole folder) and run again"
-Record = TypeVar("Record", bound=BaseModel)
+_POINTED = ("id", "number", "logical_date", "previous", "withdrawn")
 
 
 def version_id(name: str, logical_date: str, request: str) -> str:
@@ -46,15 +46,7 @@ def new_folder(workspace: Path, kind: str, version: str) -> Path:
     folder = workspace / kind / version
     if (folder / MANIFEST_NAME[kind]).exists():
         raise VersionError(f"{folder} is already committed; a version is never written again")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def emptied(folder: Path) -> Path:
-    """Return `folder`, created new and empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+    return own_folder(folder)
 
 
 def commit(workspace: Path, kind: str, manifest: BaseModel) -> None:
@@ -71,19 +63,12 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
     """
     folder = workspace / kind / version
     path = folder / MANIFEST_NAME[kind]
-    if not path.is_file():
+    if not is_there(path):
         raise VersionError(f"{folder} has no {path.name}: it is not a committed version")
-    try:
-        manifest = model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "as a whole"
-        raise VersionError(
-            f"{path} is damaged or of another release: {where}: {first['msg']}; {_MEND}"
-        ) from error
+    manifest = read_record(path, model)
     named: str = getattr(manifest, "id")  # noqa: B009
     if named != version:
-        raise VersionError(f"{path} is the manifest of {named}; {_MEND}")
+        raise VersionError(f"{path} is the manifest of {named}; {MEND}")
     require_files(folder, manifest)
     return manifest
 
@@ -104,14 +89,14 @@ def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False
     named = [file for part in files.values() for file in part]
     for file in [*named, *([] if absent is None else [absent])]:
         on_disk = version_path(folder, file.path)
-        size = on_disk.stat().st_size if on_disk.is_file() else None
+        size = _size(on_disk)
         state = "is missing" if size is None else f"has {size} bytes"
         says = f"{file.bytes} bytes"
         if size == file.bytes:
             expected, found = file.footer_sha256, hash_footer
             if by_content:
                 expected, found = file.sha256, hash_file
-            if expected is None or found(on_disk) == expected:
+            if expected is None or _hash(on_disk, found) == expected:
                 continue
             state, says = "has other content", f"sha256 {expected}"
         raise VersionError(
@@ -120,12 +105,29 @@ def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False
         )
 
 
+def _size(path: Path) -> int | None:
+    """Return the size of a plain file; None if there is none."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise_storage_failure(error, path)
+        return None
+
+
+def _hash(path: Path, find: Callable[[Path], str]) -> str:
+    try:
+        return find(path)
+    except OSError as error:
+        raise_storage_failure(error, path)
+        raise
+
+
 def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
     """Return the contents of `CURRENT.json`, or None if nothing is published yet."""
     path = workspace / kind / POINTER_NAME
-    if not path.is_file():
+    if not is_there(path):
         return None
-    pointer = read_json(path)
+    pointer = read_json(path, _POINTED)
     is_right = {
         "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
         "previous": _are_names, "withdrawn": _are_names,
@@ -133,13 +135,14 @@ def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
     for key, is_so in is_right.items():
         if not is_so(pointer.get(key)):
             state = f"{key} is {pointer[key]!r}" if key in pointer else f"it has no {key}"
-            raise VersionError(f"{path} is damaged: {state}; {_MEND}")
+            raise VersionError(f"{path} is damaged: {state}; {MEND}")
     return pointer
 
 
 def _is_name(value: object) -> bool:
     """Return whether a value is the name of a folder in this one."""
-    return isinstance(value, str) and value not in ("", ".", "..") and Path(value).name == value
+    is_text = isinstance(value, str) and value.isprintable()
+    return is_text and value not in ("", ".", "..") and Path(str(value)).name == value
 
 
 def _are_names(value: object) -> bool:
@@ -286,40 +289,10 @@ def _withdrawn(workspace: Path, kind: str, pointer: dict[str, Any]) -> list[str]
         VersionError: When the list is damaged.
     """
     path = workspace / kind / WITHDRAWN_NAME
-    kept: Any = read_json(path).get("ids") if path.is_file() else []
+    kept: Any = read_json(path, ("ids",)).get("ids") if is_there(path) else []
     if not _are_names(kept):
-        raise VersionError(f"{path} is damaged: it has no list of ids; {_MEND}")
+        raise VersionError(f"{path} is damaged: it has no list of ids; {MEND}")
     return list(dict.fromkeys([*pointer.get("withdrawn", []), *kept]))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file that `write_json` wrote.
-
-    Raises:
-        VersionError: When the file is damaged.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise VersionError(f"{path} is damaged: {error}; {_MEND}") from error
-    if not isinstance(value, dict):
-        raise VersionError(f"{path} is damaged: it holds no mapping; {_MEND}")
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one step; the result survives a crash of the machine."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    with temporary.open("w") as stream:
-        json.dump(value, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _point(workspace: Path, kind: str, pointer: dict[str, Any]) -> None:
@@ -332,10 +305,10 @@ def _is_older(date: str, current: str) -> bool:
 
 def version_path(root: Path, relative: str) -> Path:
     """Return the path of a version's file; refuse a path that leads out of the folder."""
-    path = (root / relative).resolve()
+    path = (root / relative).resolve() if relative.isprintable() else root.parent
     if not path.is_relative_to(root.resolve()):
         raise VersionError(
             f"{root}: its manifest names {relative!r}, which leads out of the folder, so it is "
-            f"damaged; {_MEND}"
+            f"damaged; {MEND}"
         )
     return path

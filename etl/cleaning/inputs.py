@@ -15,6 +15,7 @@ from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import Clean, Etl
 from conf.settings.features import vector_dimensions
+from conf.workspace.folders import PRIVATE, close_to_others, own_folder
 from etl.cleaning.accounting.ledger import VerdictCount, build_ledger, count_verdicts, why_refused
 from etl.cleaning.accounting.losses import (
     UNUSED,
@@ -246,7 +247,7 @@ def keep_shared_items(events: StagedInput, etl: Etl, min_users: int) -> StagedIn
 
 def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
     """Write the quarantined rows of all inputs to one file, if there are any."""
-    folder.mkdir(parents=True)
+    own_folder(folder, PRIVATE)
     if not any(part.rows_with(QUARANTINED) for part in staged.values()):
         return
     rows = quarantined_rows({name: part.judged for name, part in staged.items()})
@@ -255,6 +256,7 @@ def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:
     # Always 0, but not a literal: with one, Spark's writer sorts again and loses the row order.
     one_file = rows.withColumn(SHARD, F.pmod(BLOCK, F.lit(1)))
     write_shards(one_file, order, folder, scratch, leave_out=LINE_ORDER[1:])
+    close_to_others(folder)
 
 
 def build_ledgers(

@@ -19,6 +19,7 @@ from conf.privacy.protection import UNPROTECTED, Protection
 from conf.runs.input_files import InputFile
 from conf.settings.etl import Clean, Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
+from conf.workspace.storage import raise_storage_failure
 from etl.cleaning.accounting.losses import UNUSED
 from etl.cleaning.accounting.tally import Count
 from etl.cleaning.event_ids import mark_shared_ids
@@ -220,6 +221,8 @@ def _damaged_files_named() -> Iterator[None]:
         if "FAILED_READ_FILE" not in text:
             raise
         named = _FILE_OF_FAILURE.search(text)
+        if named is not None:
+            raise_storage_failure(error, Path(path_in(named[1])))
         file = "a file of the input" if named is None else path_in(named[1])
         raise InputError(
             f"{file} cannot be read to its end: it is damaged or was removed; deliver it again"

@@ -1,6 +1,5 @@
 """The dataset that a new one extends: its id numbering and its fitted encodings."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from conf.privacy.protection import Protection
 from conf.settings.config import Config
 from conf.settings.features import Encoding, TableFeatures
 from conf.settings.input import TableSource
+from conf.workspace.json_files import read_named
 from conf.workspace.versions import read_manifest
 from etl.features.encoding import Fitted
 from etl.spark.paths import locations
@@ -101,7 +101,7 @@ def read_predecessor(spark: SparkSession, workspace: Path, version: str) -> Pred
         manifest=manifest,
         items=_numbers(spark, folder, manifest, "items", ITEM_ID, ITEM_IDX),
         users=_numbers(spark, folder, manifest, "users", USER_ID, USER_IDX),
-        fitted={Path(f.path).stem: json.loads((folder / f.path).read_bytes()) for f in files},
+        fitted={Path(f.path).stem: read_named(folder / f.path, f) for f in files},
     )
 
 

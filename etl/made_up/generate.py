@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from conf.errors import ConfigError
+from conf.errors import ConfigError, VersionError
 from conf.settings.config import Config
+from conf.workspace.json_files import read_json
 from etl.made_up.shop import DAY_SECONDS, EVENT_TYPES, DayEvents, Shop, ShopSpec
 from etl.made_up.tables import numbered_ids, write_tables
 
@@ -81,10 +82,10 @@ def generate_shop(spec: ShopSpec, folder: Path) -> dict[str, Any]:
 
 def _read_planted(folder: Path) -> dict[str, Any] | None:
     try:
-        planted: dict[str, Any] = json.loads((folder / PLANTED_NAME).read_text())
-    except (OSError, ValueError):
+        planted = read_json(folder / PLANTED_NAME)
+    except VersionError:
         return None
-    return planted
+    return planted if "spec" in planted else None
 
 
 def _write_events(shop: Shop, folder: Path) -> dict[str, Any]:

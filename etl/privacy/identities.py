@@ -1,7 +1,6 @@
 """The table of raw ids, pseudonyms and numbers, in a folder that only its owner may open."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -16,6 +15,7 @@ from conf.privacy.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA
 from conf.privacy.keys import Keys
 from conf.privacy.protection import Protection
 from conf.privacy.sealing import unseal
+from conf.workspace.folders import PRIVATE, own_folder, remove
 from etl.privacy.pseudonyms import SEALED
 from etl.spark.folders import store
 
@@ -76,9 +76,9 @@ def sealed_identities(
 def _write(stored: Path, keys: Keys, folder: Path) -> None:
     """Decrypt the stored rows of `sealed_identities` and write them to one file."""
     cipher = keys.cipher()
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    own_folder(folder.parent, PRIVATE)
+    remove(folder)
+    own_folder(folder, PRIVATE)
     descriptor = os.open(folder / "part-00000.parquet", os.O_WRONLY | os.O_CREAT, 0o600)
     with (
         os.fdopen(descriptor, "wb") as stream,

@@ -23,6 +23,7 @@ from pyarrow import orc
 from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.input import Source
+from conf.workspace.storage import raise_storage_failure
 from etl.reading.files.copies import open_after
 from etl.reading.files.file_kinds import UNPACK_ERRORS
 from etl.reading.files.quotes import LineBreaks, dialect_of, line_breaks_of
@@ -147,6 +148,7 @@ def _schema(source: Source, file: InputFile) -> pa.Schema:
             return _require_plain_times(schema)
         return read_avro_schema(file.path)
     except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise_storage_failure(error, file.path)
         text = f"{file.name} is not a readable {source.format} file: {error}"
         raise InputError(text) from error
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from conf.contract import HISTORY_TIMES, HISTORY_TYPES, ITEM_ID, TRAIN_EVENTS, Manifest
 from conf.pages.inequality import gini
-from conf.workspace.parquet import open_parquet
+from conf.workspace.parquet import open_parquet, told_if_damaged
 from conf.workspace.versions import UNDATED, version_path
 from etl.report.data import LongTail
 
@@ -63,8 +63,10 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a part's files, with those of the `columns` that the files have."""
     for member in manifest.files[part]:
-        file = open_parquet(version_path(folder, member.path))
-        yield from file.iter_batches(columns=[n for n in columns if n in file.schema_arrow.names])
+        path = version_path(folder, member.path)
+        with told_if_damaged(path), open_parquet(path) as file:
+            names = [name for name in columns if name in file.schema_arrow.names]
+            yield from file.iter_batches(columns=names)
 
 
 def describe_long_tail(profile: Contents) -> LongTail | None:

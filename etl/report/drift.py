@@ -31,12 +31,13 @@ def find_drift(profile: Contents, workspace: Path) -> Drift | None:
     """
     try:
         manifest = previous_dataset(workspace, profile.manifest.id)
+        if manifest is None:
+            return None
+        previous = read_profile(workspace / "datasets" / manifest.id, manifest)
     except VersionError as error:
         log.warning("etl: the data report has no comparison with the previous dataset: %s", error)
         return None
-    if manifest is None:
-        return None
-    return compare(read_profile(workspace / "datasets" / manifest.id, manifest), profile)
+    return compare(previous, profile)
 
 
 def previous_dataset(workspace: Path, dataset_id: str) -> Manifest | None:

@@ -1,14 +1,16 @@
 """The folders of a run: its work folder, and the leftovers of earlier runs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
-from conf.errors import HeadraceError
+from conf.errors import HeadraceError, StorageError
+from conf.workspace.folders import WITHOUT_OTHERS, open_as_usual, own_folder, remove
+from conf.workspace.storage import storage_error
 from etl.spark.paths import location, target
 
 SCRATCH = "_scratch"
@@ -20,24 +22,44 @@ def refused_folder(datasets: Path, request: str) -> Path:
 
 
 @contextmanager
-def work_folder(datasets: Path, request: str) -> Iterator[Path]:
+def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield an empty folder next to the versions; leftovers of killed runs are removed.
 
     After an unexpected failure it is kept, with Spark's log in it, until the next run.
+
+    Args:
+        datasets: Folder of all datasets.
+        request: Fingerprint of the dataset.
+        scratch: Further folders that the run writes to.
+
+    Raises:
+        StorageError: When a disk or a file system fails in the block.
     """
     _remove_leavings(datasets, request)
-    work = datasets / f".work-{request[:12]}"
-    (work / SCRATCH).mkdir(parents=True)
+    own_folder(datasets)
+    # Its rows are those of the log, so it is closed to others until they are judged.
+    work = own_folder(datasets / f".work-{request[:12]}", WITHOUT_OTHERS)
+    (work / SCRATCH).mkdir()
     try:
         yield work
+    except StorageError:
+        shutil.rmtree(work, ignore_errors=True)  # a full disk has no room for what is left
+        raise
     except HeadraceError:
         shutil.rmtree(work)
         raise
+    except Exception as error:
+        told = storage_error(error, [datasets, *scratch])
+        if told is None:
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+        raise told from error
 
 
 def finish(work: Path, datasets: Path, version: str) -> None:
     """Rename the work folder to that of a version; it only counts once it is committed."""
     shutil.rmtree(work / SCRATCH)
+    open_as_usual(work)
     work.rename(datasets / version)
 
 
@@ -49,7 +71,7 @@ def _remove_leavings(datasets: Path, request: str) -> None:
         if not (folder / MANIFEST_NAME["datasets"]).exists()
     ]
     for folder in {*leavings, *uncommitted}:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 def store(frame: DataFrame, folder: Path) -> DataFrame:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from conf.workspace.folders import current_umask
+from conf.workspace.storage import storage_told
 from etl.spark.launch import launch_jvm
 
 # SQL settings, which can also be set on a session that is already running.
@@ -62,6 +64,7 @@ def spark_session(
     conf: Mapping[str, str],
     log_path: Path,
     is_short: bool = False,
+    scratch: Sequence[Path] = (),
 ) -> Iterator[SparkSession]:
     """Yield a session and stop it afterwards, unless it was running before.
 
@@ -73,6 +76,10 @@ def spark_session(
         conf: Other settings, which override ours.
         log_path: File for the stderr of the JVM, if this call starts it.
         is_short: Whether the run is too short for the JVM's optimising compiler to pay off.
+        scratch: Folders that the run writes to, the most important first.
+
+    Raises:
+        StorageError: When a disk or a file system fails in the block.
     """
     sql = {**_SQL_SETTINGS, "spark.sql.shuffle.partitions": str(shuffle_partitions)}
     running = SparkSession.getActiveSession()
@@ -82,12 +89,15 @@ def spark_session(
             session.conf.set(key, value)
         yield session
         return
-    launch = {**_LAUNCH_SETTINGS, **(_SHORT_RUN_SETTINGS if is_short else {})}
+    # Hadoop sets the rights of each file itself, by this one in place of the process's umask.
+    umask = {"spark.hadoop.fs.permissions.umask-mode": f"{current_umask():03o}"}
+    launch = {**_LAUNCH_SETTINGS, **umask, **(_SHORT_RUN_SETTINGS if is_short else {})}
     settings = {**sql, **launch, "spark.driver.memory": driver_memory, **conf}
     is_ours = _has_no_jvm()
     session = _start(name, master, settings, log_path)
     try:
-        yield session
+        with storage_told(scratch):  # as long as the JVM can say what it met
+            yield session
     finally:
         # A JVM that got the same SIGTERM as this process, or was killed, does not answer.
         with suppress(Py4JError, OSError):

@@ -104,7 +104,7 @@ def write_identities(workspace: Path, names: tuple[str, ...], raw: tuple[str, ..
     folder.mkdir(parents=True)
     path = folder / "part-00000.parquet"
     columns = {KIND: ["user"] * 6, RAW_ID: raw, LABEL: names, NUMBER: range(2, 8)}
-    pq.write_table(pa.table(columns, schema=SCHEMA), path)
+    pq.write_table(pa.table(columns, schema=SCHEMA), path, write_page_checksum=True)
     path.chmod(0o600)
     return path
 
@@ -244,5 +244,5 @@ def _write_lists(workspace: Path, names: tuple[str, ...]) -> None:
 def _write(folder: Path, name: str, table: pa.Table, rows: int) -> DataFile:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=rows)
+    pq.write_table(table, path, row_group_size=rows, write_page_checksum=True)
     return describe_parquet(folder, path)

@@ -171,5 +171,5 @@ def _items_table(histories: Sequence[Sequence[int]], items: int) -> pa.Table:
 def _write(folder: Path, part: str, table: pa.Table, group_rows: int) -> DataFile:
     path = folder / part / "part-00000.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=group_rows)
+    pq.write_table(table, path, row_group_size=group_rows, write_page_checksum=True)
     return describe_parquet(folder, path)

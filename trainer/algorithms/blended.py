@@ -32,7 +32,7 @@ from trainer.evaluation.figures import (
     source_of,
 )
 from trainer.evaluation.metrics import figure
-from trainer.models.bundle import METRICS_NAME, Trained, with_prefix
+from trainer.models.bundle import Trained, with_prefix
 from trainer.models.hybrid import NEURAL, Hybrid
 from trainer.models.scorer import Scorer
 from trainer.retrieval.train import refitted, require_validation
@@ -131,7 +131,7 @@ def _cost(
     """
     models = Path(config.run.output) / "models"
     costs = [
-        training_cost(models / member.figures["id"] / METRICS_NAME)
+        training_cost(models / member.figures["id"])
         if "id" in member.figures
         else member.figures["training"]
         for member in members

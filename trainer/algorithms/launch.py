@@ -6,6 +6,8 @@ from pathlib import Path
 
 from conf.contract import Manifest
 from conf.settings.config import Config
+from conf.workspace.folders import own_folder
+from conf.workspace.json_files import written_whole
 from conf.workspace.versions import WORK_OWNER, read_manifest
 from trainer.algorithms import blended, counted
 from trainer.cluster.ray_session import ray_session, require_room
@@ -59,6 +61,7 @@ def work_folder(config: Config, request: str) -> Path:
     workspace = Path(config.run.output).resolve()
     base = Path(config.ray.storage).resolve() if config.ray.storage else workspace / "models"
     folder = base / f".work-{request[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WORK_OWNER).write_text(str(workspace))
+    own_folder(folder)
+    with written_whole(folder / WORK_OWNER) as stream:
+        stream.write(str(workspace).encode())
     return folder

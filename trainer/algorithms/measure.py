@@ -9,7 +9,7 @@ from conf.workspace.versions import read_manifest
 from trainer.cluster.ray_session import ray_session, require_room
 from trainer.evaluation.efficiency import training_cost
 from trainer.evaluation.figures import baselines_of, test_figures
-from trainer.models.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
+from trainer.models.bundle import load_scorer, require_same_vocabulary, require_unseen
 from trainer.ranking import figures as ranking_figures
 from trainer.training.progress import signs_of_life
 
@@ -23,7 +23,7 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
     require_unseen(bundle, "test")
-    cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
+    cost = training_cost(workspace / "models" / model_id)
     with ray_session(config), signs_of_life("evaluate"):
         require_room(config)
         baselines = baselines_of(config, manifest, scorer)

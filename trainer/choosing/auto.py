@@ -15,6 +15,7 @@ from ray.train import TrainingFailedError
 
 from conf.contract import Manifest
 from conf.errors import ConfigError, HeadraceError
+from conf.runs.scratch import stop_if_storage_failed
 from conf.settings.choosing import nested
 from conf.settings.config import Config
 from conf.settings.variants import with_changes
@@ -130,6 +131,7 @@ def _tried(config: Config, manifest: Manifest, work: Path, plan: Plan) -> dict[s
         try:
             one = _try(name, config, manifest, work, plan, found)
         except (HeadraceError, TrainingFailedError) as error:
+            stop_if_storage_failed(error, config)  # the disk is no fault of the model
             log.warning("train: auto leaves %s out: %s", name, error)
             plan.skipped[name] = str(error).strip().splitlines()[-1]
             continue

@@ -1,17 +1,21 @@
 """Which models `train.algorithm: auto` tries on a dataset, and why it leaves the others out."""
 
+import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from conf.contract import Manifest
-from conf.errors import ConfigError
+from conf.errors import ConfigError, VersionError
 from conf.settings.choosing import nested
 from conf.settings.config import Config
 from conf.settings.train import Train
 from conf.settings.variants import with_changes
-from conf.workspace.versions import read_json, write_json
+from conf.workspace.folders import remove
+from conf.workspace.json_files import is_there, read_record, write_json
 from trainer.choosing.advise import Advice, advise_network, is_small
 from trainer.choosing.dataset_profile import Profile, profile_of
 from trainer.choosing.expected import counting_minutes, ease_memory_gib, expected_cost
@@ -19,6 +23,7 @@ from trainer.cluster.machine import Machine, this_machine
 from trainer.models.counting import require_times
 from trainer.models.hybrid import NEURAL
 
+log = logging.getLogger(__name__)
 PLAN_NAME = "plan.json"
 _ALWAYS = ("popularity", "markov")
 _COUNTING = ("popularity", "recent_popularity", "markov", "item_knn", "ease", "als")
@@ -47,11 +52,29 @@ class Plan:
     """Expected minutes by model."""
 
 
+class _Kept(BaseModel):
+    """Contents of the file with the plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    counting: list[str]
+    network: bool
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+    skipped: dict[str, str]
+    reasons: list[str]
+    minutes: dict[str, float]
+
+
 def kept_plan(config: Config, manifest: Manifest, work: Path) -> Plan:
     """Return the plan in a work folder; make it if there is none."""
     path = work / PLAN_NAME
-    if path.is_file():
-        return Plan(**read_json(path))
+    if is_there(path):
+        try:
+            return Plan(**read_record(path, _Kept).model_dump())
+        except VersionError as error:
+            log.warning("train: auto makes its plan again: %s", error)
+            remove(path)
     folder = Path(config.run.output) / "datasets" / manifest.id
     plan = make_plan(config, manifest, profile_of(folder, manifest), this_machine())
     write_json(path, asdict(plan))

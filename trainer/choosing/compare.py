@@ -23,7 +23,7 @@ from trainer.evaluation.held_out import each_row_group
 from trainer.evaluation.intervals import difference, interval
 from trainer.evaluation.metrics import gains
 from trainer.evaluation.ranks import Ranked, joined, rank_targets, with_all_models
-from trainer.models.bundle import METRICS_NAME, load_scorer, require_same_vocabulary, require_unseen
+from trainer.models.bundle import load_scorer, require_same_vocabulary, require_unseen
 from trainer.models.scorer import Scorer
 from trainer.training.progress import signs_of_life
 
@@ -67,7 +67,7 @@ def run(config: Config, *, dataset_id: str, versions: Mapping[str, str]) -> dict
         for name, version in versions.items():  # one at a time: two may not fit in memory
             _, scorer = load_scorer(workspace, version)
             costs[name] = {
-                **training_cost(workspace / "models" / version / METRICS_NAME),
+                **training_cost(workspace / "models" / version),
                 "flops_per_example": flops_of_example(scorer, histories),
             }
             found.append(each_row_group(config, manifest, "test", {name: scorer}, look))

@@ -4,6 +4,7 @@ The next trial depends only on the seed and the finished trials. A search that w
 trial repeats this trial and continues as if nothing had happened.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -21,12 +22,17 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from conf.errors import VersionError
 from conf.settings.choosing import Dimension, Tune, is_whole
+from conf.workspace.folders import own_folder
+from conf.workspace.json_files import is_there, read_json, read_plain, write_json
 
 JOURNAL_NAME = "journal.log"
+_MARKER_NAME = "journal.json"
+# What Optuna raises for lines that are not its own.
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
 _OUTCOME = "outcome"
 _TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -62,8 +68,8 @@ def open_study(folder: Path) -> optuna.Study:
     Raises:
         VersionError: When the journal is damaged, other than by a kill.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / JOURNAL_NAME
+    path = own_folder(folder) / JOURNAL_NAME
+    _require_sound(path)
     _drop_torn_line(path)
     for left in folder.glob(f"{JOURNAL_NAME}.lock*"):
         left.unlink()
@@ -74,10 +80,8 @@ def open_study(folder: Path) -> optuna.Study:
             direction="maximize",
             load_if_exists=True,
         )
-    except (ValueError, KeyError) as error:
-        raise VersionError(
-            f"{path} is damaged: {error}; restore it, or remove {folder} to start the search again"
-        ) from error
+    except _DAMAGE as error:
+        raise _damaged(path, repr(error)) from error
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     return study
@@ -85,8 +89,7 @@ def open_study(folder: Path) -> optuna.Study:
 
 def outcomes(study: optuna.Study) -> list[Outcome]:
     """Return the outcomes of the finished trials, in their order."""
-    told = study.get_trials(deepcopy=False, states=_TOLD)
-    return [Outcome(**trial.user_attrs[_OUTCOME]) for trial in told]
+    return [_outcome(trial) for trial in study.get_trials(deepcopy=False, states=_TOLD)]
 
 
 def ask(study: optuna.Study, tune: Tune) -> optuna.Trial:
@@ -95,7 +98,7 @@ def ask(study: optuna.Study, tune: Tune) -> optuna.Trial:
     return study.ask({key: distribution(key, spec) for key, spec in tune.space.items()})
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
+def tell(folder: Path, study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
     """Record the outcome of a trial, which is finished from then on."""
     trial.set_user_attr(_OUTCOME, outcome._asdict())
     for epoch, figure in enumerate(outcome.curve, start=1):
@@ -104,6 +107,9 @@ def tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
         study.tell(trial, outcome.figure)
     else:  # the sampler ranks a trial without a figure last
         study.tell(trial, state=TrialState.PRUNED)
+    path = folder / JOURNAL_NAME
+    content = path.read_bytes()
+    write_json(folder / _MARKER_NAME, _mark(content))
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
@@ -139,6 +145,45 @@ def _sampler(tune: Tune, finished: int) -> BaseSampler:
     if tune.sampler == "random":
         return RandomSampler(seed=seed)
     return TPESampler(seed=seed, n_startup_trials=tune.startup_trials)
+
+
+def _outcome(trial: FrozenTrial) -> Outcome:
+    """Return the outcome of a finished trial.
+
+    Raises:
+        VersionError: When the journal does not have it as `tell` wrote it.
+    """
+    try:
+        return Outcome(**trial.user_attrs[_OUTCOME])
+    except (KeyError, TypeError) as error:
+        raise VersionError(
+            f"tune: trial {trial.number + 1} of the search has no outcome in its journal, which is "
+            "damaged; remove the search's folder in tuning/ to start again"
+        ) from error
+
+
+def _mark(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _require_sound(path: Path) -> None:
+    """Refuse a journal whose finished trials are not as they were written.
+
+    The lines after them are of a trial that was interrupted.
+    """
+    marker = path.with_name(_MARKER_NAME)
+    content = read_plain(path) if is_there(path) else b""
+    if is_there(marker):
+        told = read_json(marker)
+        length = told.get("bytes")
+        if type(length) is not int or _mark(content[:length]) != told:
+            raise _damaged(path, f"its content does not fit {marker.name}")
+
+
+def _damaged(path: Path, why: str) -> VersionError:
+    return VersionError(
+        f"{path} is damaged: {why}; restore it, or remove {path.parent} to start the search again"
+    )
 
 
 def _drop_torn_line(path: Path) -> None:

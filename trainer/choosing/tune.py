@@ -12,6 +12,7 @@ from ray.train import TrainingFailedError
 from conf.contract import Manifest
 from conf.errors import ConfigError, DivergedError, HeadraceError, VersionError
 from conf.runs.lineage import with_start
+from conf.runs.scratch import stop_if_storage_failed
 from conf.settings.choosing import Pruning, nested
 from conf.settings.config import Config
 from conf.settings.variants import with_changes
@@ -53,12 +54,13 @@ def run(config: Config, *, dataset_id: str, request: str) -> dict[str, Any]:
     workspace = Path(config.run.output)
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     name = version_id(config.run.name, manifest.logical_date, request)
-    study = open_study(workspace / FOLDER / name)
+    folder = workspace / FOLDER / name
+    study = open_study(folder)
     work = work_folder(config, request)
     if _has_more(config, study):
         with ray_session(config), signs_of_life("tune"):
             while _has_more(config, study):
-                _make_trial(config, manifest, study, work)
+                _make_trial(config, manifest, study, folder, work)
     shutil.rmtree(work, ignore_errors=True)
     return {"id": name, "metric": config.train.metric, **_told(config, study)}
 
@@ -69,7 +71,9 @@ def _has_more(config: Config, study: optuna.Study) -> bool:
     return is_in_time and len(done) < config.tune.trials
 
 
-def _make_trial(config: Config, manifest: Manifest, study: optuna.Study, work: Path) -> None:
+def _make_trial(
+    config: Config, manifest: Manifest, study: optuna.Study, folder: Path, work: Path
+) -> None:
     """Run the next trial; a trial that is killed before `tell` is repeated."""
     before = outcomes(study)
     trial = ask(study, config.tune)
@@ -82,7 +86,7 @@ def _make_trial(config: Config, manifest: Manifest, study: optuna.Study, work: P
     else:
         bars = _bars(config.tune.pruning, changed.train.epochs, before)
         outcome = _tried(changed, manifest, work, settings, before, bars)
-    tell(study, trial, outcome)
+    tell(folder, study, trial, outcome)
     shutil.rmtree(work / _name(outcome.section), ignore_errors=True)
     figure = "no figure" if outcome.figure is None else f"{abs(outcome.figure):.4f}"
     log.info("tune: trial %d %s, %s %s", number, outcome.state, config.train.metric, figure)
@@ -127,6 +131,7 @@ def _measured(config: Config, manifest: Manifest, own: Path, blank: Outcome, bar
     except (ConfigError, VersionError) as error:  # such as a warm start that does not fit
         return blank._replace(state="refused", message=str(error))
     except (HeadraceError, TrainingFailedError) as error:  # after `train.max_failures` retries
+        stop_if_storage_failed(error, config)  # that is no fault of the settings
         return blank._replace(state="failed", message=str(error).strip().splitlines()[-1])
     state: State = "pruned" if found.is_pruned else "done"
     return blank._replace(state=state, figure=found.figure, curve=found.curve)

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from conf.contract import RowGroup
 from conf.errors import VersionError
 from conf.workspace.parquet import open_parquet
+from conf.workspace.storage import raise_storage_failure
 from conf.workspace.versions import version_path
 
 PETASTORM_VERSION = "0.12.1"
@@ -60,7 +61,7 @@ def row_group_error(group: RowGroup, got_rows: int, reason: str) -> RowGroupErro
     """Return the error that names the file, the row group, and the expected and actual rows."""
     return RowGroupError(
         f"{group.path} row group {group.index}: expected {group.rows} rows, got {got_rows} "
-        f"({reason}); the dataset is damaged, build it again"
+        f"({' '.join(reason.split())}); the dataset is damaged, build it again"
     )
 
 
@@ -94,6 +95,7 @@ class ShardSource:
         try:
             footer = self._footers[path] = pq.read_metadata(file)
         except (OSError, pa.ArrowException) as error:
+            raise_storage_failure(error, file)
             raise row_group_error(row_groups[0], 0, f"unreadable: {error}") from error
         for group in row_groups:
             if not 0 <= group.index < footer.num_row_groups:

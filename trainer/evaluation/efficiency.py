@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from conf.workspace.versions import read_json
+from conf.runs.results import metrics_of
 from trainer.data.columns import Ragged
 from trainer.models.hybrid import Hybrid
 from trainer.models.scorer import ModelScorer, Scorer
@@ -19,9 +19,9 @@ COSTS = ("parameters", "seconds", "rows_per_second", "peak_memory_bytes")
 """Keys of `metrics.json` with the cost of a training."""
 
 
-def training_cost(metrics: Path) -> dict[str, Any]:
-    """Return `COSTS` from a model's metrics file, None for each that the file lacks."""
-    told = read_json(metrics).get("training", {})
+def training_cost(model: Path) -> dict[str, Any]:
+    """Return `COSTS` of the model in a folder, None for each that its figures lack."""
+    told = metrics_of(model).get("training", {})
     return {name: told.get(name) for name in COSTS}
 
 

@@ -11,14 +11,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from conf.contract import CARD_NAME, Bundle, DataFile, Manifest, catalogue_size
+from conf.contract import CARD_NAME, METRICS_NAME, Bundle, DataFile, Manifest, catalogue_size
 from conf.errors import ConfigError, VersionError
 from conf.settings.config import Config
 from conf.settings.key_tree import described
 from conf.settings.secret_values import public_config
 from conf.settings.train import Train
+from conf.workspace.folders import emptied
 from conf.workspace.hashes import hash_file
-from conf.workspace.versions import commit, emptied, new_folder, read_manifest, version_id
+from conf.workspace.storage import raise_storage_failure, require_room
+from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from trainer.data.event_features import event_fields, require_same_features, sections_in
 from trainer.data.item_features import content_section
 from trainer.models.counting import COUNTING, load_counting
@@ -29,7 +31,6 @@ from trainer.networks.retrieval import RetrievalModel
 
 WEIGHTS_NAME = "weights.safetensors"
 OPTIMIZER_NAME = "optimizer.safetensors"
-METRICS_NAME = "metrics.json"
 Built = TypeVar("Built")
 _INITIAL = ("init", "init_std", "embedding_std")  # keys of `train.model` on initial weights
 
@@ -78,6 +79,8 @@ def save_bundle(
     folder = emptied(new_folder(workspace, "models", version))
     files = {WEIGHTS_NAME: trained.weights, OPTIMIZER_NAME: trained.optimizer}
     files = {name: tensors for name, tensors in files.items() if tensors}
+    num_bytes = sum(t.nbytes for tensors in files.values() for t in tensors.values())
+    require_room(folder, num_bytes, "the model")
     for name, tensors in files.items():
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / name)
     (folder / METRICS_NAME).write_text(json.dumps(trained.metrics, indent=1))
@@ -148,6 +151,7 @@ def load_built(
     try:
         return bundle, build(bundle, load_file(folder / WEIGHTS_NAME))
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise_storage_failure(error, folder / WEIGHTS_NAME)
         raise VersionError(f"{folder / WEIGHTS_NAME} does not fit its bundle: {error}") from error
 
 

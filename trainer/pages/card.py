@@ -9,11 +9,12 @@ from conf.contract import MODEL_NAME, Bundle, Manifest
 from conf.pages.blocks import Sample, Section, Table
 from conf.pages.page import Page, Tile
 from conf.pages.text import figure, interval, number, share
+from conf.runs.results import metrics_of
 from conf.settings.config import Config
 from conf.settings.train import Train
 from conf.workspace.output_file import write_whole
-from conf.workspace.versions import read_json, read_manifest, version_id
-from trainer.models.bundle import METRICS_NAME, Trained, build_scorer, load_scorer, train_section
+from conf.workspace.versions import read_manifest, version_id
+from trainer.models.bundle import Trained, build_scorer, load_scorer, train_section
 from trainer.pages.card_choice import choice_section, gate_section
 from trainer.pages.card_samples import UserSample, sample_users
 from trainer.pages.card_sections import (
@@ -45,7 +46,7 @@ def run(config: Config, *, model_id: str, output: Path) -> dict[str, Any]:
     workspace = Path(config.run.output)
     bundle = read_manifest(workspace, "models", model_id, Bundle)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
-    metrics = read_json(workspace / "models" / model_id / METRICS_NAME)
+    metrics = metrics_of(workspace / "models" / model_id)
     samples: list[UserSample] = []
     if bundle.algorithm != _RANKING:
         _, scorer = load_scorer(workspace, model_id)

@@ -16,7 +16,7 @@ from trainer.data.trained_on import read_train_events
 from trainer.evaluation.against_baselines import against_baselines
 from trainer.evaluation.efficiency import scored_per_second, training_cost
 from trainer.evaluation.segments import divisions_of, popularity_of, segment_figures
-from trainer.models.bundle import METRICS_NAME, require_same_vocabulary
+from trainer.models.bundle import require_same_vocabulary
 from trainer.ranking.bundle import load_ranking
 from trainer.ranking.calibration import Calibration
 from trainer.ranking.counts import TrainingCounts, count_training
@@ -46,7 +46,7 @@ def run(config: Config, *, model_id: str) -> dict[str, Any]:
     bundle, loaded = load_ranking(workspace, model_id)
     manifest = read_manifest(workspace, "datasets", bundle.dataset_id, Manifest)
     require_same_vocabulary(bundle, manifest)
-    cost = training_cost(workspace / "models" / model_id / METRICS_NAME)
+    cost = training_cost(workspace / "models" / model_id)
     with ray_session(config):
         require_room(config)
         found = test_figures(config, manifest, Measured(bundle.model, *loaded))

@@ -19,7 +19,9 @@ from torch import Tensor
 from conf.contract import Manifest
 from conf.errors import DivergedError, HeadraceError, InputError
 from conf.settings.config import Config
-from conf.workspace.versions import write_json
+from conf.workspace.folders import set_umask
+from conf.workspace.json_files import write_json
+from conf.workspace.storage import storage_error
 from trainer.data.columns import Columns, concatenate
 from trainer.data.plan import Round, plan_epoch
 from trainer.data.stream import read_row_groups
@@ -49,8 +51,16 @@ def train_worker(settings: dict[str, Any]) -> None:
         _train(job)
     except HeadraceError as error:
         # An error that a user must fix would occur in every retry: record it and end normally.
-        word = {"message": str(error), "kind": type(error).__name__}
-        write_json(job.work / FAILURE_NAME, word)
+        _record(job, error)
+    except OSError as error:
+        told = storage_error(error, [job.work])
+        if told is None:
+            raise
+        _record(job, told)
+
+
+def _record(job: TrainingJob, error: HeadraceError) -> None:
+    write_json(job.work / FAILURE_NAME, {"message": str(error), "kind": type(error).__name__})
 
 
 def _train(job: TrainingJob) -> None:
@@ -65,6 +75,7 @@ def _train(job: TrainingJob) -> None:
 
 def _open_job(settings: dict[str, Any]) -> TrainingJob:
     config = Config.model_validate(settings["config"])
+    set_umask(config.run.umask)  # a worker of a cluster has another one
     context, refit = ray.train.get_context(), settings["refit"]
     torch.set_num_threads(config.train.cpus_per_worker)
     return TrainingJob(

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from conf.pages.text import figure
+from conf.workspace.json_files import is_there, read_plain
 
 log = logging.getLogger(__name__)
 PROGRESS_NAME = "progress.json"
@@ -52,12 +53,13 @@ class EpochLog:
 
     def __init__(self, work: Path, metric: str) -> None:
         self.work, self.metric = work, metric
-        self.num_written: int = _read(work / LOGGED_NAME) or 0
+        told = _read(work / LOGGED_NAME)
+        self.num_written = told if type(told) is int and told > 0 else 0
 
     def write(self, curve: Curve | None = None) -> None:
         """Log the new epochs of `curve`, or of the file."""
         if curve is None:
-            curve = _read(self.work / EPOCHS_NAME) or []
+            curve = _records(_read(self.work / EPOCHS_NAME))
         for record in curve[self.num_written :]:
             what = f"epoch {record['epoch']}: loss {record['loss']:.4f}"
             if self.metric in record:  # a refit has none
@@ -178,7 +180,7 @@ def _bar(path: Path, epochs: int, rows_in_epoch: int) -> Iterator[None]:
 
         def poll() -> None:
             state = _read(path)
-            if state:
+            if isinstance(state, dict) and state.keys() >= {"epoch", "rows", "loss"}:
                 done = state["epoch"] * rows_in_epoch + state["rows"]
                 bar.update(task, completed=done, epoch=state["epoch"], loss=state["loss"])
 
@@ -214,6 +216,14 @@ def _replace(path: Path, value: Any) -> None:
 def _read(path: Path) -> Any:
     """Return the content of a file, None while there is no whole one."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return json.loads(read_plain(path)) if is_there(path) else None
+    except (ValueError, RecursionError):
         return None
+
+
+def _records(told: Any) -> Curve:
+    """Return the records up to the first that is damaged: they only tell of the progress."""
+    records = told if isinstance(told, list) else []
+    needed = {"epoch", "loss", "rows", "seconds"}
+    whole = [isinstance(one, dict) and needed <= one.keys() for one in records]
+    return list(records[: whole.index(False) if False in whole else len(whole)])

@@ -1,6 +1,5 @@
 """Start the Ray Train workers of a training, and wait for their result."""
 
-import json
 import logging
 import uuid
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ from conf.errors import ConfigError, InputError
 from conf.settings.config import Config
 from conf.settings.secret_values import public_config
 from conf.settings.train import Train
+from conf.workspace.folders import remove
+from conf.workspace.json_files import is_there, read_json
 from trainer.cluster.machine import cores_gain_from_bf16
 from trainer.cluster.private_ray import private_folder
 from trainer.training.checkpoint import load_checkpoint
@@ -84,7 +85,7 @@ def fit(
     """
     train = config.train
     work.mkdir(parents=True, exist_ok=True)
-    (work / FAILURE_NAME).unlink(missing_ok=True)
+    remove(work / FAILURE_NAME)
     settings = {
         "config": public_config(config),
         "manifest": manifest.model_dump(mode="json"),
@@ -113,8 +114,8 @@ def fit(
 
 def _raise_reported(work: Path) -> None:
     """Raise the error that a worker left in the folder, if it left one."""
-    if (work / FAILURE_NAME).is_file():
-        word = json.loads((work / FAILURE_NAME).read_text())
+    if is_there(work / FAILURE_NAME):
+        word = read_json(work / FAILURE_NAME)
         raise getattr(errors, word["kind"])(word["message"])
 
 

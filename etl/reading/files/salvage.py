@@ -14,6 +14,7 @@ from conf.errors import InputError
 from conf.runs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
+from conf.workspace.storage import raise_storage_failure
 from etl.reading.files.copies import spark_encoding
 from etl.reading.files.file_kinds import (
     UNPACK_ERRORS,
@@ -95,5 +96,6 @@ def _broken_footer(kind: str, path: Path) -> str | None:
         else:
             orc.ORCFile(path)
     except (pa.ArrowInvalid, OSError) as error:
+        raise_storage_failure(error, path)
         return f"is not a readable {kind} file: {error}"
     return None

@@ -15,6 +15,7 @@ from conf.erasure.anonymity import Kept, keep_promises
 from conf.erasure.receipts import Receipt, is_genuine
 from conf.privacy.keys import require_keys, sign
 from conf.runs.managing import run_erase
+from conf.workspace.json_files import read_json, write_json
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import read_manifest
 from tests.conf.erasable import DATASET, config_of, rows_of
@@ -180,7 +181,7 @@ def test_a_broken_promise_of_an_earlier_release_is_mended_by_the_next_erasure(
     pq.write_table(alone, path)
     manifest = read_manifest_of(folder)
     manifest["files"]["users"][0] = describe_parquet(folder, path).model_dump(mode="json")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_json(folder / "manifest.json", manifest)
     (tmp_path / "nobody.txt").write_text("nobody")
 
     result = run_erase(config_of(workspace), tmp_path / "nobody.txt")
@@ -192,7 +193,7 @@ def test_a_broken_promise_of_an_earlier_release_is_mended_by_the_next_erasure(
 
 
 def read_manifest_of(folder: Path) -> Any:
-    return json.loads((folder / "manifest.json").read_text())
+    return read_json(folder / "manifest.json")
 
 
 def test_a_receipt_of_an_earlier_release_is_still_genuine(tmp_path: Path) -> None:

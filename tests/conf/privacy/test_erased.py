@@ -16,7 +16,8 @@ from conf.runs.managing import run_erase
 from conf.runs.stages import run_etl
 from conf.settings.load import load_config
 from conf.settings.privacy import Privacy
-from conf.workspace.versions import read_manifest, write_json
+from conf.workspace.json_files import write_json
+from conf.workspace.versions import read_manifest
 from tests.conf.erasable import (
     DATASET,
     KEY,

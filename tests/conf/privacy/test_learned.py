@@ -16,7 +16,8 @@ from conf.runs.lineage import with_start
 from conf.runs.managing import run_erase, run_rollback
 from conf.runs.stages import run_status
 from conf.workspace.hashes import with_content
-from conf.workspace.versions import commit, publish, read_json, read_manifest, write_json
+from conf.workspace.json_files import read_json, write_json
+from conf.workspace.versions import commit, publish, read_manifest
 from tests.conf.erasable import (
     DATASET,
     DAY,

@@ -145,7 +145,7 @@ def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
 STARVED = """
 import errno, os, pathlib, sys, time
 from conf.command.stopping import stoppable
-from conf.errors import LockHeldError
+from conf.errors import StorageError
 from conf.workspace import lock
 replace, fails_until = lock._replace, time.monotonic() + float(sys.argv[2])
 def full(path, content):
@@ -157,13 +157,13 @@ try:
     with stoppable(), lock.workspace_lock(pathlib.Path(sys.argv[1]), 2):
         held.append(True)
         time.sleep(4)
-except LockHeldError as error:
+except StorageError as error:
     sys.exit(str(error))
 print("kept")
 """
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(1.0, "kept"), (60.0, "could not be renewed")])
+@pytest.mark.parametrize(("seconds", "told"), [(1.0, "kept"), (60.0, "free some space")])
 def test_a_disk_that_is_full_for_a_moment_does_not_lose_it(
     tmp_path: Path, seconds: float, told: str
 ) -> None:

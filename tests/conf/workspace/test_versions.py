@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ from conf.contract import Bundle, DataFile, Vocabulary
 from conf.errors import ConfigError, VersionError
 from conf.runs.results import manifest_of
 from conf.workspace.hashes import hash_file
+from conf.workspace.json_files import read_json, write_json
 from conf.workspace.versions import (
     allow,
     commit,
@@ -73,7 +73,9 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     path = tmp_path / "models" / version / "bundle.json"
-    path.write_text(path.read_text().replace("weights.safetensors", "../../secret"))
+    record = read_json(path)
+    record["files"]["model"][0]["path"] = "../../secret"
+    write_json(path, record)
 
     with pytest.raises(ValueError, match="leads out of"):
         read_manifest(tmp_path, "models", version, Bundle)
@@ -123,9 +125,9 @@ def test_nothing_published_is_said_so(tmp_path: Path) -> None:
 def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     path = tmp_path / "models" / version / "bundle.json"
-    record = json.loads(path.read_text())
+    record = read_json(path)
     del record["vocabularies"]
-    path.write_text(json.dumps(record))
+    write_json(path, record)
 
     with pytest.raises(VersionError, match="damaged or of another release"):
         read_manifest(tmp_path, "models", version, Bundle)
@@ -154,7 +156,7 @@ def test_a_pointer_out_of_the_workspace_is_not_followed(
 ) -> None:
     publish(tmp_path, "models", commit_model(tmp_path, "a" * 64), "2026-01-01")
     path = tmp_path / "models" / "CURRENT.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    write_json(path, read_json(path) | change)
     (key,) = change
     with pytest.raises(VersionError, match=rf"models/CURRENT\.json is damaged: {key} is .*; "):
         current_version(tmp_path, "models")

@@ -39,9 +39,10 @@ def search(folder: Path, tune: Tune, killed_at: int | None = None) -> list[Outco
             return search(folder, tune)
         settings = settings_of(trial.params, tune)
         if number % 4 == 3:
-            tell(study, trial, Outcome("refused", settings, "", message="no"))
+            tell(folder, study, trial, Outcome("refused", settings, "", message="no"))
         else:
-            tell(study, trial, Outcome("done", settings, str(number), figure_of(settings), (0.5,)))
+            outcome = Outcome("done", settings, str(number), figure_of(settings), (0.5,))
+            tell(folder, study, trial, outcome)
     return outcomes(open_study(folder))
 
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ import torch
 from conf.contract import Bundle, Manifest, Vocabulary
 from conf.errors import VersionError
 from conf.settings.load import load_config
+from conf.workspace.json_files import read_json
 from conf.workspace.versions import read_manifest
 from tests.bench.made_up import write_dataset
 from trainer.models.bundle import (
@@ -72,7 +72,7 @@ def test_a_vocabulary_of_another_dataset_is_refused(
 ) -> None:
     workspace, version, manifest, _ = saved
     path = workspace / "models" / version / "bundle.json"
-    record = json.loads(path.read_text())
+    record = read_json(path)
     record["vocabularies"]["item"]["fingerprint"] = "of another"
 
     with pytest.raises(VersionError, match="item vocabulary of another"):

@@ -1,7 +1,6 @@
 """Every model that counts: its parts add up, and it comes back from its bundle as it was."""
 
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from conf.contract import Manifest
 from conf.errors import ConfigError, VersionError
 from conf.settings.config import Config
 from conf.settings.load import load_config
+from conf.workspace.json_files import read_json, write_json
 from tests.trainer.small_parts import ragged, write_config, write_dataset
 from trainer.evaluation.figures import source_of
 from trainer.models.bundle import Trained, load_bundle, load_scorer, save_bundle
@@ -100,10 +100,10 @@ def test_a_changed_byte_and_a_missing_tensor_are_noticed(
     config = load_config(write_config(tmp_path))
     version = save(config, manifest, name, fit_counting(name, source_of(config, manifest)))
     folder = tmp_path / "models" / version
-    record = json.loads((folder / "bundle.json").read_text())
+    record = read_json(folder / "bundle.json")
     record["algorithm"] = "als" if name == "ease" else "item_knn"
     record["model"] = section_of(record["algorithm"], config.train)
-    (folder / "bundle.json").write_text(json.dumps(record))
+    write_json(folder / "bundle.json", record)
     with pytest.raises(VersionError, match="does not fit its bundle"):
         load_scorer(tmp_path, version)
 
