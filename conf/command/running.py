@@ -16,7 +16,7 @@ import typer
 
 from conf.command.stopping import stoppable
 from conf.errors import ConfigError, EngineDiedError, HeadraceError
-from conf.masking import masked, masked_result
+from conf.masking.texts import masked, masked_result
 
 if TYPE_CHECKING:
     from conf.settings.config import Config

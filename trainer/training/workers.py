@@ -15,8 +15,8 @@ from torch import Tensor
 from conf import errors
 from conf.contract import Manifest
 from conf.errors import ConfigError, InputError
+from conf.masking.origins import public_config
 from conf.settings.config import Config
-from conf.settings.secret_values import public_config
 from conf.settings.train import Train
 from trainer.cluster.machine import cores_gain_from_bf16
 from trainer.cluster.private_ray import private_folder
