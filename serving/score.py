@@ -24,9 +24,9 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import ConfigError, HeadraceError, InputError, VersionError
+from conf.masking.origins import public_config
 from conf.settings.config import Config
 from conf.settings.score import Score
-from conf.settings.secret_values import public_config
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates import figures_of, judged
 from serving.list_counts import check_parts

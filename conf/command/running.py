@@ -17,7 +17,7 @@ import typer
 from conf.command.stopping import stoppable
 from conf.command.streams import complain, whole_output
 from conf.errors import ConfigError, EngineDiedError, HeadraceError
-from conf.masking import masked, masked_result
+from conf.masking.texts import masked, masked_result
 from conf.workspace.folders import set_umask
 from conf.workspace.storage import storage_told
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from conf.masking import masked
+from conf.masking.texts import masked
 from conf.pages.blocks import Section
 
 _TEMPLATE = "page.html"

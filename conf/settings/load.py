@@ -13,10 +13,10 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from conf.errors import ConfigError
-from conf.masking import MASK, masked
+from conf.masking.origins import is_secret_key, remember_secrets
+from conf.masking.texts import MASK, masked
 from conf.settings.config import Config
 from conf.settings.key_tree import described
-from conf.settings.secret_values import is_secret_key, remember_secrets
 from conf.workspace.output_file import write_whole
 
 _VARIABLE = re.compile(r"Environment variable '([^']*)' not found")

@@ -29,10 +29,10 @@ from conf.contract import (
     PrivacyReport,
     Vocabulary,
 )
+from conf.masking.origins import public_config
 from conf.privacy.file_names import sealed_names
 from conf.settings.config import Config
 from conf.settings.etl import shown_types
-from conf.settings.secret_values import public_config
 from conf.workspace.hashes import hash_file, with_content
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import UNDATED, version_id

@@ -19,7 +19,7 @@ from ray.exceptions import AuthenticationError, RpcError
 
 from conf.errors import ConfigError
 from conf.settings.config import Ray
-from trainer.cluster.private_ray import own_handlers
+from trainer.cluster.ray_processes import own_handlers
 from trainer.cluster.ray_room import FOLDER_PREFIX
 
 _CONNECT_SECONDS = 10

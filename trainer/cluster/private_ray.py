@@ -4,19 +4,16 @@ Ray has no arguments for most of this; it reads environment variables, which its
 they are set for the time of the session and restored afterwards.
 """
 
-import _thread
 import logging
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -24,8 +21,17 @@ import ray
 from ray import _raylet
 from ray._private import ray_constants, services
 
-from conf.errors import BusyError, EngineDiedError, HeadraceError
+from conf.errors import BusyError, HeadraceError
 from conf.settings.config import Ray
+from trainer.cluster.ray_processes import (
+    POLL_SECONDS,
+    end_processes,
+    is_alive,
+    own_handlers,
+    raylet_of,
+    replaced,
+    watched_ray,
+)
 from trainer.cluster.ray_room import (
     FOLDER_PREFIX,
     MIB,
@@ -39,7 +45,6 @@ log = logging.getLogger(__name__)
 
 _LOOPBACK = "127.0.0.1"
 _LOG_EVERY_SECONDS = 15
-_POLL_SECONDS = 0.5
 _POLLS_WITHOUT = 20
 """Questions for the node without a process raylet after which that process has ended."""
 _LEAST_REGISTER_SECONDS = 100
@@ -80,12 +85,12 @@ def private_ray(settings: Ray, quiet: Mapping[str, Any]) -> Iterator[None]:
         _folder = folder
         try:
             _start(settings, folder, quiet)
-            with _watched(folder):
+            with watched_ray(folder):
                 yield
         finally:
             _folder = None
             ray.shutdown()
-            _end_processes(folder)
+            end_processes(folder)
 
 
 @contextmanager
@@ -192,7 +197,7 @@ def _start(settings: Ray, folder: Path, quiet: Mapping[str, Any]) -> None:
             raise
         except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
             ray.shutdown()
-            _end_processes(folder)
+            end_processes(folder)
             if time.monotonic() >= deadline:
                 raise BusyError(
                     f"Ray did not start on this machine: {_line(error)}; {starts} start(s) in "
@@ -224,77 +229,18 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
                 if time.monotonic() >= deadline:
                     raise _NotStartedError("its node did not register") from error
                 polls += 1
-                is_gone = polls > _POLLS_WITHOUT if raylet is None else not _is_alive(raylet)
+                is_gone = polls > _POLLS_WITHOUT if raylet is None else not is_alive(raylet)
                 if is_gone:
                     raise _NotStartedError("its process raylet ended") from error
-                raylet = raylet or _raylet_of(folder)
-                time.sleep(_POLL_SECONDS)
+                raylet = raylet or raylet_of(folder)
+                time.sleep(POLL_SECONDS)
 
     with (
-        _replaced(services, "get_node", patient),
+        replaced(services, "get_node", patient),
         own_handlers(),
         _repeated(lambda: _log_waiting(begun)),
     ):
         yield
-
-
-@contextmanager
-def _watched(folder: Path) -> Iterator[None]:
-    """Stop the block when Ray's process raylet ends: Ray would end this process without a word.
-
-    Raises:
-        EngineDiedError: When that has happened.
-    """
-    is_over, has_died = threading.Event(), threading.Event()
-    raylet = _raylet_of(folder)
-
-    def watch() -> None:
-        while raylet is not None and not is_over.wait(_POLL_SECONDS):
-            if not _is_alive(raylet):
-                has_died.set()
-                _interrupt()
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    except BaseException as error:
-        if has_died.is_set():
-            raise EngineDiedError(
-                f"Ray's process raylet ended in the middle of the run; {load_now()}. The usual "
-                "cause is too little memory. Run the same command again: what is finished is kept"
-            ) from error
-        raise
-    finally:
-        is_over.set()
-        thread.join()
-
-
-def _interrupt() -> None:
-    """Interrupt the main thread as a signal does."""
-    if callable(signal.getsignal(signal.SIGTERM)):
-        os.kill(os.getpid(), signal.SIGTERM)  # of the command, which lets only the first one pass
-    else:
-        _thread.interrupt_main()
-
-
-@contextmanager
-def own_handlers() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM while Ray starts: Ray's ends the process at once."""
-    with _replaced(ray._private.utils, "set_sigterm_handler", lambda _handler: None):
-        yield
-
-
-@contextmanager
-def _replaced(module: ModuleType, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """Replace a function of a module of Ray for the block."""
-    before = getattr(module, name)
-    setattr(module, name, function)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
 
 
 def _log_waiting(begun: float) -> None:
@@ -317,33 +263,3 @@ def _repeated(call: Callable[[], None]) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
-
-
-def _processes(folder: Path) -> Iterator[psutil.Process]:
-    """Yield the processes that this one has started and that have the folder in an argument."""
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if any(str(folder) in argument for argument in child.cmdline()):
-                yield child
-
-
-def _raylet_of(folder: Path) -> psutil.Process | None:
-    for process in _processes(folder):
-        with suppress(psutil.Error):
-            if process.name() == "raylet":
-                return process
-    return None
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _end_processes(folder: Path) -> None:
-    """Kill what an interrupted start or stop has left; the workers end by themselves."""
-    for process in _processes(folder):
-        with suppress(psutil.Error):
-            process.kill()

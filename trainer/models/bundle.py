@@ -13,9 +13,9 @@ from torch import Tensor
 
 from conf.contract import CARD_NAME, METRICS_NAME, Bundle, DataFile, Manifest, catalogue_size
 from conf.errors import ConfigError, VersionError
+from conf.masking.origins import public_config
 from conf.settings.config import Config
 from conf.settings.key_tree import described
-from conf.settings.secret_values import public_config
 from conf.settings.train import Train
 from conf.workspace.folders import emptied
 from conf.workspace.hashes import hash_file

@@ -14,8 +14,8 @@ from torch import Tensor
 from conf import errors
 from conf.contract import Manifest
 from conf.errors import ConfigError, InputError
+from conf.masking.origins import public_config
 from conf.settings.config import Config
-from conf.settings.secret_values import public_config
 from conf.settings.train import Train
 from conf.workspace.folders import remove
 from conf.workspace.json_files import is_there, read_json

@@ -9,10 +9,10 @@ import pytest
 
 from conf.command.running import _WithoutSecrets
 from conf.errors import ConfigError
-from conf.masking import forget_secrets, masked, masked_result
+from conf.masking.origins import is_credential_name, public_config
+from conf.masking.texts import forget_secrets, masked, masked_result
 from conf.privacy.keys import load_keys
 from conf.settings.load import load_config
-from conf.settings.secret_values import is_credential_name, public_config
 
 SECRET = "s3cr3t & 'quoted' ünïcode"
 KEY = "0123456789abcdef0123456789abcdef"

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from conf.masking import MASK, masked, remember_secret
-from conf.settings.config import Config
+from pydantic import BaseModel
+
+from conf.masking.texts import MASK, masked, remember_secret
 
 _WORDS = "secret|passw(or)?d|passphrase|pwd|token|credentials?"
 _CREDENTIAL_NAME = re.compile(
@@ -67,8 +68,8 @@ def remember_secrets(written: Any, resolved: Any) -> None:
             _masked_places.add(path)
 
 
-def public_config(config: Config) -> dict[str, Any]:
-    """Return the configuration as JSON values, with secrets masked."""
+def public_config(config: BaseModel) -> dict[str, Any]:
+    """Return a whole `Config` as JSON values, with secrets masked."""
     hidden: dict[str, Any] = _hidden(config.model_dump(mode="json"), ())
     return hidden
 

@@ -1,6 +1,6 @@
 """Secrets that this process knows, and texts in which they are masked.
 
-A configuration says what is a secret (`conf.settings.secret_values`); whatever is written or
+A configuration says what is a secret (`conf.masking.origins`); whatever is written or
 printed passes through here.
 """
 

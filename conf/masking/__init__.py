@@ -1,0 +1,1 @@
+"""Secrets: which values of a configuration are some, and texts without them."""
