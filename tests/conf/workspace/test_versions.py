@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from conf.workspace.versions import (
     allow,
     commit,
     current_version,
+    emptied,
     find_version,
     new_folder,
     publish,
@@ -79,6 +81,24 @@ def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> Non
         read_manifest(tmp_path, "models", version, Bundle)
 
 
+def test_the_files_of_an_interrupted_writer_stay_until_they_are_emptied(tmp_path: Path) -> None:
+    begun = new_folder(tmp_path, "models", "tiny") / "half.parquet"
+    begun.write_bytes(b"half")
+
+    assert new_folder(tmp_path, "models", "tiny") == begun.parent
+    assert begun.read_bytes() == b"half"
+    assert emptied(begun.parent) == begun.parent and list(begun.parent.iterdir()) == []
+    below = tmp_path / "none" / "yet"
+    assert emptied(below) == below and below.is_dir()
+
+
+def published_models(workspace: Path, digits: str) -> list[str]:
+    versions = [commit_model(workspace, digit * 64) for digit in digits]
+    for version in versions:
+        assert publish(workspace, "models", version, "2026-01-01") == "published"
+    return versions
+
+
 def test_the_pointers_number_only_grows(tmp_path: Path) -> None:
     first, second = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
 
@@ -114,6 +134,51 @@ def test_rollback_is_not_undone_by_the_next_scheduled_run(tmp_path: Path) -> Non
         rollback(tmp_path, "models")
 
 
+def test_going_back_again_and_again_takes_the_versions_one_by_one(tmp_path: Path) -> None:
+    a, b, c = published_models(tmp_path, "abc")
+
+    assert rollback(tmp_path, "models") == (b, c)
+    assert rollback(tmp_path, "models") == (a, b)
+    with pytest.raises(ConfigError, match=f"those are: {b}, {c}"):
+        allow(tmp_path, "models", a)
+
+
+def test_a_version_whose_folder_was_removed_is_passed_over(tmp_path: Path) -> None:
+    a, b, c = published_models(tmp_path, "abc")
+    shutil.rmtree(tmp_path / "models" / b)
+
+    assert rollback(tmp_path, "models") == (a, c)
+
+
+def test_the_pointer_has_the_day_of_the_version_gone_back_to(tmp_path: Path) -> None:
+    """Else no run of a day between the two could publish."""
+    first, between, last = (
+        commit_model(tmp_path, digit * 64, f"2026-01-0{day}")
+        for digit, day in (("a", 1), ("b", 2), ("c", 3))
+    )
+    for version, date in ((first, "2026-01-01"), (last, "2026-01-03")):
+        publish(tmp_path, "models", version, date)
+    assert publish(tmp_path, "models", between, "2026-01-02") == "older"
+    rollback(tmp_path, "models")
+
+    assert publish(tmp_path, "models", between, "2026-01-02") == "published"
+
+
+def test_a_writer_publishes_and_goes_back_under_its_own_number(tmp_path: Path) -> None:
+    first, second = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+    numbers = []
+    for version, number in ((first, 5), (second, 5)):  # one writer may publish twice
+        publish(tmp_path, "models", version, "2026-01-01", number)
+        numbers.append((read_pointer(tmp_path, "models") or {})["number"])
+    rollback(tmp_path, "models", 8)
+    numbers.append((read_pointer(tmp_path, "models") or {})["number"])
+
+    assert numbers == [5, 5, 8]
+    third = commit_model(tmp_path, "c" * 64)
+    with pytest.raises(VersionError, match="number 7 comes too late"):
+        publish(tmp_path, "models", third, "2026-01-01", 7)
+
+
 def test_nothing_published_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(VersionError, match="no current version"):
         current_version(tmp_path, "lists")
@@ -143,9 +208,9 @@ def test_a_damaged_pointer_is_told_with_its_name(tmp_path: Path, content: str) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"id": "../../elsewhere"}, {"id": ".."}, {"id": None}, {"id": ["a"]}, {"number": "3"},
-        {"number": True}, {"previous": "abc"}, {"previous": ["a", "../b"]}, {"withdrawn": [1]},
-        {"logical_date": 20260101},
+        {"id": "../../elsewhere"}, {"id": ".."}, {"id": ""}, {"id": "."}, {"id": None},
+        {"id": ["a"]}, {"number": "3"}, {"number": True}, {"previous": "abc"},
+        {"previous": ["a", "../b"]}, {"withdrawn": [1]}, {"logical_date": 20260101},
     ],
     ids=str,
 )  # fmt: skip
