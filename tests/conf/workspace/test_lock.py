@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -78,6 +79,46 @@ def test_an_owner_on_another_machine_keeps_it_until_its_lease_runs_out(
             pass
 
 
+def hold_here(workspace: Path, pid: int, started_at: str, renewed_ago: float = 0) -> None:
+    owner = {"host": socket.gethostname(), "pid": pid, "started_at": started_at}
+    path = workspace / LOCK_NAME
+    path.write_text(json.dumps({**owner, "number": 7, "lease_seconds": 60}))
+    os.utime(path, (time.time() - renewed_ago,) * 2)
+
+
+def test_a_new_process_with_the_number_of_a_dead_owner_does_not_keep_it(tmp_path: Path) -> None:
+    hold_here(tmp_path, os.getpid(), "long ago")
+    with workspace_lock(tmp_path, 60) as lease:
+        assert lease.number == 8
+
+
+def test_a_living_owner_loses_it_when_its_lease_has_run_out(tmp_path: Path) -> None:
+    holder = start_holder(tmp_path)
+    try:
+        started_at = json.loads((tmp_path / LOCK_NAME).read_text())["started_at"]
+        hold_here(tmp_path, holder.pid, started_at, renewed_ago=50)
+        with pytest.raises(LockHeldError, match=f"{holder.pid}"), workspace_lock(tmp_path, 60):
+            pass
+        hold_here(tmp_path, holder.pid, started_at, renewed_ago=70)
+        with workspace_lock(tmp_path, 60) as lease:
+            assert lease.number == 8
+    finally:
+        holder.communicate()
+
+
+def test_the_lease_is_renewed_again_and_again(tmp_path: Path) -> None:
+    path, ends = tmp_path / LOCK_NAME, []
+    with workspace_lock(tmp_path, 1) as lease:
+        ends.append(lease.held_until)
+        while len(ends) < 4:
+            assert time.monotonic() < ends[-1] + 30
+            if lease.held_until > ends[-1]:
+                ends.append(lease.held_until)
+            time.sleep(0.01)
+        assert json.loads(path.read_text())["number"] == lease.number
+        assert {file.name for file in tmp_path.iterdir()} == {LOCK_NAME, ".lock.guard"}
+
+
 def test_it_is_free_again_after_an_error_inside(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), workspace_lock(tmp_path, 60):
         raise RuntimeError
@@ -140,6 +181,32 @@ def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
     ):
         pass
     assert target.read_text() == "kept"
+
+
+ROBBED = """
+import json, pathlib, sys, time
+from conf.command.stopping import stoppable
+from conf.errors import LockHeldError
+from conf.workspace import lock
+folder = pathlib.Path(sys.argv[1])
+other = {"host": "elsewhere", "pid": 1, "started_at": "1", "number": 9, "lease_seconds": 60}
+try:
+    with stoppable(), lock.workspace_lock(folder, 1):
+        (folder / lock.LOCK_NAME).write_text(json.dumps(other))
+        time.sleep(30)
+except LockHeldError as error:
+    sys.exit(str(error))
+print("worked on")
+"""
+
+
+def test_a_run_is_stopped_when_another_has_taken_it_over(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ROBBED, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "has lost the lock (another run has taken it over)" in ended.stderr
+    left = json.loads((tmp_path / LOCK_NAME).read_text())
+    assert (left["host"], left["number"]) == ("elsewhere", 9)
 
 
 STARVED = """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.contract import Bundle, DataFile, Vocabulary
+from conf.contract import Bundle, DataFile, ListsManifest, Vocabulary
 from conf.errors import ConfigError, VersionError
 from conf.runs.results import manifest_of
 from conf.workspace.hashes import hash_file
@@ -70,6 +70,46 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(VersionError, match=r"has 3 bytes, but its manifest says 4"):
         read_manifest(tmp_path, "models", version, Bundle)
+
+
+def commit_lists(workspace: Path) -> Path:
+    """Commit lists of two parts and a table of the users without a list; return their folder."""
+    folder = new_folder(workspace, "lists", "day")
+    files = []
+    for name in ("part-0", "part-1", "absent"):
+        (folder / name).write_bytes(b"1234")
+        files.append(DataFile(path=name, bytes=4, sha256=hash_file(folder / name), rows=0))
+    record = ListsManifest(
+        id="day", request="r", logical_date="2026-01-01", dataset_id="d", model_id="m", config={},
+        counts={}, short_lists={}, gates={}, files={"lists": tuple(files[:2])}, absent=files[2],
+    )  # fmt: skip
+    commit(workspace, "lists", record)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["part-0", "part-1", "absent"])
+def test_every_file_of_a_version_is_looked_at(tmp_path: Path, name: str) -> None:
+    path = commit_lists(tmp_path) / name
+    record = read_manifest(tmp_path, "lists", "day", ListsManifest)
+    path.write_bytes(b"4321")
+    with pytest.raises(VersionError, match=f"{name} has other content"):
+        require_files(path.parent, record, by_content=True)
+    path.write_bytes(b"12345")
+    with pytest.raises(VersionError, match=f"{name} has 5 bytes"):
+        read_manifest(tmp_path, "lists", "day", ListsManifest)
+    path.unlink()
+    with pytest.raises(VersionError, match=f"{name} is missing"):
+        read_manifest(tmp_path, "lists", "day", ListsManifest)
+    path.mkdir()  # is no file of the version, whatever its size
+    with pytest.raises(VersionError, match=f"{name} is missing"):
+        read_manifest(tmp_path, "lists", "day", ListsManifest)
+
+
+def test_the_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    (tmp_path / "models" / version).rename(tmp_path / "models" / "copy")
+    with pytest.raises(VersionError, match=f"copy/bundle.json is the manifest of {version}"):
+        read_manifest(tmp_path, "models", "copy", Bundle)
 
 
 def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> None:
@@ -189,10 +229,13 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     path = tmp_path / "models" / version / "bundle.json"
     record = json.loads(path.read_text())
-    del record["vocabularies"]
+    record["files"]["model"][0]["bytes"] = "many"
     path.write_text(json.dumps(record))
 
-    with pytest.raises(VersionError, match="damaged or of another release"):
+    with pytest.raises(VersionError, match=r"of another release: files\.model\.0\.bytes: "):
+        read_manifest(tmp_path, "models", version, Bundle)
+    path.write_text("{")
+    with pytest.raises(VersionError, match="of another release: as a whole: "):
         read_manifest(tmp_path, "models", version, Bundle)
 
 
@@ -240,6 +283,26 @@ def test_what_was_withdrawn_stays_withdrawn_until_a_person_says_otherwise(tmp_pa
         allow(tmp_path, "models", b)
     allow(tmp_path, "models", a)
     assert publish(tmp_path, "models", a, "2026-01-01") == "published"
+
+
+def test_either_of_two_files_knows_what_was_withdrawn(tmp_path: Path) -> None:
+    _, second = published_models(tmp_path, "ab")
+    rollback(tmp_path, "models")
+    published_models(tmp_path, "c")
+    (tmp_path / "models" / "WITHDRAWN.json").unlink()
+
+    assert publish(tmp_path, "models", second, "2026-01-01") == "withdrawn"
+
+
+@pytest.mark.parametrize("content", ["{}", '{"ids": "abc"}', '{"ids": [1]}', '{"ids": ["../a"]}'])
+def test_a_damaged_list_of_withdrawn_versions_is_told_with_its_name(
+    tmp_path: Path, content: str
+) -> None:
+    first, second = published_models(tmp_path, "ab")
+    (tmp_path / "models" / "WITHDRAWN.json").write_text(content)
+    with pytest.raises(VersionError, match=r"models/WITHDRAWN\.json is damaged: .* list of ids"):
+        publish(tmp_path, "models", first, "2026-01-01")
+    assert current_version(tmp_path, "models") == second
 
 
 def test_the_content_of_files_is_compared_on_demand(tmp_path: Path) -> None:
