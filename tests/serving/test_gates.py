@@ -207,6 +207,23 @@ def test_what_may_be_meant_is_a_warning_until_a_limit_is_set(
     assert require_passed(manifest, score_with(**{gate: off}))["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("gate", "limits", "counts", "overlap"),
+    [
+        ("seen_items", {"refuse_above": 0.25}, {"seen_items": 1000}, None),
+        ("distinct_lists", {"refuse_below": 0.25}, {"distinct_lists": 250}, None),
+        ("overlap_with_previous", {"refuse_below": 0.25}, {"compared_users": 1000}, 0.25),
+    ],
+)
+def test_a_figure_at_its_limit_is_let_through(
+    gate: str, limits: dict[str, float], counts: dict[str, int], overlap: float | None
+) -> None:
+    score = score_with(**{gate: {**limits, **{key.replace("refuse", "warn"): None
+                                              for key in limits}}})  # fmt: skip
+    told = {v.name: v for v in judged(manifest_of(overlap, **counts), score)}[gate]
+    assert not told.refuses and told.complaint is None
+
+
 def test_a_limit_that_is_not_set_keeps_the_gates_default() -> None:
     score = score_with(seen_items={"refuse_above": 0.2})
 

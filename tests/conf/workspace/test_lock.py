@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -90,6 +91,34 @@ def test_a_new_process_with_the_number_of_a_dead_owner_does_not_keep_it(tmp_path
     hold_here(tmp_path, os.getpid(), "long ago")
     with workspace_lock(tmp_path, 60) as lease:
         assert lease.number == 8
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only /proc tells when a process began")
+def test_an_owner_keeps_it_whatever_its_name_until_it_is_dead(tmp_path: Path) -> None:
+    """Also if nobody has asked yet how the dead one ended."""
+    program = tmp_path / "of an odd) name"
+    program.symlink_to(shutil.which("sleep") or "")
+    with subprocess.Popen([program, "600"]) as owner:
+        fields = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()
+        hold_here(tmp_path, owner.pid, fields[19])
+        with pytest.raises(LockHeldError, match=f"{owner.pid}"), workspace_lock(tmp_path, 60):
+            pass
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+        with workspace_lock(tmp_path, 60) as lease:
+            assert lease.number == 8
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "7", "{", '{"lease_seconds": 60}', '{"host": "a", "pid": 1, "started_at": "1"}'],
+)
+def test_a_damaged_lock_is_free(tmp_path: Path, content: str) -> None:
+    (tmp_path / LOCK_NAME).write_text(content)
+    before = time.monotonic()
+    with workspace_lock(tmp_path, 60) as lease:
+        assert lease.number == 1
+        assert before + 60 <= lease.held_until <= time.monotonic() + 60
 
 
 def test_a_living_owner_loses_it_when_its_lease_has_run_out(tmp_path: Path) -> None:
