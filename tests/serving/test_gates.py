@@ -144,6 +144,18 @@ def test_figures_are_shares_and_none_without_data() -> None:
     assert nobody["catalogue_coverage"] is None
 
 
+def test_a_share_is_of_what_its_gate_names_and_at_most_one() -> None:
+    """Nearly all lists are not the model's: its few rows count for the catalogue alone."""
+    figures = manifest_of(
+        model_rows=40, model_lists=10, distinct_lists=10, full_lists=0, fallback_lists=990,
+        unknown_ids=1000, misplaced_rows=5000, listed_items=10,
+    )["figures"]  # fmt: skip
+
+    assert (figures["unknown_ids"], figures["fallback_lists"]) == (0.25, 0.99)
+    assert (figures["short_lists"], figures["misplaced_rows"]) == (1.0, 1.0)
+    assert (figures["catalogue_coverage"], figures["distinct_lists"]) == (0.25, 1.0)
+
+
 def test_every_gate_has_its_limits() -> None:
     assert list(GATES) == list(Gates.model_fields)
 
@@ -154,7 +166,7 @@ def test_one_users_trouble_is_a_warning_and_many_are_refused(
     with caplog.at_level(logging.WARNING):
         passed = require_passed(manifest_of(unexplained=1), Score())
 
-    assert all(passed["gates"].values())
+    assert passed["gates"] == dict.fromkeys(GATES, True)
     assert passed["warnings"] == [
         "unexplained_short_lists: 1 of 1,000 users have a short list, or none, without a reason "
         "(0.001), but the limit is score.gates.unexplained_short_lists.warn_above=0; this is a "
@@ -224,6 +236,14 @@ def test_a_figure_at_its_limit_is_let_through(
     assert not told.refuses and told.complaint is None
 
 
+def test_an_overlap_below_its_limit_is_told_with_the_users_compared() -> None:
+    with pytest.raises(GateError, match=r"overlap_with_previous: 0\.125 .* of 1,234 users, but"):
+        require_passed(
+            manifest_of(0.125, compared_users=1234),
+            score_with(overlap_with_previous={"refuse_below": 0.25}),
+        )
+
+
 def test_a_limit_that_is_not_set_keeps_the_gates_default() -> None:
     score = score_with(seen_items={"refuse_above": 0.2})
 
@@ -248,6 +268,10 @@ def test_a_refusal_names_each_gate_with_figure_limit_and_remedy() -> None:
 
     text = str(refusal.value)
     assert refusal.value.exit_code == 5
+    assert refusal.value.made == {
+        "gates": {name: name not in ("bad_scores", "seen_items") for name in GATES},
+        "warnings": [],
+    }
     assert "lists-1 are not published, the previous lists stay: 2 gate(s)" in text
     seen = "400 of 4,000 rows contain an item that their user has already seen (0.1)"
     assert f"seen_items: {seen}, but the limit is score.gates.seen_items.refuse_above=0.001" in text
