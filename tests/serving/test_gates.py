@@ -1,5 +1,6 @@
 """Counts of a version, and what the gates say about them, on lists written by hand."""
 
+import itertools
 import logging
 from typing import Any
 
@@ -28,16 +29,21 @@ def checked(
     fallback: str = "b",
     model: np.ndarray = ALL,
     popular: np.ndarray = ALL,
+    reason: str | None = "no_history",
     **options: Any,
 ) -> CheckedPart:
+    table = table_of(rows, fallback, reason)
+    settings = {"list_length": 2, "drop_seen": True, **options}
+    return check_lists(table, USER_IDS, HISTORIES, ITEM_IDS, Pools(model, popular), **settings)
+
+
+def table_of(rows: list[tuple[Any, ...]], fallback: str, reason: str | None) -> pa.Table:
     sources = ["fallback" if row[0] in fallback else "model" for row in rows]
-    why = ["no_history" if source == "fallback" else None for source in sources]
+    why = [reason if source == "fallback" else None for source in sources]
     none = [None] * len(rows)
     columns = [*map(list, zip(*rows, strict=True)), sources, none, why, none]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, LISTS_SCHEMA, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=LISTS_SCHEMA)
-    settings = {"list_length": 2, "drop_seen": True, **options}
-    return check_lists(table, USER_IDS, HISTORIES, ITEM_IDS, Pools(model, popular), **settings)
+    return pa.Table.from_arrays(arrays, schema=LISTS_SCHEMA)
 
 
 def manifest_of(overlap: float | None = None, **counts: int | None) -> dict[str, Any]:
@@ -82,6 +88,52 @@ def test_good_lists_are_counted() -> None:
 )
 def test_each_fault_is_counted(rows: list[Any], figure: str, count: int) -> None:
     assert checked(rows).counts[figure] == count
+
+
+def test_rows_of_a_user_who_is_not_in_the_dataset_are_nobody_elses() -> None:
+    counts = checked([*GOOD, ("?", 1, "y", 0.5)], fallback="b").counts
+
+    assert counts == checked(GOOD).counts | {
+        "rows": 5, "model_rows": 3, "model_lists": 2, "unknown_ids": 1
+    }  # fmt: skip
+    assert checked([("?", 1, "y", 0.5), *GOOD]).counts == counts
+
+
+@pytest.mark.parametrize("user", ["a", "b", "c"])
+def test_a_list_is_counted_whoever_has_it(user: str) -> None:
+    part = checked([(user, 1, "y", 2.0), (user, 2, "z", 1.0)], fallback="", drop_seen=False)
+
+    names = ("lists", "model_lists", "model_rows", "fallback_lists", "misplaced_rows")
+    assert [part.counts[name] for name in names] == [1, 1, 2, 0, 0]
+    assert len(part.hashes) == 1
+
+
+def test_a_list_of_all_items_is_short_only_because_the_catalogue_is_small() -> None:
+    rows = [("a", 1, "x", 3.0), ("a", 2, "y", 2.0), ("a", 3, "z", 1.0)]
+    assert checked(rows, list_length=4, drop_seen=False).short_lists == {"catalogue_small": 1}
+
+
+def test_a_fallback_list_without_a_reason_is_said_to_be_unexplained() -> None:
+    assert checked(GOOD, reason=None).fallbacks == {"unexplained": 1}
+
+
+def test_two_lists_have_one_hash_only_if_they_are_equal_also_in_another_part() -> None:
+    """All lists of two and three of 12 items, and those of two once more."""
+    items = [str(number) for number in range(12)]
+    ids = pa.array([None, None, *items])
+    pairs = list(itertools.permutations(items, 2))
+    lists = [*pairs, *itertools.permutations(items, 3), *pairs]
+    users = pa.array([str(number) for number in range(len(lists))])
+    model = np.arange(14) >= 2
+    parts = []
+    for _ in range(2):
+        table = table_of([(str(user), place, item, 1.0) for user, chosen in enumerate(lists)
+                          for place, item in enumerate(chosen, start=1)], "", None)  # fmt: skip
+        histories = pa.array([[]] * len(lists), pa.list_(pa.int32()))
+        parts.append(check_lists(table, users, histories, ids, Pools(model, model),
+                                 list_length=3, drop_seen=True).hashes)  # fmt: skip
+    assert len(parts[0]) == len(lists)
+    assert len(np.unique(np.concatenate(parts))) == len(set(lists)) == 132 + 1320
 
 
 def test_what_is_possible_is_what_the_model_can_recommend_to_the_user() -> None:
