@@ -103,3 +103,10 @@ def test_the_names_of_types_are_few_and_short() -> None:
     assert text.startswith("event_type_not_used: 25 rows have a type that is not in")
     assert f"'{'9' * 40}...' 2 and other types 5" in text
     assert len(text) < 600
+
+
+def test_a_type_that_is_written_otherwise_is_named_with_the_one_it_is_like() -> None:
+    text = about_unused_types([("Add to Cart", 3), (None, 2), ("tip", 1)], 6, ["addtocart", "view"])
+    assert "'Add to Cart' 3, no type 2, 'tip' 1; 'Add to Cart' differs from 'addtocart'" in text
+    assert "other types" not in text and text.count("differs") == 1
+    assert f"'{'x' * 40}' 1" in about_unused_types([("x" * 40, 1)], 1, ["view"])
