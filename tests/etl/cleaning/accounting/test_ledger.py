@@ -23,9 +23,11 @@ def test_every_row_is_accounted_for_per_file() -> None:
 
 
 def test_rows_of_several_logs_and_types_add_up() -> None:
-    counts = [VerdictCount("a.csv", verdict, rows, log=log, event_type=kind)
-              for verdict, start in ((None, 1), ("dropped:bot", 10), ("quarantined:x", 100))
-              for rows, log, kind in ((start, 0, 0), (2 * start, 0, 1), (4 * start, 1, 0))]  # fmt: skip
+    counts = [
+        VerdictCount("a.csv", verdict, share * rows, log=log, event_type=kind)
+        for verdict, rows in ((None, 1), ("dropped:bot", 10), ("quarantined:x", 100))
+        for share, log, kind in ((1, 0, 0), (2, 0, 1), (4, 1, 0))
+    ]
     ledger = build_ledger(counts, ["a.csv"], rows_read=777, rows_kept=7)
     for account in (ledger, ledger.files["a.csv"]):
         assert (account.rows_read, account.rows_kept) == (777, 7)
