@@ -173,6 +173,7 @@ def test_equal_lists_of_the_model_have_one_hash() -> None:
 
     assert len(set(checked(rows, fallback="").hashes.tolist())) == 1
     assert len(set(checked(turned, fallback="").hashes.tolist())) == 2
+    assert len(checked(rows, fallback="ab").hashes) == 0  # no list is the model's
 
 
 def test_figures_are_shares_and_none_without_data() -> None:
