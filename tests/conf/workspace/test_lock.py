@@ -98,7 +98,8 @@ def test_an_owner_keeps_it_whatever_its_name_until_it_is_dead(tmp_path: Path) ->
     """Also if nobody has asked yet how the dead one ended."""
     program = tmp_path / "of an odd) name"
     program.symlink_to(shutil.which("sleep") or "")
-    with subprocess.Popen([program, "600"]) as owner:
+    owner = subprocess.Popen([program, "600"])
+    try:
         fields = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()
         hold_here(tmp_path, owner.pid, fields[19])
         with pytest.raises(LockHeldError, match=f"{owner.pid}"), workspace_lock(tmp_path, 60):
@@ -107,6 +108,9 @@ def test_an_owner_keeps_it_whatever_its_name_until_it_is_dead(tmp_path: Path) ->
         os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
         with workspace_lock(tmp_path, 60) as lease:
             assert lease.number == 8
+    finally:
+        owner.kill()
+        owner.wait()
 
 
 @pytest.mark.parametrize(
