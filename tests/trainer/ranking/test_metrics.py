@@ -115,6 +115,12 @@ def test_calibration_error_is_the_gap_of_each_bin() -> None:
     assert calibration_error(one, bins=2) == pytest.approx(0.5 * 0.3 + 0.5 * 0.2)
 
 
+def test_predictions_of_nothing_and_of_certainty_are_in_the_outer_bins() -> None:
+    one = rows([0.0, 0.5, 1.0, 1.0], [1, 0, 1, 0])
+    assert calibration_error(one, bins=2) == pytest.approx(0.5 * 0.25 + 0.5 * 0.5)
+    assert [each["said"] for each in reliability(one, bins=2)] == [0.25, 1.0]
+
+
 def test_calibration_error_and_rmse_are_those_of_torchmetrics() -> None:
     draw = np.random.default_rng(5)
     said, labels = draw.random(2000), draw.integers(0, 2, 2000)
