@@ -1,5 +1,6 @@
 """Counts of a version, and what the gates say about them, on lists written by hand."""
 
+import itertools
 import logging
 from typing import Any
 
@@ -28,16 +29,21 @@ def checked(
     fallback: str = "b",
     model: np.ndarray = ALL,
     popular: np.ndarray = ALL,
+    reason: str | None = "no_history",
     **options: Any,
 ) -> CheckedPart:
+    table = table_of(rows, fallback, reason)
+    settings = {"list_length": 2, "drop_seen": True, **options}
+    return check_lists(table, USER_IDS, HISTORIES, ITEM_IDS, Pools(model, popular), **settings)
+
+
+def table_of(rows: list[tuple[Any, ...]], fallback: str, reason: str | None) -> pa.Table:
     sources = ["fallback" if row[0] in fallback else "model" for row in rows]
-    why = ["no_history" if source == "fallback" else None for source in sources]
+    why = [reason if source == "fallback" else None for source in sources]
     none = [None] * len(rows)
     columns = [*map(list, zip(*rows, strict=True)), sources, none, why, none]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, LISTS_SCHEMA, strict=True)]
-    table = pa.Table.from_arrays(arrays, schema=LISTS_SCHEMA)
-    settings = {"list_length": 2, "drop_seen": True, **options}
-    return check_lists(table, USER_IDS, HISTORIES, ITEM_IDS, Pools(model, popular), **settings)
+    return pa.Table.from_arrays(arrays, schema=LISTS_SCHEMA)
 
 
 def manifest_of(overlap: float | None = None, **counts: int | None) -> dict[str, Any]:
@@ -84,6 +90,52 @@ def test_each_fault_is_counted(rows: list[Any], figure: str, count: int) -> None
     assert checked(rows).counts[figure] == count
 
 
+def test_rows_of_a_user_who_is_not_in_the_dataset_are_nobody_elses() -> None:
+    counts = checked([*GOOD, ("?", 1, "y", 0.5)], fallback="b").counts
+
+    assert counts == checked(GOOD).counts | {
+        "rows": 5, "model_rows": 3, "model_lists": 2, "unknown_ids": 1
+    }  # fmt: skip
+    assert checked([("?", 1, "y", 0.5), *GOOD]).counts == counts
+
+
+@pytest.mark.parametrize("user", ["a", "b", "c"])
+def test_a_list_is_counted_whoever_has_it(user: str) -> None:
+    part = checked([(user, 1, "y", 2.0), (user, 2, "z", 1.0)], fallback="", drop_seen=False)
+
+    names = ("lists", "model_lists", "model_rows", "fallback_lists", "misplaced_rows")
+    assert [part.counts[name] for name in names] == [1, 1, 2, 0, 0]
+    assert len(part.hashes) == 1
+
+
+def test_a_list_of_all_items_is_short_only_because_the_catalogue_is_small() -> None:
+    rows = [("a", 1, "x", 3.0), ("a", 2, "y", 2.0), ("a", 3, "z", 1.0)]
+    assert checked(rows, list_length=4, drop_seen=False).short_lists == {"catalogue_small": 1}
+
+
+def test_a_fallback_list_without_a_reason_is_said_to_be_unexplained() -> None:
+    assert checked(GOOD, reason=None).fallbacks == {"unexplained": 1}
+
+
+def test_two_lists_have_one_hash_only_if_they_are_equal_also_in_another_part() -> None:
+    """All lists of two and three of 12 items, and those of two once more."""
+    items = [str(number) for number in range(12)]
+    ids = pa.array([None, None, *items])
+    pairs = list(itertools.permutations(items, 2))
+    lists = [*pairs, *itertools.permutations(items, 3), *pairs]
+    users = pa.array([str(number) for number in range(len(lists))])
+    model = np.arange(14) >= 2
+    parts = []
+    for _ in range(2):
+        table = table_of([(str(user), place, item, 1.0) for user, chosen in enumerate(lists)
+                          for place, item in enumerate(chosen, start=1)], "", None)  # fmt: skip
+        histories = pa.array([[]] * len(lists), pa.list_(pa.int32()))
+        parts.append(check_lists(table, users, histories, ids, Pools(model, model),
+                                 list_length=3, drop_seen=True).hashes)  # fmt: skip
+    assert len(parts[0]) == len(lists)
+    assert len(np.unique(np.concatenate(parts))) == len(set(lists)) == 132 + 1320
+
+
 def test_what_is_possible_is_what_the_model_can_recommend_to_the_user() -> None:
     knows_y = np.array([False, False, False, True, False])
 
@@ -121,6 +173,7 @@ def test_equal_lists_of_the_model_have_one_hash() -> None:
 
     assert len(set(checked(rows, fallback="").hashes.tolist())) == 1
     assert len(set(checked(turned, fallback="").hashes.tolist())) == 2
+    assert len(checked(rows, fallback="ab").hashes) == 0  # no list is the model's
 
 
 def test_figures_are_shares_and_none_without_data() -> None:
@@ -144,6 +197,18 @@ def test_figures_are_shares_and_none_without_data() -> None:
     assert nobody["catalogue_coverage"] is None
 
 
+def test_a_share_is_of_what_its_gate_names_and_at_most_one() -> None:
+    """Nearly all lists are not the model's: its few rows count for the catalogue alone."""
+    figures = manifest_of(
+        model_rows=40, model_lists=10, distinct_lists=10, full_lists=0, fallback_lists=990,
+        unknown_ids=1000, misplaced_rows=5000, listed_items=10,
+    )["figures"]  # fmt: skip
+
+    assert (figures["unknown_ids"], figures["fallback_lists"]) == (0.25, 0.99)
+    assert (figures["short_lists"], figures["misplaced_rows"]) == (1.0, 1.0)
+    assert (figures["catalogue_coverage"], figures["distinct_lists"]) == (0.25, 1.0)
+
+
 def test_every_gate_has_its_limits() -> None:
     assert list(GATES) == list(Gates.model_fields)
 
@@ -154,7 +219,7 @@ def test_one_users_trouble_is_a_warning_and_many_are_refused(
     with caplog.at_level(logging.WARNING):
         passed = require_passed(manifest_of(unexplained=1), Score())
 
-    assert all(passed["gates"].values())
+    assert passed["gates"] == dict.fromkeys(GATES, True)
     assert passed["warnings"] == [
         "unexplained_short_lists: 1 of 1,000 users have a short list, or none, without a reason "
         "(0.001), but the limit is score.gates.unexplained_short_lists.warn_above=0; this is a "
@@ -207,6 +272,31 @@ def test_what_may_be_meant_is_a_warning_until_a_limit_is_set(
     assert require_passed(manifest, score_with(**{gate: off}))["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("gate", "limits", "counts", "overlap"),
+    [
+        ("seen_items", {"refuse_above": 0.25}, {"seen_items": 1000}, None),
+        ("distinct_lists", {"refuse_below": 0.25}, {"distinct_lists": 250}, None),
+        ("overlap_with_previous", {"refuse_below": 0.25}, {"compared_users": 1000}, 0.25),
+    ],
+)
+def test_a_figure_at_its_limit_is_let_through(
+    gate: str, limits: dict[str, float], counts: dict[str, int], overlap: float | None
+) -> None:
+    score = score_with(**{gate: {**limits, **{key.replace("refuse", "warn"): None
+                                              for key in limits}}})  # fmt: skip
+    told = {v.name: v for v in judged(manifest_of(overlap, **counts), score)}[gate]
+    assert not told.refuses and told.complaint is None
+
+
+def test_an_overlap_below_its_limit_is_told_with_the_users_compared() -> None:
+    with pytest.raises(GateError, match=r"overlap_with_previous: 0\.125 .* of 1,234 users, but"):
+        require_passed(
+            manifest_of(0.125, compared_users=1234),
+            score_with(overlap_with_previous={"refuse_below": 0.25}),
+        )
+
+
 def test_a_limit_that_is_not_set_keeps_the_gates_default() -> None:
     score = score_with(seen_items={"refuse_above": 0.2})
 
@@ -231,6 +321,10 @@ def test_a_refusal_names_each_gate_with_figure_limit_and_remedy() -> None:
 
     text = str(refusal.value)
     assert refusal.value.exit_code == 5
+    assert refusal.value.made == {
+        "gates": {name: name not in ("bad_scores", "seen_items") for name in GATES},
+        "warnings": [],
+    }
     assert "lists-1 are not published, the previous lists stay: 2 gate(s)" in text
     seen = "400 of 4,000 rows contain an item that their user has already seen (0.1)"
     assert f"seen_items: {seen}, but the limit is score.gates.seen_items.refuse_above=0.001" in text

@@ -1,5 +1,7 @@
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -78,6 +80,78 @@ def test_an_owner_on_another_machine_keeps_it_until_its_lease_runs_out(
             pass
 
 
+def hold_here(workspace: Path, pid: int, started_at: str, renewed_ago: float = 0) -> None:
+    owner = {"host": socket.gethostname(), "pid": pid, "started_at": started_at}
+    path = workspace / LOCK_NAME
+    path.write_text(json.dumps({**owner, "number": 7, "lease_seconds": 60}))
+    os.utime(path, (time.time() - renewed_ago,) * 2)
+
+
+def test_a_new_process_with_the_number_of_a_dead_owner_does_not_keep_it(tmp_path: Path) -> None:
+    hold_here(tmp_path, os.getpid(), "long ago")
+    with workspace_lock(tmp_path, 60) as lease:
+        assert lease.number == 8
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only /proc tells when a process began")
+def test_an_owner_keeps_it_whatever_its_name_until_it_is_dead(tmp_path: Path) -> None:
+    """Also if nobody has asked yet how the dead one ended."""
+    program = tmp_path / "of an odd) name"
+    program.symlink_to(shutil.which("sleep") or "")
+    owner = subprocess.Popen([program, "600"])
+    try:
+        fields = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()
+        hold_here(tmp_path, owner.pid, fields[19])
+        with pytest.raises(LockHeldError, match=f"{owner.pid}"), workspace_lock(tmp_path, 60):
+            pass
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
+        with workspace_lock(tmp_path, 60) as lease:
+            assert lease.number == 8
+    finally:
+        owner.kill()
+        owner.wait()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "7", "{", '{"lease_seconds": 60}', '{"host": "a", "pid": 1, "started_at": "1"}'],
+)
+def test_a_damaged_lock_is_free(tmp_path: Path, content: str) -> None:
+    (tmp_path / LOCK_NAME).write_text(content)
+    before = time.monotonic()
+    with workspace_lock(tmp_path, 60) as lease:
+        assert lease.number == 1
+        assert before + 60 <= lease.held_until <= time.monotonic() + 60
+
+
+def test_a_living_owner_loses_it_when_its_lease_has_run_out(tmp_path: Path) -> None:
+    holder = start_holder(tmp_path)
+    try:
+        started_at = json.loads((tmp_path / LOCK_NAME).read_text())["started_at"]
+        hold_here(tmp_path, holder.pid, started_at, renewed_ago=50)
+        with pytest.raises(LockHeldError, match=f"{holder.pid}"), workspace_lock(tmp_path, 60):
+            pass
+        hold_here(tmp_path, holder.pid, started_at, renewed_ago=70)
+        with workspace_lock(tmp_path, 60) as lease:
+            assert lease.number == 8
+    finally:
+        holder.communicate()
+
+
+def test_the_lease_is_renewed_again_and_again(tmp_path: Path) -> None:
+    path = tmp_path / LOCK_NAME
+    with workspace_lock(tmp_path, 4) as lease:
+        ends = [lease.held_until]
+        while len(ends) < 3:
+            assert time.monotonic() < lease.held_until  # it never runs out
+            if lease.held_until > ends[-1]:
+                ends.append(lease.held_until)
+            time.sleep(0.01)
+        assert json.loads(path.read_text())["number"] == lease.number
+        assert {file.name for file in tmp_path.iterdir()} == {LOCK_NAME, ".lock.guard"}
+
+
 def test_it_is_free_again_after_an_error_inside(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), workspace_lock(tmp_path, 60):
         raise RuntimeError
@@ -142,37 +216,67 @@ def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
     assert target.read_text() == "kept"
 
 
+ROBBED = """
+import json, pathlib, sys, time
+from conf.command.stopping import stoppable
+from conf.errors import LockHeldError
+from conf.workspace import lock
+folder = pathlib.Path(sys.argv[1])
+other = {"host": "elsewhere", "pid": 1, "started_at": "1", "number": 9, "lease_seconds": 60}
+try:
+    with stoppable(), lock.workspace_lock(folder, 1):
+        (folder / lock.LOCK_NAME).write_text(json.dumps(other))
+        time.sleep(30)
+except LockHeldError as error:
+    sys.exit(str(error))
+print("worked on")
+"""
+
+
+def test_a_run_is_stopped_when_another_has_taken_it_over(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ROBBED, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "has lost the lock (another run has taken it over)" in ended.stderr
+    left = json.loads((tmp_path / LOCK_NAME).read_text())
+    assert (left["host"], left["number"]) == ("elsewhere", 9)
+
+
 STARVED = """
 import errno, os, pathlib, sys, time
 from conf.command.stopping import stoppable
 from conf.errors import StorageError
 from conf.workspace import lock
 replace, fails_until = lock._replace, time.monotonic() + float(sys.argv[2])
+seconds, tried_at = int(sys.argv[3]), []
 def full(path, content):
     if held and time.monotonic() < fails_until:
+        tried_at.append(time.monotonic())
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     replace(path, content)
 lock._replace, held = full, []
 try:
-    with stoppable(), lock.workspace_lock(pathlib.Path(sys.argv[1]), 2):
+    with stoppable(), lock.workspace_lock(pathlib.Path(sys.argv[1]), seconds) as lease:
         held.append(True)
-        time.sleep(4)
+        time.sleep(2 * seconds)
 except StorageError as error:
+    print("given up in time" if tried_at[-1] < lease.held_until else "given up too late")
     sys.exit(str(error))
 print("kept")
 """
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(1.0, "kept"), (60.0, "free some space")])
+@pytest.mark.parametrize(
+    ("seconds", "lease_seconds", "told"),
+    [(1.0, 2, "kept\n"), (60.0, 4, "given up in time\n")],
+)
 def test_a_disk_that_is_full_for_a_moment_does_not_lose_it(
-    tmp_path: Path, seconds: float, told: str
+    tmp_path: Path, seconds: float, lease_seconds: int, told: str
 ) -> None:
-    command = [sys.executable, "-c", STARVED, str(tmp_path), str(seconds)]
-    started = time.monotonic()
+    """Without the lease, it stops before another run could take the lock over."""
+    command = [sys.executable, "-c", STARVED, str(tmp_path), str(seconds), str(lease_seconds)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert told in ended.stdout + ended.stderr
-    assert "trying again" in ended.stderr
-    assert (ended.returncode == 0) == (told == "kept")
-    # Without the lease, it stops before another run could take the lock over.
-    assert told == "kept" or "No space left on device" in ended.stderr
-    assert told == "kept" or time.monotonic() - started < 30
+    assert ended.stdout == told and "trying again" in ended.stderr
+    is_kept = told == "kept\n"
+    assert (ended.returncode == 0) == is_kept
+    assert ("free some space" in ended.stderr) != is_kept

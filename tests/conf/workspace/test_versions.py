@@ -1,10 +1,12 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
-from conf.contract import Bundle, DataFile, Vocabulary
+from conf.contract import Bundle, DataFile, ListsManifest, Vocabulary
 from conf.errors import ConfigError, VersionError
 from conf.runs.results import manifest_of
+from conf.workspace.folders import emptied
 from conf.workspace.hashes import hash_file
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.versions import (
@@ -70,6 +72,46 @@ def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path, "models", version, Bundle)
 
 
+def commit_lists(workspace: Path) -> Path:
+    """Commit lists of two parts and a table of the users without a list; return their folder."""
+    folder = new_folder(workspace, "lists", "day")
+    files = []
+    for name in ("part-0", "part-1", "absent"):
+        (folder / name).write_bytes(b"1234")
+        files.append(DataFile(path=name, bytes=4, sha256=hash_file(folder / name), rows=0))
+    record = ListsManifest(
+        id="day", request="r", logical_date="2026-01-01", dataset_id="d", model_id="m", config={},
+        counts={}, short_lists={}, gates={}, files={"lists": tuple(files[:2])}, absent=files[2],
+    )  # fmt: skip
+    commit(workspace, "lists", record)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["part-0", "part-1", "absent"])
+def test_every_file_of_a_version_is_looked_at(tmp_path: Path, name: str) -> None:
+    path = commit_lists(tmp_path) / name
+    record = read_manifest(tmp_path, "lists", "day", ListsManifest)
+    path.write_bytes(b"4321")
+    with pytest.raises(VersionError, match=f"{name} has other content"):
+        require_files(path.parent, record, by_content=True)
+    path.write_bytes(b"12345")
+    with pytest.raises(VersionError, match=f"{name} has 5 bytes"):
+        read_manifest(tmp_path, "lists", "day", ListsManifest)
+    path.unlink()
+    with pytest.raises(VersionError, match=f"{name} is missing"):
+        read_manifest(tmp_path, "lists", "day", ListsManifest)
+    path.mkdir()  # is no file of the version, whatever its size
+    with pytest.raises(VersionError, match=f"{name} is missing"):
+        read_manifest(tmp_path, "lists", "day", ListsManifest)
+
+
+def test_the_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
+    version = commit_model(tmp_path, "a" * 64)
+    (tmp_path / "models" / version).rename(tmp_path / "models" / "copy")
+    with pytest.raises(VersionError, match=f"copy/bundle.json is the manifest of {version}"):
+        read_manifest(tmp_path, "models", "copy", Bundle)
+
+
 def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     path = tmp_path / "models" / version / "bundle.json"
@@ -79,6 +121,24 @@ def test_a_manifest_may_not_name_files_outside_its_folder(tmp_path: Path) -> Non
 
     with pytest.raises(ValueError, match="leads out of"):
         read_manifest(tmp_path, "models", version, Bundle)
+
+
+def test_the_files_of_an_interrupted_writer_stay_until_they_are_emptied(tmp_path: Path) -> None:
+    begun = new_folder(tmp_path, "models", "tiny") / "half.parquet"
+    begun.write_bytes(b"half")
+
+    assert new_folder(tmp_path, "models", "tiny") == begun.parent
+    assert begun.read_bytes() == b"half"
+    assert emptied(begun.parent) == begun.parent and list(begun.parent.iterdir()) == []
+    below = tmp_path / "none" / "yet"
+    assert emptied(below) == below and below.is_dir()
+
+
+def published_models(workspace: Path, digits: str) -> list[str]:
+    versions = [commit_model(workspace, digit * 64) for digit in digits]
+    for version in versions:
+        assert publish(workspace, "models", version, "2026-01-01") == "published"
+    return versions
 
 
 def test_the_pointers_number_only_grows(tmp_path: Path) -> None:
@@ -116,6 +176,51 @@ def test_rollback_is_not_undone_by_the_next_scheduled_run(tmp_path: Path) -> Non
         rollback(tmp_path, "models")
 
 
+def test_going_back_again_and_again_takes_the_versions_one_by_one(tmp_path: Path) -> None:
+    a, b, c = published_models(tmp_path, "abc")
+
+    assert rollback(tmp_path, "models") == (b, c)
+    assert rollback(tmp_path, "models") == (a, b)
+    with pytest.raises(ConfigError, match=f"those are: {b}, {c}"):
+        allow(tmp_path, "models", a)
+
+
+def test_a_version_whose_folder_was_removed_is_passed_over(tmp_path: Path) -> None:
+    a, b, c = published_models(tmp_path, "abc")
+    shutil.rmtree(tmp_path / "models" / b)
+
+    assert rollback(tmp_path, "models") == (a, c)
+
+
+def test_the_pointer_has_the_day_of_the_version_gone_back_to(tmp_path: Path) -> None:
+    """Else no run of a day between the two could publish."""
+    first, between, last = (
+        commit_model(tmp_path, digit * 64, f"2026-01-0{day}")
+        for digit, day in (("a", 1), ("b", 2), ("c", 3))
+    )
+    for version, date in ((first, "2026-01-01"), (last, "2026-01-03")):
+        publish(tmp_path, "models", version, date)
+    assert publish(tmp_path, "models", between, "2026-01-02") == "older"
+    rollback(tmp_path, "models")
+
+    assert publish(tmp_path, "models", between, "2026-01-02") == "published"
+
+
+def test_a_writer_publishes_and_goes_back_under_its_own_number(tmp_path: Path) -> None:
+    first, second = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+    numbers = []
+    for version, number in ((first, 5), (second, 5)):  # one writer may publish twice
+        publish(tmp_path, "models", version, "2026-01-01", number)
+        numbers.append((read_pointer(tmp_path, "models") or {})["number"])
+    rollback(tmp_path, "models", 8)
+    numbers.append((read_pointer(tmp_path, "models") or {})["number"])
+
+    assert numbers == [5, 5, 8]
+    third = commit_model(tmp_path, "c" * 64)
+    with pytest.raises(VersionError, match="number 7 comes too late"):
+        publish(tmp_path, "models", third, "2026-01-01", 7)
+
+
 def test_nothing_published_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(VersionError, match="no current version"):
         current_version(tmp_path, "lists")
@@ -126,10 +231,13 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     path = tmp_path / "models" / version / "bundle.json"
     record = read_json(path)
-    del record["vocabularies"]
+    record["files"]["model"][0]["bytes"] = "many"
     write_json(path, record)
 
-    with pytest.raises(VersionError, match="damaged or of another release"):
+    with pytest.raises(VersionError, match=r"of another release: files\.model\.0\.bytes: "):
+        read_manifest(tmp_path, "models", version, Bundle)
+    path.write_text("{")
+    with pytest.raises(VersionError, match=r"bundle\.json is damaged: "):
         read_manifest(tmp_path, "models", version, Bundle)
 
 
@@ -145,9 +253,9 @@ def test_a_damaged_pointer_is_told_with_its_name(tmp_path: Path, content: str) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"id": "../../elsewhere"}, {"id": ".."}, {"id": None}, {"id": ["a"]}, {"number": "3"},
-        {"number": True}, {"previous": "abc"}, {"previous": ["a", "../b"]}, {"withdrawn": [1]},
-        {"logical_date": 20260101},
+        {"id": "../../elsewhere"}, {"id": ".."}, {"id": ""}, {"id": "."}, {"id": None},
+        {"id": ["a"]}, {"number": "3"}, {"number": True}, {"previous": "abc"},
+        {"previous": ["a", "../b"]}, {"withdrawn": [1]}, {"logical_date": 20260101},
     ],
     ids=str,
 )  # fmt: skip
@@ -177,6 +285,26 @@ def test_what_was_withdrawn_stays_withdrawn_until_a_person_says_otherwise(tmp_pa
         allow(tmp_path, "models", b)
     allow(tmp_path, "models", a)
     assert publish(tmp_path, "models", a, "2026-01-01") == "published"
+
+
+def test_either_of_two_files_knows_what_was_withdrawn(tmp_path: Path) -> None:
+    _, second = published_models(tmp_path, "ab")
+    rollback(tmp_path, "models")
+    published_models(tmp_path, "c")
+    (tmp_path / "models" / "WITHDRAWN.json").unlink()
+
+    assert publish(tmp_path, "models", second, "2026-01-01") == "withdrawn"
+
+
+@pytest.mark.parametrize("content", ["{}", '{"ids": "abc"}', '{"ids": [1]}', '{"ids": ["../a"]}'])
+def test_a_damaged_list_of_withdrawn_versions_is_told_with_its_name(
+    tmp_path: Path, content: str
+) -> None:
+    first, second = published_models(tmp_path, "ab")
+    (tmp_path / "models" / "WITHDRAWN.json").write_text(content)
+    with pytest.raises(VersionError, match=r"models/WITHDRAWN\.json is damaged: .* list of ids"):
+        publish(tmp_path, "models", first, "2026-01-01")
+    assert current_version(tmp_path, "models") == second
 
 
 def test_the_content_of_files_is_compared_on_demand(tmp_path: Path) -> None:

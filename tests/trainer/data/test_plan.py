@@ -1,6 +1,5 @@
 import math
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -151,10 +150,10 @@ def test_a_row_group_listed_twice_is_refused():
 
 @pytest.mark.parametrize(("rows", "steps"), [(0, 0), (0, 3), (2, 5), (7, 7), (100, 7), (64, 1)])
 def test_batches_differ_by_one_row_at_most_and_sum_up(rows, steps):
+    each, larger = divmod(rows, steps) if steps else (0, 0)
     sizes = batch_sizes(rows, steps)
-    assert len(sizes) == steps and sum(sizes) == rows
-    assert all(abs(size - other) <= 1 for size, other in pairwise(sorted(sizes)))
-    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert Counter(sizes) == Counter([each + 1] * larger + [each] * (steps - larger))
+    assert all(type(size) is int for size in sizes)
 
 
 def test_no_batch_is_larger_than_a_rank_takes():
@@ -163,9 +162,10 @@ def test_no_batch_is_larger_than_a_rank_takes():
             assert max(batch_sizes(sum(group.rows for group in share), part.steps)) <= 64
 
 
-def test_rows_without_steps_are_refused():
-    with pytest.raises(ValueError, match="5 rows into 0 batches"):
-        batch_sizes(5, 0)
+@pytest.mark.parametrize(("rows", "steps"), [(5, 0), (1, 0), (-1, 3), (-1, 0), (2, -1), (0, -1)])
+def test_rows_without_steps_and_numbers_below_zero_are_refused(rows, steps):
+    with pytest.raises(ValueError, match=f"split {rows} rows into {steps} batches"):
+        batch_sizes(rows, steps)
 
 
 def small_plan(groups: list[RowGroup], world_size: int, **changes: int) -> list[Round]:

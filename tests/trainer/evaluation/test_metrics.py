@@ -8,7 +8,7 @@ from ir_measures import RR, Success, nDCG
 
 from conf.errors import DivergedError
 from trainer.evaluation import metrics
-from trainer.evaluation.metrics import NEVER, figure, figures, rank_counts, target_ranks
+from trainer.evaluation.metrics import NEVER, figure, figures, gains, rank_counts, target_ranks
 
 NONE = torch.zeros(0, dtype=torch.int64)
 
@@ -113,7 +113,24 @@ def test_shares_of_workers_add_up_to_the_same_digits() -> None:
     assert figures(np.asarray(parts), (5, 10, 20)) == figures(whole, (5, 10, 20))
 
 
-@pytest.mark.parametrize("name", ["auc@10", "ndcg", "ndcg@11"])
-def test_a_figure_that_cannot_be_told_is_named(name: str) -> None:
-    with pytest.raises(ValueError, match=name):
+@pytest.mark.parametrize("kind", ["hr", "ndcg", "mrr", "recall", "map", "precision"])
+def test_a_figure_is_the_mean_of_the_gains(kind: str) -> None:
+    ranks = np.append(np.arange(1, 13), [NEVER, 3, 1])
+    counts = rank_counts(torch.from_numpy(ranks), 10)
+    for k in (1, 3, 10):
+        each = gains(ranks, f"{kind}@{k}")
+        assert each.mean() == pytest.approx(figure(counts, f"{kind}@{k}"), abs=1e-15)
+        assert ((each > 0) == (ranks <= k)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("auc@10", "'auc@10' is not a figure"),
+        ("ndcg", "'ndcg' is not a figure"),
+        ("ndcg@11", "ndcg@11: ranks were counted up to 10 only"),
+    ],
+)
+def test_a_figure_that_cannot_be_told_is_named(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         figure(np.zeros(11, dtype=np.int64), name)

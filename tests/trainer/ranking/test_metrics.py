@@ -44,6 +44,14 @@ def test_auc_counts_won_pairs_and_half_of_the_ties() -> None:
     assert auc(rows([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])) == 3.5 / 4
 
 
+@pytest.mark.parametrize("weight", [0.25, 1.0, 4.0])
+def test_one_pair_is_enough_for_auc_whatever_its_weight(weight: float) -> None:
+    won, lost = (rows(said, [1, 0])._replace(weights=np.full(2, weight))
+                 for said in ([0.9, 0.1], [0.1, 0.9]))  # fmt: skip
+    assert (auc(won), gauc(won)) == (1.0, 1.0)
+    assert (auc(lost), gauc(lost)) == (0.0, 0.0)
+
+
 def test_auc_is_that_of_scikit_learn_with_ties_and_weights() -> None:
     one = made_up()
     expected = roc_auc_score(one.labels, one.predicted, sample_weight=one.weights)
@@ -91,8 +99,10 @@ def test_log_loss_is_that_of_scikit_learn() -> None:
     assert log_loss(rows([0.5, 0.25], [1, 0])) == pytest.approx(-np.log(0.5 * 0.75) / 2)
 
 
-def test_a_certain_mistake_costs_much_but_not_all() -> None:
-    assert 30 < log_loss(rows([1.0], [0])) < 40
+@pytest.mark.parametrize("said", [0.0, 1.0])
+def test_a_certain_mistake_costs_much_but_not_all(said: float) -> None:
+    assert 30 < log_loss(rows([said], [1 - said])) < 40
+    assert log_loss(rows([said], [said])) == pytest.approx(0, abs=1e-12)
 
 
 def test_rmse_of_ratings() -> None:
@@ -103,6 +113,12 @@ def test_calibration_error_is_the_gap_of_each_bin() -> None:
     # Two bins: .1 and .3 say .2 where .5 are; .8 says .8 where all are.
     one = rows([0.1, 0.3, 0.8, 0.8], [0, 1, 1, 1])
     assert calibration_error(one, bins=2) == pytest.approx(0.5 * 0.3 + 0.5 * 0.2)
+
+
+def test_predictions_of_nothing_and_of_certainty_are_in_the_outer_bins() -> None:
+    one = rows([0.0, 0.5, 1.0, 1.0], [1, 0, 1, 0])
+    assert calibration_error(one, bins=2) == pytest.approx(0.5 * 0.25 + 0.5 * 0.5)
+    assert [each["said"] for each in reliability(one, bins=2)] == [0.25, 1.0]
 
 
 def test_calibration_error_and_rmse_are_those_of_torchmetrics() -> None:
@@ -131,7 +147,17 @@ def test_the_sign_of_what_should_be_low_is_turned() -> None:
     assert validation_figure("log_loss", one) == -log_loss(one)
     assert validation_figure("rmse", one) == -rmse(one)
     assert validation_figure("auc", one) == auc(one)
-    assert set(figures(one, is_rating=True)) == {"rmse"}
+    assert validation_figure("gauc", one) == gauc(one)
+
+
+def test_each_figure_is_under_its_own_name() -> None:
+    one = made_up(200)
+    assert figures(one, is_rating=True) == {"rmse": rmse(one)}
+    assert figures(one, is_rating=False) == {
+        "auc": auc(one), "gauc": gauc(one), "log_loss": log_loss(one), "rmse": rmse(one),
+        "ece": calibration_error(one),
+    }  # fmt: skip
+    assert len(set(figures(one, is_rating=False).values())) == 5
 
 
 def test_the_rows_of_workers_come_back_in_the_order_of_the_row_groups() -> None:

@@ -15,9 +15,36 @@ def test_every_row_is_accounted_for_per_file() -> None:
     ledger = build_ledger(COUNTS, ["a.csv", "b.csv", "empty.csv"], rows_read=11, rows_kept=6)
     assert ledger.dropped == {"duplicate": 2}
     assert ledger.quarantined == {"user_missing": 3}
-    assert ledger.files["b.csv"].rows_read == 4
+    assert ledger.files["b.csv"].rows_read == 4 and ledger.files["b.csv"].rows_kept == 1
+    assert ledger.files["b.csv"].quarantined == {"user_missing": 3}
+    assert ledger.files["a.csv"].dropped == {"duplicate": 2}
     assert ledger.files["empty.csv"].rows_read == 0
     assert [account.missing_rows() for account in (ledger, *ledger.files.values())] == [0] * 4
+
+
+def test_rows_of_several_logs_and_types_add_up() -> None:
+    counts = [
+        VerdictCount("a.csv", verdict, share * rows, log=log, event_type=kind)
+        for verdict, rows in ((None, 1), ("dropped:bot", 10), ("quarantined:x", 100))
+        for share, log, kind in ((1, 0, 0), (2, 0, 1), (4, 1, 0))
+    ]
+    ledger = build_ledger(counts, ["a.csv"], rows_read=777, rows_kept=7)
+    for account in (ledger, ledger.files["a.csv"]):
+        assert (account.rows_read, account.rows_kept) == (777, 7)
+        assert (account.dropped, account.quarantined) == ({"bot": 70}, {"x": 700})
+
+
+def test_bad_rows_may_be_as_many_as_allowed_and_no_more() -> None:
+    counts = [VerdictCount("a.csv", None, 9), VerdictCount("a.csv", "quarantined:x", 3)]
+    assert why_refused("events", counts, 12, max_bad_share=0.25) is None
+    assert why_refused("events", counts, 12, max_bad_share=0.2499) is not None
+
+
+def test_a_log_of_later_days_alone_has_no_new_data_and_is_no_fault() -> None:
+    late = VerdictCount("a.csv", "dropped:after_logical_date", 3)
+    old = VerdictCount("a.csv", "dropped:duplicate", 1)
+    assert why_refused("events", [late, old], 4, 0.2) is None
+    assert "none of 1 rows is left" in str(why_refused("events", [old], 1, 0.2))
 
 
 @pytest.mark.parametrize(("rows_read", "rows_kept"), [(12, 6), (11, 5), (10, 5)])

@@ -77,11 +77,28 @@ def test_values_below_zero_may_be_returns() -> None:
     assert "for returns see etl.clean.cancellations" in str(error)
 
 
-def test_only_the_ten_rules_with_the_largest_losses_are_named() -> None:
-    counts = [lost(f"rule{n}", 10 + n, file=f"{n}.csv") for n in range(13)]
+@pytest.mark.parametrize("more", [0, 1, 3])
+def test_only_the_ten_rules_with_the_largest_losses_are_named(more: int) -> None:
+    counts = [lost(f"rule{n}", 10 + n, file=f"{n}.csv") for n in range(10 + more)]
     warnings = loss_warnings(counts, ["log"], ETL)
-    assert [text.split()[0] for text in warnings[:10]] == [f"rule{n}" for n in range(12, 2, -1)]
-    assert warnings[10:] == ["3 other rules removed more than half of a file or type"]
+    named = [f"rule{n}" for n in range(9 + more, more - 1, -1)]
+    assert [text.split()[0] for text in warnings[:10]] == named
+    rest = [f"{more} other rules removed more than half of a file or type"]
+    assert warnings[10:] == (rest if more else [])
+
+
+def test_dropped_events_of_a_larger_weight_are_counted_by_type() -> None:
+    counts = [
+        kept(90),
+        lost("repeated_item", 4, event_type=1, outweighing=3),
+        lost("repeated_item", 5, file="b.csv", event_type=1, outweighing=2),
+        lost("repeated_item", 6, outweighing=1),
+        kept(9, event_type=1),
+        lost("repeated_item", 7, event_type=None),
+    ]
+    first, *_ = loss_warnings(counts, ["log"], ETL)
+    assert "repeated_items='first'" in first and ": view 1, buy 5; set it to strongest" in first
+    assert loss_warnings([kept(90), lost("repeated_item", 4)], ["log"], ETL) == []
 
 
 def test_what_was_asked_for_is_no_loss() -> None:
@@ -103,3 +120,10 @@ def test_the_names_of_types_are_few_and_short() -> None:
     assert text.startswith("event_type_not_used: 25 rows have a type that is not in")
     assert f"'{'9' * 40}...' 2 and other types 5" in text
     assert len(text) < 600
+
+
+def test_a_type_that_is_written_otherwise_is_named_with_the_one_it_is_like() -> None:
+    text = about_unused_types([("Add to Cart", 3), (None, 2), ("tip", 1)], 6, ["addtocart", "view"])
+    assert "'Add to Cart' 3, no type 2, 'tip' 1; 'Add to Cart' differs from 'addtocart'" in text
+    assert "other types" not in text and text.count("differs") == 1
+    assert f"'{'x' * 40}' 1" in about_unused_types([("x" * 40, 1)], 1, ["view"])
