@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.end2end.accidents.test_kills import kill_family, some, start, wait_for
 from tests.end2end.conftest import Shop, headrace
-from tests.end2end.test_kills import kill_family, some, start, wait_for
 from tests.trainer.small_parts import write_config, write_dataset
 
 ITEMS = 12

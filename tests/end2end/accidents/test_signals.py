@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.end2end.accidents.test_kills import LONG_TRAINING, MANY_PARTS, some, wait_for
 from tests.end2end.conftest import CHECKOUT, Shop, command, make_shop
-from tests.end2end.test_kills import LONG_TRAINING, MANY_PARTS, some, wait_for
 
 MOMENTS = {
     "etl": ("datasets", ".work-*/**/*.parquet"),

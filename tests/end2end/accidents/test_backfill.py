@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.end2end.accidents.test_kills import kill_family
 from tests.end2end.conftest import CHECKOUT, Shop, command, make_shop
-from tests.end2end.test_kills import kill_family
 
 pytestmark = pytest.mark.slow
 
