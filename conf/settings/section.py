@@ -17,9 +17,7 @@ _PATTERNS = frozenset("\\{}[]*?")
 
 
 def why_unusable(path: str) -> str | None:
-    """Return why a path cannot be used by all engines, None if it can."""
-    if any(category(char) in ("Cc", "Zl", "Zp") for char in path):
-        return "has a line break or another control character"
+    """Return why Spark cannot read a path, None if it can."""
     if any(category(char) == "Cs" for char in path):
         return "has bytes that are not UTF-8"
     if ":" in path and not _PATTERNS.isdisjoint(path):
@@ -30,6 +28,8 @@ def why_unusable(path: str) -> str | None:
 def _usable(path: str) -> str:
     whole = str(Path(path).absolute())
     why = why_unusable(whole)
+    if any(category(char) in ("Cc", "Zl", "Zp") for char in whole):
+        why = "has a line break or another control character"
     if why is not None:
         raise ValueError(f"{whole!r} {why}; rename the folder or choose another one")
     return path

@@ -215,9 +215,9 @@ def _sorted_out(
     odd = [file.name for file in files if ":" in file.path.name or why_unusable(str(file.path))]
     if odd:
         raise InputError(
-            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':', a "
-            "line break or bytes that are not UTF-8, nor one in a folder whose path contains ':' "
-            "and one of \\ { } [ ] * ?; rename them"
+            f"{', '.join(map(ascii, odd))}: Spark cannot read a file whose name contains ':' "
+            "or bytes that are not UTF-8, nor one in a folder whose path contains ':' and one of "
+            "\\ { } [ ] * ?; rename them"
         )
     return split_damaged(source, files)
 

@@ -90,6 +90,9 @@ def test_names_that_spark_cannot_take_are_refused(tmp_path: Path) -> None:
     for name in odd:
         with pytest.raises(InputError, match=r"\.csv'?: Spark .*; rename them"):
             check(tmp_path, [write(tmp_path / name, TEXT)])
+    (tmp_path / "12:30 {a}").mkdir()
+    with pytest.raises(InputError, match=r"a\.csv'?: Spark .* contains ':' and one of"):
+        check(tmp_path, [write(tmp_path / "12:30 {a}/a.csv", TEXT)])
     (tmp_path / "at=12:30").mkdir()
     assert check(tmp_path, [write(tmp_path / "at=12:30/new\nline.csv", TEXT)]) == []
 
