@@ -52,7 +52,7 @@ def read_json(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]
         raise VersionError(f"{path} is damaged: its checksum does not fit its content; {MEND}")
     unknown = [] if keys is None else [key for key in value if key not in keys]
     if unknown:
-        raise VersionError(f"{path} is damaged: it has the unknown key {unknown[0]!r}; {MEND}")
+        raise VersionError(f"{path} is damaged: its key {unknown[0]!r} is not known; {MEND}")
     return value
 
 

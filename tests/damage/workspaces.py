@@ -99,7 +99,9 @@ def erasable_readers() -> list[Reader]:
     """Return what an erasure and the privacy of a run read."""
     return [
         Reader("quarantine", _read_quarantine),
-        Reader("erased", lambda w: sorted(read_erased(w, _keys(w)))),
+        Reader(
+            "erased", lambda w: [(one.key, sorted(one.hashes)) for one in read_erased(w, _keys(w))]
+        ),
         Reader("receipts", _read_receipts),
         Reader("identities", lambda w: labels_of(w, erasable.DATASET, set(erasable.NAMES))),
         Reader("erase", _read_after_erasure, writes=True),

@@ -22,6 +22,7 @@ COMMANDS = all_samples("sh")
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_KEY", "k" * 40)
+    monkeypatch.setenv("HEADRACE_KEY_2027", "l" * 40)
 
 
 def base_of(sample: Sample) -> str:
@@ -61,7 +62,8 @@ def lines_of(sample: Sample) -> list[list[str]]:
 STAGES = {"trainer": "train", "serving": "score", "etl": "etl", "etl/__main__.py": "etl"}
 OTHERS = {
     "export", "ray", "kubectl", "systemctl", "openssl", "curl", "cp", "pip", ".", "cd", "mkdir",
-    "crontab", "journalctl", "pre-commit", "docker", "ls", "set",
+    "crontab", "journalctl", "pre-commit", "docker", "ls", "set", "test",
+    "chmod",
 }  # fmt: skip
 
 

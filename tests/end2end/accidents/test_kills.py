@@ -113,7 +113,7 @@ def train_with_a_killed_worker(shop: Shop) -> Shop:
     """Kill one of two workers after a checkpoint, which is marked meanwhile."""
     shop = shop.at(shop.workspace, *LONG_TRAINING, "train.workers=2")
     process = start(shop, "train")
-    wait_for(process, lambda: some(shop.workspace / "models", ".work-*/*.json"))
+    wait_for(process, lambda: some(shop.workspace / "models", ".work-*/[0-9]*.json"))
     workers = [
         child
         for child in psutil.Process(process.pid).children(recursive=True)
@@ -160,7 +160,7 @@ def test_the_training_driver_killed_half_way_goes_on_from_its_checkpoint(
     shop = shop.at(shop.workspace, *LONG_TRAINING)
     before = pointers(shop)
     process = start(shop, "train")
-    wait_for(process, lambda: some(shop.workspace / "models", ".work-*/*.json"))
+    wait_for(process, lambda: some(shop.workspace / "models", ".work-*/[0-9]*.json"))
     kill_family(process)
     mark_newest_checkpoint(shop)
 
@@ -178,7 +178,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
     cut = shop_dataset(tmp_path / "cut")
     cut = cut.at(cut.workspace, *LONG_TRAINING)
     process = start(cut, "train")
-    wait_for(process, lambda: some(cut.workspace / "models", ".work-*/*.json"))
+    wait_for(process, lambda: some(cut.workspace / "models", ".work-*/[0-9]*.json"))
     kill_family(process)
     mark_newest_checkpoint(cut)
     cut.run("train")

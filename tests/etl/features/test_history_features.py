@@ -15,6 +15,7 @@ from conf.contract import Column, Manifest
 from conf.erasure import erase
 from conf.errors import VersionError
 from conf.settings.config import Config
+from conf.workspace.json_files import read_json, write_json
 from serving.worker import PartScorer, ScoringJob
 from tests.etl.dataset.test_extend import KEY, START, day_run
 from tests.etl.making import DAY, config_for, read_part, write_lines
@@ -220,6 +221,10 @@ def test_a_grown_vocabulary_keeps_its_numbers_and_a_model_its_rows(
     warm = config.train.warm_start.model_copy(update={"model": model_id})
     later = config.model_copy(update={"train": config.train.model_copy(
         update={"warm_start": warm})})  # fmt: skip
+    with pytest.raises(VersionError, match="learned from users who were erased since"):
+        require_fitting(later, after)
+    bundle = workspace / "models" / model_id / "bundle.json"
+    write_json(bundle, {**read_json(bundle), "learned_from_erased": "no"})  # as if v were not in it
     require_fitting(later, after)
     write_start(later, after, tmp_path)
     start = load_file(tmp_path / "start.safetensors")

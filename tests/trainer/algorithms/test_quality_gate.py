@@ -10,6 +10,7 @@ from conf.errors import GateError
 from conf.runs.stages import run_score, run_status, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
+from conf.workspace.json_files import read_json, write_json
 from conf.workspace.versions import read_pointer
 from tests.trainer.small_parts import DAY, write_config, write_dataset
 from trainer.cluster.ray_session import ray_session
@@ -101,7 +102,7 @@ def test_a_dated_scoring_takes_no_refused_model(tmp_path: Path) -> None:
     write_dataset(tmp_path, TRAIN, VALID, TEST, items=ITEMS)
     good = run_train(configured(tmp_path, "markov", "refuse"))
     bundle = Path(good["folder"]) / "bundle.json"
-    bundle.write_text(bundle.read_text().replace(f'date": "{DAY}', 'date": "2026-01-30'))
+    write_json(bundle, {**read_json(bundle), "logical_date": "2026-01-30"})
     worse = configured(tmp_path, "popularity", "refuse")
     with pytest.raises(GateError):
         run_train(worse)

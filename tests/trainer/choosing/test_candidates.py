@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from conf.contract import Manifest
 from conf.settings.load import load_config
+from conf.workspace.json_files import read_json, write_json
 from tests.trainer.choosing.test_advise import FILMS, LAPTOP, SERVER, SHOP
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.choosing.candidates import Plan, kept_plan, make_plan
@@ -130,7 +132,8 @@ def test_a_run_that_was_killed_tries_the_same_models(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     first = kept_plan(config, manifest, work)
-    (work / "plan.json").write_text((work / "plan.json").read_text().replace('"als"', '"ease"'))
+    plan = json.dumps(read_json(work / "plan.json"))
+    write_json(work / "plan.json", json.loads(plan.replace('"als"', '"ease"')))
     assert kept_plan(config, manifest, work).counting == [
         "ease" if name == "als" else name for name in first.counting
     ]
