@@ -57,6 +57,7 @@ def few_of(folder: Path, least: int) -> int:
     return sum(len(users[item]) < least for item in trained)
 
 
+@pytest.mark.slow
 def test_what_a_dataset_promises_is_true_after_an_erasure(tmp_path: Path) -> None:
     draw = Random(5)
     write_log(tmp_path, draw, 40)
@@ -101,7 +102,8 @@ def test_what_a_dataset_promises_is_true_after_an_erasure(tmp_path: Path) -> Non
         assert (row["user_place"] == 0) == is_emptied
 
 
-@pytest.mark.parametrize("mode", ["none", pytest.param("pseudonymise", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["none", "pseudonymise"])
 def test_users_stay_erased_when_the_key_changes(tmp_path: Path, mode: str) -> None:
     write_log(tmp_path, Random(1), 8)
     first = config_for(tmp_path, privacy={"mode": mode, "key": KEY})

@@ -100,6 +100,7 @@ def test_names_of_files_are_hidden_with_pseudonyms(
 
 
 @pytest.mark.usefixtures("spark")
+@pytest.mark.slow
 def test_an_erasure_renames_files_whose_names_hold_the_id(tmp_path: Path) -> None:
     names, config = write_log(tmp_path / "raw"), config_of(tmp_path, key=KEY)
     manifest, folder = make(config)
@@ -119,7 +120,7 @@ def test_an_erasure_renames_files_whose_names_hold_the_id(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("spark")
-@pytest.mark.parametrize("mode", ["none", "pseudonymise"])
+@pytest.mark.parametrize("mode", [pytest.param("none", marks=pytest.mark.slow), "pseudonymise"])
 def test_what_is_left_of_a_refused_input_names_no_file(tmp_path: Path, mode: str) -> None:
     write_log(tmp_path / "raw")
     config = config_of(tmp_path, mode=mode, key=KEY)

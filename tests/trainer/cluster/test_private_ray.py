@@ -169,6 +169,7 @@ run_command(Path("conf/demo.yaml"), sys.argv[1:], False, False, work)
 """
 
 
+@pytest.mark.slow
 def test_a_ray_that_dies_in_the_middle_is_one_message() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DIES, "ray.object_store_mib=100", "ray.num_cpus=1"],

@@ -79,6 +79,7 @@ def test_a_table_with_other_ids_is_told_with_the_likeliest_reason(tmp_path: Path
     assert "User1" not in report + (folder / "manifest.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_labels_are_opened_to_find_the_reason_and_shown_to_nobody(tmp_path: Path) -> None:
     tables = shop(tmp_path, ["1", "2", "3"])
