@@ -31,7 +31,7 @@ def test_a_changed_value_is_told_and_files_without_checksum_are_read(tmp_path: P
     del content[CHECKSUM]
     path.write_text(json.dumps(content))
     assert read_json(path) == {"users": 12}
-    with pytest.raises(VersionError, match="unknown key 'users'"):
+    with pytest.raises(VersionError, match="its key 'users' is not known"):
         read_json(path, keys=("id",))
 
 
