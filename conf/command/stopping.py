@@ -1,6 +1,7 @@
 """Signals end every command in the same way, whatever Spark and Ray make of them."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import typer
 from conf.command.streams import complain
 from conf.errors import EngineDiedError, LockHeldError, StorageError
 
+_OWN_STOPS = (LockHeldError, StorageError, EngineDiedError)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -42,9 +44,10 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except (LockHeldError, StorageError, EngineDiedError):
-        raise  # a run that has lost its lock or its Ray stops itself by SIGTERM
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
+        # A run that has lost its lock or its Ray stops itself, by SIGTERM.
+        if isinstance(error, _OWN_STOPS) and got in ([], [signal.SIGTERM]):
+            raise
         if not got and not isinstance(error, KeyboardInterrupt):
             raise
         number = got[0] if got else signal.SIGINT
@@ -52,6 +55,8 @@ def stoppable() -> Iterator[None]:
             f"stopped by {signal.Signals(number).name}; committed versions stay; run the same "
             "command again to go on"
         )
+        if isinstance(error, EngineDiedError):
+            os._exit(128 + number)  # the rest of Ray in this process would abort it
         raise typer.Exit(128 + number) from None
     finally:
         logging.disable(logging.NOTSET)
