@@ -73,6 +73,7 @@ def test_milliseconds_taken_as_seconds_do_not_pass(config: Path) -> None:
     assert "time_in_future" in refuse(config, HEADER + rows)
 
 
+@pytest.mark.slow
 def test_a_core_that_leaves_nothing_is_refused(config: Path) -> None:
     rows = "".join(f"u{n},i{n % 3},{1_700_000_000 + n}\n" for n in range(20))
 
@@ -80,6 +81,7 @@ def test_a_core_that_leaves_nothing_is_refused(config: Path) -> None:
     assert "min_events_per_user" in message
 
 
+@pytest.mark.slow
 def test_a_cut_off_gzip_file_is_refused(config: Path) -> None:
     rows = "".join(f"u{n % 50},i{n % 7},{1_700_000_000 + n}\n" for n in range(50_000))
     whole = gzip.compress((HEADER + rows).encode())

@@ -207,6 +207,7 @@ def wait_for_part(workspace: Path, process: subprocess.Popen[str]) -> Path:
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_killed_scorer_goes_on_and_gives_the_same_files(tmp_path: Path) -> None:
     parts = 16

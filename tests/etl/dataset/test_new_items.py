@@ -88,6 +88,7 @@ def test_a_model_of_the_day_before_recommends_what_is_new(tmp_path: Path) -> Non
     assert not any(numbers["odd"] in row for row in lists.item_idx.tolist())
 
 
+@pytest.mark.slow
 def test_other_features_are_refused(tmp_path: Path) -> None:
     write_lines(tmp_path / "log.csv", "user_id,item_id,time",
                 *(f"u,{item},{START + n}" for n, item in enumerate("abcab")))  # fmt: skip
