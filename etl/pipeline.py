@@ -90,15 +90,10 @@ def run(
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
     num_files = sum(len(files) for files in inputs.values())
     log.info("etl: starting Spark for %d files, %.1f MiB", num_files, num_bytes / (1 << 20))
-    readable = without_dropped(config)
-    with names_hidden_in_errors(inputs):
-        warnings = check_inputs(readable, inputs)
-    job = DatasetJob(
-        config, readable, protection_of(config), inputs, logical_date, request, warnings
-    )
+    job = _checked_job(config, inputs, logical_date, request)
     with (
         names_hidden_in_errors(inputs),
-        work_folder(datasets, request, folders_of(config)) as work,
+        work_folder(datasets, request) as work,
         _session(config, work, num_bytes) as spark,
     ):
         before = None
@@ -116,6 +111,21 @@ def run(
         finish(work, datasets, manifest.id)
     commit(datasets.parent, "datasets", manifest)
     return manifest.id
+
+
+def _checked_job(
+    config: Config,
+    inputs: Mapping[str, Sequence[InputFile]],
+    logical_date: str | None,
+    request: str,
+) -> DatasetJob:
+    """Return the request of a run after a look at its input files."""
+    readable = without_dropped(config)
+    with names_hidden_in_errors(inputs):
+        warnings = check_inputs(readable, inputs)
+    return DatasetJob(
+        config, readable, protection_of(config), inputs, logical_date, request, warnings
+    )
 
 
 def _sound_inputs(

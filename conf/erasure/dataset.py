@@ -57,18 +57,7 @@ def rebuild_dataset(
     """
     names = {name for ledger in manifest.ledger.values() for name in ledger.files}
     target = replace(target, renamed=erased_names(names, target.is_named_in))
-    removed: dict[str, pa.Table] = {}
-    files: dict[str, tuple[DataFile, ...]] = {}
-    for part, members in manifest.files.items():
-        tables = [_matching(folder / file.path, target) for file in members]
-        removed[part] = pa.concat_tables(tables) if tables else pa.table({})
-        changed = [
-            _copy(folder, beside, file, target)
-            if rows.num_rows or (target.renamed and file.path.startswith(f"{_QUARANTINE}/"))
-            else _keep(folder, beside, file)
-            for file, rows in zip(members, tables, strict=True)
-        ]
-        files[part] = tuple(file for file in changed if file is not None)
+    files, removed = _copy_parts(manifest, folder, beside, target)
     kept = keep_promises(manifest, beside, files)
     files = kept.files
     encoders, values = blank_vocabularies(manifest, beside, files)
@@ -76,7 +65,7 @@ def rebuild_dataset(
         files[ENCODERS] = encoders
     fills, groups = drop_groups(manifest, beside, files)
     pages = _take_others(manifest, folder, beside, target)
-    sealed, num_opened = _without_names(manifest, target)
+    report, num_names = _without_names(kept.report, target)
     renewed = manifest.model_copy(
         update={
             "files": files,
@@ -84,15 +73,35 @@ def rebuild_dataset(
             "ledger": _ledgers(manifest.ledger, removed, target.renamed),
             "fills": fills,
             "vocabularies": renewed_vocabularies(manifest.vocabularies, keys),
-            "privacy": _report(kept.report, sealed),
+            "privacy": report,
         }
     )
     rows = {part: table.num_rows for part, table in removed.items()}
-    rows["file_names"] = len(target.renamed) + num_opened
+    rows["file_names"] = len(target.renamed) + num_names
     if not any(rows.values()) and not kept.emptied:
         return manifest, {}
     others = {"encoders": values, "fills": groups, "pages": pages, "combinations": kept.emptied}
     return with_content(renewed), {**rows, **others}
+
+
+def _copy_parts(
+    manifest: Manifest, folder: Path, beside: Path, target: Target
+) -> tuple[dict[str, tuple[DataFile, ...]], dict[str, pa.Table]]:
+    """Return the new entries of the files of all parts, and the rows that are left out of them."""
+    files: dict[str, tuple[DataFile, ...]] = {}
+    removed: dict[str, pa.Table] = {}
+    for part, members in manifest.files.items():
+        tables = [_matching(folder / file.path, target) for file in members]
+        removed[part] = pa.concat_tables(tables) if tables else pa.table({})
+        has_new_names = part == _QUARANTINE and bool(target.renamed)
+        changed = [
+            _copy(folder, beside, file, target)
+            if rows.num_rows or has_new_names
+            else _keep(folder, beside, file)
+            for file, rows in zip(members, tables, strict=True)
+        ]
+        files[part] = tuple(file for file in changed if file is not None)
+    return files, removed
 
 
 def _matching(path: Path, target: Target) -> pa.Table:
@@ -213,9 +222,10 @@ def _with_names(ledger: InputLedger, renamed: Mapping[str, str]) -> InputLedger:
     return ledger.model_copy(update={"files": files, "warnings": warnings})
 
 
-def _without_names(manifest: Manifest, target: Target) -> tuple[PrivacyReport | None, int]:
+def _without_names(
+    report: PrivacyReport | None, target: Target
+) -> tuple[PrivacyReport | None, int]:
     """Return the report without the encrypted names that hold an id, and how many these are."""
-    report = manifest.privacy
     if report is None:
         return None, 0
     left = {
@@ -249,10 +259,3 @@ def _with_features(removed: Mapping[str, pa.Table]) -> int:
         return 0
     told = [column.is_valid().to_pylist() for column in features]
     return sum(any(row) for row in zip(*told, strict=True))
-
-
-def _report(kept: PrivacyReport | None, sealed: PrivacyReport | None) -> PrivacyReport | None:
-    """Return the kept promises with the encrypted names of files that are left."""
-    if kept is None or sealed is None:
-        return kept
-    return kept.model_copy(update={"file_names": sealed.file_names})

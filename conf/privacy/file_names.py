@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from conf.contract import Manifest
-from conf.errors import ConfigError
 from conf.privacy.keys import Keys, key_of, require_keys
 from conf.privacy.sealing import pseudonym, seal, unseal
 from conf.settings.privacy import Privacy
@@ -67,13 +66,7 @@ def names_of_files(manifest: Manifest, keys: Keys | None) -> dict[str, str]:
     report = manifest.privacy
     if report is None or not report.file_names:
         return {}
-    key = key_of(report, keys)
-    if key is None:
-        raise ConfigError(
-            f"the names of files in {manifest.id} are encrypted with the key {report.key_id!r}; "
-            "configure that key in the section privacy"
-        )
-    cipher = key.cipher()
+    cipher = key_of(report, keys, f"the names of files in {manifest.id} are").cipher()
     return {hidden: unseal(cipher, sealed) for hidden, sealed in report.file_names.items()}
 
 

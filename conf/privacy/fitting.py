@@ -10,11 +10,11 @@ from conf.contract import MANIFEST_NAME, MANIFESTS, USER_ID
 from conf.errors import VersionError
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
-from conf.workspace.json_files import read_json, read_record
+from conf.workspace.json_files import read_checked
 from conf.workspace.parquet import read_columns
 
 _LABEL = re.compile(r"[0-9a-f]{32}")
-_SHOWN_ROWS = 1_000
+_SAMPLED_ROWS = 1_000
 
 
 def require_protected(config: Config, kind: str, version: str, to_do: str) -> None:
@@ -47,9 +47,9 @@ def weaker_setting(config: Config, kind: str, version: str) -> tuple[str, str] |
     own = workspace / kind / version / MANIFEST_NAME[kind]
     if not own.is_file():
         return None  # whoever reads the version says so
-    manifest = _read(own, kind)
+    manifest = read_checked(own, MANIFESTS[kind])
     path = workspace / "datasets" / manifest.get("dataset_id", version) / MANIFEST_NAME["datasets"]
-    origin = _read(path, "datasets") if path.is_file() else manifest
+    origin = read_checked(path, MANIFESTS["datasets"]) if path.is_file() else manifest
     there: dict[str, Any] = origin["config"].get("privacy") or {}
     found = _weaker_ids(config.privacy, there)
     if found is None and kind == "lists" and not path.is_file():
@@ -57,12 +57,6 @@ def weaker_setting(config: Config, kind: str, version: str) -> tuple[str, str] |
     if found is None and kind == "datasets":
         found = _weaker_fields(config.privacy, there)
     return found
-
-
-def _read(path: Path, kind: str) -> dict[str, Any]:
-    """Return a manifest as it is stored, after checking its form."""
-    read_record(path, MANIFESTS[kind])
-    return read_json(path)
 
 
 def _weaker_ids(privacy: Privacy, there: dict[str, Any]) -> tuple[str, str] | None:
@@ -88,7 +82,7 @@ def _raw_ids(privacy: Privacy, folder: Path, manifest: dict[str, Any]) -> tuple[
     if privacy.mode != "pseudonymise" or "users" not in privacy.ids:
         return None
     for file in manifest["files"]["lists"][:1]:
-        ids = read_columns(folder / file["path"], [USER_ID])[USER_ID].slice(0, _SHOWN_ROWS)
+        ids = read_columns(folder / file["path"], [USER_ID])[USER_ID].slice(0, _SAMPLED_ROWS)
         if not all(_LABEL.fullmatch(text) for text in ids.cast(pa.string()).to_pylist()):
             return "privacy.mode=none", (
                 "from a dataset that is gone and has ids of users that are no labels, but the "
@@ -111,12 +105,15 @@ def _weaker_fields(privacy: Privacy, there: dict[str, Any]) -> tuple[str, str] |
     unhidden = set(privacy.quasi_identifiers) - set(there.get("quasi_identifiers") or ())
     if unhidden:
         return "privacy.quasi_identifiers=[]", (
-            f"without {', '.join(sorted(unhidden))} in privacy.quasi_identifiers"
+            f"without {', '.join(sorted(unhidden))} in privacy.quasi_identifiers, which the "
+            "configuration has there"
         )
     for key, least in (("k", 2), ("min_users_per_item", 1)):
         if key == "k" and not privacy.quasi_identifiers:
             continue
         was, now = there.get(key, least), getattr(privacy, key)
         if was < now:
-            return f"privacy.{key}={was}", f"with privacy.{key}={was}, but it is {now} now"
+            return f"privacy.{key}={was}", (
+                f"with privacy.{key}={was}, but the configuration says privacy.{key}={now}"
+            )
     return None

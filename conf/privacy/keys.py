@@ -16,6 +16,7 @@ from conf.privacy.sealing import cipher_of
 from conf.settings.privacy import Privacy
 
 _LEAST_CHARS = 32
+_CURRENT = "the section privacy"
 _ID_CHARS, _CHECK_CHARS = 12, 16
 _LOOKS_LIKE_A_KEY = re.compile(rf"[A-Za-z0-9+=_-][A-Za-z0-9+/=_-]{{{_LEAST_CHARS - 1},}}")
 _HOW = (
@@ -75,7 +76,7 @@ def load_keys(privacy: Privacy) -> Keys | None:
         *(("former_keys", key.get_secret_value().strip()) for key in privacy.former_keys if key),
     ]
     before = tuple(_keys_from(text, f"privacy.{where}", privacy.tenant) for where, text in former)
-    return _keys_from(text, "the section privacy", privacy.tenant, privacy.key_id, before)
+    return _keys_from(text, _CURRENT, privacy.tenant, privacy.key_id, before)
 
 
 def require_keys(privacy: Privacy, why: str) -> Keys:
@@ -96,18 +97,25 @@ def require_keys(privacy: Privacy, why: str) -> Keys:
     return keys
 
 
-def key_of(report: PrivacyReport, keys: Keys | None) -> Keys | None:
+def key_of(report: PrivacyReport, keys: Keys | None, what: str) -> Keys:
     """Return the key that a dataset was made with, of the current and the former ones.
 
     Args:
         report: The dataset's report; those of earlier releases have the name of the key alone.
         keys: The configured keys.
+        what: What is encrypted with it; the beginning of the error message.
+
+    Raises:
+        ConfigError: When that key is not configured.
     """
     for key in keys.all() if keys is not None else ():
         is_same = key.check == report.key_check
         if is_same or (report.key_check is None and key.key_id == report.key_id):
             return key
-    return None
+    raise ConfigError(
+        f"{what} encrypted with the key {report.key_id!r}; configure that key in the section "
+        "privacy, as key or as a former one"
+    )
 
 
 def sign(keys: Keys, message: bytes) -> str:
@@ -130,7 +138,7 @@ def _keys_from(
     if len(text) < _LEAST_CHARS:
         raise ConfigError(
             f"the key of {where} has {len(text)} characters, but needs at least "
-            f"{_LEAST_CHARS}; {_HOW}"
+            f"{_LEAST_CHARS}; {_HOW if where == _CURRENT else 'give the key as it was then'}"
         )
     key = text.encode()
     return Keys(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, Bundle
 from conf.privacy.erased import FOLDER, RECEIPTS, has_erased
-from conf.workspace.json_files import read_json, read_record, write_json
+from conf.workspace.json_files import read_checked, read_record, write_json
 
 log = logging.getLogger(__name__)
 Learned = Literal["no", "yes", "unknown"]
@@ -68,7 +68,7 @@ def note_learned(workspace: Path) -> dict[str, Learned]:
     """
     found: dict[str, Learned] = {}
     for path in sorted((workspace / "models").glob(f"[!.]*/{MANIFEST_NAME['models']}")):
-        bundle, model = _read(path), path.parent.name
+        bundle, model = read_checked(path, Bundle), path.parent.name
         learned = _judged(workspace, bundle, learned_from_erased(workspace, model))
         if learned != "no":
             found[model] = learned
@@ -98,13 +98,7 @@ def _judged(workspace: Path, bundle: dict[str, Any], own: Learned) -> Learned:
 
 def _bundle(workspace: Path, model: str) -> dict[str, Any] | None:
     path = workspace / "models" / model / MANIFEST_NAME["models"]
-    return _read(path) if path.is_file() else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a bundle as it is stored, after checking its form."""
-    read_record(path, Bundle)
-    return read_json(path)
+    return read_checked(path, Bundle) if path.is_file() else None
 
 
 def _has_dataset(workspace: Path, bundle: dict[str, Any]) -> bool:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from conf.contract import SOURCE_FILE, Manifest
-from conf.errors import ConfigError
 from conf.privacy.file_names import names_of_files
 from conf.privacy.keys import Keys, key_of
 from conf.privacy.sealing import unseal
@@ -28,13 +27,7 @@ def read_quarantine(workspace: Path, dataset: str, keys: Keys | None) -> pa.Tabl
     report = manifest.privacy
     if report is None or report.mode == "none":
         return table
-    key = key_of(report, keys)
-    if key is None:
-        raise ConfigError(
-            f"the quarantine of {dataset} is encrypted with the key {report.key_id!r}; "
-            "configure that key in the section privacy"
-        )
-    cipher = key.cipher()
+    cipher = key_of(report, keys, f"the quarantine of {dataset} is").cipher()
     for name in (name for name in SEALED_COLUMNS if name in table.schema.names):
         opened = [None if t is None else unseal(cipher, t) for t in table[name].to_pylist()]
         place = table.schema.get_field_index(name)

@@ -3,10 +3,11 @@
 The larger sections have files of their own in this folder, such as `input.py` and `train.py`.
 """
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broken_tuning_rules
 from conf.settings.etl import Etl
@@ -16,6 +17,15 @@ from conf.settings.rules import broken_rules
 from conf.settings.score import Score
 from conf.settings.section import Folder, Positive, Section, Share, Workspace
 from conf.settings.train import Train
+
+
+def _umask(value: object) -> object:
+    if value is None or (isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value)):
+        return value
+    # Without quotes, YAML reads 077 as the number 63.
+    raise ValueError(
+        'write three octal digits in quotes, such as umask: "077"; in a shell \'run.umask="077"\''
+    )
 
 
 class Run(Section):
@@ -33,7 +43,7 @@ class Run(Section):
     """What is checked of a version that is there already, before it is published or gone back to.
     sizes: the sizes of its files, and the footers of Parquet files. checksums: all of their
     content, which takes the time to read it."""
-    umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] | None = None
+    umask: Annotated[str | None, BeforeValidator(_umask)] = None
     """Permissions that new files and folders do not get, as an octal number in quotes: with `"077"`
     only their owner can open them, with `"027"` the group can read them too. null: the umask of
     the process. Quarantine, `identities/` and `erased/` are always for their owner alone."""

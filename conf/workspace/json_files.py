@@ -73,6 +73,16 @@ def read_record(path: Path, model: type[Record]) -> Record:
         ) from error
 
 
+def read_checked(path: Path, model: type[BaseModel]) -> dict[str, Any]:
+    """Return the mapping in a JSON file as it is, after checking that it is such a record.
+
+    Raises:
+        VersionError: See `read_record`.
+    """
+    read_record(path, model)
+    return read_json(path)
+
+
 def read_named(path: Path, file: DataFile) -> dict[str, Any]:
     """Return the mapping in a JSON file that a manifest names.
 
@@ -167,10 +177,11 @@ def written_whole(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Write a folder's entries to the disk, so that a rename in it survives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

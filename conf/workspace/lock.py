@@ -178,7 +178,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except VersionError as error:
-        log.warning("the lock does without it: %s", error)
+        log.warning("the lock goes on without this file: %s", error)
         return {}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conf.contract import MANIFEST_NAME
 from conf.workspace.folders import emptied, remove
+from conf.workspace.json_files import sync_folder
 
 _NEW, _OLD = ".new", ".old"
 _PREFIX = ".erasing."  # such a folder is not found when versions are listed
@@ -31,7 +32,7 @@ def swap(folder: Path) -> None:
     beside, old = name_beside(folder), folder.with_name(f"{_PREFIX}{folder.name}{_OLD}")
     folder.rename(old)
     beside.rename(folder)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
     remove(old)
 
 
@@ -55,11 +56,3 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

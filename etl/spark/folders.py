@@ -1,16 +1,15 @@
 """The folders of a run: its work folder, and the leftovers of earlier runs."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
-from conf.errors import HeadraceError, StorageError
+from conf.errors import HeadraceError
 from conf.workspace.folders import WITHOUT_OTHERS, open_as_usual, own_folder, remove
-from conf.workspace.storage import storage_error
 from etl.spark.paths import location, target
 
 SCRATCH = "_scratch"
@@ -22,18 +21,10 @@ def refused_folder(datasets: Path, request: str) -> Path:
 
 
 @contextmanager
-def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> Iterator[Path]:
+def work_folder(datasets: Path, request: str) -> Iterator[Path]:
     """Yield an empty folder next to the versions; leftovers of killed runs are removed.
 
     After an unexpected failure it is kept, with Spark's log in it, until the next run.
-
-    Args:
-        datasets: Folder of all datasets.
-        request: Fingerprint of the dataset.
-        scratch: Further folders that the run writes to.
-
-    Raises:
-        StorageError: When a disk or a file system fails in the block.
     """
     _remove_leavings(datasets, request)
     own_folder(datasets)
@@ -42,18 +33,9 @@ def work_folder(datasets: Path, request: str, scratch: Sequence[Path] = ()) -> I
     (work / SCRATCH).mkdir()
     try:
         yield work
-    except StorageError:
-        shutil.rmtree(work, ignore_errors=True)  # a full disk has no room for what is left
-        raise
     except HeadraceError:
-        shutil.rmtree(work)
+        shutil.rmtree(work, ignore_errors=True)  # its file system may be the reason
         raise
-    except Exception as error:
-        told = storage_error(error, [datasets, *scratch])
-        if told is None:
-            raise
-        shutil.rmtree(work, ignore_errors=True)
-        raise told from error
 
 
 def finish(work: Path, datasets: Path, version: str) -> None:

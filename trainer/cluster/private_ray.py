@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ from trainer.cluster.ray_room import (
     temporary_folder,
     told_refusal,
 )
+from trainer.cluster.repeating import repeated
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _private_folder() -> Iterator[Path]:
 def _variables(settings: Ray, folder: Path) -> dict[str, str]:
     """Return the environment of the Ray that is started; it replaces what is set already."""
     loopback = _loopback_interface()
-    # With less than its own limits Ray ends in the middle, and who connects then waits forever.
+    # Below its own limits Ray ends while it starts, and whoever connects then waits forever.
     seconds = max(settings.start_timeout_seconds, _LEAST_REGISTER_SECONDS)
     return {
         _CLUSTERS: "0",  # else Ray takes the outside address for 127.0.0.1
@@ -127,7 +127,7 @@ def _variables(settings: Ray, folder: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         "RAY_worker_niceness": str(settings.worker_niceness),
         "RAY_gcs_server_port_wait_time_s": str(settings.start_timeout_seconds),
-        "RAY_raylet_start_wait_time_s": "1",  # of one question; they are repeated here
+        "RAY_raylet_start_wait_time_s": "1",  # of one poll; `_waiting` polls until the deadline
         "RAY_agent_register_timeout_ms": str(seconds * 1000),
         "RAY_worker_register_timeout_seconds": str(seconds),
         "GLOO_SOCKET_IFNAME": loopback,
@@ -238,28 +238,10 @@ def _waiting(folder: Path, begun: float, deadline: float) -> Iterator[None]:
     with (
         replaced(services, "get_node", patient),
         own_handlers(),
-        _repeated(lambda: _log_waiting(begun)),
+        repeated(lambda: _log_waiting(begun), every_seconds=_LOG_EVERY_SECONDS),
     ):
         yield
 
 
 def _log_waiting(begun: float) -> None:
     log.info("Ray has been starting for %.0f s; %s", time.monotonic() - begun, load_now())
-
-
-@contextmanager
-def _repeated(call: Callable[[], None]) -> Iterator[None]:
-    """Call a function every `_LOG_EVERY_SECONDS` during the block."""
-    is_over = threading.Event()
-
-    def repeat() -> None:
-        while not is_over.wait(_LOG_EVERY_SECONDS):
-            call()
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()

@@ -55,7 +55,7 @@ def watched_ray(folder: Path) -> Iterator[None]:
 def _interrupt() -> None:
     """Interrupt the main thread as a signal does."""
     if callable(signal.getsignal(signal.SIGTERM)):
-        os.kill(os.getpid(), signal.SIGTERM)  # of the command, which lets only the first one pass
+        os.kill(os.getpid(), signal.SIGTERM)  # the command stops at the first one
     else:
         _thread.interrupt_main()
 

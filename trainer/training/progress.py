@@ -3,9 +3,8 @@
 import json
 import logging
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from conf.pages.text import figure
 from conf.workspace.json_files import is_there, read_plain
+from trainer.cluster.repeating import repeated
 
 log = logging.getLogger(__name__)
 PROGRESS_NAME = "progress.json"
@@ -123,7 +123,7 @@ def shown_progress(
             yield epoch_log
     else:
         quiet = QuietLog(work, epoch_log, epochs=epochs, rows_in_epoch=rows_in_epoch)
-        with _every_second(lambda: quiet.poll(time.monotonic())):
+        with repeated(lambda: quiet.poll(time.monotonic()), every_seconds=POLL_SECONDS):
             yield epoch_log
 
 
@@ -146,7 +146,7 @@ def signs_of_life(stage: str) -> Iterator[None]:
 
     logging.getLogger().addHandler(watch)
     try:
-        with _every_second(poll):
+        with repeated(poll, every_seconds=POLL_SECONDS):
             yield
     finally:
         logging.getLogger().removeHandler(watch)
@@ -184,26 +184,8 @@ def _bar(path: Path, epochs: int, rows_in_epoch: int) -> Iterator[None]:
                 done = state["epoch"] * rows_in_epoch + state["rows"]
                 bar.update(task, completed=done, epoch=state["epoch"], loss=state["loss"])
 
-        with _every_second(poll):
+        with repeated(poll, every_seconds=POLL_SECONDS):
             yield
-
-
-@contextmanager
-def _every_second(poll: Callable[[], None]) -> Iterator[None]:
-    """Call `poll` about once a second in a thread, for the time of the block."""
-    stop = threading.Event()
-
-    def follow() -> None:
-        while not stop.wait(POLL_SECONDS):
-            poll()
-
-    follower = threading.Thread(target=follow, daemon=True, name="training-progress")
-    follower.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        follower.join()
 
 
 def _replace(path: Path, value: Any) -> None:
