@@ -28,12 +28,12 @@ from conf.masking.origins import public_config
 from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.gates import figures_of, judged
-from serving.list_counts import check_parts
-from serving.model import ListModel, is_personal, load_model
-from serving.overlap import overlap_with_current
-from serving.publish import describe_parts, missing_parts, read_item_ids, write_absent
-from serving.worker import PartScorer, ScoringJob
+from serving.gates.list_counts import check_parts
+from serving.gates.overlap import overlap_with_current
+from serving.gates.verdicts import figures_of, judged
+from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
+from serving.scoring.list_model import ListModel, is_personal, load_model
+from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
 from trainer.models.bundle import require_same_vocabulary
 

@@ -38,8 +38,8 @@ from conf.privacy.sealing import pseudonym
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.versions import current_version, read_manifest
-from serving.possible import MEANINGS
-from serving.publish import LISTS_SCHEMA, read_row_group
+from serving.publishing.parts import LISTS_SCHEMA, read_row_group
+from serving.rules.possible import MEANINGS
 
 log = logging.getLogger(__name__)
 FIRST = "first"

@@ -273,7 +273,9 @@ def _require_passed(config: Config, kind: str, version: str, manifest: Result) -
         require_publishable(config, version)
     if kind != "lists":
         return {}
-    verdicts: Result = call_stage("serving.gates", "require_passed", manifest, config.score)
+    verdicts: Result = call_stage(
+        "serving.gates.verdicts", "require_passed", manifest, config.score
+    )
     return verdicts
 
 

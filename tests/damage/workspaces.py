@@ -25,10 +25,10 @@ from conf.settings.config import Config
 from conf.workspace.lock import workspace_lock
 from conf.workspace.parquet import open_parquet
 from conf.workspace.versions import commit, new_folder, publish, read_manifest, rollback, version_id
-from serving.list_counts import check_parts
-from serving.model import is_personal, load_model
+from serving.gates.list_counts import check_parts
 from serving.score import _checked
-from serving.worker import PartScorer, ScoringJob
+from serving.scoring.list_model import is_personal, load_model
+from serving.scoring.worker import PartScorer, ScoringJob
 from tests.conf import erasable
 from tests.serving import tiny_shop
 from trainer.choosing.study import Outcome, ask, open_study, outcomes, settings_of, tell

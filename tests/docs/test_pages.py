@@ -11,8 +11,8 @@ from conf.command.streams import BROKEN_PIPE
 from conf.settings.config import Config
 from conf.settings.key_tree import known_keys, parts_at
 from docs import build_site, reference
-from serving.gates import GATES
-from serving.possible import MEANINGS
+from serving.gates.verdicts import GATES
+from serving.rules.possible import MEANINGS
 from tests.docs.samples import PAGES, shop_yaml
 from tests.packaging.checkout import BIN, CHECKOUT, call, copy_of_checkout
 

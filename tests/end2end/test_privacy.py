@@ -19,7 +19,7 @@ from conf.privacy.sealing import pseudonym
 from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import commit, current_version, publish, read_manifest
-from serving.publish import LISTS_SCHEMA, read_row_group
+from serving.publishing.parts import LISTS_SCHEMA, read_row_group
 from tests.conf.erasable import everything_in
 from tests.end2end.conftest import CHECKOUT, Shop, command, headrace, make_shop
 

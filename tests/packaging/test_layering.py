@@ -65,8 +65,9 @@ def test_layers_hold() -> None:
         ("trainer/networks", "pyspark", "trainer and serving run without pyspark"),
         ("trainer/networks", "pyarrow", "models are pure torch"),
         ("trainer/training", "trainer.retrieval.task", "the rooms of trainer"),
-        ("serving", "etl.pipeline", "etl and serving meet in data on disk"),
-        ("serving", "pyspark", "trainer and serving run without pyspark"),
+        ("serving/rules", "serving.ranking.topk", "the rooms of serving"),
+        ("serving/ranking", "etl.pipeline", "etl and serving meet in data on disk"),
+        ("serving/scoring", "pyspark", "trainer and serving run without pyspark"),
     ],
 )
 def test_import_against_the_layers_is_found(

@@ -13,7 +13,7 @@ from conf.runs.request_keys import dataset_request
 from conf.settings.config import Config
 from conf.workspace.versions import publish, read_manifest
 from etl.pipeline import run
-from serving.worker import PartScorer, ScoringJob
+from serving.scoring.worker import PartScorer, ScoringJob
 from tests.etl.making import DAY, config_for, read_part, write_lines
 from trainer.data.item_features import read_content
 from trainer.data.trained_on import read_train_events

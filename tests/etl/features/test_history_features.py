@@ -16,7 +16,7 @@ from conf.erasure import erase
 from conf.errors import VersionError
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json, write_json
-from serving.worker import PartScorer, ScoringJob
+from serving.scoring.worker import PartScorer, ScoringJob
 from tests.etl.dataset.test_extend import KEY, START, day_run
 from tests.etl.making import DAY, config_for, read_part, write_lines
 from tests.trainer.deliveries import job_of

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from serving.topk import Seen, top_k_of_scores
+from serving.ranking.topk import top_k_of_scores
+from serving.rules.history import Seen
 from trainer.evaluation.held_out import best_items
 
 INF = torch.inf

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED
-from serving.rules import known_to_model
+from serving.rules.history import known_to_model
 from tests.trainer.small_model import SMALL
 from tests.trainer.small_parts import ragged
 from trainer.models.bundle import build_model

@@ -9,8 +9,8 @@ import pytest
 from conf.contract import ListsManifest
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import commit, publish
-from serving import overlap
-from serving.overlap import Overlap, overlap_with_current
+from serving.gates import overlap
+from serving.gates.overlap import Overlap, overlap_with_current
 
 ITEM_IDS = pa.array([None, None, "x", "y", "z", "w"])
 Lists = dict[str, str]

@@ -3,7 +3,7 @@
 A list that is short because no more items are left for its user is not filled up: it stays short
 with the reason, and the gates count it.
 
-Legend of shapes: N users of a part, B users of a batch, V catalogue, S events, K list length,
+Legend of shapes: N users of a part, B users of a batch, V catalogue, S seen events, K list length,
 P popular items.
 """
 
@@ -11,10 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED, UNKNOWN_IDX
-from serving.topk import Seen
 from trainer.data.columns import Ragged, events_of
+
+
+class Seen(NamedTuple):
+    """Items that must not be recommended to a user; a pair may occur more than once."""
+
+    rows: Tensor
+    """[S] int64, row of the user."""
+    item_idx: Tensor
+    """[S] int64"""
 
 
 def known_to_model(histories: Ragged, num_items: int, unknown: np.ndarray | None = None) -> Ragged:

@@ -43,7 +43,7 @@ from conf.workspace.parquet import (
     told_if_damaged,
 )
 from conf.workspace.storage import raise_storage_failure
-from serving.possible import FALLBACK_REASONS, SHORT_REASONS
+from serving.rules.possible import FALLBACK_REASONS, SHORT_REASONS
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
 LISTS_SCHEMA = pa.schema(

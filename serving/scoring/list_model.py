@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from conf.contract import Bundle, Manifest, catalogue_size
-from serving.possible import Pools, recommendable
+from serving.rules.possible import Pools, recommendable
 from trainer.data.item_features import extend_to
 from trainer.data.trained_on import read_train_weights
 from trainer.models.bundle import load_scorer

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from conf.contract import NO_ITEM, NUM_RESERVED
-from serving.rules import nothing_seen
-from serving.topk import Seen, TopK, top_k
+from serving.ranking.topk import TopK, top_k
+from serving.rules.history import Seen, nothing_seen
 
 USERS, ITEMS, WIDTH, K = 17, 300, 8, 10
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.possible import (
+from serving.rules.possible import (
     FALLBACK_REASONS,
     MEANINGS,
     SHORT_REASONS,

@@ -10,10 +10,10 @@ import pytest
 
 from conf.errors import GateError
 from conf.settings.score import Gates, Score
-from serving.gates import COUNTS, GATES, figures_of, judged, require_passed
-from serving.list_counts import CheckedPart, check_lists
-from serving.possible import Pools
-from serving.publish import LISTS_SCHEMA
+from serving.gates.list_counts import CheckedPart, check_lists
+from serving.gates.verdicts import COUNTS, GATES, figures_of, judged, require_passed
+from serving.publishing.parts import LISTS_SCHEMA
+from serving.rules.possible import Pools
 
 USER_IDS = pa.array(["a", "b", "c"])
 ITEM_IDS = pa.array([None, None, "x", "y", "z"])

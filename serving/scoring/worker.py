@@ -24,16 +24,7 @@ from conf.errors import VersionError
 from conf.settings.score import Score
 from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
-from serving.model import load_model
-from serving.possible import (
-    FALLBACK_REASONS,
-    NOT_FINITE,
-    count_possible,
-    seen_pairs,
-    why_fallback,
-    why_short,
-)
-from serving.publish import (
+from serving.publishing.parts import (
     PartLists,
     lists_table,
     part_name,
@@ -41,8 +32,17 @@ from serving.publish import (
     read_row_group,
     write_part,
 )
-from serving.rankers import make_ranker
-from serving.rules import fallback_lists, known_to_model, popular_items
+from serving.ranking.rankers import make_ranker
+from serving.rules.history import fallback_lists, known_to_model, popular_items
+from serving.rules.possible import (
+    FALLBACK_REASONS,
+    NOT_FINITE,
+    count_possible,
+    seen_pairs,
+    why_fallback,
+    why_short,
+)
+from serving.scoring.list_model import load_model
 from trainer.data.batches import histories_of, rows_of_like_length
 from trainer.data.columns import Ragged, numbers_of
 from trainer.data.event_features import context_columns

@@ -1,7 +1,7 @@
 import numpy as np
 
 from conf.contract import NO_ITEM
-from serving.rules import fallback_lists, known_to_model, popular_items, seen_items
+from serving.rules.history import fallback_lists, known_to_model, popular_items, seen_items
 from trainer.data.batches import rows_of_like_length
 from trainer.data.columns import Ragged
 

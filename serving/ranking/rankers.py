@@ -14,8 +14,8 @@ import torch
 
 from conf.errors import VersionError
 from conf.settings.score import Score
-from serving.rules import nothing_seen, seen_items
-from serving.topk import Seen, TopK, top_k, top_k_of_scores
+from serving.ranking.topk import TopK, top_k, top_k_of_scores
+from serving.rules.history import Seen, nothing_seen, seen_items
 from trainer.data.columns import Ragged
 from trainer.models.reasons import Reasons, explain, joined
 from trainer.models.scorer import ModelScorer, Scorer

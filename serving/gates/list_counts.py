@@ -30,8 +30,16 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
-from serving.gates import COUNTS
-from serving.possible import (
+from serving.gates.verdicts import COUNTS
+from serving.publishing.parts import (
+    ABSENT_SCHEMA,
+    LISTS_SCHEMA,
+    part_name,
+    read_item_ids,
+    read_row_group,
+    texts_of,
+)
+from serving.rules.possible import (
     SHORT_REASONS,
     UNEXPLAINED,
     Pools,
@@ -39,14 +47,6 @@ from serving.possible import (
     seen_pairs,
     why_fallback,
     why_short,
-)
-from serving.publish import (
-    ABSENT_SCHEMA,
-    LISTS_SCHEMA,
-    part_name,
-    read_item_ids,
-    read_row_group,
-    texts_of,
 )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
+from serving.rules.history import Seen
 
 CHUNK = 32
 """Items per chunk; a chunk is searched only if its highest score is high enough."""
@@ -28,15 +29,6 @@ class TopK(NamedTuple):
     """[U, K], dtype of the input, -inf after the last item."""
     item_idx: Tensor
     """[U, K] int64, `NO_ITEM` after the last item."""
-
-
-class Seen(NamedTuple):
-    """Items that must not be recommended to a user; a pair may occur more than once."""
-
-    rows: Tensor
-    """[S] int64, row of the user."""
-    item_idx: Tensor
-    """[S] int64"""
 
 
 def top_k(

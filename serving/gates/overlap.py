@@ -17,7 +17,7 @@ from conf.errors import VersionError
 from conf.runs.lineage import is_later
 from conf.workspace.parquet import read_columns
 from conf.workspace.versions import read_manifest, read_pointer
-from serving.publish import part_name
+from serving.publishing.parts import part_name
 
 log = logging.getLogger(__name__)
 MOST_USERS = 200_000

@@ -13,10 +13,10 @@ from conf.errors import GateError, VersionError
 from conf.runs.stages import run_score
 from conf.workspace.versions import current_version, read_manifest
 from serving import score, show
-from serving.possible import FALLBACK_REASONS
-from serving.publish import part_name, write_part
-from serving.rankers import NetworkRanker
-from serving.worker import PartScorer, ScoringJob
+from serving.publishing.parts import part_name, write_part
+from serving.ranking.rankers import NetworkRanker
+from serving.rules.possible import FALLBACK_REASONS
+from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import (
     HISTORIES,
     ITEMS,

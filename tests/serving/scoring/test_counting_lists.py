@@ -11,9 +11,9 @@ from conf.contract import NO_ITEM, Manifest
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.versions import publish
-from serving.model import is_personal
-from serving.rankers import ScoresRanker
-from serving.worker import PartScorer, ScoringJob
+from serving.ranking.rankers import ScoresRanker
+from serving.scoring.list_model import is_personal
+from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
 from tests.trainer.small_parts import matrix, ragged, train_block
 from trainer.models.als import fit_als

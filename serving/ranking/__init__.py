@@ -1,0 +1,1 @@
+"""The best items of each user, exactly, with any kind of model."""
