@@ -62,7 +62,9 @@ def top_k(
     )
 
 
-def top_k_of_scores(scores: Tensor, *, k: int, seen: Seen, block_items: int) -> TopK:
+def top_k_of_scores(
+    scores: Tensor, *, k: int, seen: Seen, block_items: int, left_out: Tensor | None = None
+) -> TopK:
     """Return the `k` items with the highest score for each user, as `top_k` does.
 
     Args:
@@ -70,10 +72,13 @@ def top_k_of_scores(scores: Tensor, *, k: int, seen: Seen, block_items: int) -> 
         k: K
         seen: Pairs that are left out.
         block_items: Items processed together.
+        left_out: [V] bool, items that no list may contain; None: no such items.
     """
 
     def fill(start: int, block: Tensor) -> None:
         block.copy_(scores[:, start : start + len(block)].T)
+        if left_out is not None:
+            block[left_out[start : start + len(block)]] = -torch.inf
 
     return _best_of_blocks(
         fill, scores, num_items=scores.shape[1], k=k, seen=seen, block_items=block_items

@@ -33,6 +33,7 @@ from serving.publishing.parts import (
     write_part,
 )
 from serving.ranking.rankers import make_ranker
+from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.history import fallback_lists, known_to_model, popular_items
 from serving.rules.possible import (
     FALLBACK_REASONS,
@@ -47,6 +48,7 @@ from trainer.data.batches import histories_of, rows_of_like_length
 from trainer.data.columns import Ragged, numbers_of
 from trainer.data.event_features import context_columns
 from trainer.data.stream import read_row_groups
+from trainer.models.reasons import explain
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class PartScorer:
         model = load_model(job.workspace, job.model_id, self.manifest)
         self.popular = popular_items(model.train_weights)
         self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
+        self.scorer = model.scorer.to(device)
         self.ranker = make_ranker(
-            model.scorer.to(device), job.score, model_id=job.model_id, num_items=self.num_items
+            self.scorer, job.score, model_id=job.model_id, num_items=self.num_items
         )
 
     def score(self, part: int) -> int:
@@ -104,20 +107,26 @@ class PartScorer:
         )
         known = known_to_model(histories, self.num_items, self.unknown)
         for_model = np.flatnonzero(lists.why_fallback == 0)
+        rules = HistoryRules(known, drop_seen=self.job.score.drop_seen)
         for rows in rows_of_like_length(known, for_model, self.job.score.block_users):
-            self._score_batch(known, rows, lists)
+            self._score_batch(known, rows, rules, lists)
         self._fall_back(histories, lists)
         return lists._replace(why_short=self._why_short(histories, owner, lists))
 
-    def _score_batch(self, histories: Ragged, rows: np.ndarray, lists: PartLists) -> None:
+    def _score_batch(
+        self, histories: Ragged, rows: np.ndarray, rules: Rules, lists: PartLists
+    ) -> None:
         """Fill in the lists of the chosen rows; mark those that the model gives no scores."""
-        ranked = self.ranker.rank(histories, rows)
-        lists.why_fallback[np.setdiff1d(rows, ranked.rows)] = FALLBACK_REASONS.index(NOT_FINITE)
-        lists.item_idx[ranked.rows] = ranked.best.item_idx.cpu()
-        lists.scores[ranked.rows] = ranked.best.scores.cpu()
-        if ranked.reasons is not None:
-            lists.reason_idx[ranked.rows] = ranked.reasons.item_idx.cpu()
-            lists.reason_weight[ranked.rows] = ranked.reasons.weight.cpu()
+        score = self.job.score
+        scored, best = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
+        lists.why_fallback[np.setdiff1d(rows, scored)] = FALLBACK_REASONS.index(NOT_FINITE)
+        lists.item_idx[scored], lists.scores[scored] = best.item_idx.cpu(), best.scores.cpu()
+        if score.reasons and len(scored):
+            reasons = explain(
+                self.scorer, histories, scored, best.item_idx, num_reasons=score.reasons
+            )
+            lists.reason_idx[scored] = reasons.item_idx.cpu()
+            lists.reason_weight[scored] = reasons.weight.cpu()
 
     def _fall_back(self, histories: Ragged, lists: PartLists) -> None:
         """Fill in the lists of the rows that get none of the model."""

@@ -12,6 +12,7 @@ from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.versions import publish
 from serving.ranking.rankers import ScoresRanker
+from serving.rules.allowed import HistoryRules
 from serving.scoring.list_model import is_personal
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
@@ -162,7 +163,9 @@ def test_no_more_scores_are_held_than_blocks_have_room_for(tmp_path: Path) -> No
             return super().scores(histories, rows)
 
     ranker = ScoresRanker(Watched(np.arange(1000.0)), config.score, 1000)
-    ranked = ranker.rank(ragged([[5]] * 11), np.arange(11))
+    histories = ragged([[5]] * 11)
+    rules = HistoryRules(histories, drop_seen=True)
+    ranked = ranker.rank(histories, np.arange(11), k=4, rules=rules)
 
     assert asked == [3, 3, 3, 2]  # 100 times 30 scores are those of 3 users
     assert ranked.best.item_idx.tolist() == [[999, 998, 997, 996]] * 11
