@@ -43,6 +43,7 @@ SCORE = "score"
 SOURCE = "source"
 REASONS = "reasons"
 SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
+TEXTS = "texts"  # a struct of sentences by language; only with `score.texts.languages`
 WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
 WHY_ABSENT = "why_absent"  # in the file of users without a list

@@ -32,6 +32,7 @@ from serving.gates.list_counts import check_parts
 from serving.gates.overlap import overlap_with_current
 from serving.gates.verdicts import figures_of, judged
 from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
+from serving.reasons.templates import load_templates
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
@@ -56,6 +57,7 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
+    templates = load_templates(config.score.texts)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     groups = manifest.row_groups("histories")
@@ -64,7 +66,14 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
         log.info("score: %d of %d parts exist already", len(groups) - len(missing), len(groups))
     if missing:
         job = ScoringJob(
-            workspace, dataset_id, model_id, request, folder, config.score, config.run.umask
+            workspace,
+            dataset_id,
+            model_id,
+            request,
+            folder,
+            config.score,
+            config.run.umask,
+            templates,
         )
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:

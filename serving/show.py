@@ -23,6 +23,7 @@ from conf.contract import (
     REASONS,
     SCORE,
     SOURCE,
+    TEXTS,
     TITLE,
     USER_ID,
     WHY_ABSENT,
@@ -178,7 +179,7 @@ def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[s
     if place.part >= len(files):
         raise VersionError(f"lists {lists.id} have fewer parts than their dataset; score again")
     path = folder / files[place.part].path
-    rows = read_columns(path, LISTS_SCHEMA.names, pc.field(USER_ID) == place.user_id)
+    rows = read_columns(path, [*LISTS_SCHEMA.names, TEXTS], pc.field(USER_ID) == place.user_id)
     found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
     return found
 
@@ -245,4 +246,5 @@ def _shown_row(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> dict[st
         "score": row[SCORE],
         "source": row[SOURCE],
         "because": because,
+        TEXTS: row.get(TEXTS),
     }

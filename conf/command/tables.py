@@ -1,5 +1,6 @@
 """Print a stage's result as short tables for people."""
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -138,7 +139,7 @@ def _print_user(console: Console, result: Result) -> None:
             _text(row["title"]),
             f"{row['score']:.3f}",
             row["source"],
-            "\n".join(row["because"]),
+            "\n".join([*_sentence(row), *row["because"]]),
         )
     console.print(table)
     for name in ("why_fallback", "why_short", "why_absent"):
@@ -146,6 +147,12 @@ def _print_user(console: Console, result: Result) -> None:
         if why is not None:
             text = f"{name}: {why['reason']}: {why['meaning']}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _sentence(row: Result) -> list[str]:
+    """Return the sentence of the first language as one line, none if there is none."""
+    said = [text for text in (row.get("texts") or {}).values() if text is not None]
+    return [printable(html.unescape(text)) for text in said[:1]]
 
 
 def _text(value: Any) -> str:

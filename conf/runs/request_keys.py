@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from conf.contract import CONTRACT_VERSION
+from conf.errors import InputError
 from conf.privacy.protection import request_part
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import acts_differ
-from conf.workspace.hashes import canonical_hash
+from conf.workspace.hashes import canonical_hash, hash_file
+from conf.workspace.storage import raise_storage_failure
 
 _ROWS = 2
 """Raise it when the ETL makes other rows of the same input: all datasets are then made again."""
@@ -80,8 +83,27 @@ def search_request(config: Config, dataset_id: str) -> str:
     return canonical_hash([model_request(config, dataset_id), "search", tune])
 
 
+def _hash_of(key: str, path: str) -> str:
+    """Return the hash of a file that a key of the configuration names.
+
+    Raises:
+        InputError: When there is no such file.
+    """
+    try:
+        return hash_file(Path(path))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{key}={path} is no file; name an existing one") from error
+    except OSError as error:
+        raise_storage_failure(error, Path(path))
+        raise InputError(f"{key}={path} cannot be read: {error.strerror}") from error
+
+
 def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
     """Return the key of lists; limits of gates are not in it, as they change no list."""
     other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
     section = config.score.model_dump(mode="json", exclude=other)
+    if not section["texts"]["languages"]:
+        del section["texts"]  # then the key is as before this setting existed
+    elif config.score.texts.file is not None:
+        section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
     return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])

@@ -5,7 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from conf.settings.section import Positive, Section, Share
+from conf.settings.section import Name, Positive, Section, Share
+
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
+"""A language as in IETF language tags, such as en or pt-BR."""
 
 
 class Above(Section):
@@ -71,6 +74,26 @@ class Gates(Section):
         return {**cls.model_fields[info.field_name].default.model_dump(), **given}
 
 
+class Texts(Section):
+    """Sentences that say to people why an item is in their list."""
+
+    languages: Annotated[tuple[Language, ...], Field(max_length=50)] = ()
+    """Languages of the sentences; the lists get the column `texts` with one sentence in each. en,
+    de and zh are built in, `score.texts.file` adds others. Empty: no sentences."""
+    file: str | None = None
+    """YAML file with sentences of your own, which replace those built in; null: none."""
+    field: Name | None = None
+    """Field of `input.items.fields` that sentences about new and about popular items name, such as
+    the category in "New in Camping"; null: they name none."""
+
+    @field_validator("languages")
+    @classmethod
+    def _each_once(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(languages)) < len(languages):
+            raise ValueError("names a language twice; name each once")
+        return languages
+
+
 class Score(Section):
     """How lists are made, and when they may be published."""
 
@@ -92,6 +115,8 @@ class Score(Section):
     reasons: Annotated[int, Field(ge=0, le=10)] = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network,
     finding the reasons takes about twenty times as long as making the lists."""
+    texts: Texts = Texts()
+    """Sentences that say to people why an item is in their list."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""

@@ -3,7 +3,8 @@
 Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from conf.contract import (
     HISTORY_TYPES,
     NO_ITEM,
     NUM_RESERVED,
+    TEXTS,
     USER_ID,
     USER_IDX,
     Manifest,
@@ -33,6 +35,8 @@ from serving.publishing.parts import (
     write_part,
 )
 from serving.ranking.rankers import make_ranker
+from serving.reasons.sentences import Places, Sentences
+from serving.reasons.templates import Templates
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.history import fallback_lists, known_to_model, popular_items
 from serving.rules.possible import (
@@ -63,6 +67,8 @@ class ScoringJob:
     score: Score
     umask: str | None = None
     """`run.umask`"""
+    templates: Mapping[str, Templates] = field(default_factory=dict)
+    """Sentences by language, see `serving.reasons`."""
 
 
 class PartScorer:
@@ -77,6 +83,10 @@ class PartScorer:
         self.item_ids = read_item_ids(self.dataset, self.manifest)
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
         model = load_model(job.workspace, job.model_id, self.manifest)
+        self.sentences = None
+        if job.templates:
+            group, algorithm = job.score.texts.field, model.bundle.algorithm
+            self.sentences = Sentences(job.templates, group, self.dataset, self.manifest, algorithm)
         self.popular = popular_items(model.train_weights)
         self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
         self.scorer = model.scorer.to(device)
@@ -87,7 +97,11 @@ class PartScorer:
     def score(self, part: int) -> int:
         """Write the lists of one row group's users and return the number of users."""
         user_ids, histories = self._read(part)
-        table = lists_table(user_ids, self.item_ids, self.lists(histories))
+        lists = self.lists(histories)
+        table = lists_table(user_ids, self.item_ids, lists)
+        if self.sentences is not None:
+            column = self.sentences.column(_places(lists), histories)
+            table = table.append_column(TEXTS, column)
         path = self.job.folder / part_name(part)
         write_part(path, table, request=self.job.request, num_users=len(user_ids))
         return len(user_ids)
@@ -167,3 +181,11 @@ class PartScorer:
                 f"group {part}; build the dataset again"
             )
         return users[USER_ID].cast(pa.string()).combine_chunks(), histories
+
+
+def _places(lists: PartLists) -> Places:
+    """Return what sentences are about, in the order of the written rows."""
+    user, place = np.nonzero(lists.item_idx >= 0)
+    has_reasons = lists.reason_idx.shape[2] > 0
+    reason = lists.reason_idx[user, place, 0] if has_reasons else np.full(len(user), NO_ITEM)
+    return Places(user, lists.item_idx[user, place], reason, lists.why_fallback[user] > 0)

@@ -1,0 +1,42 @@
+"""The rules between the section `score` and others."""
+
+from collections.abc import Iterator
+
+from conf.contract import TITLE
+from conf.settings.input import Input
+from conf.settings.privacy import WITH_KEY, ColumnRule, Privacy
+from conf.settings.score import Score
+
+
+def broken_score_rules(given: Input, privacy: Privacy, score: Score) -> Iterator[str]:
+    """Yield a message for each broken rule between `score` and the other sections."""
+    yield from _about_texts(given, privacy, score)
+
+
+def _about_texts(given: Input, privacy: Privacy, score: Score) -> Iterator[str]:
+    texts = score.texts
+    if not texts.languages:
+        for key in ("field", "file"):
+            if getattr(texts, key) is not None:
+                yield f"score.texts.{key} is set, but score.texts.languages is empty; name one"
+        return
+    title = privacy.columns.items.get(TITLE, ColumnRule()).method
+    if title in WITH_KEY:
+        yield (
+            f"score.texts.languages: sentences name titles, but privacy.columns.items.{TITLE} has "
+            f"the method {title!r}; keep or drop the titles, or ask for no sentences"
+        )
+    if texts.field is None:
+        return
+    method = privacy.columns.items.get(texts.field, ColumnRule()).method
+    if method in ("drop", *WITH_KEY):
+        yield (
+            f"score.texts.field={texts.field!r} has the method {method!r} in "
+            "privacy.columns.items, so sentences cannot name it; choose another field"
+        )
+    fields = {} if given.items is None else given.items.fields
+    if texts.field not in fields:
+        yield (
+            f"score.texts.field={texts.field!r} is no field of input.items.fields: "
+            f"{', '.join(fields) or 'there are none'}"
+        )
