@@ -48,6 +48,9 @@ WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
 WHY_ABSENT = "why_absent"  # in the file of users without a list
 
+SIMILAR_ITEMS = "similar_items"  # the folder of the lists of items, and their part of a manifest
+SIMILAR_ID = "similar_id"  # in them, the item that is like `item_id`
+
 MANIFEST_NAME: dict[str, str] = {
     "datasets": "manifest.json",
     "models": "bundle.json",
@@ -299,6 +302,8 @@ class ListsManifest(_Record):
     files: dict[str, tuple[DataFile, ...]]
     absent: DataFile | None = None
     """The table of the users without a list; None: every user has one."""
+    similar_items: dict[str, int] | None = None
+    """Counts of the lists of items; None: there are none."""
 
 
 MANIFESTS: dict[str, type[BaseModel]] = {

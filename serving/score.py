@@ -1,32 +1,25 @@
 """Score all users with Ray: open dataset and model, distribute the parts, check, commit."""
 
 import logging
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
-
-import ray
-from ray.exceptions import RayActorError, RayTaskError
-from ray.util import ActorPool
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import NamedTuple
 
 from conf.contract import (
     NUM_RESERVED,
+    SIMILAR_ITEMS,
     WHY_ABSENT,
     Bundle,
+    DataFile,
     ListsManifest,
     Manifest,
     catalogue_size,
 )
-from conf.errors import ConfigError, HeadraceError, InputError, VersionError
+from conf.errors import InputError, VersionError
 from conf.masking.origins import public_config
 from conf.settings.config import Config
 from conf.settings.score import Score
+from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates.list_counts import check_parts
 from serving.gates.overlap import overlap_with_current
@@ -34,14 +27,14 @@ from serving.gates.verdicts import figures_of, judged
 from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
 from serving.reasons.templates import load_templates
 from serving.scoring.list_model import ListModel, is_personal, load_model
+from serving.scoring.pool import Worker, score_parts, shown_progress
 from serving.scoring.worker import PartScorer, ScoringJob
+from serving.similar.check import check_similar
+from serving.similar.worker import SimilarScorer, has_similar, rows_of_parts
 from trainer.cluster.ray_session import ray_session
 from trainer.models.bundle import require_same_vocabulary
 
 log = logging.getLogger(__name__)
-MAX_WORKER_DEATHS = 3
-"""How many deaths of one worker, and retries of one part, a run survives."""
-LOG_EVERY_SECONDS = 30
 
 
 def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
@@ -60,26 +53,56 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     templates = load_templates(config.score.texts)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
-    groups = manifest.row_groups("histories")
-    missing = missing_parts(folder, groups, request)
-    if len(missing) < len(groups):
-        log.info("score: %d of %d parts exist already", len(groups) - len(missing), len(groups))
-    if missing:
-        job = ScoringJob(
-            workspace,
-            dataset_id,
-            model_id,
-            request,
-            folder,
-            config.score,
-            config.run.umask,
-            templates,
-        )
-        num_users = sum(groups[part].rows for part in missing)
-        with ray_session(config), _progress(num_users) as progress:
-            _score_parts(job, missing, progress)
+    job = ScoringJob(
+        workspace,
+        dataset_id,
+        model_id,
+        request,
+        folder,
+        config.score,
+        config.run.umask,
+        templates,
+    )
+    _score_missing(config, job, manifest, model)
     commit(workspace, "lists", _checked(config, manifest, model, version, request))
     return version
+
+
+def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
+    """Score the users, and the items if that is asked for, whose parts are not written yet."""
+    works = [_Work("users", PartScorer, job.folder, _rows(manifest), ())]
+    if has_similar(config.score, model):
+        items = rows_of_parts(catalogue_size(manifest))
+        folder = own_folder(job.folder / SIMILAR_ITEMS)
+        works[0] = works[0]._replace(keep=(SIMILAR_ITEMS,))
+        works.append(_Work("items", SimilarScorer, folder, items, ()))
+    missing = [missing_parts(w.folder, w.rows, job.request, keep=w.keep) for w in works]
+    if not any(missing):
+        return
+    with ray_session(config):
+        for work, parts in zip(works, missing, strict=True):
+            there = len(work.rows) - len(parts)
+            if there:
+                log.info("score: %d of %d parts exist already", there, len(work.rows))
+            if parts:
+                with shown_progress(sum(work.rows[part] for part in parts), work.what) as progress:
+                    score_parts(work.worker, job, parts, progress)
+
+
+class _Work(NamedTuple):
+    """Lists of one kind, and who makes them."""
+
+    what: str
+    worker: type[Worker]
+    folder: Path
+    rows: list[int]
+    """Users or items of each part."""
+    keep: tuple[str, ...]
+    """Names of other files in the folder."""
+
+
+def _rows(manifest: Manifest) -> list[int]:
+    return [group.rows for group in manifest.row_groups("histories")]
 
 
 def _checked(
@@ -88,6 +111,7 @@ def _checked(
     """Read the lists back, write the table of users without one, and return the manifest."""
     workspace, score = Path(config.run.output).resolve(), config.score
     folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
+    item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
     found = check_parts(
         workspace, manifest, folder, score, model.pools, is_personal=is_personal(model.scorer)
     )
@@ -96,9 +120,13 @@ def _checked(
         folder,
         parts=parts,
         logical_date=manifest.logical_date,
-        item_ids=read_item_ids(workspace / "datasets" / manifest.id, manifest),
+        item_ids=item_ids,
         length=score.list_length,
     )
+    similar: dict[str, int] | None = None
+    similar_files: dict[str, tuple[DataFile, ...]] = {}
+    if has_similar(score, model, quiet=True):
+        similar, similar_files = check_similar(folder, item_ids, score)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     lists = ListsManifest(
@@ -115,8 +143,9 @@ def _checked(
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
         gates={},
-        files={"lists": describe_parts(folder, parts)},
+        files={"lists": describe_parts(folder, parts), **similar_files},
         absent=write_absent(folder, found.absent),
+        similar_items=similar,
     )
     gates = {v.name: not v.refuses for v in judged(lists.model_dump(), score)}
     return lists.model_copy(update={"gates": gates})
@@ -143,106 +172,3 @@ def _require_scorable(score: Score, manifest: Manifest) -> None:
             f"dataset {manifest.id} has no users, so there are no lists to make; "
             "build it again from a log with users"
         )
-
-
-class _Shown(Protocol):
-    def add(self, users: int) -> None:
-        """Count users whose lists have been written."""
-
-
-def _score_parts(job: ScoringJob, parts: list[int], progress: _Shown) -> None:
-    """Score the parts on workers; each takes the next part when it has finished one.
-
-    Ray restarts a worker that died and repeats its part, up to `MAX_WORKER_DEATHS` times.
-    """
-    actor = ray.remote(PartScorer).options(
-        num_cpus=job.score.cpus_per_worker,
-        num_gpus=job.score.gpus_per_worker,
-        max_restarts=MAX_WORKER_DEATHS,
-        max_task_retries=MAX_WORKER_DEATHS,
-    )
-    pool = ActorPool([actor.remote(job) for _ in range(_num_workers(job.score, len(parts)))])
-    try:
-        for users in pool.map_unordered(lambda worker, part: worker.score.remote(part), parts):
-            progress.add(users)
-    except RayTaskError as error:
-        if isinstance(error.cause, HeadraceError):
-            raise error.cause from error
-        raise
-    except RayActorError as error:
-        raise HeadraceError(
-            f"a scoring worker died {MAX_WORKER_DEATHS + 1} times; the usual cause is too little "
-            "memory: lower score.block_users, score.block_items or score.workers. Finished parts "
-            f"are kept for the next run. Ray says: {error}"
-        ) from error
-
-
-def _num_workers(score: Score, num_parts: int) -> int:
-    """Return how many workers have a part and resources: more would wait forever."""
-    asked_for = {"CPU": score.cpus_per_worker, "GPU": score.gpus_per_worker}
-    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    room = min(int(has.get(name, 0) // count) for name, count in asked_for.items() if count)
-    if room == 0:
-        raise ConfigError(
-            f"score.cpus_per_worker={score.cpus_per_worker} and score.gpus_per_worker="
-            f"{score.gpus_per_worker} ask for more than Ray has (CPU {has.get('CPU', 0):.0f}, GPU "
-            f"{has.get('GPU', 0):.0f}); lower them or raise ray.num_cpus"
-        )
-    if room < score.workers:
-        log.warning(
-            "score: score.workers=%d, but Ray has resources for only %d, which are used",
-            score.workers,
-            room,
-        )
-    return min(score.workers, room, num_parts)
-
-
-class _Log:
-    """Progress in the log: a line every `LOG_EVERY_SECONDS`, and one at the end."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.started = self.shown = time.monotonic()
-
-    def add(self, users: int) -> None:
-        self.done += users
-        now = time.monotonic()
-        if self.done == self.total or now - self.shown >= LOG_EVERY_SECONDS:
-            self.shown = now
-            log.info(
-                "score: %d of %d users, %.0f users/s",
-                self.done,
-                self.total,
-                self.done / max(now - self.started, 1e-9),
-            )
-
-
-class _Bar(_Log):
-    """Progress in a terminal: a bar in addition to the log lines."""
-
-    def __init__(self, total: int, bar: Progress) -> None:
-        super().__init__(total)
-        self.bar = bar
-        self.task = bar.add_task("", total=total, rate=0.0)
-
-    def add(self, users: int) -> None:
-        rate = (self.done + users) / max(time.monotonic() - self.started, 1e-9)
-        self.bar.update(self.task, advance=users, rate=rate)
-        super().add(users)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[_Shown]:
-    if not sys.stderr.isatty():
-        yield _Log(total)
-        return
-    with Progress(
-        TextColumn("scoring"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} users"),
-        TextColumn("{task.fields[rate]:,.0f} users/s"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        yield _Bar(total, bar)

@@ -25,6 +25,7 @@ from conf.command.running import (
     works,
 )
 from conf.command.streams import close_streams, whole_output
+from conf.errors import ConfigError
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -37,8 +38,12 @@ CHOOSE = "Choose a model"
 MANAGE = "Manage the workspace"
 
 UserId = Annotated[
-    str,
+    str | None,
     typer.Option("--user", help="User id as in the log, or `first` for any user.", metavar="ID"),
+]
+ItemId = Annotated[
+    str | None,
+    typer.Option("--item", help="Item id as in the log, or `first` for any item.", metavar="ID"),
 ]
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
@@ -105,13 +110,22 @@ add_dated(
 @app.command(rich_help_panel=LOOK)
 def show(
     config: ConfigPath,
-    user: UserId,
+    user: UserId = None,
+    item: ItemId = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the history and the published list of one user, with titles."""
-    run_command(config, overrides, as_json, verbose, lambda c: works("run_show")(c, user))
+    """Print one user's history and published list, or one item's list, with titles."""
+
+    def work(loaded: "Config") -> Result:
+        if (user is None) == (item is None):
+            raise ConfigError("show needs one of --user ID and --item ID; `first` shows any")
+        if item is not None:
+            return works("run_show_item")(loaded, item)
+        return works("run_show")(loaded, user)
+
+    run_command(config, overrides, as_json, verbose, work)
 
 
 add_plain(

@@ -109,7 +109,7 @@ def run_command(
     work: Work,
 ) -> None:
     """Load the configuration, do the work, and print the result."""
-    from conf.command.tables import printable
+    from conf.command.cells import printable
     from conf.runs.scratch import folders_of
     from conf.settings.load import load_config
 

@@ -1,20 +1,18 @@
 """Print a stage's result as short tables for people."""
 
-import html
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from conf.command.cells import printable, text_of
+from conf.command.shown import print_item, print_user
 from conf.command.told import told_blend, told_removed
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
 Result = dict[str, Any]
-# Those that change the direction of the text that follows could show another text than there is.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MOST_FIGURES = 2  # in the table of segments; each is followed by its bounds
 
 
@@ -36,8 +34,11 @@ def print_result(result: Result) -> None:
             if part in result:  # a run that ended early lacks the rest
                 print_result(result[part])
         return
+    if result["stage"] == "show" and "similar" in result:
+        print_item(console, result)
+        return
     if result["stage"] == "show":
-        _print_user(console, result)
+        print_user(console, result)
         return
     if result["stage"] == "compare":
         print_comparison(console, result)
@@ -56,22 +57,11 @@ def print_result(result: Result) -> None:
         print_metrics(console, result["metrics"])
 
 
-def printable(value: Any) -> Any:
-    """Return a result whose texts are safe in a terminal: control characters are escaped."""
-    if isinstance(value, str):
-        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
-    if isinstance(value, dict):
-        return {printable(key): printable(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [printable(inner) for inner in value]
-    return value
-
-
 def _print_plain(console: Console, result: Result) -> None:
     table = Table(title=result["stage"], show_header=False, title_justify="left")
     for key, value in result.items():
         if key not in ("stage", "ledger", "metrics", "figures", "gates", "warnings"):
-            table.add_row(key, _text(value))
+            table.add_row(key, text_of(value))
     console.print(table)
 
 
@@ -84,7 +74,7 @@ def _print_gates(console: Console, result: Result) -> None:
     table.add_column("")
     for name, found in result["figures"].items():
         verdict = "warning" if name in warned else ""
-        table.add_row(name, _text(found), verdict if result["gates"][name] else "refused")
+        table.add_row(name, text_of(found), verdict if result["gates"][name] else "refused")
     console.print(table)
     for warning in result["warnings"]:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
@@ -120,51 +110,6 @@ def _told_match(name: str, match: dict[str, int]) -> str:
 
 def _reasons(counts: dict[str, int]) -> str:
     return "\n".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())) or "0"
-
-
-def _print_user(console: Console, result: Result) -> None:
-    history = Table(title=f"history of {result['user_id']}, newest first", title_justify="left")
-    for name in ("when", "event", "item", "title"):
-        history.add_column(name)
-    for event in result["history"]:
-        history.add_row(*(_text(event[key]) for key in ("when", "event", "item_id", "title")))
-    console.print(history)
-    table = Table(title=f"recommended ({result['lists_id']})", title_justify="left")
-    for name in ("position", "item", "title", "score", "source", "because of"):
-        table.add_column(name)
-    for row in result["list"]:
-        table.add_row(
-            str(row["position"]),
-            row["item_id"],
-            _text(row["title"]),
-            f"{row['score']:.3f}",
-            row["source"],
-            "\n".join([*_sentence(row), *row["because"]]),
-        )
-    console.print(table)
-    for name in ("why_fallback", "why_short", "why_absent"):
-        why = result.get(name)
-        if why is not None:
-            text = f"{name}: {why['reason']}: {why['meaning']}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _sentence(row: Result) -> list[str]:
-    """Return the sentence of the first language as one line, none if there is none."""
-    said = [text for text in (row.get("texts") or {}).values() if text is not None]
-    return [printable(html.unescape(text)) for text in said[:1]]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items()) or "-"
-    if isinstance(value, list | tuple):
-        return "\n".join(_text(item) for item in value) or "-"
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "-" if value is None else str(value)
-    return f"{value:,}"
 
 
 def print_comparison(console: Console, result: Result) -> None:

@@ -64,11 +64,15 @@ def rebuild_lists(
             continue
         copy_without(folder / file.path, beside / file.path, target)
         left.append(describe_parquet(beside, beside / file.path))
+    others = {name: part for name, part in manifest.files.items() if name != "lists"}
+    for file in (file for part in others.values() for file in part):
+        (beside / file.path).parent.mkdir(exist_ok=True)  # lists of items name no users
+        link(folder / file.path, beside / file.path)
     table = pa.concat_tables(removed, promote_options="default") if removed else pa.table({})
     absent, gone_absent = _without_absent(manifest, folder, beside, target)
     renewed = manifest.model_copy(
         update={
-            "files": {"lists": tuple(left)},
+            "files": {"lists": tuple(left), **others},
             "absent": absent,
             **_lowered(manifest, table, gone_absent, len(target.numbers)),
         }

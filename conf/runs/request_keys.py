@@ -104,6 +104,8 @@ def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
     section = config.score.model_dump(mode="json", exclude=other)
     if not section["texts"]["languages"]:
         del section["texts"]  # then the key is as before this setting existed
-    elif config.score.texts.file is not None:
+    if section["similar_items"] is None:
+        del section["similar_items"]  # the same
+    if config.score.texts.languages and config.score.texts.file is not None:
         section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
     return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])

@@ -115,6 +115,12 @@ def run_show(config: Config, user_id: str) -> Result:
     return shown
 
 
+def run_show_item(config: Config, item_id: str) -> Result:
+    """Return an item's list of similar items, with titles."""
+    shown: Result = call_stage("serving.show_item", "run", config, item_id=item_id)
+    return shown
+
+
 def run_status(config: Config) -> Result:
     """Return the current versions and what they were made from."""
     workspace = Path(config.run.output)

@@ -1,7 +1,7 @@
 """The section `score`: how lists are made, and which gates they must pass."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -94,6 +94,17 @@ class Texts(Section):
         return languages
 
 
+class SimilarItems(Section):
+    """Lists of similar items, one for every item."""
+
+    count: Positive = 10
+    """Items in each list; fewer if the model finds fewer."""
+    by: Literal["model", "vectors"] = "model"
+    """model: what the model recommends to somebody whose only event is this item, so what comes
+    next. vectors: items whose vectors point in the same direction, so what is alike; only with a
+    network or als."""
+
+
 class Score(Section):
     """How lists are made, and when they may be published."""
 
@@ -117,6 +128,8 @@ class Score(Section):
     finding the reasons takes about twenty times as long as making the lists."""
     texts: Texts = Texts()
     """Sentences that say to people why an item is in their list."""
+    similar_items: SimilarItems | None = None
+    """Lists of similar items for pages of items; null: none."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""

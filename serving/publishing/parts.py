@@ -174,14 +174,24 @@ def is_complete(path: Path, *, request: str, num_users: int) -> bool:
     return metadata.get(_REQUEST) == request.encode() and metadata.get(_USERS) == b"%d" % num_users
 
 
-def missing_parts(folder: Path, groups: list[RowGroup], request: str) -> list[int]:
-    """Return the parts still to be written; remove every file that is not a complete part."""
+def missing_parts(
+    folder: Path, rows: Sequence[int], request: str, *, keep: Sequence[str] = ()
+) -> list[int]:
+    """Return the parts still to be written; remove every file that is not a complete part.
+
+    Args:
+        folder: Folder of the parts.
+        rows: Users or items of each part.
+        request: Request of the version.
+        keep: Names of other files that stay.
+    """
     missing = [
         part
-        for part, group in enumerate(groups)
-        if not is_complete(folder / part_name(part), request=request, num_users=group.rows)
+        for part, count in enumerate(rows)
+        if not is_complete(folder / part_name(part), request=request, num_users=count)
     ]
-    kept = {part_name(part) for part in range(len(groups))} - {part_name(p) for p in missing}
+    kept = {part_name(part) for part in range(len(rows))} - {part_name(p) for p in missing}
+    kept.update(keep)
     for path in folder.iterdir():
         if path.name not in kept:
             remove(path)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import typer
 
+from conf.command.cells import printable
 from conf.command.running import run_command
-from conf.command.tables import printable
 from conf.errors import GateError
 from conf.settings.config import Config
 from tests.conf.settings.test_load import MINIMAL

@@ -94,3 +94,19 @@ def test_the_table_stays_as_it_is_if_nobody_in_it_goes(tmp_path: Path) -> None:
 
     assert after.absent == before.absent
     assert (tmp_path / "new" / "users_without_lists.parquet").is_file()
+
+
+def test_lists_of_items_stay_as_they_are(tmp_path: Path) -> None:
+    before = lists_of(tmp_path / "l", "ef")
+    rows = pa.table({"item_id": ["i"], "similar_id": ["j"]})
+    (tmp_path / "l" / "similar_items").mkdir()
+    pq.write_table(rows, tmp_path / "l" / "similar_items" / "part-00000.parquet")
+    path = tmp_path / "l" / "similar_items" / "part-00000.parquet"
+    files = {**before.files, "similar_items": (describe_parquet(tmp_path / "l", path),)}
+    before = before.model_copy(update={"files": files})
+    (tmp_path / "new").mkdir()
+
+    after, _ = rebuild_lists(before, tmp_path / "l", tmp_path / "new", target("a"), [False])
+
+    assert after.files["similar_items"] == files["similar_items"]
+    assert pq.read_table(tmp_path / "new" / "similar_items" / "part-00000.parquet").equals(rows)

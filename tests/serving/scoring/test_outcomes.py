@@ -112,13 +112,13 @@ def test_a_scorer_that_loses_items_is_refused(
     write_model(config, write_dataset(tmp_path, HISTORIES, items=ITEMS))
     run_score(config)
     again = tiny_config(tmp_path, "score.list_length=4")
-    monkeypatch.setattr(score, "_score_parts", lose_an_item)
+    monkeypatch.setattr(score, "score_parts", lose_an_item)
 
     with pytest.raises(GateError, match=r"unexplained_short_lists: 7 of 8 users"):
         run_score(again)
 
 
-def lose_an_item(job: ScoringJob, parts: list[int], progress: Any) -> None:
+def lose_an_item(worker: Any, job: ScoringJob, parts: list[int], progress: Any) -> None:
     """Score, and cut the last place out of the lists of all but `u1`, who has only three items."""
     scorer = PartScorer(job)
     for part in parts:

@@ -1,0 +1,59 @@
+"""Print what `headrace show` has found."""
+
+import html
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.command.cells import printable, text_of
+
+Result = dict[str, Any]
+
+
+def print_user(console: Console, result: Result) -> None:
+    """Print a user's history and list."""
+    history = Table(title=f"history of {result['user_id']}, newest first", title_justify="left")
+    for name in ("when", "event", "item", "title"):
+        history.add_column(name)
+    for event in result["history"]:
+        history.add_row(*(text_of(event[key]) for key in ("when", "event", "item_id", "title")))
+    console.print(history)
+    table = Table(title=f"recommended ({result['lists_id']})", title_justify="left")
+    for name in ("position", "item", "title", "score", "source", "because of"):
+        table.add_column(name)
+    for row in result["list"]:
+        table.add_row(
+            str(row["position"]),
+            row["item_id"],
+            text_of(row["title"]),
+            f"{row['score']:.3f}",
+            row["source"],
+            "\n".join([*_sentence(row), *row["because"]]),
+        )
+    console.print(table)
+    for name in ("why_fallback", "why_short", "why_absent"):
+        why = result.get(name)
+        if why is not None:
+            text = f"{name}: {why['reason']}: {why['meaning']}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_item(console: Console, result: Result) -> None:
+    """Print an item's list of similar items."""
+    title = f"like {result['item_id']}, {text_of(result['title'])} ({result['lists_id']})"
+    table = Table(title=title, title_justify="left")
+    for name in ("position", "item", "title", "score"):
+        table.add_column(name)
+    for row in result["similar"]:
+        cells = (str(row["position"]), row["item_id"], text_of(row["title"]), f"{row['score']:.3f}")
+        table.add_row(*cells)
+    console.print(table)
+    if not result["similar"]:
+        console.print("no list: the model does not know the item, or nothing that is like it")
+
+
+def _sentence(row: Result) -> list[str]:
+    """Return the sentence of the first language as one line, none if there is none."""
+    said = [text for text in (row.get("texts") or {}).values() if text is not None]
+    return [printable(html.unescape(text)) for text in said[:1]]

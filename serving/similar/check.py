@@ -1,0 +1,86 @@
+"""Read the lists of items back, and count what is in them and what is wrong."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from conf.contract import (
+    ITEM_ID,
+    NUM_RESERVED,
+    POSITION,
+    SCORE,
+    SIMILAR_ID,
+    SIMILAR_ITEMS,
+    DataFile,
+)
+from conf.errors import HeadraceError
+from conf.settings.score import Score
+from conf.workspace.parquet import describe_parquet, read_columns
+from serving.publishing.parts import part_name
+from serving.similar.worker import SIMILAR_SCHEMA, rows_of_parts
+
+_FAULTS = ("unknown_ids", "own_item", "repeated_items", "misplaced_rows", "bad_scores")
+
+
+def check_similar(
+    folder: Path, item_ids: pa.Array, score: Score
+) -> tuple[dict[str, int], dict[str, tuple[DataFile, ...]]]:
+    """Return the counts of the lists of items, and the manifest's entries of their files.
+
+    Args:
+        folder: Folder of the version.
+        item_ids: [V], null at the reserved numbers.
+        score: How the lists were made.
+
+    Raises:
+        HeadraceError: When a list is wrong, which is a fault of the scorer.
+    """
+    assert score.similar_items is not None
+    count, total = score.similar_items.count, Counter[str]()
+    parts = range(len(rows_of_parts(len(item_ids))))
+    paths = [folder / SIMILAR_ITEMS / part_name(part) for part in parts]
+    for path in paths:
+        total.update(_counted(read_columns(path, SIMILAR_SCHEMA.names), item_ids, count))
+    wrong = {name: total[name] for name in _FAULTS if total[name]}
+    if wrong:
+        told = ", ".join(f"{name} {number:,}" for name, number in wrong.items())
+        raise HeadraceError(
+            f"lists of similar items are wrong and are not published ({told}): this is a fault of "
+            "the scorer; report it, and set score.similar_items to null until then"
+        )
+    items = len(item_ids) - NUM_RESERVED
+    counts = {
+        "items": items,
+        "lists": total["lists"],
+        "full_lists": total["full_lists"],
+        "rows": total["rows"],
+        "items_without_list": items - total["lists"],
+    }
+    return counts, {SIMILAR_ITEMS: tuple(describe_parquet(folder, path) for path in paths)}
+
+
+def _counted(rows: pa.Table, item_ids: pa.Array, count: int) -> dict[str, int]:
+    item = pc.index_in(rows[ITEM_ID], value_set=item_ids).fill_null(-1).to_numpy().astype(np.int64)
+    other = pc.index_in(rows[SIMILAR_ID], value_set=item_ids).fill_null(-1).to_numpy()
+    scores, position = rows[SCORE].to_numpy(), rows[POSITION].to_numpy()
+    starts = np.flatnonzero(np.diff(item, prepend=-2))
+    lengths = np.diff(np.append(starts, len(item)))
+    expected = np.arange(len(item)) - np.repeat(starts, lengths) + 1
+    pairs = item * len(item_ids) + other
+    rises = np.append(False, scores[1:] > scores[:-1])[: len(scores)]
+    rises[starts] = False
+    return {
+        "rows": len(item),
+        "lists": len(starts),
+        "full_lists": int((lengths == count).sum()),
+        "unknown_ids": int(((item < NUM_RESERVED) | (other < NUM_RESERVED)).sum()),
+        "own_item": int((item == other).sum()),
+        "repeated_items": len(pairs) - len(np.unique(pairs)),
+        "misplaced_rows": int((position != expected).sum() + (lengths > count).sum())
+        + len(starts)
+        - len(np.unique(item[starts])),
+        "bad_scores": int((rises | ~np.isfinite(scores)).sum()),
+    }

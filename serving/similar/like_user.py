@@ -1,0 +1,68 @@
+"""Histories of one event for each item, so that any model says what goes with an item.
+
+Legend of shapes: N items.
+"""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from conf.contract import (
+    HISTORY_CONTEXT,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    HISTORY_WEIGHTS,
+    PRESENT_SUFFIX,
+    UNKNOWN_IDX,
+    Manifest,
+)
+from trainer.data.columns import Ragged
+from trainer.data.event_features import HISTORIES, context_columns
+
+_MICROSECONDS = 1_000_000
+
+
+def histories_of_items(items: np.ndarray, manifest: Manifest) -> Ragged:
+    """Return a history for each item in which it is the only event: [N].
+
+    The event is of the type with the largest weight, at the time of the dataset's newest event.
+    What else is known of events is unknown of this one.
+
+    Args:
+        items: [N] numbers of items.
+        manifest: The dataset.
+    """
+    weights = _weights(manifest)
+    strongest = int(weights.argmax()) if len(weights) else 0
+    beside: dict[str, np.ndarray] = {
+        HISTORY_TYPES: np.full(len(items), strongest, dtype=np.int32),
+        HISTORY_TIMES: np.full(len(items), _as_of(manifest), dtype=np.int64),
+    }
+    dtypes = {column.name: column.dtype for column in manifest.columns.get(HISTORIES, ())}
+    for name in context_columns(manifest, HISTORIES):
+        beside[name] = _unknown(name, dtypes[name], len(items), weights[strongest])
+    return Ragged(items.astype(np.int64), np.arange(len(items) + 1, dtype=np.int64), beside)
+
+
+def _unknown(name: str, dtype: str, count: int, weight: float) -> np.ndarray:
+    """Return the values of a column of events of which nothing is known: [N]."""
+    if name == HISTORY_WEIGHTS:
+        return np.full(count, weight, dtype=np.float32)
+    is_code = name.startswith(HISTORY_CONTEXT) and not name.endswith(PRESENT_SUFFIX)
+    if is_code and "int" in dtype:
+        return np.full(count, UNKNOWN_IDX, dtype=np.int32)
+    return np.zeros(count, dtype=np.int32 if "int" in dtype else np.float32)
+
+
+def _weights(manifest: Manifest) -> np.ndarray:
+    """Return the weight of each type of event: [types] float64."""
+    kinds = manifest.config.get("etl", {}).get("event_types", {})
+    return np.array([kinds.get(name, {}).get("weight", 1.0) for name in manifest.event_types])
+
+
+def _as_of(manifest: Manifest) -> int:
+    """Return the time of the newest event: microseconds since 1970 UTC, or the order number."""
+    if manifest.as_of.lstrip("-").isdigit():
+        return int(manifest.as_of)
+    at = datetime.fromisoformat(manifest.as_of)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * _MICROSECONDS)
