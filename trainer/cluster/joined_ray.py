@@ -19,8 +19,8 @@ from ray.exceptions import AuthenticationError, RpcError
 
 from conf.errors import ConfigError
 from conf.settings.config import Ray
-from trainer.cluster.ray_processes import own_handlers
 from trainer.cluster.ray_room import FOLDER_PREFIX
+from trainer.cluster.ray_signals import own_handlers, stop_ray
 
 _CONNECT_SECONDS = 10
 _AUTO, _LOCAL = "auto", "local"
@@ -68,7 +68,7 @@ def joined_ray(address: Address, quiet: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        stop_ray()
 
 
 def _join(address: Address, quiet: Mapping[str, Any]) -> None:

@@ -26,9 +26,7 @@ from trainer.cluster.ray_processes import (
     POLL_SECONDS,
     end_processes,
     is_alive,
-    own_handlers,
     raylet_of,
-    replaced,
     watched_ray,
 )
 from trainer.cluster.ray_room import (
@@ -39,6 +37,7 @@ from trainer.cluster.ray_room import (
     temporary_folder,
     told_refusal,
 )
+from trainer.cluster.ray_signals import own_handlers, replaced, stop_ray
 from trainer.cluster.repeating import repeated
 
 log = logging.getLogger(__name__)
@@ -89,8 +88,10 @@ def private_ray(settings: Ray, quiet: Mapping[str, Any]) -> Iterator[None]:
                 yield
         finally:
             _folder = None
-            ray.shutdown()
-            end_processes(folder)
+            try:
+                stop_ray()
+            finally:
+                end_processes(folder)
 
 
 @contextmanager
@@ -196,7 +197,7 @@ def _start(settings: Ray, folder: Path, quiet: Mapping[str, Any]) -> None:
         except HeadraceError:
             raise
         except Exception as error:  # Ray raises plain ones, such as for a wait that was too long
-            ray.shutdown()
+            stop_ray()
             end_processes(folder)
             if time.monotonic() >= deadline:
                 raise BusyError(

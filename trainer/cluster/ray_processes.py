@@ -1,17 +1,14 @@
-"""Processes of a Ray that this one has started: find them, watch them, end them; and signals."""
+"""Processes of a Ray that this one has started: find them, watch them, end them."""
 
 import _thread
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import psutil
-import ray
 
 from conf.errors import EngineDiedError
 from trainer.cluster.ray_room import load_now
@@ -58,32 +55,6 @@ def _interrupt() -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # the command stops at the first one
     else:
         _thread.interrupt_main()
-
-
-@contextmanager
-def own_handlers() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM while Ray starts, and afterwards.
-
-    Ray's handlers, one in Python and one in C++, end the process at once.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        with replaced(ray._private.utils, "set_sigterm_handler", lambda _handler: None):
-            yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
-
-
-@contextmanager
-def replaced(module: ModuleType, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """Replace a function of a module of Ray for the block."""
-    before = getattr(module, name)
-    setattr(module, name, function)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
 
 
 def _processes(folder: Path) -> Iterator[psutil.Process]:

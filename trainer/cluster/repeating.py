@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def repeated(call: Callable[[], None], *, every_seconds: float) -> Iterator[None]:
+def repeated(call: Callable[[], object], *, every_seconds: float) -> Iterator[None]:
     """Call a function in a thread, first after one pause, until the block ends.
 
     Args:

@@ -21,6 +21,7 @@ from conf.workspace.folders import remove
 from conf.workspace.json_files import is_there, read_json
 from trainer.cluster.machine import cores_gain_from_bf16
 from trainer.cluster.private_ray import private_folder
+from trainer.cluster.ray_signals import own_handlers
 from trainer.training.checkpoint import load_checkpoint
 from trainer.training.job import Refit, Task
 from trainer.training.learner import num_parameters
@@ -98,7 +99,10 @@ def fit(
     _warn_of_slow_products(train)
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
-    with shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric) as epoch_log:
+    with (
+        shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric) as epoch_log,
+        own_handlers(),
+    ):
         _ray_trainer(config, settings, work).fit()
     _raise_reported(work)
     state = load_checkpoint(work)
