@@ -3,8 +3,11 @@
 import re
 from typing import Any
 
-# Those that change the direction of the text that follows could show another text than there is.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Those that are not seen, or that turn the text that follows, could show another than there is.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"
+    r"\U000e0000-\U000e007f]"
+)
 
 
 def printable(value: Any) -> Any:

@@ -24,7 +24,7 @@ from conf.command.running import (
     run_command,
     works,
 )
-from conf.command.streams import close_streams, whole_output
+from conf.command.streams import close_streams, open_streams, whole_output
 from conf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -286,6 +286,7 @@ def main_for_stage(name: str) -> None:
 
 
 def _run(arguments: Sequence[str]) -> None:
+    open_streams()
     prints_only = not arguments or not {"--help", "--version"}.isdisjoint(arguments)
     try:
         with whole_output() if prints_only else nullcontext():

@@ -16,6 +16,20 @@ BROKEN_PIPE = 128 + _SIGPIPE
 """Exit code of a command whose reader has left, as shells show it."""
 
 
+def open_streams() -> None:
+    """Put nowhere in the place of standard streams that are closed.
+
+    Else a file that is opened later would get the number of one, and with it what C++ prints.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+    sys.stdout = sys.stdout or os.fdopen(os.dup(1), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.dup(2), "w")
+
+
 @contextmanager
 def whole_output() -> Iterator[None]:
     """Write all that is printed in the block; end the command if that is not possible.

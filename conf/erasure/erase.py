@@ -46,7 +46,7 @@ from conf.privacy.learned import WITHOUT_THEM, note_learned, told_learned
 from conf.privacy.protection import require_own_key_id
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
-from conf.workspace.folders import remove
+from conf.workspace.folders import listed, manifests_of, remove, tables_in
 from conf.workspace.json_files import Record, write_json
 from conf.workspace.parquet import open_parquet
 from conf.workspace.swap import folder_beside, name_beside, swap
@@ -82,6 +82,11 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     journal.models = dict(note_learned(workspace))
     receipt = journal.close(keys)
     log.info("erase: %d users requested, %d found", len(people), len(journal.found))
+    if not journal.found:
+        log.warning(
+            "erase: no dataset here has any of these users; the file has one raw id on each line, "
+            "as in the log, without a header or quotes. Who was erased before is not found again"
+        )
     for model, learned in journal.models.items():
         log.warning("erase: model %s %s; %s", model, told_learned(learned), WITHOUT_THEM)
     return {
@@ -228,10 +233,10 @@ def _with_labels(workspace: Path, dataset: str, target: Target) -> Target:
 
 def _erase_tables(workspace: Path, target: Target, journal: Journal) -> None:
     """Erase users from identities, and from the quarantine of refused inputs."""
-    folders = [*(workspace / IDENTITIES).glob("*"), *(workspace / "datasets").glob("refused-*")]
+    folders = [*listed(workspace / IDENTITIES), *listed(workspace / "datasets", "refused-*")]
     for folder in sorted(folders):
         name = folder.relative_to(workspace).as_posix()
-        paths = sorted(folder.rglob("*.parquet"))
+        paths = tables_in(folder)
         names = {file for path in paths for file in source_files(path)}
         theirs = replace(target, renamed=erased_names(names, target.is_named_in))
         rows = sum(matching_rows(path, target).num_rows for path in paths)
@@ -253,25 +258,26 @@ def _sound(workspace: Path, kind: str, version: str, model: type[Record]) -> Rec
 
 def _versions(workspace: Path, kind: str) -> list[str]:
     """Return the ids of all committed versions."""
-    found = (workspace / kind).glob(f"[!.]*/{MANIFEST_NAME[kind]}")
-    return sorted(path.parent.name for path in found)
+    return [path.parent.name for path in manifests_of(workspace, kind)]
 
 
 def _remove_leavings(workspace: Path, storage: str | None) -> None:
     """Remove the work of interrupted runs, also in `ray.storage`; a later run makes it again."""
-    for owner in Path(storage).glob(f".work-*/{WORK_OWNER}") if storage is not None else ():
+    works = [] if storage is None else listed(Path(storage), ".work-*")
+    for owner in (work / WORK_OWNER for work in works):
         is_plain = owner.is_file() and not owner.is_symlink()
         if is_plain and owner.read_text(errors="replace") == str(workspace.resolve()):
             remove(owner.parent)
     for kind, manifest in MANIFEST_NAME.items():
-        for work in (workspace / kind).glob(".work-*"):
+        for work in listed(workspace / kind, ".work-*"):
             remove(work)
-        for version in (workspace / kind).glob("[!.]*"):
+        for version in listed(workspace / kind, "[!.]*"):
             if _VERSION.match(version.name) and not (version / manifest).is_file():
                 remove(version)
-    for path in (workspace / IDENTITIES).glob("*/.*.new"):
-        path.unlink()
-    for path in workspace.glob(f"{CACHE_NAME}*"):
+    for folder in listed(workspace / IDENTITIES):
+        for path in listed(folder, ".*.new"):
+            path.unlink()
+    for path in listed(workspace, f"{CACHE_NAME}*"):
         path.unlink()  # a cache of an older release has the paths of files
     _remove_cut_off(workspace)
 
@@ -279,8 +285,8 @@ def _remove_leavings(workspace: Path, storage: str | None) -> None:
 def _remove_cut_off(workspace: Path) -> None:
     """Remove tables that a killed run did not finish: nobody can say whose rows they have."""
     datasets = _versions(workspace, "datasets")
-    refused = (workspace / "datasets").glob("refused-*/**/*.parquet")
-    for path in sorted([*refused, *(workspace / IDENTITIES).glob("*/*.parquet")]):
+    folders = [*listed(workspace / "datasets", "refused-*"), *listed(workspace / IDENTITIES)]
+    for path in sorted(path for folder in folders for path in tables_in(folder)):
         if path.parent.name in datasets:
             continue
         try:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from conf.contract import USER_ID
 from conf.privacy.identities import IDENTITIES, KIND, RAW_ID
 from conf.privacy.sealing import trimmed
+from conf.workspace.folders import listed, tables_in
 from conf.workspace.parquet import open_parquet, told_if_damaged
 
 _FOLDERS = ("datasets", "lists", IDENTITIES)
@@ -43,7 +44,9 @@ def all_forms(workspace: Path, raw_ids: Iterable[str]) -> frozenset[str]:
 def _ids_in(workspace: Path) -> Iterator[str]:
     """Yield the ids of users in a workspace, some more than once."""
     for folder in _FOLDERS:
-        for path in sorted((workspace / folder).glob("[!.]*/**/[!.]*.parquet")):
+        versions = listed(workspace / folder, "[!.]*")
+        tables = [path for version in versions for path in tables_in(version)]
+        for path in (path for path in tables if not path.name.startswith(".")):
             with told_if_damaged(path), open_parquet(path) as file:
                 names = file.schema_arrow.names
                 column = RAW_ID if RAW_ID in names else USER_ID

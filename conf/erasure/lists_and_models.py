@@ -119,11 +119,15 @@ def _lowered(
         short = Counter({_EXHAUSTED: gone["users"] - gone["full_lists"]})
     fallbacks = first[WHY_FALLBACK].to_pylist() if WHY_FALLBACK in rows.column_names else []
     missing = absent[WHY_ABSENT].to_pylist() if absent.num_rows else []
+    counts = {
+        name: None if count is None else count - gone.get(name, 0)
+        for name, count in manifest.counts.items()
+    }
+    distinct, lists = counts.get("distinct_lists"), counts.get("model_lists")
+    if distinct is not None and lists is not None:
+        counts["distinct_lists"] = min(distinct, lists)  # no more than there are
     return {
-        "counts": {
-            name: None if count is None else count - gone.get(name, 0)
-            for name, count in manifest.counts.items()
-        },
+        "counts": counts,
         "short_lists": _minus(manifest.short_lists, short),
         "fallbacks": _minus(manifest.fallbacks, Counter(filter(None, fallbacks))),
         "users_without_lists": _minus(manifest.users_without_lists, Counter(missing)),

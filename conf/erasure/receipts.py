@@ -9,12 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from conf.contract import PrivacyReport
 from conf.errors import ConfigError, VersionError
-from conf.privacy.erased import erased_folder
+from conf.privacy.erased import JOURNAL, erased_folder
 from conf.privacy.keys import Keys, sign
 from conf.privacy.learned import Learned
 from conf.workspace.json_files import is_there, read_record, write_json
 
-_JOURNAL = "journal.json"
 _LATER = ("anonymity", "learned_from_erased")
 """Fields that receipts of earlier releases lack: signed only if they are not empty."""
 
@@ -65,7 +64,7 @@ class Journal:
             ConfigError: When an interrupted erasure has users that are missing here.
             VersionError: When the journal is damaged.
         """
-        self.path = erased_folder(workspace) / _JOURNAL
+        self.path = erased_folder(workspace) / JOURNAL
         self.users, self.found = users, set[str]()
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}

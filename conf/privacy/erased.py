@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from conf.errors import ConfigError
 from conf.privacy.keys import Keys, sign
-from conf.workspace.folders import PRIVATE, close_to_others, own_folder
+from conf.workspace.folders import PRIVATE, close_to_others, listed, own_folder
 from conf.workspace.json_files import is_there, read_json, read_record, write_json
 
 FOLDER = "erased"
 _NAME = "hashes.json"
 RECEIPTS = "receipt-*.json"
+JOURNAL = "journal.json"
 
 
 @dataclass(frozen=True, repr=False)  # no key in a traceback
@@ -59,6 +60,11 @@ def erased_folder(workspace: Path) -> Path:
 def has_erased(workspace: Path) -> bool:
     """Return whether anybody was erased from this workspace."""
     return is_there(workspace / FOLDER / _NAME)
+
+
+def erasure_is_open(workspace: Path) -> bool:
+    """Return whether an erasure was interrupted, or runs now."""
+    return is_there(workspace / FOLDER / JOURNAL)
 
 
 def read_erased(workspace: Path, keys: Keys) -> tuple[ErasedUsers, ...]:
@@ -118,7 +124,7 @@ def _key_of(entry: _Entry, keys: Keys, folder: Path) -> Keys | None:
     """
     if entry.key_check is not None:
         return next((key for key in keys.all() if key.check == entry.key_check), None)
-    receipts = [read_json(path) for path in sorted(folder.glob(RECEIPTS))]
+    receipts = [read_json(path) for path in listed(folder, RECEIPTS)]
     named = [receipt for receipt in receipts if receipt.get("key_id") == entry.key_id]
     for key in keys.all():
         if any(_has_signed(key, receipt) for receipt in named):

@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from conf.contract import MANIFEST_NAME, MANIFESTS, USER_ID
+from conf.contract import MANIFEST_NAME, MANIFESTS, USER_ID, ListsManifest, Manifest
 from conf.errors import VersionError
+from conf.privacy.keys import load_keys
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
 from conf.workspace.json_files import read_checked
@@ -57,6 +58,28 @@ def weaker_setting(config: Config, kind: str, version: str) -> tuple[str, str] |
     if found is None and kind == "datasets":
         found = _weaker_fields(config.privacy, there)
     return found
+
+
+def other_key(config: Config, version: str) -> str | None:
+    """Return the name of the key that made the labels in lists, if it is not the configured one.
+
+    Args:
+        config: The run's configuration.
+        version: Id of committed lists; their dataset may be gone.
+
+    Returns:
+        None if the key is the same, if there are no labels, or if it is not known.
+    """
+    workspace, keys = Path(config.run.output), load_keys(config.privacy)
+    lists = read_checked(workspace / "lists" / version / MANIFEST_NAME["lists"], ListsManifest)
+    path = workspace / "datasets" / lists["dataset_id"] / MANIFEST_NAME["datasets"]
+    if keys is None or not path.is_file():
+        return None
+    report = (read_checked(path, Manifest) or {}).get("privacy")
+    if report is None or "users" not in report["ids"] or report["key_id"] is None:
+        return None
+    is_same = report.get("key_check") in (None, keys.check) and report["key_id"] == keys.key_id
+    return None if is_same else str(report["key_id"])
 
 
 def _weaker_ids(privacy: Privacy, there: dict[str, Any]) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from conf.workspace.folders import listed
 from conf.workspace.parquet import open_parquet, told_if_damaged
 
 IDENTITIES = "identities"
@@ -45,7 +46,7 @@ def _rows(path: Path) -> list[tuple[str, str, str]]:
 def labels_of(workspace: Path, dataset: str, raw_ids: Collection[str]) -> dict[str, str]:
     """Return the labels of users in a dataset by raw id, whatever key made them."""
     found: dict[str, str] = {}
-    for path in sorted(identities_folder(workspace, dataset).glob("*.parquet")):
+    for path in listed(identities_folder(workspace, dataset), "*.parquet"):
         for kind, raw, label in _rows(path):
             if kind == "user" and raw in raw_ids:
                 found[raw] = label

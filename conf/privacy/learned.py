@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, Bundle
 from conf.privacy.erased import FOLDER, RECEIPTS, has_erased
+from conf.workspace.folders import listed, manifests_of
 from conf.workspace.json_files import read_checked, read_record, write_json
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def note_learned(workspace: Path) -> dict[str, Learned]:
         The models that did, or may have.
     """
     found: dict[str, Learned] = {}
-    for path in sorted((workspace / "models").glob(f"[!.]*/{MANIFEST_NAME['models']}")):
+    for path in manifests_of(workspace, "models"):
         bundle, model = read_checked(path, Bundle), path.parent.name
         learned = _judged(workspace, bundle, learned_from_erased(workspace, model))
         if learned != "no":
@@ -109,5 +110,5 @@ def _has_dataset(workspace: Path, bundle: dict[str, Any]) -> bool:
 def _had_erased(workspace: Path, bundle: dict[str, Any]) -> bool:
     """Return whether users were removed from a model's dataset, according to the receipts."""
     dataset = f"datasets/{bundle['dataset_id']}"
-    receipts = [read_record(path, _Receipt) for path in (workspace / FOLDER).glob(RECEIPTS)]
+    receipts = [read_record(path, _Receipt) for path in listed(workspace / FOLDER, RECEIPTS)]
     return any("users" in receipt.removed.get(dataset, {}) for receipt in receipts)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.contract import MANIFEST_NAME, Manifest
+from conf.contract import Manifest
 from conf.errors import ConfigError
 from conf.privacy.erased import ErasedUsers, has_erased, read_erased
 from conf.privacy.keys import Keys, load_keys, require_keys
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
+from conf.workspace.folders import manifests_of
 from conf.workspace.json_files import read_record
 
 _NOT_THE_KEY = {"key", "key_file", "key_id", "former_keys", "former_key_files"}
@@ -73,7 +74,7 @@ def require_own_key_id(workspace: Path, keys: Keys | None) -> None:
     """
     if keys is None:
         return
-    for path in sorted((workspace / "datasets").glob(f"[!.]*/{MANIFEST_NAME['datasets']}")):
+    for path in manifests_of(workspace, "datasets"):
         report = read_record(path, Manifest).privacy
         if report is None or report.key_id != keys.key_id:
             continue

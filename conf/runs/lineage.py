@@ -11,6 +11,7 @@ from conf.runs.input_files import InputFile
 from conf.runs.request_keys import dataset_request
 from conf.runs.results import manifest_of
 from conf.settings.config import Config
+from conf.workspace.folders import manifests_of
 from conf.workspace.versions import UNDATED, read_pointer
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def base_dataset(
     folder = Path(config.run.output) / "datasets"
     committed = {
         path.parent.name: manifest_of(folder.parent, "datasets", path.parent.name)
-        for path in sorted(folder.glob(f"*/{MANIFEST_NAME['datasets']}"))
+        for path in manifests_of(folder.parent, "datasets")
     }
     for manifest in committed.values():
         base = manifest.get("base")

@@ -1,14 +1,18 @@
 """Manage a workspace: go back to an earlier version, remove people."""
 
+import logging
 from pathlib import Path
 
+from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError
-from conf.privacy.fitting import require_protected
+from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
-from conf.runs.results import Result
+from conf.runs.results import Result, manifest_of
 from conf.runs.stages import DONE, KINDS, call_stage, locked, require_sound
 from conf.settings.config import Config
 from conf.workspace.versions import allow, rollback, versions_before
+
+log = logging.getLogger(__name__)
 
 
 def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Result:
@@ -31,15 +35,32 @@ def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Resul
         before = versions_before(workspace, kind)[0]
         require_sound(config, kind, before)
         require_protected(config, kind, before, "stay with the current version")
-        if kind == "models":
-            warn_of_erased(workspace, before, "rollback")
+        _warn(config, kind, before)
         with lease.kept() as number:
             current, withdrawn = rollback(workspace, kind, number)
     return {**result, "id": current, "current": current, "withdrawn": withdrawn}
 
 
+def _warn(config: Config, kind: str, version: str) -> None:
+    """Log what a version that is gone back to shows of people."""
+    workspace = Path(config.run.output)
+    model = version if kind == "models" else None
+    if kind == "lists":
+        model = manifest_of(workspace, kind, version)["model_id"]
+        key = other_key(config, version)
+        if key is not None:
+            log.warning(
+                "rollback: lists/%s has labels that the key %s made: readers find users under "
+                "other ids than in lists of the configured key",
+                version,
+                key,
+            )
+    if model is not None and (workspace / "models" / model / MANIFEST_NAME["models"]).is_file():
+        warn_of_erased(workspace, model, "rollback")
+
+
 def run_erase(config: Config, users: Path) -> Result:
     """Remove the users that a file names from the whole workspace."""
-    with locked(config):
+    with locked(config, is_erasure=True):
         result: Result = call_stage("conf.erasure.erase", "run", config, users=users)
     return result

@@ -7,7 +7,9 @@ from typing import Any
 from conf.contract import CARD_NAME, MANIFEST_NAME, MANIFESTS, METRICS_NAME, REPORT_NAME, Bundle
 from conf.errors import VersionError
 from conf.privacy.learned import learned_from_erased
-from conf.workspace.json_files import MEND, is_there, read_json, read_named, read_record
+from conf.workspace.folders import manifests_of
+from conf.workspace.json_files import is_there, read_json, read_named, read_record
+from conf.workspace.mending import mend
 
 Result = dict[str, Any]
 
@@ -18,7 +20,7 @@ def manifest_of(workspace: Path, kind: str, version: str) -> Result:
     if not is_there(path):
         raise VersionError(f"{path} does not exist: {version} is not a committed version")
     if getattr(read_record(path, MANIFESTS[kind]), "id") != version:  # noqa: B009
-        raise VersionError(f"{path} is the manifest of another version; {MEND}")
+        raise VersionError(f"{path} is the manifest of another version; {mend(path)}")
     return read_json(path)
 
 
@@ -70,12 +72,14 @@ def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
         made_from |= _model_facts(manifest, metrics_of(workspace / kind / pointer["id"]))
         learned = learned_from_erased(workspace, pointer["id"])
         made_from |= {} if learned == "no" else {"learned_from_erased": learned}
-    return {"id": pointer["id"], "number": pointer["number"], **made_from}
+    others = {"earlier": list(pointer["previous"]), "withdrawn": list(pointer["withdrawn"])}
+    kept = {key: versions for key, versions in others.items() if versions}
+    return {"id": pointer["id"], "number": pointer["number"], **made_from, **kept}
 
 
 def refused_models(workspace: Path, published: Sequence[str]) -> list[str]:
     """Return the models that a baseline beats and that were never published."""
-    committed = sorted((workspace / "models").glob(f"*/{MANIFEST_NAME['models']}"))
+    committed = manifests_of(workspace, "models")
     return [
         path.parent.name
         for path in committed

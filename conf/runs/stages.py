@@ -14,6 +14,7 @@ from typing import Any
 
 from conf.contract import MANIFEST_NAME, MANIFESTS
 from conf.errors import ConfigError, GateError, HeadraceError, VersionError
+from conf.privacy.erased import erasure_is_open
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.privacy.protection import protection_of, require_own_key_id
@@ -23,6 +24,8 @@ from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
+from conf.workspace.folders import manifests_of
+from conf.workspace.json_files import is_there
 from conf.workspace.lock import Lease, workspace_lock
 from conf.workspace.swap import finish_swaps
 from conf.workspace.versions import (
@@ -125,10 +128,14 @@ def run_status(config: Config) -> Result:
     """Return the current versions and what they were made from."""
     workspace = Path(config.run.output)
     status: Result = {"stage": "status", "workspace": str(workspace)}
+    if not is_there(workspace):
+        status["note"] = "there is no such folder: nothing was made here yet"
     for kind in KINDS:
         pointer = read_pointer(workspace, kind)
         status[kind] = None if pointer is None else origin_of(workspace, kind, pointer)
     published = read_pointer(workspace, "models") or {"id": None, "previous": []}
+    if erasure_is_open(workspace):
+        status["erasure"] = "interrupted: run headrace erase again with the same users"
     status["refused_models"] = refused_models(workspace, [published["id"], *published["previous"]])
     return status
 
@@ -311,9 +318,7 @@ def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
     if logical_date is None:
         return current
     pointer = read_pointer(workspace, kind) or {}
-    others = sorted(
-        path.parent.name for path in (workspace / kind).glob(f"*/{MANIFEST_NAME[kind]}")
-    )
+    others = [path.parent.name for path in manifests_of(workspace, kind)]
     for version in dict.fromkeys([current, *pointer.get("previous", []), *others]):
         path = workspace / kind / version / MANIFEST_NAME[kind]
         if path.is_file() and manifest_of(workspace, kind, version)["logical_date"] == logical_date:
@@ -332,11 +337,16 @@ def protected_dataset(config: Config) -> str:
 
 
 @contextmanager
-def locked(config: Config) -> Iterator[Lease]:
+def locked(config: Config, *, is_erasure: bool = False) -> Iterator[Lease]:
     """Lock the workspace during the block, so no other run writes to it."""
     workspace = Path(config.run.output)
     with workspace_lock(workspace, config.run.lock_lease_seconds) as lease:
         finish_swaps(workspace)
+        if erasure_is_open(workspace) and not is_erasure:
+            log.warning(
+                "an erasure was interrupted: its users are still in what this run makes; run "
+                "headrace erase again with the same users"
+            )
         yield lease
 
 

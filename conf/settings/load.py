@@ -31,7 +31,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: With every problem at once: file, dotted key, value, rule, nearest key.
     """
-    if not path.is_file():
+    if path.is_dir():
+        raise ConfigError(f"configuration file {path} is a folder; name a file with --config")
+    if not path.exists():
         raise ConfigError(f"configuration file {path} does not exist; name one with --config")
     return _checked(path, _merged_tree(path, overrides), overrides)
 
@@ -256,8 +258,8 @@ def _why(error: OmegaConfBaseException) -> str:
     if variable is not None:
         name = variable[1]
         return (
-            f"the environment variable {name} is not set; set it, or give a default after a comma: "
-            f"${{oc.env:{name},DEFAULT}}"
+            f"the environment variable {name} is not set; set it, or, if it is no secret, give a "
+            f"default after a comma: ${{oc.env:{name},DEFAULT}}"
         )
     reason = str(error.msg or error).splitlines()[0]
     return f"{reason}; name a key of this file with all its sections, or write ${{oc.env:NAME}}"

@@ -14,6 +14,7 @@ VersionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 """A name that the user gives, such as of a field: a letter, then letters, digits and _."""
 _PATTERNS = frozenset("\\{}[]*?")
+_LONGEST_NAME_BYTES = 255
 
 
 def why_unusable(path: str) -> str | None:
@@ -30,6 +31,10 @@ def _usable(path: str) -> str:
     why = why_unusable(whole)
     if any(category(char) in ("Cc", "Zl", "Zp") for char in whole):
         why = "has a line break or another control character"
+    if any(len(part.encode()) > _LONGEST_NAME_BYTES for part in Path(whole).parts):
+        why = f"has a part of more than {_LONGEST_NAME_BYTES} bytes"
+    if not path.strip():
+        raise ValueError("is empty; name a folder")
     if why is not None:
         raise ValueError(f"{whole!r} {why}; rename the folder or choose another one")
     return path

@@ -3,13 +3,63 @@
 import os
 import shutil
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from conf.contract import MANIFEST_NAME
 from conf.errors import VersionError
 from conf.workspace.json_files import is_there
+from conf.workspace.storage import raise_storage_failure
 
 PRIVATE, WITHOUT_OTHERS = 0o700, 0o770
 _PRIVATE_FILE = 0o600
+
+
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return what a folder holds, in the order of names; a missing folder holds nothing.
+
+    `Path.glob` would also find nothing in a folder that this process may not read.
+
+    Args:
+        folder: The folder.
+        pattern: Pattern of the names, without `/`.
+
+    Raises:
+        StorageError: When the folder cannot be read.
+    """
+    try:
+        found = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise_storage_failure(error, folder)
+        raise
+    return sorted(path for path in found if fnmatchcase(path.name, pattern))
+
+
+def manifests_of(workspace: Path, kind: str) -> list[Path]:
+    """Return the manifests of all committed versions, in the order of their ids.
+
+    Raises:
+        StorageError: When a folder cannot be read.
+    """
+    found = [path / MANIFEST_NAME[kind] for path in listed(workspace / kind, "[!.]*")]
+    return [path for path in found if is_there(path)]
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """Return the Parquet files in a folder and in all folders in it.
+
+    Raises:
+        StorageError: When a folder cannot be read.
+    """
+    found = []
+    for path in listed(folder):
+        if path.is_dir() and not path.is_symlink():
+            found += tables_in(path)
+        elif path.suffix == ".parquet":
+            found.append(path)
+    return found
 
 
 def own_folder(path: Path, mode: int = 0o777) -> Path:

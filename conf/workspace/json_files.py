@@ -19,10 +19,10 @@ from pydantic import BaseModel, ValidationError
 from conf.contract import DataFile
 from conf.errors import VersionError
 from conf.workspace.hashes import canonical_hash
+from conf.workspace.mending import mend
 from conf.workspace.storage import raise_storage_failure
 
 CHECKSUM = "checksum"  # last key of a mapping: the SHA-256 of all others
-MEND = "restore it, or remove it (for a version its whole folder) and run again"
 _PRIVATE, _USUAL = 0o600, 0o666
 _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe",
@@ -32,8 +32,19 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def is_there(path: Path) -> bool:
-    """Return whether something has this name, be it a link that leads nowhere."""
-    return os.path.lexists(path)
+    """Return whether something has this name, be it a link that leads nowhere.
+
+    Raises:
+        StorageError: When that cannot be seen, such as for want of a right: it may be there.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise_storage_failure(error, path)
+        raise
+    return True
 
 
 def read_json(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]:
@@ -49,10 +60,12 @@ def read_json(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]
     value = parsed(path, read_plain(path))
     expected = value.pop(CHECKSUM, None)
     if expected is not None and expected != canonical_hash(value):
-        raise VersionError(f"{path} is damaged: its checksum does not fit its content; {MEND}")
+        raise VersionError(
+            f"{path} is damaged: its checksum does not fit its content; {mend(path)}"
+        )
     unknown = [] if keys is None else [key for key in value if key not in keys]
     if unknown:
-        raise VersionError(f"{path} is damaged: its key {unknown[0]!r} is not known; {MEND}")
+        raise VersionError(f"{path} is damaged: its key {unknown[0]!r} is not known; {mend(path)}")
     return value
 
 
@@ -69,7 +82,7 @@ def read_record(path: Path, model: type[Record]) -> Record:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "as a whole"
         raise VersionError(
-            f"{path} is damaged or of another release: {where}: {first['msg']}; {MEND}"
+            f"{path} is damaged or of another release: {where}: {first['msg']}; {mend(path)}"
         ) from error
 
 
@@ -96,7 +109,8 @@ def read_named(path: Path, file: DataFile) -> dict[str, Any]:
     content = read_plain(path)
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise VersionError(
-            f"{path} is not the file that its manifest was written with (SHA-256 differs); {MEND}"
+            f"{path} is not the file that its manifest was written with (SHA-256 differs); "
+            f"{mend(path)}"
         )
     return parsed(path, content)
 
@@ -108,14 +122,16 @@ def parsed(path: Path, content: bytes) -> dict[str, Any]:
         VersionError: When it is none: also for a key that occurs twice, and for numbers that are
             not finite, which JSON does not have.
     """
+    if not content.strip():
+        raise VersionError(f"{path} is damaged: it is empty; {mend(path)}")
     try:
         value = json.loads(
             content, object_pairs_hook=_each_once, parse_constant=_refused, parse_float=_finite
         )
     except (ValueError, RecursionError) as error:
-        raise VersionError(f"{path} is damaged: {error}; {MEND}") from error
+        raise VersionError(f"{path} is damaged: {error}; {mend(path)}") from error
     if not isinstance(value, dict):
-        raise VersionError(f"{path} is damaged: it holds no mapping; {MEND}")
+        raise VersionError(f"{path} is damaged: it holds no mapping; {mend(path)}")
     return value
 
 
@@ -129,13 +145,13 @@ def read_plain(path: Path) -> bytes:
         kind = stat.S_IFMT(path.lstat().st_mode)
         if kind != stat.S_IFREG:
             told = _KINDS.get(kind, "something else")
-            raise VersionError(f"{path} is {told}, not a plain file; {MEND}")
+            raise VersionError(f"{path} is {told}, not a plain file; {mend(path)}")
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as stream:
             return stream.read()
     except OSError as error:
         raise_storage_failure(error, path)
-        raise VersionError(f"{path} cannot be read: {error.strerror}; {MEND}") from error
+        raise VersionError(f"{path} cannot be read: {error.strerror}; {mend(path)}") from error
 
 
 def write_json(path: Path, value: Any, *, sealed: bool = True, private: bool = False) -> None:

@@ -22,13 +22,17 @@ from typing import Any
 
 from filelock import FileLock
 
+from conf.contract import MANIFEST_NAME
 from conf.errors import ConfigError, LockHeldError, StorageError, VersionError
+from conf.workspace.folders import listed
 from conf.workspace.json_files import is_there, read_json, written_whole
 from conf.workspace.storage import raise_storage_failure, storage_error
 
 log = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock.json"
+_NO_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR)
+_MOST_AHEAD_SECONDS = 2.0  # file systems round times
 _RETRY_SECONDS = 5.0
 
 
@@ -81,7 +85,9 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
 
     Raises:
         LockHeldError: When another owner holds it, or the lease is lost during the block.
-        ConfigError: When the workspace cannot be written to.
+        ConfigError: When there is no such folder and it cannot be made.
+        StorageError: When the workspace cannot be written to.
+        VersionError: When the lock is no plain file.
     """
     path = workspace / LOCK_NAME
     owner = {
@@ -91,12 +97,12 @@ def workspace_lock(workspace: Path, lease_seconds: int) -> Iterator[Lease]:
     }
     for file in (path, path.with_suffix(".guard")):
         if file.is_symlink() or (file.exists() and not file.is_file()):
-            raise ConfigError(f"{file} is no plain file, so it cannot be the lock; remove it")
+            raise VersionError(f"{file} is no plain file, so it cannot be the lock; remove it")
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         lease = _acquire(path, owner, lease_seconds)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if workspace.is_dir() or error.errno not in _NO_FOLDER:
             raise_storage_failure(error, workspace)
         raise ConfigError(
             f"run.output={str(workspace)!r} is not a writable folder: {error.strerror}; "
@@ -178,15 +184,22 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except VersionError as error:
-        log.warning("the lock goes on without this file: %s", error)
+        if path.name == LOCK_NAME:
+            log.warning("%s is damaged, so the lock is free; the file is written anew", path)
+        else:
+            log.warning("the lock goes on without this file: %s", error)
         return {}
 
 
 def _last_number(path: Path) -> int:
     """Return the largest number that an owner of this lock has had, as far as is known."""
     known = [_content(path).get("number")]
-    known += [_content(pointer).get("number") for pointer in path.parent.glob("*/CURRENT.json")]
+    known += [_content(pointer).get("number") for pointer in _pointers(path.parent)]
     return max((number for number in known if type(number) is int), default=0)
+
+
+def _pointers(workspace: Path) -> list[Path]:
+    return [path for kind in MANIFEST_NAME for path in listed(workspace / kind, "CURRENT*.json")]
 
 
 def _write(lease: Lease) -> None:
@@ -221,7 +234,11 @@ def _age(path: Path) -> float:
     probe = path.with_name(f"{path.name}.{os.getpid()}.now")
     try:
         probe.write_text("now")
-        return probe.stat().st_mtime - path.stat().st_mtime
+        now = probe.stat().st_mtime
+        age = now - path.stat().st_mtime
+        if age < -_MOST_AHEAD_SECONDS:  # a clock was wrong: its age counts from now on
+            os.utime(path, (now, now))
+        return max(age, 0.0)
     finally:
         probe.unlink(missing_ok=True)
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from conf.contract import DataFile, RowGroup
 from conf.errors import VersionError
 from conf.workspace.hashes import hash_file, hash_footer
-from conf.workspace.json_files import MEND, is_there
+from conf.workspace.json_files import is_there
+from conf.workspace.mending import mend
 from conf.workspace.storage import raise_storage_failure
 
 
@@ -73,12 +74,10 @@ def told_if_damaged(path: Path) -> Iterator[None]:
     """
     leads_out = path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
     if leads_out or (is_there(path) and not path.is_file()):
-        raise VersionError(f"{path} is no plain file; {MEND}")
+        raise VersionError(f"{path} is no plain file; {mend(path)}")
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise_storage_failure(error, path)
         said = " ".join(str(error).split())
-        raise VersionError(
-            f"{path} is damaged: {said}; remove that version's folder and run again"
-        ) from error
+        raise VersionError(f"{path} is damaged: {said}; {mend(path)}") from error

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from conf.contract import MANIFEST_NAME
-from conf.workspace.folders import emptied, remove
+from conf.workspace.folders import emptied, listed, remove
 from conf.workspace.json_files import sync_folder
 
 _NEW, _OLD = ".new", ".old"
@@ -39,13 +39,13 @@ def swap(folder: Path) -> None:
 def finish_swaps(workspace: Path) -> None:
     """Finish the swaps that a kill has interrupted; undo those whose new folder is incomplete."""
     for kind, manifest in MANIFEST_NAME.items():
-        for old in (workspace / kind).glob(f"{_PREFIX}*{_OLD}"):
+        for old in listed(workspace / kind, f"{_PREFIX}*{_OLD}"):
             folder = old.with_name(old.name.removeprefix(_PREFIX).removesuffix(_OLD))
             beside = name_beside(folder)
             if not folder.exists():
                 (beside if (beside / manifest).is_file() else old).rename(folder)
             remove(old)
-        for beside in (workspace / kind).glob(f"{_PREFIX}*{_NEW}"):
+        for beside in listed(workspace / kind, f"{_PREFIX}*{_NEW}"):
             remove(beside)
 
 

@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 from conf.contract import MANIFEST_NAME, DataFile
 from conf.errors import ConfigError, VersionError
-from conf.workspace.folders import own_folder
+from conf.workspace.folders import listed, own_folder
 from conf.workspace.hashes import hash_file, hash_footer
-from conf.workspace.json_files import MEND, Record, is_there, read_json, read_record, write_json
+from conf.workspace.json_files import Record, is_there, read_json, read_record, write_json
+from conf.workspace.mending import mend
 from conf.workspace.storage import raise_storage_failure
 
 POINTER_NAME = "CURRENT.json"
@@ -32,9 +33,16 @@ def version_id(name: str, logical_date: str, request: str) -> str:
 
 def find_version(workspace: Path, kind: str, request: str) -> str | None:
     """Return the id of the committed version made for `request`, if there is one."""
-    for manifest in sorted((workspace / kind).glob(f"*-{request[:12]}/{MANIFEST_NAME[kind]}")):
-        if read_json(manifest).get("request") == request:
-            return manifest.parent.name
+    for folder in listed(workspace / kind, f"[!.]*-{request[:12]}"):
+        path = folder / MANIFEST_NAME[kind]
+        if not is_there(path):
+            continue
+        manifest = read_json(path)
+        named = str(manifest.get("request"))
+        if manifest.get("id") != folder.name or not named.startswith(request[:12]):
+            raise VersionError(f"{path} is not the manifest of this version; {mend(path)}")
+        if named == request:
+            return folder.name
     return None
 
 
@@ -64,11 +72,13 @@ def read_manifest(workspace: Path, kind: str, version: str, model: type[Record])
     folder = workspace / kind / version
     path = folder / MANIFEST_NAME[kind]
     if not is_there(path):
-        raise VersionError(f"{folder} has no {path.name}: it is not a committed version")
+        raise VersionError(
+            f"{folder} has no {path.name}: it is not a committed version; {mend(folder)}"
+        )
     manifest = read_record(path, model)
     named: str = getattr(manifest, "id")  # noqa: B009
     if named != version:
-        raise VersionError(f"{path} is the manifest of {named}; {MEND}")
+        raise VersionError(f"{path} is the manifest of {named}; {mend(path)}")
     require_files(folder, manifest)
     return manifest
 
@@ -90,7 +100,9 @@ def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False
     for file in [*named, *([] if absent is None else [absent])]:
         on_disk = version_path(folder, file.path)
         size = _size(on_disk)
+        is_odd = size is None and is_there(on_disk)
         state = "is missing" if size is None else f"has {size} bytes"
+        state = "is no plain file" if is_odd else state
         says = f"{file.bytes} bytes"
         if size == file.bytes:
             expected, found = file.footer_sha256, hash_footer
@@ -99,10 +111,7 @@ def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False
             if expected is None or _hash(on_disk, found) == expected:
                 continue
             state, says = "has other content", f"sha256 {expected}"
-        raise VersionError(
-            f"{on_disk} {state}, but its manifest says {says}; restore it, or remove "
-            "that version's folder and run again"
-        )
+        raise VersionError(f"{on_disk} {state}, but its manifest says {says}; {mend(on_disk)}")
 
 
 def _size(path: Path) -> int | None:
@@ -135,7 +144,7 @@ def read_pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
     for key, is_so in is_right.items():
         if not is_so(pointer.get(key)):
             state = f"{key} is {pointer[key]!r}" if key in pointer else f"it has no {key}"
-            raise VersionError(f"{path} is damaged: {state}; {MEND}")
+            raise VersionError(f"{path} is damaged: {state}; {mend(path)}")
     return pointer
 
 
@@ -179,13 +188,20 @@ def publish(
         `published`, `current` (it already was), `withdrawn` (rolled back before) or `older`.
 
     Raises:
-        VersionError: When a writer with a later number has published before.
+        VersionError: When a writer with a later number has published before, or when nothing is
+            current and the version was withdrawn.
     """
     pointer = read_pointer(workspace, kind) or {"number": 0, "previous": [], "withdrawn": []}
     if pointer.get("id") == version:
         return "current"
     withdrawn = _withdrawn(workspace, kind, pointer)
     if version in withdrawn:
+        if "id" not in pointer:
+            raise VersionError(
+                f"{workspace / kind} has no current version, and {version} was rolled back, so it "
+                f"is not published again; headrace rollback --kind {kind} --allow {version} lets "
+                "the same run publish it"
+            )
         return "withdrawn"
     if _is_older(logical_date, pointer.get("logical_date", UNDATED)):
         return "older"
@@ -224,7 +240,7 @@ def versions_before(workspace: Path, kind: str) -> list[str]:
     if not previous:
         raise ConfigError(
             f"{workspace / kind} has no earlier version to go back to; "
-            "headrace status shows the current one"
+            + ("headrace status shows the current one" if pointer["id"] else "nothing is current")
         )
     return previous
 
@@ -291,7 +307,7 @@ def _withdrawn(workspace: Path, kind: str, pointer: dict[str, Any]) -> list[str]
     path = workspace / kind / WITHDRAWN_NAME
     kept: Any = read_json(path, ("ids",)).get("ids") if is_there(path) else []
     if not _are_names(kept):
-        raise VersionError(f"{path} is damaged: it has no list of ids; {MEND}")
+        raise VersionError(f"{path} is damaged: it has no list of ids; {mend(path)}")
     return list(dict.fromkeys([*pointer.get("withdrawn", []), *kept]))
 
 
@@ -305,10 +321,12 @@ def _is_older(date: str, current: str) -> bool:
 
 def version_path(root: Path, relative: str) -> Path:
     """Return the path of a version's file; refuse a path that leads out of the folder."""
+    if relative.isprintable() and (root / relative).is_symlink():
+        raise VersionError(f"{root / relative} is a link, no plain file; {mend(root / relative)}")
     path = (root / relative).resolve() if relative.isprintable() else root.parent
     if not path.is_relative_to(root.resolve()):
         raise VersionError(
             f"{root}: its manifest names {relative!r}, which leads out of the folder, so it is "
-            f"damaged; {MEND}"
+            f"damaged; {mend(root)}"
         )
     return path

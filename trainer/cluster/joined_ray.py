@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -76,6 +77,7 @@ def _join(address: Address, quiet: Mapping[str, Any]) -> None:
     if place == _AUTO:
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         place = _cluster_here(address)
+    _require_token(address)
     _require_form(address, place)
     _require_listener(place)
     if "://" not in place:
@@ -84,6 +86,27 @@ def _join(address: Address, quiet: Mapping[str, Any]) -> None:
             address=place
         )  # says at once that a token is refused; `ray.init` tries 20 times
     ray.init(address=place, **quiet)
+
+
+def _require_token(address: Address) -> None:
+    """Refuse to join with tokens, but without one: Ray's C++ would abort this process.
+
+    Raises:
+        ConfigError: When there is no token.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or str(Path.home() / ".ray" / "auth_token")
+    try:
+        is_there = bool(Path(file).read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        is_there = False
+    if not is_there:
+        raise ConfigError(
+            f"{address} cannot be joined: RAY_AUTH_MODE is token, but {file} has no token that "
+            "this process can read; put the token of the cluster there, or name its file in "
+            "RAY_AUTH_TOKEN_PATH"
+        )
 
 
 def _refused(address: Address, error: Exception) -> ConfigError:

@@ -61,7 +61,8 @@ def row_group_error(group: RowGroup, got_rows: int, reason: str) -> RowGroupErro
     """Return the error that names the file, the row group, and the expected and actual rows."""
     return RowGroupError(
         f"{group.path} row group {group.index}: expected {group.rows} rows, got {got_rows} "
-        f"({' '.join(reason.split())}); the dataset is damaged, build it again"
+        f"({' '.join(reason.split())}); the dataset is damaged: remove "
+        "its folder below datasets/, and run headrace etl to make it again"
     )
 
 

@@ -19,6 +19,7 @@ from conf.settings.key_tree import described
 from conf.settings.train import Train
 from conf.workspace.folders import emptied
 from conf.workspace.hashes import hash_file
+from conf.workspace.mending import mend
 from conf.workspace.storage import raise_storage_failure, require_room
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from trainer.data.event_features import event_fields, require_same_features, sections_in
@@ -146,13 +147,16 @@ def load_built(
         if hash_file(folder / file.path) != file.sha256:
             raise VersionError(
                 f"{folder / file.path} is not the file that the bundle was written "
-                "with (SHA-256 differs); restore it or train again"
+                f"with (SHA-256 differs); {mend(folder / file.path)}"
             )
     try:
         return bundle, build(bundle, load_file(folder / WEIGHTS_NAME))
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise_storage_failure(error, folder / WEIGHTS_NAME)
-        raise VersionError(f"{folder / WEIGHTS_NAME} does not fit its bundle: {error}") from error
+        raise VersionError(
+            f"{folder / WEIGHTS_NAME} does not fit its bundle: {error}; "
+            + mend(folder / WEIGHTS_NAME)
+        ) from error
 
 
 def with_prefix(name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:

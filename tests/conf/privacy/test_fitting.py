@@ -10,9 +10,10 @@ import pytest
 
 from conf.errors import VersionError
 from conf.privacy.fitting import require_protected, weaker_setting
+from conf.privacy.keys import load_keys
 from conf.runs.choosing import run_card, run_compare, run_tune
 from conf.runs.managing import run_rollback
-from conf.runs.stages import KINDS, run_score, run_train
+from conf.runs.stages import KINDS, run_score, run_status, run_train
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.versions import publish
@@ -156,3 +157,62 @@ def test_datasets_are_judged_by_the_rules_of_fields_too(
 def test_a_version_that_is_missing_is_left_to_whoever_reads_it(workspace: Path) -> None:
     assert weaker_setting(labelled(workspace), "datasets", "none-such") is None
     assert json.loads((workspace / "datasets/CURRENT.json").read_text())["id"] == DATASET
+
+
+def test_a_rollback_of_lists_warns_of_another_key_and_of_what_their_model_learned(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made_with(workspace, {"mode": "pseudonymise", "ids": ["users"]})
+    path = workspace / "datasets" / DATASET / "manifest.json"
+    keys = load_keys(labelled(workspace).privacy)
+    assert keys is not None
+    for key_id, check, told in (("old", "0" * 8, True), (keys.key_id, keys.check, False)):
+        manifest = read_json(path)
+        manifest["privacy"] = {
+            **REPORT.model_dump(),
+            "ids": ["users"],
+            "key_id": key_id,
+            "key_check": check,
+        }
+        write_json(path, manifest)
+        (workspace / "lists" / "WITHDRAWN.json").unlink(missing_ok=True)
+        newer(workspace)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            run_rollback(labelled(workspace), "lists")
+        assert ("has labels that the key old made" in caplog.text) == told
+
+    bundle = workspace / "models" / MODEL / "bundle.json"
+    write_json(bundle, {**read_json(bundle), "learned_from_erased": "yes"})
+    (workspace / "lists" / "WITHDRAWN.json").unlink()
+    newer(workspace)
+    with caplog.at_level(logging.WARNING):
+        run_rollback(labelled(workspace), "lists")
+    assert f"{MODEL} learned from" in caplog.text
+
+
+def test_status_tells_of_an_open_erasure_and_of_what_was_rolled_back(workspace: Path) -> None:
+    config = config_of(workspace)
+    newer(workspace)
+    assert "erasure" not in run_status_of(config)
+    for kind in VERSIONS:
+        (workspace / kind / "CURRENT.json").unlink()
+    made_with(workspace, None)
+    newer(workspace)
+    run_rollback(config, "models")
+    (workspace / "erased").mkdir(exist_ok=True)
+    (workspace / "erased" / "journal.json").write_text("{}")
+
+    status = run_status_of(config)
+
+    assert status["erasure"].startswith("interrupted: run headrace erase again")
+    assert status["models"]["withdrawn"] == ["newer"]
+
+
+def run_status_of(config: Config) -> dict[str, Any]:
+    """Return the status of a workspace whose versions called `newer` are names alone."""
+    for kind, version in VERSIONS.items():
+        pointer = Path(config.run.output) / kind / "CURRENT.json"
+        if read_json(pointer)["id"] == "newer":
+            write_json(pointer, {**read_json(pointer), "id": version, "previous": []})
+    return run_status(config)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import ConfigError, VersionError
+from conf.errors import VersionError
 from conf.workspace.folders import emptied, own_folder, remove
 from conf.workspace.json_files import CHECKSUM, read_json, write_json
 from conf.workspace.lock import LOCK_NAME, workspace_lock
@@ -38,7 +38,7 @@ def test_a_changed_value_is_told_and_files_without_checksum_are_read(tmp_path: P
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "Expecting value"), (b"[]", "no mapping"), (b"null", "no mapping"),
+        (b"", "it is empty"), (b"[]", "no mapping"), (b"null", "no mapping"),
         (b'{"a": 1, "a": 2}', "the key 'a' occurs twice"), (b'{"a": NaN}', "NaN is no number"),
         (b'{"a": -Infinity}', "-Infinity is no number"), (b'{"a": 1e999}', "too large"),
         (b"[" * 100_000, "damaged"), (b'{"a": ' + b"9" * 5000 + b"}", "damaged"),
@@ -93,7 +93,7 @@ def test_a_pipe_in_place_of_the_lock_or_of_a_pointer_ends_in_no_wait(tmp_path: P
         assert lease.number == 1
     (tmp_path / LOCK_NAME).unlink()
     os.mkfifo(tmp_path / LOCK_NAME)
-    with pytest.raises(ConfigError, match="is no plain file"), workspace_lock(tmp_path, 60):
+    with pytest.raises(VersionError, match="is no plain file"), workspace_lock(tmp_path, 60):
         pass
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import ConfigError, LockHeldError
+from conf.errors import ConfigError, LockHeldError, VersionError
 from conf.workspace.lock import LOCK_NAME, workspace_lock
 
 HOLD = """
@@ -196,6 +196,18 @@ def test_who_has_lost_the_lease_does_nothing_more(tmp_path: Path) -> None:
     assert json.loads((tmp_path / LOCK_NAME).read_text())["host"] == "elsewhere"
 
 
+def test_a_lock_from_the_future_is_free_when_its_lease_has_run_out_here(tmp_path: Path) -> None:
+    path = tmp_path / LOCK_NAME
+    owner = {"host": "elsewhere", "pid": 1, "started_at": "1", "number": 9, "lease_seconds": 1}
+    path.write_text(json.dumps(owner))
+    os.utime(path, (2_051_222_400, 2_051_222_400))  # in 2035
+    with pytest.raises(LockHeldError), workspace_lock(tmp_path, 60):
+        pass
+    time.sleep(1.1)
+    with workspace_lock(tmp_path, 60) as lease:
+        assert lease.number == 10
+
+
 @pytest.mark.parametrize("name", [LOCK_NAME, ".lock.guard"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
@@ -209,7 +221,7 @@ def test_a_lock_that_is_no_file_is_neither_followed_nor_waited_for(
             "folder": path.mkdir}  # fmt: skip
     make[kind]()
     with (
-        pytest.raises(ConfigError, match=r"lock\.\w+ is no plain file.*; remove it"),
+        pytest.raises(VersionError, match=r"lock\.\w+ is no plain file.*; remove it"),
         workspace_lock(path.parent, 60),
     ):
         pass

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from conf.errors import ConfigError, StorageError, VersionError
+from conf.errors import StorageError, VersionError
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.lock import workspace_lock
 from conf.workspace.parquet import read_columns
@@ -119,7 +119,7 @@ def test_a_file_system_that_became_read_only_is_told(small_disk: Path) -> None:
     ):
         write_json(small_disk / "a.json", {"a": 2})
     with (
-        pytest.raises(ConfigError, match="is not a writable folder: Read-only"),
+        pytest.raises(StorageError, match="Read-only file system; mount it writable"),
         workspace_lock(small_disk, 60),
     ):
         pass

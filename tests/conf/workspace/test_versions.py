@@ -64,6 +64,17 @@ def test_a_committed_version_is_found_by_its_request_and_never_written_again(
         new_folder(tmp_path, "models", version)
 
 
+@pytest.mark.parametrize("content", ["{}", '{"id": "another"}', None])
+def test_a_manifest_of_another_version_is_no_reason_to_make_it_again(
+    tmp_path: Path, content: str | None
+) -> None:
+    version, other = commit_model(tmp_path, "a" * 64), commit_model(tmp_path, "b" * 64)
+    path = tmp_path / "models" / version / "bundle.json"
+    path.write_text(content or (tmp_path / "models" / other / "bundle.json").read_text())
+    with pytest.raises(VersionError, match=r"bundle\.json is not the manifest of this version"):
+        find_version(tmp_path, "models", "a" * 64)
+
+
 def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     (tmp_path / "models" / version / "weights.safetensors").write_bytes(b"123")
@@ -101,7 +112,7 @@ def test_every_file_of_a_version_is_looked_at(tmp_path: Path, name: str) -> None
     with pytest.raises(VersionError, match=f"{name} is missing"):
         read_manifest(tmp_path, "lists", "day", ListsManifest)
     path.mkdir()  # is no file of the version, whatever its size
-    with pytest.raises(VersionError, match=f"{name} is missing"):
+    with pytest.raises(VersionError, match=f"{name} is no plain file"):
         read_manifest(tmp_path, "lists", "day", ListsManifest)
 
 
@@ -246,7 +257,9 @@ def test_a_damaged_pointer_is_told_with_its_name(tmp_path: Path, content: str) -
     publish(tmp_path, "models", commit_model(tmp_path, "a" * 64), "2026-01-01")
     (tmp_path / "models" / "CURRENT.json").write_text(content)
     for work in (current_version, rollback):
-        with pytest.raises(VersionError, match=r"models/CURRENT\.json is damaged: .* run again"):
+        with pytest.raises(
+            VersionError, match=r"models/CURRENT\.json is damaged: .* run headrace train"
+        ):
             work(tmp_path, "models")
 
 
@@ -280,7 +293,8 @@ def test_what_was_withdrawn_stays_withdrawn_until_a_person_says_otherwise(tmp_pa
     assert current_version(tmp_path, "models") == b
 
     (tmp_path / "models" / "CURRENT.json").unlink()  # as the message about a damaged one says
-    assert publish(tmp_path, "models", a, "2026-01-01") == "withdrawn"
+    with pytest.raises(VersionError, match=f"no current version, and {a} was rolled back"):
+        publish(tmp_path, "models", a, "2026-01-01")
     with pytest.raises(ConfigError, match=rf"of .*models; those are: {a}"):
         allow(tmp_path, "models", b)
     allow(tmp_path, "models", a)
@@ -322,7 +336,10 @@ def test_a_damaged_manifest_is_told_with_its_name(tmp_path: Path) -> None:
     version = commit_model(tmp_path, "a" * 64)
     path = tmp_path / "models" / version / "bundle.json"
     path.write_text(path.read_text()[:40])
-    with pytest.raises(VersionError, match=r"bundle\.json is damaged: .* its whole folder"):
+    with pytest.raises(
+        VersionError,
+        match=r"bundle\.json is damaged: .* then remove /.*/models/tiny-.* and run headrace train",
+    ):
         find_version(tmp_path, "models", "a" * 64)
     with pytest.raises(VersionError, match=r"bundle\.json is damaged"):
         manifest_of(tmp_path, "models", version)

@@ -1,0 +1,47 @@
+"""What to do about a damaged file of a workspace: it depends on what the file is."""
+
+from pathlib import Path
+
+from conf.contract import MANIFEST_NAME
+
+_STAGES = {"datasets": "etl", "models": "train", "lists": "score"}
+_ELSE = "restore it, or remove it and run again"
+
+
+def mend(path: Path) -> str:
+    """Return the advice that ends a message about a damaged file.
+
+    Args:
+        path: The file, or the folder of a version.
+    """
+    if path.parent.name == "erased":
+        return (
+            "restore it from a backup, and do not remove it: without it, users who were erased "
+            "come back with the next log. If it is lost, remove it, and erase the same users again"
+        )
+    kind, folder = _version(path)
+    if kind is not None and path.parent.name == kind and path.suffix == ".json":
+        return _of_pointer(path, kind)
+    if kind is None or folder is None:
+        return _ELSE
+    return (
+        f"restore it. If that version is current, headrace rollback --kind {kind} goes back to the "
+        f"one before; then remove {folder} and run headrace {_STAGES[kind]} to make it again"
+    )
+
+
+def _of_pointer(path: Path, kind: str) -> str:
+    if path.name.startswith("WITHDRAWN"):
+        return "restore it; if you remove it, versions that were rolled back can be published again"
+    return (
+        f"restore it, or remove it and run headrace {_STAGES[kind]} (or headrace run): that "
+        "publishes again, but headrace rollback then knows no earlier version"
+    )
+
+
+def _version(path: Path) -> tuple[str | None, Path | None]:
+    """Return the kind and the folder of the version that a path is in or is, None for neither."""
+    for inner, outer in zip((path, *path.parents), path.parents, strict=False):
+        if outer.name in MANIFEST_NAME:
+            return outer.name, None if inner.name.startswith(".") else inner
+    return None, None
