@@ -20,7 +20,7 @@ from conf.contract import Manifest
 from conf.errors import DivergedError, HeadraceError, InputError
 from conf.settings.config import Config
 from conf.workspace.folders import set_umask
-from conf.workspace.json_files import write_json
+from conf.workspace.json_files import is_there, write_json
 from conf.workspace.storage import storage_error
 from trainer.data.columns import Columns, concatenate
 from trainer.data.plan import Round, plan_epoch
@@ -45,12 +45,17 @@ FAILURE_NAME = "failure.json"
 
 
 def train_worker(settings: dict[str, Any]) -> None:
-    """Train until the validation figure stops growing; the newest checkpoint is the result."""
+    """Train until the validation figure stops growing; the newest checkpoint is the result.
+
+    An error that a user must fix would occur in every retry. So it is recorded, and a worker that
+    finds such a record ends normally.
+    """
     job = _open_job(settings)
+    if is_there(job.work / FAILURE_NAME):
+        return
     try:
         _train(job)
     except HeadraceError as error:
-        # An error that a user must fix would occur in every retry: record it and end normally.
         _record(job, error)
     except OSError as error:
         told = storage_error(error, [job.work])
@@ -60,7 +65,14 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 
 def _record(job: TrainingJob, error: HeadraceError) -> None:
+    """Record an error; fail if there are other workers, which would wait for this one.
+
+    A disk may fail, or a part of the data be damaged, for one worker alone. Ray then starts all
+    again, and they find the record.
+    """
     write_json(job.work / FAILURE_NAME, {"message": str(error), "kind": type(error).__name__})
+    if job.world_size > 1:
+        raise error
 
 
 def _train(job: TrainingJob) -> None:

@@ -103,7 +103,11 @@ def fit(
         shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric) as epoch_log,
         own_handlers(),
     ):
-        _ray_trainer(config, settings, work).fit()
+        try:
+            _ray_trainer(config, settings, work).fit()
+        except Exception:  # of Ray, after the last failure that it allows
+            _raise_reported(work)
+            raise
     _raise_reported(work)
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
