@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 CONTRACT_VERSION: Final = 3
 MODEL_NAME = "model"  # key of the model's figures, next to the names of its baselines
 
+# Roles of models. Others are the names of channels in `score.candidates`.
+MAIN, RANKER = "main", "ranker"
+
 # Reserved numbers of every vocabulary.
 PADDING_IDX, UNKNOWN_IDX, NUM_RESERVED = 0, 1, 2
 MOST_NUMBERS = 2**31 - 1  # columns of numbers are int32
@@ -262,6 +265,8 @@ class Bundle(_Record):
     vocabularies: dict[str, Vocabulary]
     algorithm: str
     """Kind of model: `train.algorithm`."""
+    role: str = MAIN
+    """What the model is for: `main`, `ranker`, or the name of a channel of candidates."""
     model: dict[str, Any]
     """Settings that the model is built from again; for a neural model those of `train.model`."""
     config: dict[str, Any]

@@ -17,14 +17,17 @@ from conf.command.manual import manual_address
 from conf.command.running import (
     AsJson,
     ConfigPath,
+    LogicalDate,
     Overrides,
     Verbose,
     add_dated,
     add_plain,
+    day,
     run_command,
     works,
 )
 from conf.command.streams import close_streams, whole_output
+from conf.contract import MAIN
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -43,7 +46,16 @@ UserId = Annotated[
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
-Kind = Annotated[str, typer.Option("--kind", help="What to roll back: datasets, models or lists.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="What to roll back: datasets, models or lists. Default: lists, or models with --role.",
+    ),
+]
+Role = Annotated[
+    str, typer.Option("--role", help="Role of the model: main, ranker, or a channel's name.")
+]
 Allowed = Annotated[
     str | None,
     typer.Option(
@@ -121,13 +133,21 @@ add_plain(
     "Print the current versions and what they were made from.",
     works("run_status"),
 )
-add_dated(
-    app,
-    LOOK,
-    "evaluate",
-    "Measure the current model again on the test part, next to the baselines.",
-    works("run_evaluate"),
-)
+
+
+@app.command(rich_help_panel=LOOK)
+def evaluate(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    date: LogicalDate = None,
+    role: Role = MAIN,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure the current model again on the test part, next to the baselines."""
+    run_command(
+        config, overrides, as_json, verbose, lambda c: works("run_evaluate")(c, day(date), role)
+    )
 
 
 @app.command(rich_help_panel=LOOK)
@@ -135,6 +155,7 @@ def card(
     config: ConfigPath,
     output: PageFile,
     overrides: Overrides = None,
+    role: Role = MAIN,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -142,7 +163,7 @@ def card(
 
     def work(loaded: "Config") -> Result:
         _require_place(output, config, loaded)
-        return works("run_card", "choosing")(loaded, output)
+        return works("run_card", "choosing")(loaded, output, role)
 
     run_command(config, overrides, as_json, verbose, work)
 
@@ -223,7 +244,8 @@ _add_writing(
 def rollback(
     config: ConfigPath,
     overrides: Overrides = None,
-    kind: Kind = "lists",
+    kind: Kind = None,
+    role: Role = MAIN,
     allow: Allowed = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -234,7 +256,7 @@ def rollback(
         overrides,
         as_json,
         verbose,
-        lambda c: works("run_rollback", "managing")(c, kind, allow),
+        lambda c: works("run_rollback", "managing")(c, kind, allow, role),
     )
 
 

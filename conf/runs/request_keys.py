@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from conf.contract import CONTRACT_VERSION
+from conf.contract import CONTRACT_VERSION, MAIN
 from conf.privacy.protection import request_part
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
@@ -59,8 +59,8 @@ def dataset_request(
     )
 
 
-def model_request(config: Config, dataset_id: str) -> str:
-    """Return the key of a model; it includes whether seen items are ranked."""
+def model_request(config: Config, dataset_id: str, role: str = MAIN) -> str:
+    """Return the key of a model; it includes whether seen items are ranked, and another role."""
     is_auto = config.train.algorithm == "auto"
     section = config.train.model_dump(
         mode="json", exclude={"gate"} if is_auto else {"gate", "auto"}
@@ -70,6 +70,8 @@ def model_request(config: Config, dataset_id: str) -> str:
     ranked = [] if config.score.drop_seen else ["seen items kept"]
     if acts_differ(config.etl.event_types.values()):
         ranked.append(f"counting {_COUNTING}")
+    if role != MAIN:
+        ranked.append(f"role {role}")
     parts = [CONTRACT_VERSION, _MODELS, "model", config.run.seed, section, dataset_id, *ranked]
     return canonical_hash(parts)
 

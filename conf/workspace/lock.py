@@ -185,7 +185,7 @@ def _content(path: Path) -> dict[str, Any]:
 def _last_number(path: Path) -> int:
     """Return the largest number that an owner of this lock has had, as far as is known."""
     known = [_content(path).get("number")]
-    known += [_content(pointer).get("number") for pointer in path.parent.glob("*/CURRENT.json")]
+    known += [_content(pointer).get("number") for pointer in path.parent.glob("*/CURRENT*.json")]
     return max((number for number in known if type(number) is int), default=0)
 
 
