@@ -46,6 +46,7 @@ SCORE = "score"
 SOURCE = "source"
 REASONS = "reasons"
 SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
+CHANNELS = "channels"  # which channels of candidates named the item; only with candidates
 WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
 WHY_ABSENT = "why_absent"  # in the file of users without a list
@@ -298,6 +299,11 @@ class ListsManifest(_Record):
     """What the gates judge, by gate; None without data."""
     previous_id: str | None = None
     """Id of the lists that the overlap was measured with; None: there were none to compare."""
+    models: dict[str, str] = {}
+    """Models of other roles that the lists were made with, by role."""
+    channels: dict[str, int] = {}
+    """Number of rows whose item each channel of candidates named; a row counts for each of its
+    channels."""
     gates: dict[str, bool]
     """Whether each gate let the lists through when they were made."""
     files: dict[str, tuple[DataFile, ...]]

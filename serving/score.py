@@ -4,12 +4,13 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import ray
+import torch
 from ray.exceptions import RayActorError, RayTaskError
 from ray.util import ActorPool
 from rich.console import Console
@@ -28,11 +29,12 @@ from conf.masking.origins import public_config
 from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.gates.list_counts import check_parts
+from serving.gates.list_counts import Checked, check_parts
 from serving.gates.overlap import overlap_with_current
 from serving.gates.verdicts import figures_of, judged
 from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
 from serving.scoring.list_model import ListModel, is_personal, load_model
+from serving.scoring.staged import Stages, load_staged, stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
 from trainer.models.bundle import require_same_vocabulary
@@ -43,10 +45,24 @@ MAX_WORKER_DEATHS = 3
 LOG_EVERY_SECONDS = 30
 
 
-def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
+def run(
+    config: Config,
+    *,
+    dataset_id: str,
+    model_id: str,
+    request: str,
+    models: Mapping[str, str] | None = None,
+) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 
     Complete parts of an interrupted run with the same request are reused.
+
+    Args:
+        config: The run's configuration.
+        dataset_id: The dataset.
+        model_id: The main model.
+        request: Key of the lists.
+        models: Models of other roles that candidates need, by role.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
@@ -56,6 +72,7 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
+    stages = stages_of(config, manifest, models or {})
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     groups = manifest.row_groups("histories")
@@ -63,25 +80,27 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     if len(missing) < len(groups):
         log.info("score: %d of %d parts exist already", len(groups) - len(missing), len(groups))
     if missing:
-        job = ScoringJob(
-            workspace, dataset_id, model_id, request, folder, config.score, config.run.umask
-        )
+        given = (request, folder, config.score, config.run.umask, stages)
+        job = ScoringJob(workspace, dataset_id, model_id, *given)
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)
-    commit(workspace, "lists", _checked(config, manifest, model, version, request))
+    commit(workspace, "lists", _checked(config, manifest, model, stages, version, request))
     return version
 
 
 def _checked(
-    config: Config, manifest: Manifest, model: ListModel, version: str, request: str
+    config: Config,
+    manifest: Manifest,
+    model: ListModel,
+    stages: Stages | None,
+    version: str,
+    request: str,
 ) -> ListsManifest:
     """Read the lists back, write the table of users without one, and return the manifest."""
     workspace, score = Path(config.run.output).resolve(), config.score
     folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
-    found = check_parts(
-        workspace, manifest, folder, score, model.pools, is_personal=is_personal(model.scorer)
-    )
+    found = _counted(workspace, manifest, folder, score, model, stages)
     overlap = overlap_with_current(
         workspace,
         folder,
@@ -105,12 +124,38 @@ def _checked(
         users_without_lists=dict(sorted(reasons.items())),
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
+        models={} if stages is None else dict(stages.models),
+        channels=found.channels,
         gates={},
         files={"lists": describe_parts(folder, parts)},
         absent=write_absent(folder, found.absent),
     )
     gates = {v.name: not v.refuses for v in judged(lists.model_dump(), score)}
     return lists.model_copy(update={"gates": gates})
+
+
+def _counted(
+    workspace: Path,
+    manifest: Manifest,
+    folder: Path,
+    score: Score,
+    model: ListModel,
+    stages: Stages | None,
+) -> Checked:
+    """Count what is in the written parts."""
+    if stages is None:
+        personal = is_personal(model.scorer)
+        return check_parts(workspace, manifest, folder, score, model.pools, is_personal=personal)
+    staged = load_staged(workspace, manifest, model, stages, score, torch.device("cpu"))
+    return check_parts(
+        workspace,
+        manifest,
+        folder,
+        score,
+        staged.pools,
+        is_personal=staged.is_personal,
+        guaranteed=staged.guaranteed,
+    )
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.command.told import told_blend, told_removed
-from conf.contract import MODEL_NAME
+from conf.contract import CHANNELS, MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
 Result = dict[str, Any]
@@ -132,7 +132,8 @@ def _print_user(console: Console, result: Result) -> None:
         history.add_row(*(_text(event[key]) for key in ("when", "event", "item_id", "title")))
     console.print(history)
     table = Table(title=f"recommended ({result['lists_id']})", title_justify="left")
-    for name in ("position", "item", "title", "score", "source", "because of"):
+    named = ["channels"] if any(CHANNELS in row for row in result["list"]) else []
+    for name in ("position", "item", "title", "score", "source", "because of", *named):
         table.add_column(name)
     for row in result["list"]:
         table.add_row(
@@ -142,6 +143,7 @@ def _print_user(console: Console, result: Result) -> None:
             f"{row['score']:.3f}",
             row["source"],
             "\n".join(row["because"]),
+            *([", ".join(row.get(CHANNELS, ()))] if named else []),
         )
     console.print(table)
     for name in ("why_fallback", "why_short", "why_absent"):

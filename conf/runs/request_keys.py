@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from conf.contract import CONTRACT_VERSION, MAIN
 from conf.privacy.protection import request_part
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import acts_differ
+from conf.settings.score import Score
 from conf.workspace.hashes import canonical_hash
 
 _ROWS = 2
@@ -16,6 +18,9 @@ _LISTS = 3
 """Raise it when lists, or the figures in their manifest, change: all are then made again."""
 _MODELS = 2
 """Raise it when a training writes other figures: all models are then made again."""
+_STAGED = 1
+"""Raise it when lists of candidates, or their figures, change: all such lists are made again."""
+_LATER = ("candidates",)
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
 
@@ -82,8 +87,23 @@ def search_request(config: Config, dataset_id: str) -> str:
     return canonical_hash([model_request(config, dataset_id), "search", tune])
 
 
-def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
-    """Return the key of lists; limits of gates are not in it, as they change no list."""
+def lists_request(
+    config: Config, dataset_id: str, model_id: str, stages: Mapping[str, Any] | None = None
+) -> str:
+    """Return the key of lists; limits of gates are not in it, as they change no list.
+
+    Args:
+        config: The run's configuration.
+        dataset_id: The dataset.
+        model_id: The main model.
+        stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
+    """
     other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
-    section = config.score.model_dump(mode="json", exclude=other)
-    return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])
+    section = config.score.model_dump(mode="json", exclude=other | _unset(config.score))
+    parts = [CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id]
+    return canonical_hash([*parts, *([] if stages is None else [_STAGED, dict(stages)])])
+
+
+def _unset(score: Score) -> set[str]:
+    """Return the later settings that are as if they did not exist: the key is as before them."""
+    return {name for name in _LATER if getattr(score, name) == Score.model_fields[name].default}

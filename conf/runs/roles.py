@@ -10,7 +10,11 @@ from pathlib import Path
 from conf.contract import MAIN, RANKER
 from conf.errors import ConfigError
 from conf.runs.results import Result
+from conf.settings.candidates import TRAINED, Channel
 from conf.settings.config import Config
+from conf.settings.counting import Counting
+from conf.settings.model import RANKING_METRICS
+from conf.settings.train import Train
 from conf.workspace.versions import published_roles
 
 ALREADY_DONE = "already done"
@@ -34,11 +38,42 @@ def config_of(config: Config, role: str) -> Config:
     return found[role]
 
 
-def role_configs(config: Config) -> Iterator[tuple[str, Config]]:
-    """Yield each role that a run trains after the main model, with its configuration."""
+def role_configs(config: Config, main: str | None = None) -> Iterator[tuple[str, Config]]:
+    """Yield each role that a run trains after the main model, with its configuration.
+
+    Args:
+        config: The run's configuration.
+        main: Algorithm of the main model, which serves channels of that kind too; None: none.
+    """
     if config.ranker is not None:
         train = config.ranker.model_copy(update={"max_workers": config.train.max_workers})
-        yield RANKER, config.model_copy(update={"train": train, "ranker": None})
+        yield RANKER, _with_train(config, train)
+    for name, channel in (config.score.candidates or {}).items():
+        if channel.source in TRAINED and channel.source != main:
+            yield name, _with_train(config, _of_channel(channel, config.train))
+
+
+def _with_train(config: Config, train: Train) -> Config:
+    return config.model_copy(update={"train": train, "ranker": None})
+
+
+def _of_channel(channel: Channel, train: Train) -> Train:
+    """Return the section `train` of a channel: a counting model, which passes no gate."""
+    kept = (
+        "workers", "max_workers", "cpus_per_worker", "gpus_per_worker", "refit", "metrics_at",
+        "eval_batch_rows", *(() if train.metric in RANKING_METRICS else ("metric",)),
+    )  # fmt: skip
+    name = channel.source
+    counting = {name: getattr(train.counting, name)} if hasattr(train.counting, name) else {}
+    return Train.model_validate(
+        {
+            **{key: getattr(train, key) for key in kept},
+            "algorithm": name,
+            "counting": Counting(**counting),
+            "baselines": (),
+            "gate": "none",
+        }
+    )
 
 
 def with_roles(main: Result, roles: Result) -> Result:

@@ -16,6 +16,7 @@ from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.privacy.protection import protection_of, require_own_key_id
 from conf.runs.by_name import call_stage
+from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
@@ -54,7 +55,8 @@ def run_score(config: Config, logical_date: str | None = None) -> Result:
         dataset = chosen_version(config, "datasets", logical_date)
         model = chosen_version(config, "models", logical_date)
         require_publishable(config, model)
-        return _score(config, dataset, model, lease)
+        models = chosen_models(config, model, logical_date)
+        return _score(config, dataset, model, models, lease)
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
@@ -70,7 +72,9 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
         try:
             parts["etl"] = _etl(config, logical_date, lease)
             parts["train"] = _train_all(config, parts["etl"]["id"], lease)
-            parts["score"] = _score(config, parts["etl"]["id"], parts["train"]["id"], lease)
+            trained = parts["train"]
+            models = {role: part["id"] for role, part in trained.get("roles", {}).items()}
+            parts["score"] = _score(config, parts["etl"]["id"], trained["id"], models, lease)
         except HeadraceError as error:
             parts |= {} if error.made is None else {error.made["stage"]: error.made}
             status = REFUSED if isinstance(error, GateError) else FAILED
@@ -165,7 +169,8 @@ def _train_all(config: Config, dataset_id: str, lease: Lease) -> Result:
         HeadraceError: From a training; its `made` has the results of the ones before.
     """
     main, roles = _train(config, dataset_id, lease), Result()
-    for role, own in role_configs(config):
+    algorithm = manifest_of(Path(config.run.output), "models", main["id"])["algorithm"]
+    for role, own in role_configs(config, algorithm):
         try:
             roles[role] = {"role": role, **_train(own, dataset_id, lease, role)}
         except HeadraceError as error:
@@ -201,12 +206,16 @@ def make_model(config: Config, dataset_id: str, request: str, role: str = MAIN) 
     return made
 
 
-def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Result:
+def _score(
+    config: Config, dataset_id: str, model_id: str, models: dict[str, str], lease: Lease
+) -> Result:
     algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
     _require_list_model(f"the algorithm of model {model_id}", algorithm)
     require_protected(config, "datasets", dataset_id, MAKE_AGAIN)
     warn_of_erased(Path(config.run.output), model_id, "score")
-    request = lists_request(config, dataset_id, model_id)
+    models = {} if config.score.candidates is None else models
+    warn_of_erased_in(config, models)
+    request = lists_request(config, dataset_id, model_id, stages_of(config, models))
     result = _make(
         config,
         lease,
@@ -220,6 +229,7 @@ def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Resu
             dataset_id=dataset_id,
             model_id=model_id,
             request=request,
+            models=models,
         ),
     )
     return result

@@ -14,6 +14,7 @@ from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.rules import broken_rules
+from conf.settings.rules.candidates import broken_candidate_rules
 from conf.settings.rules.roles import broken_ranker_rules
 from conf.settings.score import Score
 from conf.settings.section import Folder, Positive, Section, Share, Workspace
@@ -153,6 +154,7 @@ class Config(Section):
     def _sections_fit(self) -> "Config":
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
         problems += broken_ranker_rules(self.input, self.etl, self.train, self.ranker)
+        problems += broken_candidate_rules(self.input, self.etl, self.train, self.score)
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
         if problems:

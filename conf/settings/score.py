@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from conf.settings.section import Positive, Section, Share
+from conf.settings.candidates import MOST_CHANNELS, Channel, wrong_names
+from conf.settings.section import Name, Positive, Section, Share
 
 
 class Above(Section):
@@ -92,12 +93,28 @@ class Score(Section):
     reasons: Annotated[int, Field(ge=0, le=10)] = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network,
     finding the reasons takes about twenty times as long as making the lists."""
+    candidates: Annotated[dict[Name, Channel], Field(min_length=1)] | None = None
+    """Channels, by a name of your own, that each name some items for every user; a list has the
+    best of these. With the section `ranker` it orders them, else they are fused by their ranks.
+    null: the lists are those of the main model alone."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""
     min_full_share: Share | None = None
     """Earlier name of a limit: 0.99 is the same as 0.01 for
     `score.gates.short_lists.refuse_above`, and wins over it; null: no effect."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _channels_have_names_of_their_own(
+        cls, channels: dict[str, Channel] | None
+    ) -> dict[str, Channel] | None:
+        wrong = wrong_names(channels or {})
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is the role of another model; choose another name")
+        if len(channels or {}) > MOST_CHANNELS:
+            raise ValueError(f"there are more than {MOST_CHANNELS} channels; name fewer")
+        return channels
 
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""
