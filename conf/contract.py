@@ -31,6 +31,11 @@ TARGET_ITEM = "target_item_idx"  # int32, the held-out item
 LABEL_PREFIX = "label_"  # before a label's name: float
 SAMPLING_PROBABILITY = "sampling_probability"  # float, for drawn negatives; 1 for logged events
 NUM_BEFORE = "user_num_before"  # float, ln(1 + the user's events before an impression)
+GAP = "user_gap"  # float, ln(1 + seconds since the user's previous act), -1 if there is none
+HOUR = "hour"  # int32, 2 + hour of the day in UTC
+WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
+SESSION_PLACE = "session_place"  # int32, from 0 in each session
+ITEM_COUNTS, USER_COUNTS = "item_counts", "user_counts"  # parts: counts at the end of the dataset
 PRESENT_SUFFIX = "_present"  # after a feature's name: int32, 1 if the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
@@ -301,6 +306,9 @@ class ListsManifest(_Record):
     """Id of the lists that the overlap was measured with; None: there were none to compare."""
     models: dict[str, str] = {}
     """Models of other roles that the lists were made with, by role."""
+    context_without_value: tuple[str, ...] = ()
+    """Fields of the context that the ranker takes and that had no sound value, so it was given a
+    missing one."""
     channels: dict[str, int] = {}
     """Number of rows whose item each channel of candidates named; a row counts for each of its
     channels."""

@@ -34,7 +34,7 @@ from serving.gates.overlap import overlap_with_current
 from serving.gates.verdicts import figures_of, judged
 from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
 from serving.scoring.list_model import ListModel, is_personal, load_model
-from serving.scoring.staged import Stages, load_staged, stages_of
+from serving.scoring.staged import Staged, load_staged, stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
 from trainer.models.bundle import require_same_vocabulary
@@ -73,6 +73,11 @@ def run(
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
     stages = stages_of(config, manifest, models or {})
+    staged = None
+    if stages is not None:
+        cpu = torch.device("cpu")
+        staged = load_staged(workspace, manifest, model, stages, config.score, cpu)
+        _warn_of_context(staged)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     groups = manifest.row_groups("histories")
@@ -85,22 +90,35 @@ def run(
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)
-    commit(workspace, "lists", _checked(config, manifest, model, stages, version, request))
+    made = _checked(config, manifest, model, staged, version, request)
+    if stages is not None:
+        made = made.model_copy(update={"models": dict(stages.models)})
+    commit(workspace, "lists", made)
     return version
+
+
+def _warn_of_context(staged: Staged) -> None:
+    if staged.without_value:
+        log.warning(
+            "score: the ranker takes %s, of which nothing is known when lists are made: it is "
+            "given a missing value; set score.context, or leave them out with "
+            "ranking.features_left_out",
+            ", ".join(staged.without_value),
+        )
 
 
 def _checked(
     config: Config,
     manifest: Manifest,
     model: ListModel,
-    stages: Stages | None,
+    staged: Staged | None,
     version: str,
     request: str,
 ) -> ListsManifest:
     """Read the lists back, write the table of users without one, and return the manifest."""
     workspace, score = Path(config.run.output).resolve(), config.score
     folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
-    found = _counted(workspace, manifest, folder, score, model, stages)
+    found = _counted(workspace, manifest, folder, score, model, staged)
     overlap = overlap_with_current(
         workspace,
         folder,
@@ -124,7 +142,7 @@ def _checked(
         users_without_lists=dict(sorted(reasons.items())),
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
-        models={} if stages is None else dict(stages.models),
+        context_without_value=() if staged is None else staged.without_value,
         channels=found.channels,
         gates={},
         files={"lists": describe_parts(folder, parts)},
@@ -140,13 +158,12 @@ def _counted(
     folder: Path,
     score: Score,
     model: ListModel,
-    stages: Stages | None,
+    staged: Staged | None,
 ) -> Checked:
     """Count what is in the written parts."""
-    if stages is None:
+    if staged is None:
         personal = is_personal(model.scorer)
         return check_parts(workspace, manifest, folder, score, model.pools, is_personal=personal)
-    staged = load_staged(workspace, manifest, model, stages, score, torch.device("cpu"))
     return check_parts(
         workspace,
         manifest,

@@ -20,7 +20,7 @@ _MODELS = 2
 """Raise it when a training writes other figures: all models are then made again."""
 _STAGED = 1
 """Raise it when lists of candidates, or their figures, change: all such lists are made again."""
-_LATER = ("candidates",)
+_LATER = ("candidates", "objective", "value", "context")
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
 
@@ -57,11 +57,17 @@ def dataset_request(
             config.train.max_workers,
             logical_date,
             *request_part(config),
+            *(["counts at the end"] if _has_counts(config) else []),
             *(["confidences"] if acts_differ(config.etl.event_types.values()) else []),
             *([] if base is None else [base]),
             *([list(logs)] if is_strung else []),  # the hash itself sorts the logs by name
         ]
     )
+
+
+def _has_counts(config: Config) -> bool:
+    """Return whether the dataset has counts as of the day, and so those at its end."""
+    return config.etl.impressions is not None and config.etl.features.as_of is not None
 
 
 def model_request(config: Config, dataset_id: str, role: str = MAIN) -> str:

@@ -11,6 +11,7 @@ from conf.contract import MAIN, RANKER
 from conf.errors import ConfigError
 from conf.runs.results import Result
 from conf.settings.candidates import TRAINED, Channel
+from conf.settings.choosing import Compare, Tune
 from conf.settings.config import Config
 from conf.settings.counting import Counting
 from conf.settings.model import RANKING_METRICS
@@ -54,7 +55,16 @@ def role_configs(config: Config, main: str | None = None) -> Iterator[tuple[str,
 
 
 def _with_train(config: Config, train: Train) -> Config:
-    return config.model_copy(update={"train": train, "ranker": None})
+    """Return the configuration of a role: without what is about the main model and the lists."""
+    plain = {"candidates": None, "objective": {}, "value": None, "context": {}}
+    alone = {
+        "train": train,
+        "ranker": None,
+        "score": config.score.model_copy(update=plain),
+        "compare": Compare(),
+        "tune": Tune(),
+    }
+    return config.model_copy(update=alone)
 
 
 def _of_channel(channel: Channel, train: Train) -> Train:

@@ -154,7 +154,9 @@ class Config(Section):
     def _sections_fit(self) -> "Config":
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
         problems += broken_ranker_rules(self.input, self.etl, self.train, self.ranker)
-        problems += broken_candidate_rules(self.input, self.etl, self.train, self.score)
+        problems += broken_candidate_rules(
+            self.input, self.etl, self.train, self.ranker, self.score
+        )
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
         if problems:

@@ -97,6 +97,16 @@ class Score(Section):
     """Channels, by a name of your own, that each name some items for every user; a list has the
     best of these. With the section `ranker` it orders them, else they are fused by their ranks.
     null: the lists are those of the main model alone."""
+    objective: dict[Name, float] = {}
+    """What the ranker orders by: labels with their weights, whose predicted probabilities are
+    summed up, such as `{click: 0.3, buy: 1.0}`; {}: its first label alone."""
+    value: Name | None = None
+    """Field of `input.items` with a number, such as a margin, that the ranker's prediction is
+    multiplied by; null: none."""
+    context: dict[Name, str | int | float] = {}
+    """Values of the context that the ranker shall assume, by field of `input.events`, or `hour`
+    (0 to 23, UTC) and `weekday` (0 is Monday), such as `{device: mobile, hour: 20}`. A field of
+    which nothing is known is given to the ranker as missing, and named in a warning."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""

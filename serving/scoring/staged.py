@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from conf.contract import NUM_RESERVED, Bundle, Manifest, catalogue_size
+from conf.contract import NUM_RESERVED, RANKER, Bundle, Manifest, catalogue_size
 from conf.settings.candidates import POPULAR
 from conf.settings.candidates import Channel as ChannelSettings
 from conf.settings.config import Config
@@ -22,6 +22,7 @@ from conf.settings.train import Train
 from conf.workspace.versions import read_manifest
 from serving.publishing.parts import read_item_ids
 from serving.ranking.channels import Channel, ModelChannel, OrderedChannel
+from serving.ranking.objective import Objective, item_worth, objective_of
 from serving.ranking.orders import Orders, by_field, overall
 from serving.ranking.rankers import make_ranker
 from serving.ranking.two_stage import TwoStage
@@ -31,6 +32,7 @@ from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.picks import read_picks
 from trainer.models.bundle import require_same_vocabulary
 from trainer.models.fit_source import FitSource
+from trainer.ranking.pairs import load_pairs
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Staged(NamedTuple):
     """For the gates: what channels name for sure."""
     is_personal: bool
     """Whether lists of different users should differ."""
+    without_value: tuple[str, ...]
+    """Fields of the context that the ranker takes, and that have no sound value."""
 
 
 def stages_of(config: Config, manifest: Manifest, models: Mapping[str, str]) -> Stages | None:
@@ -115,7 +119,22 @@ def load_staged(
     everybody = not all(channel.is_personal for channel in found)
     pools = Pools(model_pool, main.pools.fallback, everybody)
     personal = any(channel.is_personal for channel in found)
-    return Staged(TwoStage(found, None), pools, guaranteed, personal)
+    ranker = _ranker(workspace, manifest, stages, score, device)
+    without = () if ranker is None else ranker.pairs.context.without_value
+    two_stage = TwoStage(found, ranker)
+    return Staged(two_stage, pools, guaranteed, personal or ranker is not None, without)
+
+
+def _ranker(
+    workspace: Path, manifest: Manifest, stages: Stages, score: Score, device: torch.device
+) -> Objective | None:
+    """Return what orders the candidates; None: their ranks do."""
+    if RANKER not in stages.models:
+        return None
+    folder, model = workspace / "datasets" / manifest.id, stages.models[RANKER]
+    pairs = load_pairs(workspace, model, manifest, score.context, device)
+    worth = None if score.value is None else item_worth(folder, manifest, score.value)
+    return objective_of(pairs, score.objective, worth)
 
 
 def _model_of_role(workspace: Path, model_id: str, manifest: Manifest) -> ListModel:

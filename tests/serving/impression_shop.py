@@ -10,26 +10,37 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from conf.contract import (
     HISTORY_ITEMS,
-    ITEM_ID,
     ITEM_IDX,
     NUM_BEFORE,
     NUM_RESERVED,
+    RANKER,
     SAMPLING_PROBABILITY,
+    UNKNOWN_IDX,
     USER_IDX,
     Column,
     Feature,
     Manifest,
 )
+from conf.runs.roles import role_configs
 from conf.settings.config import Config
+from conf.settings.features import Categorical
 from conf.settings.load import load_config
+from conf.workspace.json_files import write_json
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import commit, publish
 from tests.trainer.small_parts import DAY, write_dataset
+from trainer.models.bundle import Trained, save_bundle
+from trainer.networks.ranking import RankingModel
+from trainer.ranking.bundle import with_calibrations
+from trainer.ranking.calibration import Calibration
+from trainer.ranking.layout import layout_of, section_of
 
 KINDS = 4
+FIRST_DEVICE = UNKNOWN_IDX + Categorical(kind="categorical").oov_buckets
 YAML = """
 run: {{name: shop, output: "{output}"}}
 input:
@@ -63,7 +74,12 @@ FEATURES = {
     "impressions": (
         Feature(name="hour", kind="categorical", encoding="context", cardinality=26),
         Feature(name=NUM_BEFORE, kind="numeric", encoding="context"),
-        Feature(name="context_device", kind="categorical", encoding="categorical", cardinality=4),
+        Feature(
+            name="context_device",
+            kind="categorical",
+            encoding="categorical",
+            cardinality=FIRST_DEVICE + 2,
+        ),
     ),
 }
 
@@ -112,6 +128,8 @@ def write_shop(
     for name, table in tables.items():
         (folder / name).mkdir()
         pq.write_table(table, folder / name / "part-00000.parquet", row_group_size=500)
+    (folder / "encoders").mkdir()
+    write_json(folder / "encoders/impressions.json", {"device": {"values": ["phone", "desk"]}})
     return _described(folder, manifest, tables)
 
 
@@ -125,7 +143,9 @@ def _described(folder: Path, manifest: Manifest, tables: dict[str, pa.Table]) ->
         for name, table in tables.items()
     }
     impressions = {"negatives": "logged", "negatives_per_positive": 1, "history_length": 20}
-    config = {**manifest.config, "etl": {**manifest.config["etl"], "impressions": impressions}}
+    features = {"events": {"encodings": {"device": {"kind": "categorical"}}}}
+    etl = {**manifest.config["etl"], "impressions": impressions, "features": features}
+    config = {**manifest.config, "etl": etl}
     changes = {"files": files, "columns": columns, "config": config, "features": FEATURES}
     made = manifest.model_copy(update=changes)
     commit(folder.parents[1], "datasets", made)
@@ -140,16 +160,17 @@ def _log(
     found: dict[str, list[tuple[Any, ...]]] = {"train": [], "valid": [], "test": []}
     histories = []
     for user in range(users):
-        taste, device = user % KINDS, 2 + user % 2
+        taste, device = user % KINDS, FIRST_DEVICE + user % 2
         order = rng.permutation(len(kinds))[:shown]
         hours = rng.integers(0, 24, len(order))
         logit = 3.0 * (kinds[order] == taste) + 1.5 * quality[order] - 2 + (hours > 11)
         clicks = rng.random(len(order)) < 1 / (1 + np.exp(-logit))
-        clicks[-3:] = True  # everybody has a target in each part
+        if clicks.sum() < 3:
+            clicks[-3:] = True  # everybody has a target in each part
         buys = clicks & (quality[order] > 0)
         places = np.flatnonzero(clicks)
         past: list[int] = []
-        for place, item in enumerate(order):
+        for place, item in enumerate(order[: places[-1] + 1]):
             part = "train" if place <= places[-3] else "valid" if place <= places[-2] else "test"
             found[part].append(
                 (user + NUM_RESERVED, item + NUM_RESERVED, clicks[place], buys[place],
@@ -176,8 +197,22 @@ def _columns(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
     }
 
 
+def write_ranker(config: Config, manifest: Manifest, role: str = RANKER, **ranking: Any) -> str:
+    """Commit and publish a ranking model with random weights; return its id."""
+    own = dict(role_configs(config))[RANKER] if role == RANKER else config
+    spec = own.train.ranking.model_copy(update=ranking)
+    own = own.model_copy(update={"train": own.train.model_copy(update={"ranking": spec})})
+    section = section_of(own, manifest, layout_of(own, manifest))
+    section["model"]["embedding_std"] = 0.5
+    torch.manual_seed(3)
+    weights = RankingModel(**section["model"]).state_dict()
+    maps = [Calibration("platt", np.array([0.5, 0.3 * n])) for n in range(len(section["labels"]))]
+    section["calibration"] = "platt"
+    trained = Trained(section, with_calibrations(weights, maps), {})
+    version = save_bundle(own, manifest, role[0] * 64, trained, role=role)
+    publish(Path(config.run.output), "models", version, DAY, role=role)
+    return version
+
+
 def item_ids(items: int) -> list[str]:
     return [f"i{number}" for number in range(NUM_RESERVED, NUM_RESERVED + items)]
-
-
-__all__ = ["ITEM_ID", "item_ids", "shop_config", "write_config", "write_shop"]

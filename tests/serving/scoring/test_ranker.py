@@ -1,0 +1,162 @@
+"""The ranker orders candidates: by what it predicts, weighed, times what an item is worth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, NUM_RESERVED, ListsManifest, Manifest
+from conf.errors import ConfigError, InputError, VersionError
+from conf.runs.stages import run_score, run_train
+from conf.settings.config import Config
+from conf.workspace.versions import commit, read_manifest
+from serving.ranking.objective import item_worth
+from tests.serving.impression_shop import shop_config, write_ranker, write_shop
+from tests.serving.tiny_shop import read_lists
+from tests.trainer.small_parts import ragged
+from trainer.ranking.pairs import load_pairs
+
+CANDIDATES = "score.candidates={net: {from: model, count: 9}, pop: {from: popularity, count: 9, by: country}}"
+LABELS = "ranker.ranking.labels={click: 1.0, buy: 1.0}"
+CPU = torch.device("cpu")
+
+
+def ready(workspace: Path, *overrides: str) -> tuple[Config, Manifest, str]:
+    """Return a shop with a trained main model and a ranker of random weights."""
+    manifest = write_shop(workspace)
+    run_train(shop_config(workspace, "ranker=null"))
+    config = shop_config(workspace, CANDIDATES, LABELS, *overrides)
+    return config, manifest, write_ranker(config, manifest)
+
+
+def lists_of(config: Config) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in read_lists(Path(run_score(config)["folder"])):
+        found.setdefault(row["user_id"], []).append(row)
+    return found
+
+
+def test_lists_have_the_candidates_of_highest_value(shared_ray: None, tmp_path: Path) -> None:
+    """The values are worked out anew, from the predictions of all pairs."""
+    config, manifest, ranker = ready(
+        tmp_path, "score.objective={click: 0.3, buy: 1.0}", "score.value=margin",
+        "score.context={hour: 20, device: phone}",
+    )  # fmt: skip
+    unranked = shop_config(tmp_path, CANDIDATES, "ranker=null", "score.list_length=18")
+    named = lists_of(unranked)  # all candidates fit
+
+    mine = lists_of(config)
+
+    folder = tmp_path / "datasets/shop"
+    rows = pq.read_table(folder / "histories").to_pylist()
+    times = np.concatenate([row[HISTORY_TIMES] for row in rows])
+    histories = ragged([row[HISTORY_ITEMS] for row in rows])._replace(beside={HISTORY_TIMES: times})
+    pairs = load_pairs(tmp_path, ranker, manifest, config.score.context, CPU)
+    part = pairs.for_part(histories, np.arange(60) + NUM_RESERVED)
+    margins = dict(zip(range(2, 42), pq.read_table(folder / "items")["margin"].to_pylist()))
+    mean = np.mean([margin for margin in margins.values() if margin is not None])
+    for user in range(60):
+        values = {}
+        for row in named[f"u{user}"]:
+            item = int(row["item_id"][1:])
+            click, buy = part.predictions(np.array([user]), np.array([item]))[0]
+            worth = mean if margins[item] is None else margins[item]
+            values[item] = (0.3 * click + 1.0 * buy) * worth
+        best = sorted(values, key=lambda item: (-values[item], item))[:5]
+        assert [row["item_id"] for row in mine[f"u{user}"]] == [f"i{item}" for item in best]
+        scores = [row["score"] for row in mine[f"u{user}"]]
+        assert scores == pytest.approx([values[item] for item in best], rel=1e-4)
+
+
+def test_the_lists_name_the_ranker_and_what_it_was_not_told(
+    shared_ray: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, _, ranker = ready(tmp_path, "score.context.hour=3")
+    scored = run_score(config)
+    lists = read_manifest(tmp_path, "lists", scored["id"], ListsManifest)
+    assert lists.models == {"ranker": ranker}
+    assert lists.context_without_value == ("context_device",)
+    assert "the ranker takes context_device, of which nothing is known" in caplog.text
+    assert all(scored["gates"].values()) and scored["counts"]["model_lists"] == 60
+    assert run_score(shop_config(tmp_path, CANDIDATES, LABELS))["id"] != scored["id"]
+
+
+def test_the_first_label_alone_is_the_default(shared_ray: None, tmp_path: Path) -> None:
+    config, _, _ = ready(tmp_path)
+    same = shop_config(tmp_path, CANDIDATES, LABELS, "score.objective={click: 1.0}")
+    other = shop_config(tmp_path, CANDIDATES, LABELS, "score.objective={buy: 1.0}")
+    assert lists_of(config) == lists_of(same) != lists_of(other)
+
+
+def test_a_ranker_whose_scores_are_not_finite_is_noticed(shared_ray: None, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    config, _, ranker = ready(tmp_path)
+    path = tmp_path / "models" / ranker / "weights.safetensors"
+    weights = load_file(path)
+    weights["user_embedding.weight"][5] = torch.nan  # user u3
+    save_file(weights, path)
+    from conf.contract import Bundle, DataFile
+    from conf.workspace.hashes import hash_file
+
+    bundle = read_manifest(tmp_path, "models", ranker, Bundle)
+    files = [file for file in bundle.files["model"] if file.path != path.name]
+    entry = DataFile(path=path.name, bytes=path.stat().st_size, sha256=hash_file(path), rows=0)
+    commit(tmp_path, "models", bundle.model_copy(update={"files": {"model": (entry, *files)}}))
+
+    scored = run_score(config)
+
+    assert (
+        scored["fallbacks"] == {"scores_not_finite": 1} and scored["counts"]["unscored_users"] == 1
+    )
+
+
+def test_a_ranker_of_another_dataset_is_refused(shared_ray: None, tmp_path: Path) -> None:
+    config, manifest, _ = ready(tmp_path)
+    users = manifest.vocabularies["user"].model_copy(update={"fingerprint": "others"})
+    other = {**manifest.vocabularies, "user": users}
+    commit(tmp_path, "datasets", manifest.model_copy(update={"vocabularies": other}))
+    with pytest.raises(VersionError, match="users have other numbers") as raised:
+        run_score(config)
+    assert raised.value.exit_code == 6
+
+
+def test_items_without_a_number_count_as_the_mean(tmp_path: Path) -> None:
+    manifest = write_shop(tmp_path)
+    folder = tmp_path / "datasets/shop"
+    worth = item_worth(folder, manifest, "margin")
+    known = [1.0 + item % 5 for item in range(40) if item != 3]
+    assert worth[2 + 3] == pytest.approx(np.mean(known)) and worth[2 + 4] == 5.0
+    with pytest.raises(VersionError, match="no field 'weight' of items"):
+        item_worth(folder, manifest, "weight")
+    with pytest.raises(InputError, match="no item of dataset shop has a number"):
+        item_worth(folder, manifest, "item_id")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "score.objective.buy=1",
+            r"score\.objective\.buy is no label of the ranker, which learns click",
+        ),
+        ("score.value=weight", r"score\.value='weight' is no field of input\.items: margin"),
+        ("score.context.town=x", r"score\.context\.town is no field of etl\.features\.events"),
+        ("score.context.hour=24", r"score\.context\.hour=24 is no whole number from 0 to 23"),
+        ("score.context.weekday=-1", r"from 0 to 6"),
+    ],
+)
+def test_what_the_ranker_cannot_be_told_is_refused(
+    tmp_path: Path, override: str, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        shop_config(tmp_path, override)
+
+
+@pytest.mark.parametrize("key", ["objective={click: 1.0}", "value=margin", "context.hour=3"])
+def test_without_a_ranker_its_settings_are_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match="is for a ranker, but there is none"):
+        shop_config(tmp_path, "ranker=null", f"score.{key}")
