@@ -56,7 +56,7 @@ def role_configs(config: Config, main: str | None = None) -> Iterator[tuple[str,
 
 def _with_train(config: Config, train: Train) -> Config:
     """Return the configuration of a role: without what is about the main model and the lists."""
-    plain = {"candidates": None, "objective": {}, "value": None, "context": {}}
+    plain: Result = {"candidates": None, "objective": {}, "value": None, "context": {}}
     alone = {
         "train": train,
         "ranker": None,

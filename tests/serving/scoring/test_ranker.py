@@ -7,11 +7,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, NUM_RESERVED, ListsManifest, Manifest
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    NUM_RESERVED,
+    Bundle,
+    DataFile,
+    ListsManifest,
+    Manifest,
+)
 from conf.errors import ConfigError, InputError, VersionError
 from conf.runs.stages import run_score, run_train
 from conf.settings.config import Config
+from conf.workspace.hashes import hash_file
 from conf.workspace.versions import commit, read_manifest
 from serving.ranking.objective import item_worth
 from tests.serving.impression_shop import shop_config, write_ranker, write_shop
@@ -19,7 +29,10 @@ from tests.serving.tiny_shop import read_lists
 from tests.trainer.small_parts import ragged
 from trainer.ranking.pairs import load_pairs
 
-CANDIDATES = "score.candidates={net: {from: model, count: 9}, pop: {from: popularity, count: 9, by: country}}"
+CANDIDATES = (
+    "score.candidates={net: {from: model, count: 9}, "
+    "pop: {from: popularity, count: 9, by: country}}"
+)
 LABELS = "ranker.ranking.labels={click: 1.0, buy: 1.0}"
 CPU = torch.device("cpu")
 
@@ -56,7 +69,8 @@ def test_lists_have_the_candidates_of_highest_value(shared_ray: None, tmp_path: 
     histories = ragged([row[HISTORY_ITEMS] for row in rows])._replace(beside={HISTORY_TIMES: times})
     pairs = load_pairs(tmp_path, ranker, manifest, config.score.context, CPU)
     part = pairs.for_part(histories, np.arange(60) + NUM_RESERVED)
-    margins = dict(zip(range(2, 42), pq.read_table(folder / "items")["margin"].to_pylist()))
+    column = pq.read_table(folder / "items")["margin"].to_pylist()
+    margins = dict(zip(range(2, 42), column, strict=True))
     mean = np.mean([margin for margin in margins.values() if margin is not None])
     for user in range(60):
         values = {}
@@ -92,16 +106,11 @@ def test_the_first_label_alone_is_the_default(shared_ray: None, tmp_path: Path) 
 
 
 def test_a_ranker_whose_scores_are_not_finite_is_noticed(shared_ray: None, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     config, _, ranker = ready(tmp_path)
     path = tmp_path / "models" / ranker / "weights.safetensors"
     weights = load_file(path)
     weights["user_embedding.weight"][5] = torch.nan  # user u3
     save_file(weights, path)
-    from conf.contract import Bundle, DataFile
-    from conf.workspace.hashes import hash_file
-
     bundle = read_manifest(tmp_path, "models", ranker, Bundle)
     files = [file for file in bundle.files["model"] if file.path != path.name]
     entry = DataFile(path=path.name, bytes=path.stat().st_size, sha256=hash_file(path), rows=0)
@@ -141,7 +150,7 @@ def test_items_without_a_number_count_as_the_mean(tmp_path: Path) -> None:
     [
         (
             "score.objective.buy=1",
-            r"score\.objective\.buy is no label of the ranker, which learns click",
+            r"objective\.buy is no label of the ranker, which learns click",
         ),
         ("score.value=weight", r"score\.value='weight' is no field of input\.items: margin"),
         ("score.context.town=x", r"score\.context\.town is no field of etl\.features\.events"),
