@@ -60,24 +60,28 @@ class PartPairs(NamedTuple):
     """[N]"""
     context: PartContext
 
-    def batch(self, rows: np.ndarray, item_idx: np.ndarray) -> RankingBatch:
-        """Return pairs as input of the network: rows of the part and items, [M] each."""
+    def batch(self, rows: np.ndarray, item_idx: np.ndarray) -> tuple[RankingBatch, Tensor]:
+        """Return pairs as input of the network: rows of the part and items, [M] each.
+
+        Returns:
+            The batch, in which each user's history is once, and the place of each pair's: [M].
+        """
         users = self.users[rows]
         some, places = np.unique(rows, return_inverse=True)
         length, num_labels = self.pairs.history_length, len(self.pairs.layout.labels)
-        history = torch.zeros((len(rows), 0), dtype=torch.int32)
+        newest = np.zeros((len(some), 0), dtype=np.int32)
         if length:
             newest, _ = padded(self.histories, some, length)  # [<= N, L]
-            history = torch.from_numpy(newest.astype(np.int32))[torch.from_numpy(places)]
-        return RankingBatch(
+        batch = RankingBatch(
             torch.from_numpy(users.astype(np.int64)),
             torch.from_numpy(item_idx.astype(np.int64)),
-            history,
+            torch.from_numpy(newest.astype(np.int32)),
             *self.context.values(rows, users, item_idx),
             torch.zeros((len(rows), num_labels)),
             torch.from_numpy(self.pairs.sampling.log_rate[item_idx]),
             torch.ones(len(rows)),
         )
+        return batch, torch.from_numpy(places)
 
     @torch.no_grad()
     def logits(self, rows: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
@@ -85,9 +89,9 @@ class PartPairs(NamedTuple):
         found = [np.zeros((0, len(self.pairs.layout.labels)), dtype=np.float32)]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             chosen = slice(start, start + ROWS_AT_ONCE)
-            batch = self.batch(rows[chosen], item_idx[chosen])
+            batch, owner = self.batch(rows[chosen], item_idx[chosen])
             there = RankingBatch(*(tensor.to(self.pairs.device) for tensor in batch))
-            logits: Tensor = self.pairs.model(there)
+            logits: Tensor = self.pairs.model(there, owner.to(self.pairs.device))
             found.append(logits.float().cpu().numpy())
         return np.concatenate(found)
 
