@@ -72,7 +72,7 @@ def run(
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
-    stages = stages_of(config, manifest, models or {})
+    stages = stages_of(config, manifest, model, models or {})
     staged = None
     if stages is not None:
         cpu = torch.device("cpu")
@@ -92,7 +92,8 @@ def run(
             _score_parts(job, missing, progress)
     made = _checked(config, manifest, model, staged, version, request)
     if stages is not None:
-        made = made.model_copy(update={"models": dict(stages.models)})
+        others = {role: one for role, one in stages.models.items() if one != model_id}
+        made = made.model_copy(update={"models": others})
     commit(workspace, "lists", made)
     return version
 

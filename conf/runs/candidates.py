@@ -26,10 +26,16 @@ def chosen_models(config: Config, main: str, logical_date: str | None) -> dict[s
     return found
 
 
-def stages_of(config: Config, models: dict[str, str]) -> dict[str, Any] | None:
-    """Return what candidates depend on, for the key of lists; None if there are no candidates."""
-    channels = config.score.candidates
-    if channels is None:
+def stages_of(config: Config, models: dict[str, str], algorithm: str) -> dict[str, Any] | None:
+    """Return what candidates depend on, for the key of lists; None if there are no candidates.
+
+    Args:
+        config: The run's configuration.
+        models: Models of other roles.
+        algorithm: That of the main model; a ranking model's candidates may be the whole catalogue.
+    """
+    channels = config.score.candidates or {}
+    if not channels and algorithm != "ranking":
         return None
     kinds = {channel.source for channel in channels.values()}
     counting = config.train.counting.recent_popularity.model_dump(mode="json")

@@ -20,6 +20,9 @@ _MODELS = 2
 """Raise it when a training writes other figures: all models are then made again."""
 _STAGED = 1
 """Raise it when lists of candidates, or their figures, change: all such lists are made again."""
+_IN_NO_LIST = {
+    "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
+}  # fmt: skip
 _LATER = ("candidates", "objective", "value", "context")
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
@@ -104,7 +107,14 @@ def lists_request(
         model_id: The main model.
         stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
     """
-    other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
+    other = {
+        "workers",
+        "cpus_per_worker",
+        "gpus_per_worker",
+        "gates",
+        "min_full_share",
+        "max_pairs",
+    }
     section = config.score.model_dump(mode="json", exclude=other | _unset(config.score))
     parts = [CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id]
     return canonical_hash([*parts, *([] if stages is None else [_STAGED, dict(stages)])])

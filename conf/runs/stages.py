@@ -65,7 +65,6 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
     Raises:
         HeadraceError: From a stage; its `made` has the results of the stages so far.
     """
-    _require_list_model("train.algorithm", config.train.algorithm)
     warn_of_settings(config)
     parts: Result = {}
     with locked(config) as lease:
@@ -210,12 +209,11 @@ def _score(
     config: Config, dataset_id: str, model_id: str, models: dict[str, str], lease: Lease
 ) -> Result:
     algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
-    _require_list_model(f"the algorithm of model {model_id}", algorithm)
     require_protected(config, "datasets", dataset_id, MAKE_AGAIN)
     warn_of_erased(Path(config.run.output), model_id, "score")
     models = {} if config.score.candidates is None else models
     warn_of_erased_in(config, models)
-    request = lists_request(config, dataset_id, model_id, stages_of(config, models))
+    request = lists_request(config, dataset_id, model_id, stages_of(config, models, algorithm))
     result = _make(
         config,
         lease,
@@ -233,16 +231,6 @@ def _score(
         ),
     )
     return result
-
-
-def _require_list_model(where: str, algorithm: str) -> None:
-    """Refuse to make lists with a model that does not score the whole catalogue."""
-    if algorithm == "ranking":
-        raise ConfigError(
-            f"{where} is 'ranking': such a model scores single impressions, not the catalogue, so "
-            "it has no lists; use headrace etl, train and evaluate to make and measure it; for "
-            "lists set train.algorithm to another one, such as auto"
-        )
 
 
 def _make(

@@ -107,6 +107,9 @@ class Score(Section):
     """Values of the context that the ranker shall assume, by field of `input.events`, or `hour`
     (0 to 23, UTC) and `weekday` (0 is Monday), such as `{device: mobile, hour: 20}`. A field of
     which nothing is known is given to the ranker as missing, and named in a warning."""
+    max_pairs: Positive = 20_000_000
+    """Most pairs of a user and an item that `train.algorithm: ranking` scores without
+    `score.candidates`; with more, name channels there. Changes no list."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""

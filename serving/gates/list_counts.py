@@ -132,7 +132,7 @@ def check_parts(
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
         with told_if_damaged(path):
-            schema = LISTS_SCHEMA if guaranteed is None else CHANNELS_SCHEMA
+            schema = CHANNELS_SCHEMA if score.candidates else LISTS_SCHEMA
             lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
         user_ids = read_row_group(dataset, users, [USER_ID])[USER_ID].cast(pa.string())
         items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
@@ -250,8 +250,17 @@ def check_lists(
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
         _hashes(rows.user[rows.of_model], rows.item[rows.of_model]),
         np.bincount(rows.item[rows.of_model], minlength=catalogue).astype(bool) & pools.model,
-        Counter(pc.list_flatten(lists[CHANNELS]).to_pylist() if guaranteed is not None else ()),
+        Counter(
+            pc.list_flatten(lists[CHANNELS]).to_pylist() if CHANNELS in lists.schema.names else ()
+        ),
     )
+
+
+def _channels(lists: pa.Table) -> Counter[str]:
+    """Return the number of rows that each channel named."""
+    if CHANNELS not in lists.schema.names:
+        return Counter()
+    return Counter(pc.list_flatten(lists[CHANNELS]).to_pylist())
 
 
 def _numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> _Rows:

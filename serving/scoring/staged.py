@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 
 from conf.contract import NUM_RESERVED, RANKER, Bundle, Manifest, catalogue_size
+from conf.errors import ConfigError
 from conf.settings.candidates import POPULAR
 from conf.settings.candidates import Channel as ChannelSettings
 from conf.settings.config import Config
@@ -21,7 +22,7 @@ from conf.settings.score import Score
 from conf.settings.train import Train
 from conf.workspace.versions import read_manifest
 from serving.publishing.parts import read_item_ids
-from serving.ranking.channels import Channel, ModelChannel, OrderedChannel
+from serving.ranking.channels import Channel, ModelChannel, OrderedChannel, WholeCatalogue
 from serving.ranking.objective import Objective, item_worth, objective_of
 from serving.ranking.orders import Orders, by_field, overall
 from serving.ranking.rankers import make_ranker
@@ -63,21 +64,43 @@ class Staged(NamedTuple):
     """Fields of the context that the ranker takes, and that have no sound value."""
 
 
-def stages_of(config: Config, manifest: Manifest, models: Mapping[str, str]) -> Stages | None:
-    """Return what a configuration's candidates are made from; None if it has none.
+def stages_of(
+    config: Config, manifest: Manifest, main: ListModel, models: Mapping[str, str]
+) -> Stages | None:
+    """Return what lists of candidates are made from; None: they are those of the main model.
+
+    A ranking model as the main one orders the candidates itself; without channels, the catalogue.
 
     Raises:
+        ConfigError: When there are more pairs of users and items than `score.max_pairs`.
         InputError: When a list of items cannot be read, or has no item of the dataset.
     """
     channels = config.score.candidates
-    if channels is None:
+    if channels is None and main.scorer is not None:
         return None
+    if channels is None:
+        _require_affordable(config.score, manifest, main)
+        channels = {}
+    if main.scorer is None:
+        models = {**models, RANKER: main.bundle.id}
     picks = {
         name: read_picks(config, manifest, name)
         for name, channel in channels.items()
         if channel.source == "list"
     }
     return Stages(channels, models, config.train, config.run.seed, picks)
+
+
+def _require_affordable(score: Score, manifest: Manifest, main: ListModel) -> None:
+    users = sum(group.rows for group in manifest.row_groups("histories"))
+    items = int(main.pools.model.sum())
+    if users * items > score.max_pairs:
+        raise ConfigError(
+            f"score.candidates is null, so the ranking model {main.bundle.id} would score "
+            f"{users:,} users times {items:,} items, {users * items:,} pairs, more than "
+            f"score.max_pairs={score.max_pairs:,}; name channels in score.candidates, such as "
+            "{near: {from: item_knn, count: 200}}, or raise score.max_pairs"
+        )
 
 
 def load_staged(
@@ -110,6 +133,8 @@ def load_staged(
             if name in stages.models:
                 model = _model_of_role(workspace, stages.models[name], manifest)
             found.append(_of_model(name, settings.count, model, score, manifest, device))
+    if not found:
+        found.append(WholeCatalogue("catalogue", main.pools.model))
     model_pool = np.any([channel.pool for channel in found], axis=0)
     guaranteed = tuple(
         Guaranteed(channel.pool, channel.count, channel.is_personal)
@@ -145,6 +170,7 @@ def _model_of_role(workspace: Path, model_id: str, manifest: Manifest) -> ListMo
 def _of_model(
     name: str, count: int, model: ListModel, score: Score, manifest: Manifest, device: torch.device
 ) -> ModelChannel:
+    assert model.scorer is not None  # a rule of the configuration
     scorer = model.scorer.to(device)
     ranker = make_ranker(scorer, score, model_id=model.bundle.id, num_items=model.num_items)
     return ModelChannel(

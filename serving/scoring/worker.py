@@ -84,10 +84,12 @@ class PartScorer:
         model = load_model(job.workspace, job.model_id, self.manifest)
         self.popular = popular_items(model.train_weights)
         self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
-        self.scorer = model.scorer.to(device)
-        self.ranker: Ranker = make_ranker(
-            self.scorer, job.score, model_id=job.model_id, num_items=self.num_items
-        )
+        self.scorer = None if model.scorer is None else model.scorer.to(device)
+        self.ranker: Ranker | None = None
+        if self.scorer is not None:
+            self.ranker = make_ranker(
+                self.scorer, job.score, model_id=job.model_id, num_items=self.num_items
+            )
         self.staged = None
         if job.stages is not None:
             given = (job.workspace, self.manifest, model, job.stages, job.score, device)
@@ -135,12 +137,13 @@ class PartScorer:
     ) -> None:
         """Fill in the lists of the chosen rows; mark those that the model gives no scores."""
         score = self.job.score
+        assert self.ranker is not None  # without a scorer there are stages
         scored, best, channels = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
         lists.why_fallback[np.setdiff1d(rows, scored)] = FALLBACK_REASONS.index(NOT_FINITE)
         lists.item_idx[scored], lists.scores[scored] = best.item_idx.cpu(), best.scores.cpu()
         if channels is not None:
             lists.channels[scored] = channels
-        if score.reasons and len(scored):
+        if score.reasons and self.scorer is not None and len(scored):
             known, items = self._explained(histories, best.item_idx)
             reasons = explain(self.scorer, known, scored, items, num_reasons=score.reasons)
             lists.reason_idx[scored] = reasons.item_idx.cpu()

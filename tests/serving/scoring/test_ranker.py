@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from conf.contract import (
     HISTORY_ITEMS,
     HISTORY_TIMES,
+    MAIN,
     NUM_RESERVED,
     Bundle,
     DataFile,
@@ -143,6 +144,70 @@ def test_items_without_a_number_count_as_the_mean(tmp_path: Path) -> None:
         item_worth(folder, manifest, "weight")
     with pytest.raises(InputError, match="no item of dataset shop has a number"):
         item_worth(folder, manifest, "item_id")
+
+
+def alone(workspace: Path, *overrides: str) -> tuple[Config, Manifest, str]:
+    """Return a shop whose main model is a ranking model of random weights."""
+    manifest = write_shop(workspace)
+    config = shop_config(
+        workspace, "ranker=null", "train.algorithm=ranking", "train.metric=auc",
+        "train.ranking.interaction=deepfm", *overrides,
+    )  # fmt: skip
+    return config, manifest, write_ranker(config, manifest, MAIN)
+
+
+def test_a_ranking_model_alone_orders_the_catalogue(shared_ray: None, tmp_path: Path) -> None:
+    config, manifest, model = alone(tmp_path)
+
+    mine = lists_of(config)
+
+    rows = pq.read_table(tmp_path / "datasets/shop/histories").to_pylist()
+    times = np.concatenate([row[HISTORY_TIMES] for row in rows])
+    histories = ragged([row[HISTORY_ITEMS] for row in rows])._replace(beside={HISTORY_TIMES: times})
+    pairs = load_pairs(tmp_path, model, manifest, {}, CPU)
+    part = pairs.for_part(histories, np.arange(60) + NUM_RESERVED)
+    for user, row in enumerate(rows):
+        items = np.array([item for item in range(2, 42) if item not in row[HISTORY_ITEMS]])
+        values = part.predictions(np.full(len(items), user), items)[:, 0]
+        best = items[np.lexsort((items, -values))][:5]
+        assert [one["item_id"] for one in mine[f"u{user}"]] == [f"i{item}" for item in best]
+    (first,) = {one["reasons"] is None and "channels" not in one for one in mine["u0"]}
+    assert first  # nothing to explain with, and no channels
+
+
+def test_a_catalogue_that_is_too_large_needs_candidates(shared_ray: None, tmp_path: Path) -> None:
+    config, _, _ = alone(tmp_path, "score.max_pairs=2399")
+    with pytest.raises(ConfigError, match=r"60 users times 40 items, 2,400 pairs.*max_pairs=2,399"):
+        run_score(config)
+    channel = "score.candidates={near: {from: popularity, count: 6}}"
+    counted = shop_config(
+        tmp_path, "ranker=null", "train.algorithm=ranking", "train.metric=auc", channel,
+        "train.ranking.interaction=deepfm", "score.max_pairs=1",
+    )  # fmt: skip
+    scored = run_score(counted)
+    assert all(scored["gates"].values()) and scored["counts"]["unexplained"] == 0
+    assert {tuple(row["channels"]) for row in read_lists(Path(scored["folder"]))} == {("near",)}
+    lists = read_manifest(tmp_path, "lists", scored["id"], ListsManifest)
+    assert lists.models == {} and lists.channels["near"] == scored["counts"]["rows"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (
+            ["score.candidates={m: {from: model, count: 9}}"],
+            r"from is 'model', but train\.algorithm",
+        ),
+        (["ranker={}"], r"ranker is set, but train\.algorithm is 'ranking'"),
+    ],
+)
+def test_a_ranking_model_alone_has_no_candidates_of_its_own(
+    tmp_path: Path, overrides: list[str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        shop_config(
+            tmp_path, "ranker=null", "train.algorithm=ranking", "train.metric=auc", *overrides
+        )
 
 
 @pytest.mark.parametrize(
