@@ -70,6 +70,13 @@ SettingsFile = Annotated[
         "--output", "-o", help="Also write the configuration with these settings to this file."
     ),
 ]
+PairsFile = Annotated[
+    Path,
+    typer.Option("--input", "-i", help="CSV or Parquet file with user_id, item_id and context."),
+]
+PredictedFile = Annotated[
+    Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")
+]
 PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
 Found = Callable[[Result], tuple[dict[str, Any], Sequence[str], Sequence[str]]]
 
@@ -148,6 +155,25 @@ def evaluate(
     run_command(
         config, overrides, as_json, verbose, lambda c: works("run_evaluate")(c, day(date), role)
     )
+
+
+@app.command(rich_help_panel=LOOK)
+def predict(
+    config: ConfigPath,
+    source: PairsFile,
+    output: PredictedFile,
+    overrides: Overrides = None,
+    date: LogicalDate = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the probability of each label for the pairs of a file."""
+
+    def work(loaded: "Config") -> Result:
+        _require_place(output, config, loaded)
+        return works("run_predict", "predicting")(loaded, source, output, day(date))
+
+    run_command(config, overrides, as_json, verbose, work)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -9,8 +9,8 @@ from conf.privacy.learned import warn_of_erased
 from conf.runs.chosen import chosen_version, require_publishable
 from conf.runs.results import manifest_of
 from conf.runs.roles import role_configs
-from conf.settings.candidates import POPULAR, Channel
 from conf.settings.config import Config
+from conf.settings.score import POPULAR, Channel
 from conf.workspace.hashes import hash_file
 
 

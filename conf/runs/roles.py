@@ -10,11 +10,11 @@ from pathlib import Path
 from conf.contract import MAIN, RANKER
 from conf.errors import ConfigError
 from conf.runs.results import Result
-from conf.settings.candidates import TRAINED, Channel
 from conf.settings.choosing import Compare, Tune
 from conf.settings.config import Config
 from conf.settings.counting import Counting
 from conf.settings.model import RANKING_METRICS
+from conf.settings.score import TRAINED, Channel
 from conf.settings.train import Train
 from conf.workspace.versions import published_roles
 

@@ -15,7 +15,7 @@ from conf.contract import ITEM_IDX, Manifest, catalogue_size
 from conf.errors import ConfigError, InputError, VersionError
 from conf.workspace.parquet import read_columns
 from trainer.data.columns import Ragged
-from trainer.ranking.pairs import PairModel, PartPairs
+from trainer.prediction.pairs import PairModel, PartPairs
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,9 @@ import torch
 
 from conf.contract import NUM_RESERVED, RANKER, Bundle, Manifest, catalogue_size
 from conf.errors import ConfigError
-from conf.settings.candidates import POPULAR
-from conf.settings.candidates import Channel as ChannelSettings
 from conf.settings.config import Config
-from conf.settings.score import Score
+from conf.settings.score import POPULAR, Score
+from conf.settings.score import Channel as ChannelSettings
 from conf.settings.train import Train
 from conf.workspace.versions import read_manifest
 from serving.publishing.parts import read_item_ids
@@ -33,7 +32,7 @@ from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.picks import read_picks
 from trainer.models.bundle import require_same_vocabulary
 from trainer.models.fit_source import FitSource
-from trainer.ranking.pairs import load_pairs
+from trainer.prediction.pairs import load_pairs
 
 
 @dataclass(frozen=True)

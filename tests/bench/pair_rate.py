@@ -17,7 +17,7 @@ from serving.ranking.fusion import best_of, union
 from serving.ranking.objective import objective_of
 from tests.serving.impression_shop import shop_config, write_ranker, write_shop
 from trainer.data.columns import Ragged
-from trainer.ranking.pairs import ROWS_AT_ONCE, load_pairs
+from trainer.prediction.pairs import ROWS_AT_ONCE, load_pairs
 
 SHAPE = {"width": 16, "hidden": (128, 64), "interaction": "dcnv2", "history_length": 20}
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 from conf.contract import HOUR, WEEKDAY
-from conf.settings.candidates import Channel
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.rules.training import unfit_for_recency
-from conf.settings.score import Score
+from conf.settings.score import Channel, Score
 from conf.settings.train import Ranker, Train
 
 _CLOCK = {HOUR: 24, WEEKDAY: 7}

@@ -28,7 +28,7 @@ from serving.ranking.objective import item_worth
 from tests.serving.impression_shop import shop_config, write_ranker, write_shop
 from tests.serving.tiny_shop import read_lists
 from tests.trainer.small_parts import ragged
-from trainer.ranking.pairs import load_pairs
+from trainer.prediction.pairs import load_pairs
 
 CANDIDATES = (
     "score.candidates={net: {from: model, count: 9}, "

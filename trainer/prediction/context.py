@@ -35,7 +35,7 @@ from conf.contract import (
 from trainer.data.columns import Ragged
 from trainer.data.feature_tables import IMPRESSIONS, read_table
 from trainer.networks.fields import FieldSpec, Values, of_kind
-from trainer.ranking.encoded import code_of, number_of
+from trainer.prediction.encoded import code_of, number_of
 
 CONTEXT = "context_"  # prefix of the encoded fields of events
 _CLOCK = {HOUR: 24, WEEKDAY: 7}

@@ -18,9 +18,9 @@ from trainer.data.feature_tables import IMPRESSIONS, ITEM_FEATURES, USER_FEATURE
 from trainer.models.bundle import require_same_vocabulary
 from trainer.networks.inputs import RankingBatch
 from trainer.networks.ranking import RankingModel
+from trainer.prediction.context import Context, PartContext, context_at_end
 from trainer.ranking.bundle import load_ranking
 from trainer.ranking.calibration import Calibration, sigmoid
-from trainer.ranking.context import Context, PartContext, context_at_end
 from trainer.ranking.impressions import Sampling, read_tables, sampling_of
 from trainer.ranking.layout import RankingLayout, encodings_in, layout_from
 
@@ -112,6 +112,15 @@ class PartPairs(NamedTuple):
             axis=1,
         )
 
+    def drawn_predictions(self, rows: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
+        """Return the same as the evaluation does, of rows as negatives were drawn: [M, T]."""
+        logits = self.logits(rows, item_idx)
+        if self.pairs.is_rating:
+            return logits.astype(np.float64)
+        rate = self.pairs.sampling.log_rate[item_idx]
+        columns = zip(self.pairs.calibrations, logits.T, strict=True)
+        return np.stack([one.probabilities(column - rate) for one, column in columns], axis=1)
+
 
 def undrawn(calibration: Calibration, logits: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
     """Return calibrated probabilities without the drawing of negatives: [M].
@@ -151,7 +160,7 @@ def load_pairs(
 
     Raises:
         VersionError: When the model was trained on other numbers or features.
-        ConfigError: See `trainer.ranking.context.context_at_end`.
+        ConfigError: See `trainer.prediction.context.context_at_end`.
     """
     folder = workspace / "datasets" / manifest.id
     bundle, (weights, calibrations) = load_ranking(workspace, model_id)

@@ -29,9 +29,9 @@ from tests.trainer.small_parts import ragged
 from trainer.data.columns import Ragged
 from trainer.networks.fields import FieldSpec
 from trainer.networks.inputs import RankingBatch
+from trainer.prediction.context import context_at_end
+from trainer.prediction.pairs import PairModel, load_pairs, undrawn
 from trainer.ranking.calibration import Calibration, sigmoid
-from trainer.ranking.context import context_at_end
-from trainer.ranking.pairs import PairModel, load_pairs, undrawn
 
 CPU = torch.device("cpu")
 GIVEN = {"device": "desk", "hour": 20}
@@ -162,7 +162,7 @@ def test_a_value_that_the_dataset_does_not_know_is_refused(
 
 
 def test_numbers_are_scaled_as_the_dataset_scaled_them(shop: tuple[Config, Manifest]) -> None:
-    from trainer.ranking.encoded import code_of, number_of
+    from trainer.prediction.encoded import code_of, number_of
 
     config, manifest = shop
     folder = Path(config.run.output) / "datasets/shop"

@@ -12,8 +12,18 @@ from conf.workspace.json_files import read_json
 _FILE = "encoders/impressions.json"
 
 
-def code_of(folder: Path, manifest: Manifest, field: str, value: Any) -> int:
+def code_of(
+    folder: Path, manifest: Manifest, field: str, value: Any, *, is_strict: bool = True
+) -> int:
     """Return the code of a value of a categorical field.
+
+    Args:
+        folder: Folder of the dataset.
+        manifest: Its manifest.
+        field: The field.
+        value: Its value.
+        is_strict: Whether a value that the vocabulary lacks is an error; otherwise it gets the
+            first code of unknown values.
 
     Raises:
         ConfigError: When the field has no vocabulary or bounds, or the vocabulary lacks the value.
@@ -28,6 +38,8 @@ def code_of(folder: Path, manifest: Manifest, field: str, value: Any) -> int:
             "a single value cannot be given; use categorical, bucketed or numeric, or leave it out"
         )
     known = [one for one in fitted["values"] if one is not None]
+    if str(value) not in known and not is_strict:
+        return UNKNOWN_IDX
     if str(value) not in known:
         raise ConfigError(
             f"score.context.{field}={value!r} is no value that the dataset knows: it has "
