@@ -230,6 +230,8 @@ def _about_ranker(config: "Config") -> Iterator[str]:
     """Yield a message for each setting of the section `ranker` without an effect."""
     if config.ranker is None:
         return
+    if config.score.candidates is None:
+        yield "ranker orders no list, as score.candidates is null; name channels there"
     alone = {"train": config.ranker, "compare": Compare(), "tune": Tune()}
     for text in useless_keys(config.model_copy(update=alone)):
         yield of_ranker(text)

@@ -186,6 +186,7 @@ def test_a_setting_of_the_ranker_without_effect_is_named(
     assert not useless_keys(odd)
     warn_of_settings(odd)
     assert "ranker.model.width has no effect: used only by neural" in caplog.text
+    assert "ranker orders no list, as score.candidates is null" in caplog.text
 
 
 def test_a_run_is_done_already_only_if_all_roles_are() -> None:
