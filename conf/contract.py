@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 CONTRACT_VERSION: Final = 3
 MODEL_NAME = "model"  # key of the model's figures, next to the names of its baselines
 
+# Roles of models. Others are the names of channels in `score.candidates`.
+MAIN, RANKER = "main", "ranker"
+
 # Reserved numbers of every vocabulary.
 PADDING_IDX, UNKNOWN_IDX, NUM_RESERVED = 0, 1, 2
 MOST_NUMBERS = 2**31 - 1  # columns of numbers are int32
@@ -28,6 +31,11 @@ TARGET_ITEM = "target_item_idx"  # int32, the held-out item
 LABEL_PREFIX = "label_"  # before a label's name: float
 SAMPLING_PROBABILITY = "sampling_probability"  # float, for drawn negatives; 1 for logged events
 NUM_BEFORE = "user_num_before"  # float, ln(1 + the user's events before an impression)
+GAP = "user_gap"  # float, ln(1 + seconds since the user's previous act), -1 if there is none
+HOUR = "hour"  # int32, 2 + hour of the day in UTC
+WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
+SESSION_PLACE = "session_place"  # int32, from 0 in each session
+ITEM_COUNTS, USER_COUNTS = "item_counts", "user_counts"  # parts: counts at the end of the dataset
 PRESENT_SUFFIX = "_present"  # after a feature's name: int32, 1 if the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
@@ -44,6 +52,7 @@ SOURCE = "source"
 REASONS = "reasons"
 SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
 TEXTS = "texts"  # a struct of sentences by language; only with `score.texts.languages`
+CHANNELS = "channels"  # which channels of candidates named the item; only with candidates
 WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
 WHY_ABSENT = "why_absent"  # in the file of users without a list
@@ -266,6 +275,8 @@ class Bundle(_Record):
     vocabularies: dict[str, Vocabulary]
     algorithm: str
     """Kind of model: `train.algorithm`."""
+    role: str = MAIN
+    """What the model is for: `main`, `ranker`, or the name of a channel of candidates."""
     model: dict[str, Any]
     """Settings that the model is built from again; for a neural model those of `train.model`."""
     config: dict[str, Any]
@@ -297,6 +308,14 @@ class ListsManifest(_Record):
     """What the gates judge, by gate; None without data."""
     previous_id: str | None = None
     """Id of the lists that the overlap was measured with; None: there were none to compare."""
+    models: dict[str, str] = {}
+    """Models of other roles that the lists were made with, by role."""
+    context_without_value: tuple[str, ...] = ()
+    """Fields of the context that the ranker takes and that had no sound value, so it was given a
+    missing one."""
+    channels: dict[str, int] = {}
+    """Number of rows whose item each channel of candidates named; a row counts for each of its
+    channels."""
     gates: dict[str, bool]
     """Whether each gate let the lists through when they were made."""
     files: dict[str, tuple[DataFile, ...]]

@@ -25,7 +25,7 @@ pygments_dark_style = "monokai"
 PAGES = {
     "Start": ["README", "your-data", "commands", "troubleshooting"],
     "From log to dataset": ["cleaning", "features", "files"],
-    "Models": ["choosing", "training", "impressions", "measuring", "performance"],
+    "Models": ["choosing", "training", "impressions", "two-stage", "measuring", "performance"],
     "In production": ["lists", "schedules", "clusters", "privacy"],
     "Reference": ["settings", "uses", "architecture", "CONTRIBUTING", "CHANGELOG"],
 }

@@ -24,7 +24,7 @@ from pydantic_core import PydanticUndefined
 
 from conf.command.cli import app
 from conf.settings.config import Config
-from conf.settings.key_tree import parts_at
+from conf.settings.key_tree import fields_in, parts_at
 from docs.partners import partners_of
 from docs.uses import uses_page
 
@@ -91,7 +91,7 @@ def default_of(key: str) -> str | None:
     """Return the default of a dotted key as YAML; None if there is no such key or default."""
     for path, section in sections(Config):
         if key.rpartition(".")[0] == _bare(path):
-            field = section.model_fields.get(key.rpartition(".")[2])
+            field = fields_in(section).get(key.rpartition(".")[2])
             if field is not None and not field.is_required():
                 return _default_text(field).strip("`")
     return None
@@ -120,7 +120,7 @@ def sections(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, ty
     """Yield each section below `section` with its dotted path."""
     if path:
         yield path, section
-    for name, field in section.model_fields.items():
+    for name, field in fields_in(section).items():
         for suffix, inner in _inner(field.annotation, ""):
             yield from sections(inner, f"{path}.{name}{suffix}".lstrip("."))
 
@@ -161,7 +161,7 @@ def _section(section: type[BaseModel], paths: list[str], partners: dict[str, set
         text.append(_one_line(doc.split("\n\n")[0]) + "\n")
     text.append("| key | takes | default | meaning |\n|---|---|---|---|")
     meanings = descriptions(section)
-    for name, field in section.model_fields.items():
+    for name, field in fields_in(section).items():
         others = sorted(partners.get(f"{_bare(path)}.{name}", set()))
         meaning = _one_line(meanings[name])
         unmentioned = [f"`{other}`" for other in others if f"`{other}" not in meaning]
@@ -188,7 +188,8 @@ def descriptions(section: type[BaseModel]) -> dict[str, str]:
         for field, after in pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
                 found[ast.unparse(field.target)] = ast.literal_eval(after.value)
-    return found
+    keys = {name: field.alias or name for name, field in section.model_fields.items()}
+    return {keys.get(name, name): text for name, text in found.items()}
 
 
 def _bare(path: str) -> str:

@@ -29,7 +29,7 @@ TAIL = """
 | `etl.features.users`, `etl.features.events`, `etl.features.as_of`, `etl.impressions` | `ranking` |
 | `etl.window_length` | `neural`: set `train.model.history_length` to the same number |
 | `etl.windows` | all but `popularity` and `ranking`; `recent_popularity` refuses `last` |
-| `score` | all that score the catalogue; `ranking` makes no lists. `score.drop_seen` changes their figures too |
+| `score` | all that score the catalogue; `ranking` orders the candidates of `score.candidates`, or the whole catalogue. `score.drop_seen` changes their figures too |
 | `score.reasons` | all but `popularity` and `recent_popularity`, which have no reasons |
 """  # noqa: E501
 

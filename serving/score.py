@@ -2,8 +2,11 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from conf.contract import (
     NUM_RESERVED,
@@ -21,13 +24,14 @@ from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.gates.list_counts import check_parts
+from serving.gates.list_counts import Checked, check_parts
 from serving.gates.overlap import overlap_with_current
 from serving.gates.verdicts import figures_of, judged
 from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
 from serving.reasons.templates import load_templates
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.pool import Worker, score_parts, shown_progress
+from serving.scoring.staged import Staged, load_staged, stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.similar.check import check_similar
 from serving.similar.worker import SimilarScorer, has_similar, rows_of_parts
@@ -37,10 +41,24 @@ from trainer.models.bundle import require_same_vocabulary
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
+def run(
+    config: Config,
+    *,
+    dataset_id: str,
+    model_id: str,
+    request: str,
+    models: Mapping[str, str] | None = None,
+) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 
     Complete parts of an interrupted run with the same request are reused.
+
+    Args:
+        config: The run's configuration.
+        dataset_id: The dataset.
+        model_id: The main model.
+        request: Key of the lists.
+        models: Models of other roles that candidates need, by role.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
@@ -50,21 +68,30 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
-    templates = load_templates(config.score.texts)
+    stages = stages_of(config, manifest, model, models or {})
+    staged = None
+    if stages is not None:
+        cpu = torch.device("cpu")
+        staged = load_staged(workspace, manifest, model, stages, config.score, cpu)
+        _warn_of_context(staged)
     version = version_id(config.run.name, manifest.logical_date, request)
-    folder = new_folder(workspace, "lists", version)
     job = ScoringJob(
         workspace,
         dataset_id,
         model_id,
         request,
-        folder,
+        new_folder(workspace, "lists", version),
         config.score,
         config.run.umask,
-        templates,
+        stages,
+        load_templates(config.score.texts),
     )
     _score_missing(config, job, manifest, model)
-    commit(workspace, "lists", _checked(config, manifest, model, version, request))
+    made = _checked(config, manifest, model, staged, version, request)
+    if stages is not None:
+        others = {role: one for role, one in stages.models.items() if one != model_id}
+        made = made.model_copy(update={"models": others})
+    commit(workspace, "lists", made)
     return version
 
 
@@ -105,16 +132,29 @@ def _rows(manifest: Manifest) -> list[int]:
     return [group.rows for group in manifest.row_groups("histories")]
 
 
+def _warn_of_context(staged: Staged) -> None:
+    if staged.without_value:
+        log.warning(
+            "score: the ranker takes %s, of which nothing is known when lists are made: it is "
+            "given a missing value; set score.context, or leave them out with "
+            "ranking.features_left_out",
+            ", ".join(staged.without_value),
+        )
+
+
 def _checked(
-    config: Config, manifest: Manifest, model: ListModel, version: str, request: str
+    config: Config,
+    manifest: Manifest,
+    model: ListModel,
+    staged: Staged | None,
+    version: str,
+    request: str,
 ) -> ListsManifest:
     """Read the lists back, write the table of users without one, and return the manifest."""
     workspace, score = Path(config.run.output).resolve(), config.score
     folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
     item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
-    found = check_parts(
-        workspace, manifest, folder, score, model.pools, is_personal=is_personal(model.scorer)
-    )
+    found = _counted(workspace, manifest, folder, score, model, staged)
     overlap = overlap_with_current(
         workspace,
         folder,
@@ -142,6 +182,8 @@ def _checked(
         users_without_lists=dict(sorted(reasons.items())),
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
+        context_without_value=() if staged is None else staged.without_value,
+        channels=found.channels,
         gates={},
         files={"lists": describe_parts(folder, parts), **similar_files},
         absent=write_absent(folder, found.absent),
@@ -149,6 +191,29 @@ def _checked(
     )
     gates = {v.name: not v.refuses for v in judged(lists.model_dump(), score)}
     return lists.model_copy(update={"gates": gates})
+
+
+def _counted(
+    workspace: Path,
+    manifest: Manifest,
+    folder: Path,
+    score: Score,
+    model: ListModel,
+    staged: Staged | None,
+) -> Checked:
+    """Count what is in the written parts."""
+    if staged is None:
+        personal = is_personal(model.scorer)
+        return check_parts(workspace, manifest, folder, score, model.pools, is_personal=personal)
+    return check_parts(
+        workspace,
+        manifest,
+        folder,
+        score,
+        staged.pools,
+        is_personal=staged.is_personal,
+        guaranteed=staged.guaranteed,
+    )
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import (
+    CHANNELS,
     HISTORY_ITEMS,
     HISTORY_TIMES,
     HISTORY_TYPES,
@@ -39,7 +40,7 @@ from conf.privacy.sealing import pseudonym
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.versions import current_version, read_manifest
-from serving.publishing.parts import LISTS_SCHEMA, read_row_group
+from serving.publishing.parts import CHANNELS_SCHEMA, read_row_group
 from serving.rules.possible import MEANINGS
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,8 @@ def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[s
     if place.part >= len(files):
         raise VersionError(f"lists {lists.id} have fewer parts than their dataset; score again")
     path = folder / files[place.part].path
-    rows = read_columns(path, [*LISTS_SCHEMA.names, TEXTS], pc.field(USER_ID) == place.user_id)
+    names = [*CHANNELS_SCHEMA.names, TEXTS]
+    rows = read_columns(path, names, pc.field(USER_ID) == place.user_id)
     found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
     return found
 
@@ -247,4 +249,5 @@ def _shown_row(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> dict[st
         "source": row[SOURCE],
         "because": because,
         TEXTS: row.get(TEXTS),
+        **({CHANNELS: row[CHANNELS] or []} if CHANNELS in row else {}),
     }

@@ -17,14 +17,17 @@ from conf.command.manual import manual_address
 from conf.command.running import (
     AsJson,
     ConfigPath,
+    LogicalDate,
     Overrides,
     Verbose,
     add_dated,
     add_plain,
+    day,
     run_command,
     works,
 )
 from conf.command.streams import close_streams, open_streams, whole_output
+from conf.contract import MAIN
 from conf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,7 +51,16 @@ ItemId = Annotated[
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
-Kind = Annotated[str, typer.Option("--kind", help="What to roll back: datasets, models or lists.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="What to roll back: datasets, models or lists. Default: lists, or models with --role.",
+    ),
+]
+Role = Annotated[
+    str, typer.Option("--role", help="Role of the model: main, ranker, or a channel's name.")
+]
 Allowed = Annotated[
     str | None,
     typer.Option(
@@ -62,6 +74,13 @@ SettingsFile = Annotated[
     typer.Option(
         "--output", "-o", help="Also write the configuration with these settings to this file."
     ),
+]
+PairsFile = Annotated[
+    Path,
+    typer.Option("--input", "-i", help="CSV or Parquet file with user_id, item_id and context."),
+]
+PredictedFile = Annotated[
+    Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")
 ]
 PageFile = Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")]
 Found = Callable[[Result], tuple[dict[str, Any], Sequence[str], Sequence[str]]]
@@ -135,13 +154,40 @@ add_plain(
     "Print the current versions and what they were made from.",
     works("run_status"),
 )
-add_dated(
-    app,
-    LOOK,
-    "evaluate",
-    "Measure the current model again on the test part, next to the baselines.",
-    works("run_evaluate"),
-)
+
+
+@app.command(rich_help_panel=LOOK)
+def evaluate(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    date: LogicalDate = None,
+    role: Role = MAIN,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure the current model again on the test part, next to the baselines."""
+    run_command(
+        config, overrides, as_json, verbose, lambda c: works("run_evaluate")(c, day(date), role)
+    )
+
+
+@app.command(rich_help_panel=LOOK)
+def predict(
+    config: ConfigPath,
+    source: PairsFile,
+    output: PredictedFile,
+    overrides: Overrides = None,
+    date: LogicalDate = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the probability of each label for the pairs of a file."""
+
+    def work(loaded: "Config") -> Result:
+        _require_place(output, config, loaded)
+        return works("run_predict", "predicting")(loaded, source, output, day(date))
+
+    run_command(config, overrides, as_json, verbose, work)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -149,6 +195,7 @@ def card(
     config: ConfigPath,
     output: PageFile,
     overrides: Overrides = None,
+    role: Role = MAIN,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -156,7 +203,7 @@ def card(
 
     def work(loaded: "Config") -> Result:
         _require_place(output, config, loaded)
-        return works("run_card", "choosing")(loaded, output)
+        return works("run_card", "choosing")(loaded, output, role)
 
     run_command(config, overrides, as_json, verbose, work)
 
@@ -237,7 +284,8 @@ _add_writing(
 def rollback(
     config: ConfigPath,
     overrides: Overrides = None,
-    kind: Kind = "lists",
+    kind: Kind = None,
+    role: Role = MAIN,
     allow: Allowed = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -248,7 +296,7 @@ def rollback(
         overrides,
         as_json,
         verbose,
-        lambda c: works("run_rollback", "managing")(c, kind, allow),
+        lambda c: works("run_rollback", "managing")(c, kind, allow, role),
     )
 
 

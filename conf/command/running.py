@@ -96,7 +96,7 @@ def add_dated(
         as_json: AsJson = False,
         verbose: Verbose = False,
     ) -> None:
-        run_command(config, overrides, as_json, verbose, lambda c: work(c, _day(date)))
+        run_command(config, overrides, as_json, verbose, lambda c: work(c, day(date)))
 
     app.command(name, help=text, rich_help_panel=panel)(subcommand)
 
@@ -143,7 +143,7 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
             print_result(result)
 
 
-def _day(text: str | None) -> str | None:
+def day(text: str | None) -> str | None:
     """Return `text` after checking that it is a date."""
     if text is None:
         return None

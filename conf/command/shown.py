@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.command.cells import printable, text_of
+from conf.contract import CHANNELS
 
 Result = dict[str, Any]
 
@@ -20,7 +21,8 @@ def print_user(console: Console, result: Result) -> None:
         history.add_row(*(text_of(event[key]) for key in ("when", "event", "item_id", "title")))
     console.print(history)
     table = Table(title=f"recommended ({result['lists_id']})", title_justify="left")
-    for name in ("position", "item", "title", "score", "source", "because of"):
+    named = ["channels"] if any(CHANNELS in row for row in result["list"]) else []
+    for name in ("position", "item", "title", "score", "source", "because of", *named):
         table.add_column(name)
     for row in result["list"]:
         table.add_row(
@@ -30,6 +32,7 @@ def print_user(console: Console, result: Result) -> None:
             f"{row['score']:.3f}",
             row["source"],
             "\n".join([*_sentence(row), *row["because"]]),
+            *([", ".join(row.get(CHANNELS, ()))] if named else []),
         )
     console.print(table)
     for name in ("why_fallback", "why_short", "why_absent"):

@@ -48,6 +48,7 @@ def print_result(result: Result) -> None:
         return
     if result["stage"] == "erase":
         result = {**result, "removed": told_removed(result["removed"])}
+    of_roles = result.pop("roles", {}).values() if result["stage"] == "train" else ()
     _print_plain(console, result)
     if "figures" in result:
         _print_gates(console, result)
@@ -55,6 +56,8 @@ def print_result(result: Result) -> None:
         _print_ledger(console, result["ledger"])
     if "metrics" in result:
         print_metrics(console, result["metrics"])
+    for part in of_roles:
+        print_result(part)
 
 
 def _print_plain(console: Console, result: Result) -> None:

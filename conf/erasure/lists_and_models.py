@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from conf.contract import (
+    CHANNELS,
     SOURCE,
     SOURCE_FALLBACK,
     SOURCE_MODEL,
@@ -131,7 +133,14 @@ def _lowered(
         "short_lists": _minus(manifest.short_lists, short),
         "fallbacks": _minus(manifest.fallbacks, Counter(filter(None, fallbacks))),
         "users_without_lists": _minus(manifest.users_without_lists, Counter(missing)),
+        "channels": _minus(manifest.channels, _channels(rows)),
     }
+
+
+def _channels(rows: pa.Table) -> Counter[str]:
+    if CHANNELS not in rows.column_names:
+        return Counter()
+    return Counter(pc.list_flatten(rows[CHANNELS]).to_pylist())
 
 
 def _minus(counts: Mapping[str, int], gone: Mapping[str, int]) -> dict[str, int]:

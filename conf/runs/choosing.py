@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from conf.contract import MAIN
 from conf.errors import ConfigError, HeadraceError
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
+from conf.runs.by_name import call_stage
+from conf.runs.chosen import chosen_version, protected_dataset
 from conf.runs.lineage import with_start
 from conf.runs.request_keys import model_request, search_request
 from conf.runs.results import Result
-from conf.runs.stages import call_stage, chosen_version, locked, make_model, protected_dataset
+from conf.runs.roles import config_of
+from conf.runs.stages import locked, make_model
 from conf.settings.choosing import nested
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
@@ -57,9 +61,10 @@ def run_compare(config: Config) -> Result:
     return {**result, "page": str(page)}
 
 
-def run_card(config: Config, output: Path) -> Result:
-    """Write the card of the current model to a file."""
-    model = chosen_version(config, "models", None)
+def run_card(config: Config, output: Path, role: str = MAIN) -> Result:
+    """Write the card of a role's current model to a file."""
+    config = config_of(config, role)
+    model = chosen_version(config, "models", None, role)
     require_protected(config, "models", model, "run headrace run for a model of labels")
     written: Result = call_stage("trainer.pages.card", "run", config, model_id=model, output=output)
     return {"stage": "card", "status": "done", "id": model, **written}

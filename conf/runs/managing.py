@@ -3,41 +3,52 @@
 import logging
 from pathlib import Path
 
-from conf.contract import MANIFEST_NAME
+from conf.contract import MAIN, MANIFEST_NAME
 from conf.errors import ConfigError
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
+from conf.runs.by_name import call_stage
+from conf.runs.chosen import require_sound
 from conf.runs.results import Result, manifest_of
-from conf.runs.stages import DONE, KINDS, call_stage, locked, require_sound
+from conf.runs.roles import require_role
+from conf.runs.stages import DONE, KINDS, locked
 from conf.settings.config import Config
 from conf.workspace.versions import allow, rollback, versions_before
 
 log = logging.getLogger(__name__)
 
 
-def run_rollback(config: Config, kind: str, allowed: str | None = None) -> Result:
+def run_rollback(
+    config: Config, kind: str | None, allowed: str | None = None, role: str = MAIN
+) -> Result:
     """Make the version before the current one of `kind` current again.
 
     Args:
         config: The run's configuration.
-        kind: datasets, models or lists.
+        kind: datasets, models or lists; None: lists, or models of a role other than the main one.
         allowed: A withdrawn version that may be published again instead; None: roll back.
+        role: Whose models are rolled back.
     """
+    kind = kind or ("lists" if role == MAIN else "models")
     if kind not in KINDS:
         raise ConfigError(f"rollback: {kind!r} is not one of {', '.join(KINDS)}")
+    if role != MAIN and kind != "models":
+        raise ConfigError(f"rollback: only models have roles, but --kind is {kind!r}; use models")
     workspace = Path(config.run.output)
+    require_role(workspace, kind, role)
     result: Result = {"stage": "rollback", "status": DONE, "kind": kind}
+    result |= {} if role == MAIN else {"role": role}
     with locked(config) as lease:
         if allowed is not None:
             with lease.kept():
-                allow(workspace, kind, allowed)
+                allow(workspace, kind, allowed, role)
             return {**result, "id": allowed, "allowed": allowed}
-        before = versions_before(workspace, kind)[0]
+        before = versions_before(workspace, kind, role)[0]
         require_sound(config, kind, before)
         require_protected(config, kind, before, "stay with the current version")
         _warn(config, kind, before)
         with lease.kept() as number:
-            current, withdrawn = rollback(workspace, kind, number)
+            current, withdrawn = rollback(workspace, kind, number, role=role)
     return {**result, "id": current, "current": current, "withdrawn": withdrawn}
 
 

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from conf.contract import CONTRACT_VERSION
+from conf.contract import CONTRACT_VERSION, MAIN
 from conf.errors import InputError
 from conf.privacy.protection import request_part
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import acts_differ
+from conf.settings.score import Score
 from conf.workspace.hashes import canonical_hash, hash_file
 from conf.workspace.storage import raise_storage_failure
 
@@ -19,6 +21,12 @@ _LISTS = 3
 """Raise it when lists, or the figures in their manifest, change: all are then made again."""
 _MODELS = 2
 """Raise it when a training writes other figures: all models are then made again."""
+_STAGED = 1
+"""Raise it when lists of candidates, or their figures, change: all such lists are made again."""
+_IN_NO_LIST = {
+    "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
+}  # fmt: skip
+_LATER = ("candidates", "objective", "value", "context", "texts", "similar_items")
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
 
@@ -55,6 +63,7 @@ def dataset_request(
             config.train.max_workers,
             logical_date,
             *request_part(config),
+            *(["counts at the end"] if _has_counts(config) else []),
             *(["confidences"] if acts_differ(config.etl.event_types.values()) else []),
             *([] if base is None else [base]),
             *([list(logs)] if is_strung else []),  # the hash itself sorts the logs by name
@@ -62,8 +71,13 @@ def dataset_request(
     )
 
 
-def model_request(config: Config, dataset_id: str) -> str:
-    """Return the key of a model; it includes whether seen items are ranked."""
+def _has_counts(config: Config) -> bool:
+    """Return whether the dataset has counts as of the day, and so those at its end."""
+    return config.etl.impressions is not None and config.etl.features.as_of is not None
+
+
+def model_request(config: Config, dataset_id: str, role: str = MAIN) -> str:
+    """Return the key of a model; it includes whether seen items are ranked, and another role."""
     is_auto = config.train.algorithm == "auto"
     section = config.train.model_dump(
         mode="json", exclude={"gate"} if is_auto else {"gate", "auto"}
@@ -73,6 +87,8 @@ def model_request(config: Config, dataset_id: str) -> str:
     ranked = [] if config.score.drop_seen else ["seen items kept"]
     if acts_differ(config.etl.event_types.values()):
         ranked.append(f"counting {_COUNTING}")
+    if role != MAIN:
+        ranked.append(f"role {role}")
     parts = [CONTRACT_VERSION, _MODELS, "model", config.run.seed, section, dataset_id, *ranked]
     return canonical_hash(parts)
 
@@ -98,14 +114,32 @@ def _hash_of(key: str, path: str) -> str:
         raise InputError(f"{key}={path} cannot be read: {error.strerror}") from error
 
 
-def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
-    """Return the key of lists; limits of gates are not in it, as they change no list."""
-    other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
-    section = config.score.model_dump(mode="json", exclude=other)
-    if not section["texts"]["languages"]:
-        del section["texts"]  # then the key is as before this setting existed
-    if section["similar_items"] is None:
-        del section["similar_items"]  # the same
-    if config.score.texts.languages and config.score.texts.file is not None:
+def lists_request(
+    config: Config, dataset_id: str, model_id: str, stages: Mapping[str, Any] | None = None
+) -> str:
+    """Return the key of lists; limits of gates are not in it, as they change no list.
+
+    Args:
+        config: The run's configuration.
+        dataset_id: The dataset.
+        model_id: The main model.
+        stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
+    """
+    other = {
+        "workers",
+        "cpus_per_worker",
+        "gpus_per_worker",
+        "gates",
+        "min_full_share",
+        "max_pairs",
+    }
+    section = config.score.model_dump(mode="json", exclude=other | _unset(config.score))
+    if config.score.texts.file is not None:
         section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
-    return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])
+    parts = [CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id]
+    return canonical_hash([*parts, *([] if stages is None else [_STAGED, dict(stages)])])
+
+
+def _unset(score: Score) -> set[str]:
+    """Return the later settings that are as if they did not exist: the key is as before them."""
+    return {name for name in _LATER if getattr(score, name) == Score.model_fields[name].default}

@@ -8,42 +8,34 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from conf.contract import MANIFEST_NAME, MANIFESTS
-from conf.errors import ConfigError, GateError, HeadraceError, VersionError
+from conf.contract import MAIN
+from conf.errors import ConfigError, GateError, HeadraceError
 from conf.privacy.erased import erasure_is_open
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.privacy.protection import protection_of, require_own_key_id
+from conf.runs.by_name import call_stage
+from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
+from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
 from conf.runs.request_keys import dataset_request, lists_request, model_request
-from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
+from conf.runs.results import Result, figures_of, manifest_of, origin_of, refused_models
+from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
-from conf.workspace.folders import manifests_of
 from conf.workspace.json_files import is_there
 from conf.workspace.lock import Lease, workspace_lock
 from conf.workspace.swap import finish_swaps
-from conf.workspace.versions import (
-    current_version,
-    find_version,
-    publish,
-    read_manifest,
-    read_pointer,
-    require_files,
-)
+from conf.workspace.versions import find_version, publish, published_roles, read_pointer
 
 log = logging.getLogger(__name__)
 
 DONE = "done"
-ALREADY_DONE = "already done"
 REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
 KINDS = ("datasets", "models", "lists")
-_MAKE_AGAIN = "run headrace etl, and then the stages after it, to make it again"
 
 
 def run_etl(config: Config, logical_date: str | None = None) -> Result:
@@ -56,7 +48,7 @@ def run_train(config: Config, logical_date: str | None = None) -> Result:
     """Train on the current dataset, or on that of `logical_date`, unless the model exists."""
     warn_of_settings(config)
     with locked(config) as lease:
-        return _train(config, chosen_version(config, "datasets", logical_date), lease)
+        return _train_all(config, chosen_version(config, "datasets", logical_date), lease)
 
 
 def run_score(config: Config, logical_date: str | None = None) -> Result:
@@ -65,7 +57,8 @@ def run_score(config: Config, logical_date: str | None = None) -> Result:
         dataset = chosen_version(config, "datasets", logical_date)
         model = chosen_version(config, "models", logical_date)
         require_publishable(config, model)
-        return _score(config, dataset, model, lease)
+        models = chosen_models(config, model, logical_date)
+        return _score(config, dataset, model, models, lease)
 
 
 def run_all(config: Config, logical_date: str | None = None) -> Result:
@@ -74,14 +67,15 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
     Raises:
         HeadraceError: From a stage; its `made` has the results of the stages so far.
     """
-    _require_list_model("train.algorithm", config.train.algorithm)
     warn_of_settings(config)
     parts: Result = {}
     with locked(config) as lease:
         try:
             parts["etl"] = _etl(config, logical_date, lease)
-            parts["train"] = _train(config, parts["etl"]["id"], lease)
-            parts["score"] = _score(config, parts["etl"]["id"], parts["train"]["id"], lease)
+            parts["train"] = _train_all(config, parts["etl"]["id"], lease)
+            trained = parts["train"]
+            models = {role: part["id"] for role, part in trained.get("roles", {}).items()}
+            parts["score"] = _score(config, parts["etl"]["id"], trained["id"], models, lease)
         except HeadraceError as error:
             parts |= {} if error.made is None else {error.made["stage"]: error.made}
             status = REFUSED if isinstance(error, GateError) else FAILED
@@ -91,11 +85,13 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
     return {"stage": "run", "status": ALREADY_DONE if done else DONE, **parts}
 
 
-def run_evaluate(config: Config, logical_date: str | None = None) -> Result:
-    """Measure the current model, or that of `logical_date`, on its dataset's test part."""
-    model = chosen_version(config, "models", logical_date)
+def run_evaluate(config: Config, logical_date: str | None = None, role: str = MAIN) -> Result:
+    """Measure a role's current model, or that of `logical_date`, on its dataset's test part."""
+    config = config_of(config, role)
+    model = chosen_version(config, "models", logical_date, role)
     metrics = call_stage("trainer.algorithms.measure", "run", config, model_id=model)
-    return {"stage": "evaluate", "status": DONE, "id": model, "metrics": metrics}
+    told = {} if role == MAIN else {"role": role}
+    return {"stage": "evaluate", **told, "status": DONE, "id": model, "metrics": metrics}
 
 
 def run_generate(config: Config) -> Result:
@@ -133,10 +129,20 @@ def run_status(config: Config) -> Result:
     for kind in KINDS:
         pointer = read_pointer(workspace, kind)
         status[kind] = None if pointer is None else origin_of(workspace, kind, pointer)
-    published = read_pointer(workspace, "models") or {"id": None, "previous": []}
+    pointers = {
+        role: read_pointer(workspace, "models", role)
+        for role in (MAIN, *published_roles(workspace, "models"))
+    }
+    found = {role: pointer for role, pointer in pointers.items() if pointer is not None}
+    others = {role: pointer for role, pointer in found.items() if role != MAIN}
+    if others:
+        status["roles"] = {
+            role: origin_of(workspace, "models", pointer) for role, pointer in others.items()
+        }
     if erasure_is_open(workspace):
         status["erasure"] = "interrupted: run headrace erase again with the same users"
-    status["refused_models"] = refused_models(workspace, [published["id"], *published["previous"]])
+    published = [version for one in found.values() for version in (one["id"], *one["previous"])]
+    status["refused_models"] = refused_models(workspace, published)
     return status
 
 
@@ -167,34 +173,59 @@ def _etl(config: Config, logical_date: str | None, lease: Lease) -> Result:
     )
 
 
-def _train(config: Config, dataset_id: str, lease: Lease) -> Result:
-    require_protected(config, "datasets", dataset_id, _MAKE_AGAIN)
+def _train_all(config: Config, dataset_id: str, lease: Lease) -> Result:
+    """Train the main model, then those of the other roles.
+
+    Raises:
+        HeadraceError: From a training; its `made` has the results of the ones before.
+    """
+    main, roles = _train(config, dataset_id, lease), Result()
+    algorithm = manifest_of(Path(config.run.output), "models", main["id"])["algorithm"]
+    for role, own in role_configs(config, algorithm):
+        try:
+            roles[role] = {"role": role, **_train(own, dataset_id, lease, role)}
+        except HeadraceError as error:
+            status = REFUSED if isinstance(error, GateError) else FAILED
+            roles |= {} if error.made is None else {role: {"role": role, **error.made}}
+            error.made = {**with_roles(main, roles), "status": status}
+            raise
+    return with_roles(main, roles)
+
+
+def _train(config: Config, dataset_id: str, lease: Lease, role: str = MAIN) -> Result:
+    require_protected(config, "datasets", dataset_id, MAKE_AGAIN)
     config = with_start(config, dataset_id)
-    request = model_request(config, dataset_id)
+    request = model_request(config, dataset_id, role)
     return _make(
         config,
         lease,
         "train",
         "models",
         request,
-        lambda: make_model(config, dataset_id, request),
+        lambda: make_model(config, dataset_id, request, role),
+        role=role,
     )
 
 
-def make_model(config: Config, dataset_id: str, request: str) -> str:
+def make_model(config: Config, dataset_id: str, request: str, role: str = MAIN) -> str:
     """Train and commit the model that the configuration asks for; return its id."""
-    is_auto = config.train.algorithm == "auto"
-    module = "trainer.choosing.auto" if is_auto else "trainer.algorithms.launch"
-    made: str = call_stage(module, "run", config, dataset_id=dataset_id, request=request)
+    given: Result = {"dataset_id": dataset_id, "request": request}
+    if config.train.algorithm == "auto":
+        chosen: str = call_stage("trainer.choosing.auto", "run", config, **given)
+        return chosen
+    made: str = call_stage("trainer.algorithms.launch", "run", config, **given, role=role)
     return made
 
 
-def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Result:
+def _score(
+    config: Config, dataset_id: str, model_id: str, models: dict[str, str], lease: Lease
+) -> Result:
     algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
-    _require_list_model(f"the algorithm of model {model_id}", algorithm)
-    require_protected(config, "datasets", dataset_id, _MAKE_AGAIN)
+    require_protected(config, "datasets", dataset_id, MAKE_AGAIN)
     warn_of_erased(Path(config.run.output), model_id, "score")
-    request = lists_request(config, dataset_id, model_id)
+    models = {} if config.score.candidates is None else models
+    warn_of_erased_in(config, models)
+    request = lists_request(config, dataset_id, model_id, stages_of(config, models, algorithm))
     result = _make(
         config,
         lease,
@@ -208,36 +239,21 @@ def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Resu
             dataset_id=dataset_id,
             model_id=model_id,
             request=request,
+            models=models,
         ),
     )
     return result
 
 
-def _require_list_model(where: str, algorithm: str) -> None:
-    """Refuse to make lists with a model that does not score the whole catalogue."""
-    if algorithm == "ranking":
-        raise ConfigError(
-            f"{where} is 'ranking': such a model scores single impressions, not the catalogue, so "
-            "it has no lists; use headrace etl, train and evaluate to make and measure it; for "
-            "lists set train.algorithm to another one, such as auto"
-        )
-
-
-def require_sound(config: Config, kind: str, version: str) -> None:
-    """Check a version that is there already, before it is published or gone back to.
-
-    Raises:
-        VersionError: When a file of it is missing, has another size or, with
-            `run.verify: checksums`, other content.
-    """
-    workspace = Path(config.run.output)
-    manifest = read_manifest(workspace, kind, version, MANIFESTS[kind])
-    if config.run.verify == "checksums":
-        require_files(workspace / kind / version, manifest, by_content=True)
-
-
 def _make(
-    config: Config, lease: Lease, stage: str, kind: str, request: str, work: Callable[[], str]
+    config: Config,
+    lease: Lease,
+    stage: str,
+    kind: str,
+    request: str,
+    work: Callable[[], str],
+    *,
+    role: str = MAIN,
 ) -> Result:
     """Do the work unless its version exists, and publish the version.
 
@@ -251,7 +267,7 @@ def _make(
         version = work()
     else:
         require_sound(config, kind, version)
-        require_protected(config, kind, version, _MAKE_AGAIN)
+        require_protected(config, kind, version, MAKE_AGAIN)
         if kind == "models":
             warn_of_erased(workspace, version, stage)
     folder, manifest = workspace / kind / version, manifest_of(workspace, kind, version)
@@ -271,69 +287,25 @@ def _make(
         }
 
     try:
-        verdicts = _require_passed(config, kind, version, manifest)
+        verdicts = _require_passed(config, kind, version, manifest, role)
     except GateError as error:
         error.made = told(REFUSED, NOT_PUBLISHED, error.made or {})
         raise
     with lease.kept() as number:
-        published = publish(workspace, kind, version, manifest["logical_date"], number)
+        published = publish(workspace, kind, version, manifest["logical_date"], number, role=role)
     return told(status, published, verdicts)
 
 
-def _require_passed(config: Config, kind: str, version: str, manifest: Result) -> Result:
+def _require_passed(config: Config, kind: str, version: str, manifest: Result, role: str) -> Result:
     """Refuse a version that fails its gate; return the verdicts as entries of the result."""
     if kind == "models":
-        require_publishable(config, version)
+        require_publishable(config, version, role)
     if kind != "lists":
         return {}
     verdicts: Result = call_stage(
         "serving.gates.verdicts", "require_passed", manifest, config.score
     )
     return verdicts
-
-
-def require_publishable(config: Config, model_id: str) -> None:
-    """Refuse a model that failed the gate on quality, unless it was published before.
-
-    Raises:
-        GateError: See `trainer.algorithms.quality_gate.require_passed`.
-    """
-    workspace = Path(config.run.output)
-    pointer = read_pointer(workspace, "models") or {"id": None, "previous": []}
-    was_published = model_id in (pointer["id"], *pointer["previous"])
-    folder = workspace / "models" / model_id
-    call_stage(
-        "trainer.algorithms.quality_gate",
-        "require_passed",
-        metrics_of(folder),
-        folder,
-        "warn" if was_published and config.train.gate == "refuse" else config.train.gate,
-    )
-
-
-def chosen_version(config: Config, kind: str, logical_date: str | None) -> str:
-    """Return the current version, or the newest one published for `logical_date`."""
-    workspace = Path(config.run.output)
-    current = current_version(workspace, kind)
-    if logical_date is None:
-        return current
-    pointer = read_pointer(workspace, kind) or {}
-    others = [path.parent.name for path in manifests_of(workspace, kind)]
-    for version in dict.fromkeys([current, *pointer.get("previous", []), *others]):
-        path = workspace / kind / version / MANIFEST_NAME[kind]
-        if path.is_file() and manifest_of(workspace, kind, version)["logical_date"] == logical_date:
-            return str(version)
-    raise VersionError(
-        f"{workspace / kind} has no version of {logical_date}; "
-        "run the earlier stage with that --date first"
-    )
-
-
-def protected_dataset(config: Config) -> str:
-    """Return the current dataset, unless it shows more of people than the configuration allows."""
-    dataset = chosen_version(config, "datasets", None)
-    require_protected(config, "datasets", dataset, _MAKE_AGAIN)
-    return dataset
 
 
 @contextmanager
@@ -348,8 +320,3 @@ def locked(config: Config, *, is_erasure: bool = False) -> Iterator[Lease]:
                 "headrace erase again with the same users"
             )
         yield lease
-
-
-def call_stage(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
-    """Import a stage's module and call a function of it."""
-    return getattr(import_module(module), function)(*args, **kwargs)

@@ -14,10 +14,12 @@ from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.rules import broken_rules
+from conf.settings.rules.candidates import broken_candidate_rules
+from conf.settings.rules.roles import broken_ranker_rules
 from conf.settings.rules.scoring import broken_score_rules
 from conf.settings.score import Score
 from conf.settings.section import Folder, Positive, Section, Share, Workspace
-from conf.settings.train import Train
+from conf.settings.train import Ranker, Train
 
 
 def _umask(value: object) -> object:
@@ -137,6 +139,9 @@ class Config(Section):
     """The Ray of training and scoring."""
     train: Train = Train()
     """The model and its training."""
+    ranker: Ranker | None = None
+    """A ranking model that orders the candidates of the main one; null: none. Needs
+    `etl.impressions`."""
     score: Score = Score()
     """The recommendation lists."""
     compare: Compare = Compare()
@@ -149,6 +154,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
+        problems += broken_ranker_rules(self.input, self.etl, self.train, self.ranker)
+        problems += broken_candidate_rules(
+            self.input, self.etl, self.train, self.ranker, self.score
+        )
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
         problems += broken_score_rules(self.input, self.privacy, self.score)

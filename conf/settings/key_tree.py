@@ -6,12 +6,18 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 
 def known_keys(root: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys that the section at `path` below `root` may hold."""
-    return [key for part in parts_at(root, path) if _is_section(part) for key in part.model_fields]
+    return [key for part in parts_at(root, path) if _is_section(part) for key in fields_in(part)]
+
+
+def fields_in(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a section by their keys: `from` cannot be the name of a field."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def parts_at(root: type[BaseModel], path: Sequence[str]) -> list[Any]:
@@ -24,7 +30,7 @@ def parts_at(root: type[BaseModel], path: Sequence[str]) -> list[Any]:
 
 def dotted_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Yield every dotted key below `root`: sections and the keys in them."""
-    for name in root.model_fields:
+    for name in fields_in(root):
         yield f"{prefix}{name}"
         for part in parts_at(root, [name]):
             if _is_section(part):
@@ -37,8 +43,8 @@ def _at_key(annotation: Any, key: str) -> list[Any]:
     for part in _parts_of(annotation):
         if get_origin(part) is dict:
             found.append(get_args(part)[1])
-        elif _is_section(part) and key in part.model_fields:
-            found.append(part.model_fields[key].annotation)
+        elif _is_section(part) and key in fields_in(part):
+            found.append(fields_in(part)[key].annotation)
         elif _is_section(part) and key in _kinds_of(part):
             found.append(part)
     return found

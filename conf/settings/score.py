@@ -1,14 +1,22 @@
 """The section `score`: how lists are made, and which gates they must pass."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from conf.contract import MAIN, RANKER
+from conf.settings.counting import CountingName
 from conf.settings.section import Name, Positive, Section, Share
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
 """A language as in IETF language tags, such as en or pt-BR."""
+Source = Literal["model", "list", CountingName]
+POPULAR = ("popularity", "recent_popularity")
+"""Sources that are counted in the dataset when lists are made; they are no models of their own."""
+TRAINED = tuple(name for name in get_args(CountingName) if name not in POPULAR)
+"""Sources that are trained as models, with the name of the channel as their role."""
+MOST_CHANNELS = 60  # a bit each in 64
 
 
 class Above(Section):
@@ -105,6 +113,45 @@ class SimilarItems(Section):
     network or als."""
 
 
+class Channel(Section):
+    """A channel: where its items come from, and how many it names for each user."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: Annotated[Source, Field(alias="from")]
+    """Where the items come from. model: the main model. list: a file of item ids. popularity and
+    recent_popularity: counts of the dataset. The others: a counting model, which is trained after
+    the main one with the settings of `train.counting`, unless the main model is of that kind."""
+    count: Positive
+    """Most items that the channel names for one user."""
+    by: Name | None = None
+    """Field of `input.users`: popularity among the users with the same value; null: among all
+    users. Only with popularity and recent_popularity."""
+    path: str | None = None
+    """File of item ids as in the log, one per line, the best first; below `input.root` unless it
+    is absolute. Only with `from: list`, which needs it."""
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> "Channel":
+        if self.by is not None and self.source not in POPULAR:
+            raise ValueError(
+                f"by={self.by!r} is only for {' and '.join(POPULAR)}, but from is "
+                f"{self.source!r}; leave it out"
+            )
+        if self.source == "list" and self.path is None:
+            raise ValueError("from is 'list', but path is missing; name the file of item ids")
+        if self.source != "list" and self.path is not None:
+            raise ValueError(
+                f"path={self.path!r} is only for from: list, but from is {self.source!r}"
+            )
+        return self
+
+
+def wrong_names(channels: dict[str, Channel]) -> list[str]:
+    """Return the names of channels that are roles of other models."""
+    return [name for name in channels if name in (MAIN, RANKER)]
+
+
 class Score(Section):
     """How lists are made, and when they may be published."""
 
@@ -130,12 +177,41 @@ class Score(Section):
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None
     """Lists of similar items for pages of items; null: none."""
+    candidates: Annotated[dict[Name, Channel], Field(min_length=1)] | None = None
+    """Channels, by a name of your own, that each name some items for every user; a list has the
+    best of these. With the section `ranker` it orders them, else they are fused by their ranks.
+    null: the lists are those of the main model alone."""
+    objective: dict[Name, float] = {}
+    """What the ranker orders by: labels with their weights, whose predicted probabilities are
+    summed up, such as `{click: 0.3, buy: 1.0}`; {}: its first label alone."""
+    value: Name | None = None
+    """Field of `input.items` with a number, such as a margin, that the ranker's prediction is
+    multiplied by; null: none."""
+    context: dict[Name, str | int | float] = {}
+    """Values of the context that the ranker shall assume, by field of `input.events`, or `hour`
+    (0 to 23, UTC) and `weekday` (0 is Monday), such as `{device: mobile, hour: 20}`. A field of
+    which nothing is known is given to the ranker as missing, and named in a warning."""
+    max_pairs: Positive = 20_000_000
+    """Most pairs of a user and an item that `train.algorithm: ranking` scores without
+    `score.candidates`; with more, name channels there. Changes no list."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""
     min_full_share: Share | None = None
     """Earlier name of a limit: 0.99 is the same as 0.01 for
     `score.gates.short_lists.refuse_above`, and wins over it; null: no effect."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _channels_have_names_of_their_own(
+        cls, channels: dict[str, Channel] | None
+    ) -> dict[str, Channel] | None:
+        wrong = wrong_names(channels or {})
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is the role of another model; choose another name")
+        if len(channels or {}) > MOST_CHANNELS:
+            raise ValueError(f"there are more than {MOST_CHANNELS} channels; name fewer")
+        return channels
 
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""

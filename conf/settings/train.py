@@ -220,3 +220,15 @@ class Train(Section):
         """Every kind of model that a run fits, each once."""
         own = self.hybrid.members if self.algorithm == "hybrid" else (self.algorithm,)
         return tuple(dict.fromkeys([*own, *self.baselines]))
+
+
+class Ranker(Train):
+    """The model that orders candidates, trained after the main one on the same dataset.
+
+    Its keys are those of the section `train`; only these defaults differ.
+    """
+
+    algorithm: Literal["ranking"] = "ranking"
+    """Kind of model: one of single impressions, which needs `etl.impressions`."""
+    metric: MetricName = "auc"
+    """Validation figure that chooses the weights: auc, gauc, log_loss or rmse."""

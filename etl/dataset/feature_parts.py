@@ -12,7 +12,16 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import ITEM_ID, ITEM_IDX, TRAIN_EVENTS, USER_ID, USER_IDX, Feature
+from conf.contract import (
+    ITEM_COUNTS,
+    ITEM_ID,
+    ITEM_IDX,
+    TRAIN_EVENTS,
+    USER_COUNTS,
+    USER_ID,
+    USER_IDX,
+    Feature,
+)
 from conf.settings.config import Config
 from conf.settings.features import TableFeatures
 from conf.settings.input import TableSource
@@ -23,7 +32,7 @@ from etl.features.predecessor import Predecessor
 from etl.features.sample import mutual_information, sample_of
 from etl.features.tables import Encoded, encode_table
 from etl.impressions.events import LABEL
-from etl.impressions.rows import ROW_KEYS, NumberedLog, make_impressions
+from etl.impressions.rows import ROW_KEYS, NumberedLog, counts_at_end, make_impressions
 from etl.spark.columns import PERIOD, TRAIN_LENGTH
 from etl.spark.folders import SCRATCH
 from etl.spark.shards import cut_by_number, deal_out, num_shards, write_shards
@@ -88,6 +97,7 @@ def write_features(
         _write(part, table, config, folder)
     if config.etl.features.neighbours is not None:
         _write_neighbours(made, config, folder)
+    _write_counts(made, log, config, folder)
     write_encoders(folder / ENCODERS, {part: table.fitted for part, table in chosen.items()})
     return {part: table.features for part, table in chosen.items()}
 
@@ -176,6 +186,19 @@ def _write(part: str, table: Encoded, config: Config, folder: Path) -> None:
             write_shards(
                 dealt, ROW_KEYS, folder / name, folder / SCRATCH / f"{name}-shards", ROW_KEYS[1:]
             )
+
+
+def _write_counts(made: Prepared, log: NumberedLog, config: Config, folder: Path) -> None:
+    """Write the counts of items and users at the end of the dataset, if impressions have them."""
+    spec = config.etl.features.as_of
+    if spec is None or config.etl.impressions is None:
+        return
+    for part, asked, key, prefix in (
+        (ITEM_COUNTS, made.items, ITEM_IDX, "item_"),
+        (USER_COUNTS, made.histories, USER_IDX, "user_"),
+    ):
+        cut = cut_by_number(counts_at_end(asked, log, key, prefix, spec), key, _ROWS_PER_FILE)
+        write_shards(cut, [key], folder / part, folder / SCRATCH / f"{part}-shards")
 
 
 def _write_neighbours(made: Prepared, config: Config, folder: Path) -> None:

@@ -14,11 +14,13 @@ from conf.contract import (
     CUT_PARTS,
     HISTORY_ITEMS,
     HISTORY_TYPES,
+    ITEM_COUNTS,
     ITEM_ID,
     ITEM_IDX,
     PADDING_IDX,
     TARGET_ITEM,
     UNKNOWN_IDX,
+    USER_COUNTS,
     USER_ID,
     USER_IDX,
     Column,
@@ -59,7 +61,8 @@ from etl.spark.times import day_of, iso_text
 
 PARTS = ("train", "valid", "test", "histories", "items", "users", "quarantine")
 OPTIONAL_PARTS = (
-    ITEM_FEATURES, USER_FEATURES, ITEM_NEIGHBOURS, *IMPRESSION_PARTS, ENCODERS,
+    ITEM_FEATURES, USER_FEATURES, ITEM_NEIGHBOURS, *IMPRESSION_PARTS, ITEM_COUNTS, USER_COUNTS,
+    ENCODERS,
 )  # fmt: skip
 
 _FEATURES_OF = {
@@ -68,7 +71,7 @@ _FEATURES_OF = {
     **dict.fromkeys(IMPRESSION_PARTS, IMPRESSIONS),
     **dict.fromkeys(("train", "valid", "test", HISTORIES), HISTORIES),
 }
-STREAMED = (*_FEATURES_OF, ITEM_NEIGHBOURS)
+STREAMED = (*_FEATURES_OF, ITEM_NEIGHBOURS, ITEM_COUNTS, USER_COUNTS)
 _ITEMS = (HISTORY_ITEMS, TARGET_ITEM, ITEM_IDX, NEIGHBOUR_IDX)
 _RESERVED = {"padding": PADDING_IDX, "unknown": UNKNOWN_IDX}
 

@@ -157,12 +157,40 @@ def _with_counts(
     rows: DataFrame, log: NumberedLog, key: str, prefix: str, spec: AsOf
 ) -> tuple[DataFrame, list[str]]:
     """Add the counts of the item or user before the day of each row."""
+    dated = rows.withColumn(as_of.DAY, as_of.day_of_time(TIME))
+    counts, names = _counts(dated, log, key, prefix, spec)
+    return dated.join(counts, [key, as_of.DAY], "left").drop(as_of.DAY), names
+
+
+def counts_at_end(
+    asked: DataFrame, log: NumberedLog, key: str, prefix: str, spec: AsOf
+) -> DataFrame:
+    """Return the counts on the day after the newest event, for lists that are made then.
+
+    Args:
+        asked: `key` of each item or user.
+        log: The numbered events.
+        key: ITEM_IDX or USER_IDX.
+        prefix: Prefix of the features' names.
+        spec: `etl.features.as_of`.
+
+    Returns:
+        One row per key, with the same columns as impressions have.
+    """
+    tomorrow = F.lit(log.newest // MICROS_PER_DAY + 1).cast("long")
+    counts, names = _counts(asked.select(key, tomorrow.alias(as_of.DAY)), log, key, prefix, spec)
+    return counts.select(key, *names)
+
+
+def _counts(
+    dated: DataFrame, log: NumberedLog, key: str, prefix: str, spec: AsOf
+) -> tuple[DataFrame, list[str]]:
+    """Return the counts of each key before each day in `dated`, and their names."""
     kinds = {"events": F.lit(True)}
     if len(log.event_types) > 1:
         kinds |= {name: F.col(EVENT_TYPE) == n for n, name in enumerate(log.event_types)}
     known = log.events.where(F.col(ITEM_IDX) > UNKNOWN_IDX)
     day = as_of.day_of_time(TIME)
-    dated = rows.withColumn(as_of.DAY, day)
     counts = as_of.counts_before(
         dated,
         known.select(key, EVENT_TYPE, day.alias(as_of.DAY)),
@@ -173,5 +201,4 @@ def _with_counts(
         half_life_days=spec.half_life_days,
         newest_day=log.newest // MICROS_PER_DAY,
     )
-    names = as_of.feature_names(prefix, list(kinds), spec.windows_days)
-    return dated.join(counts, [key, as_of.DAY], "left").drop(as_of.DAY), names
+    return counts, as_of.feature_names(prefix, list(kinds), spec.windows_days)

@@ -1,7 +1,11 @@
 """Names of the columns that the steps of this stage share."""
 
+from conf.contract import GAP as GAP
+from conf.contract import HOUR as HOUR
 from conf.contract import SAMPLING_PROBABILITY
+from conf.contract import SESSION_PLACE as SESSION_PLACE
 from conf.contract import SOURCE_FILE as SOURCE_FILE
+from conf.contract import WEEKDAY as WEEKDAY
 
 # Where a row comes from.
 BLOCK = "block_start"  # int64, first byte of the part of the file that a task read
@@ -47,14 +51,10 @@ VALID = "valid"  # the event is a validation target
 TEST = "test"  # the event is a test target
 HELD_OUT = "held_out"  # after a cut, but not a target
 SESSION = "session"  # int32, number of the user's session, from 0
-SESSION_PLACE = "session_place"  # int32, from 0 in each session
 
 # Columns of impressions.
 PERIOD = "period"  # int32: 0 training, 1 validation, 2 test
 DRAW = "draw"  # int32: 0 for an act, from 1 for impressions before it or negatives drawn for it
-GAP = "user_gap"  # float, ln(1 + seconds since the user's previous act), -1 if there is none
-HOUR = "hour"  # int32, 2 + hour of the day in UTC
-WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
 PROBABILITY = SAMPLING_PROBABILITY
 
 # Columns of histories.

@@ -8,6 +8,7 @@ A lists of the model.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from conf.contract import (
+    CHANNELS,
     HISTORY_ITEMS,
     ITEM_ID,
     NUM_RESERVED,
@@ -33,20 +35,22 @@ from conf.workspace.parquet import told_if_damaged
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
+    CHANNELS_SCHEMA,
     LISTS_SCHEMA,
     part_name,
     read_item_ids,
     read_row_group,
     texts_of,
 )
+from serving.rules.guaranteed import Guaranteed, with_candidates
 from serving.rules.possible import (
     SHORT_REASONS,
     UNEXPLAINED,
     Pools,
     count_possible,
     seen_pairs,
-    why_fallback,
     why_short,
+    why_unserved,
 )
 
 
@@ -61,6 +65,8 @@ class Checked(NamedTuple):
     """Number of lists that are not the model's, by reason."""
     absent: pa.Table
     """Users without a list, with the reason: rows of `ABSENT_SCHEMA`."""
+    channels: dict[str, int]
+    """Number of rows whose item each channel named."""
 
 
 class CheckedPart(NamedTuple):
@@ -74,6 +80,7 @@ class CheckedPart(NamedTuple):
     """[A] uint64, equal for equal lists of the model."""
     listed: np.ndarray
     """[V] bool, items in the model's lists that it can recommend."""
+    channels: Counter[str]
 
 
 class _Rows(NamedTuple):
@@ -105,6 +112,7 @@ def check_parts(
     pools: Pools,
     *,
     is_personal: bool,
+    guaranteed: Sequence[Guaranteed] | None = None,
 ) -> Checked:
     """Read all parts of a version back and count what is in them.
 
@@ -115,6 +123,7 @@ def check_parts(
         score: How the lists were made.
         pools: Items that lists may contain.
         is_personal: Whether lists of different users should differ.
+        guaranteed: What channels of candidates name for sure; None: there are no candidates.
     """
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
@@ -123,7 +132,8 @@ def check_parts(
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
         with told_if_damaged(path):
-            lists = pq.read_table(path, schema=LISTS_SCHEMA, page_checksum_verification=True)
+            schema = CHANNELS_SCHEMA if score.candidates else LISTS_SCHEMA
+            lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
         user_ids = read_row_group(dataset, users, [USER_ID])[USER_ID].cast(pa.string())
         items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
         total.add(
@@ -135,6 +145,7 @@ def check_parts(
                 pools,
                 list_length=score.list_length,
                 drop_seen=score.drop_seen,
+                guaranteed=guaranteed,
             )
         )
     return total.checked(drop_seen=score.drop_seen, is_personal=is_personal)
@@ -150,6 +161,7 @@ class _Total:
         self.absent = [ABSENT_SCHEMA.empty_table()]
         self.hashes = [np.zeros(0, dtype=np.uint64)]
         self.listed = np.zeros(len(pools.model), dtype=bool)
+        self.channels: Counter[str] = Counter()
 
     def add(self, part: CheckedPart) -> None:
         self.counts.update(part.counts)
@@ -158,6 +170,7 @@ class _Total:
         self.absent.append(part.absent)
         self.hashes.append(part.hashes)
         self.listed |= part.listed
+        self.channels.update(part.channels)
 
     def checked(self, *, drop_seen: bool, is_personal: bool) -> Checked:
         """Return the result; what was not measured is None."""
@@ -173,6 +186,7 @@ class _Total:
             dict(sorted(self.short_lists.items())),
             dict(sorted(self.fallbacks.items())),
             pa.concat_tables(self.absent),
+            dict(sorted(self.channels.items())),
         )
 
 
@@ -185,6 +199,7 @@ def check_lists(
     *,
     list_length: int,
     drop_seen: bool,
+    guaranteed: Sequence[Guaranteed] | None = None,
 ) -> CheckedPart:
     """Count the rows and lists of one part, and the errors in them.
 
@@ -196,6 +211,7 @@ def check_lists(
         pools: Items that lists may contain.
         list_length: Items that each list should have.
         drop_seen: Whether lists must not contain seen items.
+        guaranteed: As for `check_parts`.
     """
     users, catalogue = len(user_ids), len(item_ids)
     rows = _numbered(lists, user_ids, item_ids)
@@ -203,11 +219,20 @@ def check_lists(
     events = histories.flatten().to_numpy().astype(np.int64)
     seen = seen_pairs(owner, events, catalogue) if drop_seen else np.zeros(0, dtype=np.int64)
     lengths = np.bincount(rows.user[rows.is_known], minlength=users)  # [N]
-    should_fall_back = why_fallback(owner, events, users, pools.model) > 0  # [N]
+    should_fall_back = why_unserved(owner, events, users, pools) > 0  # [N]
     falls_back = should_fall_back.copy()
     falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
     possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
-    codes = why_short(lengths, falls_back, possible, items=items, list_length=list_length)
+    if guaranteed is not None:
+        possible = with_candidates(possible, guaranteed, seen, owner, events)
+    codes = why_short(
+        lengths,
+        falls_back,
+        possible,
+        items=items,
+        list_length=list_length,
+        has_candidates=guaranteed is not None,
+    )
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
     return CheckedPart(
@@ -225,7 +250,17 @@ def check_lists(
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
         _hashes(rows.user[rows.of_model], rows.item[rows.of_model]),
         np.bincount(rows.item[rows.of_model], minlength=catalogue).astype(bool) & pools.model,
+        Counter(
+            pc.list_flatten(lists[CHANNELS]).to_pylist() if CHANNELS in lists.schema.names else ()
+        ),
     )
+
+
+def _channels(lists: pa.Table) -> Counter[str]:
+    """Return the number of rows that each channel named."""
+    if CHANNELS not in lists.schema.names:
+        return Counter()
+    return Counter(pc.list_flatten(lists[CHANNELS]).to_pylist())
 
 
 def _numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> _Rows:

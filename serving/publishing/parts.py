@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conf.contract import (
+    CHANNELS,
     ITEM_ID,
     ITEM_IDX,
     NUM_RESERVED,
@@ -58,6 +59,9 @@ LISTS_SCHEMA = pa.schema(
         pa.field(WHY_SHORT, pa.string()),
     ]
 )
+_CHANNELS = pa.field(CHANNELS, pa.list_(pa.string()))
+CHANNELS_SCHEMA = LISTS_SCHEMA.append(_CHANNELS)
+"""Of lists that are made of candidates; the channels of a fallback are null."""
 ABSENT_SCHEMA = pa.schema(
     [
         pa.field(USER_ID, pa.string(), nullable=False),
@@ -83,6 +87,8 @@ class PartLists(NamedTuple):
     """[N, K, R] int64, negative after the last reason."""
     reason_weight: np.ndarray
     """[N, K, R] float32"""
+    channels: np.ndarray
+    """[N, K] int64, bit c is set if channel c named the item; 0 without channels."""
 
 
 def part_name(part: int) -> str:
@@ -114,13 +120,17 @@ def read_row_group(folder: Path, group: RowGroup, columns: list[str]) -> pa.Tabl
         return file.read_row_group(group.index, columns=columns)
 
 
-def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.Table:
+def lists_table(
+    user_ids: pa.Array, item_ids: pa.Array, lists: PartLists, channels: Sequence[str] = ()
+) -> pa.Table:
     """Return lists as rows of `LISTS_SCHEMA`, one row per user and position.
 
     Args:
         user_ids: [N]
         item_ids: [V]
         lists: Lists of these users.
+        channels: Names of the channels by bit; if there are any, the rows are those of
+            `CHANNELS_SCHEMA`.
     """
     row, place = np.nonzero(lists.item_idx >= 0)
     sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
@@ -134,7 +144,23 @@ def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.
         texts_of(lists.why_fallback[row], FALLBACK_REASONS),
         texts_of(lists.why_short[row], SHORT_REASONS),
     ]
-    return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
+    if not channels:
+        return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
+    named = _names_of_channels(lists.channels[row, place], channels)
+    return pa.Table.from_arrays([*columns, named], schema=CHANNELS_SCHEMA)
+
+
+def _names_of_channels(bits: np.ndarray, channels: Sequence[str]) -> pa.Array:
+    """Return the names of the channels of each row, in their order; null for none."""
+    named = (bits[:, None] >> np.arange(len(channels))) & 1 > 0  # [rows, channels]
+    offsets = np.concatenate([[0], np.cumsum(named.sum(1))])
+    _, numbers = np.nonzero(named)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()),
+        pa.array(channels, pa.string()).take(pa.array(numbers)),
+        type=_CHANNELS.type,
+        mask=pa.array(bits == 0),
+    )
 
 
 def texts_of(codes: np.ndarray, reasons: Sequence[str | None]) -> pa.Array:

@@ -26,6 +26,8 @@ class RankedLists(NamedTuple):
     rows: np.ndarray
     """[B] rows of the histories that the items are for."""
     best: TopK
+    channels: np.ndarray | None = None
+    """[B, K] int64, bit c is set if channel c named the item; None: there are no channels."""
 
 
 class Ranker(Protocol):

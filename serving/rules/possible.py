@@ -22,7 +22,10 @@ CATALOGUE_SMALL = "catalogue_small"
 CATALOGUE_EXHAUSTED = "catalogue_exhausted"
 FEW_KNOWN_ITEMS = "few_known_items"
 UNEXPLAINED = "unexplained"
-SHORT_REASONS = (None, CATALOGUE_SMALL, CATALOGUE_EXHAUSTED, FEW_KNOWN_ITEMS, UNEXPLAINED)
+FEW_CANDIDATES = "few_candidates"
+SHORT_REASONS = (
+    None, CATALOGUE_SMALL, CATALOGUE_EXHAUSTED, FEW_KNOWN_ITEMS, UNEXPLAINED, FEW_CANDIDATES,
+)  # fmt: skip
 """By code; 0 for a full list."""
 
 MEANINGS = {
@@ -35,6 +38,8 @@ MEANINGS = {
     CATALOGUE_EXHAUSTED: "the user has seen nearly all items of the catalogue, or all of them",
     FEW_KNOWN_ITEMS: "too few of the items that the user has not seen have training events or "
     "are known to the model",
+    FEW_CANDIDATES: "the channels of score.candidates named too few items for this user; raise "
+    "their counts, or add a channel such as popularity",
     UNEXPLAINED: "there were more items for this user: this is a fault of the scorer",
 }
 """Of each reason, for people."""
@@ -47,6 +52,8 @@ class Pools(NamedTuple):
     """[V] bool, items that the model can recommend."""
     fallback: np.ndarray
     """[V] bool, items with a training event."""
+    serves_everybody: bool = False
+    """Whether users without an event that is known get lists of the model too."""
 
 
 class Possible(NamedTuple):
@@ -121,6 +128,13 @@ def why_fallback(rows: np.ndarray, items: np.ndarray, users: int, known: np.ndar
     return codes
 
 
+def why_unserved(rows: np.ndarray, items: np.ndarray, users: int, pools: Pools) -> np.ndarray:
+    """Return the same for pools that may serve users without a known event too: [N] int8."""
+    if pools.serves_everybody:
+        return np.zeros(users, dtype=np.int8)
+    return why_fallback(rows, items, users, pools.model)
+
+
 def why_short(
     lengths: np.ndarray,
     is_fallback: np.ndarray,
@@ -128,6 +142,7 @@ def why_short(
     *,
     items: int,
     list_length: int,
+    has_candidates: bool = False,
 ) -> np.ndarray:
     """Return why each user's list is short or missing, as codes: [N] int8.
 
@@ -137,12 +152,15 @@ def why_short(
         possible: Items that the lists could have.
         items: Size of the catalogue without reserved numbers.
         list_length: Items that each list should have.
+        has_candidates: Whether the model's lists are made of candidates.
     """
     ours = np.where(is_fallback, possible.fallback, possible.model)
+    has_few = ours < np.minimum(possible.unseen, list_length)
     reasons = (
         (lengths >= list_length, None),
         (lengths < ours, UNEXPLAINED),
-        (ours < np.minimum(possible.unseen, list_length), FEW_KNOWN_ITEMS),
+        (has_few & has_candidates & ~is_fallback, FEW_CANDIDATES),
+        (has_few, FEW_KNOWN_ITEMS),
         ((items < list_length) & (possible.unseen > 0), CATALOGUE_SMALL),
     )
     codes = [SHORT_REASONS.index(reason) for _, reason in reasons]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from conf.contract import Bundle, Manifest, catalogue_size
+from conf.workspace.versions import read_manifest
 from serving.rules.possible import Pools, recommendable
 from trainer.data.item_features import extend_to
 from trainer.data.trained_on import read_train_weights
@@ -22,7 +23,8 @@ class ListModel(NamedTuple):
     """A loaded model and the items that lists may contain."""
 
     bundle: Bundle
-    scorer: Scorer
+    scorer: Scorer | None
+    """None: a ranking model, which scores pairs, not the catalogue."""
     num_items: int
     """Size of the model's catalogue; items with higher numbers are newer."""
     unknown: np.ndarray | None
@@ -39,6 +41,12 @@ def load_model(workspace: Path, model_id: str, manifest: Manifest) -> ListModel:
         VersionError: When the model is damaged, or does not fit the dataset.
     """
     folder = workspace / "datasets" / manifest.id
+    weights = read_train_weights(folder, manifest)
+    bundle = read_manifest(workspace, "models", model_id, Bundle)
+    if bundle.algorithm == "ranking":
+        size = bundle.vocabularies["item"].size
+        pool = recommendable(catalogue_size(manifest), size, None)
+        return ListModel(bundle, None, size, None, Pools(pool, weights > 0), weights)
     bundle, scorer = load_scorer(workspace, model_id)
     num_items = bundle.vocabularies["item"].size
     if isinstance(scorer, ModelScorer):
@@ -46,11 +54,10 @@ def load_model(workspace: Path, model_id: str, manifest: Manifest) -> ListModel:
         num_items = scorer.model.catalogue
     unknown = scorer.unknown
     model = recommendable(catalogue_size(manifest), num_items, unknown)
-    weights = read_train_weights(folder, manifest)
     return ListModel(bundle, scorer, num_items, unknown, Pools(model, weights > 0), weights)
 
 
-def is_personal(scorer: Scorer) -> bool:
+def is_personal(scorer: Scorer | None) -> bool:
     """Return whether the model's scores depend on the user's history."""
     if isinstance(scorer, Hybrid):
         return any(is_personal(member) for _, member in scorer.asked())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from conf.contract import (
     HISTORY_ITEMS,
@@ -34,20 +35,22 @@ from serving.publishing.parts import (
     read_row_group,
     write_part,
 )
-from serving.ranking.rankers import make_ranker
+from serving.ranking.rankers import Ranker, make_ranker
 from serving.reasons.sentences import Places, Sentences
 from serving.reasons.templates import Templates
 from serving.rules.allowed import HistoryRules, Rules
+from serving.rules.guaranteed import with_candidates
 from serving.rules.history import fallback_lists, known_to_model, popular_items
 from serving.rules.possible import (
     FALLBACK_REASONS,
     NOT_FINITE,
     count_possible,
     seen_pairs,
-    why_fallback,
     why_short,
+    why_unserved,
 )
 from serving.scoring.list_model import load_model
+from serving.scoring.staged import Stages, load_staged
 from trainer.data.batches import histories_of, rows_of_like_length
 from trainer.data.columns import Ragged, numbers_of
 from trainer.data.event_features import context_columns
@@ -67,6 +70,8 @@ class ScoringJob:
     score: Score
     umask: str | None = None
     """`run.umask`"""
+    stages: Stages | None = None
+    """Channels and models of other roles; None: the lists are those of the main model alone."""
     templates: Mapping[str, Templates] = field(default_factory=dict)
     """Sentences by language, see `serving.reasons`."""
 
@@ -89,16 +94,27 @@ class PartScorer:
             self.sentences = Sentences(job.templates, group, self.dataset, self.manifest, algorithm)
         self.popular = popular_items(model.train_weights)
         self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
-        self.scorer = model.scorer.to(device)
-        self.ranker = make_ranker(
-            self.scorer, job.score, model_id=job.model_id, num_items=self.num_items
-        )
+        self.scorer = None if model.scorer is None else model.scorer.to(device)
+        self.ranker: Ranker | None = None
+        if self.scorer is not None:
+            self.ranker = make_ranker(
+                self.scorer, job.score, model_id=job.model_id, num_items=self.num_items
+            )
+        self.main_pools = self.pools
+        self.staged = None
+        if job.stages is not None:
+            given = (job.workspace, self.manifest, model, job.stages, job.score, device)
+            self.staged = load_staged(*given)
+            self.pools = self.staged.pools
 
     def score(self, part: int) -> int:
         """Write the lists of one row group's users and return the number of users."""
-        user_ids, histories = self._read(part)
+        user_ids, histories, users = self._read(part)
+        if self.staged is not None:
+            self.ranker = self.staged.two_stage.for_part(histories, users)
         lists = self.lists(histories)
-        table = lists_table(user_ids, self.item_ids, lists)
+        channels = list(self.job.score.candidates or {})
+        table = lists_table(user_ids, self.item_ids, lists, channels)
         if self.sentences is not None:
             column = self.sentences.column(_places(lists), histories)
             table = table.append_column(TEXTS, column)
@@ -114,12 +130,15 @@ class PartScorer:
         lists = PartLists(
             item_idx=np.full((users, k), NO_ITEM, dtype=np.int64),
             scores=np.full((users, k), -np.inf, dtype=np.float32),
-            why_fallback=why_fallback(owner, histories.values, users, self.pools.model),
+            why_fallback=why_unserved(owner, histories.values, users, self.pools),
             why_short=np.zeros(users, dtype=np.int8),
             reason_idx=np.full((users, k, num_reasons), NO_ITEM, dtype=np.int64),
             reason_weight=np.zeros((users, k, num_reasons), dtype=np.float32),
+            channels=np.zeros((users, k), dtype=np.int64),
         )
-        known = known_to_model(histories, self.num_items, self.unknown)
+        known = histories  # channels know more items than the main model
+        if self.staged is None:
+            known = known_to_model(histories, self.num_items, self.unknown)
         for_model = np.flatnonzero(lists.why_fallback == 0)
         rules = HistoryRules(known, drop_seen=self.job.score.drop_seen)
         for rows in rows_of_like_length(known, for_model, self.job.score.block_users):
@@ -132,15 +151,27 @@ class PartScorer:
     ) -> None:
         """Fill in the lists of the chosen rows; mark those that the model gives no scores."""
         score = self.job.score
-        scored, best = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
+        assert self.ranker is not None  # without a scorer there are stages
+        scored, best, channels = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
         lists.why_fallback[np.setdiff1d(rows, scored)] = FALLBACK_REASONS.index(NOT_FINITE)
         lists.item_idx[scored], lists.scores[scored] = best.item_idx.cpu(), best.scores.cpu()
-        if score.reasons and len(scored):
-            reasons = explain(
-                self.scorer, histories, scored, best.item_idx, num_reasons=score.reasons
-            )
+        if channels is not None:
+            lists.channels[scored] = channels
+        if score.reasons and self.scorer is not None and len(scored):
+            known, items = self._explained(histories, best.item_idx)
+            reasons = explain(self.scorer, known, scored, items, num_reasons=score.reasons)
             lists.reason_idx[scored] = reasons.item_idx.cpu()
             lists.reason_weight[scored] = reasons.weight.cpu()
+
+    def _explained(self, histories: Ragged, items: Tensor) -> tuple[Ragged, Tensor]:
+        """Return histories and listed items as far as the main model knows them."""
+        if self.staged is None:
+            return histories, items
+        lacks = np.ones(len(self.pools.model), dtype=bool)
+        lacks[: self.num_items] = False if self.unknown is None else self.unknown
+        unknown = torch.from_numpy(lacks)[items.clamp(min=0)]
+        known = known_to_model(histories, self.num_items, self.unknown)
+        return known, items.masked_fill(unknown, NO_ITEM)
 
     def _fall_back(self, histories: Ragged, lists: PartLists) -> None:
         """Fill in the lists of the rows that get none of the model."""
@@ -157,16 +188,21 @@ class PartScorer:
         catalogue = len(self.pools.model)
         items = histories.values if self.job.score.drop_seen else histories.values[:0]
         seen = seen_pairs(owner[: len(items)], items, catalogue)
+        possible = count_possible(seen, len(lists.item_idx), self.pools)
+        if self.staged is not None:
+            given = (seen, owner, histories.values)
+            possible = with_candidates(possible, self.staged.guaranteed, *given)
         return why_short(
             (lists.item_idx >= 0).sum(1),
             lists.why_fallback > 0,
-            count_possible(seen, len(lists.item_idx), self.pools),
+            possible,
             items=catalogue - NUM_RESERVED,
             list_length=self.job.score.list_length,
+            has_candidates=self.staged is not None,
         )
 
-    def _read(self, part: int) -> tuple[pa.Array, Ragged]:
-        """Return the raw ids and the histories of a part's users."""
+    def _read(self, part: int) -> tuple[pa.Array, Ragged, np.ndarray]:
+        """Return the raw ids, the histories and the numbers of a part's users."""
         group = self.manifest.row_groups("histories")[part]
         more = context_columns(self.manifest, "histories")
         columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
@@ -180,7 +216,8 @@ class PartScorer:
                 f"users/ and histories/ of dataset {self.manifest.id} differ in row "
                 f"group {part}; build the dataset again"
             )
-        return users[USER_ID].cast(pa.string()).combine_chunks(), histories
+        ids = users[USER_ID].cast(pa.string()).combine_chunks()
+        return ids, histories, numbers_of(found, USER_IDX).astype(np.int64)
 
 
 def _places(lists: PartLists) -> Places:

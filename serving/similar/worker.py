@@ -56,7 +56,7 @@ def rows_of_parts(catalogue: int) -> list[int]:
     return [len(items_of_part(part, catalogue)) for part in range(parts)]
 
 
-def vectors_of(scorer: Scorer) -> Tensor | None:
+def vectors_of(scorer: Scorer | None) -> Tensor | None:
     """Return the direction of each item's vector: [V, D]; None for a model without vectors."""
     if isinstance(scorer, ModelScorer):
         vectors = scorer.item_vectors
@@ -86,11 +86,11 @@ def has_similar(score: Score, model: ListModel, *, quiet: bool = False) -> bool:
             f"score.similar_items.by is 'vectors', but model {bundle.id} ({bundle.algorithm}) has "
             "no vectors of items; set it to model, or train.algorithm to neural or als"
         )
-    if is_personal(model.scorer):
+    if model.scorer is not None and is_personal(model.scorer):
         return True
     if not quiet:
         log.warning(
-            "score: model %s (%s) gives everybody the same scores, so there are no lists of "
+            "score: model %s (%s) does not say what goes with an item, so there are no lists of "
             "similar items; train another algorithm for them",
             bundle.id,
             bundle.algorithm,
@@ -122,7 +122,7 @@ class SimilarScorer:
         Args:
             items: [N]
         """
-        known = self.parts.pools.model[items]
+        known = self.parts.main_pools.model[items]
         best = TopK(
             torch.full((len(items), self.spec.count), -torch.inf),
             torch.full((len(items), self.spec.count), NO_ITEM),
@@ -147,13 +147,14 @@ class SimilarScorer:
                 k=self.spec.count,
                 seen=Seen(torch.arange(len(rows), device=device), own),
                 block_items=self.job.score.block_items,
-                left_out=torch.from_numpy(~self.parts.pools.model).to(device),
+                left_out=torch.from_numpy(~self.parts.main_pools.model).to(device),
             )
             return rows, found
         histories = histories_of_items(items[rows], self.parts.manifest)
         known = known_to_model(histories, self.parts.num_items, self.parts.unknown)
         rules = HistoryRules(histories, drop_seen=True)
         places = np.arange(len(rows))
+        assert self.parts.ranker is not None  # see `has_similar`
         ranked = self.parts.ranker.rank(known, places, k=self.spec.count, rules=rules)
         best = ranked.best
         if isinstance(self.parts.scorer, ItemToItem):

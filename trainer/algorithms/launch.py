@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from conf.contract import Manifest
+from conf.contract import MAIN, Manifest
 from conf.settings.config import Config
 from conf.workspace.folders import own_folder
 from conf.workspace.json_files import written_whole
@@ -28,8 +28,8 @@ _TRAINERS: dict[str, Callable[[Config, Manifest, Path], Trained]] = {
 """Training function by `train.algorithm`."""
 
 
-def run(config: Config, *, dataset_id: str, request: str) -> str:
-    """Train, measure and commit a model of the given dataset; return its id.
+def run(config: Config, *, dataset_id: str, request: str, role: str = MAIN) -> str:
+    """Train, measure and commit a model of the given dataset and role; return its id.
 
     An interrupted run of the same request continues from its newest checkpoint.
     """
@@ -43,15 +43,21 @@ def run(config: Config, *, dataset_id: str, request: str) -> str:
         with ray_session(config):
             require_room(config)
             trained = _TRAINERS[config.train.algorithm](config, manifest, work)
-        return committed(config, manifest, request, trained, work)
+        return committed(config, manifest, request, trained, work, role=role)
 
 
 def committed(
-    config: Config, manifest: Manifest, request: str, trained: Trained, work: Path
+    config: Config,
+    manifest: Manifest,
+    request: str,
+    trained: Trained,
+    work: Path,
+    *,
+    role: str = MAIN,
 ) -> str:
     """Write the card of a trained model, commit its bundle, remove its work; return its id."""
     card = card_of_trained(config, manifest, request, trained)
-    version = save_bundle(config, manifest, request, trained, card)
+    version = save_bundle(config, manifest, request, trained, card, role=role)
     shutil.rmtree(work, ignore_errors=True)
     return version
 

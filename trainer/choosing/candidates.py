@@ -104,8 +104,8 @@ def make_plan(config: Config, manifest: Manifest, profile: Profile, machine: Mac
     _plan_network(plan, config, manifest, profile, machine, left)
     if profile.labels and profile.logged_negatives:
         plan.skipped["ranking"] = (
-            "the log has impressions that users passed over, but a ranking model makes no lists; "
-            "set train.algorithm=ranking to train one"
+            "the log has impressions that users passed over, from which only a ranking model "
+            "learns; set the section ranker, or train.algorithm=ranking, to train one"
         )
     return plan
 

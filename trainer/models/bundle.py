@@ -11,7 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from conf.contract import CARD_NAME, METRICS_NAME, Bundle, DataFile, Manifest, catalogue_size
+from conf.contract import (
+    CARD_NAME,
+    MAIN,
+    METRICS_NAME,
+    Bundle,
+    DataFile,
+    Manifest,
+    catalogue_size,
+)
 from conf.errors import ConfigError, VersionError
 from conf.masking.origins import public_config
 from conf.settings.config import Config
@@ -72,7 +80,13 @@ def build_model(section: dict[str, Any], catalogue: int) -> RetrievalModel:
 
 
 def save_bundle(
-    config: Config, manifest: Manifest, request: str, trained: Trained, card: str | None = None
+    config: Config,
+    manifest: Manifest,
+    request: str,
+    trained: Trained,
+    card: str | None = None,
+    *,
+    role: str = MAIN,
 ) -> str:
     """Commit a model's version, with its card if there is one, and return its id."""
     workspace = Path(config.run.output)
@@ -95,6 +109,7 @@ def save_bundle(
         dataset_id=manifest.id,
         vocabularies=manifest.vocabularies,
         algorithm=config.train.algorithm,
+        role=role,
         model=trained.section,
         config=public_config(config),
         files={"model": tuple(_entry(folder / name) for name in (*files, METRICS_NAME)), **cards},

@@ -149,9 +149,15 @@ class RankingModel(nn.Module):
         self.user_values = Values(*(tensor.to(device) for tensor in user_values))
         self.item_values = Values(*(tensor.to(device) for tensor in item_values))
 
-    def forward(self, batch: RankingBatch) -> Tensor:
-        """Return logits or ratings, not corrected for the drawing of negatives: [B, T]."""
-        vectors = self.field_vectors(batch)  # [B, F, W + linear]
+    def forward(self, batch: RankingBatch, owner: Tensor | None = None) -> Tensor:
+        """Return logits or ratings, not corrected for the drawing of negatives: [B, T].
+
+        Args:
+            batch: The rows.
+            owner: [B] int64, place of each row's history in `history_idx` of the batch, if several
+                rows share one; None: each row has its own.
+        """
+        vectors = self.field_vectors(batch, owner)  # [B, F, W + linear]
         fields = vectors[..., : self.width]  # [B, F, W]
         crossed = self.mixer([body(fields) for body in self.bodies], fields.flatten(1))
         logits: Tensor = self.heads(crossed)  # [B, T]
@@ -159,14 +165,21 @@ class RankingModel(nn.Module):
             logits = logits + vectors[..., self.width :].sum(1)  # [B, T]
         return logits
 
-    def field_vectors(self, batch: RankingBatch) -> Tensor:
-        """Return the vectors of user, item, item fields, history, user fields, impression."""
+    def field_vectors(self, batch: RankingBatch, owner: Tensor | None = None) -> Tensor:
+        """Return the vectors of user, item, item fields, history, user fields, impression.
+
+        Args:
+            batch: The rows.
+            owner: As for `forward`.
+        """
         assert self.user_values is not None and self.item_values is not None, "call attach() first"
         user_idx = self._known(batch.user_idx, self.user_embedding.num_embeddings)  # [B]
         user_idx = user_idx.masked_fill(~self.get_buffer("known_users")[user_idx], UNKNOWN_IDX)
         user = self.user_embedding(user_idx)[:, None]  # [B, 1, W]
         items = self._item_vectors(batch.item_idx)  # [B, 1 + F of items, W]
-        past = [] if self.history == "none" else [self._history_vectors(batch.history_idx, items)]
+        past = []
+        if self.history != "none":
+            past = [self._history_vectors(batch.history_idx, items, owner)]
         own = [
             self.user_fields(self.user_values.rows(batch.user_idx)),
             self.context_fields(batch.context),
@@ -180,12 +193,15 @@ class RankingModel(nn.Module):
         own = self.item_embedding(number).unsqueeze(-2)  # [..., 1, W]
         return torch.cat([own, self.item_fields(self.item_values.rows(item_idx))], dim=-2)
 
-    def _history_vectors(self, history_idx: Tensor, items: Tensor) -> Tensor:
+    def _history_vectors(self, history_idx: Tensor, items: Tensor, owner: Tensor | None) -> Tensor:
         """Return the history as fields like an item's: [B, L], [B, F, W] -> [B, F, W]."""
         is_there = history_idx != PADDING_IDX  # [B, L]
         events = self._item_vectors(history_idx).flatten(2)  # [B, L, F * W]
         if self.history == "mean":
-            return mean_of_history(events, is_there).view_as(items)
+            mean = mean_of_history(events, is_there)
+            return (mean if owner is None else mean[owner]).view_as(items)
+        if owner is not None:
+            events, is_there = events[owner], is_there[owner]
         summed: Tensor = self.attention(events, items.flatten(1), is_there)  # [B, F * W]
         return summed.view_as(items)
 

@@ -30,8 +30,8 @@ from trainer.pages.weak_spots import weak_spots
 
 _RANKING = "ranking"
 _WITHOUT_LISTS = (
-    "The model predicts the outcome of single impressions. It does not rank the catalogue, so "
-    "there are no lists."
+    "The model predicts the outcome of single impressions. Its figures are of impressions, so "
+    "there are no figures of lists."
 )
 _SAMPLES = (
     "One user of the test part for each range of history length, with the newest items of the "

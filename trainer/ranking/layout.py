@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from conf.contract import (
@@ -115,7 +116,15 @@ def section_of(config: Config, manifest: Manifest, layout: RankingLayout) -> dic
             **{name: ranking[name] for name in _OF_MODEL},
         },
         **{name: ranking[name] for name in ("loss", "sampling", "calibration")},
+        "encodings": encodings_in(manifest),
     }
+
+
+def encodings_in(manifest: Manifest) -> dict[str, str]:
+    """Return the SHA-256 of each file of fitted encodings that ranking models depend on."""
+    parts = (ITEM_FEATURES, USER_FEATURES, IMPRESSIONS)
+    files = {Path(file.path).stem: file.sha256 for file in manifest.files.get("encoders", ())}
+    return {part: files[part] for part in parts if part in files}
 
 
 def layout_from(section: dict[str, Any]) -> RankingLayout:

@@ -200,9 +200,13 @@ def _about_start(train: Train) -> Iterator[str]:
 
 
 def _about_recency(given: Input, etl: Etl, train: Train) -> Iterator[str]:
-    if "recent_popularity" not in train.members:
-        return
-    needs = "recent_popularity (train.algorithm, train.baselines or train.hybrid.members) needs"
+    if "recent_popularity" in train.members:
+        where = "recent_popularity (train.algorithm, train.baselines or train.hybrid.members) needs"
+        yield from unfit_for_recency(where, given, etl)
+
+
+def unfit_for_recency(needs: str, given: Input, etl: Etl) -> Iterator[str]:
+    """Yield why recent popularity cannot be counted; messages begin with `needs`."""
     if not given.is_dated:
         yield (
             f"{needs} the time of each event, but the time_unit of input.events is 'order'; "

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from conf.settings.choosing import section_of_model
+from conf.settings.choosing import Compare, Tune, section_of_model
 from conf.settings.counting import CountingName
+from conf.settings.rules.roles import of_ranker
 from conf.settings.section import Section
 from conf.settings.train import Train
 
@@ -221,8 +222,19 @@ def without_effect(key: str, train: Train, varied: frozenset[str] = frozenset())
 
 def warn_of_settings(config: "Config") -> None:
     """Log a warning for each setting without an effect, and for lengths that do not fit."""
-    for text in (*useless_keys(config), *_about_lengths(config)):
+    for text in (*useless_keys(config), *_about_lengths(config), *_about_ranker(config)):
         log.warning("config: %s", text)
+
+
+def _about_ranker(config: "Config") -> Iterator[str]:
+    """Yield a message for each setting of the section `ranker` without an effect."""
+    if config.ranker is None:
+        return
+    if config.score.candidates is None:
+        yield "ranker orders no list, as score.candidates is null; name channels there"
+    alone = {"train": config.ranker, "compare": Compare(), "tune": Tune()}
+    for text in useless_keys(config.model_copy(update=alone)):
+        yield of_ranker(text)
 
 
 def _about_lengths(config: "Config") -> Iterator[str]:

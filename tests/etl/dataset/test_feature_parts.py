@@ -224,6 +224,28 @@ def test_an_erasure_knows_where_the_values_of_people_are() -> None:
     assert {USER_FEATURES: people, IMPRESSIONS: now, "histories": past} == ENCODED_IN
 
 
+def test_counts_at_the_end_are_those_of_the_day_after_the_newest_event(
+    shop: tuple[Manifest, Path],
+) -> None:
+    """The newest event is of the ninth day (8), so the counts are those before the tenth (9)."""
+    manifest, folder = shop
+    items, users = ids(folder, "items"), ids(folder, "users")
+    of_items = {items[row["item_idx"]]: row for row in read_part(folder, "item_counts")}
+    of_users = {users[row["user_idx"]]: row for row in read_part(folder, "user_counts")}
+
+    b, u, w = of_items["b"], of_users["u"], of_users["w"]
+    assert (b["item_events_1d"], b["item_events_all"], b["item_buy_all"]) == (1, 2, 2)
+    assert b["item_age_days"] == 9
+    assert b["item_popularity"] == pytest.approx(2**-9 + 2**-1)
+    assert (u["user_events_1d"], u["user_events_all"], u["user_view_all"]) == (0, 4, 1)
+    assert (w["user_events_all"], w["user_age_days"]) == (0, -1)
+    assert set(of_items) == set(items.values()) and set(of_users) == set(users.values())
+    asked = {f.name for f in manifest.features[IMPRESSIONS] if f.encoding == "as_of"}
+    written = {column.name for part in ("item_counts", "user_counts")
+               for column in manifest.columns[part]}  # fmt: skip
+    assert asked <= written
+
+
 def test_the_leak_check_works_out_anew_what_the_rows_may_know(shop: tuple[Manifest, Path]) -> None:
     manifest, _ = shop
     assert manifest.leak_check["vocabulary entries"] == 3

@@ -114,7 +114,7 @@ def test_impressions_do_not_lead_to_a_model_without_lists(
 ) -> None:
     logged = replace(SHOP, labels=("clicked",), logged_negatives=True)
     found = plan(tmp_path, manifest, logged, SERVER)
-    assert "makes no lists" in found.skipped["ranking"] and found.network
+    assert "only a ranking model learns" in found.skipped["ranking"] and found.network
 
 
 def test_cores_are_those_of_ray_and_a_cluster_keeps_what_is_configured(

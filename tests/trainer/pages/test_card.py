@@ -193,7 +193,7 @@ def test_a_ranking_models_card_shows_what_was_said_beside_what_was_so(
     html = page(workspace, manifest, metrics, "train.algorithm=ranking", "train.metric=auc",
                 "etl.impressions={labels: {liked: [view]}}", samples=[])  # fmt: skip
     assert "Reliability of liked" in html and 'class="even"' in html and "75.0%" in html
-    assert "there are no lists" in html and 'id="long-tail"' not in html
+    assert "there are no figures of lists" in html and 'id="long-tail"' not in html
     assert "predicted probabilities differ from observed rates" in html
 
 

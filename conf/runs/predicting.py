@@ -1,0 +1,36 @@
+"""Predict the pairs of a file with the current ranking model."""
+
+from pathlib import Path
+
+from conf.contract import MAIN, RANKER
+from conf.errors import ConfigError
+from conf.privacy.fitting import require_protected
+from conf.privacy.learned import warn_of_erased
+from conf.runs.by_name import call_stage
+from conf.runs.chosen import MAKE_AGAIN, chosen_version
+from conf.runs.results import Result, manifest_of
+from conf.settings.config import Config
+
+
+def run_predict(
+    config: Config, source: Path, target: Path, logical_date: str | None = None
+) -> Result:
+    """Write the predictions of a file's pairs: with the ranker, or the main model if it ranks.
+
+    Raises:
+        ConfigError: When there is no ranking model.
+    """
+    workspace, role = Path(config.run.output), MAIN if config.ranker is None else RANKER
+    dataset = chosen_version(config, "datasets", logical_date)
+    model = chosen_version(config, "models", logical_date, role)
+    algorithm = manifest_of(workspace, "models", model).get("algorithm")
+    if algorithm != "ranking":
+        raise ConfigError(
+            f"model {model} is {algorithm!r}, which predicts no single pairs; set the section "
+            "ranker, or train.algorithm=ranking, and run headrace train"
+        )
+    require_protected(config, "datasets", dataset, MAKE_AGAIN)
+    warn_of_erased(workspace, model, "predict")
+    given = {"dataset_id": dataset, "model_id": model, "source": source, "target": target}
+    found: Result = call_stage("trainer.prediction.predict", "run", config, **given)
+    return {"stage": "predict", "status": "done", "model": model, **found, "output": str(target)}

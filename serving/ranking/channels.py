@@ -1,0 +1,203 @@
+"""Channels: each names the best of its items that the rules allow.
+
+Legend of shapes: N users of a part, U users of the dataset, B users asked for, C candidates of a
+channel, V catalogue of the dataset.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from conf.contract import NO_ITEM
+from serving.ranking.rankers import Ranker
+from serving.rules.allowed import Allowed, Rules
+from serving.rules.history import known_to_model
+from trainer.data.columns import Ragged
+
+
+class Named(NamedTuple):
+    """What a channel names for some users."""
+
+    item_idx: np.ndarray
+    """[B, C] int64, best first, `NO_ITEM` after the last one."""
+    is_finite: np.ndarray
+    """[B] bool, False if the model's scores for the user are not finite."""
+
+
+class PartChannel(Protocol):
+    """A channel that knows the users of a part."""
+
+    def names(self, rows: np.ndarray, rules: Rules) -> Named:
+        """Return candidates for rows of the part: [B]."""
+
+
+class Channel(Protocol):
+    """Names candidates."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in `score.candidates`."""
+
+    @property
+    def count(self) -> int:
+        """Return the most items that it names for one user: C."""
+
+    @property
+    def pool(self) -> np.ndarray:
+        """Return which items it can name: [V] bool."""
+
+    @property
+    def is_personal(self) -> bool:
+        """Return whether it names nothing for users without an event of its pool."""
+
+    @property
+    def names_all(self) -> bool:
+        """Return whether it names as many allowed items as it can, for each user it knows."""
+
+    def for_part(self, histories: Ragged, users: np.ndarray) -> PartChannel:
+        """Return the channel for the users of a part: [N] histories, and their numbers."""
+
+
+def knows(histories: Ragged, pool: np.ndarray) -> np.ndarray:
+    """Return which users have an event with an item of the pool: [N] bool."""
+    owner = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
+    return np.bincount(owner[pool[histories.values]], minlength=len(histories.lengths)) > 0
+
+
+@dataclass(frozen=True)
+class ModelChannel:
+    """Names the items of highest score of a model; nothing for users that it does not know."""
+
+    name: str
+    count: int
+    pool: np.ndarray
+    is_personal: bool
+    ranker: Ranker
+    num_items: int
+    """Size of the model's catalogue."""
+    unknown: np.ndarray | None
+    """See `trainer.models.scorer.Scorer`."""
+    names_all: bool = True
+
+    def for_part(self, histories: Ragged, users: np.ndarray) -> "_ModelPart":
+        """See `Channel`."""
+        known = known_to_model(histories, self.num_items, self.unknown)
+        asks = np.ones(len(users), dtype=bool)
+        if self.is_personal:
+            asks = knows(histories, self.pool)
+        return _ModelPart(self, known, asks)
+
+
+class _ModelPart(NamedTuple):
+    channel: ModelChannel
+    histories: Ragged
+    asks: np.ndarray
+    """[N] bool"""
+
+    def names(self, rows: np.ndarray, rules: Rules) -> Named:
+        """See `PartChannel`."""
+        count = self.channel.count
+        items = np.full((len(rows), count), NO_ITEM, dtype=np.int64)
+        asked = rows[self.asks[rows]]
+        if not len(asked):
+            return Named(items, np.ones(len(rows), dtype=bool))
+        fitting = _Fitting(rules, self.channel.num_items)
+        found = self.channel.ranker.rank(self.histories, asked, k=count, rules=fitting)
+        is_there = np.isin(rows, found.rows)
+        items[is_there] = found.best.item_idx.cpu().numpy()
+        return Named(items, is_there | ~self.asks[rows])
+
+
+class _Fitting(NamedTuple):
+    """Rules for a model whose catalogue is smaller than the dataset's."""
+
+    rules: Rules
+    num_items: int
+
+    def allowed(self, rows: np.ndarray) -> Allowed:
+        """See `Rules`."""
+        allowed = self.rules.allowed(rows)
+        if allowed.left_out is None:
+            return allowed
+        return allowed._replace(left_out=allowed.left_out[: self.num_items])
+
+
+@dataclass(frozen=True)
+class OrderedChannel:
+    """Names the first items of an order, which may depend on the group of the user."""
+
+    name: str
+    count: int
+    pool: np.ndarray
+    orders: Sequence[np.ndarray]
+    """For each group its items, best first."""
+    groups: np.ndarray
+    """[U] int64, group of each user."""
+    is_personal: bool = False
+
+    @property
+    def names_all(self) -> bool:
+        """See `Channel`: an order of a group may lack items of the pool."""
+        return len(self.orders) == 1
+
+    def for_part(self, histories: Ragged, users: np.ndarray) -> "_OrderedPart":
+        """See `Channel`."""
+        return _OrderedPart(self, self.groups[users])
+
+
+class _OrderedPart(NamedTuple):
+    channel: OrderedChannel
+    groups: np.ndarray
+    """[N]"""
+
+    def names(self, rows: np.ndarray, rules: Rules) -> Named:
+        """See `PartChannel`."""
+        allowed, count = rules.allowed(rows), self.channel.count
+        orders = [_without(order, allowed.left_out) for order in self.channel.orders]
+        by_row = torch.argsort(allowed.seen.rows, stable=True)
+        seen = allowed.seen.item_idx[by_row].numpy()
+        bounds = np.searchsorted(allowed.seen.rows[by_row].numpy(), np.arange(len(rows) + 1))
+        items = np.full((len(rows), count), NO_ITEM, dtype=np.int64)
+        for place, row in enumerate(rows):
+            own = seen[bounds[place] : bounds[place + 1]]
+            first = orders[self.groups[row]][: count + len(own)]
+            left = first[~np.isin(first, own)][:count]
+            items[place, : len(left)] = left
+        return Named(items, np.ones(len(rows), dtype=bool))
+
+
+def _without(order: np.ndarray, left_out: torch.Tensor | None) -> np.ndarray:
+    return order if left_out is None else order[~left_out.cpu().numpy()[order]]
+
+
+@dataclass(frozen=True)
+class WholeCatalogue:
+    """Names every item of its pool, for a ranker that can afford it."""
+
+    name: str
+    pool: np.ndarray
+    is_personal: bool = False
+    names_all: bool = True
+
+    @property
+    def count(self) -> int:
+        """See `Channel`."""
+        return int(self.pool.sum())
+
+    def for_part(self, histories: Ragged, users: np.ndarray) -> "WholeCatalogue":
+        """See `Channel`: it is the same for all parts."""
+        return self
+
+    def names(self, rows: np.ndarray, rules: Rules) -> Named:
+        """See `PartChannel`."""
+        allowed = rules.allowed(rows)
+        items = _without(np.flatnonzero(self.pool), allowed.left_out)
+        named = np.tile(items, (len(rows), 1))
+        places = np.full(len(self.pool), -1)
+        places[items] = np.arange(len(items))
+        row, place = allowed.seen.rows.numpy(), places[allowed.seen.item_idx.numpy()]
+        named[row[place >= 0], place[place >= 0]] = NO_ITEM
+        return Named(named, np.ones(len(rows), dtype=bool))
