@@ -289,6 +289,8 @@ class ListsManifest(_Record):
     """Number of lists that are not the model's, by reason."""
     users_without_lists: dict[str, int] = {}
     """Number of users without a list, by reason."""
+    rules: dict[str, dict[str, int]] = {}
+    """What each rule of `score.rules` did, by its dotted name; empty without rules."""
     figures: dict[str, float | None] = {}
     """What the gates judge, by gate; None without data."""
     previous_id: str | None = None

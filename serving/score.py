@@ -30,8 +30,16 @@ from conf.settings.score import Score
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates.list_counts import check_parts
 from serving.gates.overlap import overlap_with_current
+from serving.gates.rule_checks import RuleCheck
 from serving.gates.verdicts import figures_of, judged
-from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
+from serving.publishing.parts import (
+    describe_parts,
+    missing_parts,
+    read_item_ids,
+    read_ledger,
+    write_absent,
+)
+from serving.rules.book import RuleBook
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
@@ -56,6 +64,7 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
+    rules = _item_rules(workspace, manifest, config.score)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     groups = manifest.row_groups("histories")
@@ -69,27 +78,40 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)
-    commit(workspace, "lists", _checked(config, manifest, model, version, request))
+    commit(workspace, "lists", _checked(config, manifest, model, version, request, rules))
     return version
 
 
 def _checked(
-    config: Config, manifest: Manifest, model: ListModel, version: str, request: str
+    config: Config,
+    manifest: Manifest,
+    model: ListModel,
+    version: str,
+    request: str,
+    rules: dict[str, dict[str, int]],
 ) -> ListsManifest:
     """Read the lists back, write the table of users without one, and return the manifest."""
     workspace, score = Path(config.run.output).resolve(), config.score
     folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
+    dataset = workspace / "datasets" / manifest.id
     found = check_parts(
-        workspace, manifest, folder, score, model.pools, is_personal=is_personal(model.scorer)
+        workspace,
+        manifest,
+        folder,
+        score,
+        model.pools,
+        is_personal=is_personal(model.scorer),
+        check=None if score.rules is None else RuleCheck(dataset, manifest, score),
     )
     overlap = overlap_with_current(
         workspace,
         folder,
         parts=parts,
         logical_date=manifest.logical_date,
-        item_ids=read_item_ids(workspace / "datasets" / manifest.id, manifest),
+        item_ids=read_item_ids(dataset, manifest),
         length=score.list_length,
     )
+    ledger = read_ledger(folder, parts)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     lists = ListsManifest(
@@ -103,6 +125,7 @@ def _checked(
         short_lists=found.short_lists,
         fallbacks=found.fallbacks,
         users_without_lists=dict(sorted(reasons.items())),
+        rules={name: rules.get(name, {}) | of_lists for name, of_lists in ledger.items()},
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
         gates={},
@@ -111,6 +134,25 @@ def _checked(
     )
     gates = {v.name: not v.refuses for v in judged(lists.model_dump(), score)}
     return lists.model_copy(update={"gates": gates})
+
+
+def _item_rules(workspace: Path, manifest: Manifest, score: Score) -> dict[str, dict[str, int]]:
+    """Evaluate the rules that are the same for all users; return what each excludes.
+
+    Raises:
+        ConfigError: When a rule cannot be evaluated, or when no item is left.
+    """
+    if score.rules is None:
+        return {}
+    book = RuleBook(workspace / "datasets" / manifest.id, manifest, score)
+    counts = book.item_counts()
+    if not len(book.kept):
+        told = ", ".join(f"{name} ({found['excluded_items']:,})" for name, found in counts.items())
+        raise ConfigError(
+            f"the rules exclude all {catalogue_size(manifest) - NUM_RESERVED:,} items of dataset "
+            f"{manifest.id} for everybody: {told}; correct the rules, or the fields that they use"
+        )
+    return counts
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from conf.command.told import told_blend, told_removed
+from conf.command.told import told_blend, told_removed, told_rules
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
@@ -46,6 +46,8 @@ def print_result(result: Result) -> None:
         return
     if result["stage"] == "erase":
         result = {**result, "removed": told_removed(result["removed"])}
+    if "rules" in result:
+        result = {**result, "rules": told_rules(result["rules"])}
     _print_plain(console, result)
     if "figures" in result:
         _print_gates(console, result)

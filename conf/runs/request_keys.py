@@ -84,4 +84,6 @@ def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
     """Return the key of lists; limits of gates are not in it, as they change no list."""
     other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
     section = config.score.model_dump(mode="json", exclude=other)
+    if section["rules"] is None:
+        del section["rules"]  # then the key is as before this setting existed
     return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])

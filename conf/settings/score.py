@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from conf.settings.lists.rules import ListRules
 from conf.settings.section import Positive, Section, Share
 
 
@@ -38,6 +39,9 @@ class Gates(Section):
     seen_items: Above = Above(warn_above=0, refuse_above=0.001)
     """Share of rows with an item of the user's history. Not measured with
     `score.drop_seen: false`."""
+    rule_violations: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows that break a rule of `score.rules`, found by evaluating the rules again on the
+    written rows. Not measured without rules."""
     misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows that break the sequence of positions 1, 2, 3, ..."""
     bad_scores: Above = Above(warn_above=0, refuse_above=0)
@@ -92,6 +96,8 @@ class Score(Section):
     reasons: Annotated[int, Field(ge=0, le=10)] = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network,
     finding the reasons takes about twenty times as long as making the lists."""
+    rules: ListRules | None = None
+    """What may be in a list, besides what the user has seen; null: everything."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""

@@ -30,6 +30,7 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
+from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
@@ -105,6 +106,7 @@ def check_parts(
     pools: Pools,
     *,
     is_personal: bool,
+    check: RuleCheck | None = None,
 ) -> Checked:
     """Read all parts of a version back and count what is in them.
 
@@ -115,16 +117,18 @@ def check_parts(
         score: How the lists were made.
         pools: Items that lists may contain.
         is_personal: Whether lists of different users should differ.
+        check: Evaluates the rules again; None: there are none.
     """
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
-    total = _Total(pools)
+    total, fields = _Total(pools), [] if check is None else check.user_fields
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
         with told_if_damaged(path):
             lists = pq.read_table(path, schema=LISTS_SCHEMA, page_checksum_verification=True)
-        user_ids = read_row_group(dataset, users, [USER_ID])[USER_ID].cast(pa.string())
+        of_users = read_row_group(dataset, users, [USER_ID, *fields])
+        user_ids = of_users[USER_ID].cast(pa.string())
         items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
         total.add(
             check_lists(
@@ -135,9 +139,12 @@ def check_parts(
                 pools,
                 list_length=score.list_length,
                 drop_seen=score.drop_seen,
+                check=None if check is None else check.of_part(of_users),
             )
         )
-    return total.checked(drop_seen=score.drop_seen, is_personal=is_personal)
+    return total.checked(
+        drop_seen=score.drop_seen, is_personal=is_personal, has_rules=check is not None
+    )
 
 
 class _Total:
@@ -159,7 +166,7 @@ class _Total:
         self.hashes.append(part.hashes)
         self.listed |= part.listed
 
-    def checked(self, *, drop_seen: bool, is_personal: bool) -> Checked:
+    def checked(self, *, drop_seen: bool, is_personal: bool, has_rules: bool) -> Checked:
         """Return the result; what was not measured is None."""
         counts: dict[str, int | None] = {name: self.counts[name] for name in COUNTS}
         hashes = np.concatenate(self.hashes)
@@ -168,6 +175,8 @@ class _Total:
         counts["distinct_lists"] = len(np.unique(hashes)) if can_differ else None
         if not drop_seen:
             counts["seen_items"] = None
+        if not has_rules:
+            counts["rule_violations"] = None
         return Checked(
             counts,
             dict(sorted(self.short_lists.items())),
@@ -185,6 +194,7 @@ def check_lists(
     *,
     list_length: int,
     drop_seen: bool,
+    check: PartCheck | None = None,
 ) -> CheckedPart:
     """Count the rows and lists of one part, and the errors in them.
 
@@ -196,6 +206,7 @@ def check_lists(
         pools: Items that lists may contain.
         list_length: Items that each list should have.
         drop_seen: Whether lists must not contain seen items.
+        check: Evaluates the rules again for these users; None: there are none.
     """
     users, catalogue = len(user_ids), len(item_ids)
     rows = _numbered(lists, user_ids, item_ids)
@@ -207,7 +218,14 @@ def check_lists(
     falls_back = should_fall_back.copy()
     falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
     possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
-    codes = why_short(lengths, falls_back, possible, items=items, list_length=list_length)
+    most, num_broken = None, 0
+    if check is not None:
+        known = Rows(rows.user[rows.is_known], rows.item[rows.is_known])
+        num_broken = int(check.violations(known).sum())
+        most = check.most(pools, seen, lengths, falls_back, list_length)
+    codes = why_short(
+        lengths, falls_back, possible, items=items, list_length=list_length, most=most
+    )
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
     return CheckedPart(
@@ -218,6 +236,7 @@ def check_lists(
             "users_without_lists": int(is_absent.sum()),
             "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
             "unscored_users": int((falls_back & ~should_fall_back).sum()),
+            "rule_violations": num_broken,
             **_row_counts(lists, rows, seen, catalogue),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),

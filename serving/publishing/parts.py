@@ -6,7 +6,9 @@ number of users: a part with another request or number counts as missing.
 Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
 """
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +67,9 @@ ABSENT_SCHEMA = pa.schema(
     ]
 )
 ABSENT_NAME = "users_without_lists.parquet"
-_REQUEST, _USERS = b"headrace.request", b"headrace.users"
+_REQUEST, _USERS, _RULES = b"headrace.request", b"headrace.users", b"headrace.rules"
+Ledger = Mapping[str, Mapping[str, int]]
+"""Counts of each rule, by the rule's dotted name."""
 
 
 class PartLists(NamedTuple):
@@ -142,10 +146,26 @@ def texts_of(codes: np.ndarray, reasons: Sequence[str | None]) -> pa.Array:
     return pa.array(reasons, pa.string()).take(pa.array(codes))
 
 
-def write_part(path: Path, table: pa.Table, *, request: str, num_users: int) -> None:
+def write_part(
+    path: Path, table: pa.Table, *, request: str, num_users: int, ledger: Ledger | None = None
+) -> None:
     """Write a part under a temporary name, then rename it in one step."""
     metadata = {_REQUEST: request.encode(), _USERS: str(num_users).encode()}
+    if ledger is not None:
+        metadata[_RULES] = json.dumps(ledger).encode()
     _write_whole(path, table.replace_schema_metadata(metadata))
+
+
+def read_ledger(folder: Path, num_parts: int) -> dict[str, dict[str, int]]:
+    """Return the sum of the ledgers of rules that are in the footers of parts."""
+    total: dict[str, Counter[str]] = {}
+    for part in range(num_parts):
+        path = folder / part_name(part)
+        with told_if_damaged(path):
+            text = (pq.read_metadata(path).metadata or {}).get(_RULES, b"{}")
+        for name, counts in json.loads(text).items():
+            total.setdefault(name, Counter()).update(counts)
+    return {name: dict(counts) for name, counts in total.items()}
 
 
 def write_absent(folder: Path, users: pa.Table) -> DataFile | None:

@@ -32,8 +32,10 @@ from serving.publishing.parts import (
     read_row_group,
     write_part,
 )
+from serving.ranking.popular import PopularRanker
 from serving.ranking.rankers import make_ranker
 from serving.rules.allowed import HistoryRules, Rules
+from serving.rules.book import PartRules, RuleBook
 from serving.rules.history import fallback_lists, known_to_model, popular_items
 from serving.rules.possible import (
     FALLBACK_REASONS,
@@ -43,6 +45,7 @@ from serving.rules.possible import (
     why_fallback,
     why_short,
 )
+from serving.scoring.ledger import ledger_of
 from serving.scoring.list_model import load_model
 from trainer.data.batches import histories_of, rows_of_like_length
 from trainer.data.columns import Ragged, numbers_of
@@ -83,17 +86,32 @@ class PartScorer:
         self.ranker = make_ranker(
             self.scorer, job.score, model_id=job.model_id, num_items=self.num_items
         )
+        self.popular_ranker = PopularRanker(
+            self.popular,
+            len(self.item_ids),
+            block_users=job.score.block_users,
+            block_items=job.score.block_items,
+        )
+        self.book = RuleBook(self.dataset, self.manifest, job.score) if job.score.rules else None
 
     def score(self, part: int) -> int:
         """Write the lists of one row group's users and return the number of users."""
-        user_ids, histories = self._read(part)
-        table = lists_table(user_ids, self.item_ids, self.lists(histories))
+        users, histories = self._read(part)
+        user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
+        rules = None if self.book is None else self.book.for_part(users, histories)
+        table = lists_table(user_ids, self.item_ids, self.lists(histories, rules))
+        ledger = None if rules is None else self._ledger(users, histories, rules)
         path = self.job.folder / part_name(part)
-        write_part(path, table, request=self.job.request, num_users=len(user_ids))
+        write_part(path, table, request=self.job.request, num_users=len(user_ids), ledger=ledger)
         return len(user_ids)
 
-    def lists(self, histories: Ragged) -> PartLists:
-        """Return the lists of users with these histories, in numbers of the dataset."""
+    def lists(self, histories: Ragged, part_rules: PartRules | None = None) -> PartLists:
+        """Return the lists of users with these histories, in numbers of the dataset.
+
+        Args:
+            histories: Histories of N users.
+            part_rules: The rules for these users; None: there is none but `score.drop_seen`.
+        """
         users = len(histories.offsets) - 1
         k, num_reasons = self.job.score.list_length, self.job.score.reasons
         owner = np.repeat(np.arange(users), histories.lengths)
@@ -107,11 +125,11 @@ class PartScorer:
         )
         known = known_to_model(histories, self.num_items, self.unknown)
         for_model = np.flatnonzero(lists.why_fallback == 0)
-        rules = HistoryRules(known, drop_seen=self.job.score.drop_seen)
+        rules = part_rules or HistoryRules(known, drop_seen=self.job.score.drop_seen)
         for rows in rows_of_like_length(known, for_model, self.job.score.block_users):
             self._score_batch(known, rows, rules, lists)
-        self._fall_back(histories, lists)
-        return lists._replace(why_short=self._why_short(histories, owner, lists))
+        self._fall_back(histories, lists, part_rules)
+        return lists._replace(why_short=self._why_short(histories, owner, lists, part_rules))
 
     def _score_batch(
         self, histories: Ragged, rows: np.ndarray, rules: Rules, lists: PartLists
@@ -128,9 +146,14 @@ class PartScorer:
             lists.reason_idx[scored] = reasons.item_idx.cpu()
             lists.reason_weight[scored] = reasons.weight.cpu()
 
-    def _fall_back(self, histories: Ragged, lists: PartLists) -> None:
+    def _fall_back(self, histories: Ragged, lists: PartLists, part_rules: PartRules | None) -> None:
         """Fill in the lists of the rows that get none of the model."""
         rows = np.flatnonzero(lists.why_fallback)
+        if part_rules is not None:
+            k = self.job.score.list_length
+            _, best = self.popular_ranker.rank(histories, rows, k=k, rules=part_rules)
+            lists.item_idx[rows], lists.scores[rows] = best.item_idx, best.scores
+            return
         lists.item_idx[rows], lists.scores[rows] = fallback_lists(
             self.popular,
             histories,
@@ -139,31 +162,55 @@ class PartScorer:
             drop_seen=self.job.score.drop_seen,
         )
 
-    def _why_short(self, histories: Ragged, owner: np.ndarray, lists: PartLists) -> np.ndarray:
-        catalogue = len(self.pools.model)
+    def _ledger(
+        self, users: pa.Table, histories: Ragged, rules: PartRules
+    ) -> dict[str, dict[str, int]]:
+        known = known_to_model(histories, self.num_items, self.unknown)
+        return ledger_of(
+            rules,
+            self.ranker,
+            known,
+            users[USER_IDX].to_numpy(),
+            self.job.score,
+            num_users=self.manifest.counts["users"],
+        )
+
+    def _why_short(
+        self,
+        histories: Ragged,
+        owner: np.ndarray,
+        lists: PartLists,
+        part_rules: PartRules | None,
+    ) -> np.ndarray:
+        catalogue, lengths = len(self.pools.model), (lists.item_idx >= 0).sum(1)
+        is_fallback, most = lists.why_fallback > 0, None
+        if part_rules is not None:
+            most = part_rules.most(self.pools, lengths, is_fallback, self.job.score.list_length)
         items = histories.values if self.job.score.drop_seen else histories.values[:0]
         seen = seen_pairs(owner[: len(items)], items, catalogue)
         return why_short(
-            (lists.item_idx >= 0).sum(1),
-            lists.why_fallback > 0,
-            count_possible(seen, len(lists.item_idx), self.pools),
+            lengths,
+            is_fallback,
+            count_possible(seen, len(lengths), self.pools),
             items=catalogue - NUM_RESERVED,
             list_length=self.job.score.list_length,
+            most=most,
         )
 
-    def _read(self, part: int) -> tuple[pa.Array, Ragged]:
-        """Return the raw ids and the histories of a part's users."""
+    def _read(self, part: int) -> tuple[pa.Table, Ragged]:
+        """Return a part's users, with the fields that rules use, and their histories."""
         group = self.manifest.row_groups("histories")[part]
         more = context_columns(self.manifest, "histories")
         columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
         _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
         histories = histories_of(found)
+        fields = [] if self.book is None else self.book.user_fields
         users = read_row_group(
-            self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID]
+            self.dataset, self.manifest.row_groups("users")[part], [USER_IDX, USER_ID, *fields]
         )
         if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
             raise VersionError(
                 f"users/ and histories/ of dataset {self.manifest.id} differ in row "
                 f"group {part}; build the dataset again"
             )
-        return users[USER_ID].cast(pa.string()).combine_chunks(), histories
+        return users, histories

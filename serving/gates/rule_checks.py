@@ -1,0 +1,125 @@
+"""Evaluate the rules again on written lists, row by row, without the code that ranked them.
+
+Legend of shapes: N users of a part, M rows of its lists, V catalogue, U users with a short list.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from conf.contract import NUM_RESERVED, Manifest
+from conf.settings.score import Score
+from serving.rules.possible import Pools, count_possible
+from serving.rules.sql import USER, Expression, checked, connect, create_table
+from serving.rules.tables import dated, fields_of, no_users, read_item_fields
+
+
+class Rows(NamedTuple):
+    """The rows of a part's lists with ids that the dataset knows, in their order."""
+
+    user: np.ndarray
+    """[M] int64, place of the user in the part."""
+    item: np.ndarray
+    """[M] int64"""
+
+
+class RuleCheck:
+    """The rules of a run, ready to be evaluated on written lists."""
+
+    def __init__(self, dataset: Path, manifest: Manifest, score: Score) -> None:
+        rules = score.rules
+        assert rules is not None  # else there is nothing to check
+        self.manifest, items = manifest, read_item_fields(dataset, manifest)
+        self.users = no_users(dataset, manifest)
+        self.num_items = items.num_rows
+        self.connection = connect(threads=1)
+        create_table(self.connection, "item", items, "i")
+        create_table(self.connection, USER, self.users, "u")
+        fields = fields_of(items, self.users, manifest.logical_date)
+        self.conditions: list[Expression] = [
+            checked(self.connection, f"score.rules.where.{name}", text, fields, wanted="condition")
+            for name, text in rules.where.items()
+        ]
+
+    @property
+    def user_fields(self) -> list[str]:
+        """Return the fields of users that `of_part` needs."""
+        return [*self.users.schema.names]
+
+    def of_part(self, users: pa.Table) -> "PartCheck":
+        """Return the check for the users of one part.
+
+        Args:
+            users: N users with the fields `user_fields`.
+        """
+        return PartCheck(self, dated(users.select(self.user_fields), self.manifest, "users"))
+
+
+class PartCheck:
+    """The rules for the users of one part."""
+
+    def __init__(self, check: RuleCheck, users: pa.Table) -> None:
+        self.check, self.users = check, users
+
+    def violations(self, rows: Rows) -> np.ndarray:
+        """Return which rows break a rule: [M] bool."""
+        connection, broken = self.check.connection, np.zeros(len(rows.user), dtype=bool)
+        if not self.check.conditions:
+            return broken
+        create_table(connection, USER, self.users, "u")
+        pairs = pa.table({"u": rows.user, "i": rows.item - NUM_RESERVED})
+        create_table(connection, "pair", pairs, "p")
+        met = " AND ".join(f"coalesce({one.sql}, false)" for one in self.check.conditions)
+        found = connection.execute(
+            f'SELECT pair.row FROM pair JOIN "user" ON "user".row = p0 JOIN item ON item.row = p1 '
+            f"WHERE NOT ({met})"
+        ).fetchnumpy()
+        broken[found["row"]] = True
+        return broken
+
+    def most(
+        self, pools: Pools, seen: np.ndarray, lengths: np.ndarray, is_fallback: np.ndarray, k: int
+    ) -> np.ndarray:
+        """Return how many items the lists could have under the rules: [N] int64.
+
+        Args:
+            pools: Items that lists may contain, without the rules.
+            seen: Pairs of `seen_pairs` that they must not contain.
+            lengths: [N] items of each list.
+            is_fallback: [N] bool
+            k: Items that each list should have; longer ones are not counted.
+        """
+        found, short = lengths.astype(np.int64), np.flatnonzero(lengths < k)
+        catalogue = len(pools.model)
+        row, item = np.divmod(seen, catalogue)
+        for members, met in self._groups(short):
+            kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
+            mine = np.isin(row, members)
+            pairs = np.searchsorted(members, row[mine]) * catalogue + item[mine]
+            left = Pools(pools.model & kept, pools.fallback & kept)
+            possible = count_possible(pairs, len(members), left)
+            found[members] = np.where(is_fallback[members], possible.fallback, possible.model)
+        return found
+
+    def _groups(self, rows: np.ndarray) -> "Sequence[tuple[np.ndarray, np.ndarray]]":
+        """Return users with equal fields and the items that they may get: [U], [V - 2] bool."""
+        used = {name for one in self.check.conditions for name in one.user_fields}
+        columns = [self.users.column(name).to_pylist() for name in sorted(used)]
+        members: dict[tuple[object, ...], list[int]] = {}
+        for row in rows.tolist():
+            members.setdefault(tuple(column[row] for column in columns), []).append(row)
+        return [(np.array(some), self._met(some[0])) for some in members.values()]
+
+    def _met(self, row: int) -> np.ndarray:
+        """Return which items meet all conditions for one user: [V - 2] bool."""
+        create_table(self.check.connection, USER, self.users.slice(row, 1), "u")
+        met = " AND ".join(f"({one.sql})" for one in self.check.conditions) or "true"
+        found = self.check.connection.execute(
+            f'SELECT item.row FROM item, "user" WHERE {met}'
+        ).fetchnumpy()
+        is_met = np.zeros(self.check.num_items, dtype=bool)
+        is_met[found["row"]] = True
+        return is_met
