@@ -4,9 +4,10 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import ray
@@ -25,6 +26,7 @@ from conf.contract import (
 )
 from conf.errors import ConfigError, HeadraceError, InputError, VersionError
 from conf.masking.origins import public_config
+from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
@@ -40,6 +42,7 @@ from serving.publishing.parts import (
     write_absent,
 )
 from serving.rules.book import RuleBook
+from serving.rules.given import Given, read_given
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
@@ -51,10 +54,24 @@ MAX_WORKER_DEATHS = 3
 LOG_EVERY_SECONDS = 30
 
 
-def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
+def run(
+    config: Config,
+    *,
+    dataset_id: str,
+    model_id: str,
+    request: str,
+    files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
+) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 
     Complete parts of an interrupted run with the same request are reused.
+
+    Args:
+        config: The configuration.
+        dataset_id: The dataset.
+        model_id: The model.
+        request: Key of the lists.
+        files: Of `conf.runs.list_files.list_files`.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
@@ -64,7 +81,9 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
-    rules = _item_rules(workspace, manifest, config.score)
+    dataset = workspace / "datasets" / dataset_id
+    given = read_given(config, manifest, read_item_ids(dataset, manifest), files)
+    rules = _item_rules(dataset, manifest, config.score, given)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     groups = manifest.row_groups("histories")
@@ -73,12 +92,12 @@ def run(config: Config, *, dataset_id: str, model_id: str, request: str) -> str:
         log.info("score: %d of %d parts exist already", len(groups) - len(missing), len(groups))
     if missing:
         job = ScoringJob(
-            workspace, dataset_id, model_id, request, folder, config.score, config.run.umask
+            workspace, dataset_id, model_id, request, folder, config.score, config.run.umask, given
         )
         num_users = sum(groups[part].rows for part in missing)
         with ray_session(config), _progress(num_users) as progress:
             _score_parts(job, missing, progress)
-    commit(workspace, "lists", _checked(config, manifest, model, version, request, rules))
+    commit(workspace, "lists", _checked(config, manifest, model, version, request, given, rules))
     return version
 
 
@@ -88,6 +107,7 @@ def _checked(
     model: ListModel,
     version: str,
     request: str,
+    given: Given,
     rules: dict[str, dict[str, int]],
 ) -> ListsManifest:
     """Read the lists back, write the table of users without one, and return the manifest."""
@@ -101,7 +121,7 @@ def _checked(
         score,
         model.pools,
         is_personal=is_personal(model.scorer),
-        check=None if score.rules is None else RuleCheck(dataset, manifest, score),
+        check=None if score.rules is None else RuleCheck(dataset, manifest, score, given),
     )
     overlap = overlap_with_current(
         workspace,
@@ -125,7 +145,7 @@ def _checked(
         short_lists=found.short_lists,
         fallbacks=found.fallbacks,
         users_without_lists=dict(sorted(reasons.items())),
-        rules={name: rules.get(name, {}) | of_lists for name, of_lists in ledger.items()},
+        rules={name: rules.get(name, {}) | ledger.get(name, {}) for name in {**rules, **ledger}},
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
         gates={},
@@ -136,7 +156,9 @@ def _checked(
     return lists.model_copy(update={"gates": gates})
 
 
-def _item_rules(workspace: Path, manifest: Manifest, score: Score) -> dict[str, dict[str, int]]:
+def _item_rules(
+    dataset: Path, manifest: Manifest, score: Score, given: Given
+) -> dict[str, dict[str, int]]:
     """Evaluate the rules that are the same for all users; return what each excludes.
 
     Raises:
@@ -144,7 +166,7 @@ def _item_rules(workspace: Path, manifest: Manifest, score: Score) -> dict[str, 
     """
     if score.rules is None:
         return {}
-    book = RuleBook(workspace / "datasets" / manifest.id, manifest, score)
+    book = RuleBook(dataset, manifest, score, given)
     counts = book.item_counts()
     if not len(book.kept):
         told = ", ".join(f"{name} ({found['excluded_items']:,})" for name, found in counts.items())
@@ -152,7 +174,10 @@ def _item_rules(workspace: Path, manifest: Manifest, score: Score) -> dict[str, 
             f"the rules exclude all {catalogue_size(manifest) - NUM_RESERVED:,} items of dataset "
             f"{manifest.id} for everybody: {told}; correct the rules, or the fields that they use"
         )
-    return counts
+    return {
+        name: {**given.counts.get(name, {}), **counts.get(name, {})}
+        for name in [*given.counts, *counts]
+    }
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:

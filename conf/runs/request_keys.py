@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from conf.contract import CONTRACT_VERSION
 from conf.privacy.protection import request_part
@@ -80,10 +81,34 @@ def search_request(config: Config, dataset_id: str) -> str:
     return canonical_hash([model_request(config, dataset_id), "search", tune])
 
 
-def lists_request(config: Config, dataset_id: str, model_id: str) -> str:
-    """Return the key of lists; limits of gates are not in it, as they change no list."""
+def lists_request(
+    config: Config,
+    dataset_id: str,
+    model_id: str,
+    files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
+) -> str:
+    """Return the key of lists; limits of gates are not in it, as they change no list.
+
+    Args:
+        config: The configuration.
+        dataset_id: The dataset.
+        model_id: The model.
+        files: Of `conf.runs.list_files.list_files`.
+    """
     other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
     section = config.score.model_dump(mode="json", exclude=other)
-    if section["rules"] is None:
-        del section["rules"]  # then the key is as before this setting existed
-    return canonical_hash([CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id])
+    for name in ("rules", "items_now"):
+        if section[name] is None:
+            del section[name]  # then the key is as before this setting existed
+    hashes = {name: [file.sha256 for file in found] for name, found in files.items()}
+    return canonical_hash(
+        [
+            CONTRACT_VERSION,
+            _LISTS,
+            "lists",
+            section,
+            dataset_id,
+            model_id,
+            *([hashes] if hashes else []),
+        ]
+    )

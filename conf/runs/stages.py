@@ -19,6 +19,7 @@ from conf.privacy.learned import warn_of_erased
 from conf.privacy.protection import protection_of, require_own_key_id
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
+from conf.runs.list_files import list_files
 from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
 from conf.settings.config import Config
@@ -181,7 +182,8 @@ def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Resu
     _require_list_model(f"the algorithm of model {model_id}", algorithm)
     require_protected(config, "datasets", dataset_id, _MAKE_AGAIN)
     warn_of_erased(Path(config.run.output), model_id, "score")
-    request = lists_request(config, dataset_id, model_id)
+    files = list_files(config)
+    request = lists_request(config, dataset_id, model_id, files)
     result = _make(
         config,
         lease,
@@ -195,6 +197,7 @@ def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Resu
             dataset_id=dataset_id,
             model_id=model_id,
             request=request,
+            files=files,
         ),
     )
     return result

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import ListRules
 from conf.settings.section import Positive, Section, Share
 
@@ -98,12 +99,22 @@ class Score(Section):
     finding the reasons takes about twenty times as long as making the lists."""
     rules: ListRules | None = None
     """What may be in a list, besides what the user has seen; null: everything."""
+    items_now: ItemsNow | None = None
+    """A table of items that is fresher than the dataset, for `score.rules`; null: none."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""
     min_full_share: Share | None = None
     """Earlier name of a limit: 0.99 is the same as 0.01 for
     `score.gates.short_lists.refuse_above`, and wins over it; null: no effect."""
+
+    @model_validator(mode="after")
+    def _fresher_table_is_used(self) -> "Score":
+        if self.items_now is not None and self.rules is None:
+            raise ValueError(
+                "items_now is set, but no rule uses it; set rules, or items_now to null"
+            )
+        return self
 
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""

@@ -4,6 +4,7 @@ Legend of shapes: N users of a part, M rows of its lists, V catalogue, U users w
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,11 @@ import pyarrow as pa
 
 from conf.contract import NUM_RESERVED, Manifest
 from conf.settings.score import Score
+from serving.rules.compiled import compiled, marks_of, with_now
+from serving.rules.conditions import mark_columns, marked
+from serving.rules.given import NOTHING_GIVEN, Given
 from serving.rules.possible import Pools, count_possible
-from serving.rules.sql import USER, Expression, checked, connect, create_table
+from serving.rules.sql import USER, checked, connect, create_table
 from serving.rules.tables import dated, fields_of, no_users, read_item_fields
 
 
@@ -29,20 +33,19 @@ class Rows(NamedTuple):
 class RuleCheck:
     """The rules of a run, ready to be evaluated on written lists."""
 
-    def __init__(self, dataset: Path, manifest: Manifest, score: Score) -> None:
-        rules = score.rules
-        assert rules is not None  # else there is nothing to check
-        self.manifest, items = manifest, read_item_fields(dataset, manifest)
+    def __init__(
+        self, dataset: Path, manifest: Manifest, score: Score, given: Given = NOTHING_GIVEN
+    ) -> None:
+        self.manifest, marks = manifest, marks_of(score, given)
+        items = with_now(read_item_fields(dataset, manifest), given)
         self.users = no_users(dataset, manifest)
         self.num_items = items.num_rows
         self.connection = connect(threads=1)
-        create_table(self.connection, "item", items, "i")
+        create_table(self.connection, "item", marked(items, marks), "i")
         create_table(self.connection, USER, self.users, "u")
         fields = fields_of(items, self.users, manifest.logical_date)
-        self.conditions: list[Expression] = [
-            checked(self.connection, f"score.rules.where.{name}", text, fields, wanted="condition")
-            for name, text in rules.where.items()
-        ]
+        check = partial(checked, self.connection, fields=fields, wanted="condition")
+        self.conditions = compiled(score, mark_columns(items, marks), check)
 
     @property
     def user_fields(self) -> list[str]:

@@ -15,7 +15,9 @@ import pyarrow as pa
 from conf.contract import NUM_RESERVED, Manifest
 from conf.settings.score import Score
 from serving.rules.allowed import Allowed, GroupMasks, UserMasks
+from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import Conditions, Truth
+from serving.rules.given import Given
 from serving.rules.history import nothing_seen, seen_items
 from serving.rules.possible import Pools, Possible, count_possible, seen_pairs
 from serving.rules.sql import Expression
@@ -52,23 +54,29 @@ class Group(NamedTuple):
 class RuleBook:
     """The rules of a run."""
 
-    def __init__(self, dataset: Path, manifest: Manifest, score: Score) -> None:
+    def __init__(self, dataset: Path, manifest: Manifest, score: Score, given: Given) -> None:
         """Read the items and evaluate what is the same for all users.
 
         Raises:
             ConfigError: When a rule cannot be evaluated on this dataset.
         """
-        rules = score.rules
-        assert rules is not None  # else there is no book
         self.drop_seen, self.manifest = score.drop_seen, manifest
-        items, users = read_item_fields(dataset, manifest), no_users(dataset, manifest)
+        items = with_now(read_item_fields(dataset, manifest), given)
         self.conditions = Conditions(
-            items, users, logical_date=manifest.logical_date, threads=score.cpus_per_worker
+            items,
+            no_users(dataset, manifest),
+            logical_date=manifest.logical_date,
+            threads=score.cpus_per_worker,
+            marks=marks_of(score, given),
         )
         self.item_rules: list[ItemRule] = []
         self.by_group: list[Expression] = []
-        for name, text in rules.where.items():
-            self._add_condition(f"score.rules.where.{name}", text)
+        for condition in compiled(score, self.conditions.marks, self.conditions.checked):
+            if condition.user_fields:
+                self.by_group.append(condition)
+            else:
+                truth = self.conditions.of_items(condition)
+                self.item_rules.append(ItemRule(condition.key, *truth))
         left = np.ones(items.num_rows, dtype=bool)
         for rule in self.item_rules:
             left &= rule.holds
@@ -82,13 +90,6 @@ class RuleBook:
             if any(name in one.user_fields for one in self.by_group)
         ]
         self.groups: dict[tuple[object, ...], Group] = {}
-
-    def _add_condition(self, key: str, text: str) -> None:
-        condition = self.conditions.checked(key, text)
-        if condition.user_fields:
-            self.by_group.append(condition)
-        else:
-            self.item_rules.append(ItemRule(key, *self.conditions.of_items(condition)))
 
     def item_counts(self) -> dict[str, dict[str, int]]:
         """Return how many items each rule excludes for everybody."""

@@ -5,7 +5,8 @@ Users with equal fields are one group, because all conditions are equal for them
 Legend of shapes: I items that are left, G groups of users, E expressions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import duckdb
@@ -29,11 +30,29 @@ class Truth(NamedTuple):
     """[..., I] bool"""
 
 
+def marked(items: pa.Table, marks: Mapping[str, np.ndarray]) -> pa.Table:
+    """Return the fields of items with the marks after them."""
+    for name, values in marks.items():
+        items = items.append_column(name, pa.array(values))
+    return items
+
+
+def mark_columns(items: pa.Table, marks: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Return the SQL of the column of each mark."""
+    return {name: f"item.i{items.num_columns + place}" for place, name in enumerate(marks)}
+
+
 class Conditions:
     """The fields of items and users, and expressions over them."""
 
     def __init__(
-        self, items: pa.Table, users: pa.Table, *, logical_date: str, threads: int
+        self,
+        items: pa.Table,
+        users: pa.Table,
+        *,
+        logical_date: str,
+        threads: int,
+        marks: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         """Load the items.
 
@@ -42,11 +61,13 @@ class Conditions:
             users: A table without rows that has the fields of users.
             logical_date: See `fields_of`.
             threads: Threads of DuckDB.
+            marks: [I] bool each, further columns of items that no field has the name of.
         """
         self.fields = fields_of(items, users, logical_date)
-        self.items, self.no_users = items, users
+        self.items, self.no_users = marked(items, marks), users
+        self.marks = mark_columns(items, marks)
         self.connection = connect(threads)
-        create_table(self.connection, "item", items, "i")
+        create_table(self.connection, "item", self.items, "i")
         create_table(self.connection, USER, users, "u")
 
     def checked(self, key: str, text: str, wanted: str = "condition") -> Expression:

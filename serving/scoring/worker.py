@@ -36,6 +36,7 @@ from serving.ranking.popular import PopularRanker
 from serving.ranking.rankers import make_ranker
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import PartRules, RuleBook
+from serving.rules.given import NOTHING_GIVEN, Given
 from serving.rules.history import fallback_lists, known_to_model, popular_items
 from serving.rules.possible import (
     FALLBACK_REASONS,
@@ -66,6 +67,8 @@ class ScoringJob:
     score: Score
     umask: str | None = None
     """`run.umask`"""
+    given: Given = NOTHING_GIVEN
+    """What rules read besides the dataset."""
 
 
 class PartScorer:
@@ -92,7 +95,9 @@ class PartScorer:
             block_users=job.score.block_users,
             block_items=job.score.block_items,
         )
-        self.book = RuleBook(self.dataset, self.manifest, job.score) if job.score.rules else None
+        self.book = None
+        if job.score.rules is not None:
+            self.book = RuleBook(self.dataset, self.manifest, job.score, job.given)
 
     def score(self, part: int) -> int:
         """Write the lists of one row group's users and return the number of users."""

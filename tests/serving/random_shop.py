@@ -10,9 +10,12 @@ import pyarrow as pa
 import torch
 
 from conf.contract import Manifest
+from conf.runs.list_files import list_files
 from conf.settings.config import Config
 from serving.gates.list_counts import Checked, check_parts
 from serving.gates.rule_checks import RuleCheck
+from serving.publishing.parts import read_item_ids
+from serving.rules.given import Given, read_given
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset, write_model
 from tests.trainer.small_parts import ragged
@@ -37,8 +40,17 @@ class Shop(NamedTuple):
     def scorer(self) -> PartScorer:
         folder = Path(self.config.run.output)
         return PartScorer(
-            ScoringJob(folder, self.manifest.id, self.model_id, "r", folder, self.config.score)
-        )
+            ScoringJob(
+                folder, self.manifest.id, self.model_id, "r", folder, self.config.score,
+                given=self.given(),
+            )
+        )  # fmt: skip
+
+    def given(self) -> Given:
+        """Return what the rules read besides the dataset."""
+        ids = read_item_ids(Path(self.config.run.output) / "datasets" / self.manifest.id,
+                            self.manifest)  # fmt: skip
+        return read_given(self.config, self.manifest, ids, list_files(self.config))
 
     def lists(self) -> tuple[list[list[dict[str, Any]]], Checked]:
         """Write all parts; return the rows of each user, and what the gates count in the files."""
@@ -54,9 +66,10 @@ class Shop(NamedTuple):
         """Return what the gates count in the written files."""
         workspace, worker = Path(self.config.run.output), self.scorer()
         dataset = workspace / "datasets" / self.manifest.id
+        check = RuleCheck(dataset, self.manifest, self.config.score, self.given())
         return check_parts(
             workspace, self.manifest, workspace, self.config.score, worker.pools,
-            is_personal=True, check=RuleCheck(dataset, self.manifest, self.config.score),
+            is_personal=True, check=check,
         )  # fmt: skip
 
     def scores(self) -> np.ndarray:

@@ -10,6 +10,16 @@ Expression = Annotated[str, Field(min_length=1)]
 """SQL over fields of items (`stock`, `item.stock`), of users (`user.region`) and `run_date`."""
 
 
+class ItemList(Section):
+    """A file of item ids."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """File relative to `input.root`: one id a line, or a csv whose header has the column
+    item_id."""
+    where: Expression | None = None
+    """Condition over fields of users; the list counts for the users who meet it. null: for all."""
+
+
 class ListRules(Section):
     """Rules of lists: they act before the best items are cut, so lists stay full."""
 
@@ -18,3 +28,7 @@ class ListRules(Section):
     are true or false, over fields of items (`stock` or `item.stock`), fields of users
     (`user.region`) and the logical date `run_date`. An item for which a condition is null is left
     out, and counted apart."""
+    allow: dict[Name, ItemList] = {}
+    """Lists of the only items that may be in a list; with several, an item must be in each."""
+    deny: dict[Name, ItemList] = {}
+    """Lists of items that must not be in a list."""
