@@ -14,6 +14,7 @@ from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.rules import broken_rules
+from conf.settings.rules.lists import broken_list_rules
 from conf.settings.score import Score
 from conf.settings.section import Folder, Positive, Section, Share, Workspace
 from conf.settings.train import Train
@@ -150,6 +151,7 @@ class Config(Section):
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
+        problems += broken_list_rules(self.input, self.etl, self.score)
         if problems:
             raise ValueError("; ".join(problems))
         return self

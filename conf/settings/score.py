@@ -116,6 +116,21 @@ class Score(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_rule_about_the_past(self) -> "Score":
+        has_rules = self.rules is not None and self.rules.leave_out
+        if has_rules and self.drop_seen and "drop_seen" in self.model_fields_set:
+            raise ValueError(
+                "drop_seen=true leaves out every item of the history, so rules.leave_out would "
+                "have no effect; remove drop_seen, or remove rules.leave_out"
+            )
+        return self
+
+    @property
+    def drops_seen(self) -> bool:
+        """Whether lists leave out all items of the history."""
+        return self.drop_seen and not (self.rules is not None and self.rules.leave_out)
+
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""
         if self.min_full_share is None:

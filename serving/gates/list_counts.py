@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 from conf.contract import (
     HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
     ITEM_ID,
     NUM_RESERVED,
     POSITION,
@@ -122,6 +124,7 @@ def check_parts(
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
     total, fields = _Total(pools), [] if check is None else check.user_fields
+    more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
@@ -129,7 +132,8 @@ def check_parts(
             lists = pq.read_table(path, schema=LISTS_SCHEMA, page_checksum_verification=True)
         of_users = read_row_group(dataset, users, [USER_ID, *fields])
         user_ids = of_users[USER_ID].cast(pa.string())
-        items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
+        of_histories = read_row_group(dataset, histories, [HISTORY_ITEMS, *more])
+        items = of_histories[HISTORY_ITEMS]
         total.add(
             check_lists(
                 lists,
@@ -138,12 +142,12 @@ def check_parts(
                 item_ids,
                 pools,
                 list_length=score.list_length,
-                drop_seen=score.drop_seen,
-                check=None if check is None else check.of_part(of_users),
+                drop_seen=score.drops_seen,
+                check=None if check is None else check.of_part(of_users, of_histories),
             )
         )
     return total.checked(
-        drop_seen=score.drop_seen, is_personal=is_personal, has_rules=check is not None
+        drop_seen=score.drops_seen, is_personal=is_personal, has_rules=check is not None
     )
 
 

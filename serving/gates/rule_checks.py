@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from conf.contract import NUM_RESERVED, Manifest
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, NUM_RESERVED, Manifest
 from conf.settings.score import Score
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import mark_columns, marked
@@ -19,6 +19,8 @@ from serving.rules.given import NOTHING_GIVEN, Given
 from serving.rules.possible import Pools, count_possible
 from serving.rules.sql import USER, checked, connect, create_table
 from serving.rules.tables import dated, fields_of, no_users, read_item_fields
+
+_EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
 
 
 class Rows(NamedTuple):
@@ -46,30 +48,59 @@ class RuleCheck:
         fields = fields_of(items, self.users, manifest.logical_date)
         check = partial(checked, self.connection, fields=fields, wanted="condition")
         self.conditions = compiled(score, mark_columns(items, marks), check)
+        self.past = [] if score.rules is None else [*score.rules.leave_out.values()]
 
     @property
     def user_fields(self) -> list[str]:
         """Return the fields of users that `of_part` needs."""
         return [*self.users.schema.names]
 
-    def of_part(self, users: pa.Table) -> "PartCheck":
+    def of_part(self, users: pa.Table, histories: pa.Table) -> "PartCheck":
         """Return the check for the users of one part.
 
         Args:
             users: N users with the fields `user_fields`.
+            histories: Items, types and times of their events.
         """
-        return PartCheck(self, dated(users.select(self.user_fields), self.manifest, "users"))
+        rows = dated(users.select(self.user_fields), self.manifest, "users")
+        return PartCheck(self, rows, self._left_out(histories))
+
+    def _left_out(self, histories: pa.Table) -> np.ndarray:
+        """Return the pairs that `score.rules.leave_out` names, as row * V + item: [S] int64."""
+        if not self.past:
+            return np.zeros(0, dtype=np.int64)
+        create_table(self.connection, "past", histories.select(_EVENTS), "h")
+        newest = self.manifest.as_of.removesuffix("Z")
+        chosen = []
+        for rule in self.past:
+            kinds = [self.manifest.event_types.index(name) for name in rule.events]
+            old = (
+                ""
+                if rule.days is None
+                else (f" AND make_timestamp(t) >= '{newest}'::TIMESTAMP - INTERVAL {rule.days} DAY")
+            )
+            chosen.append(f"(k IN ({', '.join(map(str, kinds))}){old})")
+        found = self.connection.execute(
+            "WITH event AS "
+            "(SELECT row, unnest(h0) AS i, unnest(h1) AS k, unnest(h2) AS t FROM past) "
+            f"SELECT DISTINCT row, i FROM event WHERE i >= {NUM_RESERVED} "
+            f"AND ({' OR '.join(chosen)})"
+        ).fetchnumpy()
+        pairs: np.ndarray = found["row"] * (self.num_items + NUM_RESERVED) + found["i"]
+        return pairs
 
 
 class PartCheck:
     """The rules for the users of one part."""
 
-    def __init__(self, check: RuleCheck, users: pa.Table) -> None:
-        self.check, self.users = check, users
+    def __init__(self, check: RuleCheck, users: pa.Table, left_out: np.ndarray) -> None:
+        self.check, self.users, self.left_out = check, users, left_out
 
     def violations(self, rows: Rows) -> np.ndarray:
         """Return which rows break a rule: [M] bool."""
-        connection, broken = self.check.connection, np.zeros(len(rows.user), dtype=bool)
+        catalogue = self.check.num_items + NUM_RESERVED
+        connection = self.check.connection
+        broken: np.ndarray = np.isin(rows.user * catalogue + rows.item, self.left_out)
         if not self.check.conditions:
             return broken
         create_table(connection, USER, self.users, "u")
@@ -97,7 +128,7 @@ class PartCheck:
         """
         found, short = lengths.astype(np.int64), np.flatnonzero(lengths < k)
         catalogue = len(pools.model)
-        row, item = np.divmod(seen, catalogue)
+        row, item = np.divmod(np.union1d(seen, self.left_out), catalogue)
         for members, met in self._groups(short):
             kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
             mine = np.isin(row, members)

@@ -11,7 +11,7 @@ import numpy as np
 from conf.settings.score import Score
 from serving.ranking.rankers import Ranker
 from serving.rules.allowed import HistoryRules
-from serving.rules.book import PartRules
+from serving.rules.part import PartRules
 from trainer.data.batches import rows_of_like_length
 from trainer.data.columns import Ragged
 
@@ -43,7 +43,7 @@ def ledger_of(
     found = rules.ledger(np.flatnonzero(is_sampled))
     rows = np.flatnonzero(is_sampled & (histories.lengths > 0))
     found[ALL] = Counter(sampled_users=int(is_sampled.sum()), sampled_lists=0)
-    free = HistoryRules(histories, drop_seen=rules.book.drop_seen)
+    free = HistoryRules(histories, drop_seen=rules.book.drops_seen)
     for some in rows_of_like_length(histories, rows, score.block_users):
         scored, best = ranker.rank(histories, some, k=score.list_length, rules=free)
         found[ALL]["sampled_lists"] += len(scored)

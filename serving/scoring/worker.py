@@ -35,9 +35,10 @@ from serving.publishing.parts import (
 from serving.ranking.popular import PopularRanker
 from serving.ranking.rankers import make_ranker
 from serving.rules.allowed import HistoryRules, Rules
-from serving.rules.book import PartRules, RuleBook
+from serving.rules.book import RuleBook
 from serving.rules.given import NOTHING_GIVEN, Given
 from serving.rules.history import fallback_lists, known_to_model, popular_items
+from serving.rules.part import PartRules
 from serving.rules.possible import (
     FALLBACK_REASONS,
     NOT_FINITE,
@@ -103,7 +104,7 @@ class PartScorer:
         """Write the lists of one row group's users and return the number of users."""
         users, histories = self._read(part)
         user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
-        rules = None if self.book is None else self.book.for_part(users, histories)
+        rules = None if self.book is None else PartRules(self.book, users, histories)
         table = lists_table(user_ids, self.item_ids, self.lists(histories, rules))
         ledger = None if rules is None else self._ledger(users, histories, rules)
         path = self.job.folder / part_name(part)
@@ -130,7 +131,7 @@ class PartScorer:
         )
         known = known_to_model(histories, self.num_items, self.unknown)
         for_model = np.flatnonzero(lists.why_fallback == 0)
-        rules = part_rules or HistoryRules(known, drop_seen=self.job.score.drop_seen)
+        rules = part_rules or HistoryRules(known, drop_seen=self.job.score.drops_seen)
         for rows in rows_of_like_length(known, for_model, self.job.score.block_users):
             self._score_batch(known, rows, rules, lists)
         self._fall_back(histories, lists, part_rules)
@@ -164,7 +165,7 @@ class PartScorer:
             histories,
             rows,
             k=self.job.score.list_length,
-            drop_seen=self.job.score.drop_seen,
+            drop_seen=self.job.score.drops_seen,
         )
 
     def _ledger(
@@ -191,7 +192,7 @@ class PartScorer:
         is_fallback, most = lists.why_fallback > 0, None
         if part_rules is not None:
             most = part_rules.most(self.pools, lengths, is_fallback, self.job.score.list_length)
-        items = histories.values if self.job.score.drop_seen else histories.values[:0]
+        items = histories.values if self.job.score.drops_seen else histories.values[:0]
         seen = seen_pairs(owner[: len(items)], items, catalogue)
         return why_short(
             lengths,

@@ -17,9 +17,10 @@ from serving.gates.rule_checks import RuleCheck
 from serving.publishing.parts import read_item_ids
 from serving.rules.given import Given, read_given
 from serving.scoring.worker import PartScorer, ScoringJob
-from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset, write_model
+from tests.serving.tiny_shop import DAY, SECOND, read_lists, tiny_config, write_dataset, write_model
 from tests.trainer.small_parts import ragged
 
+NOW = int(dt.datetime.fromisoformat(DAY).replace(tzinfo=dt.UTC).timestamp()) * 1_000_000
 TODAY = dt.datetime.fromisoformat(DAY)
 CATEGORIES = ("toys", "books", "food", None)
 REGIONS = ("north", "south", None)
@@ -36,6 +37,8 @@ class Shop(NamedTuple):
     """Fields of each item, from number 2 on."""
     users: list[dict[str, Any]]
     histories: list[list[int]]
+    times: list[list[int]]
+    """Times of the events in microseconds; events are a view, a buy, a view, ..."""
 
     def scorer(self) -> PartScorer:
         folder = Path(self.config.run.output)
@@ -105,6 +108,10 @@ def random_shop(
         {"region": REGIONS[rng.integers(3)], "budget": float(rng.integers(2, 12))}
         for _ in range(users)
     ]
+    times = [
+        sorted(NOW - SECOND * 3600 * int(hours) for hours in rng.integers(0, 500, len(history)))
+        for history in histories
+    ]
     config = tiny_config(workspace, *overrides)
     manifest = write_dataset(
         workspace,
@@ -113,9 +120,12 @@ def random_shop(
         group_rows=11,
         item_fields=_columns(of_items, {"available_until": pa.timestamp("us")}),
         user_fields=_columns(of_users, {}),
+        times=times,
         **more,
     )
-    return Shop(config, manifest, write_model(config, manifest), of_items, of_users, histories)
+    return Shop(
+        config, manifest, write_model(config, manifest), of_items, of_users, histories, times
+    )
 
 
 def _columns(rows: Sequence[Values], types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
