@@ -45,6 +45,7 @@ REASONS = "reasons"
 SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
 WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
+RULES = "rules"  # only with `score.rules`: the rules that gave an item its place, or null
 WHY_ABSENT = "why_absent"  # in the file of users without a list
 
 MANIFEST_NAME: dict[str, str] = {

@@ -117,6 +117,23 @@ class Score(Section):
         return self
 
     @model_validator(mode="after")
+    def _pins_fit_in(self) -> "Score":
+        taken: dict[int, str] = {}
+        for name, pin in (self.rules.pins if self.rules is not None else {}).items():
+            if pin.position > self.list_length:
+                raise ValueError(
+                    f"rules.pins.{name}.position={pin.position}, but a list has "
+                    f"list_length={self.list_length} places; lower it"
+                )
+            other = taken.setdefault(pin.position, name)
+            if other != name and pin.where is None:
+                raise ValueError(
+                    f"rules.pins.{name} has the position of rules.pins.{other}; give it another "
+                    "one, or a condition: of two that count for a user, the first is taken"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _one_rule_about_the_past(self) -> "Score":
         has_rules = self.rules is not None and self.rules.leave_out
         if has_rules and self.drop_seen and "drop_seen" in self.model_fields_set:

@@ -23,6 +23,7 @@ from conf.contract import (
     ITEM_ID,
     NUM_RESERVED,
     POSITION,
+    RULES,
     SCORE,
     SOURCE,
     SOURCE_FALLBACK,
@@ -32,11 +33,12 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
-from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
+from serving.gates.rule_checks import PartCheck, Rows, RuleCheck, not_refilled
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
     LISTS_SCHEMA,
+    RULED_SCHEMA,
     part_name,
     read_item_ids,
     read_row_group,
@@ -125,11 +127,12 @@ def check_parts(
     item_ids = read_item_ids(dataset, manifest)
     total, fields = _Total(pools), [] if check is None else check.user_fields
     more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
+    schema = LISTS_SCHEMA if check is None else RULED_SCHEMA
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
         with told_if_damaged(path):
-            lists = pq.read_table(path, schema=LISTS_SCHEMA, page_checksum_verification=True)
+            lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
         of_users = read_row_group(dataset, users, [USER_ID, *fields])
         user_ids = of_users[USER_ID].cast(pa.string())
         of_histories = read_row_group(dataset, histories, [HISTORY_ITEMS, *more])
@@ -222,11 +225,13 @@ def check_lists(
     falls_back = should_fall_back.copy()
     falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
     possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
-    most, num_broken = None, 0
+    most, num_broken, num_rises = None, 0, None
     if check is not None:
-        known = Rows(rows.user[rows.is_known], rows.item[rows.is_known])
-        num_broken = int(check.violations(known).sum())
-        most = check.most(pools, seen, lengths, falls_back, list_length)
+        known = _ruled_rows(lists, rows)
+        is_fallback = rows.is_fallback[rows.is_known]
+        num_broken = int(check.violations(known, is_fallback).sum())
+        most = check.most(pools, seen, known, falls_back, list_length)
+        num_rises = check.num_rises(known)
     codes = why_short(
         lengths, falls_back, possible, items=items, list_length=list_length, most=most
     )
@@ -241,7 +246,7 @@ def check_lists(
             "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
             "unscored_users": int((falls_back & ~should_fall_back).sum()),
             "rule_violations": num_broken,
-            **_row_counts(lists, rows, seen, catalogue),
+            **_row_counts(lists, rows, seen, catalogue, num_rises),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
         _fallbacks(lists, rows),
@@ -258,12 +263,22 @@ def _numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> _Rows:
         user,
         item,
         (user >= 0) & (item >= NUM_RESERVED),
-        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy(),
+        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy() & not_refilled(lists),
         np.flatnonzero(np.diff(user, prepend=-2)),
     )
 
 
-def _row_counts(lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int) -> dict[str, int]:
+def _ruled_rows(lists: pa.Table, rows: _Rows) -> Rows:
+    """Return the rows with known ids as the check of rules takes them."""
+    return Rows(
+        rows.user, rows.item, lists[POSITION].to_numpy(), lists[SCORE].to_numpy(),
+        lists[RULES].combine_chunks(),
+    ).chosen(rows.is_known)  # fmt: skip
+
+
+def _row_counts(
+    lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int, num_rises: int | None
+) -> dict[str, int]:
     pairs = (rows.user * catalogue + rows.item)[rows.is_known]
     from_fallback = int(rows.is_fallback[rows.starts].sum())
     return {
@@ -275,7 +290,7 @@ def _row_counts(lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int) 
         "duplicate_items": len(pairs) - len(np.unique(pairs)),
         "seen_items": int(np.isin(pairs, seen).sum()),
         "misplaced_rows": _misplaced(lists[POSITION].to_numpy(), rows.user, rows.starts),
-        "bad_scores": _bad_scores(lists[SCORE].to_numpy(), rows.starts),
+        "bad_scores": _bad_scores(lists[SCORE].to_numpy(), rows.starts, num_rises),
     }
 
 
@@ -322,7 +337,9 @@ def _misplaced(positions: np.ndarray, user: np.ndarray, starts: np.ndarray) -> i
     return int((positions != expected).sum()) + torn
 
 
-def _bad_scores(scores: np.ndarray, starts: np.ndarray) -> int:
+def _bad_scores(scores: np.ndarray, starts: np.ndarray, num_rises: int | None = None) -> int:
+    if num_rises is not None:  # counted under the rules
+        return num_rises + int((~np.isfinite(scores)).sum())
     rises = np.append(False, scores[1:] > scores[:-1])[: len(scores)]
     rises[starts] = False
     return int((rises | ~np.isfinite(scores)).sum())

@@ -10,13 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, NUM_RESERVED, Manifest
+from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, NUM_RESERVED, RULES, Manifest
 from conf.settings.score import Score
+from serving.gates.place_checks import Caps, broken_pins, broken_places, unexplained_rises
+from serving.publishing.parts import BOOST, PIN, REFILL
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import mark_columns, marked
 from serving.rules.given import NOTHING_GIVEN, Given
-from serving.rules.possible import Pools, count_possible
+from serving.rules.possible import Pools
 from serving.rules.sql import USER, checked, connect, create_table
 from serving.rules.tables import dated, fields_of, no_users, read_item_fields
 
@@ -30,6 +33,45 @@ class Rows(NamedTuple):
     """[M] int64, place of the user in the part."""
     item: np.ndarray
     """[M] int64"""
+    position: np.ndarray
+    """[M] int32"""
+    score: np.ndarray
+    """[M] float32"""
+    said: pa.Array
+    """[M] lists of texts: the column of rules."""
+
+    def marks(self, text: str, *, is_prefix: bool = False) -> np.ndarray:
+        """Return which rows the column of rules says something of: [M] bool."""
+        parents = pc.list_parent_indices(self.said).to_numpy()
+        texts = self.said.flatten()
+        is_it = pc.starts_with(texts, text) if is_prefix else pc.equal(texts, text)
+        found = np.zeros(len(self.user), dtype=bool)
+        found[parents[is_it.to_numpy(zero_copy_only=False)]] = True
+        return found
+
+    def chosen(self, rows: np.ndarray) -> "Rows":
+        """Return some of the rows: [M] bool."""
+        user, item, position, score, said = self
+        return Rows(
+            user[rows], item[rows], position[rows], score[rows], said.filter(pa.array(rows))
+        )
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Return which rows are where their score puts them: [M] bool."""
+        moved: np.ndarray = self.marks(PIN, is_prefix=True) | self.marks(REFILL)
+        found: np.ndarray = ~moved
+        return found
+
+
+def not_refilled(lists: pa.Table) -> np.ndarray:
+    """Return which rows of lists fill no place that an item of the model left: [M] bool."""
+    found = np.ones(lists.num_rows, dtype=bool)
+    if RULES in lists.column_names:
+        names = lists[RULES].combine_chunks()
+        refilled = pc.list_parent_indices(names).filter(pc.equal(names.flatten(), REFILL))
+        found[refilled.to_numpy()] = False
+    return found
 
 
 class RuleCheck:
@@ -48,7 +90,13 @@ class RuleCheck:
         fields = fields_of(items, self.users, manifest.logical_date)
         check = partial(checked, self.connection, fields=fields, wanted="condition")
         self.conditions = compiled(score, mark_columns(items, marks), check)
-        self.past = [] if score.rules is None else [*score.rules.leave_out.values()]
+        assert score.rules is not None  # else there is nothing to check
+        self.rules, self.caps = score.rules, Caps(score.rules, items)
+        self.pins = [
+            (PIN + name, given.pins.get(name, -1), pin.position)
+            for name, pin in score.rules.pins.items()
+        ]
+        self.past = [*score.rules.leave_out.values()]
 
     @property
     def user_fields(self) -> list[str]:
@@ -96,11 +144,22 @@ class PartCheck:
     def __init__(self, check: RuleCheck, users: pa.Table, left_out: np.ndarray) -> None:
         self.check, self.users, self.left_out = check, users, left_out
 
-    def violations(self, rows: Rows) -> np.ndarray:
-        """Return which rows break a rule: [M] bool."""
+    def violations(self, rows: Rows, is_fallback: np.ndarray) -> np.ndarray:
+        """Return which rows break a rule: [M] bool.
+
+        Args:
+            rows: The rows.
+            is_fallback: [M] bool, rows of lists that are not the model's.
+        """
         catalogue = self.check.num_items + NUM_RESERVED
         connection = self.check.connection
         broken: np.ndarray = np.isin(rows.user * catalogue + rows.item, self.left_out)
+        broken |= broken_places(rows.user, rows.item, self.check.caps)
+        broken |= broken_pins(rows.position, rows.item, rows.marks, self.check.pins)
+        least = self.check.rules.least_score
+        if least is not None:
+            is_scored = rows.plain & ~is_fallback & ~rows.marks(BOOST, is_prefix=True)
+            broken |= is_scored & (rows.score < np.float32(least))
         if not self.check.conditions:
             return broken
         create_table(connection, USER, self.users, "u")
@@ -115,28 +174,41 @@ class PartCheck:
         return broken
 
     def most(
-        self, pools: Pools, seen: np.ndarray, lengths: np.ndarray, is_fallback: np.ndarray, k: int
+        self, pools: Pools, seen: np.ndarray, rows: Rows, is_fallback: np.ndarray, k: int
     ) -> np.ndarray:
-        """Return how many items the lists could have under the rules: [N] int64.
+        """Return how many items the lists could have at least under the rules: [N] int64.
+
+        A list that could have more has one more here.
 
         Args:
             pools: Items that lists may contain, without the rules.
             seen: Pairs of `seen_pairs` that they must not contain.
-            lengths: [N] items of each list.
+            rows: Their rows.
             is_fallback: [N] bool
-            k: Items that each list should have; longer ones are not counted.
+            k: Items that each list should have.
         """
-        found, short = lengths.astype(np.int64), np.flatnonzero(lengths < k)
-        catalogue = len(pools.model)
-        row, item = np.divmod(np.union1d(seen, self.left_out), catalogue)
-        for members, met in self._groups(short):
+        found = np.bincount(rows.user, minlength=len(is_fallback))
+        catalogue, rules = len(pools.model), self.check.rules
+        also = pools.fallback if rules.refill else np.zeros(catalogue, dtype=bool)
+        own = pools.model if rules.least_score is None else np.zeros(catalogue, dtype=bool)
+        gone = np.union1d(seen, self.left_out)
+        bounds = np.searchsorted(gone, np.arange(len(found) + 1) * catalogue)
+        listed = rows.item[np.argsort(rows.user, kind="stable")]
+        ends = np.concatenate([[0], np.cumsum(found)])
+        for members, met in self._groups(np.flatnonzero(found < k)):
             kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
-            mine = np.isin(row, members)
-            pairs = np.searchsorted(members, row[mine]) * catalogue + item[mine]
-            left = Pools(pools.model & kept, pools.fallback & kept)
-            possible = count_possible(pairs, len(members), left)
-            found[members] = np.where(is_fallback[members], possible.fallback, possible.model)
+            for user in members.tolist():
+                left = kept & (pools.fallback if is_fallback[user] else own | also)
+                left[gone[bounds[user] : bounds[user + 1]] - user * catalogue] = False
+                own_items = listed[ends[user] : ends[user + 1]]
+                left[own_items] = False
+                more = self.check.caps.can_follow(own_items.tolist(), np.flatnonzero(left))
+                found[user] += more
         return found
+
+    def num_rises(self, rows: Rows) -> int:
+        """Return how many rows have a higher score than the one before, for no good reason."""
+        return unexplained_rises(rows.user, rows.item, rows.score, rows.plain, self.check.caps)
 
     def _groups(self, rows: np.ndarray) -> "Sequence[tuple[np.ndarray, np.ndarray]]":
         """Return users with equal fields and the items that they may get: [U], [V - 2] bool."""

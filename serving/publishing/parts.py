@@ -22,6 +22,7 @@ from conf.contract import (
     NUM_RESERVED,
     POSITION,
     REASONS,
+    RULES,
     SCORE,
     SOURCE,
     SOURCE_FALLBACK,
@@ -60,6 +61,10 @@ LISTS_SCHEMA = pa.schema(
         pa.field(WHY_SHORT, pa.string()),
     ]
 )
+REFILL, PIN, BOOST = "refill", "pin:", "boost:"
+"""What the column of rules says; a name follows the colon."""
+RULED_SCHEMA = LISTS_SCHEMA.append(pa.field(RULES, pa.list_(pa.string())))
+"""With `score.rules`."""
 ABSENT_SCHEMA = pa.schema(
     [
         pa.field(USER_ID, pa.string(), nullable=False),
@@ -87,6 +92,8 @@ class PartLists(NamedTuple):
     """[N, K, R] int64, negative after the last reason."""
     reason_weight: np.ndarray
     """[N, K, R] float32"""
+    rules: Mapping[str, np.ndarray] | None = None
+    """[N, K] bool, places by what the column of rules says; None: there are no rules."""
 
 
 def part_name(part: int) -> str:
@@ -128,17 +135,32 @@ def lists_table(user_ids: pa.Array, item_ids: pa.Array, lists: PartLists) -> pa.
     """
     row, place = np.nonzero(lists.item_idx >= 0)
     sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
+    is_popular = lists.why_fallback[row] > 0
+    if lists.rules is not None:
+        is_popular = is_popular | lists.rules[REFILL][row, place]
     columns = [
         user_ids.take(pa.array(row)),
         pa.array(place + 1, pa.int32()),
         item_ids.take(pa.array(lists.item_idx[row, place])),
         pa.array(lists.scores[row, place], pa.float32()),
-        sources.take(pa.array((lists.why_fallback[row] > 0).astype(np.int8))),
+        sources.take(pa.array(is_popular.astype(np.int8))),
         _reasons(lists.reason_idx[row, place], lists.reason_weight[row, place], item_ids),
         texts_of(lists.why_fallback[row], FALLBACK_REASONS),
         texts_of(lists.why_short[row], SHORT_REASONS),
     ]
-    return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
+    if lists.rules is None:
+        return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
+    named = {name: where[row, place] for name, where in lists.rules.items()}
+    return pa.Table.from_arrays([*columns, _named(named, len(row))], schema=RULED_SCHEMA)
+
+
+def _named(named: Mapping[str, np.ndarray], rows: int) -> pa.Array:
+    """Return a list of names per row, null for none; `named` says for each name where it is."""
+    found = np.stack([*named.values()], axis=1) if named else np.zeros((rows, 0), dtype=bool)
+    counts = found.sum(1)
+    texts = pa.array([*named], pa.string()).take(pa.array(np.nonzero(found)[1]))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, texts, mask=pa.array(counts == 0))
 
 
 def texts_of(codes: np.ndarray, reasons: Sequence[str | None]) -> pa.Array:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
 from serving.ranking.topk import Adjust, TopK
-from serving.rules.allowed import UserMasks
+from serving.rules.allowed import Adjusting, UserMasks
 from serving.rules.history import Seen
 
 _TIMES, _MORE, _GROWTH = 3, 16, 8
@@ -38,7 +38,13 @@ class Find(Protocol):
 
 
 def best_unbarred(
-    find: Find, users: Tensor, seen: Seen, masks: UserMasks | None, *, k: int
+    find: Find,
+    users: Tensor,
+    seen: Seen,
+    masks: UserMasks | None,
+    *,
+    k: int,
+    adjusting: Adjusting | None = None,
 ) -> TopK:
     """Return the best items that each user may get: [U, K].
 
@@ -48,20 +54,24 @@ def best_unbarred(
         seen: Pairs that are left out, by place.
         masks: What differs between the users in other ways; None: nothing.
         k: K
+        adjusting: Changes the scores; None: nothing does.
     """
+    adjust = None if adjusting is None else adjusting.apply
     if masks is None or not len(users):
-        return find(users, k=k, seen=seen)
-    best, is_short = _unbarred(find(users, k=_TIMES * k + _MORE, seen=seen), masks, k)
+        return find(users, k=k, seen=seen, adjust=adjust)
+    wide = _TIMES * k + _MORE
+    best, is_short = _unbarred(find(users, k=wide, seen=seen, adjust=adjust), masks, k)
     for growth in (_GROWTH, None):
         rows = np.flatnonzero(is_short)
         if not len(rows):
             break
         chosen, of_rows = torch.from_numpy(rows).to(users.device), masks.of(rows)
         own = _of_rows(seen, chosen, len(users))
+        adjust = None if adjusting is None else adjusting.of(chosen).apply
         if growth is None:
-            again = find(users[chosen], k=k, seen=own, adjust=of_rows.all().bar)
+            again = find(users[chosen], k=k, seen=own, adjust=_both(adjust, of_rows.all().bar))
         else:
-            many = find(users[chosen], k=growth * (_TIMES * k + _MORE), seen=own)
+            many = find(users[chosen], k=growth * wide, seen=own, adjust=adjust)
             again, is_short[rows] = _unbarred(many, of_rows, k)
         best.scores[chosen], best.item_idx[chosen] = again
     return best
@@ -86,6 +96,15 @@ def _unbarred(found: TopK, masks: UserMasks, k: int) -> tuple[TopK, np.ndarray]:
     gone = torch.from_numpy(barred).to(order.device).gather(1, order)
     scores = found.scores.gather(1, order).masked_fill(gone, -torch.inf)
     return TopK(scores, found.item_idx.gather(1, order).masked_fill(gone, NO_ITEM)), is_short
+
+
+def _both(first: Adjust | None, then: Adjust) -> Adjust:
+    def adjust(start: int, scores: Tensor) -> None:
+        if first is not None:
+            first(start, scores)
+        then(start, scores)
+
+    return adjust
 
 
 def _of_rows(seen: Seen, chosen: Tensor, users: int) -> Seen:

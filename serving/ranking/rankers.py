@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from conf.errors import VersionError
 from conf.settings.score import Score
@@ -62,7 +63,7 @@ class NetworkRanker:
     def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         self.is_checked = False
-        self.shelf: Shelf | None = None
+        self.shelves: dict[int, tuple[Shelf, Tensor, Tensor | None]] = {}
         scorer.model.requires_grad_(False)
 
     def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
@@ -74,24 +75,32 @@ class NetworkRanker:
             finite = torch.isfinite(users).all(1)  # [B]
             users, rows = users[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(users.device)
-            shelf = self._shelf(rules)
+            shelf, vectors, left_out = self._shelf(rules)
             find = partial(
                 top_k,
-                item_vectors=self.vectors,
+                item_vectors=vectors,
                 block_items=self.score.block_items,
-                left_out=allowed.left_out_with(self.left_out),
+                left_out=allowed.left_out_with(left_out),
             )
-            best = best_unbarred(find, users, shelf.placed(allowed.seen), allowed.masks, k=k)
+            best = best_unbarred(
+                find,
+                users,
+                shelf.placed(allowed.seen),
+                allowed.masks,
+                k=k,
+                adjusting=allowed.adjusting,
+            )
         return RankedLists(rows, shelf.numbered(best))
 
-    def _shelf(self, rules: Rules) -> Shelf:
-        """Return the items that the rules leave, and set `vectors` and `left_out` to theirs."""
-        if self.shelf is None or self.shelf.kept is not rules.kept:
+    def _shelf(self, rules: Rules) -> tuple[Shelf, Tensor, Tensor | None]:
+        """Return the items that the rules leave, with their vectors and `left_out`."""
+        found = self.shelves.get(id(rules.kept))
+        if found is None:
             vectors, left_out = self.scorer.item_vectors, self.scorer.left_out
-            self.shelf = shelf = Shelf(rules.kept, len(vectors), vectors.device)
-            self.vectors = shelf.of_items(vectors)
-            self.left_out = None if left_out is None else shelf.of_items(left_out)
-        return self.shelf
+            shelf = Shelf(rules.kept, len(vectors), vectors.device)
+            own = None if left_out is None else shelf.of_items(left_out)
+            found = self.shelves[id(rules.kept)] = (shelf, shelf.of_items(vectors), own)
+        return found
 
     def _require_finite_items(self) -> None:
         if not self.is_checked and not bool(torch.isfinite(self.scorer.item_vectors).all()):
@@ -137,5 +146,6 @@ class ScoresRanker:
                 shelf.placed(allowed.seen),
                 allowed.masks,
                 k=k,
+                adjusting=allowed.adjusting,
             )
         return RankedLists(rows, shelf.numbered(best))

@@ -55,6 +55,13 @@ class GroupMasks(NamedTuple):
         """See `UserMasks`."""
         return self
 
+    def barred(self, start: int, stop: int) -> Tensor:
+        """Return which of the items at these places each user must not get: [N, U] bool."""
+        first = start // 8
+        bits = np.unpackbits(self.packed[:, first : -(-stop // 8)], axis=1)
+        barred = torch.from_numpy(bits[:, start - 8 * first : stop - 8 * first].T == 0)  # [N, G]
+        return barred[:, torch.from_numpy(self.group)]
+
     def bar(self, start: int, scores: Tensor) -> None:
         """Set scores to -inf where the user must not get the item.
 
@@ -62,10 +69,23 @@ class GroupMasks(NamedTuple):
             start: Place of the first item in `Rules.kept`.
             scores: [N, U], changed in place.
         """
-        first, stop = start // 8, start + len(scores)
-        bits = np.unpackbits(self.packed[:, first : -(-stop // 8)], axis=1)
-        barred = torch.from_numpy(bits[:, start - 8 * first : stop - 8 * first].T == 0)  # [N, G]
-        scores.masked_fill_(barred[:, torch.from_numpy(self.group)].to(scores.device), -torch.inf)
+        barred = self.barred(start, start + len(scores))
+        scores.masked_fill_(barred.to(scores.device), -torch.inf)
+
+
+class Adjusting(Protocol):
+    """Changes scores of a model before the best items are cut."""
+
+    def apply(self, start: int, scores: Tensor) -> None:
+        """Change the scores of a block of items.
+
+        Args:
+            start: Place of the first item in `Rules.kept`.
+            scores: [N, U], changed in place.
+        """
+
+    def of(self, users: Tensor) -> "Adjusting":
+        """Return the same for some of the users, numbered in their order."""
 
 
 class Allowed(NamedTuple):
@@ -77,11 +97,15 @@ class Allowed(NamedTuple):
     """[V] bool, items that none of them may get; None: no such items."""
     masks: UserMasks | None = None
     """What differs between users in other ways; None: nothing."""
+    adjusting: Adjusting | None = None
+    """Changes of the model's scores; None: none."""
 
     def to(self, device: torch.device) -> "Allowed":
         """Return the same on a device."""
         left_out = None if self.left_out is None else self.left_out.to(device)
-        return Allowed(Seen(*(tensor.to(device) for tensor in self.seen)), left_out, self.masks)
+        return Allowed(
+            Seen(*(tensor.to(device) for tensor in self.seen)), left_out, self.masks, self.adjusting
+        )
 
     def left_out_with(self, more: Tensor | None) -> Tensor | None:
         """Return the items that none may get, with others: [V] bool; None: no such items."""

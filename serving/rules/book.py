@@ -12,16 +12,20 @@ import numpy as np
 import pyarrow as pa
 
 from conf.contract import NUM_RESERVED, Manifest
+from conf.settings.lists.rules import ListRules
 from conf.settings.score import Score
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import Conditions, Truth
 from serving.rules.given import Given
 from serving.rules.past import past_rules
+from serving.rules.placing import boost_rules, cap_rules, of_users, pin_rules
 from serving.rules.sql import Expression
 from serving.rules.tables import no_users, read_item_fields
 
 _MOST_BYTES = 1 << 28
 """Of the masks of groups of users that a worker keeps for its next parts."""
+_MASKS_AT_ONCE = 1 << 26
+"""Pairs of group and item whose masks are made together."""
 
 
 class ItemRule(NamedTuple):
@@ -43,6 +47,8 @@ class Group(NamedTuple):
     """[R] int64, items that each rule excludes."""
     nulls: np.ndarray
     """[R] int64, items for which it is null."""
+    boosted: np.ndarray
+    """[boosts by group, ceil(M / 8)] uint8, a bit for each item whose score is changed."""
 
 
 class RuleBook:
@@ -77,14 +83,36 @@ class RuleBook:
             left &= rule.holds
         places = np.flatnonzero(left)
         self.kept = places + NUM_RESERVED  # [M]
-        if self.by_group:
-            self.conditions.keep(places)
+        self._read_placing(score.rules, items, given)
+        self.boosts_by_group = [one.where for one in self.boosts if one.where is not None]
+        used = [*self.by_group, *self.boosts_by_group]
+        used += [pin.where for pin in self.pins if pin.where is not None]
         self.user_fields = [
             name
             for name in self.conditions.fields.user
-            if any(name in one.user_fields for one in self.by_group)
+            if any(name in one.user_fields for one in used)
         ]
+        if self.by_group or self.boosts_by_group:
+            self.conditions.keep(places)
         self.groups: dict[tuple[object, ...], Group] = {}
+
+    def _read_placing(self, rules: ListRules | None, items: pa.Table, given: Given) -> None:
+        """Set what is about the places of lists."""
+        assert rules is not None  # else there is no book
+        check = self.conditions.checked
+        wheres = {
+            name: of_users(check(f"score.rules.pins.{name}.where", pin.where))
+            for name, pin in rules.pins.items()
+            if pin.where is not None
+        }
+        self.caps = cap_rules(rules, items)
+        self.pins = pin_rules(rules, given.pins, wheres)
+        self.boosts = boost_rules(rules, self.conditions, items.num_rows)
+        self.least_score, self.arranges = rules.least_score, rules.arranges
+        self.can_refill = rules.refill
+        pinned = np.array([pin.item for pin in self.pins if pin.item >= 0], dtype=np.int64)
+        self.pinned = np.intersect1d(pinned, self.kept)
+        """Pinned items that some user may get, ascending; one array for all parts."""
 
     def item_counts(self) -> dict[str, dict[str, int]]:
         """Return how many items each rule excludes for everybody."""
@@ -103,17 +131,17 @@ class RuleBook:
             keys: The fields `user_fields` of each group, no two alike.
         """
         new = [key for key in keys if key not in self.groups]
-        if new:
-            truth = self.conditions.of_pairs(self.by_group, self.table(new), len(self.kept))
-            self._make_room(len(new))
-            self.groups |= dict(zip(new, _groups(truth), strict=True))
-        return [self.groups[key] for key in keys]
-
-    def _make_room(self, more: int) -> None:
         most = _MOST_BYTES // max(len(self.kept) // 8, 1)
-        if len(self.groups) + more > most:
-            self.groups.clear()
-        # What one batch needs is kept all the same: there are no more groups than users in it.
+        if new and len(self.groups) + len(new) > most:
+            self.groups.clear()  # what is asked for is made all the same
+            new = [*keys]
+        step = max(_MASKS_AT_ONCE // max(len(self.kept), 1), 1)
+        for start in range(0, len(new), step):
+            some = new[start : start + step]
+            conditions = [*self.by_group, *self.boosts_by_group]
+            truth = self.conditions.of_pairs(conditions, self.table(some), len(self.kept))
+            self.groups |= dict(zip(some, _groups(truth, len(self.by_group)), strict=True))
+        return [self.groups[key] for key in keys]
 
     def table(self, keys: Sequence[tuple[object, ...]]) -> pa.Table:
         """Return groups as rows of the table of users; fields that no rule uses are null."""
@@ -127,11 +155,13 @@ class RuleBook:
         return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _groups(truth: Truth) -> list[Group]:
-    """Return what each group may get, from [R, G, M]."""
-    allowed = truth.holds.all(0)  # [G, M]
-    packed = np.packbits(allowed, axis=1)
-    excluded, nulls = (~truth.holds).sum(2), truth.is_null.sum(2)  # [R, G]
+def _groups(truth: Truth, rules: int) -> list[Group]:
+    """Return what each group may get, from [R + boosts, G, M]."""
+    holds, is_null = truth.holds[:rules], truth.is_null[:rules]
+    packed = np.packbits(holds.all(0), axis=1)
+    excluded, nulls = (~holds).sum(2), is_null.sum(2)  # [R, G]
+    boosted = np.packbits(truth.holds[rules:], axis=2)  # [boosts, G, ceil(M / 8)]
     return [
-        Group(packed[place], excluded[:, place], nulls[:, place]) for place in range(len(packed))
+        Group(packed[place], excluded[:, place], nulls[:, place], boosted[:, place])
+        for place in range(len(packed))
     ]

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from conf.errors import ConfigError
 from conf.settings.score import Score
 from serving.rules.given import NOW, Given
+from serving.rules.placing import of_users
 from serving.rules.sql import Expression
 
 Check = Callable[[str, str], Expression]
@@ -80,10 +81,5 @@ def _of_mark(key: str, sql: str) -> Expression:
 
 def _where(key: str, sql: str, users: Expression) -> Expression:
     """Return a rule that counts for some users only."""
-    if users.item_fields:
-        raise ConfigError(
-            f"{users.key} uses fields of items ({', '.join(sorted(users.item_fields))}), but it "
-            "says for which users the list counts; use fields of users, such as user.region"
-        )
-    counts = f"coalesce({users.sql}, false)"
+    counts = f"coalesce({of_users(users).sql}, false)"
     return users._replace(key=key, sql=f"(NOT {counts} OR {sql})")

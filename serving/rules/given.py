@@ -38,6 +38,8 @@ class Given(NamedTuple):
     """[I] bool, items with a row in it."""
     lists: Mapping[str, np.ndarray] = {}
     """[I] bool, the items of each list, by its dotted name."""
+    pins: Mapping[str, int] = {}
+    """Number of each pin's item, by the pin's name; without items that the dataset lacks."""
     counts: Mapping[str, Mapping[str, int]] = {}
     """For the ledger, by dotted name."""
 
@@ -59,11 +61,19 @@ def read_given(
     Raises:
         InputError: When a file breaks its rules.
     """
-    if not files:
+    pins = {} if config.score.rules is None else config.score.rules.pins
+    if not files and not pins:
         return Given()
     as_id = as_in_dataset(config, manifest)
     place = {name: n for n, name in enumerate(item_ids.to_pylist()[NUM_RESERVED:])}
     lists, counts = {}, {}
+    numbers = {
+        name: place[as_id(pin.item)] + NUM_RESERVED
+        for name, pin in pins.items()
+        if as_id(pin.item) in place
+    }
+    for name in pins.keys() - numbers.keys():
+        log.warning("score: the item of score.rules.pins.%s is not in the dataset", name)
     for name, found in files.items():
         if name == NOW:
             continue
@@ -73,12 +83,12 @@ def read_given(
         counts[name] = {"listed_ids": len(ids), "unknown_ids": len(ids - place.keys())}
     section = config.score.items_now
     if section is None:
-        return Given(lists=lists, counts=counts)
+        return Given(lists=lists, pins=numbers, counts=counts)
     reading = _Reading(section, is_secret=has_labels(manifest))
     for number, file in enumerate(files[NOW]):
         reading.add(number, file.path, as_id)
     now, has_row = reading.finished(place)
-    return Given(now, has_row, lists, {**counts, NOW: dict(reading.counts)})
+    return Given(now, has_row, lists, numbers, {**counts, NOW: dict(reading.counts)})
 
 
 def _listed(path: Path) -> list[str]:

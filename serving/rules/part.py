@@ -4,17 +4,18 @@ Legend of shapes: N users of a part, U users asked for, V catalogue, M items tha
 G groups of users, S pairs.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import NUM_RESERVED
+from conf.contract import NO_ITEM, NUM_RESERVED
 from serving.rules.allowed import Allowed, GroupMasks, UserMasks
-from serving.rules.book import RuleBook
+from serving.rules.book import Group, RuleBook
 from serving.rules.history import Seen, nothing_seen, seen_items
 from serving.rules.past import past_pairs
+from serving.rules.placing import Boosts
 from serving.rules.possible import Pools, Possible, count_possible, seen_pairs
 from serving.rules.tables import dated
 from trainer.data.columns import Ragged
@@ -39,11 +40,29 @@ class PartRules:
         users = dated(users.select(book.user_fields), book.manifest, "users")
         columns = [column.to_pylist() for column in users.columns]
         self.keys = list(zip(*columns, strict=True))
+        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """What was done to the lists so far, by the rule's name."""
         self.has_few_groups = len(set(self.keys)) <= _FEW_GROUPS
 
     def allowed(self, rows: np.ndarray) -> Allowed:
         """See `serving.rules.allowed.Rules`."""
-        return Allowed(self.pairs(rows), None, self.masks(rows))
+        return Allowed(self.pairs(rows), None, self.masks(rows), self._boosts(rows))
+
+    def _boosts(self, rows: np.ndarray) -> Boosts | None:
+        book = self.book
+        if not book.boosts and book.least_score is None:
+            return None
+        places, group = self._grouped(rows) if book.boosts_by_group else ([], np.zeros(0))
+        by_group = iter(range(len(book.boosts_by_group)))
+        rules = []
+        for one in book.boosts:
+            masks = None
+            if one.where is not None:
+                number = next(by_group)
+                packed = np.array([found.boosted[number] for found in places], dtype=np.uint8)
+                masks = GroupMasks(packed.reshape(len(places), -1), group)
+            rules.append((one.is_factor, torch.from_numpy(one.values[self.kept]), masks))
+        return Boosts(book.least_score, tuple(rules))
 
     def pairs(self, rows: np.ndarray) -> Seen:
         """Return the single pairs that are left out, whatever the rule: [S]."""
@@ -72,16 +91,86 @@ class PartRules:
             user,
             self.kept[places] - NUM_RESERVED,
         )
-        return np.logical_not(holds.all(axis=0))
+        barred: np.ndarray = np.logical_not(holds.all(axis=0))
+        return barred
 
     def groups_of(self, rows: np.ndarray) -> GroupMasks:
         """Return all that the users of these rows may get."""
-        places: dict[tuple[object, ...], int] = {}
-        group = [places.setdefault(self.keys[row], len(places)) for row in rows]
-        found = self.book.of_groups([*places])
+        found, group = self._grouped(rows)
         width = -(-len(self.kept) // 8)
         packed = np.array([one.packed for one in found], dtype=np.uint8).reshape(-1, width)
-        return GroupMasks(packed, np.array(group, dtype=np.int64))
+        return GroupMasks(packed, group)
+
+    def _grouped(self, rows: np.ndarray) -> tuple[list[Group], np.ndarray]:
+        """Return the groups of users, and the group of each row."""
+        places: dict[tuple[object, ...], int] = {}
+        group = [places.setdefault(self.keys[row], len(places)) for row in rows]
+        return self.book.of_groups([*places]), np.array(group, dtype=np.int64)
+
+    def pinned_items(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Return place and items of each pin: [U], -1 for users whom it does not count for.
+
+        Args:
+            rows: [U]
+        """
+        found = self.pins_by_name(rows)
+        return [
+            (pin.place, np.where(self._may_get(rows, found[pin.name]), found[pin.name], NO_ITEM))
+            for pin in self.book.pins
+        ]
+
+    def pins_by_name(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the items of each pin, also for users who must not get it: [U], -1 for none."""
+        found = {}
+        for pin in self.book.pins:
+            counts = np.ones(len(rows), dtype=bool)
+            if pin.where is not None and len(rows):
+                groups = dict.fromkeys(self.keys[row] for row in rows)
+                holds = self.book.conditions.of_users(pin.where, self.book.table([*groups])).holds
+                by_key = dict(zip(groups, holds, strict=True))
+                counts = np.array([by_key[self.keys[row]] for row in rows])
+            found[pin.name] = np.where(counts, pin.item, NO_ITEM)
+        return found
+
+    def _may_get(self, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return whether each of the rows may get its item: [U], [U] -> [U] bool."""
+        place = np.searchsorted(self.kept, items).clip(0, max(len(self.kept) - 1, 0))
+        may = (items >= 0) & (self.kept[place] == items)
+        left_out = self.pairs(rows)
+        of_user = torch.from_numpy(items)[left_out.rows] == left_out.item_idx
+        may[left_out.rows[of_user].numpy()] = False
+        if self.book.by_group and may.any():
+            chosen = np.flatnonzero(may)
+            may[chosen] = ~self.barred_pairs(rows[chosen], place[chosen])
+        found: np.ndarray = may
+        return found
+
+    def boosted(self, rows: np.ndarray, items: np.ndarray) -> dict[str, np.ndarray]:
+        """Return which pairs of user and item each boost changes: [S] bool by the rule's name.
+
+        Args:
+            rows: [S] rows of the part.
+            items: [S]
+        """
+        found = {
+            one.name: one.values[items] != (1 if one.is_factor else 0) for one in self.book.boosts
+        }
+        wheres = [one for one in self.book.boosts if one.where is not None]
+        if wheres and len(rows):
+            used, user = np.unique(rows, return_inverse=True)
+            holds = self.book.conditions.of_listed(
+                self.book.boosts_by_group,
+                self.book.table([self.keys[row] for row in used]),
+                user,
+                items - NUM_RESERVED,
+            )
+            for one, held in zip(wheres, holds, strict=True):
+                found[one.name] &= held
+        return found
+
+    def only_pins(self) -> "OnlyPins":
+        """Return the rules of a ranking of the pinned items alone, without boosts."""
+        return OnlyPins(self.book.pinned)
 
     def possible(self, pools: Pools, rows: np.ndarray) -> Possible:
         """Return how many items the lists of these rows could have under the rules.
@@ -111,8 +200,11 @@ class PartRules:
             list_length: Items that each list should have.
         """
         found = lengths.astype(np.int64)
+        if self.book.arranges or self.book.least_score is not None:
+            return found  # a list that is short then has used all candidates
         rows = np.flatnonzero(lengths < list_length)
-        possible = self.possible(pools, rows)
+        also = pools.fallback if self.book.can_refill else np.zeros_like(pools.model)
+        possible = self.possible(Pools(pools.model | also, pools.fallback), rows)
         found[rows] = np.where(is_fallback[rows], possible.fallback, possible.model)
         return found
 
@@ -159,6 +251,17 @@ class PartRules:
                 set(zip(row.tolist(), item.tolist(), strict=True))
             )
         return found
+
+
+class OnlyPins:
+    """Lets all users get some items, and no others."""
+
+    def __init__(self, kept: np.ndarray) -> None:
+        self.kept = kept
+
+    def allowed(self, rows: np.ndarray) -> Allowed:
+        """See `serving.rules.allowed.Rules`."""
+        return Allowed(nothing_seen(), None)
 
 
 class PairMasks:

@@ -151,7 +151,7 @@ def why_short(
     ours = np.where(is_fallback, possible.fallback, possible.model)
     reasons = (
         (lengths >= list_length, None),
-        (lengths < (ours if most is None else np.minimum(ours, most)), UNEXPLAINED),
+        (lengths < (ours if most is None else most), UNEXPLAINED),
         (lengths < np.minimum(ours, list_length), BY_RULES),
         (ours < np.minimum(possible.unseen, list_length), FEW_KNOWN_ITEMS),
         ((items < list_length) & (possible.unseen > 0), CATALOGUE_SMALL),

@@ -52,4 +52,6 @@ def ledger_of(
         for name, is_removed in rules.removed(scored[place], items).items():
             found[name]["removed_places"] += int(is_removed.sum())
             found[name]["lists_touched"] += len(np.unique(place[is_removed]))
+    for name, counts in rules.counts.items():
+        found.setdefault(name, Counter()).update(counts)
     return {name: dict(counts) for name, counts in found.items()}

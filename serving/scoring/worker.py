@@ -24,6 +24,7 @@ from conf.errors import VersionError
 from conf.settings.score import Score
 from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
+from serving.arranging.arrange import Arranging
 from serving.publishing.parts import (
     PartLists,
     lists_table,
@@ -49,11 +50,13 @@ from serving.rules.possible import (
 )
 from serving.scoring.ledger import ledger_of
 from serving.scoring.list_model import load_model
+from serving.scoring.ruled import explained_items, no_marks, put_lists
 from trainer.data.batches import histories_of, rows_of_like_length
 from trainer.data.columns import Ragged, numbers_of
 from trainer.data.event_features import context_columns
 from trainer.data.stream import read_row_groups
 from trainer.models.reasons import explain
+from trainer.models.scorer import ModelScorer
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class PartScorer:
             reason_idx=np.full((users, k, num_reasons), NO_ITEM, dtype=np.int64),
             reason_weight=np.zeros((users, k, num_reasons), dtype=np.float32),
         )
+        if part_rules is not None:
+            lists = lists._replace(rules=no_marks(part_rules, users, k))
         known = known_to_model(histories, self.num_items, self.unknown)
         for_model = np.flatnonzero(lists.why_fallback == 0)
         rules = part_rules or HistoryRules(known, drop_seen=self.job.score.drops_seen)
@@ -142,13 +147,21 @@ class PartScorer:
     ) -> None:
         """Fill in the lists of the chosen rows; mark those that the model gives no scores."""
         score = self.job.score
-        scored, best = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
+        if isinstance(rules, PartRules):
+            refill = self.popular_ranker if rules.book.can_refill else None
+            made = Arranging(self.ranker, refill, histories, rules, score.list_length).arrange(rows)
+            put_lists(lists, made, rules, of_model=True)
+            scored = made.rows
+            items = explained_items(made, self.unknown, self.num_items)
+        else:
+            scored, best = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
+            lists.item_idx[scored], lists.scores[scored] = best.item_idx.cpu(), best.scores.cpu()
+            items = best.item_idx
         lists.why_fallback[np.setdiff1d(rows, scored)] = FALLBACK_REASONS.index(NOT_FINITE)
-        lists.item_idx[scored], lists.scores[scored] = best.item_idx.cpu(), best.scores.cpu()
         if score.reasons and len(scored):
-            reasons = explain(
-                self.scorer, histories, scored, best.item_idx, num_reasons=score.reasons
-            )
+            if isinstance(self.scorer, ModelScorer):
+                items = items.to(self.scorer.device)
+            reasons = explain(self.scorer, histories, scored, items, num_reasons=score.reasons)
             lists.reason_idx[scored] = reasons.item_idx.cpu()
             lists.reason_weight[scored] = reasons.weight.cpu()
 
@@ -157,8 +170,8 @@ class PartScorer:
         rows = np.flatnonzero(lists.why_fallback)
         if part_rules is not None:
             k = self.job.score.list_length
-            _, best = self.popular_ranker.rank(histories, rows, k=k, rules=part_rules)
-            lists.item_idx[rows], lists.scores[rows] = best.item_idx, best.scores
+            made = Arranging(self.popular_ranker, None, histories, part_rules, k).arrange(rows)
+            put_lists(lists, made, part_rules, of_model=False)
             return
         lists.item_idx[rows], lists.scores[rows] = fallback_lists(
             self.popular,
