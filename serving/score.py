@@ -43,6 +43,7 @@ from serving.publishing.parts import (
 )
 from serving.rules.book import RuleBook
 from serving.rules.given import Given, read_given
+from serving.rules.shown import shown_version
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from trainer.cluster.ray_session import ray_session
@@ -61,6 +62,7 @@ def run(
     model_id: str,
     request: str,
     files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
+    shown: Sequence[str] = (),
 ) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 
@@ -72,6 +74,7 @@ def run(
         model_id: The model.
         request: Key of the lists.
         files: Of `conf.runs.list_files.list_files`.
+        shown: Of `conf.runs.shown_lists.shown_lists`.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
@@ -82,7 +85,11 @@ def run(
     model = load_model(workspace, model_id, manifest)
     _require_scorable(config.score, manifest)
     dataset = workspace / "datasets" / dataset_id
-    given = read_given(config, manifest, read_item_ids(dataset, manifest), files)
+    item_ids = read_item_ids(dataset, manifest)
+    given = read_given(config, manifest, item_ids, files)
+    if shown:
+        versions = [shown_version(workspace, one) for one in shown]
+        given = given._replace(shown=versions, item_ids=item_ids)
     rules = _item_rules(dataset, manifest, config.score, given)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)

@@ -86,6 +86,7 @@ def lists_request(
     dataset_id: str,
     model_id: str,
     files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
+    shown: Sequence[str] = (),
 ) -> str:
     """Return the key of lists; limits of gates are not in it, as they change no list.
 
@@ -94,6 +95,7 @@ def lists_request(
         dataset_id: The dataset.
         model_id: The model.
         files: Of `conf.runs.list_files.list_files`.
+        shown: Of `conf.runs.shown_lists.shown_lists`.
     """
     other = {"workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"}
     section = config.score.model_dump(mode="json", exclude=other)
@@ -110,5 +112,6 @@ def lists_request(
             dataset_id,
             model_id,
             *([hashes] if hashes else []),
+            *([["shown", *shown]] if shown else []),
         ]
     )

@@ -22,6 +22,7 @@ from conf.runs.lineage import base_dataset, with_start
 from conf.runs.list_files import list_files
 from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import Result, figures_of, manifest_of, metrics_of, origin_of, refused_models
+from conf.runs.shown_lists import shown_lists
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.lock import Lease, workspace_lock
@@ -183,7 +184,8 @@ def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Resu
     require_protected(config, "datasets", dataset_id, _MAKE_AGAIN)
     warn_of_erased(Path(config.run.output), model_id, "score")
     files = list_files(config)
-    request = lists_request(config, dataset_id, model_id, files)
+    shown = shown_lists(config, dataset_id)
+    request = lists_request(config, dataset_id, model_id, files, shown)
     result = _make(
         config,
         lease,
@@ -198,6 +200,7 @@ def _score(config: Config, dataset_id: str, model_id: str, lease: Lease) -> Resu
             model_id=model_id,
             request=request,
             files=files,
+            shown=shown,
         ),
     )
     return result

@@ -12,8 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, NUM_RESERVED, RULES, Manifest
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    ITEM_ID,
+    NUM_RESERVED,
+    RULES,
+    USER_ID,
+    Manifest,
+)
 from conf.settings.score import Score
+from conf.workspace.parquet import read_columns
 from serving.gates.place_checks import Caps, broken_pins, broken_places, unexplained_rises
 from serving.publishing.parts import BOOST, PIN, REFILL
 from serving.rules.compiled import compiled, marks_of, with_now
@@ -80,7 +90,7 @@ class RuleCheck:
     def __init__(
         self, dataset: Path, manifest: Manifest, score: Score, given: Given = NOTHING_GIVEN
     ) -> None:
-        self.manifest, marks = manifest, marks_of(score, given)
+        self.manifest, self.given, marks = manifest, given, marks_of(score, given)
         items = with_now(read_item_fields(dataset, manifest), given)
         self.users = no_users(dataset, manifest)
         self.num_items = items.num_rows
@@ -111,7 +121,31 @@ class RuleCheck:
             histories: Items, types and times of their events.
         """
         rows = dated(users.select(self.user_fields), self.manifest, "users")
-        return PartCheck(self, rows, self._left_out(histories))
+        left_out = np.union1d(self._left_out(histories), self._tired(users, histories))
+        return PartCheck(self, rows, left_out)
+
+    def _tired(self, users: pa.Table, histories: pa.Table) -> np.ndarray:
+        """Return the pairs that `score.rules.fatigue` leaves out, as row * V + item: [S] int64."""
+        if self.given.item_ids is None or self.rules.fatigue is None:
+            return np.zeros(0, dtype=np.int64)
+        kinds = {self.manifest.event_types.index(name) for name in self.rules.fatigue.events}
+        number = {name: n for n, name in enumerate(self.given.item_ids.to_pylist())}
+        ids = users[USER_ID].cast(pa.string()).to_pylist()
+        place = {name: row for row, name in enumerate(ids)}
+        shown: dict[tuple[int, int], int] = {}
+        for version in self.given.shown:
+            for path in version.paths:
+                rows = read_columns(path, [USER_ID, ITEM_ID], pc.field(USER_ID).isin(ids))
+                for row in rows.to_pylist():
+                    if row[ITEM_ID] in number:
+                        pair = place[row[USER_ID]], number[row[ITEM_ID]]
+                        shown[pair] = min(shown.get(pair, version.since), version.since)
+        for row, columns in enumerate(histories.select(_EVENTS).to_pylist()):
+            for item, kind, time in zip(*columns.values(), strict=True):
+                if kind in kinds and time >= shown.get((row, item), time + 1):
+                    del shown[row, item]
+        catalogue = self.num_items + NUM_RESERVED
+        return np.array([row * catalogue + item for row, item in shown], dtype=np.int64)
 
     def _left_out(self, histories: pa.Table) -> np.ndarray:
         """Return the pairs that `score.rules.leave_out` names, as row * V + item: [S] int64."""

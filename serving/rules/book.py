@@ -17,7 +17,7 @@ from conf.settings.score import Score
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import Conditions, Truth
 from serving.rules.given import Given
-from serving.rules.past import past_rules
+from serving.rules.past import fatigue_types, past_rules
 from serving.rules.placing import boost_rules, cap_rules, of_users, pin_rules
 from serving.rules.sql import Expression
 from serving.rules.tables import no_users, read_item_fields
@@ -62,6 +62,8 @@ class RuleBook:
         """
         self.drops_seen, self.manifest = score.drops_seen, manifest
         self.past = past_rules(score, manifest)
+        self.shown, self.item_ids = given.shown, given.item_ids
+        self.acts = fatigue_types(score, manifest)
         items = with_now(read_item_fields(dataset, manifest), given)
         self.conditions = Conditions(
             items,

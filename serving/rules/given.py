@@ -22,6 +22,7 @@ from conf.settings.config import Config
 from conf.settings.lists.items_now import ItemsNow
 from serving.rules.item_ids import as_in_dataset, has_labels
 from serving.rules.now_rows import TYPES, converted, read_rows
+from serving.rules.shown import ShownVersion
 
 log = logging.getLogger(__name__)
 NOW = "score.items_now"
@@ -40,6 +41,10 @@ class Given(NamedTuple):
     """[I] bool, the items of each list, by its dotted name."""
     pins: Mapping[str, int] = {}
     """Number of each pin's item, by the pin's name; without items that the dataset lacks."""
+    shown: Sequence[ShownVersion] = ()
+    """Lists that were published before, for `score.rules.fatigue`."""
+    item_ids: pa.Array | None = None
+    """Ids of the dataset's items, null for the reserved numbers; None: no lists are looked up."""
     counts: Mapping[str, Mapping[str, int]] = {}
     """For the ledger, by dotted name."""
 
@@ -88,7 +93,7 @@ def read_given(
     for number, file in enumerate(files[NOW]):
         reading.add(number, file.path, as_id)
     now, has_row = reading.finished(place)
-    return Given(now, has_row, lists, numbers, {**counts, NOW: dict(reading.counts)})
+    return Given(now, has_row, lists, numbers, counts={**counts, NOW: dict(reading.counts)})
 
 
 def _listed(path: Path) -> list[str]:

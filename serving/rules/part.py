@@ -5,18 +5,21 @@ G groups of users, S pairs.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import NO_ITEM, NUM_RESERVED
+from conf.contract import NO_ITEM, NUM_RESERVED, USER_ID
 from serving.rules.allowed import Allowed, GroupMasks, UserMasks
 from serving.rules.book import Group, RuleBook
 from serving.rules.history import Seen, nothing_seen, seen_items
 from serving.rules.past import past_pairs
 from serving.rules.placing import Boosts
 from serving.rules.possible import Pools, Possible, count_possible, seen_pairs
+from serving.rules.shown import FATIGUE, Shown, not_acted_on, read_shown
 from serving.rules.tables import dated
 from trainer.data.columns import Ragged
 
@@ -37,6 +40,13 @@ class PartRules:
         """
         self.book, self.histories = book, histories
         self.kept = book.kept
+        self.pair_rules: dict[str, Callable[[np.ndarray], Seen]] = {
+            rule.name: partial(past_pairs, rule, histories) for rule in book.past
+        }
+        if book.item_ids is not None:
+            ids = users[USER_ID].cast(pa.string()).combine_chunks()
+            found = not_acted_on(read_shown(book.shown, ids, book.item_ids), histories, book.acts)
+            self.pair_rules[FATIGUE] = partial(_of_rows, found)
         users = dated(users.select(book.user_fields), book.manifest, "users")
         columns = [column.to_pylist() for column in users.columns]
         self.keys = list(zip(*columns, strict=True))
@@ -66,7 +76,7 @@ class PartRules:
 
     def pairs(self, rows: np.ndarray) -> Seen:
         """Return the single pairs that are left out, whatever the rule: [S]."""
-        found = [past_pairs(rule, self.histories, rows) for rule in self.book.past]
+        found = [pairs_of(rows) for pairs_of in self.pair_rules.values()]
         if self.book.drops_seen:
             found.append(seen_items(self.histories, rows))
         return Seen(*map(torch.cat, zip(nothing_seen(), *found, strict=True)))
@@ -227,11 +237,11 @@ class PartRules:
 
     def _removed_by_past(self, rows: np.ndarray, items: np.ndarray) -> dict[str, np.ndarray]:
         used, user = np.unique(rows, return_inverse=True)
-        base = int(max(items.max(initial=0), self.histories.values.max(initial=0))) + 1
         found = {}
-        for rule in self.book.past:
-            row, item = (tensor.numpy() for tensor in past_pairs(rule, self.histories, used))
-            found[rule.name] = np.isin(user * base + items, row * base + item)
+        for name, pairs_of in self.pair_rules.items():
+            row, item = (tensor.numpy() for tensor in pairs_of(used))
+            base = int(max(items.max(initial=0), item.max(initial=0))) + 1
+            found[name] = np.isin(user * base + items, row * base + item)
         return found
 
     def ledger(self, rows: np.ndarray) -> dict[str, Counter[str]]:
@@ -239,7 +249,7 @@ class PartRules:
         users = Counter(self.keys[row] for row in rows) if self.book.by_group else Counter()
         names = [rule.name for rule in self.book.item_rules]
         names += [one.key for one in self.book.by_group]
-        names += [rule.name for rule in self.book.past]
+        names += [*self.pair_rules]
         found: dict[str, Counter[str]] = {name: Counter() for name in names}
         for group, count in zip(self.book.of_groups([*users]), users.values(), strict=True):
             for place, one in enumerate(self.book.by_group):
@@ -251,6 +261,15 @@ class PartRules:
                 set(zip(row.tolist(), item.tolist(), strict=True))
             )
         return found
+
+
+def _of_rows(shown: Shown, rows: np.ndarray) -> Seen:
+    """Return the pairs of the chosen rows, numbered in their order: [S]."""
+    first = np.searchsorted(shown.row, rows)
+    lengths = np.searchsorted(shown.row, rows, side="right") - first
+    row = np.repeat(np.arange(len(rows)), lengths)
+    at = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(len(row))
+    return Seen(torch.from_numpy(row), torch.from_numpy(shown.item[at]))
 
 
 class OnlyPins:

@@ -39,6 +39,13 @@ def past_rules(score: Score, manifest: Manifest) -> list[PastRule]:
     ]
 
 
+def fatigue_types(score: Score, manifest: Manifest) -> tuple[int, ...]:
+    """Return the types of events after which an item may be shown again."""
+    fatigue = None if score.rules is None else score.rules.fatigue
+    names = () if fatigue is None else fatigue.events
+    return tuple(manifest.event_types.index(name) for name in names)
+
+
 def since(as_of: str, days: int) -> int:
     """Return the instant some days before `as_of`, in microseconds since 1970 UTC."""
     newest = datetime.fromisoformat(as_of)

@@ -11,11 +11,13 @@ import torch
 
 from conf.contract import Manifest
 from conf.runs.list_files import list_files
+from conf.runs.shown_lists import shown_lists
 from conf.settings.config import Config
 from serving.gates.list_counts import Checked, check_parts
 from serving.gates.rule_checks import RuleCheck
 from serving.publishing.parts import read_item_ids
 from serving.rules.given import Given, read_given
+from serving.rules.shown import shown_version
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, SECOND, read_lists, tiny_config, write_dataset, write_model
 from tests.trainer.small_parts import ragged
@@ -51,9 +53,13 @@ class Shop(NamedTuple):
 
     def given(self) -> Given:
         """Return what the rules read besides the dataset."""
+        workspace = Path(self.config.run.output)
+        versions = [shown_version(workspace, one)
+                    for one in shown_lists(self.config, self.manifest.id)]  # fmt: skip
         ids = read_item_ids(Path(self.config.run.output) / "datasets" / self.manifest.id,
                             self.manifest)  # fmt: skip
-        return read_given(self.config, self.manifest, ids, list_files(self.config))
+        given = read_given(self.config, self.manifest, ids, list_files(self.config))
+        return given._replace(shown=versions, item_ids=ids) if versions else given
 
     def lists(self) -> tuple[list[list[dict[str, Any]]], Checked]:
         """Write all parts; return the rows of each user, and what the gates count in the files."""

@@ -30,6 +30,16 @@ class LeaveOut(Section):
     included; null: all events."""
 
 
+class Fatigue(Section):
+    """Items that were shown before without effect."""
+
+    versions: Positive
+    """Number of published versions of lists, of days before the dataset's, that count."""
+    events: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Types of events, of `etl.event_types`, after which an item may be shown again: those of the
+    days after the list's day."""
+
+
 class Cap(Section):
     """Most items with one value of a field; a number alone is `most`."""
 
@@ -104,6 +114,9 @@ class ListRules(Section):
     leave_out: dict[Name, LeaveOut] = {}
     """Items that users acted on, by type and age of the event. It takes the place of
     `score.drop_seen`, which must not be set to true then."""
+    fatigue: Fatigue | None = None
+    """Items that the last lists have shown to the user, who did not act on them since, are left
+    out; null: they are not."""
     caps: dict[Name, Cap] = {}
     """Most items of a list with one value of a field, by the field's name: `category: 2`."""
     pins: dict[Name, Pin] = {}

@@ -20,6 +20,14 @@ def broken_list_rules(given: Input, etl: Etl, score: Score) -> Iterator[str]:
                 f"{where}.days={rule.days}, but the events have no times (time_unit is 'order'); "
                 "set it to null"
             )
+    fatigue = score.rules.fatigue
+    if fatigue is not None:
+        yield from _about_events("score.rules.fatigue.events", fatigue.events, acts, etl)
+        if not given.is_dated:
+            yield (
+                "score.rules.fatigue is set, but the events have no times (time_unit is 'order'); "
+                "set it to null"
+            )
 
 
 def _about_events(key: str, events: tuple[str, ...], acts: list[str], etl: Etl) -> Iterator[str]:
