@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from conf.contract import NO_ITEM
-from serving.arranging.greedy import fill, pinned_places, without_gaps
+from serving.arranging.greedy import Quota, fill, pinned_places, without_gaps
 from serving.ranking.rankers import Ranker
 from serving.rules.part import PartRules
 from trainer.data.columns import Ragged
@@ -87,7 +87,8 @@ class Arranging:
             candidates: [B, C] items of the model, best first.
             scores: [B, C]
         """
-        places = fill(candidates, pinned, self.rules.book.caps)
+        caps, quotas = self.rules.book.caps, self._quotas(rows)
+        places = fill(candidates, pinned, caps, quotas)
         found = _arranged(rows, places.item, places.column, scores, pinned)
         has_more = (candidates >= 0).all(1)
         again = np.flatnonzero(places.is_stuck & has_more)
@@ -96,11 +97,24 @@ class Arranging:
             _, more, more_scores = self._ranked(self.ranker, rows[again], width)
             _put(found, again, self._placed(rows[again], pinned[again], more, more_scores))
         short = np.flatnonzero(places.is_stuck & ~has_more)
+        if len(short) and quotas:
+            some = (candidates[short], pinned[short], caps, self._quotas(rows[short]))
+            places = fill(*some, is_strict=False)
+            columns = (places.column, scores[short], pinned[short])
+            _put(found, short, _arranged(rows[short], places.item, *columns))
+            short = short[places.is_stuck]
         if len(short) and self.refill is not None:
             width = _TIMES * self.list_length + _MORE
-            some = (rows[short], pinned[short], candidates[short], scores[short])
-            _put(found, short, self._refilled(*some, width))
+            rest = (rows[short], pinned[short], candidates[short], scores[short])
+            _put(found, short, self._refilled(*rest, width))
         return found
+
+    def _quotas(self, rows: np.ndarray) -> list[Quota]:
+        users = self.rules.user_idx[rows]
+        return [
+            Quota(share.is_in, share.quota(users, self.list_length))
+            for share in self.rules.book.shares
+        ]
 
     def _refilled(
         self,
@@ -114,7 +128,7 @@ class Arranging:
         assert self.refill is not None  # its lists are short otherwise
         _, popular, shares = self._ranked(self.refill, rows, width)
         both = np.concatenate([candidates, popular], axis=1)
-        places = fill(both, pinned, self.rules.book.caps)
+        places = fill(both, pinned, self.rules.book.caps, self._quotas(rows), is_strict=False)
         all_scores = np.concatenate([scores, shares], axis=1)
         found = _arranged(rows, places.item, places.column, all_scores, pinned)
         found.is_refill[:] = places.column >= candidates.shape[1]
@@ -149,6 +163,12 @@ class Arranging:
             placed = (found.is_pinned & (found.item_idx == items[:, None])).sum()
             counts[name]["pinned_places"] += int(placed)
             counts[name]["skipped_pins"] += int((items >= 0).sum() - placed)
+        for share in self.rules.book.shares:
+            has = ((found.item_idx >= 0) & share.is_in[found.item_idx]).sum(1)
+            quota = share.quota(self.rules.user_idx[found.rows], k)
+            counts[share.name]["places_of_share"] += int(has.sum())
+            counts[share.name]["places"] += int((found.item_idx >= 0).sum())
+            counts[share.name]["lists_below_quota"] += int((has < quota).sum())
         for cap in self.rules.book.caps:
             first = candidates[:, :k]
             gone = (first >= 0) & ~(first[:, :, None] == found.item_idx[:, None, :]).any(2)

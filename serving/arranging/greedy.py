@@ -25,13 +25,31 @@ class Places(NamedTuple):
     """[B] bool, no candidate was left for a place."""
 
 
-def fill(candidates: np.ndarray, pinned: np.ndarray, caps: Sequence[CapRule]) -> Places:
+class Quota(NamedTuple):
+    """Places of each list that some items have."""
+
+    is_in: np.ndarray
+    """[V] bool, the items."""
+    places: np.ndarray
+    """[B] int64"""
+
+
+def fill(
+    candidates: np.ndarray,
+    pinned: np.ndarray,
+    caps: Sequence[CapRule],
+    quotas: Sequence[Quota] = (),
+    *,
+    is_strict: bool = True,
+) -> Places:
     """Return the places of each list, from the first on, up to one that no candidate fits.
 
     Args:
         candidates: [B, C] items, best first; -1 for none.
         pinned: [B, K] items that have a place; -1 for none. They break no cap together.
         caps: F caps.
+        quotas: Places that are kept for some items: the last ones, if no earlier ones have them.
+        is_strict: Whether a kept place that none of these items fits stays empty.
     """
     users, places = pinned.shape
     found = Places(pinned.copy(), np.full((users, places), -1), np.zeros(users, dtype=bool))
@@ -47,12 +65,46 @@ def fill(candidates: np.ndarray, pinned: np.ndarray, caps: Sequence[CapRule]) ->
         fits = left & ~found.is_stuck[:, None] & (pinned[:, place, None] < 0)
         for cap, code in zip(caps, codes, strict=True):
             fits &= ~breaks(cap, found.item, code, place, looks_ahead=is_pinned)
+        fits = _within_quotas(fits, candidates, found.item, quotas, is_strict=is_strict)
         column, has = fits.argmax(1), fits.any(1)
         rows = every[has]
         found.item[rows, place] = candidates[rows, column[has]]
         found.column[rows, place] = column[has]
         left[rows] &= candidates[rows] != found.item[rows, place, None]
         found.is_stuck[~has & (pinned[:, place] < 0)] = True
+    return found
+
+
+def _within_quotas(
+    fits: np.ndarray,
+    candidates: np.ndarray,
+    items: np.ndarray,
+    quotas: Sequence[Quota],
+    *,
+    is_strict: bool,
+) -> np.ndarray:
+    """Return which candidates fit if places have to be kept for some items: [B, C] bool.
+
+    Args:
+        fits: [B, C] bool, which fit otherwise.
+        candidates: [B, C]
+        items: [B, K] the lists so far, -1 for empty places.
+        quotas: The quotas.
+        is_strict: See `fill`.
+    """
+    if not quotas:
+        return fits
+    missing = [
+        (quota.places - ((items >= 0) & quota.is_in[items]).sum(1)).clip(0) for quota in quotas
+    ]
+    is_last: np.ndarray = np.add.reduce(missing) >= (items < 0).sum(1)  # [B]
+    wanted = np.zeros(fits.shape, dtype=bool)
+    for quota, lacks in zip(quotas, missing, strict=True):
+        wanted |= (lacks > 0)[:, None] & (candidates >= 0) & quota.is_in[candidates]
+    kept = np.logical_and(fits, wanted | np.logical_not(is_last)[:, None])
+    if is_strict:
+        return np.asarray(kept)
+    found: np.ndarray = np.where(kept.any(1)[:, None], kept, fits)
     return found
 
 

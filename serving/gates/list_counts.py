@@ -28,6 +28,7 @@ from conf.contract import (
     SOURCE,
     SOURCE_FALLBACK,
     USER_ID,
+    USER_IDX,
     WHY_FALLBACK,
     Manifest,
 )
@@ -133,7 +134,7 @@ def check_parts(
         path = folder / part_name(part)
         with told_if_damaged(path):
             lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
-        of_users = read_row_group(dataset, users, [USER_ID, *fields])
+        of_users = read_row_group(dataset, users, [USER_ID, USER_IDX, *fields])
         user_ids = of_users[USER_ID].cast(pa.string())
         of_histories = read_row_group(dataset, histories, [HISTORY_ITEMS, *more])
         items = of_histories[HISTORY_ITEMS]
@@ -230,6 +231,7 @@ def check_lists(
         known = _ruled_rows(lists, rows)
         is_fallback = rows.is_fallback[rows.is_known]
         num_broken = int(check.violations(known, is_fallback).sum())
+        num_broken += check.num_lacking(pools, seen, known, falls_back)
         most = check.most(pools, seen, known, falls_back, list_length)
         num_rises = check.num_rises(known)
     codes = why_short(

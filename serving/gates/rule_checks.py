@@ -4,7 +4,9 @@ Legend of shapes: N users of a part, M rows of its lists, V catalogue, U users w
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from conf.contract import (
     NUM_RESERVED,
     RULES,
     USER_ID,
+    USER_IDX,
     Manifest,
 )
 from conf.settings.score import Score
@@ -106,6 +109,15 @@ class RuleCheck:
             (PIN + name, given.pins.get(name, -1), pin.position)
             for name, pin in score.rules.pins.items()
         ]
+        self.list_length, self.shares = score.list_length, []
+        for name, share in score.rules.shares.items():
+            condition = check(f"score.rules.shares.{name}.where", share.where)
+            found = self.connection.execute(
+                f"SELECT row FROM item WHERE {condition.sql}"
+            ).fetchnumpy()
+            is_in = np.zeros(NUM_RESERVED + self.num_items, dtype=bool)
+            is_in[np.asarray(found["row"]) + NUM_RESERVED] = True
+            self.shares.append((Fraction(str(share.at_least)) * score.list_length, is_in))
         self.past = [*score.rules.leave_out.values()]
 
     @property
@@ -122,7 +134,7 @@ class RuleCheck:
         """
         rows = dated(users.select(self.user_fields), self.manifest, "users")
         left_out = np.union1d(self._left_out(histories), self._tired(users, histories))
-        return PartCheck(self, rows, left_out)
+        return PartCheck(self, rows, left_out, users[USER_IDX].to_pylist())
 
     def _tired(self, users: pa.Table, histories: pa.Table) -> np.ndarray:
         """Return the pairs that `score.rules.fatigue` leaves out, as row * V + item: [S] int64."""
@@ -175,8 +187,11 @@ class RuleCheck:
 class PartCheck:
     """The rules for the users of one part."""
 
-    def __init__(self, check: RuleCheck, users: pa.Table, left_out: np.ndarray) -> None:
+    def __init__(
+        self, check: RuleCheck, users: pa.Table, left_out: np.ndarray, user_idx: list[int]
+    ) -> None:
         self.check, self.users, self.left_out = check, users, left_out
+        self.user_idx = user_idx
 
     def violations(self, rows: Rows, is_fallback: np.ndarray) -> np.ndarray:
         """Return which rows break a rule: [M] bool.
@@ -238,6 +253,40 @@ class PartCheck:
                 left[own_items] = False
                 more = self.check.caps.can_follow(own_items.tolist(), np.flatnonzero(left))
                 found[user] += more
+        return found
+
+    def num_lacking(
+        self, pools: Pools, seen: np.ndarray, rows: Rows, is_fallback: np.ndarray
+    ) -> int:
+        """Return how many lists have too few items of a share, though there were more of them.
+
+        Not measured with caps, pins or several shares, which may take the places.
+
+        Args:
+            pools: Items that lists may contain, without the rules.
+            seen: Pairs of `seen_pairs` that they must not contain.
+            rows: Their rows.
+            is_fallback: [N] bool
+        """
+        check, catalogue = self.check, len(pools.model)
+        if len(check.shares) != 1 or check.caps.caps or check.pins:
+            return 0
+        (places, is_in), lacking = check.shares[0], []
+        has = np.bincount(rows.user[is_in[rows.item]], minlength=len(is_fallback))
+        for user, number in enumerate(self.user_idx):
+            first = number - NUM_RESERVED
+            if has[user] < ceil((first + 1) * places) - ceil(first * places):
+                lacking.append(user)
+        gone = set(np.union1d(seen, self.left_out).tolist())
+        gone |= set((rows.user * catalogue + rows.item).tolist())
+        is_scored = check.rules.least_score is None
+        found = 0
+        for members, met in self._groups(np.array(lacking, dtype=np.int64)):
+            left = is_in & np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
+            for user in members.tolist():
+                own = pools.model & is_scored
+                pool = np.flatnonzero(left & (pools.fallback if is_fallback[user] else own))
+                found += any(user * catalogue + item not in gone for item in pool.tolist())
         return found
 
     def num_rises(self, rows: Rows) -> int:

@@ -18,7 +18,7 @@ from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import Conditions, Truth
 from serving.rules.given import Given
 from serving.rules.past import fatigue_types, past_rules
-from serving.rules.placing import boost_rules, cap_rules, of_users, pin_rules
+from serving.rules.placing import boost_rules, cap_rules, of_users, pin_rules, share_rules
 from serving.rules.sql import Expression
 from serving.rules.tables import no_users, read_item_fields
 
@@ -107,7 +107,7 @@ class RuleBook:
             for name, pin in rules.pins.items()
             if pin.where is not None
         }
-        self.caps = cap_rules(rules, items)
+        self.caps, self.shares = cap_rules(rules, items), share_rules(rules, self.conditions)
         self.pins = pin_rules(rules, given.pins, wheres)
         self.boosts = boost_rules(rules, self.conditions, items.num_rows)
         self.least_score, self.arranges = rules.least_score, rules.arranges

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import NO_ITEM, NUM_RESERVED, USER_ID
+from conf.contract import NO_ITEM, NUM_RESERVED, USER_ID, USER_IDX
 from serving.rules.allowed import Allowed, GroupMasks, UserMasks
 from serving.rules.book import Group, RuleBook
 from serving.rules.history import Seen, nothing_seen, seen_items
@@ -47,6 +47,7 @@ class PartRules:
             ids = users[USER_ID].cast(pa.string()).combine_chunks()
             found = not_acted_on(read_shown(book.shown, ids, book.item_ids), histories, book.acts)
             self.pair_rules[FATIGUE] = partial(_of_rows, found)
+        self.user_idx = users[USER_IDX].to_numpy()
         users = dated(users.select(book.user_fields), book.manifest, "users")
         columns = [column.to_pylist() for column in users.columns]
         self.keys = list(zip(*columns, strict=True))

@@ -5,6 +5,7 @@ G groups of users.
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,57 @@ class CapRule(NamedTuple):
     """Neighbouring places; None: all places."""
     codes: np.ndarray
     """[V] int64, a number for each value; -1 for none."""
+
+
+class ShareRule(NamedTuple):
+    """Items that have at least a share of all places."""
+
+    name: str
+    at_least: Fraction
+    is_in: np.ndarray
+    """[V] bool"""
+
+    def quota(self, user_idx: np.ndarray, list_length: int) -> np.ndarray:
+        """Return how many places of each list they have: [N] int64.
+
+        It follows from the user's number alone, so that it is the same for any parts. The quotas of
+        the first users add up to their share of the places, rounded up.
+
+        Args:
+            user_idx: [N] numbers of the users.
+            list_length: Places of a list.
+        """
+        share = self.at_least * list_length
+        over, under = share.numerator, share.denominator
+        first = user_idx.astype(np.int64) - NUM_RESERVED
+        quota: np.ndarray = -(-(first + 1) * over // under) + (-first * over // under)
+        return quota
+
+
+def share_rules(rules: ListRules, conditions: Conditions) -> list[ShareRule]:
+    """Return the shares with their items.
+
+    Args:
+        rules: The section.
+        conditions: With all items.
+
+    Raises:
+        ConfigError: When a condition is wrong, or uses fields of users.
+    """
+    found = []
+    for name, share in rules.shares.items():
+        key = f"score.rules.shares.{name}"
+        condition = conditions.checked(f"{key}.where", share.where)
+        if condition.user_fields:
+            raise ConfigError(
+                f"{key}.where uses fields of users ({', '.join(sorted(condition.user_fields))}), "
+                "but it says which items have the share; use fields of items"
+            )
+        holds = conditions.of_items(condition).holds
+        is_in = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), holds])
+        at_least = Fraction(str(share.at_least))
+        found.append(ShareRule(key, at_least, is_in))
+    return found
 
 
 class PinRule(NamedTuple):

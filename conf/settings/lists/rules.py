@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from conf.settings.section import Name, Positive, Section
+from conf.settings.section import Name, Positive, Section, Share
 
 Expression = Annotated[str, Field(min_length=1)]
 """SQL over fields of items (`stock`, `item.stock`), of users (`user.region`) and `run_date`."""
@@ -76,6 +76,16 @@ class Pin(Section):
     """Condition over fields of users; only they get the item there. null: all users do."""
 
 
+class ShareOfPlaces(Section):
+    """Items that have at least a share of the places of all lists together."""
+
+    where: Expression
+    """Condition over fields of items."""
+    at_least: Share
+    """Share of the places, 0 to 1. Each list has its part of it, rounded up for some users and down
+    for others so that the sum is right."""
+
+
 class Boost(Section):
     """A change of the model's scores before the best items are cut."""
 
@@ -122,6 +132,8 @@ class ListRules(Section):
     pins: dict[Name, Pin] = {}
     """Items at a place of their own. They obey all other rules but `least_score`; a user who must
     not get the item has another one there."""
+    shares: dict[Name, ShareOfPlaces] = {}
+    """Least shares of places, by names of your own. Their sum is at most 1."""
     boosts: dict[Name, Boost] = {}
     """Changes of scores, by names of your own: first all factors, then all sums. They count in the
     model's lists only."""
@@ -132,7 +144,16 @@ class ListRules(Section):
     """Whether the model's lists that the rules leave short are filled up with popular items, which
     obey the same rules but `least_score`."""
 
+    @model_validator(mode="after")
+    def _shares_fit_in(self) -> "ListRules":
+        total = sum(share.at_least for share in self.shares.values())
+        if total > 1:
+            raise ValueError(
+                f"shares: the sum of at_least is {total:g}, but all places are 1; lower them"
+            )
+        return self
+
     @property
     def arranges(self) -> bool:
         """Whether places are chosen otherwise than by score alone."""
-        return bool(self.caps or self.pins)
+        return bool(self.caps or self.pins or self.shares)
