@@ -16,8 +16,8 @@ from conf.settings.lists.rules import ListRules
 from conf.settings.score import Score
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import Conditions, Truth
+from serving.rules.event_rules import fatigue_types, past_rules
 from serving.rules.given import Given
-from serving.rules.past import fatigue_types, past_rules
 from serving.rules.placing import boost_rules, cap_rules, of_users, pin_rules, share_rules
 from serving.rules.sql import Expression
 from serving.rules.tables import no_users, read_item_fields

@@ -15,8 +15,8 @@ import torch
 from conf.contract import NO_ITEM, NUM_RESERVED, USER_ID, USER_IDX
 from serving.rules.allowed import Allowed, GroupMasks, UserMasks
 from serving.rules.book import Group, RuleBook
+from serving.rules.event_rules import past_pairs
 from serving.rules.history import Seen, nothing_seen, seen_items
-from serving.rules.past import past_pairs
 from serving.rules.placing import Boosts
 from serving.rules.possible import Pools, Possible, count_possible, seen_pairs
 from serving.rules.shown import FATIGUE, Shown, not_acted_on, read_shown

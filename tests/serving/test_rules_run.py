@@ -14,14 +14,24 @@ from tests.serving.random_shop import random_shop
 from tests.serving.tiny_shop import DAY
 
 WHERE = ["score.rules.where.in_stock='stock > 0'", "score.rules.where.here='region = user.region'"]
+PLACES = [
+    "score.rules.caps.category=2",
+    "score.rules.pins.first={item: i4, position: 1}",
+    "score.rules.boosts.cheap={where: price < 5, times: 1.3}",
+    "score.rules.shares.cheap={where: price < 5, at_least: 0.3}",
+    "score.rules.least_score=0.2",
+    "score.rules.deny.sold={path: sold.txt}",
+]
 
 
 @pytest.mark.usefixtures("shared_ray")
 def test_any_number_of_workers_makes_the_same_lists_and_the_same_ledger(tmp_path: Path) -> None:
     made = []
+    (tmp_path / "sold.txt").write_text("i7\ni8\n")
     for workers in (1, 2):
         folder = tmp_path / str(workers)
-        shop = random_shop(folder, 5, *WHERE, f"score.workers={workers}", users=60)
+        options = [*WHERE, *PLACES, f"score.workers={workers}", f"input.root={tmp_path}"]
+        shop = random_shop(folder, 5, *options, users=60)
         publish(folder, "models", shop.model_id, DAY)
 
         result = run_score(shop.config)
