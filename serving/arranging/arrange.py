@@ -17,7 +17,7 @@ from serving.ranking.rankers import Ranker
 from serving.rules.part import PartRules
 from trainer.data.columns import Ragged
 
-_TIMES, _MORE, _GROWTH = 3, 16, 4
+_TIMES, _MORE, _GROWTH = 2, 8, 4
 """Ranked at first are `_TIMES` times K items and `_MORE`, then `_GROWTH` times as many."""
 
 

@@ -17,7 +17,7 @@ from serving.ranking.topk import Adjust, TopK
 from serving.rules.allowed import Adjusting, UserMasks
 from serving.rules.history import Seen
 
-_TIMES, _MORE, _GROWTH = 3, 16, 8
+_TIMES, _MORE, _GROWTH = 2, 4, 8
 """Ranked at first are `_TIMES` times K items and `_MORE`, then `_GROWTH` times as many."""
 
 

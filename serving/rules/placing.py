@@ -121,7 +121,7 @@ class Boosts(NamedTuple):
             scores: [N, U], changed in place.
         """
         if self.least_score is not None:
-            scores[scores < self.least_score] = -torch.inf
+            scores.masked_fill_(scores < self.least_score, -torch.inf)
         for is_factor, values, masks in self.rules:
             value = values[start : start + len(scores)].to(scores.device)  # [N]
             rows = (value != (1 if is_factor else 0)).nonzero()[:, 0]
