@@ -55,6 +55,7 @@ TEXTS = "texts"  # a struct of sentences by language; only with `score.texts.lan
 CHANNELS = "channels"  # which channels of candidates named the item; only with candidates
 WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
+RULES = "rules"  # only with `score.rules`: the rules that gave an item its place, or null
 WHY_ABSENT = "why_absent"  # in the file of users without a list
 
 SIMILAR_ITEMS = "similar_items"  # the folder of the lists of items, and their part of a manifest
@@ -304,6 +305,8 @@ class ListsManifest(_Record):
     """Number of lists that are not the model's, by reason."""
     users_without_lists: dict[str, int] = {}
     """Number of users without a list, by reason."""
+    rules: dict[str, dict[str, int]] = {}
+    """What each rule of `score.rules` did, by its dotted name; empty without rules."""
     figures: dict[str, float | None] = {}
     """What the gates judge, by gate; None without data."""
     previous_id: str | None = None

@@ -2,10 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+import pyarrow as pa
 import torch
 
 from conf.contract import (
@@ -18,20 +21,31 @@ from conf.contract import (
     Manifest,
     catalogue_size,
 )
-from conf.errors import InputError, VersionError
+from conf.errors import ConfigError, InputError, VersionError
 from conf.masking.origins import public_config
+from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates.list_counts import Checked, check_parts
 from serving.gates.overlap import overlap_with_current
+from serving.gates.rule_checks import RuleCheck
 from serving.gates.verdicts import figures_of, judged
-from serving.publishing.parts import describe_parts, missing_parts, read_item_ids, write_absent
+from serving.publishing.parts import (
+    describe_parts,
+    missing_parts,
+    read_item_ids,
+    read_ledger,
+    write_absent,
+)
 from serving.reasons.templates import load_templates
+from serving.rules.book import RuleBook
+from serving.rules.reading.given import Given, read_given
+from serving.rules.shown import shown_version
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.pool import Worker, score_parts, shown_progress
-from serving.scoring.staged import Staged, load_staged, stages_of
+from serving.scoring.staged import Staged, Stages, load_staged, stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.similar.check import check_similar
 from serving.similar.worker import SimilarScorer, has_similar, rows_of_parts
@@ -41,6 +55,33 @@ from trainer.models.bundle import require_same_vocabulary
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Lists:
+    """The lists that are made, and all that they are made from."""
+
+    config: Config
+    manifest: Manifest
+    """The dataset."""
+    model: ListModel
+    stages: Stages | None
+    staged: Staged | None
+    """Channels and ranker; None: the lists are those of the main model alone."""
+    given: Given
+    """What rules read besides the dataset."""
+    rules: dict[str, dict[str, int]]
+    """What each rule excludes for all users."""
+    version: str
+    request: str
+
+    @property
+    def workspace(self) -> Path:
+        return Path(self.config.run.output).resolve()
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace / "lists" / self.version
+
+
 def run(
     config: Config,
     *,
@@ -48,6 +89,8 @@ def run(
     model_id: str,
     request: str,
     models: Mapping[str, str] | None = None,
+    files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
+    shown: Sequence[str] = (),
 ) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 
@@ -59,40 +102,50 @@ def run(
         model_id: The main model.
         request: Key of the lists.
         models: Models of other roles that candidates need, by role.
+        files: Of `conf.runs.list_files.list_files`.
+        shown: Of `conf.runs.shown_lists.shown_lists`.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
+        ConfigError: When a rule cannot be evaluated, or leaves no item.
     """
-    workspace = Path(config.run.output).resolve()
+    workspace, score = Path(config.run.output).resolve(), config.score
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
-    _require_scorable(config.score, manifest)
+    _require_scorable(score, manifest)
     stages = stages_of(config, manifest, model, models or {})
     staged = None
     if stages is not None:
+        _require_no_rules(score, model)
         cpu = torch.device("cpu")
-        staged = load_staged(workspace, manifest, model, stages, config.score, cpu)
+        staged = load_staged(workspace, manifest, model, stages, score, cpu)
         _warn_of_context(staged)
+    dataset = workspace / "datasets" / dataset_id
+    item_ids = read_item_ids(dataset, manifest)
+    given = read_given(config, manifest, item_ids, files)
+    if shown:
+        versions = [shown_version(workspace, one) for one in shown]
+        given = given._replace(shown=versions, item_ids=item_ids)
+    rules = _item_rules(dataset, manifest, score, given)
+    templates = load_templates(score.texts)
     version = version_id(config.run.name, manifest.logical_date, request)
-    job = ScoringJob(
-        workspace,
-        dataset_id,
-        model_id,
-        request,
-        new_folder(workspace, "lists", version),
-        config.score,
-        config.run.umask,
-        stages,
-        load_templates(config.score.texts),
-    )
+    folder = new_folder(workspace, "lists", version)
+    from_them = (request, folder, score, config.run.umask, stages, templates, given)
+    job = ScoringJob(workspace, dataset_id, model_id, *from_them)
     _score_missing(config, job, manifest, model)
-    made = _checked(config, manifest, model, staged, version, request)
-    if stages is not None:
-        others = {role: one for role, one in stages.models.items() if one != model_id}
-        made = made.model_copy(update={"models": others})
-    commit(workspace, "lists", made)
+    lists = _Lists(config, manifest, model, stages, staged, given, rules, version, request)
+    commit(workspace, "lists", _checked(lists, item_ids))
     return version
+
+
+def _require_no_rules(score: Score, model: ListModel) -> None:
+    if score.rules is not None:
+        raise ConfigError(
+            f"score.rules is set, but model {model.bundle.id} ({model.bundle.algorithm}) orders "
+            "candidates, and rules act on the lists of a model over the catalogue alone; set "
+            "score.rules to null, or train.algorithm to another one"
+        )
 
 
 def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
@@ -142,21 +195,13 @@ def _warn_of_context(staged: Staged) -> None:
         )
 
 
-def _checked(
-    config: Config,
-    manifest: Manifest,
-    model: ListModel,
-    staged: Staged | None,
-    version: str,
-    request: str,
-) -> ListsManifest:
+def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
     """Read the lists back, write the table of users without one, and return the manifest."""
-    workspace, score = Path(config.run.output).resolve(), config.score
-    folder, parts = workspace / "lists" / version, len(manifest.row_groups("histories"))
-    item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
-    found = _counted(workspace, manifest, folder, score, model, staged)
+    manifest, score, folder = lists.manifest, lists.config.score, lists.folder
+    parts = len(_rows(manifest))
+    found = _counted(lists)
     overlap = overlap_with_current(
-        workspace,
+        lists.workspace,
         folder,
         parts=parts,
         logical_date=manifest.logical_date,
@@ -165,55 +210,83 @@ def _checked(
     )
     similar: dict[str, int] | None = None
     similar_files: dict[str, tuple[DataFile, ...]] = {}
-    if has_similar(score, model, quiet=True):
+    if has_similar(score, lists.model, quiet=True):
         similar, similar_files = check_similar(folder, item_ids, score)
+    ledger, excluded = read_ledger(folder, parts), lists.rules
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
-    lists = ListsManifest(
-        id=version,
-        request=request,
+    made = ListsManifest(
+        id=lists.version,
+        request=lists.request,
         logical_date=manifest.logical_date,
         dataset_id=manifest.id,
-        model_id=model.bundle.id,
-        config=public_config(config),
+        model_id=lists.model.bundle.id,
+        models=_other_models(lists),
+        config=public_config(lists.config),
         counts=counts,
         short_lists=found.short_lists,
         fallbacks=found.fallbacks,
         users_without_lists=dict(sorted(reasons.items())),
+        rules={one: excluded.get(one, {}) | ledger.get(one, {}) for one in {**excluded, **ledger}},
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
-        context_without_value=() if staged is None else staged.without_value,
+        context_without_value=() if lists.staged is None else lists.staged.without_value,
         channels=found.channels,
         gates={},
         files={"lists": describe_parts(folder, parts), **similar_files},
         absent=write_absent(folder, found.absent),
         similar_items=similar,
     )
-    gates = {v.name: not v.refuses for v in judged(lists.model_dump(), score)}
-    return lists.model_copy(update={"gates": gates})
+    gates = {v.name: not v.refuses for v in judged(made.model_dump(), score)}
+    return made.model_copy(update={"gates": gates})
 
 
-def _counted(
-    workspace: Path,
-    manifest: Manifest,
-    folder: Path,
-    score: Score,
-    model: ListModel,
-    staged: Staged | None,
-) -> Checked:
+def _other_models(lists: _Lists) -> dict[str, str]:
+    """Return the models that the lists are made with besides the main one, by role."""
+    models = {} if lists.stages is None else lists.stages.models
+    return {role: one for role, one in models.items() if one != lists.model.bundle.id}
+
+
+def _counted(lists: _Lists) -> Checked:
     """Count what is in the written parts."""
-    if staged is None:
-        personal = is_personal(model.scorer)
-        return check_parts(workspace, manifest, folder, score, model.pools, is_personal=personal)
+    score, staged, manifest = lists.config.score, lists.staged, lists.manifest
+    dataset = lists.workspace / "datasets" / manifest.id
+    check = None if score.rules is None else RuleCheck(dataset, manifest, score, lists.given)
+    personal = is_personal(lists.model.scorer) if staged is None else staged.is_personal
     return check_parts(
-        workspace,
+        lists.workspace,
         manifest,
-        folder,
+        lists.folder,
         score,
-        staged.pools,
-        is_personal=staged.is_personal,
-        guaranteed=staged.guaranteed,
+        lists.model.pools if staged is None else staged.pools,
+        is_personal=personal,
+        guaranteed=None if staged is None else staged.guaranteed,
+        check=check,
     )
+
+
+def _item_rules(
+    dataset: Path, manifest: Manifest, score: Score, given: Given
+) -> dict[str, dict[str, int]]:
+    """Evaluate the rules that are the same for all users; return what each excludes.
+
+    Raises:
+        ConfigError: When a rule cannot be evaluated, or when no item is left.
+    """
+    if score.rules is None:
+        return {}
+    book = RuleBook(dataset, manifest, score, given)
+    counts = book.item_counts()
+    if not len(book.kept):
+        told = ", ".join(f"{name} ({found['excluded_items']:,})" for name, found in counts.items())
+        raise ConfigError(
+            f"the rules exclude all {catalogue_size(manifest) - NUM_RESERVED:,} items of dataset "
+            f"{manifest.id} for everybody: {told}; correct the rules, or the fields that they use"
+        )
+    return {
+        name: {**given.counts.get(name, {}), **counts.get(name, {})}
+        for name in [*given.counts, *counts]
+    }
 
 
 def _require_scorable(score: Score, manifest: Manifest) -> None:

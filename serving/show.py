@@ -39,7 +39,8 @@ from conf.privacy.keys import load_keys
 from conf.privacy.sealing import pseudonym
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 from serving.publishing.parts import CHANNELS_SCHEMA, read_row_group
 from serving.rules.possible import MEANINGS
 

@@ -24,7 +24,8 @@ from conf.privacy.keys import load_keys
 from conf.privacy.sealing import pseudonym
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 
 FIRST = "first"
 

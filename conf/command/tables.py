@@ -8,7 +8,7 @@ from rich.table import Table
 
 from conf.command.cells import printable, text_of
 from conf.command.shown import print_item, print_user
-from conf.command.told import told_blend, told_removed
+from conf.command.told import told_blend, told_removed, told_rules
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
@@ -49,6 +49,8 @@ def print_result(result: Result) -> None:
     if result["stage"] == "erase":
         result = {**result, "removed": told_removed(result["removed"])}
     of_roles = result.pop("roles", {}).values() if result["stage"] == "train" else ()
+    if "rules" in result:
+        result = {**result, "rules": told_rules(result["rules"])}
     _print_plain(console, result)
     if "figures" in result:
         _print_gates(console, result)

@@ -32,3 +32,13 @@ def told_blend(weights: Mapping[str, float]) -> str:
     used = ", ".join(f"{name} {weight:g}" for name, weight in ordered if weight > 0)
     unused = ", ".join(name for name, weight in ordered if weight == 0)
     return f"blend: {used}" + (f"; not used, with the weight 0: {unused}" if unused else "")
+
+
+def told_rules(rules: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Return what each rule of the lists did as one line."""
+    return {
+        name.removeprefix("score.rules."): ", ".join(
+            f"{count:,} {key.replace('_', ' ')}" for key, count in counts.items()
+        )
+        for name, counts in rules.items()
+    }

@@ -9,12 +9,8 @@ from conf.runs.by_name import call_stage
 from conf.runs.results import manifest_of, metrics_of
 from conf.settings.config import Config
 from conf.workspace.folders import manifests_of
-from conf.workspace.versions import (
-    current_version,
-    read_manifest,
-    read_pointer,
-    require_files,
-)
+from conf.workspace.pointers import current_version, read_pointer
+from conf.workspace.versions import read_manifest, require_files
 
 MAKE_AGAIN = "run headrace etl, and then the stages after it, to make it again"
 

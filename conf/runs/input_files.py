@@ -102,7 +102,7 @@ def fingerprint_inputs(config: Config) -> dict[str, tuple[InputFile, ...]]:
     sources, keys = input_sources(config), hiding_keys(config.privacy)
     try:
         found = {
-            name: _matching(root, name, source)
+            name: matching_files(root, f"input.{name}", source.paths)
             for name, source in sources.items()
             if source.format != "table"
         }
@@ -162,18 +162,28 @@ def names_hidden_in_errors(inputs: Mapping[str, Sequence[InputFile]]) -> Iterato
         raise error from None
 
 
-def _matching(root: Path, name: str, source: Source) -> list[Path]:
+def matching_files(root: Path, key: str, patterns: Sequence[str]) -> list[Path]:
+    """Return the files that patterns find.
+
+    Args:
+        root: Folder that they are relative to.
+        key: Dotted name of the setting, for messages.
+        patterns: Globs.
+
+    Raises:
+        InputError: When one matches no file.
+    """
     paths: set[Path] = set()
-    for pattern in source.paths:
+    for pattern in patterns:
         tried = (_glob(root, pattern + suffix) for suffix in _SUFFIXES)
         # A name without wildcards means one file, a pattern all files that it finds.
         matches = [*chain(*tried)] if _is_pattern(pattern) else next(filter(None, tried), [])
         if not matches:
             raise InputError(
-                f"input.{name}: no file matches {pattern!r}"
+                f"{key}: no file matches {pattern!r}"
                 f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
                 f"{', '.join(_SUFFIXES[1:])} at its end) in {root}; "
-                f"correct input.root or input.{name}.paths"
+                f"correct input.root or {key}.paths"
                 f"{_BRACKET if '[' in pattern else ''}"
             )
         paths.update(matches)

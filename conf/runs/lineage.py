@@ -12,7 +12,8 @@ from conf.runs.request_keys import dataset_request
 from conf.runs.results import manifest_of
 from conf.settings.config import Config
 from conf.workspace.folders import manifests_of
-from conf.workspace.versions import UNDATED, read_pointer
+from conf.workspace.pointers import read_pointer
+from conf.workspace.versions import UNDATED
 
 log = logging.getLogger(__name__)
 CURRENT = "current"

@@ -13,7 +13,7 @@ from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
 from conf.runs.stages import DONE, KINDS, locked
 from conf.settings.config import Config
-from conf.workspace.versions import allow, rollback, versions_before
+from conf.workspace.pointers import allow, rollback, versions_before
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from conf.contract import CONTRACT_VERSION, MAIN
@@ -26,7 +27,9 @@ _STAGED = 1
 _IN_NO_LIST = {
     "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
 }  # fmt: skip
-_LATER = ("candidates", "objective", "value", "context", "texts", "similar_items")
+_LATER = (
+    "candidates", "objective", "value", "context", "texts", "similar_items", "rules", "items_now",
+)  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
 
@@ -115,7 +118,13 @@ def _hash_of(key: str, path: str) -> str:
 
 
 def lists_request(
-    config: Config, dataset_id: str, model_id: str, stages: Mapping[str, Any] | None = None
+    config: Config,
+    dataset_id: str,
+    model_id: str,
+    stages: Mapping[str, Any] | None = None,
+    *,
+    files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
+    shown: Sequence[str] = (),
 ) -> str:
     """Return the key of lists; limits of gates are not in it, as they change no list.
 
@@ -124,6 +133,8 @@ def lists_request(
         dataset_id: The dataset.
         model_id: The main model.
         stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
+        files: Of `conf.runs.list_files.list_files`.
+        shown: Of `conf.runs.shown_lists.shown_lists`.
     """
     other = {
         "workers",
@@ -136,8 +147,20 @@ def lists_request(
     section = config.score.model_dump(mode="json", exclude=other | _unset(config.score))
     if config.score.texts.file is not None:
         section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
-    parts = [CONTRACT_VERSION, _LISTS, "lists", section, dataset_id, model_id]
-    return canonical_hash([*parts, *([] if stages is None else [_STAGED, dict(stages)])])
+    hashes = {name: [file.sha256 for file in found] for name, found in files.items()}
+    return canonical_hash(
+        [
+            CONTRACT_VERSION,
+            _LISTS,
+            "lists",
+            section,
+            dataset_id,
+            model_id,
+            *([] if stages is None else [_STAGED, dict(stages)]),
+            *([hashes] if hashes else []),
+            *([["shown", *shown]] if shown else []),
+        ]
+    )
 
 
 def _unset(score: Score) -> set[str]:

@@ -36,6 +36,8 @@ def figures_of(folder: Path, manifest: Result) -> Result:
         "users_without_lists",
     )
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
+    if manifest.get("rules"):
+        figures["rules"] = manifest["rules"]
     if manifest.get("cuts"):
         figures["cuts"] = manifest["cuts"]
     metrics = metrics_of(folder)

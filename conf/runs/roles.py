@@ -16,7 +16,7 @@ from conf.settings.counting import Counting
 from conf.settings.model import RANKING_METRICS
 from conf.settings.score import TRAINED, Channel
 from conf.settings.train import Train
-from conf.workspace.versions import published_roles
+from conf.workspace.pointers import published_roles
 
 ALREADY_DONE = "already done"
 

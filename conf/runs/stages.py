@@ -21,15 +21,18 @@ from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
 from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
+from conf.runs.list_files import list_files
 from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import Result, figures_of, manifest_of, origin_of, refused_models
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
+from conf.runs.shown_lists import shown_lists
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.json_files import is_there
 from conf.workspace.lock import Lease, workspace_lock
+from conf.workspace.pointers import publish, published_roles, read_pointer
 from conf.workspace.swap import finish_swaps
-from conf.workspace.versions import find_version, publish, published_roles, read_pointer
+from conf.workspace.versions import find_version
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +228,9 @@ def _score(
     warn_of_erased(Path(config.run.output), model_id, "score")
     models = {} if config.score.candidates is None else models
     warn_of_erased_in(config, models)
-    request = lists_request(config, dataset_id, model_id, stages_of(config, models, algorithm))
+    files, shown = list_files(config), shown_lists(config, dataset_id)
+    stages = stages_of(config, models, algorithm)
+    request = lists_request(config, dataset_id, model_id, stages, files=files, shown=shown)
     result = _make(
         config,
         lease,
@@ -240,6 +245,8 @@ def _score(
             model_id=model_id,
             request=request,
             models=models,
+            files=files,
+            shown=shown,
         ),
     )
     return result

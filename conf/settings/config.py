@@ -15,6 +15,7 @@ from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.rules import broken_rules
 from conf.settings.rules.candidates import broken_candidate_rules
+from conf.settings.rules.lists import broken_list_rules
 from conf.settings.rules.roles import broken_ranker_rules
 from conf.settings.rules.scoring import broken_score_rules
 from conf.settings.score import Score
@@ -161,6 +162,7 @@ class Config(Section):
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
         problems += broken_score_rules(self.input, self.privacy, self.score)
+        problems += broken_list_rules(self.input, self.etl, self.score)
         if problems:
             raise ValueError("; ".join(problems))
         return self

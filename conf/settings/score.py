@@ -7,6 +7,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from conf.contract import MAIN, RANKER
 from conf.settings.counting import CountingName
+from conf.settings.lists.items_now import ItemsNow
+from conf.settings.lists.rules import ListRules
 from conf.settings.section import Name, Positive, Section, Share
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
@@ -49,6 +51,9 @@ class Gates(Section):
     seen_items: Above = Above(warn_above=0, refuse_above=0.001)
     """Share of rows with an item of the user's history. Not measured with
     `score.drop_seen: false`."""
+    rule_violations: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows that break a rule of `score.rules`, found by evaluating the rules again on the
+    written rows. Not measured without rules."""
     misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows that break the sequence of positions 1, 2, 3, ..."""
     bad_scores: Above = Above(warn_above=0, refuse_above=0)
@@ -194,6 +199,10 @@ class Score(Section):
     max_pairs: Positive = 20_000_000
     """Most pairs of a user and an item that `train.algorithm: ranking` scores without
     `score.candidates`; with more, name channels there. Changes no list."""
+    rules: ListRules | None = None
+    """What may be in a list, besides what the user has seen; null: everything."""
+    items_now: ItemsNow | None = None
+    """A table of items that is fresher than the dataset, for `score.rules`; null: none."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""
@@ -212,6 +221,55 @@ class Score(Section):
         if len(channels or {}) > MOST_CHANNELS:
             raise ValueError(f"there are more than {MOST_CHANNELS} channels; name fewer")
         return channels
+
+    @model_validator(mode="after")
+    def _rules_are_of_one_model(self) -> "Score":
+        if self.rules is not None and self.candidates is not None:
+            raise ValueError(
+                "rules and candidates are both set, but rules act on the lists of the main model "
+                "alone; remove one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fresher_table_is_used(self) -> "Score":
+        if self.items_now is not None and self.rules is None:
+            raise ValueError(
+                "items_now is set, but no rule uses it; set rules, or items_now to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pins_fit_in(self) -> "Score":
+        taken: dict[int, str] = {}
+        for name, pin in (self.rules.pins if self.rules is not None else {}).items():
+            if pin.position > self.list_length:
+                raise ValueError(
+                    f"rules.pins.{name}.position={pin.position}, but a list has "
+                    f"list_length={self.list_length} places; lower it"
+                )
+            other = taken.setdefault(pin.position, name)
+            if other != name and pin.where is None:
+                raise ValueError(
+                    f"rules.pins.{name} has the position of rules.pins.{other}; give it another "
+                    "one, or a condition: of two that count for a user, the first is taken"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_rule_about_the_past(self) -> "Score":
+        has_rules = self.rules is not None and self.rules.leave_out
+        if has_rules and self.drop_seen and "drop_seen" in self.model_fields_set:
+            raise ValueError(
+                "drop_seen=true leaves out every item of the history, so rules.leave_out would "
+                "have no effect; remove drop_seen, or remove rules.leave_out"
+            )
+        return self
+
+    @property
+    def drops_seen(self) -> bool:
+        """Whether lists leave out all items of the history."""
+        return self.drop_seen and not (self.rules is not None and self.rules.leave_out)
 
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""

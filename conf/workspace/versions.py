@@ -1,31 +1,24 @@
-"""Versions and the pointers to them: how datasets, models and lists are committed.
+"""Versions: how datasets, models and lists are committed.
 
 A version's folder is written once. Its manifest is written last, under a temporary name that is
-then renamed: a folder without a manifest is no version. Then `CURRENT.json` is replaced in one
-step. It holds a number that only grows, so a late writer is refused.
-
-Models of a role other than the main one have pointers of their own, such as `CURRENT-ranker.json`.
+then renamed: a folder without a manifest is no version. `pointers.py` says which one is current.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
-from conf.contract import MAIN, MANIFEST_NAME, DataFile
-from conf.errors import ConfigError, VersionError
+from conf.contract import MANIFEST_NAME, DataFile
+from conf.errors import VersionError
 from conf.workspace.folders import listed, own_folder
 from conf.workspace.hashes import hash_file, hash_footer
 from conf.workspace.json_files import Record, is_there, read_json, read_record, write_json
 from conf.workspace.mending import mend
 from conf.workspace.storage import raise_storage_failure
 
-POINTER_NAME = "CURRENT.json"
-WITHDRAWN_NAME = "WITHDRAWN.json"
 WORK_OWNER = "workspace"  # file in a training's work folder that names its workspace
 UNDATED = "undated"
-_POINTED = ("id", "number", "logical_date", "previous", "withdrawn")
 
 
 def version_id(name: str, logical_date: str, request: str) -> str:
@@ -131,222 +124,6 @@ def _hash(path: Path, find: Callable[[Path], str]) -> str:
     except OSError as error:
         raise_storage_failure(error, path)
         raise
-
-
-def _path(workspace: Path, kind: str, name: str, role: str) -> Path:
-    return workspace / kind / (name if role == MAIN else name.replace(".", f"-{role}."))
-
-
-def published_roles(workspace: Path, kind: str) -> list[str]:
-    """Return the roles other than the main one that have a current version, sorted."""
-    pointers = listed(workspace / kind, POINTER_NAME.replace(".", "-*."))
-    return [path.stem.partition("-")[2] for path in pointers]
-
-
-def read_pointer(workspace: Path, kind: str, role: str = MAIN) -> dict[str, Any] | None:
-    """Return the contents of `CURRENT.json`, or None if nothing is published yet."""
-    path = _path(workspace, kind, POINTER_NAME, role)
-    if not is_there(path):
-        return None
-    pointer = read_json(path, _POINTED)
-    is_right = {
-        "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
-        "previous": _are_names, "withdrawn": _are_names,
-    }  # fmt: skip
-    for key, is_so in is_right.items():
-        if not is_so(pointer.get(key)):
-            state = f"{key} is {pointer[key]!r}" if key in pointer else f"it has no {key}"
-            raise VersionError(f"{path} is damaged: {state}; {mend(path)}")
-    return pointer
-
-
-def _is_name(value: object) -> bool:
-    """Return whether a value is the name of a folder in this one."""
-    is_text = isinstance(value, str) and value.isprintable()
-    return is_text and value not in ("", ".", "..") and Path(str(value)).name == value
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_name, value))
-
-
-def current_version(workspace: Path, kind: str, role: str = MAIN) -> str:
-    """Return the id of the current version.
-
-    Raises:
-        VersionError: When nothing is published.
-    """
-    pointer = read_pointer(workspace, kind, role)
-    if pointer is None:
-        raise VersionError(
-            f"{_named(workspace, kind, role)} has no current version; "
-            "run the stage that makes it first"
-        )
-    return str(pointer["id"])
-
-
-def _named(workspace: Path, kind: str, role: str) -> str:
-    """Return what messages call the versions of a role."""
-    return f"{workspace / kind}" + ("" if role == MAIN else f" (role {role})")
-
-
-def publish(
-    workspace: Path,
-    kind: str,
-    version: str,
-    logical_date: str,
-    number: int | None = None,
-    *,
-    role: str = MAIN,
-) -> str:
-    """Make a committed version the current one.
-
-    Args:
-        workspace: Folder of the workspace.
-        kind: datasets, models or lists.
-        version: Id of the version.
-        logical_date: Its day; a version of an earlier day than the current one is not published.
-        number: Number that the writer took when it began; None: the next number.
-        role: Whose pointer is written.
-
-    Returns:
-        `published`, `current` (it already was), `withdrawn` (rolled back before) or `older`.
-
-    Raises:
-        VersionError: When a writer with a later number has published before, or when nothing is
-            current and the version was withdrawn.
-    """
-    pointer = read_pointer(workspace, kind, role) or {"number": 0, "previous": []}
-    if pointer.get("id") == version:
-        return "current"
-    withdrawn = _withdrawn(workspace, kind, pointer, role)
-    if version in withdrawn:
-        if "id" not in pointer:
-            raise VersionError(
-                f"{_named(workspace, kind, role)} has no current version, and {version} was rolled "
-                f"back, so it is not published again; headrace rollback --kind {kind} "
-                f"{'' if role == MAIN else f'--role {role} '}--allow {version} lets the same run "
-                "publish it"
-            )
-        return "withdrawn"
-    if _is_older(logical_date, pointer.get("logical_date", UNDATED)):
-        return "older"
-    number = pointer["number"] + 1 if number is None else number
-    if number < pointer["number"]:
-        raise VersionError(
-            f"{_named(workspace, kind, role)}: a later writer has published number "
-            f"{pointer['number']}; {version} with number {number} comes too late; run again"
-        )
-    before = [pointer["id"], *pointer["previous"]] if "id" in pointer else []
-    changes = {
-        "id": version,
-        "logical_date": logical_date,
-        "number": number,
-        "previous": [other for other in dict.fromkeys(before) if other != version],
-        "withdrawn": withdrawn,
-    }
-    _point(workspace, kind, {**pointer, **changes}, role)
-    return "published"
-
-
-def versions_before(workspace: Path, kind: str, role: str = MAIN) -> list[str]:
-    """Return the versions that can be gone back to, the newest first.
-
-    Raises:
-        ConfigError: When there is none.
-    """
-    pointer = read_pointer(workspace, kind, role) or {"id": None, "previous": []}
-    withdrawn = _withdrawn(workspace, kind, pointer, role)
-    previous = [
-        version
-        for version in dict.fromkeys(pointer["previous"])
-        if version not in (pointer["id"], *withdrawn)
-        and (workspace / kind / version / MANIFEST_NAME[kind]).is_file()
-    ]
-    if not previous:
-        raise ConfigError(
-            f"{_named(workspace, kind, role)} has no earlier version to go back to; "
-            + ("headrace status shows the current one" if pointer["id"] else "nothing is current")
-        )
-    return previous
-
-
-def rollback(
-    workspace: Path, kind: str, number: int | None = None, *, role: str = MAIN
-) -> tuple[str, str]:
-    """Make the version before the current one current again.
-
-    The withdrawn version stays on disk. Publishing it again is refused, so a schedule does not undo
-    what a person did.
-
-    Args:
-        workspace: Folder of the workspace.
-        kind: datasets, models or lists.
-        number: Number of the writer; None: the next number.
-        role: Whose pointer is written.
-
-    Returns:
-        The id that is current now, and the one that is withdrawn.
-
-    Raises:
-        ConfigError: When there is no version to go back to.
-    """
-    previous = versions_before(workspace, kind, role)
-    pointer = read_pointer(workspace, kind, role)
-    assert pointer is not None  # as there are versions before it
-    manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
-    withdrawn = list(dict.fromkeys([pointer["id"], *_withdrawn(workspace, kind, pointer, role)]))
-    write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
-    pointed = {
-        "id": previous[0],
-        "logical_date": manifest["logical_date"],
-        "number": pointer["number"] + 1 if number is None else number,
-        "previous": previous[1:],
-        "withdrawn": withdrawn,
-    }
-    _point(workspace, kind, pointed, role)
-    return previous[0], str(pointer["id"])
-
-
-def allow(workspace: Path, kind: str, version: str, role: str = MAIN) -> None:
-    """Let a withdrawn version be published again, by the run that finds it done.
-
-    Raises:
-        ConfigError: When it is not withdrawn.
-    """
-    pointer = read_pointer(workspace, kind, role)
-    withdrawn = _withdrawn(workspace, kind, pointer or {}, role)
-    if version not in withdrawn:
-        known = ", ".join(withdrawn) or "none"
-        raise ConfigError(
-            f"{version!r} is no withdrawn version of {_named(workspace, kind, role)}; those are: "
-            f"{known}"
-        )
-    withdrawn.remove(version)
-    if pointer is not None:
-        _point(workspace, kind, {**pointer, "withdrawn": withdrawn}, role)
-    write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
-
-
-def _withdrawn(workspace: Path, kind: str, pointer: dict[str, Any], role: str) -> list[str]:
-    """Return the withdrawn versions; a pointer that was lost does not bring them back.
-
-    Raises:
-        VersionError: When the list is damaged.
-    """
-    path = _path(workspace, kind, WITHDRAWN_NAME, role)
-    kept: Any = read_json(path, ("ids",)).get("ids") if is_there(path) else []
-    if not _are_names(kept):
-        raise VersionError(f"{path} is damaged: it has no list of ids; {mend(path)}")
-    return list(dict.fromkeys([*pointer.get("withdrawn", []), *kept]))
-
-
-def _point(workspace: Path, kind: str, pointer: dict[str, Any], role: str) -> None:
-    write_json(_path(workspace, kind, POINTER_NAME, role), pointer)
-
-
-def _is_older(date: str, current: str) -> bool:
-    return UNDATED not in (date, current) and date < current
 
 
 def version_path(root: Path, relative: str) -> Path:

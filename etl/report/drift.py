@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from conf.contract import ITEM_ID, TRAIN_EVENTS, Manifest
 from conf.errors import VersionError
 from conf.pages.charts import Distribution
-from conf.workspace.versions import read_manifest, read_pointer
+from conf.workspace.pointers import read_pointer
+from conf.workspace.versions import read_manifest
 from etl.report.bins import hour_bins, weekday_bins
 from etl.report.contents import Contents, read_profile
 from etl.report.data import Drift, Shift

@@ -20,23 +20,30 @@ import pyarrow.parquet as pq
 from conf.contract import (
     CHANNELS,
     HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
     ITEM_ID,
     NUM_RESERVED,
     POSITION,
+    RULES,
     SCORE,
     SOURCE,
     SOURCE_FALLBACK,
     USER_ID,
+    USER_IDX,
     WHY_FALLBACK,
     Manifest,
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
+from serving.gates.row_counts import count_bad_scores, count_misplaced, hashes_of, places_in
+from serving.gates.rule_checks import PartCheck, Rows, RuleCheck, not_refilled
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
     CHANNELS_SCHEMA,
     LISTS_SCHEMA,
+    RULED_SCHEMA,
     part_name,
     read_item_ids,
     read_row_group,
@@ -113,6 +120,7 @@ def check_parts(
     *,
     is_personal: bool,
     guaranteed: Sequence[Guaranteed] | None = None,
+    check: RuleCheck | None = None,
 ) -> Checked:
     """Read all parts of a version back and count what is in them.
 
@@ -124,18 +132,23 @@ def check_parts(
         pools: Items that lists may contain.
         is_personal: Whether lists of different users should differ.
         guaranteed: What channels of candidates name for sure; None: there are no candidates.
+        check: Evaluates the rules again; None: there are none.
     """
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
-    total = _Total(pools)
+    total, fields = _Total(pools), [] if check is None else check.user_fields
+    more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
+    schema = LISTS_SCHEMA if check is None else RULED_SCHEMA
+    schema = CHANNELS_SCHEMA if score.candidates else schema
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
         with told_if_damaged(path):
-            schema = CHANNELS_SCHEMA if score.candidates else LISTS_SCHEMA
             lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
-        user_ids = read_row_group(dataset, users, [USER_ID])[USER_ID].cast(pa.string())
-        items = read_row_group(dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
+        of_users = read_row_group(dataset, users, [USER_ID, USER_IDX, *fields])
+        user_ids = of_users[USER_ID].cast(pa.string())
+        of_histories = read_row_group(dataset, histories, [HISTORY_ITEMS, *more])
+        items = of_histories[HISTORY_ITEMS]
         total.add(
             check_lists(
                 lists,
@@ -144,11 +157,14 @@ def check_parts(
                 item_ids,
                 pools,
                 list_length=score.list_length,
-                drop_seen=score.drop_seen,
+                drop_seen=score.drops_seen,
                 guaranteed=guaranteed,
+                check=None if check is None else check.of_part(of_users, of_histories),
             )
         )
-    return total.checked(drop_seen=score.drop_seen, is_personal=is_personal)
+    return total.checked(
+        drop_seen=score.drops_seen, is_personal=is_personal, has_rules=check is not None
+    )
 
 
 class _Total:
@@ -172,7 +188,7 @@ class _Total:
         self.listed |= part.listed
         self.channels.update(part.channels)
 
-    def checked(self, *, drop_seen: bool, is_personal: bool) -> Checked:
+    def checked(self, *, drop_seen: bool, is_personal: bool, has_rules: bool) -> Checked:
         """Return the result; what was not measured is None."""
         counts: dict[str, int | None] = {name: self.counts[name] for name in COUNTS}
         hashes = np.concatenate(self.hashes)
@@ -181,6 +197,8 @@ class _Total:
         counts["distinct_lists"] = len(np.unique(hashes)) if can_differ else None
         if not drop_seen:
             counts["seen_items"] = None
+        if not has_rules:
+            counts["rule_violations"] = None
         return Checked(
             counts,
             dict(sorted(self.short_lists.items())),
@@ -200,6 +218,7 @@ def check_lists(
     list_length: int,
     drop_seen: bool,
     guaranteed: Sequence[Guaranteed] | None = None,
+    check: PartCheck | None = None,
 ) -> CheckedPart:
     """Count the rows and lists of one part, and the errors in them.
 
@@ -212,6 +231,7 @@ def check_lists(
         list_length: Items that each list should have.
         drop_seen: Whether lists must not contain seen items.
         guaranteed: As for `check_parts`.
+        check: Evaluates the rules again for these users; None: there are none.
     """
     users, catalogue = len(user_ids), len(item_ids)
     rows = _numbered(lists, user_ids, item_ids)
@@ -225,6 +245,14 @@ def check_lists(
     possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
     if guaranteed is not None:
         possible = with_candidates(possible, guaranteed, seen, owner, events)
+    most, num_broken, num_rises = None, 0, None
+    if check is not None:
+        known = _ruled_rows(lists, rows)
+        is_fallback = rows.is_fallback[rows.is_known]
+        num_broken = int(check.violations(known, is_fallback).sum())
+        num_broken += check.num_lacking(pools, seen, known, falls_back)
+        most = check.most(pools, seen, known, falls_back, list_length)
+        num_rises = check.num_rises(known)
     codes = why_short(
         lengths,
         falls_back,
@@ -232,6 +260,7 @@ def check_lists(
         items=items,
         list_length=list_length,
         has_candidates=guaranteed is not None,
+        most=most,
     )
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
@@ -243,12 +272,13 @@ def check_lists(
             "users_without_lists": int(is_absent.sum()),
             "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
             "unscored_users": int((falls_back & ~should_fall_back).sum()),
-            **_row_counts(lists, rows, seen, catalogue),
+            "rule_violations": num_broken,
+            **_row_counts(lists, rows, seen, catalogue, num_rises),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
         _fallbacks(lists, rows),
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
-        _hashes(rows.user[rows.of_model], rows.item[rows.of_model]),
+        hashes_of(rows.user[rows.of_model], rows.item[rows.of_model]),
         np.bincount(rows.item[rows.of_model], minlength=catalogue).astype(bool) & pools.model,
         Counter(
             pc.list_flatten(lists[CHANNELS]).to_pylist() if CHANNELS in lists.schema.names else ()
@@ -264,18 +294,28 @@ def _channels(lists: pa.Table) -> Counter[str]:
 
 
 def _numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> _Rows:
-    user = _places(lists[USER_ID], user_ids)
-    item = _places(lists[ITEM_ID], item_ids)
+    user = places_in(lists[USER_ID], user_ids)
+    item = places_in(lists[ITEM_ID], item_ids)
     return _Rows(
         user,
         item,
         (user >= 0) & (item >= NUM_RESERVED),
-        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy(),
+        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy() & not_refilled(lists),
         np.flatnonzero(np.diff(user, prepend=-2)),
     )
 
 
-def _row_counts(lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int) -> dict[str, int]:
+def _ruled_rows(lists: pa.Table, rows: _Rows) -> Rows:
+    """Return the rows with known ids as the check of rules takes them."""
+    return Rows(
+        rows.user, rows.item, lists[POSITION].to_numpy(), lists[SCORE].to_numpy(),
+        lists[RULES].combine_chunks(),
+    ).chosen(rows.is_known)  # fmt: skip
+
+
+def _row_counts(
+    lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int, num_rises: int | None
+) -> dict[str, int]:
     pairs = (rows.user * catalogue + rows.item)[rows.is_known]
     from_fallback = int(rows.is_fallback[rows.starts].sum())
     return {
@@ -286,8 +326,8 @@ def _row_counts(lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int) 
         "unknown_ids": int((~rows.is_known).sum()),
         "duplicate_items": len(pairs) - len(np.unique(pairs)),
         "seen_items": int(np.isin(pairs, seen).sum()),
-        "misplaced_rows": _misplaced(lists[POSITION].to_numpy(), rows.user, rows.starts),
-        "bad_scores": _bad_scores(lists[SCORE].to_numpy(), rows.starts),
+        "misplaced_rows": count_misplaced(lists[POSITION].to_numpy(), rows.user, rows.starts),
+        "bad_scores": count_bad_scores(lists[SCORE].to_numpy(), rows.starts, num_rises),
     }
 
 
@@ -298,43 +338,3 @@ def _fallbacks(lists: pa.Table, rows: _Rows) -> Counter[str]:
         lists[WHY_FALLBACK].take(pa.array(first)).fill_null(UNEXPLAINED).to_pylist()
     )
     return Counter(reasons)
-
-
-def _hashes(user: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """Return a number for each list that is equal for equal lists: uint64.
-
-    It is a sum of the items, each times a random number that depends on its position: two
-    different lists have the same sum with a probability of about 2 ** -63.
-
-    Args:
-        user: [rows] int64; the rows of a user are adjacent.
-        item: [rows] int64
-    """
-    if not len(user):
-        return np.zeros(0, dtype=np.uint64)
-    starts = np.flatnonzero(np.diff(user, prepend=-1))
-    lengths = np.diff(np.append(starts, len(user)))
-    place = np.arange(len(user)) - np.repeat(starts, lengths)
-    factors = np.random.default_rng(1).integers(2**63, size=place.max() + 1, dtype=np.uint64)
-    found: np.ndarray = np.add.reduceat(item.astype(np.uint64) * factors[place], starts)
-    return found
-
-
-def _places(values: pa.ChunkedArray, of: pa.Array) -> np.ndarray:
-    """Return the index of each value in `of`, -1 if `of` does not contain it: int64."""
-    places: np.ndarray = pc.index_in(values, value_set=of).fill_null(-1).to_numpy()
-    return places.astype(np.int64)
-
-
-def _misplaced(positions: np.ndarray, user: np.ndarray, starts: np.ndarray) -> int:
-    """Count rows with a wrong position, plus one for each further block of the same user."""
-    lengths = np.diff(np.append(starts, len(user)))
-    expected = np.arange(len(user)) - np.repeat(starts, lengths) + 1
-    torn = len(starts) - len(np.unique(user[starts]))
-    return int((positions != expected).sum()) + torn
-
-
-def _bad_scores(scores: np.ndarray, starts: np.ndarray) -> int:
-    rises = np.append(False, scores[1:] > scores[:-1])[: len(scores)]
-    rises[starts] = False
-    return int((rises | ~np.isfinite(scores)).sum())

@@ -16,7 +16,8 @@ from conf.contract import ITEM_ID, NUM_RESERVED, POSITION, USER_ID, ListsManifes
 from conf.errors import VersionError
 from conf.runs.lineage import is_later
 from conf.workspace.parquet import read_columns
-from conf.workspace.versions import read_manifest, read_pointer
+from conf.workspace.pointers import read_pointer
+from conf.workspace.versions import read_manifest
 from serving.publishing.parts import part_name
 
 log = logging.getLogger(__name__)

@@ -26,6 +26,7 @@ COUNTS = (
     "unknown_ids",
     "duplicate_items",
     "seen_items",
+    "rule_violations",
     "misplaced_rows",
     "bad_scores",
     "distinct_lists",
@@ -58,6 +59,7 @@ GATES = {
     "seen_items": _Gate(
         "seen_items", "rows", "rows contain an item that their user has already seen", _AGAIN
     ),
+    "rule_violations": _Gate("rule_violations", "rows", "rows break a rule of score.rules", _AGAIN),
     "misplaced_rows": _Gate(
         "misplaced_rows", "rows", "rows break the sequence of positions 1, 2, 3, ...", _AGAIN
     ),
@@ -78,7 +80,7 @@ GATES = {
         "users",
         "users have no list",
         "users_without_lists in lists.json counts the reasons; if they have seen everything, set "
-        "score.drop_seen=false",
+        "score.drop_seen=false; if it is rules, rules in lists.json says what each rule excludes",
     ),
     "short_lists": _Gate(
         "short",
@@ -204,7 +206,7 @@ def _complaint(name: str, value: float, limit: str, manifest: Mapping[str, Any])
 def _count(gate: _Gate, counts: Mapping[str, int | None]) -> int | None:
     if gate.counted == "short":
         return (counts["users"] or 0) - (counts["full_lists"] or 0)
-    return None if gate.counted is None else counts[gate.counted]
+    return None if gate.counted is None else counts.get(gate.counted)
 
 
 def _of(gate: _Gate, counts: Mapping[str, int | None]) -> int:

@@ -6,7 +6,9 @@ number of users: a part with another request or number counts as missing.
 Legend of shapes: N users of a part, V catalogue, K list length, R reasons.
 """
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from conf.contract import (
     NUM_RESERVED,
     POSITION,
     REASONS,
+    RULES,
     SCORE,
     SOURCE,
     SOURCE_FALLBACK,
@@ -62,6 +65,10 @@ LISTS_SCHEMA = pa.schema(
 _CHANNELS = pa.field(CHANNELS, pa.list_(pa.string()))
 CHANNELS_SCHEMA = LISTS_SCHEMA.append(_CHANNELS)
 """Of lists that are made of candidates; the channels of a fallback are null."""
+REFILL, PIN, BOOST = "refill", "pin:", "boost:"
+"""What the column of rules says; a name follows the colon."""
+RULED_SCHEMA = LISTS_SCHEMA.append(pa.field(RULES, pa.list_(pa.string())))
+"""With `score.rules`."""
 ABSENT_SCHEMA = pa.schema(
     [
         pa.field(USER_ID, pa.string(), nullable=False),
@@ -69,7 +76,9 @@ ABSENT_SCHEMA = pa.schema(
     ]
 )
 ABSENT_NAME = "users_without_lists.parquet"
-_REQUEST, _USERS = b"headrace.request", b"headrace.users"
+_REQUEST, _USERS, _RULES = b"headrace.request", b"headrace.users", b"headrace.rules"
+Ledger = Mapping[str, Mapping[str, int]]
+"""Counts of each rule, by the rule's dotted name."""
 
 
 class PartLists(NamedTuple):
@@ -89,6 +98,8 @@ class PartLists(NamedTuple):
     """[N, K, R] float32"""
     channels: np.ndarray
     """[N, K] int64, bit c is set if channel c named the item; 0 without channels."""
+    rules: Mapping[str, np.ndarray] | None = None
+    """[N, K] bool, places by what the column of rules says; None: there are no rules."""
 
 
 def part_name(part: int) -> str:
@@ -134,20 +145,26 @@ def lists_table(
     """
     row, place = np.nonzero(lists.item_idx >= 0)
     sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
+    is_popular = lists.why_fallback[row] > 0
+    if lists.rules is not None:
+        is_popular = is_popular | lists.rules[REFILL][row, place]
     columns = [
         user_ids.take(pa.array(row)),
         pa.array(place + 1, pa.int32()),
         item_ids.take(pa.array(lists.item_idx[row, place])),
         pa.array(lists.scores[row, place], pa.float32()),
-        sources.take(pa.array((lists.why_fallback[row] > 0).astype(np.int8))),
+        sources.take(pa.array(is_popular.astype(np.int8))),
         _reasons(lists.reason_idx[row, place], lists.reason_weight[row, place], item_ids),
         texts_of(lists.why_fallback[row], FALLBACK_REASONS),
         texts_of(lists.why_short[row], SHORT_REASONS),
     ]
-    if not channels:
+    if channels:
+        named = _names_of_channels(lists.channels[row, place], channels)
+        return pa.Table.from_arrays([*columns, named], schema=CHANNELS_SCHEMA)
+    if lists.rules is None:
         return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
-    named = _names_of_channels(lists.channels[row, place], channels)
-    return pa.Table.from_arrays([*columns, named], schema=CHANNELS_SCHEMA)
+    marks = {name: where[row, place] for name, where in lists.rules.items()}
+    return pa.Table.from_arrays([*columns, _named(marks, len(row))], schema=RULED_SCHEMA)
 
 
 def _names_of_channels(bits: np.ndarray, channels: Sequence[str]) -> pa.Array:
@@ -163,15 +180,40 @@ def _names_of_channels(bits: np.ndarray, channels: Sequence[str]) -> pa.Array:
     )
 
 
+def _named(named: Mapping[str, np.ndarray], rows: int) -> pa.Array:
+    """Return a list of names per row, null for none; `named` says for each name where it is."""
+    found = np.stack([*named.values()], axis=1) if named else np.zeros((rows, 0), dtype=bool)
+    counts = found.sum(1)
+    texts = pa.array([*named], pa.string()).take(pa.array(np.nonzero(found)[1]))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, texts, mask=pa.array(counts == 0))
+
+
 def texts_of(codes: np.ndarray, reasons: Sequence[str | None]) -> pa.Array:
     """Return the reason of each code, null for 0."""
     return pa.array(reasons, pa.string()).take(pa.array(codes))
 
 
-def write_part(path: Path, table: pa.Table, *, request: str, num_users: int) -> None:
+def write_part(
+    path: Path, table: pa.Table, *, request: str, num_users: int, ledger: Ledger | None = None
+) -> None:
     """Write a part under a temporary name, then rename it in one step."""
     metadata = {_REQUEST: request.encode(), _USERS: str(num_users).encode()}
+    if ledger is not None:
+        metadata[_RULES] = json.dumps(ledger).encode()
     _write_whole(path, table.replace_schema_metadata(metadata))
+
+
+def read_ledger(folder: Path, num_parts: int) -> dict[str, dict[str, int]]:
+    """Return the sum of the ledgers of rules that are in the footers of parts."""
+    total: dict[str, Counter[str]] = {}
+    for part in range(num_parts):
+        path = folder / part_name(part)
+        with told_if_damaged(path):
+            text = (pq.read_metadata(path).metadata or {}).get(_RULES, b"{}")
+        for name, counts in json.loads(text).items():
+            total.setdefault(name, Counter()).update(counts)
+    return {name: dict(counts) for name, counts in total.items()}
 
 
 def write_absent(folder: Path, users: pa.Table) -> DataFile | None:

@@ -117,6 +117,12 @@ class _Fitting(NamedTuple):
     rules: Rules
     num_items: int
 
+    @property
+    def kept(self) -> np.ndarray | None:
+        """See `Rules`."""
+        kept = self.rules.kept
+        return None if kept is None else kept[kept < self.num_items]
+
     def allowed(self, rows: np.ndarray) -> Allowed:
         """See `Rules`."""
         allowed = self.rules.allowed(rows)

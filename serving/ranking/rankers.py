@@ -7,13 +7,17 @@ need no more memory than those of a network.
 Legend of shapes: B users of a batch, V catalogue, D width, K items found.
 """
 
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from conf.errors import VersionError
 from conf.settings.score import Score
+from serving.ranking.barred import best_unbarred
+from serving.ranking.shelf import Shelf
 from serving.ranking.topk import TopK, top_k, top_k_of_scores
 from serving.rules.allowed import Rules
 from trainer.data.columns import Ragged
@@ -61,6 +65,7 @@ class NetworkRanker:
     def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         self.is_checked = False
+        self.shelves: dict[int, tuple[Shelf, Tensor, Tensor | None]] = {}
         scorer.model.requires_grad_(False)
 
     def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
@@ -72,15 +77,32 @@ class NetworkRanker:
             finite = torch.isfinite(users).all(1)  # [B]
             users, rows = users[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(users.device)
-            best = top_k(
-                users,
-                scorer.item_vectors,
-                k=k,
+            shelf, vectors, left_out = self._shelf(rules)
+            find = partial(
+                top_k,
+                item_vectors=vectors,
                 block_items=self.score.block_items,
-                left_out=allowed.left_out_with(scorer.left_out),
-                seen=allowed.seen,
+                left_out=allowed.left_out_with(left_out),
             )
-        return RankedLists(rows, best)
+            best = best_unbarred(
+                find,
+                users,
+                shelf.placed(allowed.seen),
+                allowed.masks,
+                k=k,
+                adjusting=allowed.adjusting,
+            )
+        return RankedLists(rows, shelf.numbered(best))
+
+    def _shelf(self, rules: Rules) -> tuple[Shelf, Tensor, Tensor | None]:
+        """Return the items that the rules leave, with their vectors and `left_out`."""
+        found = self.shelves.get(id(rules.kept))
+        if found is None:
+            vectors, left_out = self.scorer.item_vectors, self.scorer.left_out
+            shelf = Shelf(rules.kept, len(vectors), vectors.device)
+            own = None if left_out is None else shelf.of_items(left_out)
+            found = self.shelves[id(rules.kept)] = (shelf, shelf.of_items(vectors), own)
+        return found
 
     def _require_finite_items(self) -> None:
         if not self.is_checked and not bool(torch.isfinite(self.scorer.item_vectors).all()):
@@ -116,11 +138,16 @@ class ScoresRanker:
             if not bool(finite.all()):
                 scores, rows = scores[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(scores.device)
-            best = top_k_of_scores(
-                scores,
-                k=k,
-                seen=allowed.seen,
-                block_items=self.score.block_items,
-                left_out=allowed.left_out,
+            shelf = Shelf(rules.kept, scores.shape[1], scores.device)
+            find = partial(
+                top_k_of_scores, block_items=self.score.block_items, left_out=allowed.left_out
             )
-        return RankedLists(rows, best)
+            best = best_unbarred(
+                find,
+                shelf.of_items(scores.T).T,
+                shelf.placed(allowed.seen),
+                allowed.masks,
+                k=k,
+                adjusting=allowed.adjusting,
+            )
+        return RankedLists(rows, shelf.numbered(best))

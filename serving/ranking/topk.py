@@ -18,6 +18,8 @@ from torch import Tensor
 from conf.contract import NO_ITEM, NUM_RESERVED
 from serving.rules.history import Seen
 
+Adjust = Callable[[int, Tensor], None]
+"""Takes the place of a block's first item after the reserved numbers, and its scores: [N, U]."""
 CHUNK = 32
 """Items per chunk; a chunk is searched only if its highest score is high enough."""
 
@@ -39,6 +41,7 @@ def top_k(
     seen: Seen,
     block_items: int,
     left_out: Tensor | None = None,
+    adjust: Adjust | None = None,
 ) -> TopK:
     """Return the `k` items with the highest dot product for each user, without reserved numbers.
 
@@ -49,6 +52,7 @@ def top_k(
         seen: Pairs that are left out.
         block_items: Items scored together; memory grows with U times this number.
         left_out: [V] bool, items that no list may contain; None: no such items.
+        adjust: Changes the scores of a block; None: nothing does.
     """
     by_user = user_vectors.T.contiguous()  # [D, U]
 
@@ -56,6 +60,8 @@ def top_k(
         torch.mm(item_vectors[start : start + len(scores)], by_user, out=scores)
         if left_out is not None:
             scores[left_out[start : start + len(scores)]] = -torch.inf
+        if adjust is not None:
+            adjust(start - NUM_RESERVED, scores)
 
     return _best_of_blocks(
         fill, user_vectors, num_items=len(item_vectors), k=k, seen=seen, block_items=block_items
@@ -63,7 +69,13 @@ def top_k(
 
 
 def top_k_of_scores(
-    scores: Tensor, *, k: int, seen: Seen, block_items: int, left_out: Tensor | None = None
+    scores: Tensor,
+    *,
+    k: int,
+    seen: Seen,
+    block_items: int,
+    left_out: Tensor | None = None,
+    adjust: Adjust | None = None,
 ) -> TopK:
     """Return the `k` items with the highest score for each user, as `top_k` does.
 
@@ -73,12 +85,15 @@ def top_k_of_scores(
         seen: Pairs that are left out.
         block_items: Items processed together.
         left_out: [V] bool, items that no list may contain; None: no such items.
+        adjust: Changes the scores of a block; None: nothing does.
     """
 
     def fill(start: int, block: Tensor) -> None:
         block.copy_(scores[:, start : start + len(block)].T)
         if left_out is not None:
             block[left_out[start : start + len(block)]] = -torch.inf
+        if adjust is not None:
+            adjust(start - NUM_RESERVED, block)
 
     return _best_of_blocks(
         fill, scores, num_items=scores.shape[1], k=k, seen=seen, block_items=block_items

@@ -1,6 +1,7 @@
 """What each user may get, asked for by whatever ranks: rules act before the best items are cut.
 
-Legend of shapes: U users asked for, V catalogue, S pairs of user and item.
+Legend of shapes: U users asked for, V catalogue, S pairs of user and item, M items that some user
+may get, G groups of users, N items of a block.
 """
 
 from typing import NamedTuple, Protocol
@@ -13,6 +14,80 @@ from serving.rules.history import Seen, nothing_seen, seen_items
 from trainer.data.columns import Ragged
 
 
+class UserMasks(Protocol):
+    """Which items users may get, where that differs between them."""
+
+    def barred_pairs(self, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Return which pairs are barred: [S] bool.
+
+        Args:
+            user: [S] number of the user.
+            place: [S] place of the item in `Rules.kept`.
+        """
+
+    def of(self, users: np.ndarray) -> "UserMasks":
+        """Return the masks of some users, numbered in their order: [U]."""
+
+    def all(self) -> "GroupMasks":
+        """Return all that the users may get."""
+
+
+class GroupMasks(NamedTuple):
+    """Items that groups of users may get."""
+
+    packed: np.ndarray
+    """[G, ceil(M / 8)] uint8, a bit for each of `Rules.kept`."""
+    group: np.ndarray
+    """[U] int64, group of each user."""
+
+    def barred_pairs(self, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """See `UserMasks`."""
+        byte = self.packed[self.group[user], place // 8]
+        barred: np.ndarray = (byte >> (7 - place % 8).astype(np.uint8)) & 1 == 0
+        return barred
+
+    def of(self, users: np.ndarray) -> "GroupMasks":
+        """See `UserMasks`."""
+        groups, group = np.unique(self.group[users], return_inverse=True)
+        return GroupMasks(self.packed[groups], group)
+
+    def all(self) -> "GroupMasks":
+        """See `UserMasks`."""
+        return self
+
+    def barred(self, start: int, stop: int) -> Tensor:
+        """Return which of the items at these places each user must not get: [N, U] bool."""
+        first = start // 8
+        bits = np.unpackbits(self.packed[:, first : -(-stop // 8)], axis=1)
+        barred = torch.from_numpy(bits[:, start - 8 * first : stop - 8 * first].T == 0)  # [N, G]
+        return barred[:, torch.from_numpy(self.group)]
+
+    def bar(self, start: int, scores: Tensor) -> None:
+        """Set scores to -inf where the user must not get the item.
+
+        Args:
+            start: Place of the first item in `Rules.kept`.
+            scores: [N, U], changed in place.
+        """
+        barred = self.barred(start, start + len(scores))
+        scores.masked_fill_(barred.to(scores.device), -torch.inf)
+
+
+class Adjusting(Protocol):
+    """Changes scores of a model before the best items are cut."""
+
+    def apply(self, start: int, scores: Tensor) -> None:
+        """Change the scores of a block of items.
+
+        Args:
+            start: Place of the first item in `Rules.kept`.
+            scores: [N, U], changed in place.
+        """
+
+    def of(self, users: Tensor) -> "Adjusting":
+        """Return the same for some of the users, numbered in their order."""
+
+
 class Allowed(NamedTuple):
     """What some users must not get; everything else they may."""
 
@@ -20,11 +95,17 @@ class Allowed(NamedTuple):
     """Pairs that are left out."""
     left_out: Tensor | None
     """[V] bool, items that none of them may get; None: no such items."""
+    masks: UserMasks | None = None
+    """What differs between users in other ways; None: nothing."""
+    adjusting: Adjusting | None = None
+    """Changes of the model's scores; None: none."""
 
     def to(self, device: torch.device) -> "Allowed":
         """Return the same on a device."""
         left_out = None if self.left_out is None else self.left_out.to(device)
-        return Allowed(Seen(*(tensor.to(device) for tensor in self.seen)), left_out)
+        return Allowed(
+            Seen(*(tensor.to(device) for tensor in self.seen)), left_out, self.masks, self.adjusting
+        )
 
     def left_out_with(self, more: Tensor | None) -> Tensor | None:
         """Return the items that none may get, with others: [V] bool; None: no such items."""
@@ -36,6 +117,10 @@ class Allowed(NamedTuple):
 class Rules(Protocol):
     """The rules for the users of one part."""
 
+    @property
+    def kept(self) -> np.ndarray | None:
+        """Return the items that some user may get: [M] int64, ascending; None: all."""
+
     def allowed(self, rows: np.ndarray) -> Allowed:
         """Return what the users of these rows may get; users are numbered in the order of `rows`.
 
@@ -46,6 +131,8 @@ class Rules(Protocol):
 
 class HistoryRules:
     """Leaves out the items of each user's history, or nothing."""
+
+    kept: np.ndarray | None = None
 
     def __init__(self, histories: Ragged, *, drop_seen: bool) -> None:
         self.histories, self.drop_seen = histories, drop_seen

@@ -23,8 +23,10 @@ CATALOGUE_EXHAUSTED = "catalogue_exhausted"
 FEW_KNOWN_ITEMS = "few_known_items"
 UNEXPLAINED = "unexplained"
 FEW_CANDIDATES = "few_candidates"
+BY_RULES = "rules"
 SHORT_REASONS = (
     None, CATALOGUE_SMALL, CATALOGUE_EXHAUSTED, FEW_KNOWN_ITEMS, UNEXPLAINED, FEW_CANDIDATES,
+    BY_RULES,
 )  # fmt: skip
 """By code; 0 for a full list."""
 
@@ -40,6 +42,7 @@ MEANINGS = {
     "are known to the model",
     FEW_CANDIDATES: "the channels of score.candidates named too few items for this user; raise "
     "their counts, or add a channel such as popularity",
+    BY_RULES: "the rules in score.rules leave too few items for this user",
     UNEXPLAINED: "there were more items for this user: this is a fault of the scorer",
 }
 """Of each reason, for people."""
@@ -94,20 +97,24 @@ def seen_pairs(rows: np.ndarray, items: np.ndarray, catalogue: int) -> np.ndarra
     return np.unique(rows[known].astype(np.int64) * catalogue + items[known])
 
 
-def count_possible(seen: np.ndarray, users: int, pools: Pools) -> Possible:
+def count_possible(
+    seen: np.ndarray, users: int, pools: Pools, whole: np.ndarray | None = None
+) -> Possible:
     """Return how many items each user's list could have.
 
     Args:
         seen: [S] pairs of `seen_pairs` that lists must not contain.
         users: N
         pools: Items that lists may contain.
+        whole: [V] bool, all of the catalogue that counts; None: all but the reserved numbers.
     """
     rows, items = np.divmod(seen, len(pools.model))
 
     def left(pool: np.ndarray) -> np.ndarray:
         return int(pool.sum()) - np.bincount(rows[pool[items]], minlength=users)
 
-    whole = np.arange(len(pools.model)) >= NUM_RESERVED
+    if whole is None:
+        whole = np.arange(len(pools.model)) >= NUM_RESERVED
     return Possible(left(whole), left(pools.model), left(pools.fallback))
 
 
@@ -143,22 +150,25 @@ def why_short(
     items: int,
     list_length: int,
     has_candidates: bool = False,
+    most: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return why each user's list is short or missing, as codes: [N] int8.
 
     Args:
         lengths: [N] items of each list.
         is_fallback: [N] bool, whether the list is not the model's.
-        possible: Items that the lists could have.
+        possible: Items that the lists could have without rules.
         items: Size of the catalogue without reserved numbers.
         list_length: Items that each list should have.
         has_candidates: Whether the model's lists are made of candidates.
+        most: [N] items that each list could have under the rules; None: there are no rules.
     """
     ours = np.where(is_fallback, possible.fallback, possible.model)
     has_few = ours < np.minimum(possible.unseen, list_length)
     reasons = (
         (lengths >= list_length, None),
-        (lengths < ours, UNEXPLAINED),
+        (lengths < (ours if most is None else most), UNEXPLAINED),
+        (lengths < np.minimum(ours, list_length), BY_RULES),
         (has_few & has_candidates & ~is_fallback, FEW_CANDIDATES),
         (has_few, FEW_KNOWN_ITEMS),
         ((items < list_length) & (possible.unseen > 0), CATALOGUE_SMALL),

@@ -24,10 +24,12 @@ from conf.settings.score import Score
 from serving.publishing.parts import part_name, write_part
 from serving.ranking.topk import TopK, top_k
 from serving.rules.allowed import HistoryRules
+from serving.rules.book import RuleBook
 from serving.rules.history import Seen, known_to_model
 from serving.scoring.list_model import ListModel, is_personal
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.similar.like_user import histories_of_items
+from trainer.data.columns import Ragged
 from trainer.models.als import Factors
 from trainer.models.item_to_item import ItemToItem
 from trainer.models.scorer import ModelScorer, Scorer
@@ -98,6 +100,14 @@ def has_similar(score: Score, model: ListModel, *, quiet: bool = False) -> bool:
     return False
 
 
+class _ItemRules(HistoryRules):
+    """Leaves out the item itself, and those that rules exclude for everybody."""
+
+    def __init__(self, histories: Ragged, book: RuleBook | None) -> None:
+        super().__init__(histories, drop_seen=True)
+        self.kept = None if book is None else book.kept
+
+
 class SimilarScorer:
     """A loaded model with its dataset, ready to make the lists of items."""
 
@@ -147,12 +157,12 @@ class SimilarScorer:
                 k=self.spec.count,
                 seen=Seen(torch.arange(len(rows), device=device), own),
                 block_items=self.job.score.block_items,
-                left_out=torch.from_numpy(~self.parts.main_pools.model).to(device),
+                left_out=torch.from_numpy(~self._pool()).to(device),
             )
             return rows, found
         histories = histories_of_items(items[rows], self.parts.manifest)
         known = known_to_model(histories, self.parts.num_items, self.parts.unknown)
-        rules = HistoryRules(histories, drop_seen=True)
+        rules = _ItemRules(histories, self.parts.book)
         places = np.arange(len(rows))
         assert self.parts.ranker is not None  # see `has_similar`
         ranked = self.parts.ranker.rank(known, places, k=self.spec.count, rules=rules)
@@ -166,6 +176,13 @@ class SimilarScorer:
                 best.item_idx.masked_fill(~counted, NO_ITEM),
             )
         return rows[ranked.rows], best
+
+    def _pool(self) -> np.ndarray:
+        """Return the items that lists may have: [V] bool."""
+        pool, book = self.parts.main_pools.model, self.parts.book
+        if book is None:
+            return pool
+        return pool & np.isin(np.arange(len(pool)), book.kept)
 
     def _table(self, items: np.ndarray, best: TopK) -> pa.Table:
         """Return lists as rows of `SIMILAR_SCHEMA`, one row per item and position."""

@@ -17,7 +17,8 @@ import torch
 
 from conf.contract import Manifest
 from conf.settings.load import load_config
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 from trainer.data.stream import read_row_groups
 from trainer.evaluation.held_out import COLUMNS, held_out_batches
 from trainer.evaluation.metrics import figure, rank_counts

@@ -15,7 +15,8 @@ import torch
 
 from conf.contract import Manifest
 from conf.settings.load import load_config
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 from tests.bench.made_up import write_dataset
 from tests.bench.runs import timed_python
 from trainer.cluster.machine import peak_memory_bytes

@@ -24,7 +24,8 @@ from conf.contract import (
     Vocabulary,
 )
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 
 
 def ragged(values: np.ndarray, offsets: np.ndarray, kind: pa.DataType) -> pa.Array:

@@ -16,7 +16,8 @@ import torch
 
 from conf.contract import MODEL_NAME, NUM_RESERVED, TARGET_ITEM, USER_IDX, Manifest
 from conf.settings.load import load_config
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 from trainer.data.batches import histories_of
 from trainer.data.columns import concatenate, events_of, numbers_of
 from trainer.data.stream import read_row_groups

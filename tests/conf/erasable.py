@@ -25,7 +25,8 @@ from conf.privacy.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identit
 from conf.settings.config import Config
 from conf.workspace.hashes import hash_file, with_content
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from tests.conf.card_pages import card_of
 
 KEY = "0123456789abcdef0123456789abcdef"

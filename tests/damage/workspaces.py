@@ -24,7 +24,8 @@ from conf.settings.choosing import Dimension, Tune
 from conf.settings.config import Config
 from conf.workspace.lock import workspace_lock
 from conf.workspace.parquet import open_parquet
-from conf.workspace.versions import commit, new_folder, publish, read_manifest, rollback, version_id
+from conf.workspace.pointers import publish, rollback
+from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates.list_counts import check_parts
 from serving.score import _checked
 from serving.scoring.list_model import is_personal, load_model

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from conf.workspace.versions import current_version
+from conf.workspace.pointers import current_version
 from tests.conf.erasable import everything_in
 from tests.end2end.conftest import headrace
 

@@ -18,7 +18,8 @@ from conf.privacy.keys import Keys, load_keys
 from conf.privacy.sealing import pseudonym
 from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, current_version, publish, read_manifest
+from conf.workspace.pointers import current_version, publish
+from conf.workspace.versions import commit, read_manifest
 from serving.publishing.parts import LISTS_SCHEMA, read_row_group
 from tests.conf.erasable import everything_in
 from tests.end2end.conftest import CHECKOUT, Shop, command, headrace, make_shop

@@ -31,7 +31,8 @@ from conf.settings.features import Categorical
 from conf.settings.load import load_config
 from conf.workspace.json_files import write_json
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from tests.trainer.small_parts import DAY, write_dataset
 from trainer.models.bundle import Trained, save_bundle
 from trainer.networks.ranking import RankingModel

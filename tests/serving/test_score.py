@@ -18,7 +18,7 @@ from conf.errors import ConfigError, VersionError
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.settings.load import load_config
-from conf.workspace.versions import current_version
+from conf.workspace.pointers import current_version
 from serving import score
 from tests.serving.tiny_shop import (
     HISTORIES,

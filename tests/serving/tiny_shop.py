@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -32,7 +33,8 @@ from conf.runs.request_keys import lists_request
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from tests.packaging.checkout import CHECKOUT
 from trainer.models.bundle import Trained, build_model, model_section, save_bundle
 
@@ -68,11 +70,19 @@ def write_dataset(
     workspace: Path, histories: Sequence[Sequence[int]], *, items: int, group_rows: int = 3,
     name: str = "tiny-dataset", fingerprint: str = "vocabulary-1",
     earlier: tuple[tuple[int, str], ...] = (),
+    item_fields: Mapping[str, pa.Array] = MappingProxyType({}),
+    user_fields: Mapping[str, pa.Array] = MappingProxyType({}),
+    times: Sequence[Sequence[int]] | None = None,
+    **more: Any,
 ) -> Manifest:  # fmt: skip
-    """Write users `u0`, `u1`, ... with histories of item numbers; item n is called `i<n>`."""
+    """Write users `u0`, `u1`, ... with histories of item numbers; item n is called `i<n>`.
+
+    Fields of the type timestamp are stored as the ETL stores times.
+    """
     folder = workspace / "datasets" / name
     users = range(len(histories))
-    times = [[SECOND * (100 + place) for place in range(len(items))] for items in histories]
+    if times is None:
+        times = [[SECOND * (100 + place) for place in range(len(items))] for items in histories]
     tables = {
         "histories": pa.table(
             {
@@ -89,15 +99,22 @@ def write_dataset(
             {
                 USER_IDX: pa.array([NUM_RESERVED + user for user in users], pa.int64()),
                 USER_ID: [f"u{user}" for user in users],
+                **_stored(user_fields),
             }
         ),
-        "items": _items_table(histories, items),
+        "items": _items_table(histories, items, item_fields),
     }
     rows = {"histories": group_rows, "users": group_rows, "items": items}
     files = {part: (_write(folder, part, table, rows[part]),) for part, table in tables.items()}
     manifest = Manifest(
         id=name, request=name, logical_date=DAY, as_of=DAY, columns={}, ledger={}, files=files,
-        config={"input": {"events": {"log": {"time_unit": "seconds"}}}},
+        config={
+            "input": {
+                "events": {"log": {"time_unit": "seconds"}},
+                "items": {"fields": _declared(item_fields)},
+                "users": {"fields": _declared(user_fields)},
+            }
+        },
         event_types=("view", "buy"),
         counts={"users": len(histories)},
         vocabularies={
@@ -105,6 +122,7 @@ def write_dataset(
                 size=NUM_RESERVED + items, fingerprint=fingerprint, earlier=earlier
             )
         },
+        **more,
     )  # fmt: skip
     commit(workspace, "datasets", manifest)
     publish(workspace, "datasets", name, DAY)
@@ -155,7 +173,25 @@ def finish(process: subprocess.Popen[str], exit_code: int = 0) -> dict[str, Any]
     return json.loads(out) if exit_code == 0 else {"stderr": err}
 
 
-def _items_table(histories: Sequence[Sequence[int]], items: int) -> pa.Table:
+def _declared(fields: Mapping[str, pa.Array]) -> dict[str, Any]:
+    """Return fields as the configuration declares them, as far as lists need it."""
+    return {
+        name: {"type": "time" if pa.types.is_timestamp(values.type) else "text"}
+        for name, values in fields.items()
+    }
+
+
+def _stored(fields: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Return fields as the ETL stores them: times in microseconds since 1970."""
+    return {
+        name: values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values
+        for name, values in fields.items()
+    }
+
+
+def _items_table(
+    histories: Sequence[Sequence[int]], items: int, fields: Mapping[str, pa.Array]
+) -> pa.Table:
     numbers = range(NUM_RESERVED, NUM_RESERVED + items)
     events = [sum(history.count(n) for history in map(list, histories)) for n in numbers]
     return pa.table(
@@ -164,6 +200,7 @@ def _items_table(histories: Sequence[Sequence[int]], items: int) -> pa.Table:
             ITEM_ID: [f"i{number}" for number in numbers],
             TITLE: [f"Item {number}" if number % 2 else None for number in numbers],
             TRAIN_EVENTS: pa.array(events, pa.int64()),
+            **_stored(fields),
         }
     )
 

@@ -8,7 +8,7 @@ from conf.contract import NUM_RESERVED, Manifest
 from conf.runs.request_keys import model_request
 from conf.settings.config import Config
 from conf.settings.load import load_config
-from conf.workspace.versions import publish
+from conf.workspace.pointers import publish
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.models.bundle import Trained, model_section, save_bundle
 from trainer.retrieval.task import RetrievalTask

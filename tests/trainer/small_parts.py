@@ -27,7 +27,8 @@ from conf.contract import (
     Vocabulary,
 )
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from trainer.data.columns import Columns, Ragged
 from trainer.models.fit_source import UserItems, user_items
 

@@ -16,7 +16,7 @@ from conf.runs.managing import run_rollback
 from conf.runs.stages import KINDS, run_score, run_status, run_train
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json, write_json
-from conf.workspace.versions import publish
+from conf.workspace.pointers import publish
 from serving.show import _warn_of_raw_ids
 from tests.conf.erasable import (
     DATASET,

@@ -17,7 +17,8 @@ from conf.runs.managing import run_erase, run_rollback
 from conf.runs.stages import run_status
 from conf.workspace.hashes import with_content
 from conf.workspace.json_files import read_json, write_json
-from conf.workspace.versions import commit, publish, read_manifest
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit, read_manifest
 from tests.conf.erasable import (
     DATASET,
     DAY,

@@ -10,7 +10,7 @@ from conf.errors import ConfigError, VersionError
 from conf.runs.managing import run_rollback
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
-from conf.workspace.versions import current_version, publish
+from conf.workspace.pointers import current_version, publish
 from tests.conf.workspace.test_versions import commit_model
 
 

@@ -5,11 +5,12 @@ import pytest
 
 from conf.errors import ConfigError, InputError
 from conf.runs.input_files import UNKNOWN_BYTES, fingerprint_inputs
-from conf.runs.request_keys import dataset_request, lists_request
+from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.settings.config import Config
 from conf.settings.etl import EventType
 from conf.settings.load import load_config
 from conf.settings.score import Score
+from conf.workspace.hashes import canonical_hash
 
 TABLE = {"format": "table", "table": "shop.clicks", "table_version": "7", "time_unit": "iso"}
 
@@ -124,3 +125,18 @@ def test_limits_of_gates_make_no_other_lists(tmp_path: Path) -> None:
     limits = {"seen_items": {"refuse_above": 0.5}}
     assert request_with(gates=limits) == request_with(min_full_share=0.5) == request_with()
     assert request_with(list_length=9) != request_with()
+
+
+def test_lists_without_rules_keep_the_key_that_they_had_before_there_were_rules(
+    tmp_path: Path,
+) -> None:
+    config = config_of(tmp_path, paths=["a.csv"])
+    section = {
+        "list_length": 10, "block_users": 512, "block_items": 16_384, "drop_seen": True,
+        "reasons": 2,
+    }  # fmt: skip
+    assert lists_request(config, "d", "m") == canonical_hash([3, 3, "lists", section, "d", "m"])
+    ruled = Score.model_validate({"rules": {"where": {"a": "stock > 0"}}})
+    other = config.model_copy(update={"score": ruled})
+    assert lists_request(other, "d", "m") != lists_request(config, "d", "m")
+    assert model_request(other, "d") == model_request(config, "d")

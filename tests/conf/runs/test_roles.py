@@ -18,15 +18,14 @@ from conf.settings.privacy import Privacy
 from conf.settings.rules.uses import useless_keys, warn_of_settings
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.lock import workspace_lock
-from conf.workspace.versions import (
-    commit,
+from conf.workspace.pointers import (
     current_version,
     publish,
     published_roles,
-    read_manifest,
     read_pointer,
     rollback,
 )
+from conf.workspace.versions import commit, read_manifest
 from tests.conf.workspace.test_versions import commit_model
 
 DAY = "2026-01-01"

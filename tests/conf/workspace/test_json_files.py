@@ -8,7 +8,7 @@ from conf.errors import VersionError
 from conf.workspace.folders import emptied, own_folder, remove
 from conf.workspace.json_files import CHECKSUM, read_json, write_json
 from conf.workspace.lock import LOCK_NAME, workspace_lock
-from conf.workspace.versions import WITHDRAWN_NAME, publish, read_pointer, rollback
+from conf.workspace.pointers import WITHDRAWN_NAME, publish, read_pointer, rollback
 from trainer.training.checkpoint import load_checkpoint, save_checkpoint
 
 

@@ -16,7 +16,8 @@ from conf.privacy.erased import has_erased, read_erased
 from conf.privacy.keys import _keys_from
 from conf.workspace.folders import listed, manifests_of, tables_in
 from conf.workspace.json_files import is_there
-from conf.workspace.versions import find_version, read_pointer
+from conf.workspace.pointers import read_pointer
+from conf.workspace.versions import find_version
 workspace = Path(sys.argv[1])
 keys = _keys_from("k" * 32, "key", "")
 try:

@@ -9,17 +9,13 @@ from conf.runs.results import manifest_of
 from conf.workspace.folders import emptied
 from conf.workspace.hashes import hash_file
 from conf.workspace.json_files import read_json, write_json
+from conf.workspace.pointers import allow, current_version, publish, read_pointer, rollback
 from conf.workspace.versions import (
-    allow,
     commit,
-    current_version,
     find_version,
     new_folder,
-    publish,
     read_manifest,
-    read_pointer,
     require_files,
-    rollback,
     version_id,
 )
 

@@ -13,7 +13,8 @@ from conf.runs.lineage import base_dataset
 from conf.runs.request_keys import dataset_request
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
-from conf.workspace.versions import publish, read_manifest
+from conf.workspace.pointers import publish
+from conf.workspace.versions import read_manifest
 from etl.pipeline import run
 from tests.etl.making import DAY, HEADER, config_for, read_part, write_lines
 

@@ -11,7 +11,8 @@ from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset
 from conf.runs.request_keys import dataset_request
 from conf.settings.config import Config
-from conf.workspace.versions import publish, read_manifest
+from conf.workspace.pointers import publish
+from conf.workspace.versions import read_manifest
 from etl.pipeline import run
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.etl.making import DAY, config_for, read_part, write_lines

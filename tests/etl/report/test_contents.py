@@ -9,7 +9,8 @@ import pytest
 
 from conf.contract import InputLedger
 from conf.pages.inequality import gini
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from etl.report.contents import describe_long_tail, read_profile
 from etl.report.drift import (
     compare,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from conf.runs.stages import run_etl
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from tests.etl.making import config_for, make, write_lines
 from tests.etl.reporting import write_dataset
 

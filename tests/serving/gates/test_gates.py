@@ -64,6 +64,7 @@ def test_good_lists_are_counted() -> None:
         "users": 3, "lists": 2, "rows": 4, "model_lists": 1, "model_rows": 2, "fallback_lists": 1,
         "full_lists": 2, "users_without_lists": 1, "unexplained": 0, "unscored_users": 0,
         "unknown_ids": 0, "duplicate_items": 0, "seen_items": 0, "misplaced_rows": 0,
+        "rule_violations": 0,
         "bad_scores": 0,
     }  # fmt: skip
     assert part.fallbacks == {"no_history": 1} and not part.short_lists
@@ -178,13 +179,14 @@ def test_equal_lists_of_the_model_have_one_hash() -> None:
 
 def test_figures_are_shares_and_none_without_data() -> None:
     figures = manifest_of(
-        seen_items=None, unexplained=5, bad_scores=2, full_lists=900, fallback_lists=250,
-        distinct_lists=10, listed_items=20, compared_users=7, overlap=0.25,
+        seen_items=None, rule_violations=None, unexplained=5, bad_scores=2, full_lists=900,
+        fallback_lists=250, distinct_lists=10, listed_items=20, compared_users=7, overlap=0.25,
     )["figures"]  # fmt: skip
 
     assert figures == {
         "unexplained_short_lists": 0.005, "unknown_ids": 0, "duplicate_items": 0,
-        "seen_items": None, "misplaced_rows": 0, "bad_scores": 0.0005, "unscored_users": 0,
+        "seen_items": None, "rule_violations": None, "misplaced_rows": 0, "bad_scores": 0.0005,
+        "unscored_users": 0,
         "users_without_lists": 0, "short_lists": 0.1, "fallback_lists": 0.25,
         "distinct_lists": 0.01, "catalogue_coverage": 0.4, "overlap_with_previous": 0.25,
     }  # fmt: skip

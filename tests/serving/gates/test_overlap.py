@@ -8,7 +8,8 @@ import pytest
 
 from conf.contract import ListsManifest
 from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, publish
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
 from serving.gates import overlap
 from serving.gates.overlap import Overlap, overlap_with_current
 

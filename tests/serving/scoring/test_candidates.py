@@ -13,7 +13,8 @@ from conf.runs.request_keys import lists_request
 from conf.runs.stages import run_score, run_show, run_status, run_train
 from conf.settings.config import Config
 from conf.workspace.hashes import canonical_hash
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 from serving.gates.list_counts import check_lists
 from serving.publishing.parts import read_item_ids
 from serving.rules.guaranteed import Guaranteed

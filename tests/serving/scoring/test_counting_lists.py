@@ -10,7 +10,7 @@ import torch
 from conf.contract import NO_ITEM, Manifest
 from conf.runs.stages import run_score
 from conf.settings.config import Config
-from conf.workspace.versions import publish
+from conf.workspace.pointers import publish
 from serving.ranking.rankers import ScoresRanker
 from serving.rules.allowed import HistoryRules
 from serving.scoring.list_model import is_personal

@@ -11,7 +11,8 @@ import torch
 from conf.contract import ListsManifest
 from conf.errors import GateError, VersionError
 from conf.runs.stages import run_score
-from conf.workspace.versions import current_version, read_manifest
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import read_manifest
 from serving import score, show
 from serving.publishing.parts import part_name, write_part
 from serving.ranking.rankers import NetworkRanker

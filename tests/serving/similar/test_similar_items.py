@@ -16,7 +16,7 @@ from conf.runs.request_keys import lists_request
 from conf.runs.stages import run_score, run_show_item
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json
-from conf.workspace.versions import publish
+from conf.workspace.pointers import publish
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.similar.check import _counted, check_similar
 from serving.similar.like_user import histories_of_items
@@ -211,3 +211,18 @@ def test_show_of_lists_without_similar_items_says_what_to_set(tmp_path: Path) ->
     run_score(config)
     with pytest.raises(ConfigError, match=r"set score\.similar_items"):
         run_show_item(config, "i2")
+
+
+@pytest.mark.parametrize("by", ["model", "vectors"])
+@pytest.mark.usefixtures("shared_ray")
+def test_items_that_rules_exclude_for_everybody_are_in_no_list(tmp_path: Path, by: str) -> None:
+    (tmp_path / "denied.txt").write_text("i5\ni9\n")
+    rules = (f"input.root={tmp_path}", "score.rules.deny.none.path=denied.txt")
+    config = tiny_config(tmp_path, WANTED, f"score.similar_items.by={by}", *rules)
+    write_model(config, write_dataset(tmp_path, HISTORIES, items=ITEMS))
+
+    rows = rows_of(Path(run_score(config)["folder"]))
+
+    assert {row["similar_id"] for row in rows}.isdisjoint({"i5", "i9"})
+    assert {row["item_id"] for row in rows} == {f"i{n}" for n in range(2, ITEMS + 2)}
+    assert len(rows) == 3 * ITEMS

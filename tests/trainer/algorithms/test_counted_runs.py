@@ -13,7 +13,8 @@ from conf.runs.stages import run_evaluate, run_score, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.hashes import hash_file
-from conf.workspace.versions import publish, read_manifest
+from conf.workspace.pointers import publish
+from conf.workspace.versions import read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
 from trainer.cluster.ray_session import ray_session
 from trainer.cluster.shares import on_workers

@@ -11,7 +11,7 @@ from conf.runs.stages import run_score, run_status, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.json_files import read_json, write_json
-from conf.workspace.versions import read_pointer
+from conf.workspace.pointers import read_pointer
 from tests.trainer.small_parts import DAY, write_config, write_dataset
 from trainer.cluster.ray_session import ray_session
 

@@ -14,7 +14,8 @@ from conf.runs.request_keys import model_request
 from conf.runs.stages import run_evaluate, run_score, run_status, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
-from conf.workspace.versions import publish, read_manifest
+from conf.workspace.pointers import publish
+from conf.workspace.versions import read_manifest
 from tests.trainer.small_parts import DAY, write_config, write_dataset
 from trainer.choosing import auto
 from trainer.cluster.ray_session import ray_session

@@ -10,7 +10,8 @@ from conf.contract import Bundle
 from conf.errors import InputError, VersionError
 from conf.runs.choosing import run_tune
 from conf.settings.choosing import Tune
-from conf.workspace.versions import commit, publish, read_manifest
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit, read_manifest
 from tests.strict_json import strict_json
 from tests.trainer.impression_log import PARTS, config_for, with_one_class, write_impressions
 from trainer.algorithms import launch

@@ -1,0 +1,1 @@
+"""Parts of the section `score`: which items may be in a list, and where."""

@@ -1,0 +1,206 @@
+"""The lists of a batch: rank more candidates than places, choose, refill what is short.
+
+Users who come out short are ranked again with more candidates, until their lists are full or all
+candidates are used: the result is that of a ranking of the whole catalogue.
+
+Legend of shapes: B users of a batch, C candidates, K places, P pins.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from conf.contract import NO_ITEM
+from serving.arranging.greedy import Quota, fill, pinned_places, without_gaps
+from serving.ranking.rankers import Ranker
+from serving.rules.part import PartRules
+from trainer.data.columns import Ragged
+
+_TIMES, _MORE, _GROWTH = 2, 8, 4
+"""Ranked at first are `_TIMES` times K items and `_MORE`, then `_GROWTH` times as many."""
+
+
+class Arranged(NamedTuple):
+    """The lists of a batch, without the users whom the ranker gives no scores."""
+
+    rows: np.ndarray
+    """[B]"""
+    item_idx: np.ndarray
+    """[B, K] int64, `NO_ITEM` after the last item."""
+    scores: np.ndarray
+    """[B, K] float32, -inf after the last item."""
+    is_refill: np.ndarray
+    """[B, K] bool, popular items in a list of the model."""
+    is_pinned: np.ndarray
+    """[B, K] bool, items at a place of their own."""
+
+
+@dataclass(frozen=True)
+class Arranging:
+    """What all lists of a part are made with."""
+
+    ranker: Ranker
+    """Finds the best items."""
+    refill: Ranker | None
+    """Finds the items for places that no item of the model fits; None: such lists stay short."""
+    histories: Ragged
+    """Histories of the part, as the ranker knows them."""
+    rules: PartRules
+    list_length: int
+    """K"""
+
+    def arrange(self, rows: np.ndarray) -> Arranged:
+        """Return the lists of the chosen rows of the part."""
+        if not len(rows):
+            nothing = np.zeros((0, self.list_length))
+            no = nothing.astype(bool)
+            return Arranged(rows, nothing.astype(np.int64), nothing.astype(np.float32), no, no)
+        caps, k = self.rules.book.caps, self.list_length
+        width = _TIMES * k + _MORE if self.rules.book.arranges else k
+        rows, candidates, scores = self._ranked(self.ranker, rows, width)
+        pinned = pinned_places(self.rules.pinned_items(rows), len(rows), k, caps)
+        found = self._placed(rows, pinned, candidates, scores)
+        items = without_gaps(found.item_idx, caps)
+        moved = (items != found.item_idx).any(1)
+        for row in np.flatnonzero(moved):
+            found = _moved(found, row, items[row])
+        self._score_pins(found)
+        self._count(found, candidates)
+        return found
+
+    def _ranked(
+        self, ranker: Ranker, rows: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows with scores, and their best items and scores: [B], [B, C], [B, C]."""
+        scored, best, _ = ranker.rank(self.histories, rows, k=width, rules=self.rules)
+        return scored, best.item_idx.cpu().numpy(), best.scores.float().cpu().numpy()
+
+    def _placed(
+        self, rows: np.ndarray, pinned: np.ndarray, candidates: np.ndarray, scores: np.ndarray
+    ) -> Arranged:
+        """Return the lists, with more candidates for those that need them.
+
+        Args:
+            rows: [B]
+            pinned: [B, K]
+            candidates: [B, C] items of the model, best first.
+            scores: [B, C]
+        """
+        caps, quotas = self.rules.book.caps, self._quotas(rows)
+        places = fill(candidates, pinned, caps, quotas)
+        found = _arranged(rows, places.item, places.column, scores, pinned)
+        has_more = (candidates >= 0).all(1)
+        again = np.flatnonzero(places.is_stuck & has_more)
+        if len(again):
+            width = _GROWTH * candidates.shape[1]
+            _, more, more_scores = self._ranked(self.ranker, rows[again], width)
+            _put(found, again, self._placed(rows[again], pinned[again], more, more_scores))
+        short = np.flatnonzero(places.is_stuck & ~has_more)
+        if len(short) and quotas:
+            some = (candidates[short], pinned[short], caps, self._quotas(rows[short]))
+            places = fill(*some, is_strict=False)
+            columns = (places.column, scores[short], pinned[short])
+            _put(found, short, _arranged(rows[short], places.item, *columns))
+            short = short[places.is_stuck]
+        if len(short) and self.refill is not None:
+            width = _TIMES * self.list_length + _MORE
+            rest = (rows[short], pinned[short], candidates[short], scores[short])
+            _put(found, short, self._refilled(*rest, width))
+        return found
+
+    def _quotas(self, rows: np.ndarray) -> list[Quota]:
+        users = self.rules.user_idx[rows]
+        return [
+            Quota(share.is_in, share.quota(users, self.list_length))
+            for share in self.rules.book.shares
+        ]
+
+    def _refilled(
+        self,
+        rows: np.ndarray,
+        pinned: np.ndarray,
+        candidates: np.ndarray,
+        scores: np.ndarray,
+        width: int,
+    ) -> Arranged:
+        """Return lists in which popular items take the places that no item of the model fits."""
+        assert self.refill is not None  # its lists are short otherwise
+        _, popular, shares = self._ranked(self.refill, rows, width)
+        both = np.concatenate([candidates, popular], axis=1)
+        places = fill(both, pinned, self.rules.book.caps, self._quotas(rows), is_strict=False)
+        all_scores = np.concatenate([scores, shares], axis=1)
+        found = _arranged(rows, places.item, places.column, all_scores, pinned)
+        found.is_refill[:] = places.column >= candidates.shape[1]
+        again = np.flatnonzero(places.is_stuck & (popular >= 0).all(1))
+        if len(again):
+            some = (rows[again], pinned[again], candidates[again], scores[again])
+            _put(found, again, self._refilled(*some, _GROWTH * width))
+        return found
+
+    def _score_pins(self, found: Arranged) -> None:
+        """Fill in the scores of pinned items; 0 where the model does not know the item."""
+        users = np.flatnonzero(found.is_pinned.any(1))
+        if not len(users):
+            return
+        found.scores[found.is_pinned] = 0.0
+        only = self.rules.only_pins()
+        rows = found.rows[users]
+        best = self.ranker.rank(self.histories, rows, k=len(only.kept), rules=only).best
+        items, scores = best.item_idx.cpu().numpy(), best.scores.float().cpu().numpy()
+        for column in range(items.shape[1]):
+            is_it = found.is_pinned[users] & (found.item_idx[users] == items[:, column, None])
+            is_it &= items[:, column, None] >= 0
+            user, place = np.nonzero(is_it)
+            found.scores[users[user], place] = scores[user, column]
+
+    def _count(self, found: Arranged, candidates: np.ndarray) -> None:
+        """Add what the rules did to these lists to the ledger."""
+        counts, k = self.rules.counts, self.list_length
+        counts["score.rules.refill"]["refilled_places"] += int(found.is_refill.sum())
+        counts["score.rules.refill"]["lists_touched"] += int(found.is_refill.any(1).sum())
+        for name, items in self.rules.pins_by_name(found.rows).items():
+            placed = (found.is_pinned & (found.item_idx == items[:, None])).sum()
+            counts[name]["pinned_places"] += int(placed)
+            counts[name]["skipped_pins"] += int((items >= 0).sum() - placed)
+        for share in self.rules.book.shares:
+            has = ((found.item_idx >= 0) & share.is_in[found.item_idx]).sum(1)
+            quota = share.quota(self.rules.user_idx[found.rows], k)
+            counts[share.name]["places_of_share"] += int(has.sum())
+            counts[share.name]["places"] += int((found.item_idx >= 0).sum())
+            counts[share.name]["lists_below_quota"] += int((has < quota).sum())
+        for cap in self.rules.book.caps:
+            first = candidates[:, :k]
+            gone = (first >= 0) & ~(first[:, :, None] == found.item_idx[:, None, :]).any(2)
+            taken = np.where(found.item_idx >= 0, cap.codes[found.item_idx], -1)
+            code = np.where(first >= 0, cap.codes[first], -1)
+            is_full = (code[:, :, None] == taken[:, None, :]).sum(2) >= cap.most
+            removed = gone & is_full & (code >= 0)
+            counts[cap.name]["removed_places"] += int(removed.sum())
+            counts[cap.name]["lists_touched"] += int(removed.any(1).sum())
+
+
+def _arranged(
+    rows: np.ndarray, item: np.ndarray, column: np.ndarray, scores: np.ndarray, pinned: np.ndarray
+) -> Arranged:
+    found = np.full(item.shape, -np.inf, dtype=np.float32)
+    if scores.shape[1]:
+        found = np.where(column >= 0, np.take_along_axis(scores, column.clip(0), 1), found)
+    return Arranged(rows, item, found, np.zeros(item.shape, dtype=bool), pinned >= 0)
+
+
+def _put(whole: Arranged, rows: np.ndarray, part: Arranged) -> None:
+    """Replace the lists of some users."""
+    for target, source in zip(whole[1:], part[1:], strict=True):
+        target[rows] = source
+
+
+def _moved(found: Arranged, row: np.integer, items: np.ndarray) -> Arranged:
+    """Close the gap before pinned items of one list."""
+    length = int((found.item_idx[row] < 0).argmax())
+    stays = np.flatnonzero(items[length:] >= 0) + length
+    found.item_idx[row] = np.where(items >= 0, items, NO_ITEM)
+    found.scores[row, length:], found.is_refill[row, length:] = -np.inf, False
+    found.is_pinned[row, length:] = False
+    found.is_pinned[row, stays] = True
+    return found

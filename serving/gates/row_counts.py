@@ -1,0 +1,54 @@
+"""What is counted in the rows of lists, whatever they hold."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def hashes_of(user: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Return a number for each list that is equal for equal lists: uint64.
+
+    It is a sum of the items, each times a random number that depends on its position: two
+    different lists have the same sum with a probability of about 2 ** -63.
+
+    Args:
+        user: [rows] int64; the rows of a user are adjacent.
+        item: [rows] int64
+    """
+    if not len(user):
+        return np.zeros(0, dtype=np.uint64)
+    starts = np.flatnonzero(np.diff(user, prepend=-1))
+    lengths = np.diff(np.append(starts, len(user)))
+    place = np.arange(len(user)) - np.repeat(starts, lengths)
+    factors = np.random.default_rng(1).integers(2**63, size=place.max() + 1, dtype=np.uint64)
+    found: np.ndarray = np.add.reduceat(item.astype(np.uint64) * factors[place], starts)
+    return found
+
+
+def places_in(values: pa.ChunkedArray, of: pa.Array) -> np.ndarray:
+    """Return the index of each value in `of`, -1 if `of` does not contain it: int64."""
+    places: np.ndarray = pc.index_in(values, value_set=of).fill_null(-1).to_numpy()
+    return places.astype(np.int64)
+
+
+def count_misplaced(positions: np.ndarray, user: np.ndarray, starts: np.ndarray) -> int:
+    """Count rows with a wrong position, plus one for each further block of the same user."""
+    lengths = np.diff(np.append(starts, len(user)))
+    expected = np.arange(len(user)) - np.repeat(starts, lengths) + 1
+    torn = len(starts) - len(np.unique(user[starts]))
+    return int((positions != expected).sum()) + torn
+
+
+def count_bad_scores(scores: np.ndarray, starts: np.ndarray, num_rises: int | None = None) -> int:
+    """Count rows whose score is not finite or above the one before.
+
+    Args:
+        scores: [rows]
+        starts: Rows where a list begins.
+        num_rises: Rows that break the order, where rules change it; None: there are no rules.
+    """
+    if num_rises is not None:  # counted under the rules
+        return num_rises + int((~np.isfinite(scores)).sum())
+    rises = np.append(False, scores[1:] > scores[:-1])[: len(scores)]
+    rises[starts] = False
+    return int((rises | ~np.isfinite(scores)).sum())

@@ -1,0 +1,314 @@
+"""Evaluate the rules again on written lists, row by row, without the code that ranked them.
+
+Legend of shapes: N users of a part, M rows of its lists, V catalogue, U users with a short list.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    ITEM_ID,
+    NUM_RESERVED,
+    RULES,
+    USER_ID,
+    USER_IDX,
+    Manifest,
+)
+from conf.settings.score import Score
+from conf.workspace.parquet import read_columns
+from serving.gates.place_checks import Caps, broken_pins, broken_places, unexplained_rises
+from serving.publishing.parts import BOOST, PIN, REFILL
+from serving.rules.compiled import compiled, marks_of, with_now
+from serving.rules.conditions import mark_columns, marked
+from serving.rules.possible import Pools
+from serving.rules.reading.given import NOTHING_GIVEN, Given
+from serving.rules.reading.tables import dated, fields_of, no_users, read_item_fields
+from serving.rules.sql import USER, checked, connect, create_table
+
+_EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
+
+
+class Rows(NamedTuple):
+    """The rows of a part's lists with ids that the dataset knows, in their order."""
+
+    user: np.ndarray
+    """[M] int64, place of the user in the part."""
+    item: np.ndarray
+    """[M] int64"""
+    position: np.ndarray
+    """[M] int32"""
+    score: np.ndarray
+    """[M] float32"""
+    said: pa.Array
+    """[M] lists of texts: the column of rules."""
+
+    def marks(self, text: str, *, is_prefix: bool = False) -> np.ndarray:
+        """Return which rows the column of rules says something of: [M] bool."""
+        parents = pc.list_parent_indices(self.said).to_numpy()
+        texts = self.said.flatten()
+        is_it = pc.starts_with(texts, text) if is_prefix else pc.equal(texts, text)
+        found = np.zeros(len(self.user), dtype=bool)
+        found[parents[is_it.to_numpy(zero_copy_only=False)]] = True
+        return found
+
+    def chosen(self, rows: np.ndarray) -> "Rows":
+        """Return some of the rows: [M] bool."""
+        user, item, position, score, said = self
+        return Rows(
+            user[rows], item[rows], position[rows], score[rows], said.filter(pa.array(rows))
+        )
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Return which rows are where their score puts them: [M] bool."""
+        moved: np.ndarray = self.marks(PIN, is_prefix=True) | self.marks(REFILL)
+        found: np.ndarray = ~moved
+        return found
+
+
+def not_refilled(lists: pa.Table) -> np.ndarray:
+    """Return which rows of lists fill no place that an item of the model left: [M] bool."""
+    found = np.ones(lists.num_rows, dtype=bool)
+    if RULES in lists.column_names:
+        names = lists[RULES].combine_chunks()
+        refilled = pc.list_parent_indices(names).filter(pc.equal(names.flatten(), REFILL))
+        found[refilled.to_numpy()] = False
+    return found
+
+
+class RuleCheck:
+    """The rules of a run, ready to be evaluated on written lists."""
+
+    def __init__(
+        self, dataset: Path, manifest: Manifest, score: Score, given: Given = NOTHING_GIVEN
+    ) -> None:
+        self.manifest, self.given, marks = manifest, given, marks_of(score, given)
+        items = with_now(read_item_fields(dataset, manifest), given)
+        self.users = no_users(dataset, manifest)
+        self.num_items = items.num_rows
+        self.connection = connect(threads=1)
+        create_table(self.connection, "item", marked(items, marks), "i")
+        create_table(self.connection, USER, self.users, "u")
+        fields = fields_of(items, self.users, manifest.logical_date)
+        check = partial(checked, self.connection, fields=fields, wanted="condition")
+        self.conditions = compiled(score, mark_columns(items, marks), check)
+        assert score.rules is not None  # else there is nothing to check
+        self.rules, self.caps = score.rules, Caps(score.rules, items)
+        self.pins = [
+            (PIN + name, given.pins.get(name, -1), pin.position)
+            for name, pin in score.rules.pins.items()
+        ]
+        self.list_length, self.shares = score.list_length, []
+        for name, share in score.rules.shares.items():
+            condition = check(f"score.rules.shares.{name}.where", share.where)
+            found = self.connection.execute(
+                f"SELECT row FROM item WHERE {condition.sql}"
+            ).fetchnumpy()
+            is_in = np.zeros(NUM_RESERVED + self.num_items, dtype=bool)
+            is_in[np.asarray(found["row"]) + NUM_RESERVED] = True
+            self.shares.append((Fraction(str(share.at_least)) * score.list_length, is_in))
+        self.past = [*score.rules.leave_out.values()]
+
+    @property
+    def user_fields(self) -> list[str]:
+        """Return the fields of users that `of_part` needs."""
+        return [*self.users.schema.names]
+
+    def of_part(self, users: pa.Table, histories: pa.Table) -> "PartCheck":
+        """Return the check for the users of one part.
+
+        Args:
+            users: N users with the fields `user_fields`.
+            histories: Items, types and times of their events.
+        """
+        rows = dated(users.select(self.user_fields), self.manifest, "users")
+        left_out = np.union1d(self._left_out(histories), self._tired(users, histories))
+        return PartCheck(self, rows, left_out, users[USER_IDX].to_pylist())
+
+    def _tired(self, users: pa.Table, histories: pa.Table) -> np.ndarray:
+        """Return the pairs that `score.rules.fatigue` leaves out, as row * V + item: [S] int64."""
+        if self.given.item_ids is None or self.rules.fatigue is None:
+            return np.zeros(0, dtype=np.int64)
+        kinds = {self.manifest.event_types.index(name) for name in self.rules.fatigue.events}
+        number = {name: n for n, name in enumerate(self.given.item_ids.to_pylist())}
+        ids = users[USER_ID].cast(pa.string()).to_pylist()
+        place = {name: row for row, name in enumerate(ids)}
+        shown: dict[tuple[int, int], int] = {}
+        for version in self.given.shown:
+            for path in version.paths:
+                rows = read_columns(path, [USER_ID, ITEM_ID], pc.field(USER_ID).isin(ids))
+                for row in rows.to_pylist():
+                    if row[ITEM_ID] in number:
+                        pair = place[row[USER_ID]], number[row[ITEM_ID]]
+                        shown[pair] = min(shown.get(pair, version.since), version.since)
+        for row, columns in enumerate(histories.select(_EVENTS).to_pylist()):
+            for item, kind, time in zip(*columns.values(), strict=True):
+                if kind in kinds and time >= shown.get((row, item), time + 1):
+                    del shown[row, item]
+        catalogue = self.num_items + NUM_RESERVED
+        return np.array([row * catalogue + item for row, item in shown], dtype=np.int64)
+
+    def _left_out(self, histories: pa.Table) -> np.ndarray:
+        """Return the pairs that `score.rules.leave_out` names, as row * V + item: [S] int64."""
+        if not self.past:
+            return np.zeros(0, dtype=np.int64)
+        create_table(self.connection, "past", histories.select(_EVENTS), "h")
+        newest = self.manifest.as_of.removesuffix("Z")
+        chosen = []
+        for rule in self.past:
+            kinds = [self.manifest.event_types.index(name) for name in rule.events]
+            old = (
+                ""
+                if rule.days is None
+                else (f" AND make_timestamp(t) >= '{newest}'::TIMESTAMP - INTERVAL {rule.days} DAY")
+            )
+            chosen.append(f"(k IN ({', '.join(map(str, kinds))}){old})")
+        found = self.connection.execute(
+            "WITH event AS "
+            "(SELECT row, unnest(h0) AS i, unnest(h1) AS k, unnest(h2) AS t FROM past) "
+            f"SELECT DISTINCT row, i FROM event WHERE i >= {NUM_RESERVED} "
+            f"AND ({' OR '.join(chosen)})"
+        ).fetchnumpy()
+        pairs: np.ndarray = found["row"] * (self.num_items + NUM_RESERVED) + found["i"]
+        return pairs
+
+
+class PartCheck:
+    """The rules for the users of one part."""
+
+    def __init__(
+        self, check: RuleCheck, users: pa.Table, left_out: np.ndarray, user_idx: list[int]
+    ) -> None:
+        self.check, self.users, self.left_out = check, users, left_out
+        self.user_idx = user_idx
+
+    def violations(self, rows: Rows, is_fallback: np.ndarray) -> np.ndarray:
+        """Return which rows break a rule: [M] bool.
+
+        Args:
+            rows: The rows.
+            is_fallback: [M] bool, rows of lists that are not the model's.
+        """
+        catalogue = self.check.num_items + NUM_RESERVED
+        connection = self.check.connection
+        broken: np.ndarray = np.isin(rows.user * catalogue + rows.item, self.left_out)
+        broken |= broken_places(rows.user, rows.item, self.check.caps)
+        broken |= broken_pins(rows.position, rows.item, rows.marks, self.check.pins)
+        least = self.check.rules.least_score
+        if least is not None:
+            is_scored = rows.plain & ~is_fallback & ~rows.marks(BOOST, is_prefix=True)
+            broken |= is_scored & (rows.score < np.float32(least))
+        if not self.check.conditions:
+            return broken
+        create_table(connection, USER, self.users, "u")
+        pairs = pa.table({"u": rows.user, "i": rows.item - NUM_RESERVED})
+        create_table(connection, "pair", pairs, "p")
+        met = " AND ".join(f"coalesce({one.sql}, false)" for one in self.check.conditions)
+        found = connection.execute(
+            f'SELECT pair.row FROM pair JOIN "user" ON "user".row = p0 JOIN item ON item.row = p1 '
+            f"WHERE NOT ({met})"
+        ).fetchnumpy()
+        broken[found["row"]] = True
+        return broken
+
+    def most(
+        self, pools: Pools, seen: np.ndarray, rows: Rows, is_fallback: np.ndarray, k: int
+    ) -> np.ndarray:
+        """Return how many items the lists could have at least under the rules: [N] int64.
+
+        A list that could have more has one more here.
+
+        Args:
+            pools: Items that lists may contain, without the rules.
+            seen: Pairs of `seen_pairs` that they must not contain.
+            rows: Their rows.
+            is_fallback: [N] bool
+            k: Items that each list should have.
+        """
+        found = np.bincount(rows.user, minlength=len(is_fallback))
+        catalogue, rules = len(pools.model), self.check.rules
+        also = pools.fallback if rules.refill else np.zeros(catalogue, dtype=bool)
+        own = pools.model if rules.least_score is None else np.zeros(catalogue, dtype=bool)
+        gone = np.union1d(seen, self.left_out)
+        bounds = np.searchsorted(gone, np.arange(len(found) + 1) * catalogue)
+        listed = rows.item[np.argsort(rows.user, kind="stable")]
+        ends = np.concatenate([[0], np.cumsum(found)])
+        for members, met in self._groups(np.flatnonzero(found < k)):
+            kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
+            for user in members.tolist():
+                left = kept & (pools.fallback if is_fallback[user] else own | also)
+                left[gone[bounds[user] : bounds[user + 1]] - user * catalogue] = False
+                own_items = listed[ends[user] : ends[user + 1]]
+                left[own_items] = False
+                more = self.check.caps.can_follow(own_items.tolist(), np.flatnonzero(left))
+                found[user] += more
+        return found
+
+    def num_lacking(
+        self, pools: Pools, seen: np.ndarray, rows: Rows, is_fallback: np.ndarray
+    ) -> int:
+        """Return how many lists have too few items of a share, though there were more of them.
+
+        Not measured with caps, pins or several shares, which may take the places.
+
+        Args:
+            pools: Items that lists may contain, without the rules.
+            seen: Pairs of `seen_pairs` that they must not contain.
+            rows: Their rows.
+            is_fallback: [N] bool
+        """
+        check, catalogue = self.check, len(pools.model)
+        if len(check.shares) != 1 or check.caps.caps or check.pins:
+            return 0
+        (places, is_in), lacking = check.shares[0], []
+        has = np.bincount(rows.user[is_in[rows.item]], minlength=len(is_fallback))
+        for user, number in enumerate(self.user_idx):
+            first = number - NUM_RESERVED
+            if has[user] < ceil((first + 1) * places) - ceil(first * places):
+                lacking.append(user)
+        gone = set(np.union1d(seen, self.left_out).tolist())
+        gone |= set((rows.user * catalogue + rows.item).tolist())
+        is_scored = check.rules.least_score is None
+        found = 0
+        for members, met in self._groups(np.array(lacking, dtype=np.int64)):
+            left = is_in & np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
+            for user in members.tolist():
+                own = pools.model & is_scored
+                pool = np.flatnonzero(left & (pools.fallback if is_fallback[user] else own))
+                found += any(user * catalogue + item not in gone for item in pool.tolist())
+        return found
+
+    def num_rises(self, rows: Rows) -> int:
+        """Return how many rows have a higher score than the one before, for no good reason."""
+        return unexplained_rises(rows.user, rows.item, rows.score, rows.plain, self.check.caps)
+
+    def _groups(self, rows: np.ndarray) -> "Sequence[tuple[np.ndarray, np.ndarray]]":
+        """Return users with equal fields and the items that they may get: [U], [V - 2] bool."""
+        used = {name for one in self.check.conditions for name in one.user_fields}
+        columns = [self.users.column(name).to_pylist() for name in sorted(used)]
+        members: dict[tuple[object, ...], list[int]] = {}
+        for row in rows.tolist():
+            members.setdefault(tuple(column[row] for column in columns), []).append(row)
+        return [(np.array(some), self._met(some[0])) for some in members.values()]
+
+    def _met(self, row: int) -> np.ndarray:
+        """Return which items meet all conditions for one user: [V - 2] bool."""
+        create_table(self.check.connection, USER, self.users.slice(row, 1), "u")
+        met = " AND ".join(f"({one.sql})" for one in self.check.conditions) or "true"
+        found = self.check.connection.execute(
+            f'SELECT item.row FROM item, "user" WHERE {met}'
+        ).fetchnumpy()
+        is_met = np.zeros(self.check.num_items, dtype=bool)
+        is_met[found["row"]] = True
+        return is_met

@@ -1,0 +1,71 @@
+"""Pairs of user and item that lists leave out because of what the user did.
+
+Legend of shapes: U users asked for, S pairs; a pair may occur more than once.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from conf.contract import HISTORY_TIMES, HISTORY_TYPES, Manifest
+from conf.settings.score import Score
+from serving.rules.history import Seen
+from trainer.data.columns import Ragged, events_of
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class PastRule(NamedTuple):
+    """Events whose items are left out."""
+
+    name: str
+    event_types: tuple[int, ...]
+    since: int | None
+    """Microseconds since 1970 UTC of the oldest event that counts; None: all count."""
+
+
+def past_rules(score: Score, manifest: Manifest) -> list[PastRule]:
+    """Return the rules of `score.rules.leave_out`."""
+    rules = {} if score.rules is None else score.rules.leave_out
+    return [
+        PastRule(
+            f"score.rules.leave_out.{name}",
+            tuple(manifest.event_types.index(kind) for kind in rule.events),
+            None if rule.days is None else since(manifest.as_of, rule.days),
+        )
+        for name, rule in rules.items()
+    ]
+
+
+def fatigue_types(score: Score, manifest: Manifest) -> tuple[int, ...]:
+    """Return the types of events after which an item may be shown again."""
+    fatigue = None if score.rules is None else score.rules.fatigue
+    names = () if fatigue is None else fatigue.events
+    return tuple(manifest.event_types.index(name) for name in names)
+
+
+def since(as_of: str, days: int) -> int:
+    """Return the instant some days before `as_of`, in microseconds since 1970 UTC."""
+    newest = datetime.fromisoformat(as_of)
+    if newest.tzinfo is None:
+        newest = newest.replace(tzinfo=_EPOCH.tzinfo)
+    return (newest - timedelta(days=days) - _EPOCH) // timedelta(microseconds=1)
+
+
+def past_pairs(rule: PastRule, histories: Ragged, rows: np.ndarray) -> Seen:
+    """Return the pairs that a rule leaves out for the chosen rows, numbered in their order: [S].
+
+    Args:
+        rule: The rule.
+        histories: Histories of the dataset, with the types and times of the events.
+        rows: [U]
+    """
+    events = events_of(histories, rows)
+    beside = histories.beside or {}
+    at = histories.offsets[rows][events.row] + events.place
+    counts = np.isin(beside[HISTORY_TYPES][at], rule.event_types)
+    if rule.since is not None:
+        counts &= beside[HISTORY_TIMES][at] >= rule.since
+    return Seen(torch.from_numpy(events.row[counts]), torch.from_numpy(events.item[counts]))

@@ -1,0 +1,1 @@
+"""Read what rules use besides the dataset: fresher tables, lists of items, fields as columns."""
