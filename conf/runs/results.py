@@ -12,6 +12,7 @@ from conf.workspace.json_files import is_there, read_json, read_named, read_reco
 from conf.workspace.mending import mend
 
 Result = dict[str, Any]
+_ANONYMITY = ("k_asked", "k_reached", "rows_generalised", "rows_suppressed")
 
 
 def manifest_of(workspace: Path, kind: str, version: str) -> Result:
@@ -40,6 +41,9 @@ def figures_of(folder: Path, manifest: Result) -> Result:
         figures["rules"] = manifest["rules"]
     if manifest.get("cuts"):
         figures["cuts"] = manifest["cuts"]
+    privacy = manifest.get("privacy") or {}
+    if privacy.get("k_asked") is not None:
+        figures["anonymity"] = {key: privacy[key] for key in _ANONYMITY}
     metrics = metrics_of(folder)
     if metrics:
         figures["metrics"] = metrics

@@ -60,6 +60,7 @@ def complaints(found: Mapping[str, Any]) -> list[str]:
         f"{found['metric']} on validation, {found['users']:,} users: model {found['model']:.4f}, "
         f"{name} {one['value']:.4f}; lead {one['lead']:+.4f} (95% bounds {interval(one, sign='+')}"
         f", p {figure(one['p'], 3)})"
+        + ("" if one["low"] is None or one["low"] > 0 else ", which may be noise")
         for name, one in found["baselines"].items()
         if one["lead"] > 0
     ]
