@@ -27,7 +27,9 @@ from conf.workspace.parquet import open_parquet
 from conf.workspace.pointers import publish, rollback
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates.list_counts import check_parts
-from serving.score import _checked
+from serving.publishing.parts import read_item_ids
+from serving.rules.reading.given import NOTHING_GIVEN
+from serving.score import _checked, _Lists
 from serving.scoring.list_model import is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.conf import erasable
@@ -124,7 +126,9 @@ def _write_lists(config: Config, manifest: Manifest, model_id: str) -> None:
     for part in range(len(manifest.row_groups("histories"))):
         scorer.score(part)
     model = load_model(workspace, model_id, manifest)
-    commit(workspace, "lists", _checked(config, manifest, model, version, request))
+    made = _Lists(config, manifest, model, None, None, NOTHING_GIVEN, {}, version, request)
+    item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
+    commit(workspace, "lists", _checked(made, item_ids))
     publish(workspace, "lists", version, manifest.logical_date)
 
 

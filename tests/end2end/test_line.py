@@ -17,7 +17,7 @@ def published(shop: Shop) -> Any:
     lists = shop.workspace / "lists"
     folder = lists / json.loads((lists / "CURRENT.json").read_text())["id"]
     manifest = json.loads((folder / "lists.json").read_text())
-    files = [str(folder / file["path"]) for part in manifest["files"].values() for file in part]
+    files = [str(folder / file["path"]) for file in manifest["files"]["lists"]]
     return ds.dataset(files).to_table().to_pandas()
 
 

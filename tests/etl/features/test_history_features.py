@@ -141,8 +141,9 @@ def history_of_u(scoring: PartScorer) -> tuple[Ragged, np.ndarray]:
     """Return the histories of the part that u is in, as they are scored, and u's row."""
     for part in range(len(scoring.manifest.row_groups("histories"))):
         users, histories = scoring._read(part)
-        if "u" in users.to_pylist():
-            return histories, np.array([users.to_pylist().index("u")])
+        ids = users["user_id"].to_pylist()
+        if "u" in ids:
+            return histories, np.array([ids.index("u")])
     raise AssertionError("u is nowhere")
 
 

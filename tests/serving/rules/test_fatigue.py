@@ -93,7 +93,7 @@ def test_a_list_of_the_same_day_makes_no_other_key(tmp_path: Path) -> None:
 
     def request() -> str:
         shown = shown_lists(shop.config, shop.manifest.id)
-        return lists_request(shop.config, "d", "m", {}, shown)
+        return lists_request(shop.config, "d", "m", shown=shown)
 
     first = request()
     write_lists(tmp_path, DAYS[2], {1: [3]})

@@ -144,7 +144,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_other_content_makes_other_lists(tmp_path: Path) -> None:
     def request() -> str:
-        return lists_request(shop.config, "d", "m", list_files(shop.config))
+        return lists_request(shop.config, "d", "m", files=list_files(shop.config))
 
     shop = shop_with(tmp_path, rows_of(range(2, 42)))
     before = request()
