@@ -59,6 +59,7 @@ def test_a_missing_column_is_named_with_those_present(config: Path) -> None:
     assert "user_id" in message and "uid" in message
 
 
+@pytest.mark.slow
 def test_a_log_of_bad_rows_alone_is_refused_with_the_reasons(config: Path) -> None:
     message = refuse(config, HEADER + ",i1,1000000000\nu1,,1000000000\nu1,i1,never\n")
 
@@ -67,6 +68,7 @@ def test_a_log_of_bad_rows_alone_is_refused_with_the_reasons(config: Path) -> No
     assert "time_unparsable: for example 'never'" in message
 
 
+@pytest.mark.slow
 def test_milliseconds_taken_as_seconds_do_not_pass(config: Path) -> None:
     rows = "".join(f"u{n},i{n},{1_700_000_000_000 + n}\n" for n in range(20))
 

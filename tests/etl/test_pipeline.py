@@ -122,6 +122,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_partitions_nor_on_the_order_of_lines(
     drawn: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_temporal_split_shows_training_nothing_behind_the_cut(
     assert newest < cut * 1_000_000
 
 
+@pytest.mark.slow
 def test_later_events_do_not_change_an_earlier_logical_date(drawn: Path, tmp_path: Path) -> None:
     etl = {"repeated_items": "last"}
     whole, folder = make(

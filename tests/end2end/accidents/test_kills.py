@@ -129,6 +129,7 @@ def train_with_a_killed_worker(shop: Shop) -> Shop:
     return shop
 
 
+@pytest.mark.slow
 def test_a_training_whose_worker_is_killed_resumes(
     tmp_path: Path, shop_dataset: Callable[[Path], Shop]
 ) -> None:

@@ -34,7 +34,7 @@ def start(shop: Shop, name: str) -> "subprocess.Popen[str]":
         pytest.param("etl", signal.SIGTERM, True, marks=SLOW),
         pytest.param("etl", signal.SIGTERM, False, marks=SLOW),
         pytest.param("etl", signal.SIGINT, True, marks=SLOW),
-        ("train", signal.SIGTERM, False),
+        pytest.param("train", signal.SIGTERM, False, marks=SLOW),
         pytest.param("train", signal.SIGTERM, True, marks=SLOW),
         pytest.param("train", signal.SIGINT, False, marks=SLOW),
         pytest.param("score", signal.SIGTERM, False, marks=SLOW),

@@ -82,6 +82,7 @@ def test_the_shown_is_an_impression_and_no_part_of_a_history(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.slow
 def test_with_a_temporal_split_what_is_shown_belongs_to_its_own_time(tmp_path: Path) -> None:
     split = {"kind": "temporal", "valid_from": "2026-03-02", "test_from": "2026-03-03"}
     manifest, folder = make(shop(tmp_path, split=split, repeated_items="last"))

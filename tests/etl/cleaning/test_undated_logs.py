@@ -50,6 +50,7 @@ def assert_every_row_is_accounted_for(manifest: Manifest) -> None:
     assert ledger.rows_kept == manifest.counts["events"]
 
 
+@pytest.mark.slow
 def test_the_logs_follow_each_other_as_they_are_configured(tmp_path: Path) -> None:
     manifest, folder = make(undated(tmp_path))
     assert history_of(folder, "u") == [("a", 0), ("b", 0), ("c", 0), ("b", 1), ("c", 2)]

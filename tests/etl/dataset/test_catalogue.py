@@ -71,6 +71,7 @@ def test_items_of_the_table_follow_those_of_the_training_part(tmp_path: Path) ->
     assert learner.objective.get_buffer("candidates").tolist() == [2, 3]
 
 
+@pytest.mark.slow
 def test_a_refit_knows_what_it_trains_on(tmp_path: Path) -> None:
     config = shop_config(tmp_path, "table")
     refit = config.train.model_copy(update={"refit": "everything"})

@@ -139,6 +139,7 @@ def test_what_cannot_be_decoded_is_marked(spark: SparkSession, tmp_path: Path) -
         assert frame.where(F.col("title") == "c").count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_a_run_reads_and_saves_lines_in_the_character_set_of_each_input(tmp_path: Path) -> None:
     lines = [

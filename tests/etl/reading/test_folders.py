@@ -7,6 +7,7 @@ from tests.etl.making import HEADER, config_for, make, write_lines
 pytestmark = pytest.mark.usefixtures("spark")
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.csv", HEADER, *(f"u,i{n},{1_772_323_200 + n}" for n in range(4)))
     first, folder = make(config_for(tmp_path))

@@ -96,6 +96,7 @@ def test_labels_are_opened_to_find_the_reason_and_shown_to_nobody(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_a_table_that_has_most_of_the_log_is_counted_without_a_warning(tmp_path: Path) -> None:
     manifest, _ = make(config_for(tmp_path, **shop(tmp_path, ["1", "2", "8", "9", "10"])))
@@ -107,6 +108,7 @@ def test_a_table_that_has_most_of_the_log_is_counted_without_a_warning(tmp_path:
     assert items.warnings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_a_constant_event_id_drops_nothing_and_is_told(tmp_path: Path) -> None:
     for name, text in (("words", "(not set)"), ("shared", "web")):
