@@ -231,7 +231,8 @@ def _read_after_erasure(workspace: Path) -> Any:
             found.append((path.name, file.read().to_pylist()))
     bundle = read_manifest(workspace, "models", erasable.MODEL, Bundle)
     lists = read_manifest(workspace, "lists", erasable.LISTS, ListsManifest)
-    weights = (workspace / "models" / erasable.MODEL / "weights.safetensors").read_bytes()
+    path = workspace / "models" / erasable.MODEL / "weights.safetensors"
+    weights = path.read_bytes() if path.is_file() else None  # a forged bundle may name none
     encoders = [p.read_text() for p in sorted(folder.glob("encoders/*.json"))]
     parts = [pq.read_table(p).to_pylist() for p in sorted((workspace / "lists").rglob("*.parquet"))]
     manifest = read_manifest(workspace, "datasets", erasable.DATASET, Manifest)

@@ -169,7 +169,7 @@ def load_built(
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise_storage_failure(error, folder / WEIGHTS_NAME)
         raise VersionError(
-            f"{folder / WEIGHTS_NAME} does not fit its bundle: {error}; "
+            f"{folder / WEIGHTS_NAME} does not fit its bundle: {' '.join(str(error).split())}; "
             + mend(folder / WEIGHTS_NAME)
         ) from error
 
