@@ -79,9 +79,27 @@ def state_of(workspace: Path) -> dict[str, Any]:
                 "content": manifest.get("content"),
                 "ledger": manifest.get("ledger"),
                 "counts": manifest.get("counts"),
-                **{file: hash_of(path.parent / file) for file in sorted(files)},
+                **{file: _told_by(path.parent / file) for file in sorted(files)},
             }
     return state
+
+
+def _told_by(path: Path) -> object:
+    """Return a file's hash; of metrics what is no cost, of a card, which shows costs, nothing."""
+    if path.name == "metrics.json":
+        return _without_costs(json.loads(path.read_text()))
+    return None if path.name == "card.html" else hash_of(path)
+
+
+def _without_costs(value: Any) -> Any:
+    """Return figures without those that differ between two runs of the same."""
+    if isinstance(value, dict):
+        return {
+            key: _without_costs(inner)
+            for key, inner in value.items()
+            if not any(cost in key for cost in ("second", "memory"))
+        }
+    return [_without_costs(inner) for inner in value] if isinstance(value, list) else value
 
 
 def hash_of(path: Path) -> str:
