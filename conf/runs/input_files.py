@@ -183,7 +183,7 @@ def matching_files(root: Path, key: str, patterns: Sequence[str]) -> list[Path]:
                 f"{key}: no file matches {pattern!r}"
                 f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
                 f"{', '.join(_SUFFIXES[1:])} at its end) in {root}; "
-                f"correct input.root or {key}.paths"
+                f"correct input.root or {key}.path{'' if key.startswith('score.rules.') else 's'}"
                 f"{_BRACKET if '[' in pattern else ''}"
             )
         paths.update(matches)

@@ -5,6 +5,7 @@ Legend of shapes: M rows of a part, V catalogue.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from conf.settings.lists.rules import Cap, ListRules
 
 def lists_of(user: np.ndarray) -> Iterator[slice]:
     """Yield the rows of each list: [M] users, whose rows are adjacent."""
-    starts = np.flatnonzero(np.diff(user, prepend=-2))
-    for first, stop in zip(starts, [*starts[1:], len(user)], strict=True):
-        yield slice(int(first), int(stop))
+    starts = np.flatnonzero(np.diff(user, prepend=-2)).tolist()
+    for first, stop in pairwise([*starts, len(user)]):
+        yield slice(first, stop)
 
 
 class Caps:
@@ -73,9 +74,16 @@ class Caps:
 
 
 def unexplained_rises(
-    user: np.ndarray, item: np.ndarray, scores: np.ndarray, plain: np.ndarray, caps: Caps
+    user: np.ndarray,
+    item: np.ndarray,
+    scores: np.ndarray,
+    plain: np.ndarray,
+    caps: Caps,
+    shares: Sequence[np.ndarray] = (),
 ) -> int:
-    """Count the rows whose score is above the one before, though no cap made it so.
+    """Count the rows whose score is above the one before, though no cap or share made it so.
+
+    Where a user has too few items of a share, others follow them, whatever their scores.
 
     Args:
         user: [M] int64
@@ -83,6 +91,7 @@ def unexplained_rises(
         scores: [M]
         plain: [M] bool, rows that are where their score puts them: neither pinned nor refilled.
         caps: The caps.
+        shares: [V] bool each, the items of a share.
     """
     found = 0
     for rows in lists_of(user):
@@ -90,7 +99,8 @@ def unexplained_rises(
         own = scores[rows][places]
         for number in np.flatnonzero(own[1:] > own[:-1]):
             place, later = int(places[number]), int(places[number + 1])
-            found += not caps.explain(items, place, later)
+            by_share = any(is_in[items[place]] and not is_in[items[later]] for is_in in shares)
+            found += not (by_share or caps.explain(items, place, later))
     return found
 
 

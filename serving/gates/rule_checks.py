@@ -291,7 +291,9 @@ class PartCheck:
 
     def num_rises(self, rows: Rows) -> int:
         """Return how many rows have a higher score than the one before, for no good reason."""
-        return unexplained_rises(rows.user, rows.item, rows.score, rows.plain, self.check.caps)
+        shares = [is_in for _, is_in in self.check.shares]
+        given = (rows.user, rows.item, rows.score, rows.plain)
+        return unexplained_rises(*given, self.check.caps, shares)
 
     def _groups(self, rows: np.ndarray) -> "Sequence[tuple[np.ndarray, np.ndarray]]":
         """Return users with equal fields and the items that they may get: [U], [V - 2] bool."""

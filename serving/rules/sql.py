@@ -58,6 +58,10 @@ class Fields(NamedTuple):
     """The logical date; None: the log has no dates."""
 
 
+_MOST_MEMORY = "4GB"  # an expression can ask for any amount
+_LONGEST_TOLD = 300
+
+
 def connect(threads: int) -> duckdb.DuckDBPyConnection:
     """Return a connection in memory that reaches nothing outside it."""
     connection = duckdb.connect(
@@ -68,6 +72,7 @@ def connect(threads: int) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
             "threads": str(threads),
+            "memory_limit": _MOST_MEMORY,
         },
     )
     connection.execute("SET lock_configuration=true")
@@ -241,7 +246,7 @@ class _Checking:
 
 def readable(error: duckdb.Error, fields: Fields) -> str:
     """Return the first line of an error of DuckDB, with the names of fields and without values."""
-    what = str(error).splitlines()[0].partition(": ")[2] or str(error)
+    what = (str(error).splitlines()[0].partition(": ")[2] or str(error))[:_LONGEST_TOLD]
     for prefix, names in (("i", fields.item), ("u", fields.user)):
         for number, name in reversed([*enumerate(names)]):
             what = re.sub(rf"\b{prefix}{number}\b", name, what)

@@ -82,7 +82,9 @@ def read_given(
     for name, found in files.items():
         if name == NOW:
             continue
-        ids = {as_id(text) for text in _listed(found[0].path)}
+        ids = {as_id(text) for text in _listed(name, found[0].path)}
+        if not ids & place.keys():
+            log.warning("score: %s names %d items, none of which is in the dataset", name, len(ids))
         lists[name] = np.zeros(len(place), dtype=bool)
         lists[name][[place[one] for one in ids if one in place]] = True
         counts[name] = {"listed_ids": len(ids), "unknown_ids": len(ids - place.keys())}
@@ -96,13 +98,27 @@ def read_given(
     return Given(now, has_row, lists, numbers, counts={**counts, NOW: dict(reading.counts)})
 
 
-def _listed(path: Path) -> list[str]:
-    """Return the ids in a file: one a line, or the column `item_id` of a csv."""
+def _listed(key: str, path: Path) -> list[str]:
+    """Return the ids in a file: one a line, or the column `item_id` of a csv.
+
+    Args:
+        key: Key of the configuration, for errors.
+        path: The file.
+
+    Raises:
+        InputError: When it is not UTF-8, or a csv of several columns without that one.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason}); write it as UTF-8") from None
+        told = f"{key}: {path} is not UTF-8 ({error.reason}); write it as UTF-8"
+        raise InputError(told) from None
     names = [name.strip().strip('"') for name in lines[0].split(",")] if lines else []
+    if _ID_COLUMN not in names and len(names) > 1 and path.suffix == ".csv":
+        raise InputError(
+            f"{key}: {path} has the columns {', '.join(names)}; name the one of the items "
+            f"{_ID_COLUMN}, or write one id a line into a file that does not end in .csv"
+        )
     if _ID_COLUMN not in names:
         return [line.strip() for line in lines if line.strip()]
     rows = pa.csv.read_csv(

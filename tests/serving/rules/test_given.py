@@ -15,7 +15,7 @@ from conf.errors import ConfigError, InputError
 from conf.privacy.sealing import pseudonym
 from conf.runs.list_files import list_files
 from conf.runs.request_keys import lists_request
-from serving.rules.reading.given import read_given
+from serving.rules.reading.given import _listed, read_given
 from tests.serving.random_shop import Shop, best_allowed, random_shop
 
 KEY = "k" * 40
@@ -212,3 +212,12 @@ def test_ids_are_labelled_as_in_the_dataset_and_not_told(tmp_path: Path) -> None
     with pytest.raises(InputError, match="an item in row 4 of file 1") as caught:
         read_given(shop.config, shop.manifest, pa.array([None, None, *labels]), files)
     assert "i5" not in str(caught.value)
+
+
+def test_a_csv_without_the_column_of_items_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deny.csv"
+    path.write_text("id,x\ni2,1\n")
+    with pytest.raises(InputError, match=r"rules\.deny\.sold: .*has the columns id, x; name"):
+        _listed("score.rules.deny.sold", path)
+    path.write_text("item_id,x\ni2,1\n")
+    assert _listed("score.rules.deny.sold", path) == ["i2"]
