@@ -213,6 +213,7 @@ def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
     if has_similar(score, lists.model, quiet=True):
         similar, similar_files = check_similar(folder, item_ids, score)
     ledger, excluded = read_ledger(folder, parts), lists.rules
+    _warn_of_pins(ledger)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     made = ListsManifest(
@@ -239,6 +240,17 @@ def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
     )
     gates = {v.name: not v.refuses for v in judged(made.model_dump(), score)}
     return made.model_copy(update={"gates": gates})
+
+
+def _warn_of_pins(ledger: Mapping[str, Mapping[str, int]]) -> None:
+    for name, counts in ledger.items():
+        if counts.get("skipped_pins") and not counts.get("pinned_places"):
+            log.warning(
+                "score: the item of %s is in no list: none of the %d users it counts for may get "
+                "it; look at the other rules",
+                name,
+                counts["skipped_pins"],
+            )
 
 
 def _other_models(lists: _Lists) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Caps, pins, boosts, the least score and refills, against a greedy choice from the whole shop."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from conf.errors import ConfigError
 from serving.publishing.parts import read_ledger
+from serving.score import _warn_of_pins
 from tests.serving.random_shop import Shop, random_shop
 from tests.serving.tiny_shop import tiny_config
 
@@ -261,3 +263,16 @@ def test_rules_that_do_not_fit_the_dataset_are_refused(
     shop = random_shop(tmp_path, 1, override)
     with pytest.raises(ConfigError, match=told):
         shop.scorer()
+
+
+def test_a_pin_that_is_in_no_list_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = {
+        "score.rules.pins.gone": {"pinned_places": 0, "skipped_pins": 7},
+        "score.rules.pins.there": {"pinned_places": 1, "skipped_pins": 6},
+        "score.rules.pins.nobody": {"pinned_places": 0, "skipped_pins": 0},
+    }
+    with caplog.at_level(logging.WARNING):
+        _warn_of_pins(ledger)
+    assert [record.getMessage().split()[4] for record in caplog.records] == [
+        "score.rules.pins.gone"
+    ]
