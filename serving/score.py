@@ -114,7 +114,7 @@ def run(
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
     _require_scorable(score, manifest)
-    stages = stages_of(config, manifest, model, models or {})
+    stages = stages_of(config, manifest, model, models or {}, files)
     staged = None
     if stages is not None:
         _require_no_rules(score, model)
@@ -123,10 +123,7 @@ def run(
         _warn_of_context(staged)
     dataset = workspace / "datasets" / dataset_id
     item_ids = read_item_ids(dataset, manifest)
-    given = read_given(config, manifest, item_ids, files)
-    if shown:
-        versions = [shown_version(workspace, one) for one in shown]
-        given = given._replace(shown=versions, item_ids=item_ids)
+    given = _given(config, manifest, item_ids, files, shown)
     rules = _item_rules(dataset, manifest, score, given)
     templates = load_templates(score.texts)
     version = version_id(config.run.name, manifest.logical_date, request)
@@ -137,6 +134,21 @@ def run(
     lists = _Lists(config, manifest, model, stages, staged, given, rules, version, request)
     commit(workspace, "lists", _checked(lists, item_ids))
     return version
+
+
+def _given(
+    config: Config,
+    manifest: Manifest,
+    item_ids: pa.Array,
+    files: Mapping[str, Sequence[InputFile]],
+    shown: Sequence[str],
+) -> Given:
+    """Return what rules read besides the dataset; the arguments are those of `run`."""
+    given = read_given(config, manifest, item_ids, files)
+    if not shown:
+        return given
+    versions = [shown_version(Path(config.run.output).resolve(), one) for one in shown]
+    return given._replace(shown=versions, item_ids=item_ids)
 
 
 def _require_no_rules(score: Score, model: ListModel) -> None:
@@ -189,8 +201,9 @@ def _warn_of_context(staged: Staged) -> None:
     if staged.without_value:
         log.warning(
             "score: the ranker takes %s, of which nothing is known when lists are made: it is "
-            "given a missing value; set score.context, or leave them out with "
-            "ranking.features_left_out",
+            "given a missing value; set score.context, or train without them: "
+            "ranker.ranking.features_left_out (train.ranking.features_left_out if the main model "
+            "ranks)",
             ", ".join(staged.without_value),
         )
 

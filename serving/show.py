@@ -35,8 +35,7 @@ from conf.contract import (
 )
 from conf.errors import ConfigError, InputError, VersionError
 from conf.privacy.fitting import weaker_setting
-from conf.privacy.keys import load_keys
-from conf.privacy.sealing import pseudonym
+from conf.privacy.log_ids import forms_in_dataset, has_labels
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import current_version
@@ -79,7 +78,7 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
     if user_id == FIRST:
         place = _first(dataset, manifest)
     else:
-        place = _find(dataset, manifest, _names(config, manifest, user_id))
+        place = _find(dataset, manifest, forms_in_dataset(config, manifest, "user", user_id))
     events = _events(dataset, manifest, place)
     folder = workspace / "lists" / lists_id
     rows = _list_rows(folder, lists, place)
@@ -103,21 +102,6 @@ def _warn_of_raw_ids(config: Config, lists_id: str) -> None:
         log.warning("show: lists/%s was made %s; run headrace run", lists_id, weaker[1])
 
 
-def _names(config: Config, manifest: Manifest, user_id: str) -> list[str]:
-    """Return the ids that a user may have in a dataset, the most likely one last."""
-    keys = load_keys(config.privacy)
-    if keys is None or not _has_labels(manifest):
-        return [user_id]
-    assert manifest.privacy is not None
-    tenant = manifest.privacy.tenant
-    labels = [pseudonym(key.label, tenant, "user", user_id) for key in reversed(keys.all())]
-    return [user_id, *labels]
-
-
-def _has_labels(manifest: Manifest) -> bool:
-    return manifest.privacy is not None and "users" in manifest.privacy.ids
-
-
 def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:
     examples: list[str] = []
     for part, group in enumerate(manifest.row_groups("users")):
@@ -127,8 +111,9 @@ def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:
             if row >= 0:
                 return _Place(part, row, name)
         examples = examples or ids.slice(0, 3).to_pylist()
-    who = "this user" if _has_labels(manifest) else f"user {names[0]!r}"
-    hint = "; for an id of the log, give the key that made them" if _has_labels(manifest) else ""
+    labelled = has_labels(manifest, "user")
+    who = "this user" if labelled else f"user {names[0]!r}"
+    hint = "; for an id of the log, give the key that made them" if labelled else ""
     raise ConfigError(
         f"{who} is not in dataset {manifest.id}; ids look like "
         f"{', '.join(map(repr, examples))}{hint}; --user first shows any user"

@@ -3,6 +3,7 @@
 Only the rows of the item are read, with pyarrow alone: neither Ray nor torch is started.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import ConfigError
-from conf.privacy.keys import load_keys
-from conf.privacy.sealing import pseudonym
+from conf.privacy.log_ids import forms_in_dataset
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import current_version
@@ -53,52 +53,52 @@ def run(config: Config, *, item_id: str) -> dict[str, Any]:
             f"lists {lists_id} have no lists of similar items; set score.similar_items, and run "
             "headrace score"
         )
-    if item_id == FIRST:
-        names = [
-            row for path in files for row in read_columns(path, [ITEM_ID])[ITEM_ID][:1].to_pylist()
-        ]
-    else:
-        names = _names(config, manifest, item_id)
-    titles = _titles(workspace / "datasets" / manifest.id, manifest, names)
+    dataset = workspace / "datasets" / manifest.id
+    names = _first(files)
+    if item_id != FIRST:
+        names = forms_in_dataset(config, manifest, "item", item_id)
+    titles = _titles(dataset, manifest, names)
     known = [name for name in names if name in titles]
     if not known:
         raise ConfigError(
             f"item {item_id!r} is not in dataset {manifest.id}; --item first shows one"
         )
-    own = known[-1] if item_id != FIRST else known[0]
-    rows = pa.concat_tables(
-        read_columns(path, [ITEM_ID, POSITION, SIMILAR_ID, SCORE], pc.field(ITEM_ID) == own)
-        for path in files
-    )
-    found = rows.sort_by(POSITION).to_pylist()
-    named = _titles(
-        workspace / "datasets" / manifest.id, manifest, [row[SIMILAR_ID] for row in found]
-    )
+    rows = _similar(files, known[-1])
+    named = _titles(dataset, manifest, [row[SIMILAR_ID] for row in rows])
     return {
         "stage": "show",
-        "item_id": own,
-        "title": titles[own],
+        "item_id": known[-1],
+        "title": titles[known[-1]],
         "lists_id": lists_id,
-        "similar": [
-            {
-                "position": row[POSITION],
-                "item_id": row[SIMILAR_ID],
-                "title": named.get(row[SIMILAR_ID]),
-                "score": row[SCORE],
-            }
-            for row in found
-        ],
+        "similar": [_shown_row(row, named) for row in rows],
     }
 
 
-def _names(config: Config, manifest: Manifest, item_id: str) -> list[str]:
-    """Return the ids that an item may have in a dataset, the most likely one last."""
-    keys = load_keys(config.privacy)
-    if keys is None or manifest.privacy is None or "items" not in manifest.privacy.ids:
-        return [item_id]
-    tenant = manifest.privacy.tenant
-    labels = [pseudonym(key.label, tenant, "item", item_id) for key in reversed(keys.all())]
-    return [item_id, *labels]
+def _first(files: Sequence[Path]) -> list[str]:
+    """Return the first item that has a list, none if no item has one."""
+    for path in files:
+        ids: list[str] = read_columns(path, [ITEM_ID])[ITEM_ID][:1].to_pylist()
+        if ids:
+            return ids
+    return []
+
+
+def _similar(files: Sequence[Path], item_id: str) -> list[dict[str, Any]]:
+    """Return the rows of an item's list, best first."""
+    columns = [ITEM_ID, POSITION, SIMILAR_ID, SCORE]
+    is_it = pc.field(ITEM_ID) == item_id
+    rows = pa.concat_tables(read_columns(path, columns, is_it) for path in files)
+    found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
+    return found
+
+
+def _shown_row(row: Mapping[str, Any], titles: Mapping[str, str | None]) -> dict[str, Any]:
+    return {
+        "position": row[POSITION],
+        "item_id": row[SIMILAR_ID],
+        "title": titles.get(row[SIMILAR_ID]),
+        "score": row[SCORE],
+    }
 
 
 def _titles(dataset: Path, manifest: Manifest, names: list[str]) -> dict[str, str | None]:

@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from conf.contract import RANKER
-from conf.errors import InputError
 from conf.privacy.learned import warn_of_erased
 from conf.runs.chosen import chosen_version, require_publishable
 from conf.runs.results import manifest_of
 from conf.runs.roles import role_configs
 from conf.settings.config import Config
-from conf.settings.score import POPULAR, Channel
-from conf.workspace.hashes import hash_file
+from conf.settings.score import POPULAR
 
 
 def chosen_models(config: Config, main: str, logical_date: str | None) -> dict[str, str]:
@@ -41,37 +38,12 @@ def stages_of(config: Config, models: dict[str, str], algorithm: str) -> dict[st
     counting = config.train.counting.recent_popularity.model_dump(mode="json")
     return {
         "models": models,
-        "lists": {
-            name: hash_file(picks_path(config, name, channel))
-            for name, channel in channels.items()
-            if channel.source == "list"
-        },
         **({"refit": config.train.refit} if kinds & set(POPULAR) else {}),
         **({"recency": counting} if "recent_popularity" in kinds else {}),
     }
-
-
-def picks_path(config: Config, name: str, channel: Channel) -> Path:
-    """Return the file of item ids of a channel.
-
-    Raises:
-        InputError: When there is no such file.
-    """
-    path = Path(config.input.root) / str(channel.path)
-    if not path.is_file():
-        raise InputError(
-            f"score.candidates.{name}.path={channel.path!r}: {path} is no file; write one item id "
-            "per line, the best first"
-        )
-    return path
 
 
 def warn_of_erased_in(config: Config, models: dict[str, str]) -> None:
     """Warn of each model that learned from people who were erased since."""
     for model in models.values():
         warn_of_erased(Path(config.run.output), model, "score")
-
-
-def ranker_of(models: dict[str, str]) -> str | None:
-    """Return the model that orders candidates; None: they are fused by their ranks."""
-    return models.get(RANKER)

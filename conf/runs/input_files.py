@@ -162,13 +162,16 @@ def names_hidden_in_errors(inputs: Mapping[str, Sequence[InputFile]]) -> Iterato
         raise error from None
 
 
-def matching_files(root: Path, key: str, patterns: Sequence[str]) -> list[Path]:
+def matching_files(
+    root: Path, key: str, patterns: Sequence[str], setting: str = "paths"
+) -> list[Path]:
     """Return the files that patterns find.
 
     Args:
         root: Folder that they are relative to.
-        key: Dotted name of the setting, for messages.
+        key: Dotted name of the section, for messages.
         patterns: Globs.
+        setting: Name of the setting in it that has the patterns.
 
     Raises:
         InputError: When one matches no file.
@@ -183,7 +186,7 @@ def matching_files(root: Path, key: str, patterns: Sequence[str]) -> list[Path]:
                 f"{key}: no file matches {pattern!r}"
                 f"{_IS_FOLDER if is_folder(root / pattern) else ''} (nor with "
                 f"{', '.join(_SUFFIXES[1:])} at its end) in {root}; "
-                f"correct input.root or {key}.path{'' if key.startswith('score.rules.') else 's'}"
+                f"correct input.root or {key}.{setting}"
                 f"{_BRACKET if '[' in pattern else ''}"
             )
         paths.update(matches)

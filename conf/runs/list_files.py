@@ -1,4 +1,4 @@
-"""Find and hash the files that rules of lists read."""
+"""Find and hash the files that lists are made with besides dataset and models."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from conf.workspace.hashes import hash_file
 
 
 def list_files(config: Config) -> dict[str, tuple[InputFile, ...]]:
-    """Return the files of `score.items_now` and of the lists of items, by dotted name.
+    """Return the files of `score.items_now` and of all lists of items, by dotted name.
 
     Raises:
-        InputError: When one is missing or cannot be read.
+        InputError: When one is missing or cannot be read, or when a `path` names several.
     """
     root = Path(config.input.root)
     patterns = _patterns(config)
@@ -22,18 +22,34 @@ def list_files(config: Config) -> dict[str, tuple[InputFile, ...]]:
             f"{next(iter(patterns))} reads files in it; set input.root=FOLDER"
         )
     return {
-        key: tuple(_hashed(root, path) for path in matching_files(root, key, paths))
-        for key, paths in patterns.items()
+        key: tuple(_hashed(root, path) for path in _matching(root, key, setting, paths))
+        for key, (setting, paths) in patterns.items()
     }
 
 
-def _patterns(config: Config) -> dict[str, tuple[str, ...]]:
-    score, found = config.score, {}
+def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the setting that names files, and what it says, by the dotted name before it."""
+    score = config.score
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
     if score.items_now is not None:
-        found["score.items_now"] = score.items_now.paths
+        found["score.items_now"] = "paths", score.items_now.paths
+    for name, channel in (score.candidates or {}).items():
+        if channel.path is not None:
+            found[f"score.candidates.{name}"] = "path", (channel.path,)
     if score.rules is not None:
         for kind, lists in (("allow", score.rules.allow), ("deny", score.rules.deny)):
-            found |= {f"score.rules.{kind}.{name}": (one.path,) for name, one in lists.items()}
+            for name, one in lists.items():
+                found[f"score.rules.{kind}.{name}"] = "path", (one.path,)
+    return found
+
+
+def _matching(root: Path, key: str, setting: str, patterns: tuple[str, ...]) -> list[Path]:
+    found = matching_files(root, key, patterns, setting)
+    if setting == "path" and len(found) > 1:
+        raise InputError(
+            f"{key}.path={patterns[0]!r} matches {len(found)} files, among them "
+            f"{found[0].name} and {found[1].name}; name one"
+        )
     return found
 
 

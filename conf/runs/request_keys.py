@@ -136,15 +136,7 @@ def lists_request(
         files: Of `conf.runs.list_files.list_files`.
         shown: Of `conf.runs.shown_lists.shown_lists`.
     """
-    other = {
-        "workers",
-        "cpus_per_worker",
-        "gpus_per_worker",
-        "gates",
-        "min_full_share",
-        "max_pairs",
-    }
-    section = config.score.model_dump(mode="json", exclude=other | _unset(config.score))
+    section = config.score.model_dump(mode="json", exclude=_IN_NO_LIST | _unset(config.score))
     if config.score.texts.file is not None:
         section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
     hashes = {name: [file.sha256 for file in found] for name, found in files.items()}

@@ -161,7 +161,7 @@ class Config(Section):
         )
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
-        problems += broken_score_rules(self.input, self.privacy, self.score)
+        problems += broken_score_rules(self.input, self.train, self.privacy, self.score)
         problems += broken_list_rules(self.input, self.etl, self.score)
         if problems:
             raise ValueError("; ".join(problems))

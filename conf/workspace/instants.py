@@ -1,9 +1,13 @@
-"""Events of one user at the same instant: their order is not in the log."""
+"""Instants of events: those that one user has twice, and the newest of a dataset."""
+
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 
-from conf.contract import HISTORY_TIMES
+from conf.contract import HISTORY_TIMES, Manifest
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def num_tied(histories: pa.Table | pa.RecordBatch | None) -> int:
@@ -26,3 +30,13 @@ def _tied(times: pa.ListArray) -> int:
     follows[starts[starts < len(values)]] = False
     precedes = np.append(follows[1:], False)[: len(values)]
     return int((follows | precedes).sum())
+
+
+def newest_instant(manifest: Manifest) -> int | None:
+    """Return `as_of` of a dataset in microseconds since 1970 UTC; None: its log has no times."""
+    try:
+        moment = datetime.fromisoformat(manifest.as_of)
+    except ValueError:
+        return None  # an order number
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -24,9 +24,11 @@ def mend(path: Path) -> str:
         return _of_pointer(path, kind)
     if kind is None or folder is None:
         return _ELSE
+    role = " (with --role, if its role is not main)" if kind == "models" else ""
     return (
-        f"restore it. If that version is current, headrace rollback --kind {kind} goes back to the "
-        f"one before; then remove {folder} and run headrace {_STAGES[kind]} to make it again"
+        f"restore it. Without a backup: if that version is current, headrace rollback --kind {kind}"
+        f"{role} goes back to the one before, and the same command with --allow {folder.name} lets "
+        f"it be published again; then remove {folder} and run headrace {_STAGES[kind]}"
     )
 
 

@@ -108,12 +108,7 @@ def publish(
     withdrawn = _withdrawn(workspace, kind, pointer, role)
     if version in withdrawn:
         if "id" not in pointer:
-            raise VersionError(
-                f"{_named(workspace, kind, role)} has no current version, and {version} was rolled "
-                f"back, so it is not published again; headrace rollback --kind {kind} "
-                f"{'' if role == MAIN else f'--role {role} '}--allow {version} lets the same run "
-                "publish it"
-            )
+            raise _nothing_current(workspace, kind, version, role)
         return "withdrawn"
     if _is_older(logical_date, pointer.get("logical_date", UNDATED)):
         return "older"
@@ -133,6 +128,15 @@ def publish(
     }
     _point(workspace, kind, {**pointer, **changes}, role)
     return "published"
+
+
+def _nothing_current(workspace: Path, kind: str, version: str, role: str) -> VersionError:
+    of_role = "" if role == MAIN else f"--role {role} "
+    return VersionError(
+        f"{_named(workspace, kind, role)} has no current version, and {version} was rolled back, "
+        f"so it is not published again; headrace rollback --kind {kind} {of_role}--allow {version} "
+        "lets the same run publish it"
+    )
 
 
 def versions_before(workspace: Path, kind: str, role: str = MAIN) -> list[str]:

@@ -22,13 +22,10 @@ from conf.contract import (
     HISTORY_ITEMS,
     HISTORY_TIMES,
     HISTORY_TYPES,
-    ITEM_ID,
     NUM_RESERVED,
     POSITION,
     RULES,
     SCORE,
-    SOURCE,
-    SOURCE_FALLBACK,
     USER_ID,
     USER_IDX,
     WHY_FALLBACK,
@@ -36,8 +33,14 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
-from serving.gates.row_counts import count_bad_scores, count_misplaced, hashes_of, places_in
-from serving.gates.rule_checks import PartCheck, Rows, RuleCheck, not_refilled
+from serving.gates.row_counts import (
+    NumberedRows,
+    count_bad_scores,
+    count_misplaced,
+    hashes_of,
+    numbered,
+)
+from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
@@ -88,27 +91,6 @@ class CheckedPart(NamedTuple):
     listed: np.ndarray
     """[V] bool, items in the model's lists that it can recommend."""
     channels: Counter[str]
-
-
-class _Rows(NamedTuple):
-    """The rows of a part as numbers."""
-
-    user: np.ndarray
-    """[M] int64, place of the user in the part; -1 for an unknown id."""
-    item: np.ndarray
-    """[M] int64, number of the item; -1 for an unknown id."""
-    is_known: np.ndarray
-    """[M] bool, whether both ids are known."""
-    is_fallback: np.ndarray
-    """[M] bool"""
-    starts: np.ndarray
-    """Rows where a list begins."""
-
-    @property
-    def of_model(self) -> np.ndarray:
-        """Return which rows are the model's: [M] bool."""
-        found: np.ndarray = self.is_known & ~self.is_fallback
-        return found
 
 
 def check_parts(
@@ -234,7 +216,7 @@ def check_lists(
         check: Evaluates the rules again for these users; None: there are none.
     """
     users, catalogue = len(user_ids), len(item_ids)
-    rows = _numbered(lists, user_ids, item_ids)
+    rows = numbered(lists, user_ids, item_ids)
     owner = pc.list_parent_indices(histories).to_numpy().astype(np.int64)
     events = histories.flatten().to_numpy().astype(np.int64)
     seen = seen_pairs(owner, events, catalogue) if drop_seen else np.zeros(0, dtype=np.int64)
@@ -245,14 +227,9 @@ def check_lists(
     possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
     if guaranteed is not None:
         possible = with_candidates(possible, guaranteed, seen, owner, events)
-    most, num_broken, num_rises = None, 0, None
+    ruled = _Ruled(0)
     if check is not None:
-        known = _ruled_rows(lists, rows)
-        is_fallback = rows.is_fallback[rows.is_known]
-        num_broken = int(check.violations(known, is_fallback).sum())
-        num_broken += check.num_lacking(pools, seen, known, falls_back)
-        most = check.most(pools, seen, known, falls_back, list_length)
-        num_rises = check.num_rises(known)
+        ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length)
     codes = why_short(
         lengths,
         falls_back,
@@ -260,7 +237,7 @@ def check_lists(
         items=items,
         list_length=list_length,
         has_candidates=guaranteed is not None,
-        most=most,
+        most=ruled.most,
     )
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
@@ -272,17 +249,15 @@ def check_lists(
             "users_without_lists": int(is_absent.sum()),
             "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
             "unscored_users": int((falls_back & ~should_fall_back).sum()),
-            "rule_violations": num_broken,
-            **_row_counts(lists, rows, seen, catalogue, num_rises),
+            "rule_violations": ruled.num_broken,
+            **_row_counts(lists, rows, seen, catalogue, ruled.num_rises),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
         _fallbacks(lists, rows),
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
         hashes_of(rows.user[rows.of_model], rows.item[rows.of_model]),
         np.bincount(rows.item[rows.of_model], minlength=catalogue).astype(bool) & pools.model,
-        Counter(
-            pc.list_flatten(lists[CHANNELS]).to_pylist() if CHANNELS in lists.schema.names else ()
-        ),
+        _channels(lists),
     )
 
 
@@ -293,28 +268,41 @@ def _channels(lists: pa.Table) -> Counter[str]:
     return Counter(pc.list_flatten(lists[CHANNELS]).to_pylist())
 
 
-def _numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> _Rows:
-    user = places_in(lists[USER_ID], user_ids)
-    item = places_in(lists[ITEM_ID], item_ids)
-    return _Rows(
-        user,
-        item,
-        (user >= 0) & (item >= NUM_RESERVED),
-        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy() & not_refilled(lists),
-        np.flatnonzero(np.diff(user, prepend=-2)),
-    )
+class _Ruled(NamedTuple):
+    """What the rules say of a part."""
+
+    num_broken: int
+    """Places that break a rule."""
+    most: np.ndarray | None = None
+    """[N] items that each list could have under the rules; None: there are no rules."""
+    num_rises: int | None = None
+    """Rows that break the order of scores for no good reason; None: as above."""
 
 
-def _ruled_rows(lists: pa.Table, rows: _Rows) -> Rows:
-    """Return the rows with known ids as the check of rules takes them."""
-    return Rows(
+def _ruled(
+    check: PartCheck,
+    lists: pa.Table,
+    rows: NumberedRows,
+    pools: Pools,
+    seen: np.ndarray,
+    falls_back: np.ndarray,
+    list_length: int,
+) -> _Ruled:
+    """Evaluate the rules again; the arguments are those of `check_lists`."""
+    known = Rows(
         rows.user, rows.item, lists[POSITION].to_numpy(), lists[SCORE].to_numpy(),
         lists[RULES].combine_chunks(),
     ).chosen(rows.is_known)  # fmt: skip
+    num_broken = int(check.violations(known, rows.is_fallback[rows.is_known]).sum())
+    return _Ruled(
+        num_broken + check.num_lacking(pools, seen, known, falls_back),
+        check.most(pools, seen, known, falls_back, list_length),
+        check.num_rises(known),
+    )
 
 
 def _row_counts(
-    lists: pa.Table, rows: _Rows, seen: np.ndarray, catalogue: int, num_rises: int | None
+    lists: pa.Table, rows: NumberedRows, seen: np.ndarray, catalogue: int, num_rises: int | None
 ) -> dict[str, int]:
     pairs = (rows.user * catalogue + rows.item)[rows.is_known]
     from_fallback = int(rows.is_fallback[rows.starts].sum())
@@ -331,7 +319,7 @@ def _row_counts(
     }
 
 
-def _fallbacks(lists: pa.Table, rows: _Rows) -> Counter[str]:
+def _fallbacks(lists: pa.Table, rows: NumberedRows) -> Counter[str]:
     """Return the number of fallback lists by reason."""
     first = rows.starts[rows.is_fallback[rows.starts]]
     reasons: list[str] = (

@@ -1,8 +1,60 @@
-"""What is counted in the rows of lists, whatever they hold."""
+"""Rows of lists as numbers, and what is counted in them whatever they hold.
+
+Legend of shapes: N users of a part, M rows of a part, V catalogue.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from conf.contract import ITEM_ID, NUM_RESERVED, RULES, SOURCE, SOURCE_FALLBACK, USER_ID
+from serving.publishing.parts import REFILL
+
+
+class NumberedRows(NamedTuple):
+    """The rows of a part as numbers."""
+
+    user: np.ndarray
+    """[M] int64, place of the user in the part; -1 for an unknown id."""
+    item: np.ndarray
+    """[M] int64, number of the item; -1 for an unknown id."""
+    is_known: np.ndarray
+    """[M] bool, whether both ids are known."""
+    is_fallback: np.ndarray
+    """[M] bool"""
+    starts: np.ndarray
+    """Rows where a list begins."""
+
+    @property
+    def of_model(self) -> np.ndarray:
+        """Return which rows are the model's: [M] bool."""
+        found: np.ndarray = self.is_known & ~self.is_fallback
+        return found
+
+
+def numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> NumberedRows:
+    """Return rows of lists as numbers: users by [N] ids, items by [V] ids."""
+    user = places_in(lists[USER_ID], user_ids)
+    item = places_in(lists[ITEM_ID], item_ids)
+    return NumberedRows(
+        user,
+        item,
+        (user >= 0) & (item >= NUM_RESERVED),
+        pc.equal(lists[SOURCE], SOURCE_FALLBACK).to_numpy() & not_refilled(lists),
+        np.flatnonzero(np.diff(user, prepend=-2)),
+    )
+
+
+def not_refilled(lists: pa.Table) -> np.ndarray:
+    """Return which rows of lists fill no place that an item of the model left: [M] bool."""
+    found = np.ones(lists.num_rows, dtype=bool)
+    if RULES in lists.column_names:
+        names = lists[RULES].combine_chunks()
+        refilled = pc.list_parent_indices(names).filter(pc.equal(names.flatten(), REFILL))
+        found[refilled.to_numpy()] = False
+    return found
 
 
 def hashes_of(user: np.ndarray, item: np.ndarray) -> np.ndarray:

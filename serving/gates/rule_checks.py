@@ -20,7 +20,6 @@ from conf.contract import (
     HISTORY_TYPES,
     ITEM_ID,
     NUM_RESERVED,
-    RULES,
     USER_ID,
     USER_IDX,
     Manifest,
@@ -75,16 +74,6 @@ class Rows(NamedTuple):
         moved: np.ndarray = self.marks(PIN, is_prefix=True) | self.marks(REFILL)
         found: np.ndarray = ~moved
         return found
-
-
-def not_refilled(lists: pa.Table) -> np.ndarray:
-    """Return which rows of lists fill no place that an item of the model left: [M] bool."""
-    found = np.ones(lists.num_rows, dtype=bool)
-    if RULES in lists.column_names:
-        names = lists[RULES].combine_chunks()
-        refilled = pc.list_parent_indices(names).filter(pc.equal(names.flatten(), REFILL))
-        found[refilled.to_numpy()] = False
-    return found
 
 
 class RuleCheck:

@@ -23,6 +23,7 @@ from conf.contract import (
 )
 from conf.errors import VersionError
 from conf.workspace.parquet import read_columns
+from serving.rules.history import popular_items
 from trainer.data.columns import Columns, lists_of, numbers_of
 from trainer.data.trained_on import events_before
 from trainer.models.counting import fit_counting
@@ -43,7 +44,7 @@ def overall(source: FitSource, kind: str) -> Orders:
     model = fit_counting(kind, source)
     assert isinstance(model, Popularity)
     users = source.manifest.vocabularies["user"].size
-    return Orders([_best_first(model.train_events)], np.zeros(users, dtype=np.int64))
+    return Orders([popular_items(model.train_events).item_idx], np.zeros(users, dtype=np.int64))
 
 
 def by_field(source: FitSource, kind: str, field: str) -> Orders:
@@ -68,7 +69,7 @@ def by_field(source: FitSource, kind: str, field: str) -> Orders:
     orders = list(everyone.of_groups)
     for group in range(1, counts.shape[0]):
         row = np.asarray(counts[[group]].todense())[0]
-        own = _best_first(row)
+        own = popular_items(row).item_idx
         if len(own):
             orders.append(own)
         else:
@@ -138,10 +139,3 @@ def _block_counts(
         weights = weights * 2.0 ** (-ages / (half_life_days * MICROSECONDS_PER_DAY))
     at = (owner[counted], items.values[counted].astype(np.int64))
     return sparse.csr_array((weights[counted], at), shape=shape)
-
-
-def _best_first(weights: np.ndarray) -> np.ndarray:
-    """Return the items with a weight, largest first, ties to the smaller number."""
-    order = np.argsort(-weights, kind="stable")
-    kept: np.ndarray = order[weights[order] > 0]
-    return kept[kept >= NUM_RESERVED]

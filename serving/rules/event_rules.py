@@ -3,7 +3,6 @@
 Legend of shapes: U users asked for, S pairs; a pair may occur more than once.
 """
 
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +10,10 @@ import torch
 
 from conf.contract import HISTORY_TIMES, HISTORY_TYPES, Manifest
 from conf.settings.score import Score
+from conf.workspace.instants import newest_instant
 from serving.rules.history import Seen
 from trainer.data.columns import Ragged, events_of
-
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+from trainer.models.popularity import MICROSECONDS_PER_DAY
 
 
 class PastRule(NamedTuple):
@@ -33,7 +32,7 @@ def past_rules(score: Score, manifest: Manifest) -> list[PastRule]:
         PastRule(
             f"score.rules.leave_out.{name}",
             tuple(manifest.event_types.index(kind) for kind in rule.events),
-            None if rule.days is None else since(manifest.as_of, rule.days),
+            None if rule.days is None else _since(manifest, rule.days),
         )
         for name, rule in rules.items()
     ]
@@ -46,12 +45,11 @@ def fatigue_types(score: Score, manifest: Manifest) -> tuple[int, ...]:
     return tuple(manifest.event_types.index(name) for name in names)
 
 
-def since(as_of: str, days: int) -> int:
-    """Return the instant some days before `as_of`, in microseconds since 1970 UTC."""
-    newest = datetime.fromisoformat(as_of)
-    if newest.tzinfo is None:
-        newest = newest.replace(tzinfo=_EPOCH.tzinfo)
-    return (newest - timedelta(days=days) - _EPOCH) // timedelta(microseconds=1)
+def _since(manifest: Manifest, days: int) -> int:
+    """Return the instant some days before the newest event, in microseconds since 1970 UTC."""
+    newest = newest_instant(manifest)
+    assert newest is not None  # a rule of the configuration: days need times
+    return newest - days * MICROSECONDS_PER_DAY
 
 
 def past_pairs(rule: PastRule, histories: Ragged, rows: np.ndarray) -> Seen:

@@ -3,7 +3,7 @@
 Legend of shapes: V catalogue of the dataset.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import torch
 
 from conf.contract import NUM_RESERVED, RANKER, Bundle, Manifest, catalogue_size
 from conf.errors import ConfigError
+from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.score import POPULAR, Score
 from conf.settings.score import Channel as ChannelSettings
@@ -64,7 +65,11 @@ class Staged(NamedTuple):
 
 
 def stages_of(
-    config: Config, manifest: Manifest, main: ListModel, models: Mapping[str, str]
+    config: Config,
+    manifest: Manifest,
+    main: ListModel,
+    models: Mapping[str, str],
+    files: Mapping[str, Sequence[InputFile]],
 ) -> Stages | None:
     """Return what lists of candidates are made from; None: they are those of the main model.
 
@@ -83,9 +88,9 @@ def stages_of(
     if main.scorer is None:
         models = {**models, RANKER: main.bundle.id}
     picks = {
-        name: read_picks(config, manifest, name)
-        for name, channel in channels.items()
-        if channel.source == "list"
+        name: read_picks(config, manifest, key, files[key][0].path)
+        for name in channels
+        if (key := f"score.candidates.{name}") in files
     }
     return Stages(channels, models, config.train, config.run.seed, picks)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from conf.contract import (
     ITEM_ID,
@@ -19,6 +18,7 @@ from conf.contract import (
 from conf.errors import HeadraceError
 from conf.settings.score import Score
 from conf.workspace.parquet import describe_parquet, read_columns
+from serving.gates.row_counts import count_bad_scores, count_misplaced, places_in
 from serving.publishing.parts import part_name
 from serving.similar.worker import SIMILAR_SCHEMA, rows_of_parts
 
@@ -63,15 +63,12 @@ def check_similar(
 
 
 def _counted(rows: pa.Table, item_ids: pa.Array, count: int) -> dict[str, int]:
-    item = pc.index_in(rows[ITEM_ID], value_set=item_ids).fill_null(-1).to_numpy().astype(np.int64)
-    other = pc.index_in(rows[SIMILAR_ID], value_set=item_ids).fill_null(-1).to_numpy()
-    scores, position = rows[SCORE].to_numpy(), rows[POSITION].to_numpy()
+    """Return the counts of rows of `SIMILAR_SCHEMA`."""
+    item, other = (places_in(rows[name], item_ids) for name in (ITEM_ID, SIMILAR_ID))
     starts = np.flatnonzero(np.diff(item, prepend=-2))
     lengths = np.diff(np.append(starts, len(item)))
-    expected = np.arange(len(item)) - np.repeat(starts, lengths) + 1
     pairs = item * len(item_ids) + other
-    rises = np.append(False, scores[1:] > scores[:-1])[: len(scores)]
-    rises[starts] = False
+    misplaced = count_misplaced(rows[POSITION].to_numpy(), item, starts)
     return {
         "rows": len(item),
         "lists": len(starts),
@@ -79,8 +76,6 @@ def _counted(rows: pa.Table, item_ids: pa.Array, count: int) -> dict[str, int]:
         "unknown_ids": int(((item < NUM_RESERVED) | (other < NUM_RESERVED)).sum()),
         "own_item": int((item == other).sum()),
         "repeated_items": len(pairs) - len(np.unique(pairs)),
-        "misplaced_rows": int((position != expected).sum() + (lengths > count).sum())
-        + len(starts)
-        - len(np.unique(item[starts])),
-        "bad_scores": int((rises | ~np.isfinite(scores)).sum()),
+        "misplaced_rows": misplaced + int((lengths > count).sum()),
+        "bad_scores": count_bad_scores(rows[SCORE].to_numpy(), starts),
     }

@@ -3,8 +3,6 @@
 Legend of shapes: N items.
 """
 
-from datetime import UTC, datetime
-
 import numpy as np
 
 from conf.contract import (
@@ -16,10 +14,9 @@ from conf.contract import (
     UNKNOWN_IDX,
     Manifest,
 )
+from conf.workspace.instants import newest_instant
 from trainer.data.columns import Ragged
 from trainer.data.event_features import HISTORIES, context_columns
-
-_MICROSECONDS = 1_000_000
 
 
 def histories_of_items(items: np.ndarray, manifest: Manifest) -> Ragged:
@@ -36,7 +33,7 @@ def histories_of_items(items: np.ndarray, manifest: Manifest) -> Ragged:
     strongest = int(weights.argmax()) if len(weights) else 0
     beside: dict[str, np.ndarray] = {
         HISTORY_TYPES: np.full(len(items), strongest, dtype=np.int32),
-        HISTORY_TIMES: np.full(len(items), _as_of(manifest), dtype=np.int64),
+        HISTORY_TIMES: np.full(len(items), _newest(manifest), dtype=np.int64),
     }
     dtypes = {column.name: column.dtype for column in manifest.columns.get(HISTORIES, ())}
     for name in context_columns(manifest, HISTORIES):
@@ -60,9 +57,7 @@ def _weights(manifest: Manifest) -> np.ndarray:
     return np.array([kinds.get(name, {}).get("weight", 1.0) for name in manifest.event_types])
 
 
-def _as_of(manifest: Manifest) -> int:
-    """Return the time of the newest event: microseconds since 1970 UTC, or the order number."""
-    if manifest.as_of.lstrip("-").isdigit():
-        return int(manifest.as_of)
-    at = datetime.fromisoformat(manifest.as_of)
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * _MICROSECONDS)
+def _newest(manifest: Manifest) -> int:
+    """Return the time of the newest event, in the unit of the histories."""
+    instant = newest_instant(manifest)
+    return int(manifest.as_of) if instant is None else instant

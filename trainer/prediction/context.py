@@ -9,7 +9,6 @@ Legend of shapes: M pairs, N users of a part, V items or users of a table, L num
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,9 +16,9 @@ import numpy as np
 import torch
 
 from conf.contract import (
+    CLOCK,
     GAP,
     HISTORY_TIMES,
-    HOUR,
     ITEM_COUNTS,
     ITEM_IDX,
     NUM_BEFORE,
@@ -28,17 +27,16 @@ from conf.contract import (
     UNKNOWN_IDX,
     USER_COUNTS,
     USER_IDX,
-    WEEKDAY,
     Feature,
     Manifest,
 )
+from conf.workspace.instants import newest_instant
 from trainer.data.columns import Ragged
 from trainer.data.feature_tables import IMPRESSIONS, read_table
 from trainer.networks.fields import FieldSpec, Values, of_kind
 from trainer.prediction.encoded import code_of, number_of
 
 CONTEXT = "context_"  # prefix of the encoded fields of events
-_CLOCK = {HOUR: 24, WEEKDAY: 7}
 _MICROSECONDS = 1e6
 
 
@@ -57,7 +55,7 @@ class Context:
     fields: tuple[FieldSpec, ...]
     known: Mapping[str, Known]
     """By field; those of the history are missing."""
-    as_of: float | None
+    as_of: int | None
     """Time of the newest event in microseconds; None: the log has no times."""
     without_value: tuple[str, ...]
     """Fields that have no sound value."""
@@ -119,7 +117,7 @@ def context_at_end(
             without.append(field.name)
             found = _missing(field)
         known[field.name] = found
-    return Context(tuple(fields), known, _time_of(manifest), tuple(without))
+    return Context(tuple(fields), known, newest_instant(manifest), tuple(without))
 
 
 def _known(
@@ -133,7 +131,7 @@ def _known(
     raw = field.name.removeprefix(CONTEXT)
     if raw not in given:
         return None
-    if field.name in _CLOCK:
+    if field.name in CLOCK:
         return Known("all", np.array([int(given[raw]) + UNKNOWN_IDX + 1]))
     if field.kind == "categorical":
         return Known("all", np.array([code_of(folder, manifest, raw, given[raw])]))
@@ -152,14 +150,14 @@ def _count(folder: Path, manifest: Manifest, field: FieldSpec) -> Known | None:
 
 
 def _missing(field: FieldSpec) -> Known:
-    if field.name in _CLOCK:
+    if field.name in CLOCK:
         return Known("all", np.array([UNKNOWN_IDX]))
     if field.kind == "numbers":
         return Known("all", np.zeros((1, field.size + 1), dtype=np.float32))
     return Known("all", np.array([PADDING_IDX]))
 
 
-def _of_history(name: str, histories: Ragged, as_of: float | None) -> np.ndarray:
+def _of_history(name: str, histories: Ragged, as_of: int | None) -> np.ndarray:
     """Return `NUM_BEFORE` or `GAP` of each user at the end of the history: [N]."""
     lengths = histories.lengths
     if name == NUM_BEFORE:
@@ -167,7 +165,7 @@ def _of_history(name: str, histories: Ragged, as_of: float | None) -> np.ndarray
         return before
     times = (histories.beside or {})[HISTORY_TIMES]
     last = times[np.maximum(histories.offsets[1:] - 1, 0)] if len(times) else np.zeros(len(lengths))
-    seconds = np.maximum((as_of or 0.0) - last, 0) / _MICROSECONDS
+    seconds = np.maximum((as_of or 0) - last, 0) / _MICROSECONDS
     gap: np.ndarray = np.where(lengths > 0, np.log1p(seconds), -1.0)
     return gap
 
@@ -175,12 +173,3 @@ def _of_history(name: str, histories: Ragged, as_of: float | None) -> np.ndarray
 def _present(values: np.ndarray) -> np.ndarray:
     """Return numbers with their mask: [V] -> [V, 2] float32."""
     return np.stack([values, np.ones(len(values))], axis=1).astype(np.float32)
-
-
-def _time_of(manifest: Manifest) -> float | None:
-    try:
-        moment = datetime.fromisoformat(manifest.as_of)
-    except ValueError:
-        return None  # an order number
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.timestamp() * _MICROSECONDS

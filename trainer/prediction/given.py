@@ -15,13 +15,12 @@ import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
 from conf.contract import (
-    HOUR,
+    CLOCK,
     ITEM_ID,
     NUM_RESERVED,
     PADDING_IDX,
     UNKNOWN_IDX,
     USER_ID,
-    WEEKDAY,
     Manifest,
 )
 from conf.errors import ConfigError, InputError
@@ -30,7 +29,6 @@ from trainer.prediction.context import CONTEXT, Known
 from trainer.prediction.encoded import code_of, number_of
 
 HISTORY = "history"  # column with a list of item ids, oldest first
-_CLOCK = {HOUR: 24, WEEKDAY: 7}
 
 
 class Table(NamedTuple):
@@ -160,10 +158,10 @@ def _encoded(
         if field.name.startswith(CONTEXT):
             return (number_of(folder, manifest, raw, number), 1.0)
         return (np.sign(number) * np.log1p(abs(number)) if field.is_count else number, 1.0)
-    if field.name in _CLOCK:
+    if field.name in CLOCK:
         number = UNKNOWN_IDX if value is None else _number(table, place, raw, value)
-        if value is not None and number not in range(_CLOCK[field.name]):
-            rule = f"is no whole number from 0 to {_CLOCK[field.name] - 1}"
+        if value is not None and number not in range(CLOCK[field.name]):
+            rule = f"is no whole number from 0 to {CLOCK[field.name] - 1}"
             raise table.wrong(place, raw, value, rule)
         return UNKNOWN_IDX if value is None else int(number) + UNKNOWN_IDX + 1
     if value is None:

@@ -28,7 +28,7 @@ from conf.contract import (
 )
 from conf.errors import ConfigError
 from conf.privacy.keys import load_keys
-from conf.privacy.sealing import pseudonym
+from conf.privacy.log_ids import Kind, as_in_dataset, has_labels
 from conf.settings.config import Config
 from conf.workspace.json_files import written_whole
 from conf.workspace.parquet import read_columns
@@ -99,10 +99,10 @@ def _part(
 ) -> tuple[PartPairs, dict[str, Any]]:
     """Return the rows of the file as a part, each with its own history, and what is known."""
     users = numbers_in(
-        table, USER_ID, _ids(folder, manifest, "user"), _labelled(config, manifest, "user")
+        table, USER_ID, _ids(folder, manifest, "user"), _as_in_dataset(config, manifest, "user")
     )
     item_ids = _ids(folder, manifest, "item")
-    items = numbers_in(table, ITEM_ID, item_ids, _labelled(config, manifest, "item"))
+    items = numbers_in(table, ITEM_ID, item_ids, _as_in_dataset(config, manifest, "item"))
     numbers = {text: place for place, text in enumerate(item_ids.to_pylist()) if text is not None}
     given = histories_in(table, numbers)
     histories = _histories(folder, manifest, users) if given is None else _ragged(given)
@@ -150,13 +150,11 @@ def _ids(folder: Path, manifest: Manifest, vocabulary: str) -> pa.Array:
     return pa.array(ids, pa.string())
 
 
-def _labelled(config: Config, manifest: Manifest, kind: str) -> Callable[[str], str]:
-    """Return what makes the label of a raw id that the dataset has in its place."""
-    keys = load_keys(config.privacy)
-    if keys is None or manifest.privacy is None or f"{kind}s" not in manifest.privacy.ids:
+def _as_in_dataset(config: Config, manifest: Manifest, kind: Kind) -> Callable[[str], str]:
+    """Return what makes an id of the dataset; without a key, files have to name its labels."""
+    if has_labels(manifest, kind) and load_keys(config.privacy) is None:
         return str
-    tenant, key = manifest.privacy.tenant, keys.label
-    return lambda text: pseudonym(key, tenant, kind, text)
+    return as_in_dataset(config, manifest, kind, "predict")
 
 
 def _histories(folder: Path, manifest: Manifest, users: np.ndarray) -> Ragged:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.train.v2.api.exceptions import TrainingFailedError
 from torch import Tensor
 
 from conf import errors
@@ -103,12 +104,7 @@ def fit(
         shown_progress(work, epochs=epochs, rows_in_epoch=rows, metric=train.metric) as epoch_log,
         own_handlers(),
     ):
-        try:
-            _ray_trainer(config, settings, work).fit()
-        except Exception:  # of Ray, after the last failure that it allows
-            _raise_reported(work)
-            raise
-    _raise_reported(work)
+        _run_workers(config, settings, work)
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     epoch_log.write(state["cursor"]["curve"])
@@ -118,6 +114,21 @@ def fit(
             without_figure(train.metric, manifest),
         )
     return Fitted(state["best"], state["cursor"], state["best_state"])
+
+
+def _run_workers(config: Config, settings: dict[str, Any], work: Path) -> None:
+    """Run the workers; an error that one of them recorded goes before Ray's own.
+
+    Raises:
+        HeadraceError: The recorded error.
+        TrainingFailedError: When there is none, and Ray allows no further failure.
+    """
+    try:
+        _ray_trainer(config, settings, work).fit()
+    except TrainingFailedError:
+        _raise_reported(work)
+        raise
+    _raise_reported(work)
 
 
 def _raise_reported(work: Path) -> None:

@@ -101,10 +101,10 @@ class Boost(Section):
     @model_validator(mode="after")
     def _changes_in_one_way(self) -> "Boost":
         if (self.times is None) == (self.add is None):
-            raise ValueError("set one of times and add")
+            raise ValueError("set either times or add, and not both")
         if isinstance(self.times, int | float) and self.times <= 0:
             raise ValueError(
-                f"times={self.times:g} has to be above 0; use where to leave items out"
+                f"times={self.times:g} must be above 0; to leave items out, use score.rules.where"
             )
         return self
 

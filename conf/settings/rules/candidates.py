@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from conf.contract import HOUR, WEEKDAY
+from conf.contract import CLOCK, HOUR, WEEKDAY
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.rules.training import unfit_for_recency
 from conf.settings.score import Channel, Score
 from conf.settings.train import Ranker, Train
-
-_CLOCK = {HOUR: 24, WEEKDAY: 7}
 
 
 def broken_candidate_rules(
@@ -70,10 +68,8 @@ def _about_context(etl: Etl, score: Score) -> Iterator[str]:
                 f"score.context.{name} is no field of etl.features.events.encodings, nor "
                 f"{HOUR} or {WEEKDAY}: {', '.join(known)}"
             )
-        elif name in _CLOCK and value not in range(_CLOCK[name]):
-            yield (
-                f"score.context.{name}={value!r} is no whole number from 0 to {_CLOCK[name] - 1}"
-            )
+        elif name in CLOCK and value not in range(CLOCK[name]):
+            yield (f"score.context.{name}={value!r} is no whole number from 0 to {CLOCK[name] - 1}")
 
 
 def _about_channel(

@@ -13,20 +13,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
 from conf.contract import NUM_RESERVED, Manifest
 from conf.errors import InputError
+from conf.privacy.log_ids import as_in_dataset, has_labels
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.lists.items_now import ItemsNow
-from serving.rules.reading.item_ids import as_in_dataset, has_labels
+from serving.rules.reading.item_lists import read_item_list
 from serving.rules.reading.now_rows import TYPES, converted, read_rows
 from serving.rules.shown import ShownVersion
 
 log = logging.getLogger(__name__)
-NOW = "score.items_now"
-_ID_COLUMN = "item_id"
+NOW, _RULES = "score.items_now", "score.rules."
 _MOST_NAMED = 5
 
 
@@ -67,9 +66,9 @@ def read_given(
         InputError: When a file breaks its rules.
     """
     pins = {} if config.score.rules is None else config.score.rules.pins
-    if not files and not pins:
+    if not pins and not any(name == NOW or name.startswith(_RULES) for name in files):
         return Given()
-    as_id = as_in_dataset(config, manifest)
+    as_id = as_in_dataset(config, manifest, "item", "reading ids of items for lists")
     place = {name: n for n, name in enumerate(item_ids.to_pylist()[NUM_RESERVED:])}
     lists, counts = {}, {}
     numbers = {
@@ -80,9 +79,9 @@ def read_given(
     for name in pins.keys() - numbers.keys():
         log.warning("score: the item of score.rules.pins.%s is not in the dataset", name)
     for name, found in files.items():
-        if name == NOW:
+        if not name.startswith(_RULES):
             continue
-        ids = {as_id(text) for text in _listed(name, found[0].path)}
+        ids = {as_id(text) for text in read_item_list(name, found[0].path)}
         if not ids & place.keys():
             log.warning("score: %s names %d items, none of which is in the dataset", name, len(ids))
         lists[name] = np.zeros(len(place), dtype=bool)
@@ -91,43 +90,11 @@ def read_given(
     section = config.score.items_now
     if section is None:
         return Given(lists=lists, pins=numbers, counts=counts)
-    reading = _Reading(section, is_secret=has_labels(manifest))
+    reading = _Reading(section, is_secret=has_labels(manifest, "item"))
     for number, file in enumerate(files[NOW]):
         reading.add(number, file.path, as_id)
     now, has_row = reading.finished(place)
     return Given(now, has_row, lists, numbers, counts={**counts, NOW: dict(reading.counts)})
-
-
-def _listed(key: str, path: Path) -> list[str]:
-    """Return the ids in a file: one a line, or the column `item_id` of a csv.
-
-    Args:
-        key: Key of the configuration, for errors.
-        path: The file.
-
-    Raises:
-        InputError: When it is not UTF-8, or a csv of several columns without that one.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        told = f"{key}: {path} is not UTF-8 ({error.reason}); write it as UTF-8"
-        raise InputError(told) from None
-    names = [name.strip().strip('"') for name in lines[0].split(",")] if lines else []
-    if _ID_COLUMN not in names and len(names) > 1 and path.suffix == ".csv":
-        raise InputError(
-            f"{key}: {path} has the columns {', '.join(names)}; name the one of the items "
-            f"{_ID_COLUMN}, or write one id a line into a file that does not end in .csv"
-        )
-    if _ID_COLUMN not in names:
-        return [line.strip() for line in lines if line.strip()]
-    rows = pa.csv.read_csv(
-        path,
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=[_ID_COLUMN], column_types={_ID_COLUMN: pa.string()}
-        ),
-    )
-    return [text for text in rows.column(0).to_pylist() if text and text.strip()]
 
 
 class _Reading:

@@ -18,10 +18,21 @@ SHOP = Path("/data/shop")
         ("lists/CURRENT.json", "headrace score", "--kind"),
         ("models/CURRENT-ranker.json", "headrace train", "--kind"),
         ("lists/WITHDRAWN.json", "can be published again", "headrace score"),
-        ("lists/a-1/part-00000.parquet", "headrace rollback --kind lists", "erase"),
-        ("lists/a-1/similar_items/part-00000.parquet", f"remove {SHOP}/lists/a-1 and", "erase"),
-        ("datasets/a-1/manifest.json", f"remove {SHOP}/datasets/a-1 and run headrace etl", "train"),
-        ("models/a-1", f"remove {SHOP}/models/a-1 and run headrace train", "etl"),
+        (
+            "lists/a-1/part-00000.parquet",
+            "headrace rollback --kind lists goes back to the one before, and the same command "
+            "with --allow a-1 lets",
+            "role",
+        ),
+        ("lists/a-1/similar_items/part-00000.parquet", f"remove {SHOP}/lists/a-1 and", "role"),
+        ("datasets/a-1/manifest.json", f"remove {SHOP}/datasets/a-1 and run headrace etl", "role"),
+        (
+            "models/a-1",
+            "(with --role, if its role is not main) goes back to the one before, and the same "
+            "command with --allow a-1 lets it be published again; then remove "
+            f"{SHOP}/models/a-1 and run headrace train",
+            "etl",
+        ),
         ("models/.work-1/state.pt", "remove it and run again", "rollback"),
         (".fingerprints.json", "remove it and run again", "rollback"),
     ],

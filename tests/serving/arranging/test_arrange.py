@@ -239,8 +239,8 @@ def test_the_ledger_counts_places(tmp_path: Path) -> None:
         ("score.rules.pins.a={item: i2, position: 9}", "position=9, but a list has list_length=4"),
         ("score.rules.caps.category={most: 3, within: 2}", "within=2 places have no more than"),
         ("score.rules.caps.category=0", "greater than or equal to 1"),
-        ("score.rules.boosts.a={times: 2, add: 1}", "set one of times and add"),
-        ("score.rules.boosts.a={times: 0}", "times=0 has to be above 0"),
+        ("score.rules.boosts.a={times: 2, add: 1}", "set either times or add"),
+        ("score.rules.boosts.a={times: 0}", "times=0 must be above 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, override: str, told: str) -> None:

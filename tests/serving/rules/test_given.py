@@ -15,7 +15,8 @@ from conf.errors import ConfigError, InputError
 from conf.privacy.sealing import pseudonym
 from conf.runs.list_files import list_files
 from conf.runs.request_keys import lists_request
-from serving.rules.reading.given import _listed, read_given
+from serving.rules.reading.given import read_given
+from serving.rules.reading.item_lists import read_item_list
 from tests.serving.random_shop import Shop, best_allowed, random_shop
 
 KEY = "k" * 40
@@ -142,6 +143,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         list_files(shop.config)
 
 
+def test_a_list_of_items_is_one_file(tmp_path: Path) -> None:
+    shop = shop_with(tmp_path, rows_of(range(2, 9)), "score.rules.deny.sold={path: 'sold-*.txt'}")
+    for name in ("sold-1.txt", "sold-2.txt"):
+        (tmp_path / "in" / name).write_text("i2\n")
+    with pytest.raises(InputError, match=r"sold\.path='sold-\*\.txt' matches 2 files, among"):
+        list_files(shop.config)
+
+
 def test_other_content_makes_other_lists(tmp_path: Path) -> None:
     def request() -> str:
         return lists_request(shop.config, "d", "m", files=list_files(shop.config))
@@ -218,6 +227,6 @@ def test_a_csv_without_the_column_of_items_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "deny.csv"
     path.write_text("id,x\ni2,1\n")
     with pytest.raises(InputError, match=r"rules\.deny\.sold: .*has the columns id, x; name"):
-        _listed("score.rules.deny.sold", path)
+        read_item_list("score.rules.deny.sold", path)
     path.write_text("item_id,x\ni2,1\n")
-    assert _listed("score.rules.deny.sold", path) == ["i2"]
+    assert read_item_list("score.rules.deny.sold", path) == ["i2"]

@@ -190,9 +190,9 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, inner: str, told: str) -> 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "is no file; write one item id per line"),
+        (None, r"score\.candidates\.p: no file matches .*correct input\.root or .*p\.path$"),
         (b"nope\nno\n", "has 2 item ids, and dataset shop has none of them"),
-        (b"\xff\xfe\x00", "cannot be read as UTF-8 text"),
+        (b"\xff\xfe\x00", r"score\.candidates\.p: .*is not UTF-8"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_an_error_of_the_input(
