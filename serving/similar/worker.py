@@ -114,12 +114,13 @@ class SimilarScorer:
     def __init__(self, job: ScoringJob) -> None:
         assert job.score.similar_items is not None
         self.spec, self.job = job.score.similar_items, job
-        self.parts = PartScorer(job)
-        self.vectors = vectors_of(self.parts.scorer) if self.spec.by == "vectors" else None
+        parts = PartScorer(job)
+        self.loaded, self.maker = parts.loaded, parts.maker
+        self.vectors = vectors_of(self.maker.scorer) if self.spec.by == "vectors" else None
 
     def score(self, part: int) -> int:
         """Write the lists of one part of the items and return the number of items."""
-        items = items_of_part(part, len(self.parts.item_ids))
+        items = items_of_part(part, len(self.loaded.item_ids))
         best = self.similar(items)
         table = self._table(items, best)
         path = self.job.folder / SIMILAR_ITEMS / part_name(part)
@@ -132,7 +133,7 @@ class SimilarScorer:
         Args:
             items: [N]
         """
-        known = self.parts.main_pools.model[items]
+        known = self.loaded.model.pools.model[items]
         best = TopK(
             torch.full((len(items), self.spec.count), -torch.inf),
             torch.full((len(items), self.spec.count), NO_ITEM),
@@ -160,16 +161,16 @@ class SimilarScorer:
                 left_out=torch.from_numpy(~self._pool()).to(device),
             )
             return rows, found
-        histories = histories_of_items(items[rows], self.parts.manifest)
-        known = known_to_model(histories, self.parts.num_items, self.parts.unknown)
-        rules = _ItemRules(histories, self.parts.book)
+        histories = histories_of_items(items[rows], self.loaded.manifest)
+        known = known_to_model(histories, self.maker.num_items, self.maker.unknown)
+        rules = _ItemRules(histories, self.maker.book)
         places = np.arange(len(rows))
-        assert self.parts.ranker is not None  # see `has_similar`
-        ranked = self.parts.ranker.rank(known, places, k=self.spec.count, rules=rules)
+        assert self.maker.ranker is not None  # see `has_similar`
+        ranked = self.maker.ranker.rank(known, places, k=self.spec.count, rules=rules)
         best = ranked.best
-        if isinstance(self.parts.scorer, ItemToItem):
+        if isinstance(self.maker.scorer, ItemToItem):
             # Beyond the pairs it counted, such a model names popular items: those are not similar.
-            part = self.parts.scorer.contributions(known, ranked.rows, best.item_idx).sum(-1)
+            part = self.maker.scorer.contributions(known, ranked.rows, best.item_idx).sum(-1)
             counted = (part > 0) & (best.item_idx >= 0)
             best = TopK(
                 best.scores.masked_fill(~counted, -torch.inf),
@@ -179,7 +180,8 @@ class SimilarScorer:
 
     def _pool(self) -> np.ndarray:
         """Return the items that lists may have: [V] bool."""
-        pool, book = self.parts.main_pools.model, self.parts.book
+        pool: np.ndarray = self.loaded.model.pools.model
+        book = self.maker.book
         if book is None:
             return pool
         return pool & np.isin(np.arange(len(pool)), book.kept)
@@ -190,9 +192,9 @@ class SimilarScorer:
         row, place = np.nonzero(item_idx >= 0)
         starts = np.searchsorted(row, row)  # places that have no item leave no gap
         columns = [
-            self.parts.item_ids.take(pa.array(items[row])),
+            self.loaded.item_ids.take(pa.array(items[row])),
             pa.array(np.arange(len(row)) - starts + 1, pa.int32()),
-            self.parts.item_ids.take(pa.array(item_idx[row, place])),
+            self.loaded.item_ids.take(pa.array(item_idx[row, place])),
             pa.array(best.scores.numpy()[row, place], pa.float32()),
         ]
         return pa.Table.from_arrays(columns, schema=SIMILAR_SCHEMA)

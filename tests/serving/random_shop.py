@@ -77,7 +77,7 @@ class Shop(NamedTuple):
         dataset = workspace / "datasets" / self.manifest.id
         check = RuleCheck(dataset, self.manifest, self.config.score, self.given())
         return check_parts(
-            workspace, self.manifest, workspace, self.config.score, worker.pools,
+            workspace, self.manifest, workspace, self.config.score, worker.maker.pools,
             is_personal=True, check=check,
         )  # fmt: skip
 
@@ -87,7 +87,9 @@ class Shop(NamedTuple):
         known = [row for row, history in enumerate(self.histories) if history]
         found = np.zeros((len(self.users), len(self.items) + 2))
         with torch.no_grad():
-            found[known] = worker.scorer.scores(ragged(self.histories), np.array(known)).numpy()
+            found[known] = worker.maker.scorer.scores(
+                ragged(self.histories), np.array(known)
+            ).numpy()
         return found
 
 

@@ -81,8 +81,8 @@ def test_a_model_of_the_day_before_recommends_what_is_new(tmp_path: Path) -> Non
     assert (numbers["late"], numbers["odd"]) == (5, 6)
 
     scores = scorer(later, second.id, model_id, tmp_path / "lists")
-    user_ids, histories = scores._read(0)
-    lists = scores.lists(histories)
+    user_ids, histories = scores.read(0)
+    lists = scores.maker.lists(histories)
 
     assert len(user_ids) == 1
     assert all(numbers["late"] in row for row in lists.item_idx.tolist())

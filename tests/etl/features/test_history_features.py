@@ -139,8 +139,8 @@ def served(config: Config, manifest: Manifest, model: str, folder: Path) -> Part
 
 def history_of_u(scoring: PartScorer) -> tuple[Ragged, np.ndarray]:
     """Return the histories of the part that u is in, as they are scored, and u's row."""
-    for part in range(len(scoring.manifest.row_groups("histories"))):
-        users, histories = scoring._read(part)
+    for part in range(len(scoring.loaded.manifest.row_groups("histories"))):
+        users, histories = scoring.read(part)
         ids = users["user_id"].to_pylist()
         if "u" in ids:
             return histories, np.array([ids.index("u")])
@@ -217,7 +217,7 @@ def test_a_grown_vocabulary_keeps_its_numbers_and_a_model_its_rows(
     codes = ModelScorer(old_model).batch(histories, u).feature_idx
     assert codes is not None
     assert codes[0, :, 0].tolist() == [2, 2, 3, 0, 1, 2, 1, 2, 1]
-    assert (scoring.lists(histories).item_idx[u] >= 2).all()
+    assert (scoring.maker.lists(histories).item_idx[u] >= 2).all()
 
     warm = config.train.warm_start.model_copy(update={"model": model_id})
     later = config.model_copy(update={"train": config.train.model_copy(

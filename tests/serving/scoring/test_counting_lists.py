@@ -102,7 +102,7 @@ def test_lists_equal_a_full_sort_of_the_scores(name: str, block_items: int, tmp_
     made = shop(tmp_path, name, f"score.block_items={block_items}")
     _, scorer = load_scorer(tmp_path, made[2])
 
-    lists = part_scorer(*made).lists(ragged(HISTORIES))
+    lists = part_scorer(*made).maker.lists(ragged(HISTORIES))
 
     assert lists.why_fallback.tolist() == [0, 0, 1, 0, 0, 0, 2, 0]
     for user in range(len(HISTORIES)):
@@ -123,7 +123,7 @@ def test_reasons_are_the_shares_of_what_raised_the_score(name: str, tmp_path: Pa
     made = shop(tmp_path, name)
     _, scorer = load_scorer(tmp_path, made[2])
 
-    lists = part_scorer(*made).lists(ragged(HISTORIES))
+    lists = part_scorer(*made).maker.lists(ragged(HISTORIES))
 
     for user in (0, 1, 3, 5, 7):
         best = torch.from_numpy(lists.item_idx[user])[None]
@@ -146,7 +146,9 @@ def test_reasons_are_the_shares_of_what_raised_the_score(name: str, tmp_path: Pa
 def test_a_list_has_no_reasons_if_the_model_knows_none_of_the_events_it_looks_at(
     tmp_path: Path,
 ) -> None:
-    lists = part_scorer(*shop(tmp_path, "markov")).lists(ragged([[2, 1]]))  # the last one counts
+    lists = part_scorer(*shop(tmp_path, "markov")).maker.lists(
+        ragged([[2, 1]])
+    )  # the last one counts
 
     assert lists.why_fallback.tolist() == [0]
     assert (lists.item_idx[0] > 2).all()
@@ -182,9 +184,9 @@ class Troubled(Popularity):
 
 def test_users_without_finite_scores_get_the_fallback_list(tmp_path: Path) -> None:
     scorer = part_scorer(*shop(tmp_path, "popularity"))
-    scorer.ranker = ScoresRanker(Troubled(EVENTS.astype(float)), scorer.job.score, ITEMS + 2)
+    scorer.maker.ranker = ScoresRanker(Troubled(EVENTS.astype(float)), scorer.job.score, ITEMS + 2)
 
-    lists = scorer.lists(ragged([[2, 5], [2, 3], [5]]))
+    lists = scorer.maker.lists(ragged([[2, 5], [2, 3], [5]]))
 
     assert lists.why_fallback.tolist() == [3, 0, 3]
     assert lists.item_idx.tolist() == [[3, 9, 4, 11], [9, 4, 11, 12], [2, 3, 9, 4]]

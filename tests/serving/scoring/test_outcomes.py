@@ -189,11 +189,11 @@ def test_a_network_without_finite_user_vectors_gives_fallback_lists_alone(tmp_pa
     model_id = write_model(config, manifest)
     job = ScoringJob(tmp_path, manifest.id, model_id, "r", tmp_path, config.score)
     scorer = PartScorer(job)
-    assert isinstance(scorer.ranker, NetworkRanker)
-    for weights in scorer.ranker.scorer.model.encoder.parameters():
+    assert isinstance(scorer.maker.ranker, NetworkRanker)
+    for weights in scorer.maker.ranker.scorer.model.encoder.parameters():
         weights.fill_(torch.nan)
 
-    lists = scorer.lists(ragged(HISTORIES))
+    lists = scorer.maker.lists(ragged(HISTORIES))
 
     reasons = [FALLBACK_REASONS[code] for code in lists.why_fallback]
     diverged = "scores_not_finite"

@@ -61,7 +61,7 @@ def test_each_item_that_the_model_knows_has_a_list_without_itself(tmp_path: Path
     listed = {name for name, own in by_item.items() if own}
     assert counts["rows"] == len(rows) and counts["lists"] == len(listed) == ITEMS
     assert counts["full_lists"] == ITEMS and counts["items_without_list"] == 0
-    scorer = PartScorer(job_of(config, manifest.id, model_id)).scorer
+    scorer = PartScorer(job_of(config, manifest.id, model_id)).maker.scorer
     for name, own in by_item.items():
         number = int(name[1:])
         history = histories_of_items(np.array([number]), manifest)
@@ -81,7 +81,7 @@ def test_by_vectors_the_nearest_directions_are_listed(tmp_path: Path) -> None:
 
     rows = rows_of(Path(run_score(config)["folder"]))
 
-    vectors = PartScorer(job_of(config, manifest.id, model_id)).scorer.item_vectors.numpy()
+    vectors = PartScorer(job_of(config, manifest.id, model_id)).maker.scorer.item_vectors.numpy()
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     for number in range(2, ITEMS + 2):
         near = units @ units[number]
@@ -158,7 +158,7 @@ def test_faults_are_counted(row: tuple[str, int, str, float], fault: str) -> Non
 def test_wrong_lists_are_not_published(tmp_path: Path) -> None:
     config, dataset_id, model_id = counted_shop(tmp_path)
     job = job_of(config, dataset_id, model_id)
-    ids = PartScorer(job).item_ids
+    ids = PartScorer(job).loaded.item_ids
     (tmp_path / SIMILAR_ITEMS).mkdir()
     row = [["i2"], [1], ["i2"], [1.0]]
     arrays = [pa.array(c, f.type) for c, f in zip(row, SIMILAR_SCHEMA, strict=True)]
