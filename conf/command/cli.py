@@ -181,7 +181,7 @@ def predict(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write the probability of each label for the pairs of a file."""
+    """Write the predictions of a ranking model for the pairs of a file."""
 
     def work(loaded: "Config") -> Result:
         _require_place(output, config, loaded)
