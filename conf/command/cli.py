@@ -14,6 +14,7 @@ import typer
 
 import conf
 from conf.command.manual import manual_address
+from conf.command.measuring import Role, add_evaluate
 from conf.command.running import (
     AsJson,
     ConfigPath,
@@ -57,9 +58,6 @@ Kind = Annotated[
         "--kind",
         help="What to roll back: datasets, models or lists. Default: lists, or models with --role.",
     ),
-]
-Role = Annotated[
-    str, typer.Option("--role", help="Role of the model: main, ranker, or a channel's name.")
 ]
 Allowed = Annotated[
     str | None,
@@ -156,19 +154,7 @@ add_plain(
 )
 
 
-@app.command(rich_help_panel=LOOK)
-def evaluate(
-    config: ConfigPath,
-    overrides: Overrides = None,
-    date: LogicalDate = None,
-    role: Role = MAIN,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    """Measure the current model again on the test part, next to the baselines."""
-    run_command(
-        config, overrides, as_json, verbose, lambda c: works("run_evaluate")(c, day(date), role)
-    )
+add_evaluate(app, LOOK)
 
 
 @app.command(rich_help_panel=LOOK)

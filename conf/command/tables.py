@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.command.cells import printable, text_of
+from conf.command.judged import print_judged
 from conf.command.shown import print_item, print_user
 from conf.command.told import told_blend, told_removed, told_rules
 from conf.contract import MODEL_NAME
@@ -39,6 +40,9 @@ def print_result(result: Result) -> None:
         return
     if result["stage"] == "show":
         print_user(console, result)
+        return
+    if "judged" in result:
+        print_judged(console, result)
         return
     if result["stage"] == "compare":
         print_comparison(console, result)
