@@ -28,6 +28,9 @@ def print_judged(console: Console, result: Result) -> None:
     _print_shares(console, "targets that each rule excludes", judged["excluded"])
     for name, why in judged["skipped"].items():
         console.print(f"{name}: not measured: {why}", markup=False, highlight=False)
+    if judged["context_without_value"]:
+        names = ", ".join(judged["context_without_value"])
+        console.print(f"missing to the ranker: {names}", markup=False, highlight=False)
     for name in judged["not_measured"]:
         console.print(f"{name}: left out of the measured lists", markup=False, highlight=False)
 

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from conf.contract import Bundle, Manifest
+from conf.contract import Bundle, Manifest, RowGroup
 from conf.errors import ConfigError, InputError, VersionError
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
@@ -16,7 +16,7 @@ from conf.workspace.versions import read_manifest
 from serving.judging.figures import Measured, at_of, figures_of
 from serving.judging.moment import Part, manifest_at
 from serving.judging.steps import MODEL, POPULARITY, steps_of
-from serving.judging.work import Judging, judge_groups
+from serving.judging.work import Judged, Judging, judge_groups
 from serving.publishing.parts import read_item_ids
 from serving.rules.reading.given import read_given
 from serving.scoring.list_model import load_model
@@ -56,6 +56,38 @@ def run(
         VersionError: When the models do not belong to one dataset.
         InputError: When the part has no rows.
     """
+    asked = prepared(config, dataset_id, model_id, models, files, part)
+    log.info(
+        "evaluate: %d targets, %d kinds of lists",
+        sum(group.rows for group in asked.groups),
+        len(asked.job.steps),
+    )
+    with ray_session(config), signs_of_life("evaluate"):
+        require_room(config)
+        found = on_workers(config.train, asked.groups, judge_groups, asked.job)
+    return result_of(config, asked, found)
+
+
+class Asked(NamedTuple):
+    """What is measured, checked."""
+
+    job: Judging
+    manifest: Manifest
+    """The dataset before the held-out events."""
+    groups: Sequence[RowGroup]
+    skipped: dict[str, str]
+    """Lists that are not measured, with the reason."""
+
+
+def prepared(
+    config: Config,
+    dataset_id: str,
+    model_id: str,
+    models: Mapping[str, str],
+    files: Mapping[str, Sequence[InputFile]],
+    part: Part,
+) -> Asked:
+    """Check that the lists can be measured; see `run`."""
     workspace, score = Path(config.run.output).resolve(), config.score
     whole = read_manifest(workspace, "datasets", dataset_id, Manifest)
     manifest, folder = manifest_at(whole, part), workspace / "datasets" / dataset_id
@@ -79,22 +111,26 @@ def run(
     given = read_given(config, manifest, read_item_ids(folder, manifest), files)
     device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
     job = Judging(workspace, dataset_id, model_id, part, steps, given, device)
-    log.info("evaluate: %d targets, %d kinds of lists", targets, len(steps))
-    with ray_session(config), signs_of_life("evaluate"):
-        require_room(config)
-        found = on_workers(config.train, groups, judge_groups, job)
+    return Asked(job, manifest, groups, skipped)
+
+
+def result_of(config: Config, asked: Asked, found: Sequence[Judged]) -> dict[str, Any]:
+    """Return the figures of the targets of all row groups."""
+    job, length = asked.job, config.score.list_length
     how = Measured(
-        score.list_length,
-        at_of(config.train.metrics_at, score.list_length),
-        MODEL if MODEL in steps else POPULARITY,
+        length,
+        at_of(config.train.metrics_at, length),
+        MODEL if MODEL in job.steps else POPULARITY,
         config.run.seed,
     )
+    folder = job.workspace / "datasets" / job.dataset_id
     return {
-        "part": part,
-        **figures_of(found, [POPULARITY, *steps], folder, manifest, how),
-        "drop_seen": score.drop_seen,
-        "as_of": manifest.as_of,
-        "skipped": skipped,
+        "part": job.part,
+        **figures_of(found, [POPULARITY, *job.steps], folder, asked.manifest, how),
+        "drop_seen": config.score.drop_seen,
+        "as_of": asked.manifest.as_of,
+        "skipped": asked.skipped,
+        "context_without_value": list(found[0].without_value),
         "not_measured": _not_measured(config),
     }
 

@@ -69,6 +69,8 @@ class Judged(NamedTuple):
     """[N] bool by channel, whether the target is among its candidates."""
     excluded: dict[str, np.ndarray]
     """[N] bool by rule, whether it excludes the target."""
+    without_value: tuple[str, ...]
+    """Fields of the context that the ranker takes, and that have no sound value."""
 
 
 def judge_groups(job: Judging, groups: Sequence[RowGroup]) -> list[Judged]:
@@ -133,7 +135,16 @@ class Judge:
                 excluded = _excluded(rules, targets)
         numbers = numbers_of(columns, USER_IDX).astype(np.int64)
         ranked = Ranked(numbers, histories.lengths, targets, ranks, given, seconds)
-        return Judged(ranked, named, excluded)
+        return Judged(ranked, named, excluded, self._without_value())
+
+    def _without_value(self) -> tuple[str, ...]:
+        rankers = [
+            maker.staged.two_stage.ranker
+            for maker in self.makers.values()
+            if maker.staged is not None
+        ]
+        found = [one.pairs.context for one in rankers if isinstance(one, Objective)]
+        return found[0].without_value if found else ()
 
     def _users(self, columns: Columns, histories: Ragged) -> pa.Table:
         """Return the user of each target, whose number of events is that before the target."""

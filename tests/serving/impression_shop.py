@@ -100,16 +100,9 @@ def write_shop(
     workspace: Path, *, users: int = 60, items: int = 40, shown: int = 30, seed: int = 1
 ) -> Manifest:
     """Write the dataset of a shop where each user is shown `shown` items, and publish it."""
-    return write_shop_before(workspace, users=users, items=items, shown=shown, seed=seed, late=0)[0]
-
-
-def write_shop_before(
-    workspace: Path, *, users: int, items: int, shown: int, seed: int, late: int
-) -> tuple[Manifest, list[set[int]]]:
-    """Write the same without what the last `late` shown items led to; return those clicks too."""
     rng = np.random.default_rng(seed)
     kinds, quality = rng.integers(0, KINDS, items), rng.normal(size=items)
-    rows, histories, later = _log(rng, kinds, quality, users, shown, late)
+    rows, histories = _log(rng, kinds, quality, users, shown)
     parts = [row[:-2] for row in histories]
     manifest = write_dataset(
         workspace, parts, [row[-2] for row in histories], [row[-1] for row in histories],
@@ -138,7 +131,7 @@ def write_shop_before(
         pq.write_table(table, folder / name / "part-00000.parquet", row_group_size=500)
     (folder / "encoders").mkdir()
     write_json(folder / "encoders/impressions.json", {"device": {"values": ["phone", "desk"]}})
-    return _described(folder, manifest, tables), later
+    return _described(folder, manifest, tables)
 
 
 def _described(folder: Path, manifest: Manifest, tables: dict[str, pa.Table]) -> Manifest:
@@ -162,27 +155,20 @@ def _described(folder: Path, manifest: Manifest, tables: dict[str, pa.Table]) ->
 
 
 def _log(
-    rng: np.random.Generator,
-    kinds: np.ndarray,
-    quality: np.ndarray,
-    users: int,
-    shown: int,
-    late: int,
-) -> tuple[dict[str, dict[str, Any]], list[list[int]], list[set[int]]]:
-    """Return the impressions of each part as columns, each user's clicks, and the late ones."""
+    rng: np.random.Generator, kinds: np.ndarray, quality: np.ndarray, users: int, shown: int
+) -> tuple[dict[str, dict[str, Any]], list[list[int]]]:
+    """Return the impressions of each part as columns, and each user's clicks."""
     found: dict[str, list[tuple[Any, ...]]] = {"train": [], "valid": [], "test": []}
-    histories, later = [], []
+    histories = []
     for user in range(users):
         taste, device = user % KINDS, FIRST_DEVICE + user % 2
         order = rng.permutation(len(kinds))[:shown]
         hours = rng.integers(0, 24, len(order))
         logit = 3.0 * (kinds[order] == taste) + 1.5 * quality[order] - 2 + (hours > 11)
         clicks = rng.random(len(order)) < 1 / (1 + np.exp(-logit))
-        if clicks[: shown - late].sum() < 3:
+        if clicks.sum() < 3:
             clicks[:3] = True  # everybody has a target in each part
         buys = clicks & (quality[order] > 0)
-        later.append(set((order[shown - late :][clicks[shown - late :]] + NUM_RESERVED).tolist()))
-        order, clicks = order[: shown - late], clicks[: shown - late]
         places = np.flatnonzero(clicks)
         past: list[int] = []
         for place, item in enumerate(order[: places[-1] + 1]):
@@ -194,7 +180,7 @@ def _log(
             if clicks[place]:
                 past = [*past, int(item) + NUM_RESERVED]
         histories.append(past)
-    return {part: _columns(rows) for part, rows in found.items()}, histories, later
+    return {part: _columns(rows) for part, rows in found.items()}, histories
 
 
 def _columns(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
