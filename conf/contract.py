@@ -288,16 +288,9 @@ class Bundle(_Record):
     when somebody was erased. None: written by a release that did not note it."""
 
 
-class ListsManifest(_Record):
-    """Contents of `lists/<id>/lists.json`."""
+class ListFigures(_Record):
+    """What is counted in lists of one kind: the default ones, or those of a scenario."""
 
-    contract_version: Literal[3] = CONTRACT_VERSION
-    id: str
-    request: str
-    logical_date: str
-    dataset_id: str
-    model_id: str
-    config: dict[str, Any]
     counts: dict[str, int | None]
     """None where there was nothing to count, such as seen items with `score.drop_seen: false`."""
     short_lists: dict[str, int]
@@ -312,8 +305,6 @@ class ListsManifest(_Record):
     """What the gates judge, by gate; None without data."""
     previous_id: str | None = None
     """Id of the lists that the overlap was measured with; None: there were none to compare."""
-    models: dict[str, str] = {}
-    """Models of other roles that the lists were made with, by role."""
     context_without_value: tuple[str, ...] = ()
     """Fields of the context that the ranker takes and that had no sound value, so it was given a
     missing one."""
@@ -322,9 +313,34 @@ class ListsManifest(_Record):
     channels."""
     gates: dict[str, bool]
     """Whether each gate let the lists through when they were made."""
-    files: dict[str, tuple[DataFile, ...]]
     absent: DataFile | None = None
     """The table of the users without a list; None: every user has one."""
+
+
+class ScenarioLists(ListFigures):
+    """What `lists.json` says of the lists of a scenario; their counts are of its users."""
+
+    users_where: str | None = None
+    """Condition for the users who are in the scenario; None: all are."""
+    list_length: int
+
+
+class ListsManifest(ListFigures):
+    """Contents of `lists/<id>/lists.json`."""
+
+    contract_version: Literal[3] = CONTRACT_VERSION
+    id: str
+    request: str
+    logical_date: str
+    dataset_id: str
+    model_id: str
+    config: dict[str, Any]
+    models: dict[str, str] = {}
+    """Models of other roles that the lists were made with, by role."""
+    scenarios: dict[str, ScenarioLists] = {}
+    """What is counted in the lists of each of `score.scenarios`."""
+    files: dict[str, tuple[DataFile, ...]]
+    """The lists, those of each scenario under `scenarios.<name>`, and those of similar items."""
     similar_items: dict[str, int] | None = None
     """Counts of the lists of items; None: there are none."""
 
@@ -332,6 +348,11 @@ class ListsManifest(_Record):
 MANIFESTS: dict[str, type[BaseModel]] = {
     "datasets": Manifest, "models": Bundle, "lists": ListsManifest,
 }  # fmt: skip
+
+
+def lists_key(scenario: str | None) -> str:
+    """Return the key of lists in `ListsManifest.files`; None: the default lists."""
+    return "lists" if scenario is None else f"scenarios.{scenario}"
 
 
 def catalogue_size(manifest: Manifest) -> int:

@@ -30,8 +30,11 @@ from conf.contract import (
     WHY_ABSENT,
     WHY_FALLBACK,
     WHY_SHORT,
+    ListFigures,
     ListsManifest,
     Manifest,
+    ScenarioLists,
+    lists_key,
 )
 from conf.errors import ConfigError, InputError, VersionError
 from conf.privacy.fitting import weaker_setting
@@ -58,21 +61,23 @@ class _Place(NamedTuple):
     user_id: str
 
 
-def run(config: Config, *, user_id: str) -> dict[str, Any]:
+def run(config: Config, *, user_id: str, scenario: str | None = None) -> dict[str, Any]:
     """Return a user's newest events and published list.
 
     Args:
         config: Names the workspace.
         user_id: The id in the log (this needs the key if labels replace ids) or in the lists;
             `first` for the first user with at least `_MIDDLING_EVENTS` events.
+        scenario: Whose list is shown; None: the default list.
 
     Raises:
-        ConfigError: When the dataset of the published lists has no such user.
+        ConfigError: When the published lists have no such scenario, or their dataset no such user.
     """
     workspace = Path(config.run.output)
     lists_id = current_version(workspace, "lists")
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
     manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
+    figures = _figures(lists, scenario)
     _warn_of_raw_ids(config, lists_id)
     dataset = workspace / "datasets" / manifest.id
     if user_id == FIRST:
@@ -81,7 +86,8 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
         place = _find(dataset, manifest, forms_in_dataset(config, manifest, "user", user_id))
     events = _events(dataset, manifest, place)
     folder = workspace / "lists" / lists_id
-    rows = _list_rows(folder, lists, place)
+    rows = _list_rows(folder, lists, place, scenario)
+    absent = _why_absent(folder, figures, place)
     items = _items(dataset, manifest, events, rows)
     by_idx = {item[ITEM_IDX]: item for item in items}
     by_id = {item[ITEM_ID]: item for item in items}
@@ -89,10 +95,34 @@ def run(config: Config, *, user_id: str) -> dict[str, Any]:
         "stage": "show",
         "user_id": place.user_id,
         "lists_id": lists_id,
+        **_of_scenario(scenario, figures, is_in=bool(rows) or absent is not None),
         "history": [_shown_event(event, by_idx) for event in events],
         "list": [_shown_row(row, by_id) for row in rows],
-        **_reasons_of_list(rows, _why_absent(folder, lists, place)),
+        **_reasons_of_list(rows, absent),
     }
+
+
+def _figures(lists: ListsManifest, scenario: str | None) -> ListFigures:
+    """Return what is counted in lists of one kind.
+
+    Raises:
+        ConfigError: When there is no such scenario.
+    """
+    if scenario is None:
+        return lists
+    if scenario not in lists.scenarios:
+        known = ", ".join(lists.scenarios) or "none; set score.scenarios, and run headrace score"
+        raise ConfigError(
+            f"--scenario={scenario!r}: lists {lists.id} have no such scenario; there are: {known}"
+        )
+    return lists.scenarios[scenario]
+
+
+def _of_scenario(scenario: str | None, figures: ListFigures, *, is_in: bool) -> dict[str, Any]:
+    """Return what is shown of a scenario: whether the user is in it, and who is."""
+    if not isinstance(figures, ScenarioLists):
+        return {}
+    return {"scenario": scenario, "in_scenario": is_in, "users_where": figures.users_where}
 
 
 def _warn_of_raw_ids(config: Config, lists_id: str) -> None:
@@ -161,8 +191,10 @@ def _events(dataset: Path, manifest: Manifest, place: _Place) -> list[dict[str, 
     ]
 
 
-def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[str, Any]]:
-    files = lists.files["lists"]
+def _list_rows(
+    folder: Path, lists: ListsManifest, place: _Place, scenario: str | None
+) -> list[dict[str, Any]]:
+    files = lists.files[lists_key(scenario)]
     if place.part >= len(files):
         raise VersionError(f"lists {lists.id} have fewer parts than their dataset; score again")
     path = folder / files[place.part].path
@@ -172,7 +204,7 @@ def _list_rows(folder: Path, lists: ListsManifest, place: _Place) -> list[dict[s
     return found
 
 
-def _why_absent(folder: Path, lists: ListsManifest, place: _Place) -> str | None:
+def _why_absent(folder: Path, lists: ListFigures, place: _Place) -> str | None:
     """Return why the user has no list; None with a list."""
     if lists.absent is None:
         return None

@@ -18,8 +18,10 @@ from conf.command.measuring import Role, add_evaluate
 from conf.command.running import (
     AsJson,
     ConfigPath,
+    ItemId,
     LogicalDate,
     Overrides,
+    ScenarioName,
     Verbose,
     add_dated,
     add_plain,
@@ -44,10 +46,6 @@ MANAGE = "Manage the workspace"
 UserId = Annotated[
     str | None,
     typer.Option("--user", help="User id as in the log, or `first` for any user.", metavar="ID"),
-]
-ItemId = Annotated[
-    str | None,
-    typer.Option("--item", help="Item id as in the log, or `first` for any item.", metavar="ID"),
 ]
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
@@ -129,6 +127,7 @@ def show(
     config: ConfigPath,
     user: UserId = None,
     item: ItemId = None,
+    scenario: ScenarioName = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
@@ -138,9 +137,11 @@ def show(
     def work(loaded: "Config") -> Result:
         if (user is None) == (item is None):
             raise ConfigError("show needs one of --user ID and --item ID; `first` shows any")
+        if item is not None and scenario is not None:
+            raise ConfigError("show: a scenario has lists of users; leave out --scenario or --item")
         if item is not None:
             return works("run_show_item")(loaded, item)
-        return works("run_show")(loaded, user)
+        return works("run_show")(loaded, user, scenario)
 
     run_command(config, overrides, as_json, verbose, work)
 

@@ -39,6 +39,18 @@ LogicalDate = Annotated[
         "otherwise the current version.",
     ),
 ]
+ItemId = Annotated[
+    str | None,
+    typer.Option("--item", help="Item id as in the log, or `first` for any item.", metavar="ID"),
+]
+ScenarioName = Annotated[
+    str | None,
+    typer.Option(
+        "--scenario",
+        help="Show the user's list of this one of score.scenarios. Default: that of score itself.",
+        show_default=False,
+    ),
+]
 Work = Callable[["Config"], dict[str, Any]]
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ def print_user(console: Console, result: Result) -> None:
     for event in result["history"]:
         history.add_row(*(text_of(event[key]) for key in ("when", "event", "item_id", "title")))
     console.print(history)
-    table = Table(title=f"recommended ({result['lists_id']})", title_justify="left")
+    where = f", {result['scenario']}" if "scenario" in result else ""
+    table = Table(title=f"recommended ({result['lists_id']}{where})", title_justify="left")
     named = ["channels"] if any(CHANNELS in row for row in result["list"]) else []
     for name in ("position", "item", "title", "score", "source", "because of", *named):
         table.add_column(name)
@@ -35,6 +36,9 @@ def print_user(console: Console, result: Result) -> None:
             *([", ".join(row.get(CHANNELS, ()))] if named else []),
         )
     console.print(table)
+    if not result.get("in_scenario", True):
+        text = f"no list: the user is not in the scenario, which is for {result['users_where']}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     for name in ("why_fallback", "why_short", "why_absent"):
         why = result.get(name)
         if why is not None:

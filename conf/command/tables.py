@@ -53,17 +53,28 @@ def print_result(result: Result) -> None:
     if result["stage"] == "erase":
         result = {**result, "removed": told_removed(result["removed"])}
     of_roles = result.pop("roles", {}).values() if result["stage"] == "train" else ()
+    scenarios = result.pop("scenarios", {}) if result["stage"] == "score" else {}
     if "rules" in result:
         result = {**result, "rules": told_rules(result["rules"])}
     _print_plain(console, result)
     if "figures" in result:
-        _print_gates(console, result)
+        _print_gates(console, result, "gates of the lists")
     if "ledger" in result:
         _print_ledger(console, result["ledger"])
     if "metrics" in result:
         print_metrics(console, result["metrics"])
+    for name, part in scenarios.items():
+        _print_scenario(console, name, part)
     for part in of_roles:
         print_result(part)
+
+
+def _print_scenario(console: Console, name: str, found: Result) -> None:
+    """Print the counts of a scenario's lists, and the gates."""
+    if "rules" in found:
+        found = {**found, "rules": told_rules(found["rules"])}
+    _print_plain(console, {"stage": f"score: {name}", **found})
+    _print_gates(console, found, f"gates of the lists of {name}")
 
 
 def _print_plain(console: Console, result: Result) -> None:
@@ -74,10 +85,10 @@ def _print_plain(console: Console, result: Result) -> None:
     console.print(table)
 
 
-def _print_gates(console: Console, result: Result) -> None:
+def _print_gates(console: Console, result: Result, title: str) -> None:
     """Print the figure of each gate, and the warnings."""
     warned = {warning.split(":")[0] for warning in result["warnings"]}
-    table = Table(title="gates of the lists", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("gate")
     table.add_column("figure", justify="right")
     table.add_column("")

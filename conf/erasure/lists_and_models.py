@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +21,11 @@ from conf.contract import (
     WHY_SHORT,
     Bundle,
     DataFile,
+    ListFigures,
     ListsManifest,
+    ScenarioLists,
     Vocabulary,
+    lists_key,
 )
 from conf.erasure.rows import Target, copy_without, matching_rows
 from conf.pages.samples import copy_without_samples
@@ -50,7 +54,53 @@ def rebuild_lists(
     Returns:
         The new manifest, and the number of removed rows.
     """
-    files = manifest.files["lists"]
+    kinds: list[str | None] = [None, *manifest.scenarios]
+    others = {*manifest.files} - {lists_key(kind) for kind in kinds}
+    files = {name: manifest.files[name] for name in others}
+    for file in (file for part in files.values() for file in part):
+        (beside / file.path).parent.mkdir(exist_ok=True)  # lists of items name no users
+        link(folder / file.path, beside / file.path)
+    removed_rows: dict[str, int] = {}
+    changed: dict[str, Any] = {}
+    scenarios: dict[str, ScenarioLists] = {}
+    length = manifest.config["score"]["list_length"]
+    for kind in kinds:
+        figures = manifest if kind is None else manifest.scenarios[kind]
+        key, place = lists_key(kind), (folder, beside, target)
+        left, rows = _without_rows(manifest.files[key], *place, emptied)
+        absent, gone = _without_absent(figures, *place)
+        files[key] = left
+        own: dict[str, Any] = {"absent": absent}
+        if isinstance(figures, ScenarioLists):
+            users = len(_names(rows) | _names(gone))  # who has neither is not in the scenario
+            own |= _lowered(figures, rows, gone, users, figures.list_length)
+            scenarios[str(kind)] = figures.model_copy(update=own)
+        else:
+            changed = own | _lowered(figures, rows, gone, len(target.numbers), length)
+        removed_rows[key] = rows.num_rows
+        if gone.num_rows:
+            name = "users_without_lists" if kind is None else f"{key}.users_without_lists"
+            removed_rows[name] = gone.num_rows
+    changed |= {"files": files, "scenarios": scenarios}
+    return manifest.model_copy(update=changed), removed_rows
+
+
+def _names(rows: pa.Table) -> set[str]:
+    return set(rows[USER_ID].to_pylist()) if rows.num_rows else set()
+
+
+def _without_rows(
+    files: Sequence[DataFile], folder: Path, beside: Path, target: Target, emptied: Sequence[bool]
+) -> tuple[tuple[DataFile, ...], pa.Table]:
+    """Copy parts of lists without the users; return the entries of what is left, and their rows.
+
+    Args:
+        files: The parts of one kind of lists.
+        folder: As for `rebuild_lists`, like the other arguments.
+        beside: Folder of the copies.
+        target: The users.
+        emptied: Parts that are removed.
+    """
     if len(emptied) != len(files):
         emptied = [False] * len(files)  # done before: the dataset has fewer row groups, or none
     left: list[DataFile] = []
@@ -61,32 +111,18 @@ def rebuild_lists(
         if is_emptied:
             continue
         if not rows.num_rows:
+            (beside / file.path).parent.mkdir(exist_ok=True)
             link(folder / file.path, beside / file.path)
             left.append(file)
             continue
         copy_without(folder / file.path, beside / file.path, target)
         left.append(describe_parquet(beside, beside / file.path))
-    others = {name: part for name, part in manifest.files.items() if name != "lists"}
-    for file in (file for part in others.values() for file in part):
-        (beside / file.path).parent.mkdir(exist_ok=True)  # lists of items name no users
-        link(folder / file.path, beside / file.path)
     table = pa.concat_tables(removed, promote_options="default") if removed else pa.table({})
-    absent, gone_absent = _without_absent(manifest, folder, beside, target)
-    renewed = manifest.model_copy(
-        update={
-            "files": {"lists": tuple(left), **others},
-            "absent": absent,
-            **_lowered(manifest, table, gone_absent, len(target.numbers)),
-        }
-    )
-    removed_rows = {"lists": table.num_rows}
-    if gone_absent.num_rows:
-        removed_rows["users_without_lists"] = gone_absent.num_rows
-    return renewed, removed_rows
+    return tuple(left), table
 
 
 def _without_absent(
-    manifest: ListsManifest, folder: Path, beside: Path, target: Target
+    manifest: ListFigures, folder: Path, beside: Path, target: Target
 ) -> tuple[DataFile | None, pa.Table]:
     """Copy the table of users without a list, without the users; return its entry and their rows.
 
@@ -97,6 +133,7 @@ def _without_absent(
     source, copy = folder / manifest.absent.path, beside / manifest.absent.path
     gone = matching_rows(source, target)
     if not gone.num_rows:
+        copy.parent.mkdir(exist_ok=True)
         link(source, copy)
         return manifest.absent, gone
     if copy_without(source, copy, target):
@@ -106,13 +143,12 @@ def _without_absent(
 
 
 def _lowered(
-    manifest: ListsManifest, rows: pa.Table, absent: pa.Table, users: int
+    manifest: ListFigures, rows: pa.Table, absent: pa.Table, users: int, length: int
 ) -> dict[str, dict[str, int | None] | dict[str, int]]:
     """Return the counts of the manifest without the removed lists and users.
 
     The figures of the gates stay: they are those that the lists were published with.
     """
-    length = manifest.config["score"]["list_length"]
     gone = {**_count(rows, length, users), "users_without_lists": absent.num_rows}
     first = _first_rows(rows)
     if WHY_SHORT in rows.column_names:

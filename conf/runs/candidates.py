@@ -13,7 +13,7 @@ from conf.settings.score import POPULAR
 
 def chosen_models(config: Config, main: str, logical_date: str | None) -> dict[str, str]:
     """Return the current model of each further role that lists need, or that of a day."""
-    if config.score.candidates is None:
+    if not config.score.has_candidates:
         return {}
     algorithm = manifest_of(Path(config.run.output), "models", main).get("algorithm", "")
     found = {}
@@ -31,10 +31,11 @@ def stages_of(config: Config, models: dict[str, str], algorithm: str) -> dict[st
         models: Models of other roles.
         algorithm: That of the main model; a ranking model's candidates may be the whole catalogue.
     """
-    channels = config.score.candidates or {}
-    if not channels and algorithm != "ranking":
+    score = config.score
+    if not score.has_candidates and algorithm != "ranking":
         return None
-    kinds = {channel.source for channel in channels.values()}
+    candidates = [score.candidates, *(one.candidates for one in score.scenarios.values())]
+    kinds = {channel.source for channels in candidates for channel in (channels or {}).values()}
     counting = config.train.counting.recent_popularity.model_dump(mode="json")
     return {
         "models": models,

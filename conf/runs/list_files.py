@@ -1,10 +1,13 @@
 """Find and hash the files that lists are made with besides dataset and models."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from conf.errors import InputError
 from conf.runs.input_files import InputFile, is_folder, matching_files, unreadable
 from conf.settings.config import Config
+from conf.settings.lists.rules import ListRules
+from conf.settings.score import Channel
 from conf.workspace.hashes import hash_file
 
 
@@ -33,13 +36,24 @@ def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     if score.items_now is not None:
         found["score.items_now"] = "paths", score.items_now.paths
-    for name, channel in (score.candidates or {}).items():
+    found |= _of_lists("score", score.candidates, score.rules)
+    for name, scenario in score.scenarios.items():
+        found |= _of_lists(f"score.scenarios.{name}", scenario.candidates, scenario.rules)
+    return found
+
+
+def _of_lists(
+    section: str, candidates: Mapping[str, Channel] | None, rules: ListRules | None
+) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return the same for what one section says of its lists."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for name, channel in (candidates or {}).items():
         if channel.path is not None:
-            found[f"score.candidates.{name}"] = "path", (channel.path,)
-    if score.rules is not None:
-        for kind, lists in (("allow", score.rules.allow), ("deny", score.rules.deny)):
+            found[f"{section}.candidates.{name}"] = "path", (channel.path,)
+    if rules is not None:
+        for kind, lists in (("allow", rules.allow), ("deny", rules.deny)):
             for name, one in lists.items():
-                found[f"score.rules.{kind}.{name}"] = "path", (one.path,)
+                found[f"{section}.rules.{kind}.{name}"] = "path", (one.path,)
     return found
 
 

@@ -12,7 +12,7 @@ from conf.privacy.protection import request_part
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import acts_differ
-from conf.settings.score import Score
+from conf.settings.score import Scenario, Score
 from conf.workspace.hashes import canonical_hash, hash_file
 from conf.workspace.storage import raise_storage_failure
 
@@ -29,6 +29,7 @@ _IN_NO_LIST = {
 }  # fmt: skip
 _LATER = (
     "candidates", "objective", "value", "context", "texts", "similar_items", "rules", "items_now",
+    "scenarios",
 )  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
@@ -125,6 +126,7 @@ def lists_request(
     *,
     files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
     shown: Sequence[str] = (),
+    shown_in: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """Return the key of lists; limits of gates are not in it, as they change no list.
 
@@ -135,10 +137,15 @@ def lists_request(
         stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
         files: Of `conf.runs.list_files.list_files`.
         shown: Of `conf.runs.shown_lists.shown_lists`.
+        shown_in: Of `conf.runs.shown_lists.shown_in_scenarios`.
     """
     section = config.score.model_dump(mode="json", exclude=_IN_NO_LIST | _unset(config.score))
     if config.score.texts.file is not None:
         section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
+    if config.score.scenarios:
+        section["scenarios"] = {
+            name: _of_scenario(name, scenario) for name, scenario in config.score.scenarios.items()
+        }
     hashes = {name: [file.sha256 for file in found] for name, found in files.items()}
     return canonical_hash(
         [
@@ -151,8 +158,19 @@ def lists_request(
             *([] if stages is None else [_STAGED, dict(stages)]),
             *([hashes] if hashes else []),
             *([["shown", *shown]] if shown else []),
+            *([{name: list(found) for name, found in shown_in.items()}] if shown_in else []),
         ]
     )
+
+
+def _of_scenario(name: str, scenario: Scenario) -> dict[str, Any]:
+    """Return what the key of lists says of a scenario."""
+    found = scenario.model_dump(mode="json", exclude=_IN_NO_LIST)
+    found = {key: value for key, value in found.items() if value is not None}
+    file = None if scenario.texts is None else scenario.texts.file
+    if file is not None:
+        found["texts"]["file"] = _hash_of(f"score.scenarios.{name}.texts.file", file)
+    return found
 
 
 def _unset(score: Score) -> set[str]:

@@ -12,6 +12,7 @@ from conf.workspace.json_files import is_there, read_json, read_named, read_reco
 from conf.workspace.mending import mend
 
 Result = dict[str, Any]
+_OF_LISTS = ("counts", "figures", "short_lists", "fallbacks", "users_without_lists")
 _ANONYMITY = ("k_asked", "k_reached", "rows_generalised", "rows_suppressed")
 
 
@@ -27,18 +28,15 @@ def manifest_of(workspace: Path, kind: str, version: str) -> Result:
 
 def figures_of(folder: Path, manifest: Result) -> Result:
     """Return the manifest's entries that are printed as the stage's result."""
-    shown: tuple[str, ...] = (
-        "content",
-        "counts",
-        "ledger",
-        "figures",
-        "short_lists",
-        "fallbacks",
-        "users_without_lists",
-    )
+    shown: tuple[str, ...] = ("content", "counts", "ledger", *_OF_LISTS)
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
     if manifest.get("rules"):
         figures["rules"] = manifest["rules"]
+    if manifest.get("scenarios"):
+        figures["scenarios"] = {
+            name: {key: one[key] for key in (*_OF_LISTS, "rules") if one.get(key) is not None}
+            for name, one in manifest["scenarios"].items()
+        }
     if manifest.get("cuts"):
         figures["cuts"] = manifest["cuts"]
     privacy = manifest.get("privacy") or {}
@@ -53,6 +51,17 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     for account in figures.get("ledger", {}).values():
         account.pop("files", None)
     return figures
+
+
+def with_verdicts(figures: Result, verdicts: Result) -> Result:
+    """Return the figures of a version with the verdicts of its gates, scenario by scenario."""
+    both = {**figures, **verdicts}
+    if "scenarios" in both:
+        both["scenarios"] = {
+            name: {**one, **verdicts.get("scenarios", {}).get(name, {})}
+            for name, one in figures["scenarios"].items()
+        }
+    return both
 
 
 def metrics_of(folder: Path) -> Result:
@@ -74,6 +83,9 @@ def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
     manifest = manifest_of(workspace, kind, pointer["id"])
     shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
     made_from = {key: manifest[key] for key in shown if key in manifest}
+    if manifest.get("scenarios"):
+        counts = {name: one["counts"] for name, one in manifest["scenarios"].items()}
+        made_from["scenarios"] = counts
     if kind == "models":
         made_from |= _model_facts(manifest, metrics_of(workspace / kind / pointer["id"]))
         learned = learned_from_erased(workspace, pointer["id"])

@@ -14,7 +14,7 @@ from conf.settings.choosing import Compare, Tune
 from conf.settings.config import Config
 from conf.settings.counting import Counting
 from conf.settings.model import RANKING_METRICS
-from conf.settings.score import TRAINED, Channel
+from conf.settings.score import Channel
 from conf.settings.train import Train
 from conf.workspace.pointers import published_roles
 
@@ -49,14 +49,16 @@ def role_configs(config: Config, main: str | None = None) -> Iterator[tuple[str,
     if config.ranker is not None:
         train = config.ranker.model_copy(update={"max_workers": config.train.max_workers})
         yield RANKER, _with_train(config, train)
-    for name, channel in (config.score.candidates or {}).items():
-        if channel.source in TRAINED and channel.source != main:
+    for name, channel in config.score.trained_channels.items():
+        if channel.source != main:
             yield name, _with_train(config, _of_channel(channel, config.train))
 
 
 def _with_train(config: Config, train: Train) -> Config:
     """Return the configuration of a role: without what is about the main model and the lists."""
-    plain: Result = {"candidates": None, "objective": {}, "value": None, "context": {}}
+    plain: Result = {
+        "candidates": None, "objective": {}, "value": None, "context": {}, "scenarios": {},
+    }  # fmt: skip
     alone = {
         "train": train,
         "ranker": None,

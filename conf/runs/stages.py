@@ -23,9 +23,16 @@ from conf.runs.input_files import fingerprint_inputs
 from conf.runs.lineage import base_dataset, with_start
 from conf.runs.list_files import list_files
 from conf.runs.request_keys import dataset_request, lists_request, model_request
-from conf.runs.results import Result, figures_of, manifest_of, origin_of, refused_models
+from conf.runs.results import (
+    Result,
+    figures_of,
+    manifest_of,
+    origin_of,
+    refused_models,
+    with_verdicts,
+)
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
-from conf.runs.shown_lists import shown_lists
+from conf.runs.shown_lists import shown_in_scenarios, shown_lists
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.json_files import is_there
@@ -111,9 +118,9 @@ def run_generate(config: Config) -> Result:
     }
 
 
-def run_show(config: Config, user_id: str) -> Result:
-    """Return a user's history and published list, with titles."""
-    shown: Result = call_stage("serving.show", "run", config, user_id=user_id)
+def run_show(config: Config, user_id: str, scenario: str | None = None) -> Result:
+    """Return a user's history and published list, that of a scenario if one is named."""
+    shown: Result = call_stage("serving.show", "run", config, user_id=user_id, scenario=scenario)
     return shown
 
 
@@ -226,11 +233,15 @@ def _score(
     algorithm = manifest_of(Path(config.run.output), "models", model_id).get("algorithm", "")
     require_protected(config, "datasets", dataset_id, MAKE_AGAIN)
     warn_of_erased(Path(config.run.output), model_id, "score")
-    models = {} if config.score.candidates is None else models
+    models = models if config.score.has_candidates else {}
     warn_of_erased_in(config, models)
-    files, shown = list_files(config), shown_lists(config, dataset_id)
     stages = stages_of(config, models, algorithm)
-    request = lists_request(config, dataset_id, model_id, stages, files=files, shown=shown)
+    given: Result = {
+        "files": list_files(config),
+        "shown": shown_lists(config, dataset_id),
+        "shown_in": shown_in_scenarios(config, dataset_id),
+    }
+    request = lists_request(config, dataset_id, model_id, stages, **given)
     result = _make(
         config,
         lease,
@@ -245,8 +256,7 @@ def _score(
             model_id=model_id,
             request=request,
             models=models,
-            files=files,
-            shown=shown,
+            **given,
         ),
     )
     return result
@@ -289,8 +299,7 @@ def _make(
             "id": version,
             "folder": str(folder),
             "seconds": seconds,
-            **figures_of(folder, manifest),
-            **verdicts,
+            **with_verdicts(figures_of(folder, manifest), verdicts),
         }
 
     try:

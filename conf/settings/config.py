@@ -17,6 +17,7 @@ from conf.settings.rules import broken_rules
 from conf.settings.rules.candidates import broken_candidate_rules
 from conf.settings.rules.lists import broken_list_rules
 from conf.settings.rules.roles import broken_ranker_rules
+from conf.settings.rules.scenarios import broken_scenario_rules
 from conf.settings.rules.scoring import broken_score_rules
 from conf.settings.score import Score
 from conf.settings.section import Folder, Positive, Section, Share, Workspace
@@ -156,13 +157,18 @@ class Config(Section):
     def _sections_fit(self) -> "Config":
         problems = broken_rules(self.input, self.etl, self.train, self.privacy)
         problems += broken_ranker_rules(self.input, self.etl, self.train, self.ranker)
-        problems += broken_candidate_rules(
-            self.input, self.etl, self.train, self.ranker, self.score
-        )
         problems += broken_comparison_rules(self.train, self.compare)
         problems += broken_tuning_rules(self.tune)
-        problems += broken_score_rules(self.input, self.train, self.privacy, self.score)
-        problems += broken_list_rules(self.input, self.etl, self.score)
+        problems += self._broken_by(self.score)
+        problems += broken_scenario_rules(self.score, self._broken_by)
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _broken_by(self, score: Score) -> list[str]:
+        """Return a message for each broken rule between lists and the other sections."""
+        return [
+            *broken_candidate_rules(self.input, self.etl, self.train, self.ranker, score),
+            *broken_score_rules(self.input, self.train, self.privacy, score),
+            *broken_list_rules(self.input, self.etl, score),
+        ]

@@ -1,14 +1,14 @@
 """The section `score`: how lists are made, and which gates they must pass."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from conf.contract import MAIN, RANKER
+from conf.contract import MAIN, RANKER, SIMILAR_ITEMS
 from conf.settings.counting import CountingName
+from conf.settings.lists.gates import Gates
 from conf.settings.lists.items_now import ItemsNow
-from conf.settings.lists.rules import ListRules
+from conf.settings.lists.rules import Expression, ListRules
 from conf.settings.section import Name, Positive, Section, Share
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
@@ -19,72 +19,8 @@ POPULAR = ("popularity", "recent_popularity")
 TRAINED = tuple(name for name in get_args(CountingName) if name not in POPULAR)
 """Sources that are trained as models, with the name of the channel as their role."""
 MOST_CHANNELS = 60  # a bit each in 64
-
-
-class Above(Section):
-    """Limits of a share that should be small; a limit that is not set has the gate's default."""
-
-    warn_above: Share | None = None
-    """Above this share there is a warning; null: none."""
-    refuse_above: Share | None = None
-    """Above this share nothing is published; null: it is never refused."""
-
-
-class Below(Section):
-    """Limits of a share that should be large; a limit that is not set has the gate's default."""
-
-    warn_below: Share | None = None
-    """Below this share there is a warning; null: none."""
-    refuse_below: Share | None = None
-    """Below this share nothing is published; null: it is never refused."""
-
-
-class Gates(Section):
-    """Limits of the figures that are measured on the written lists before they are published."""
-
-    unexplained_short_lists: Above = Above(warn_above=0, refuse_above=0.001)
-    """Share of users whose list is short or missing though there were more items for them."""
-    unknown_ids: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows with a user or item that the dataset lacks."""
-    duplicate_items: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows that repeat an item of their list."""
-    seen_items: Above = Above(warn_above=0, refuse_above=0.001)
-    """Share of rows with an item of the user's history. Not measured with
-    `score.drop_seen: false`."""
-    rule_violations: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows that break a rule of `score.rules`, found by evaluating the rules again on the
-    written rows. Not measured without rules."""
-    misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows that break the sequence of positions 1, 2, 3, ..."""
-    bad_scores: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows whose score is not finite or above the one before."""
-    unscored_users: Above = Above(warn_above=0, refuse_above=0.1)
-    """Share of users whose history the model knows, but for whom it computed no finite scores; they
-    get the fallback list."""
-    users_without_lists: Above = Above(warn_above=0.01, refuse_above=0.5)
-    """Share of users for whom no item is left."""
-    short_lists: Above = Above(warn_above=0.01)
-    """Share of users with fewer than `score.list_length` items, for any reason."""
-    fallback_lists: Above = Above(warn_above=0.5, refuse_above=0.99)
-    """Share of lists that are not the model's."""
-    distinct_lists: Below = Below(warn_below=0.01)
-    """Share of the model's lists that differ from one another. Not measured for models that rank
-    by popularity alone."""
-    catalogue_coverage: Below = Below(warn_below=0.01)
-    """Share of the items that the model can recommend which are in at least one of its lists. If
-    its lists have fewer rows than there are such items, it is the share of as many items as
-    rows."""
-    overlap_with_previous: Below = Below(warn_below=0.05)
-    """Mean over users of the Jaccard index of the new list and the current one. Not measured if
-    nothing is published, or if the two versions have no user or no item in common."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _with_defaults(cls, given: Any, info: Any) -> Any:
-        """Let a limit that is not set keep the gate's own default."""
-        if not isinstance(given, Mapping):
-            return given
-        return {**cls.model_fields[info.field_name].default.model_dump(), **given}
+NumReasons = Annotated[int, Field(ge=0, le=10)]
+Context = dict[Name, str | int | float]
 
 
 class Texts(Section):
@@ -152,6 +88,55 @@ class Channel(Section):
         return self
 
 
+class Scenario(Section):
+    """Lists of their own for one place on the page; a key that is null is as in `score`."""
+
+    users: Expression | None = None
+    """Condition over fields of users, such as `user.region = 'north'`: only they get lists here.
+    null: all users."""
+    list_length: Positive | None = None
+    """As `score.list_length`."""
+    drop_seen: bool | None = None
+    """As `score.drop_seen`, but what validation and test measure follows `score` alone."""
+    reasons: NumReasons | None = None
+    """As `score.reasons`."""
+    texts: Texts | None = None
+    """As `score.texts`."""
+    candidates: dict[Name, Channel] | None = None
+    """As `score.candidates`; {}: the lists are those of the main model alone."""
+    objective: dict[Name, float] | None = None
+    """As `score.objective`."""
+    value: Name | None = None
+    """As `score.value`."""
+    context: Context | None = None
+    """As `score.context`."""
+    rules: ListRules | None = None
+    """As `score.rules`; {}: there are none. They take the place of all rules of `score`."""
+    gates: Gates | None = None
+    """As `score.gates`; a gate that is not named is as there."""
+
+    def over(self, score: "Score") -> dict[str, Any]:
+        """Return the keys of `score` as they are for this scenario, without those of the run."""
+        found = {key: getattr(score, key) for key in score.model_fields_set - _OF_SCORE_ALONE}
+        own = {key: getattr(self, key) for key in self.model_fields_set - {"users"}}
+        own = {key: value for key, value in own.items() if value is not None}
+        if self.rules is not None and self.rules.leave_out:
+            found.pop("drop_seen", None)  # the rules take its place
+        if self.gates is not None:
+            limits = {name: getattr(self.gates, name) for name in self.gates.model_fields_set}
+            own["gates"] = score.gates.model_copy(update=limits)
+            if "short_lists" in limits:
+                found.pop("min_full_share", None)
+        found |= own
+        found["candidates"] = found.get("candidates") or None
+        if found.get("rules") in (None, ListRules()):
+            found |= {"rules": None, "items_now": None}
+        return found
+
+
+_OF_SCORE_ALONE = {"scenarios", "similar_items"}
+
+
 def wrong_names(channels: dict[str, Channel]) -> list[str]:
     """Return the names of channels that are roles of other models."""
     return [name for name in channels if name in (MAIN, RANKER)]
@@ -175,7 +160,7 @@ class Score(Section):
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""
-    reasons: Annotated[int, Field(ge=0, le=10)] = 2
+    reasons: NumReasons = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network,
     finding the reasons takes about twenty times as long as making the lists."""
     texts: Texts = Texts()
@@ -192,7 +177,7 @@ class Score(Section):
     value: Name | None = None
     """Field of `input.items` with a number, such as a margin, that the ranker's prediction is
     multiplied by; null: none."""
-    context: dict[Name, str | int | float] = {}
+    context: Context = {}
     """Values of the context that the ranker shall assume, by field of `input.events`, or `hour`
     (0 to 23, UTC) and `weekday` (0 is Monday), such as `{device: mobile, hour: 20}`. A field of
     which nothing is known is given to the ranker as missing, and named in a warning."""
@@ -203,6 +188,10 @@ class Score(Section):
     """What may be in a list, besides what the user has seen; null: everything."""
     items_now: ItemsNow | None = None
     """A table of items that is fresher than the dataset, for `score.rules`; null: none."""
+    scenarios: dict[Name, Scenario] = {}
+    """Further lists for every user, by names of your own, such as `{cart: {list_length: 5}}`, made
+    in the same run: those of `cart` lie in the folder `cart` of the version. The lists of `score`
+    itself are made all the same."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""
@@ -222,6 +211,18 @@ class Score(Section):
             raise ValueError(f"there are more than {MOST_CHANNELS} channels; name fewer")
         return channels
 
+    @field_validator("scenarios")
+    @classmethod
+    def _scenarios_have_folders_of_their_own(
+        cls, scenarios: dict[str, Scenario]
+    ) -> dict[str, Scenario]:
+        folders: dict[str, str] = {SIMILAR_ITEMS: "the lists of items"}
+        for name in scenarios:
+            other = folders.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(f"{name!r} has the folder of {other}; choose another name")
+        return scenarios
+
     @model_validator(mode="after")
     def _rules_are_of_one_model(self) -> "Score":
         if self.rules is not None and self.candidates is not None:
@@ -233,7 +234,8 @@ class Score(Section):
 
     @model_validator(mode="after")
     def _fresher_table_is_used(self) -> "Score":
-        if self.items_now is not None and self.rules is None:
+        used = [self.rules, *(one.rules for one in self.scenarios.values())]
+        if self.items_now is not None and not any(rules is not None for rules in used):
             raise ValueError(
                 "items_now is set, but no rule uses it; set rules, or items_now to null"
             )
@@ -265,6 +267,36 @@ class Score(Section):
                 "have no effect; remove drop_seen, or remove rules.leave_out"
             )
         return self
+
+    def of_scenario(self, name: str) -> "Score":
+        """Return the section as it is for the lists of a scenario.
+
+        Raises:
+            ValidationError: When a key of the scenario breaks a rule of this section.
+        """
+        return Score.model_validate(self.scenarios[name].over(self))
+
+    @property
+    def sections(self) -> dict[str | None, "Score"]:
+        """Return the section of each kind of lists, by its scenario; None: the default lists."""
+        return {None: self, **{name: self.of_scenario(name) for name in self.scenarios}}
+
+    @property
+    def trained_channels(self) -> dict[str, Channel]:
+        """Return the channels of all lists whose source is a trained model, by name."""
+        candidates = [self.candidates, *(one.candidates for one in self.scenarios.values())]
+        return {
+            name: channel
+            for channels in candidates
+            for name, channel in (channels or {}).items()
+            if channel.source in TRAINED
+        }
+
+    @property
+    def has_candidates(self) -> bool:
+        """Return whether some of the lists are made of candidates."""
+        own = any(scenario.candidates for scenario in self.scenarios.values())
+        return own or self.candidates is not None
 
     @property
     def drops_seen(self) -> bool:

@@ -90,9 +90,11 @@ def require_files(folder: Path, manifest: BaseModel, *, by_content: bool = False
         VersionError: Naming the first file that is missing or different.
     """
     files: dict[str, tuple[DataFile, ...]] = getattr(manifest, "files")  # noqa: B009
-    absent: DataFile | None = getattr(manifest, "absent", None)
     named = [file for part in files.values() for file in part]
-    for file in [*named, *([] if absent is None else [absent])]:
+    for one in (manifest, *getattr(manifest, "scenarios", {}).values()):
+        absent: DataFile | None = getattr(one, "absent", None)
+        named += [] if absent is None else [absent]
+    for file in named:
         on_disk = version_path(folder, file.path)
         size = _size(on_disk)
         is_odd = size is None and is_there(on_disk)

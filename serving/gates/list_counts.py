@@ -53,6 +53,7 @@ from serving.publishing.parts import (
     texts_of,
 )
 from serving.rules.guaranteed import Guaranteed, with_candidates
+from serving.rules.members import Members
 from serving.rules.possible import (
     SHORT_REASONS,
     UNEXPLAINED,
@@ -103,6 +104,7 @@ def check_parts(
     is_personal: bool,
     guaranteed: Sequence[Guaranteed] | None = None,
     check: RuleCheck | None = None,
+    members: Members | None = None,
 ) -> Checked:
     """Read all parts of a version back and count what is in them.
 
@@ -115,10 +117,12 @@ def check_parts(
         is_personal: Whether lists of different users should differ.
         guaranteed: What channels of candidates name for sure; None: there are no candidates.
         check: Evaluates the rules again; None: there are none.
+        members: The users that should have lists; None: all.
     """
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
     total, fields = _Total(pools), [] if check is None else check.user_fields
+    fields = [*fields, *(() if members is None else set(members.fields) - set(fields))]
     more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
     schema = LISTS_SCHEMA if check is None else RULED_SCHEMA
     schema = CHANNELS_SCHEMA if score.candidates else schema
@@ -130,6 +134,10 @@ def check_parts(
         of_users = read_row_group(dataset, users, [USER_ID, USER_IDX, *fields])
         user_ids = of_users[USER_ID].cast(pa.string())
         of_histories = read_row_group(dataset, histories, [HISTORY_ITEMS, *more])
+        if members is not None:
+            is_in = pa.array(members.of(of_users))
+            of_users, of_histories = of_users.filter(is_in), of_histories.filter(is_in)
+            user_ids = user_ids.filter(is_in)
         items = of_histories[HISTORY_ITEMS]
         total.add(
             check_lists(

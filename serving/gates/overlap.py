@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conf.contract import ITEM_ID, NUM_RESERVED, POSITION, USER_ID, ListsManifest
+from conf.contract import ITEM_ID, NUM_RESERVED, POSITION, USER_ID, ListsManifest, lists_key
 from conf.errors import VersionError
 from conf.runs.lineage import is_later
 from conf.workspace.parquet import read_columns
@@ -37,7 +37,14 @@ class Overlap(NamedTuple):
 
 
 def overlap_with_current(
-    workspace: Path, folder: Path, *, parts: int, logical_date: str, item_ids: pa.Array, length: int
+    workspace: Path,
+    folder: Path,
+    *,
+    parts: int,
+    logical_date: str,
+    item_ids: pa.Array,
+    length: int,
+    scenario: str | None = None,
 ) -> Overlap:
     """Return the overlap of new lists with those that they would replace.
 
@@ -50,13 +57,20 @@ def overlap_with_current(
         logical_date: Their day; lists of a later day are not compared.
         item_ids: [V] raw ids of the dataset, null at the reserved numbers.
         length: Their `score.list_length`.
+        scenario: They are compared with lists of this scenario; None: with the default lists.
     """
     previous = _current(workspace, logical_date)
-    if previous is None:
+    if previous is None or (scenario is not None and scenario not in previous.scenarios):
         return Overlap(None, 0, None)
-    length = min(length, previous.config["score"]["list_length"])
+    before = previous.config["score"]["list_length"]
+    if scenario is not None:
+        before = previous.scenarios[scenario].list_length
+    length = min(length, before)
     new = [folder / part_name(part) for part in range(parts)]
-    old = [workspace / "lists" / previous.id / file.path for file in previous.files["lists"]]
+    old = [
+        workspace / "lists" / previous.id / file.path
+        for file in previous.files[lists_key(scenario)]
+    ]
     users = _chosen_users(new)
     mean, compared = mean_jaccard(
         _lists_of(users, new, item_ids, length),

@@ -5,11 +5,13 @@ apply other limits without reading or making any list.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from conf.errors import GateError
-from conf.settings.score import Above, Gates, Score
+from conf.settings.lists.gates import Above, Gates
+from conf.settings.rules.scenarios import of_scenario
+from conf.settings.score import Score
 
 log = logging.getLogger(__name__)
 COUNTS = (
@@ -163,12 +165,15 @@ def require_passed(manifest: Mapping[str, Any], score: Score) -> dict[str, Any]:
         GateError: When a gate refuses; it names each such gate, its figure, its limit and the fix,
             and its `made` has the verdicts.
     """
-    verdicts = judged(manifest, score)
-    refused = [f"{v.complaint}" for v in verdicts if v.refuses]
-    warnings = [v.complaint for v in verdicts if v.complaint is not None and not v.refuses]
-    told = {"gates": {v.name: not v.refuses for v in verdicts}, "warnings": warnings}
-    for warning in warnings:
-        log.warning("score: %s", warning)
+    told, refused = _told(judged(manifest, score))
+    for name, lists in manifest.get("scenarios", {}).items():
+        verdicts = [
+            v._replace(complaint=v.complaint and _named(v.complaint, name, score))
+            for v in judged(lists, score.of_scenario(name))
+        ]
+        of_lists, more = _told(verdicts)
+        told.setdefault("scenarios", {})[name] = of_lists
+        refused += more
     if refused:
         lines = "\n".join(f"  {complaint}" for complaint in refused)
         error = GateError(
@@ -178,6 +183,21 @@ def require_passed(manifest: Mapping[str, Any], score: Score) -> dict[str, Any]:
         error.made = told
         raise error
     return told
+
+
+def _told(verdicts: Sequence[Verdict]) -> tuple[dict[str, Any], list[str]]:
+    """Return verdicts as entries of the result, and the complaints of those that refuse."""
+    warnings = [v.complaint for v in verdicts if v.complaint is not None and not v.refuses]
+    for warning in warnings:
+        log.warning("score: %s", warning)
+    gates = {v.name: not v.refuses for v in verdicts}
+    return {"gates": gates, "warnings": warnings}, [f"{v.complaint}" for v in verdicts if v.refuses]
+
+
+def _named(complaint: str, name: str, score: Score) -> str:
+    """Return a complaint with the name of the scenario that it is about, and its own keys."""
+    gate, _, rest = of_scenario(complaint, name, score.scenarios[name]).partition(":")
+    return f"{gate}: scenario {name}:{rest}"
 
 
 def _verdict(name: str, limits: Gates, manifest: Mapping[str, Any]) -> Verdict:

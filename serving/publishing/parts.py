@@ -216,18 +216,19 @@ def read_ledger(folder: Path, num_parts: int) -> dict[str, dict[str, int]]:
     return {name: dict(counts) for name, counts in total.items()}
 
 
-def write_absent(folder: Path, users: pa.Table) -> DataFile | None:
+def write_absent(folder: Path, users: pa.Table, version: Path | None = None) -> DataFile | None:
     """Write the table of the users without a list, unless it is empty; return its entry.
 
     Args:
-        folder: Folder of the version.
+        folder: Folder of the lists.
         users: Rows of `ABSENT_SCHEMA`.
+        version: Folder of the version; None: that of the lists.
     """
     if not users.num_rows:
         return None
     path = folder / ABSENT_NAME
     _write_whole(path, users)
-    return describe_parquet(folder, path)
+    return describe_parquet(version or folder, path)
 
 
 def is_complete(path: Path, *, request: str, num_users: int) -> bool:
@@ -266,9 +267,12 @@ def missing_parts(
     return missing
 
 
-def describe_parts(folder: Path, num_parts: int) -> tuple[DataFile, ...]:
-    """Return the manifest's entries of all parts."""
-    return tuple(describe_parquet(folder, folder / part_name(part)) for part in range(num_parts))
+def describe_parts(
+    folder: Path, num_parts: int, version: Path | None = None
+) -> tuple[DataFile, ...]:
+    """Return the manifest's entries of all parts in a folder; `version` as for `write_absent`."""
+    paths = (folder / part_name(part) for part in range(num_parts))
+    return tuple(describe_parquet(version or folder, path) for path in paths)
 
 
 def _write_whole(path: Path, table: pa.Table) -> None:

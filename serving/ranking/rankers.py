@@ -19,6 +19,7 @@ from conf.settings.score import Score
 from serving.ranking.barred import best_unbarred
 from serving.ranking.shelf import Shelf
 from serving.ranking.topk import TopK, top_k, top_k_of_scores
+from serving.ranking.vectors import UserVectors
 from serving.rules.allowed import Rules
 from trainer.data.columns import Ragged
 from trainer.models.scorer import ModelScorer, Scorer
@@ -65,15 +66,15 @@ class NetworkRanker:
     def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         self.is_checked = False
+        self.vectors = UserVectors(scorer)
         self.shelves: dict[int, tuple[Shelf, Tensor, Tensor | None]] = {}
         scorer.model.requires_grad_(False)
 
     def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
         """See `Ranker`."""
-        scorer = self.scorer
         with torch.no_grad():
             self._require_finite_items()
-            users = scorer.model.encode(scorer.batch(histories, rows))  # [B, D]
+            users = self.vectors.of(histories, rows)  # [B, D]
             finite = torch.isfinite(users).all(1)  # [B]
             users, rows = users[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(users.device)
@@ -97,7 +98,7 @@ class NetworkRanker:
     def _shelf(self, rules: Rules) -> tuple[Shelf, Tensor, Tensor | None]:
         """Return the items that the rules leave, with their vectors and `left_out`."""
         found = self.shelves.get(id(rules.kept))
-        if found is None:
+        if found is None or found[0].kept is not rules.kept:  # a shelf keeps its array alive
             vectors, left_out = self.scorer.item_vectors, self.scorer.left_out
             shelf = Shelf(rules.kept, len(vectors), vectors.device)
             own = None if left_out is None else shelf.of_items(left_out)

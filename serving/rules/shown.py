@@ -19,6 +19,7 @@ from conf.contract import (
     NUM_RESERVED,
     USER_ID,
     ListsManifest,
+    lists_key,
 )
 from conf.workspace.parquet import read_columns
 from conf.workspace.versions import read_manifest
@@ -35,12 +36,12 @@ class ShownVersion(NamedTuple):
     """Microseconds since 1970 UTC of the end of their day: later events are reactions to them."""
 
 
-def shown_version(workspace: Path, version: str) -> ShownVersion:
-    """Return published lists as their readers need them."""
+def shown_version(workspace: Path, version: str, scenario: str | None = None) -> ShownVersion:
+    """Return published lists, those of a scenario if one is named, as their readers need them."""
     manifest = read_manifest(workspace, "lists", version, ListsManifest)
     folder = workspace / "lists" / version
     end = datetime.fromisoformat(manifest.logical_date).replace(tzinfo=UTC) + timedelta(days=1)
-    paths = tuple(folder / file.path for file in manifest.files["lists"])
+    paths = tuple(folder / file.path for file in manifest.files[lists_key(scenario)])
     return ShownVersion(paths, int(end.timestamp()) * 1_000_000)
 
 

@@ -3,7 +3,10 @@
 Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +19,11 @@ from conf.settings.score import Score
 from serving.arranging.arrange import Arranging
 from serving.publishing.parts import PartLists
 from serving.ranking.popular import PopularRanker
-from serving.ranking.rankers import Ranker, make_ranker
+from serving.ranking.rankers import NetworkRanker, Ranker, make_ranker
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import RuleBook
 from serving.rules.guaranteed import with_candidates
-from serving.rules.history import fallback_lists, known_to_model, popular_items
+from serving.rules.history import Popular, fallback_lists, known_to_model, popular_items
 from serving.rules.part import PartRules
 from serving.rules.possible import (
     FALLBACK_REASONS,
@@ -34,11 +37,16 @@ from serving.rules.reading.given import Given
 from serving.scoring.ledger import ledger_of
 from serving.scoring.list_model import ListModel
 from serving.scoring.ruled import explained_items, no_marks, put_lists
-from serving.scoring.staged import Stages, load_staged
+from serving.scoring.staged import Staged, Stages, load_staged
 from trainer.data.batches import rows_of_like_length
 from trainer.data.columns import Ragged
 from trainer.models.reasons import explain
-from trainer.models.scorer import ModelScorer
+from trainer.models.scorer import ModelScorer, Scorer
+
+_OF_ONE_LIST = {
+    "list_length", "reasons", "texts", "gates", "min_full_share", "scenarios", "similar_items",
+}  # fmt: skip
+"""Settings that neither a book of rules nor candidates depend on."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,52 @@ class Loaded:
         """Return the folder of the dataset."""
         return self.workspace / "datasets" / self.manifest.id
 
+    @cached_property
+    def scorer(self) -> Scorer | None:
+        """Return the main model on its device; None if it scores pairs."""
+        return None if self.model.scorer is None else self.model.scorer.to(self.device)
+
+    @cached_property
+    def popular(self) -> Popular:
+        """Return the popular items."""
+        return popular_items(self.model.train_weights)
+
+    @contextmanager
+    def at_hand(self, histories: Ragged, ranker: Ranker | None, block_users: int) -> Iterator[None]:
+        """Remember the users of a part during the block, see `UserVectors`.
+
+        Args:
+            histories: [N] histories of the part.
+            ranker: That of the main model.
+            block_users: Users scored together.
+        """
+        if not isinstance(ranker, NetworkRanker):
+            yield
+            return
+        users = len(histories.lengths)
+        owner = np.repeat(np.arange(users), histories.lengths)
+        served = why_unserved(owner, histories.values, users, self.model.pools) == 0
+        known = known_to_model(histories, self.model.num_items, self.model.unknown)
+        with ranker.vectors.of_part(known, served, block_users):
+            yield
+
+    def choose(self, ranker: Ranker | None, rows: np.ndarray | None) -> None:
+        """Say which users of the part lists are made for, see `UserVectors`."""
+        if isinstance(ranker, NetworkRanker):
+            ranker.vectors.choose(rows)
+
 
 class ListMaker:
     """Makes lists by one section of settings."""
 
-    def __init__(self, loaded: Loaded, score: Score, stages: Stages | None, given: Given) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        score: Score,
+        stages: Stages | None,
+        given: Given,
+        others: Sequence["ListMaker"] = (),
+    ) -> None:
         """Load what the lists need besides dataset and main model.
 
         Args:
@@ -69,31 +118,45 @@ class ListMaker:
             score: How lists are made.
             stages: Channels and models of other roles; None: the lists are those of the main model.
             given: What rules read besides the dataset.
+            others: Makers of the same run, whose models and rules are shared where they are equal.
         """
-        self.loaded, self.score = loaded, score
-        model, device = loaded.model, loaded.device
-        self.popular = popular_items(model.train_weights)
+        self.loaded, self.score, self.stages, self.given = loaded, score, stages, given
+        model = loaded.model
+        self.popular, self.scorer = loaded.popular, loaded.scorer
         self.num_items, self.unknown, self.pools = model.num_items, model.unknown, model.pools
-        self.scorer = None if model.scorer is None else model.scorer.to(device)
-        self.ranker: Ranker | None = None
-        if self.scorer is not None:
-            self.ranker = make_ranker(
-                self.scorer, score, model_id=model.bundle.id, num_items=self.num_items
-            )
+        self.own_ranker = self._ranker_of_model(others)
+        self.ranker: Ranker | None = self.own_ranker
         self.popular_ranker = PopularRanker(
             self.popular,
             len(loaded.item_ids),
             block_users=score.block_users,
             block_items=score.block_items,
         )
-        self.book = None
-        if score.rules is not None:
+        alike = next((other for other in others if self._is_like(other)), None)
+        self.book: RuleBook | None = None if alike is None else alike.book
+        if score.rules is not None and self.book is None:
             self.book = RuleBook(loaded.dataset, loaded.manifest, score, given)
-        self.staged = None
-        if stages is not None:
+        self.staged: Staged | None = None if alike is None else alike.staged
+        if stages is not None and self.staged is None:
             of_dataset = (loaded.workspace, loaded.manifest, model)
-            self.staged = load_staged(*of_dataset, stages, score, device)
+            own = self.own_ranker
+            self.staged = load_staged(*of_dataset, stages, score, loaded.device, own)
+        if self.staged is not None:
             self.pools = self.staged.pools
+
+    def _ranker_of_model(self, others: Sequence["ListMaker"]) -> Ranker | None:
+        """Return the ranker of the main model, that of the others if there are any."""
+        if self.scorer is None or others:
+            return others[0].own_ranker if others else None
+        model = self.loaded.model
+        return make_ranker(
+            self.scorer, self.score, model_id=model.bundle.id, num_items=self.num_items
+        )
+
+    def _is_like(self, other: "ListMaker") -> bool:
+        """Return whether the lists have the same rules and candidates."""
+        own, others = (one.score.model_dump(exclude=_OF_ONE_LIST) for one in (self, other))
+        return self.given is other.given and self.stages == other.stages and own == others
 
     def for_part(self, users: pa.Table, histories: Ragged) -> PartRules | None:
         """Take the users of a part, and return the rules for them; None: there are none.

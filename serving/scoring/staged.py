@@ -25,7 +25,7 @@ from serving.publishing.parts import read_item_ids
 from serving.ranking.channels import Channel, ModelChannel, OrderedChannel, WholeCatalogue
 from serving.ranking.objective import Objective, item_worth, objective_of
 from serving.ranking.orders import Orders, by_field, overall
-from serving.ranking.rankers import make_ranker
+from serving.ranking.rankers import Ranker, make_ranker
 from serving.ranking.two_stage import TwoStage
 from serving.rules.guaranteed import Guaranteed
 from serving.rules.possible import Pools
@@ -114,6 +114,7 @@ def load_staged(
     stages: Stages,
     score: Score,
     device: torch.device,
+    own: Ranker | None = None,
 ) -> Staged:
     """Return the channels and the ranker of `score.candidates`.
 
@@ -124,6 +125,7 @@ def load_staged(
         stages: The channels and the models of the other roles.
         score: The section `score`.
         device: Where the models work.
+        own: The ranker of the main model, to share its vectors; None: it is made.
 
     Raises:
         VersionError: When a model does not belong to the dataset, or the dataset lacks a field.
@@ -136,7 +138,8 @@ def load_staged(
             model = main
             if name in stages.models:
                 model = _model_of_role(workspace, stages.models[name], manifest)
-            found.append(_of_model(name, settings.count, model, score, manifest, device))
+            shared = own if model is main else None
+            found.append(_of_model(name, settings.count, model, score, device, shared))
     if not found:
         found.append(WholeCatalogue("catalogue", main.pools.model))
     model_pool = np.any([channel.pool for channel in found], axis=0)
@@ -172,11 +175,17 @@ def _model_of_role(workspace: Path, model_id: str, manifest: Manifest) -> ListMo
 
 
 def _of_model(
-    name: str, count: int, model: ListModel, score: Score, manifest: Manifest, device: torch.device
+    name: str,
+    count: int,
+    model: ListModel,
+    score: Score,
+    device: torch.device,
+    ranker: Ranker | None,
 ) -> ModelChannel:
     assert model.scorer is not None  # a rule of the configuration
-    scorer = model.scorer.to(device)
-    ranker = make_ranker(scorer, score, model_id=model.bundle.id, num_items=model.num_items)
+    if ranker is None:
+        scorer = model.scorer.to(device)
+        ranker = make_ranker(scorer, score, model_id=model.bundle.id, num_items=model.num_items)
     return ModelChannel(
         name=name,
         count=count,

@@ -3,7 +3,7 @@
 Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,15 +27,19 @@ from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
 from serving.publishing.parts import (
     PartLists,
+    is_complete,
     lists_table,
     part_name,
     read_item_ids,
     read_row_group,
     write_part,
 )
+from serving.ranking.vectors import chosen_rows
 from serving.reasons.sentences import Places, Sentences
 from serving.reasons.templates import Templates
+from serving.rules.members import Members
 from serving.rules.reading.given import NOTHING_GIVEN, Given
+from serving.scoring.kinds import ListKind
 from serving.scoring.list_model import load_model
 from serving.scoring.maker import ListMaker, Loaded
 from serving.scoring.staged import Stages
@@ -63,6 +67,14 @@ class ScoringJob:
     """Sentences by language, see `serving.reasons`."""
     given: Given = NOTHING_GIVEN
     """What rules read besides the dataset."""
+    scenarios: tuple[ListKind, ...] = ()
+    """The lists that are made besides the default ones."""
+
+    @property
+    def kinds(self) -> list[ListKind]:
+        """Return all kinds of lists, the default ones first."""
+        own = ListKind(self.score, stages=self.stages, templates=self.templates, given=self.given)
+        return [own, *self.scenarios]
 
 
 class PartScorer:
@@ -78,27 +90,43 @@ class PartScorer:
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
         item_ids = read_item_ids(dataset, manifest)
         self.loaded = Loaded(job.workspace, manifest, item_ids, model, device)
-        self.maker = ListMaker(self.loaded, job.score, job.stages, job.given)
-        self.sentences = None
-        if job.templates:
-            group, algorithm = job.score.texts.field, model.bundle.algorithm
-            self.sentences = Sentences(job.templates, group, dataset, manifest, algorithm)
+        self.makings: list[_Making] = []
+        for kind in job.kinds:
+            self.makings.append(_Making(kind, self.loaded, self.makings))
+        self.maker: ListMaker = self.makings[0].maker
 
     def score(self, part: int) -> int:
-        """Write the lists of one row group's users and return the number of users."""
+        """Write the lists of one row group's users and return the number of users.
+
+        Of several kinds of lists, those whose part is complete are not made again.
+        """
         users, histories = self.read(part)
+        given = {"request": self.job.request, "num_users": users.num_rows}
+        block_users = self.job.score.block_users
+        with self.loaded.at_hand(histories, self.maker.own_ranker, block_users):
+            for making in self.makings:
+                path = making.kind.folder_in(self.job.folder) / part_name(part)
+                if len(self.makings) == 1 or not is_complete(path, **given):
+                    self._write(making, path, users, histories)
+        return int(users.num_rows)
+
+    def _write(self, making: "_Making", path: Path, users: pa.Table, histories: Ragged) -> None:
+        """Write the lists of one kind for the users of a part."""
+        maker, num_users, chosen = making.maker, users.num_rows, None
+        if making.members is not None:
+            chosen = np.flatnonzero(making.members.of(users))
+            users, histories = users.take(pa.array(chosen)), chosen_rows(histories, chosen)
+        self.loaded.choose(maker.own_ranker, chosen)
         user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
-        rules = self.maker.for_part(users, histories)
-        lists = self.maker.lists(histories, rules)
-        channels = list(self.job.score.candidates or {})
+        rules = maker.for_part(users, histories)
+        lists = maker.lists(histories, rules)
+        channels = list(maker.score.candidates or {})
         table = lists_table(user_ids, self.loaded.item_ids, lists, channels)
-        if self.sentences is not None:
-            column = self.sentences.column(_places(lists), histories)
+        if making.sentences is not None:
+            column = making.sentences.column(_places(lists), histories)
             table = table.append_column(TEXTS, column)
-        ledger = None if rules is None else self.maker.ledger(users, histories, rules)
-        path = self.job.folder / part_name(part)
-        write_part(path, table, request=self.job.request, num_users=len(user_ids), ledger=ledger)
-        return len(user_ids)
+        ledger = None if rules is None else maker.ledger(users, histories, rules)
+        write_part(path, table, request=self.job.request, num_users=num_users, ledger=ledger)
 
     def read(self, part: int) -> tuple[pa.Table, Ragged]:
         """Return a part's users, with the fields that rules use, and their histories."""
@@ -108,9 +136,9 @@ class PartScorer:
         columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
         _, found = next(read_row_groups(dataset, [group], columns, threads=1))
         histories = histories_of(found)
-        fields = [] if self.maker.book is None else self.maker.book.user_fields
+        fields = {field for making in self.makings for field in making.user_fields}
         users = read_row_group(
-            dataset, manifest.row_groups("users")[part], [USER_IDX, USER_ID, *fields]
+            dataset, manifest.row_groups("users")[part], [USER_IDX, USER_ID, *sorted(fields)]
         )
         if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
             raise VersionError(
@@ -118,6 +146,31 @@ class PartScorer:
                 f"group {part}; build the dataset again"
             )
         return users, histories
+
+
+class _Making:
+    """What makes lists of one kind."""
+
+    def __init__(self, kind: ListKind, loaded: Loaded, others: Sequence["_Making"]) -> None:
+        """Load what they need; `others` are of the same run."""
+        self.kind, manifest, dataset = kind, loaded.manifest, loaded.dataset
+        makers = [other.maker for other in others]
+        self.maker: ListMaker = ListMaker(loaded, kind.score, kind.stages, kind.given, makers)
+        self.members = None
+        if kind.users_where is not None:
+            self.members = Members(dataset, manifest, str(kind.scenario), kind.users_where)
+        alike = [other for other in others if other.kind.templates == kind.templates
+                 and other.kind.score.texts == kind.score.texts]  # fmt: skip
+        self.sentences: Sentences | None = alike[0].sentences if alike else None
+        if kind.templates and self.sentences is None:
+            group, algorithm = kind.score.texts.field, loaded.model.bundle.algorithm
+            self.sentences = Sentences(kind.templates, group, dataset, manifest, algorithm)
+
+    @property
+    def user_fields(self) -> list[str]:
+        """Return the fields of users that rules and the condition use."""
+        of_rules = [] if self.maker.book is None else self.maker.book.user_fields
+        return [*of_rules, *(() if self.members is None else self.members.fields)]
 
 
 def _places(lists: PartLists) -> Places:

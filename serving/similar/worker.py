@@ -4,6 +4,7 @@ Legend of shapes: N items of a part, V catalogue, D width, K list length.
 """
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -114,7 +115,7 @@ class SimilarScorer:
     def __init__(self, job: ScoringJob) -> None:
         assert job.score.similar_items is not None
         self.spec, self.job = job.score.similar_items, job
-        parts = PartScorer(job)
+        parts = PartScorer(replace(job, scenarios=()))
         self.loaded, self.maker = parts.loaded, parts.maker
         self.vectors = vectors_of(self.maker.scorer) if self.spec.by == "vectors" else None
 

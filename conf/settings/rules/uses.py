@@ -230,7 +230,7 @@ def _about_ranker(config: "Config") -> Iterator[str]:
     """Yield a message for each setting of the section `ranker` without an effect."""
     if config.ranker is None:
         return
-    if config.score.candidates is None:
+    if not config.score.has_candidates:
         yield "ranker orders no list, as score.candidates is null; name channels there"
     alone = {"train": config.ranker, "compare": Compare(), "tune": Tune()}
     for text in useless_keys(config.model_copy(update=alone)):

@@ -27,10 +27,19 @@ def read_item_fields(dataset: Path, manifest: Manifest) -> pa.Table:
 
 def no_users(dataset: Path, manifest: Manifest) -> pa.Table:
     """Return a table without rows that has the fields of users."""
-    path = dataset / manifest.files["users"][0].path
+    return _no_rows(dataset, manifest, "users")
+
+
+def no_items(dataset: Path, manifest: Manifest) -> pa.Table:
+    """Return a table without rows that has the fields of items."""
+    return _no_rows(dataset, manifest, "items")
+
+
+def _no_rows(dataset: Path, manifest: Manifest, table: str) -> pa.Table:
+    path = dataset / manifest.files[table][0].path
     with told_if_damaged(path):
         rows = pq.read_schema(path).empty_table().select(_field_names(path))
-    return dated(rows, manifest, "users")
+    return dated(rows, manifest, table)
 
 
 def dated(rows: pa.Table, manifest: Manifest, table: str) -> pa.Table:

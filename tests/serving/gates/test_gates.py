@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from conf.errors import GateError
-from conf.settings.score import Gates, Score
+from conf.settings.lists.gates import Gates
+from conf.settings.score import Score
 from serving.gates.list_counts import CheckedPart, check_lists
 from serving.gates.verdicts import COUNTS, GATES, figures_of, judged, require_passed
 from serving.publishing.parts import LISTS_SCHEMA

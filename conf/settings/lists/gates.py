@@ -1,0 +1,74 @@
+"""The section `score.gates`: limits of figures that lists must keep to be published."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import field_validator
+
+from conf.settings.section import Section, Share
+
+
+class Above(Section):
+    """Limits of a share that should be small; a limit that is not set has the gate's default."""
+
+    warn_above: Share | None = None
+    """Above this share there is a warning; null: none."""
+    refuse_above: Share | None = None
+    """Above this share nothing is published; null: it is never refused."""
+
+
+class Below(Section):
+    """Limits of a share that should be large; a limit that is not set has the gate's default."""
+
+    warn_below: Share | None = None
+    """Below this share there is a warning; null: none."""
+    refuse_below: Share | None = None
+    """Below this share nothing is published; null: it is never refused."""
+
+
+class Gates(Section):
+    """Limits of the figures that are measured on the written lists before they are published."""
+
+    unexplained_short_lists: Above = Above(warn_above=0, refuse_above=0.001)
+    """Share of users whose list is short or missing though there were more items for them."""
+    unknown_ids: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows with a user or item that the dataset lacks."""
+    duplicate_items: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows that repeat an item of their list."""
+    seen_items: Above = Above(warn_above=0, refuse_above=0.001)
+    """Share of rows with an item of the user's history. Not measured with
+    `score.drop_seen: false`."""
+    rule_violations: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows that break a rule of `score.rules`, found by evaluating the rules again on the
+    written rows. Not measured without rules."""
+    misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows that break the sequence of positions 1, 2, 3, ..."""
+    bad_scores: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows whose score is not finite or above the one before."""
+    unscored_users: Above = Above(warn_above=0, refuse_above=0.1)
+    """Share of users whose history the model knows, but for whom it computed no finite scores; they
+    get the fallback list."""
+    users_without_lists: Above = Above(warn_above=0.01, refuse_above=0.5)
+    """Share of users for whom no item is left."""
+    short_lists: Above = Above(warn_above=0.01)
+    """Share of users with fewer than `score.list_length` items, for any reason."""
+    fallback_lists: Above = Above(warn_above=0.5, refuse_above=0.99)
+    """Share of lists that are not the model's."""
+    distinct_lists: Below = Below(warn_below=0.01)
+    """Share of the model's lists that differ from one another. Not measured for models that rank
+    by popularity alone."""
+    catalogue_coverage: Below = Below(warn_below=0.01)
+    """Share of the items that the model can recommend which are in at least one of its lists. If
+    its lists have fewer rows than there are such items, it is the share of as many items as
+    rows."""
+    overlap_with_previous: Below = Below(warn_below=0.05)
+    """Mean over users of the Jaccard index of the new list and the current one. Not measured if
+    nothing is published, or if the two versions have no user or no item in common."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any, info: Any) -> Any:
+        """Let a limit that is not set keep the gate's own default."""
+        if not isinstance(given, Mapping):
+            return given
+        return {**cls.model_fields[info.field_name].default.model_dump(), **given}

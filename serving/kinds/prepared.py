@@ -1,0 +1,269 @@
+"""Read and check what each kind of lists is made with, before any list is made."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from conf.contract import NUM_RESERVED, USER_IDX, Manifest, catalogue_size
+from conf.errors import ConfigError, HeadraceError
+from conf.runs.input_files import InputFile
+from conf.settings.config import Config
+from conf.settings.rules.scenarios import of_scenario
+from conf.settings.score import Scenario, Score
+from serving.publishing.parts import read_row_group
+from serving.reasons.templates import load_templates
+from serving.rules.book import RuleBook
+from serving.rules.members import Members
+from serving.rules.reading.given import NOW, Given, read_given
+from serving.rules.shown import shown_version
+from serving.scoring.kinds import ListKind
+from serving.scoring.list_model import ListModel
+from serving.scoring.staged import Staged, load_staged, stages_of
+
+log = logging.getLogger(__name__)
+Files = Mapping[str, Sequence[InputFile]]
+"""Of `conf.runs.list_files.list_files`."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all kinds of lists are made from."""
+
+    config: Config
+    manifest: Manifest
+    """The dataset."""
+    model: ListModel
+    item_ids: pa.Array
+    """[V], null at the reserved numbers."""
+    models: Mapping[str, str]
+    """Models of other roles that candidates need, by role."""
+    files: Files
+
+    @property
+    def workspace(self) -> Path:
+        """Return the folder of the workspace."""
+        return Path(self.config.run.output).resolve()
+
+    @property
+    def dataset(self) -> Path:
+        """Return the folder of the dataset."""
+        return self.workspace / "datasets" / self.manifest.id
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A kind of lists that can be made."""
+
+    kind: ListKind
+    staged: Staged | None
+    """Channels and ranker; None: the lists are those of the main model alone."""
+    members: Members | None
+    """Who gets lists; None: all users."""
+    rules: Mapping[str, Mapping[str, int]]
+    """What each rule excludes for all users."""
+    own: Scenario | None
+    """The section of the scenario; None: the default lists."""
+
+    @property
+    def score(self) -> Score:
+        """Return the section as it is for these lists."""
+        return self.kind.score
+
+    def told(self, text: str) -> str:
+        """Return a message about keys of `score` with those of the scenario."""
+        return of_scenario(text, self.kind.scenario, self.own)
+
+
+def prepared(
+    source: Source, shown: Sequence[str], shown_in: Mapping[str, Sequence[str]]
+) -> list[Prepared]:
+    """Return all kinds of lists, the default ones first.
+
+    Args:
+        source: What they are made from.
+        shown: Of `conf.runs.shown_lists.shown_lists`.
+        shown_in: Of `conf.runs.shown_lists.shown_in_scenarios`.
+
+    Raises:
+        ConfigError: When a rule or a condition cannot be evaluated, or leaves nothing.
+        InputError: When a file breaks its rules.
+    """
+    found: list[Prepared] = []
+    for name, section in source.config.score.sections.items():
+        own = None if name is None else source.config.score.scenarios[name]
+        versions = shown if name is None else shown_in.get(name, ())
+        with _told_of(name, own):
+            found.append(_prepared(source, section, name, own, versions, found))
+    return found
+
+
+@contextmanager
+def _told_of(name: str | None, own: Scenario | None) -> Iterator[None]:
+    """Name the keys of a scenario in errors about its lists."""
+    try:
+        yield
+    except HeadraceError as error:
+        error.args = (of_scenario(str(error), name, own),)
+        raise
+
+
+def _prepared(
+    source: Source,
+    score: Score,
+    name: str | None,
+    own: Scenario | None,
+    shown: Sequence[str],
+    others: Sequence[Prepared],
+) -> Prepared:
+    config = source.config.model_copy(update={"score": score})
+    files = _files_of(source.files, name, own)
+    members = None
+    if name is not None and own is not None and own.users is not None:
+        members = Members(source.dataset, source.manifest, name, own.users)
+        _require_some(source, members)
+    of_run = (source.manifest, source.model, source.models)
+    stages = stages_of(config, *of_run, files)
+    staged = None
+    if stages is not None:
+        _require_no_rules(score, source.model)
+        staged = next((one.staged for one in others if one.kind.stages == stages
+                       and _orders(one.score) == _orders(score)), None)  # fmt: skip
+        if staged is None:
+            cpu = torch.device("cpu")
+            of_run = (source.workspace, source.manifest, source.model)
+            staged = load_staged(*of_run, stages, score, cpu)
+            _warn_of_context(staged)
+    first = others[0].kind.given if others else None
+    given = _given(source, config, files, own, first)
+    if shown:
+        versions = [shown_version(source.workspace, one, name) for one in shown]
+        given = given._replace(shown=versions, item_ids=source.item_ids)
+    rules = _item_rules(source, score, given)
+    return Prepared(
+        ListKind(
+            score,
+            name,
+            None if own is None else own.users,
+            stages,
+            load_templates(score.texts),
+            given,
+        ),
+        staged,
+        members,
+        rules,
+        own,
+    )
+
+
+def _orders(score: Score) -> tuple[object, ...]:
+    """Return what the order of candidates depends on."""
+    return score.objective, score.value, score.context
+
+
+def _files_of(files: Files, name: str | None, own: Scenario | None) -> Files:
+    """Return the files of one kind of lists, by their dotted names without the scenario."""
+    if own is None:
+        return files
+    prefix = f"score.scenarios.{name}."
+    found = {
+        f"score.{key.removeprefix(prefix)}": some
+        for key, some in files.items()
+        if key.startswith(prefix)
+    }
+    inherited = [key for key in ("rules", "candidates") if getattr(own, key) is None]
+    for key, some in files.items():
+        if key == NOW or any(key.startswith(f"score.{one}.") for one in inherited):
+            found[key] = some
+    return found
+
+
+def _given(
+    source: Source, config: Config, files: Files, own: Scenario | None, first: Given | None
+) -> Given:
+    """Return what rules read besides the dataset; the fresher table of items is read once.
+
+    Args:
+        source: What lists are made from.
+        config: With the section of these lists.
+        files: Their files.
+        own: The section of the scenario; None: the default lists.
+        first: What was read for the default lists; None: these are they.
+    """
+    if own is None or first is None:
+        return read_given(config, source.manifest, source.item_ids, files)
+    if own.rules is None:
+        return first._replace(shown=(), item_ids=None) if first.shown else first
+    without = config.score.model_copy(update={"items_now": None})
+    config = config.model_copy(update={"score": without})
+    files = {key: some for key, some in files.items() if key != NOW}
+    found = read_given(config, source.manifest, source.item_ids, files)
+    if first.now is None:
+        return found
+    counts = {**found.counts, NOW: first.counts[NOW]}
+    return found._replace(now=first.now, has_row=first.has_row, counts=counts)
+
+
+def _require_some(source: Source, members: Members) -> None:
+    """Refuse a condition that no user of the dataset meets.
+
+    Raises:
+        ConfigError: Naming the condition and the number of users.
+    """
+    users = 0
+    for group in source.manifest.row_groups("users"):
+        rows = read_row_group(source.dataset, group, [USER_IDX, *members.fields])
+        if members.of(rows).any():
+            return
+        users += rows.num_rows
+    raise ConfigError(
+        f"{members.key}={members.text!r} is true for none of the {users:,} users of dataset "
+        f"{source.manifest.id}; correct the condition, or remove the scenario"
+    )
+
+
+def _require_no_rules(score: Score, model: ListModel) -> None:
+    if score.rules is not None:
+        raise ConfigError(
+            f"score.rules is set, but model {model.bundle.id} ({model.bundle.algorithm}) orders "
+            "candidates, and rules act on the lists of a model over the catalogue alone; set "
+            "score.rules to null, or train.algorithm to another one"
+        )
+
+
+def _warn_of_context(staged: Staged) -> None:
+    if staged.without_value:
+        log.warning(
+            "score: the ranker takes %s, of which nothing is known when lists are made: it is "
+            "given a missing value; set score.context, or train without them: "
+            "ranker.ranking.features_left_out (train.ranking.features_left_out if the main model "
+            "ranks)",
+            ", ".join(staged.without_value),
+        )
+
+
+def _item_rules(source: Source, score: Score, given: Given) -> dict[str, dict[str, int]]:
+    """Evaluate the rules that are the same for all users; return what each excludes.
+
+    Raises:
+        ConfigError: When a rule cannot be evaluated, or when no item is left.
+    """
+    if score.rules is None:
+        return {}
+    book = RuleBook(source.dataset, source.manifest, score, given)
+    counts = book.item_counts()
+    if not len(book.kept):
+        told = ", ".join(f"{name} ({found['excluded_items']:,})" for name, found in counts.items())
+        items = catalogue_size(source.manifest) - NUM_RESERVED
+        raise ConfigError(
+            f"the rules exclude all {items:,} items of dataset {source.manifest.id} for everybody: "
+            f"{told}; correct the rules, or the fields that they use"
+        )
+    return {
+        name: {**given.counts.get(name, {}), **counts.get(name, {})}
+        for name in [*given.counts, *counts]
+    }

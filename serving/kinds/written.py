@@ -1,0 +1,100 @@
+"""Read written lists back: what is counted in those of each kind, and what the gates say of it."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conf.contract import WHY_ABSENT, DataFile, ListFigures
+from serving.gates.list_counts import Checked, check_parts
+from serving.gates.overlap import overlap_with_current
+from serving.gates.rule_checks import RuleCheck
+from serving.gates.verdicts import figures_of, judged
+from serving.kinds.prepared import Prepared, Source
+from serving.publishing.parts import describe_parts, read_ledger, write_absent
+from serving.scoring.list_model import is_personal
+
+log = logging.getLogger(__name__)
+
+
+def described(
+    source: Source, one: Prepared, version: Path
+) -> tuple[dict[str, Any], tuple[DataFile, ...]]:
+    """Read lists of one kind back and write the table of the users without one.
+
+    Args:
+        source: What they are made from.
+        one: How they are made.
+        version: Folder of the version.
+
+    Returns:
+        What `ListFigures` holds, and the manifest's entries of the parts.
+    """
+    manifest, score, folder = source.manifest, one.score, one.kind.folder_in(version)
+    parts = len(manifest.row_groups("histories"))
+    found = _counted(source, one, folder)
+    overlap = overlap_with_current(
+        source.workspace,
+        folder,
+        parts=parts,
+        logical_date=manifest.logical_date,
+        item_ids=source.item_ids,
+        length=score.list_length,
+        scenario=one.kind.scenario,
+    )
+    ledger = read_ledger(folder, parts)
+    _warn_of_pins(one, ledger)
+    counts = {**found.counts, "compared_users": overlap.users}
+    reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
+    figures = ListFigures(
+        counts=counts,
+        short_lists=found.short_lists,
+        fallbacks=found.fallbacks,
+        users_without_lists=dict(sorted(reasons.items())),
+        rules={
+            one.told(name): {**one.rules.get(name, {}), **ledger.get(name, {})}
+            for name in {**one.rules, **ledger}
+        },
+        figures=figures_of(counts, overlap.mean),
+        previous_id=overlap.previous_id,
+        context_without_value=() if one.staged is None else one.staged.without_value,
+        channels=found.channels,
+        gates={},
+        absent=write_absent(folder, found.absent, version),
+    )
+    gates = {v.name: not v.refuses for v in judged(figures.model_dump(), score)}
+    made = figures.model_copy(update={"gates": gates})
+    told = {name: getattr(made, name) for name in ListFigures.model_fields}
+    return told, describe_parts(folder, parts, version)
+
+
+def _warn_of_pins(one: Prepared, ledger: Mapping[str, Mapping[str, int]]) -> None:
+    for name, counts in ledger.items():
+        if counts.get("skipped_pins") and not counts.get("pinned_places"):
+            log.warning(
+                "score: the item of %s is in no list: none of the %d users it counts for may get "
+                "it; look at the other rules",
+                one.told(name),
+                counts["skipped_pins"],
+            )
+
+
+def _counted(source: Source, one: Prepared, folder: Path) -> Checked:
+    """Count what is in the written parts."""
+    score, staged, manifest = one.score, one.staged, source.manifest
+    check = None
+    if score.rules is not None:
+        check = RuleCheck(source.dataset, manifest, score, one.kind.given)
+    model = source.model
+    return check_parts(
+        source.workspace,
+        manifest,
+        folder,
+        score,
+        model.pools if staged is None else staged.pools,
+        is_personal=is_personal(model.scorer) if staged is None else staged.is_personal,
+        guaranteed=None if staged is None else staged.guaranteed,
+        check=check,
+        members=one.members,
+    )
