@@ -24,7 +24,8 @@ from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.kinds.prepared import Prepared, Source, prepared
+from serving.gates.rule_checks import RuleCheck
+from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.written import described
 from serving.publishing.parts import missing_parts, read_item_ids
 from serving.scoring.list_model import ListModel, load_model
@@ -81,7 +82,7 @@ def run(
     default, *scenarios = (one.kind for one in kinds)
     made_with = (default.stages, default.templates, default.given, tuple(scenarios))
     of_run = (workspace, dataset_id, model_id, request, folder, score, config.run.umask)
-    job = ScoringJob(*of_run, *made_with)
+    job = ScoringJob(*of_run, *made_with, prepared_similar(source))
     _score_missing(config, job, manifest, model)
     commit(workspace, "lists", _checked(source, kinds, job))
     return version
@@ -112,9 +113,8 @@ def _missing_users(config: Config, job: ScoringJob, manifest: Manifest) -> list[
     """Return the parts of users that lack lists of some kind."""
     rows, found = _rows(manifest), set[int]()
     for kind in job.kinds:
-        folder, keep = own_folder(kind.folder_in(job.folder)), ()
-        if kind.scenario is None:
-            keep = (SIMILAR_ITEMS, *config.score.scenarios)
+        folder = own_folder(kind.folder_in(job.folder))
+        keep = (SIMILAR_ITEMS, *config.score.scenarios) if kind.scenario is None else ()
         found.update(missing_parts(folder, rows, job.request, keep=keep))
     return sorted(found)
 
@@ -140,7 +140,10 @@ def _checked(source: Source, kinds: Sequence[Prepared], job: ScoringJob) -> List
     similar: dict[str, int] | None = None
     files: dict[str, tuple[DataFile, ...]] = {}
     if has_similar(score, source.model, quiet=True):
-        similar, files = check_similar(folder, source.item_ids, score)
+        check = None
+        if job.similar is not None:
+            check = RuleCheck(source.dataset, manifest, job.similar.score, job.similar.given)
+        similar, files = check_similar(folder, source.item_ids, score, check)
     figures: dict[str, Any] = {}
     scenarios: dict[str, ScenarioLists] = {}
     for one in kinds:

@@ -39,6 +39,8 @@ def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
     found |= _of_lists("score", score.candidates, score.rules)
     for name, scenario in score.scenarios.items():
         found |= _of_lists(f"score.scenarios.{name}", scenario.candidates, scenario.rules)
+    if score.similar_items is not None:
+        found |= _of_lists("score.similar_items", None, score.similar_items.rules)
     return found
 
 

@@ -142,6 +142,8 @@ def lists_request(
     section = config.score.model_dump(mode="json", exclude=_IN_NO_LIST | _unset(config.score))
     if config.score.texts.file is not None:
         section["texts"]["file"] = _hash_of("score.texts.file", config.score.texts.file)
+    if config.score.similar_items is not None and config.score.similar_items.rules is None:
+        del section["similar_items"]["rules"]  # then the key is as before this setting existed
     if config.score.scenarios:
         section["scenarios"] = {
             name: _of_scenario(name, scenario) for name, scenario in config.score.scenarios.items()

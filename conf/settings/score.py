@@ -9,6 +9,7 @@ from conf.settings.counting import CountingName
 from conf.settings.lists.gates import Gates
 from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import Expression, ListRules
+from conf.settings.lists.similar_items import SimilarItems
 from conf.settings.section import Name, Positive, Section, Share
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
@@ -41,17 +42,6 @@ class Texts(Section):
         if len(set(languages)) < len(languages):
             raise ValueError("names a language twice; name each once")
         return languages
-
-
-class SimilarItems(Section):
-    """Lists of similar items, one for every item."""
-
-    count: Positive = 10
-    """Items in each list; fewer if the model finds fewer."""
-    by: Literal["model", "vectors"] = "model"
-    """model: what the model recommends to somebody whose only event is this item, so what comes
-    next. vectors: items whose vectors point in the same direction, so what is alike; only with a
-    network or als."""
 
 
 class Channel(Section):
@@ -235,6 +225,7 @@ class Score(Section):
     @model_validator(mode="after")
     def _fresher_table_is_used(self) -> "Score":
         used = [self.rules, *(one.rules for one in self.scenarios.values())]
+        used += [] if self.similar_items is None else [self.similar_items.rules]
         if self.items_now is not None and not any(rules is not None for rules in used):
             raise ValueError(
                 "items_now is set, but no rule uses it; set rules, or items_now to null"
@@ -280,6 +271,19 @@ class Score(Section):
     def sections(self) -> dict[str | None, "Score"]:
         """Return the section of each kind of lists, by its scenario; None: the default lists."""
         return {None: self, **{name: self.of_scenario(name) for name in self.scenarios}}
+
+    @property
+    def of_similar_items(self) -> "Score | None":
+        """Return the section as it is for lists of items with rules of their own; None: without."""
+        own = self.similar_items
+        if own is None or own.rules is None:
+            return None
+        return self.model_copy(
+            update={
+                "rules": own.rules, "drop_seen": True, "list_length": own.count,
+                "candidates": None, "scenarios": {},
+            }
+        )  # fmt: skip
 
     @property
     def trained_channels(self) -> dict[str, Channel]:

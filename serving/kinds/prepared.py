@@ -102,6 +102,32 @@ def prepared(
     return found
 
 
+def prepared_similar(source: Source) -> ListKind | None:
+    """Return how lists of items are made that have rules of their own; None: they have none.
+
+    Raises:
+        ConfigError: When a rule cannot be evaluated, needs users, or leaves no item.
+    """
+    score = source.config.score.of_similar_items
+    if score is None:
+        return None
+    prefix = "score.similar_items."
+    files = {
+        f"score.{key.removeprefix(prefix)}": some
+        for key, some in source.files.items()
+        if key.startswith(prefix) or key == NOW
+    }
+    files |= {NOW: source.files[NOW]} if NOW in source.files else {}
+    config = source.config.model_copy(update={"score": score})
+    try:
+        given = read_given(config, source.manifest, source.item_ids, files)
+        _item_rules(source, score, given, about_users="lists of items have no users")
+    except HeadraceError as error:
+        error.args = (str(error).replace("score.rules.", f"{prefix}rules."),)
+        raise
+    return ListKind(score, given=given)
+
+
 @contextmanager
 def _told_of(name: str | None, own: Scenario | None) -> Iterator[None]:
     """Name the keys of a scenario in errors about its lists."""
@@ -135,8 +161,8 @@ def _prepared(
                        and _orders(one.score) == _orders(score)), None)  # fmt: skip
         if staged is None:
             cpu = torch.device("cpu")
-            of_run = (source.workspace, source.manifest, source.model)
-            staged = load_staged(*of_run, stages, score, cpu)
+            of_dataset = (source.workspace, source.manifest, source.model)
+            staged = load_staged(*of_dataset, stages, score, cpu)
             _warn_of_context(staged)
     first = others[0].kind.given if others else None
     given = _given(source, config, files, own, first)
@@ -246,8 +272,16 @@ def _warn_of_context(staged: Staged) -> None:
         )
 
 
-def _item_rules(source: Source, score: Score, given: Given) -> dict[str, dict[str, int]]:
+def _item_rules(
+    source: Source, score: Score, given: Given, about_users: str | None = None
+) -> dict[str, dict[str, int]]:
     """Evaluate the rules that are the same for all users; return what each excludes.
+
+    Args:
+        source: What the lists are made from.
+        score: Their section.
+        given: What their rules read besides the dataset.
+        about_users: Why no rule may use fields of users; None: it may.
 
     Raises:
         ConfigError: When a rule cannot be evaluated, or when no item is left.
@@ -255,6 +289,12 @@ def _item_rules(source: Source, score: Score, given: Given) -> dict[str, dict[st
     if score.rules is None:
         return {}
     book = RuleBook(source.dataset, source.manifest, score, given)
+    if about_users is not None and book.user_fields:
+        keys = ", ".join(one.key for one in [*book.by_group, *book.boosts_by_group])
+        raise ConfigError(
+            f"{keys} uses fields of users ({', '.join(book.user_fields)}), but {about_users}; use "
+            "fields of items"
+        )
     counts = book.item_counts()
     if not len(book.kept):
         told = ", ".join(f"{name} ({found['excluded_items']:,})" for name, found in counts.items())

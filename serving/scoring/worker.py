@@ -69,6 +69,8 @@ class ScoringJob:
     """What rules read besides the dataset."""
     scenarios: tuple[ListKind, ...] = ()
     """The lists that are made besides the default ones."""
+    similar: ListKind | None = None
+    """How lists of items are made that have rules of their own; None: as the default ones."""
 
     @property
     def kinds(self) -> list[ListKind]:

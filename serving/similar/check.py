@@ -13,20 +13,30 @@ from conf.contract import (
     SCORE,
     SIMILAR_ID,
     SIMILAR_ITEMS,
+    USER_ID,
+    USER_IDX,
     DataFile,
 )
 from conf.errors import HeadraceError
 from conf.settings.score import Score
 from conf.workspace.parquet import describe_parquet, read_columns
 from serving.gates.row_counts import count_bad_scores, count_misplaced, places_in
-from serving.publishing.parts import part_name
+from serving.gates.rule_checks import Rows, RuleCheck
+from serving.publishing.parts import BOOST, part_name
 from serving.similar.worker import SIMILAR_SCHEMA, rows_of_parts
 
-_FAULTS = ("unknown_ids", "own_item", "repeated_items", "misplaced_rows", "bad_scores")
+_FAULTS = (
+    "unknown_ids",
+    "own_item",
+    "repeated_items",
+    "misplaced_rows",
+    "bad_scores",
+    "rule_violations",
+)
 
 
 def check_similar(
-    folder: Path, item_ids: pa.Array, score: Score
+    folder: Path, item_ids: pa.Array, score: Score, check: RuleCheck | None = None
 ) -> tuple[dict[str, int], dict[str, tuple[DataFile, ...]]]:
     """Return the counts of the lists of items, and the manifest's entries of their files.
 
@@ -34,6 +44,7 @@ def check_similar(
         folder: Folder of the version.
         item_ids: [V], null at the reserved numbers.
         score: How the lists were made.
+        check: Evaluates the rules again that are only for these lists; None: there are none.
 
     Raises:
         HeadraceError: When a list is wrong, which is a fault of the scorer.
@@ -43,7 +54,11 @@ def check_similar(
     parts = range(len(rows_of_parts(len(item_ids))))
     paths = [folder / SIMILAR_ITEMS / part_name(part) for part in parts]
     for path in paths:
-        total.update(_counted(read_columns(path, SIMILAR_SCHEMA.names), item_ids, count))
+        rows = read_columns(path, SIMILAR_SCHEMA.names)
+        found = _counted(rows, item_ids, count)
+        if check is not None:
+            found |= _ruled(rows, item_ids, check)
+        total.update(found)
     wrong = {name: total[name] for name in _FAULTS if total[name]}
     if wrong:
         told = ", ".join(f"{name} {number:,}" for name, number in wrong.items())
@@ -60,6 +75,35 @@ def check_similar(
         "items_without_list": items - total["lists"],
     }
     return counts, {SIMILAR_ITEMS: tuple(describe_parquet(folder, path) for path in paths)}
+
+
+def _ruled(rows: pa.Table, item_ids: pa.Array, check: RuleCheck) -> dict[str, int]:
+    """Return the counts of rows of `SIMILAR_SCHEMA` that depend on rules; each item is a user."""
+    item, other = (places_in(rows[name], item_ids) for name in (ITEM_ID, SIMILAR_ID))
+    is_known = (item >= NUM_RESERVED) & (other >= NUM_RESERVED)
+    rows, item, other = rows.filter(pa.array(is_known)), item[is_known], other[is_known]
+    listed, user = np.unique(item, return_inverse=True)
+    users = pa.table(
+        {
+            **{f.name: pa.nulls(len(listed), f.type) for f in check.users.schema},
+            USER_IDX: listed,
+            USER_ID: item_ids.take(pa.array(listed)),
+        }
+    )
+    said = [BOOST] if check.rules.boosts else []
+    of_rows = Rows(
+        user,
+        other,
+        rows[POSITION].to_numpy(),
+        rows[SCORE].to_numpy(),
+        pa.array([said] * len(item), pa.list_(pa.string())),
+    )
+    part = check.of_part(users, pa.table({}))
+    finite = np.isfinite(of_rows.score)
+    return {
+        "rule_violations": int(part.violations(of_rows, np.zeros(len(item), dtype=bool)).sum()),
+        "bad_scores": part.num_rises(of_rows) + int((~finite).sum()),
+    }
 
 
 def _counted(rows: pa.Table, item_ids: pa.Array, count: int) -> dict[str, int]:

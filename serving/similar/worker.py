@@ -5,6 +5,7 @@ Legend of shapes: N items of a part, V catalogue, D width, K list length.
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +20,21 @@ from conf.contract import (
     SCORE,
     SIMILAR_ID,
     SIMILAR_ITEMS,
+    USER_ID,
+    USER_IDX,
 )
 from conf.errors import ConfigError
 from conf.settings.score import Score
+from serving.arranging.arrange import Arranging
 from serving.publishing.parts import part_name, write_part
+from serving.ranking.barred import best_unbarred
+from serving.ranking.rankers import RankedLists, Ranker
+from serving.ranking.shelf import Shelf
 from serving.ranking.topk import TopK, top_k
-from serving.rules.allowed import HistoryRules
+from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import RuleBook
-from serving.rules.history import Seen, known_to_model
+from serving.rules.history import known_to_model
+from serving.rules.part import PartRules
 from serving.scoring.list_model import ListModel, is_personal
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.similar.like_user import histories_of_items
@@ -109,6 +117,35 @@ class _ItemRules(HistoryRules):
         self.kept = None if book is None else book.kept
 
 
+class _VectorRanker:
+    """Ranks items by the direction of their vectors; each history is of one item."""
+
+    def __init__(self, vectors: Tensor, pool: np.ndarray, block_items: int) -> None:
+        """Take the vectors: [V, D], and which items lists may have: [V] bool."""
+        self.vectors, self.block_items = vectors, block_items
+        self.left_out = torch.from_numpy(~pool[: len(vectors)]).to(vectors.device)
+
+    def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
+        """See `serving.ranking.rankers.Ranker`."""
+        device = self.vectors.device
+        own = torch.from_numpy(histories.values[histories.offsets[rows]]).to(device)
+        allowed, shelf = (
+            rules.allowed(rows).to(device),
+            Shelf(rules.kept, len(self.vectors), device),
+        )
+        find = partial(
+            top_k,
+            item_vectors=shelf.of_items(self.vectors),
+            block_items=self.block_items,
+            left_out=shelf.of_items(self.left_out),
+        )
+        seen = shelf.placed(allowed.seen)
+        best = best_unbarred(
+            find, self.vectors[own], seen, allowed.masks, k=k, adjusting=allowed.adjusting
+        )
+        return RankedLists(rows, shelf.numbered(best))
+
+
 class SimilarScorer:
     """A loaded model with its dataset, ready to make the lists of items."""
 
@@ -117,7 +154,17 @@ class SimilarScorer:
         self.spec, self.job = job.score.similar_items, job
         parts = PartScorer(replace(job, scenarios=()))
         self.loaded, self.maker = parts.loaded, parts.maker
-        self.vectors = vectors_of(self.maker.scorer) if self.spec.by == "vectors" else None
+        self.book, self.own_book = self.maker.book, None
+        if job.similar is not None:
+            given = (job.similar.score, job.similar.given)
+            self.own_book = RuleBook(self.loaded.dataset, self.loaded.manifest, *given)
+        vectors = vectors_of(self.maker.scorer) if self.spec.by == "vectors" else None
+        ranker = self.maker.own_ranker
+        assert ranker is not None  # see `has_similar`
+        self.ranker: Ranker = ranker
+        if vectors is not None:
+            pool = self.loaded.model.pools.model
+            self.ranker = _VectorRanker(vectors, pool, job.score.block_items)
 
     def score(self, part: int) -> int:
         """Write the lists of one part of the items and return the number of items."""
@@ -150,42 +197,40 @@ class SimilarScorer:
 
     def _rank(self, items: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, TopK]:
         """Return the rows that have finite scores, and the best items of each."""
-        if self.vectors is not None:
-            device = self.vectors.device
-            own = torch.from_numpy(items[rows]).to(device)
-            found = top_k(
-                self.vectors[own],
-                self.vectors,
-                k=self.spec.count,
-                seen=Seen(torch.arange(len(rows), device=device), own),
-                block_items=self.job.score.block_items,
-                left_out=torch.from_numpy(~self._pool()).to(device),
-            )
-            return rows, found
-        histories = histories_of_items(items[rows], self.loaded.manifest)
+        numbers, places = items[rows], np.arange(len(rows))
+        histories = histories_of_items(numbers, self.loaded.manifest)
         known = known_to_model(histories, self.maker.num_items, self.maker.unknown)
-        rules = _ItemRules(histories, self.maker.book)
-        places = np.arange(len(rows))
-        assert self.maker.ranker is not None  # see `has_similar`
-        ranked = self.maker.ranker.rank(known, places, k=self.spec.count, rules=rules)
-        best = ranked.best
+        if self.own_book is None:
+            rules = _ItemRules(histories, self.book)
+            found, best, _ = self.ranker.rank(known, places, k=self.spec.count, rules=rules)
+        else:
+            found, best = self._arranged(self.own_book, numbers, histories, known)
         if isinstance(self.maker.scorer, ItemToItem):
             # Beyond the pairs it counted, such a model names popular items: those are not similar.
-            part = self.maker.scorer.contributions(known, ranked.rows, best.item_idx).sum(-1)
+            part = self.maker.scorer.contributions(known, found, best.item_idx).sum(-1)
             counted = (part > 0) & (best.item_idx >= 0)
             best = TopK(
                 best.scores.masked_fill(~counted, -torch.inf),
                 best.item_idx.masked_fill(~counted, NO_ITEM),
             )
-        return rows[ranked.rows], best
+        return rows[found], best
 
-    def _pool(self) -> np.ndarray:
-        """Return the items that lists may have: [V] bool."""
-        pool: np.ndarray = self.loaded.model.pools.model
-        book = self.maker.book
-        if book is None:
-            return pool
-        return pool & np.isin(np.arange(len(pool)), book.kept)
+    def _arranged(
+        self, book: RuleBook, items: np.ndarray, histories: Ragged, known: Ragged
+    ) -> tuple[np.ndarray, TopK]:
+        """Return the rows that have finite scores, and their items under rules of their own.
+
+        Args:
+            book: The rules.
+            items: [N]
+            histories: [N] a history of each item.
+            known: The same as the model knows them.
+        """
+        ids = self.loaded.item_ids.take(pa.array(items))
+        rules = PartRules(book, pa.table({USER_IDX: items, USER_ID: ids}), histories)
+        arranging = Arranging(self.ranker, None, known, rules, self.spec.count)
+        made = arranging.arrange(np.arange(len(items)))
+        return made.rows, TopK(torch.from_numpy(made.scores), torch.from_numpy(made.item_idx))
 
     def _table(self, items: np.ndarray, best: TopK) -> pa.Table:
         """Return lists as rows of `SIMILAR_SCHEMA`, one row per item and position."""
