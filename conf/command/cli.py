@@ -27,6 +27,7 @@ from conf.command.running import (
     run_command,
     works,
 )
+from conf.command.scoring import add_score
 from conf.command.streams import close_streams, open_streams, whole_output
 from conf.contract import MAIN
 from conf.errors import ConfigError
@@ -118,7 +119,7 @@ add_dated(
     "Train a model on the current dataset and measure it (Petastorm, Ray Train, PyTorch).",
     works("run_train"),
 )
-add_dated(app, LINE, "score", "Write and publish a list for every user (Ray).", works("run_score"))
+add_score(app, LINE)
 add_dated(
     app, LINE, "run", "Run etl, train and score; skip what is already done.", works("run_all")
 )

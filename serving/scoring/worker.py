@@ -89,16 +89,26 @@ class PartScorer:
         users, histories = self.read(part)
         user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
         rules = self.maker.for_part(users, histories)
-        lists = self.maker.lists(histories, rules)
-        channels = list(self.job.score.candidates or {})
-        table = lists_table(user_ids, self.loaded.item_ids, lists, channels)
-        if self.sentences is not None:
-            column = self.sentences.column(_places(lists), histories)
-            table = table.append_column(TEXTS, column)
+        table = self.table(user_ids, histories, self.maker.lists(histories, rules))
         ledger = None if rules is None else self.maker.ledger(users, histories, rules)
         path = self.job.folder / part_name(part)
         write_part(path, table, request=self.job.request, num_users=len(user_ids), ledger=ledger)
         return len(user_ids)
+
+    def table(self, user_ids: pa.Array, histories: Ragged, lists: PartLists) -> pa.Table:
+        """Return lists as rows, one per user and position, with their sentences.
+
+        Args:
+            user_ids: [N]
+            histories: [N]
+            lists: Of N users.
+        """
+        channels = list(self.job.score.candidates or {})
+        table = lists_table(user_ids, self.loaded.item_ids, lists, channels)
+        if self.sentences is None:
+            return table
+        column = self.sentences.column(_places(lists), histories)
+        return table.append_column(TEXTS, column)
 
     def read(self, part: int) -> tuple[pa.Table, Ragged]:
         """Return a part's users, with the fields that rules use, and their histories."""
