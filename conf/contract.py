@@ -62,6 +62,8 @@ WHY_ABSENT = "why_absent"  # in the file of users without a list
 SIMILAR_ITEMS = "similar_items"  # the folder of the lists of items, and their part of a manifest
 SIMILAR_ID = "similar_id"  # in them, the item that is like `item_id`
 
+AUDIENCES = "audiences"  # the folder of lists of users for items, and their part of a manifest
+
 MANIFEST_NAME: dict[str, str] = {
     "datasets": "manifest.json",
     "models": "bundle.json",
@@ -327,6 +329,8 @@ class ListsManifest(_Record):
     """The table of the users without a list; None: every user has one."""
     similar_items: dict[str, int] | None = None
     """Counts of the lists of items; None: there are none."""
+    audiences: dict[str, dict[str, int]] = {}
+    """Counts of the lists of users for items, by the name of the audience."""
 
 
 MANIFESTS: dict[str, type[BaseModel]] = {

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import torch
 
 from conf.contract import (
+    AUDIENCES,
     NUM_RESERVED,
     SIMILAR_ITEMS,
     WHY_ABSENT,
@@ -28,6 +30,9 @@ from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
+from serving.audiences.members import items_of_audiences
+from serving.audiences.merged import write_audiences
+from serving.audiences.worker import PARTS, AudienceScorer
 from serving.gates.list_counts import Checked, check_parts
 from serving.gates.overlap import overlap_with_current
 from serving.gates.rule_checks import RuleCheck
@@ -68,6 +73,7 @@ class _Lists:
     """Channels and ranker; None: the lists are those of the main model alone."""
     given: Given
     """What rules read besides the dataset."""
+    audiences: dict[str, np.ndarray]  # numbers of the items
     rules: dict[str, dict[str, int]]
     """What each rule excludes for all users."""
     version: str
@@ -126,12 +132,14 @@ def run(
     given = _given(config, manifest, item_ids, files, shown)
     rules = _item_rules(dataset, manifest, score, given)
     templates = load_templates(score.texts)
+    audiences = items_of_audiences(config, manifest, model, item_ids, given, files)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     from_them = (request, folder, score, config.run.umask, stages, templates, given)
-    job = ScoringJob(workspace, dataset_id, model_id, *from_them)
+    job = ScoringJob(workspace, dataset_id, model_id, *from_them, audiences)
     _score_missing(config, job, manifest, model)
-    lists = _Lists(config, manifest, model, stages, staged, given, rules, version, request)
+    found = (stages, staged, given, audiences, rules)
+    lists = _Lists(config, manifest, model, *found, version, request)
     commit(workspace, "lists", _checked(lists, item_ids))
     return version
 
@@ -162,12 +170,15 @@ def _require_no_rules(score: Score, model: ListModel) -> None:
 
 def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
     """Score the users, and the items if that is asked for, whose parts are not written yet."""
-    works = [_Work("users", PartScorer, job.folder, _rows(manifest), ())]
+    others, rows = (SIMILAR_ITEMS, AUDIENCES), _rows(manifest)
+    works = [_Work("users", PartScorer, job.folder, rows, others)]
     if has_similar(config.score, model):
         items = rows_of_parts(catalogue_size(manifest))
         folder = own_folder(job.folder / SIMILAR_ITEMS)
-        works[0] = works[0]._replace(keep=(SIMILAR_ITEMS,))
         works.append(_Work("items", SimilarScorer, folder, items, ()))
+    if job.audiences:
+        folder = own_folder(own_folder(job.folder / AUDIENCES) / PARTS)
+        works.append(_Work("users for audiences", AudienceScorer, folder, rows, ()))
     missing = [missing_parts(w.folder, w.rows, job.request, keep=w.keep) for w in works]
     if not any(missing):
         return
@@ -225,6 +236,7 @@ def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
     similar_files: dict[str, tuple[DataFile, ...]] = {}
     if has_similar(score, lists.model, quiet=True):
         similar, similar_files = check_similar(folder, item_ids, score)
+    audiences, more_files = write_audiences(folder, manifest, score, lists.audiences)
     ledger, excluded = read_ledger(folder, parts), lists.rules
     _warn_of_pins(ledger)
     counts = {**found.counts, "compared_users": overlap.users}
@@ -247,9 +259,10 @@ def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
         context_without_value=() if lists.staged is None else lists.staged.without_value,
         channels=found.channels,
         gates={},
-        files={"lists": describe_parts(folder, parts), **similar_files},
+        files={"lists": describe_parts(folder, parts), **similar_files, **more_files},
         absent=write_absent(folder, found.absent),
         similar_items=similar,
+        audiences=audiences,
     )
     gates = {v.name: not v.refuses for v in judged(made.model_dump(), score)}
     return made.model_copy(update={"gates": gates})

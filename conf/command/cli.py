@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import conf
+from conf.command.looking import AudienceName, ItemId, UserId, looked_up
 from conf.command.manual import manual_address
 from conf.command.measuring import Role, add_evaluate
 from conf.command.running import (
@@ -30,7 +31,6 @@ from conf.command.running import (
 from conf.command.scoring import add_score
 from conf.command.streams import close_streams, open_streams, whole_output
 from conf.contract import MAIN
-from conf.errors import ConfigError
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -42,14 +42,6 @@ LOOK = "Look at results"
 CHOOSE = "Choose a model"
 MANAGE = "Manage the workspace"
 
-UserId = Annotated[
-    str | None,
-    typer.Option("--user", help="User id as in the log, or `first` for any user.", metavar="ID"),
-]
-ItemId = Annotated[
-    str | None,
-    typer.Option("--item", help="Item id as in the log, or `first` for any item.", metavar="ID"),
-]
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
@@ -130,20 +122,13 @@ def show(
     config: ConfigPath,
     user: UserId = None,
     item: ItemId = None,
+    audience: AudienceName = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print one user's history and published list, or one item's list, with titles."""
-
-    def work(loaded: "Config") -> Result:
-        if (user is None) == (item is None):
-            raise ConfigError("show needs one of --user ID and --item ID; `first` shows any")
-        if item is not None:
-            return works("run_show_item")(loaded, item)
-        return works("run_show")(loaded, user)
-
-    run_command(config, overrides, as_json, verbose, work)
+    """Print one user's history and published list, one item's list, or an audience's users."""
+    run_command(config, overrides, as_json, verbose, lambda c: looked_up(c, user, item, audience))
 
 
 add_plain(

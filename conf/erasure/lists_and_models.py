@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import (
+    AUDIENCES,
     CHANNELS,
     SOURCE,
     SOURCE_FALLBACK,
@@ -66,15 +67,17 @@ def rebuild_lists(
             continue
         copy_without(folder / file.path, beside / file.path, target)
         left.append(describe_parquet(beside, beside / file.path))
-    others = {name: part for name, part in manifest.files.items() if name != "lists"}
+    others = {n: part for n, part in manifest.files.items() if n not in ("lists", AUDIENCES)}
     for file in (file for part in others.values() for file in part):
         (beside / file.path).parent.mkdir(exist_ok=True)  # lists of items name no users
         link(folder / file.path, beside / file.path)
+    audiences, gone_of = _without_members(manifest, folder, beside, target)
     table = pa.concat_tables(removed, promote_options="default") if removed else pa.table({})
     absent, gone_absent = _without_absent(manifest, folder, beside, target)
     renewed = manifest.model_copy(
         update={
-            "files": {"lists": tuple(left), **others},
+            "files": {"lists": tuple(left), **others, **audiences},
+            "audiences": _fewer_members(manifest, gone_of),
             "absent": absent,
             **_lowered(manifest, table, gone_absent, len(target.numbers)),
         }
@@ -82,7 +85,42 @@ def rebuild_lists(
     removed_rows = {"lists": table.num_rows}
     if gone_absent.num_rows:
         removed_rows["users_without_lists"] = gone_absent.num_rows
+    if any(gone_of.values()):
+        removed_rows[AUDIENCES] = sum(gone_of.values())
     return renewed, removed_rows
+
+
+def _without_members(
+    manifest: ListsManifest, folder: Path, beside: Path, target: Target
+) -> tuple[dict[str, tuple[DataFile, ...]], dict[str, int]]:
+    """Copy the lists of users for items without the users.
+
+    The other users keep their positions, so positions have gaps.
+
+    Returns:
+        Their part of the manifest's files, and the number of removed rows by audience.
+    """
+    left: list[DataFile] = []
+    removed = {}
+    for file in manifest.files.get(AUDIENCES, ()):
+        source, copy = folder / file.path, beside / file.path
+        copy.parent.mkdir(exist_ok=True)
+        removed[copy.stem] = int(matching_rows(source, target).num_rows)
+        if removed[copy.stem]:
+            copy_without(source, copy, target)
+            left.append(describe_parquet(beside, copy))
+        else:
+            link(source, copy)
+            left.append(file)
+    return ({AUDIENCES: tuple(left)} if left else {}), removed
+
+
+def _fewer_members(manifest: ListsManifest, gone: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return the counts of the audiences without the removed rows."""
+    return {
+        name: {**counts, "users": counts["users"] - gone.get(name, 0)}
+        for name, counts in manifest.audiences.items()
+    }
 
 
 def _without_absent(

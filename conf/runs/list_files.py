@@ -36,6 +36,9 @@ def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
     for name, channel in (score.candidates or {}).items():
         if channel.path is not None:
             found[f"score.candidates.{name}"] = "path", (channel.path,)
+    for name, audience in score.audiences.items():
+        if audience.items is not None:
+            found[f"score.audiences.{name}"] = "items", (audience.items,)
     if score.rules is not None:
         for kind, lists in (("allow", score.rules.allow), ("deny", score.rules.deny)):
             for name, one in lists.items():
@@ -45,9 +48,9 @@ def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 def _matching(root: Path, key: str, setting: str, patterns: tuple[str, ...]) -> list[Path]:
     found = matching_files(root, key, patterns, setting)
-    if setting == "path" and len(found) > 1:
+    if setting != "paths" and len(found) > 1:
         raise InputError(
-            f"{key}.path={patterns[0]!r} matches {len(found)} files, among them "
+            f"{key}.{setting}={patterns[0]!r} matches {len(found)} files, among them "
             f"{found[0].name} and {found[1].name}; name one"
         )
     return found

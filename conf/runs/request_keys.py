@@ -28,7 +28,8 @@ _IN_NO_LIST = {
     "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
 }  # fmt: skip
 _LATER = (
-    "candidates", "objective", "value", "context", "texts", "similar_items", "rules", "items_now",
+    "audiences", "candidates", "objective", "value", "context", "texts", "similar_items", "rules",
+    "items_now",
 )  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""

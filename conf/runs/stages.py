@@ -123,6 +123,12 @@ def run_show_item(config: Config, item_id: str) -> Result:
     return shown
 
 
+def run_show_audience(config: Config, audience: str) -> Result:
+    """Return the first users of a published audience."""
+    shown: Result = call_stage("serving.show_audience", "run", config, audience=audience)
+    return shown
+
+
 def run_status(config: Config) -> Result:
     """Return the current versions and what they were made from."""
     workspace = Path(config.run.output)

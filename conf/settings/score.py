@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from conf.contract import MAIN, RANKER
 from conf.settings.counting import CountingName
+from conf.settings.lists.audiences import Audience
 from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import ListRules
 from conf.settings.section import Name, Positive, Section, Share
@@ -182,6 +183,8 @@ class Score(Section):
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None
     """Lists of similar items for pages of items; null: none."""
+    audiences: dict[Name, Audience] = {}
+    """Lists of users whom an item or a segment of items fits best, by names of your own."""
     candidates: Annotated[dict[Name, Channel], Field(min_length=1)] | None = None
     """Channels, by a name of your own, that each name some items for every user; a list has the
     best of these. With the section `ranker` it orders them, else they are fused by their ranks.

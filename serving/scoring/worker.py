@@ -63,6 +63,8 @@ class ScoringJob:
     """Sentences by language, see `serving.reasons`."""
     given: Given = NOTHING_GIVEN
     """What rules read besides the dataset."""
+    audiences: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Numbers of the items of each audience."""
 
 
 class PartScorer:

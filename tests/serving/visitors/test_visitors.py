@@ -131,8 +131,8 @@ def test_events_that_are_there_already_are_not_doubled(tmp_path: Path) -> None:
 
 def test_newer_events_follow_the_stored_history(tmp_path: Path) -> None:
     config, _, _ = shop(tmp_path / "w")
-    later = [{"user_id": "u4", "item_id": item, "event_type": kind, "time": 400_000_000 + n}
-             for n, (item, kind) in enumerate([("i3", "buy"), ("i4", "view")], start=1)]  # fmt: skip
+    event = {"user_id": "u4", "item_id": "i3", "event_type": "buy", "time": 400_000_001}
+    later = [event, event | {"item_id": "i4", "event_type": "view", "time": 400_000_002}]
 
     _, found = made(config, tmp_path, [*later[::-1], *events_of(0, "new")])
 
@@ -313,8 +313,9 @@ def test_without_times_the_order_of_lines_counts(
     )  # fmt: skip
     events = [{"user_id": "u3", "item_id": f"i{n}", "event_type": kind}
               for n, kind in ((3, "view"), (2, "view"))]  # fmt: skip
+    kinds = ("view", "buy", "view")[3 - len(items) :]
     same = [{"user_id": "new", "item_id": f"i{n}", "event_type": kind}
-            for n, kind in zip(items, ("view", "buy", "view")[3 - len(items) :], strict=True)]  # fmt: skip
+            for n, kind in zip(items, kinds, strict=True)]  # fmt: skip
 
     result, found = made(config, tmp_path, [*events, *same])
 
