@@ -79,9 +79,8 @@ class AudienceScorer:
             ]
             tables.append(pa.Table.from_arrays(columns, schema=PART_SCHEMA))
         path = self.job.folder / AUDIENCES / PARTS / part_name(part)
-        count = users.num_rows
-        write_part(path, pa.concat_tables(tables), request=self.job.request, num_users=count)
-        return count
+        write_part(path, pa.concat_tables(tables), request=self.job.request, num_users=len(numbers))
+        return len(numbers)
 
     def best(self, part: int, users: pa.Table, histories: Ragged) -> dict[str, np.ndarray]:
         """Return for each audience the share of each user, 0 for users who are not in it: [N].
