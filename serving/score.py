@@ -48,6 +48,7 @@ from serving.reasons.templates import load_templates
 from serving.rules.book import RuleBook
 from serving.rules.reading.given import Given, read_given
 from serving.rules.shown import shown_version
+from serving.scoring.arranged import DIVERSITY, diversity_figures, require_arrangeable
 from serving.scoring.list_model import ListModel, is_personal, load_model
 from serving.scoring.pool import Worker, score_parts, shown_progress
 from serving.scoring.staged import Staged, Stages, load_staged, stages_of
@@ -115,7 +116,7 @@ def run(
         VersionError: When dataset and model do not belong together, or one is damaged.
         ConfigError: When a rule cannot be evaluated, or leaves no item.
     """
-    workspace, score = Path(config.run.output).resolve(), config.score
+    workspace, score = Path(config.run.output).resolve(), config.score.with_list_rules()
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
@@ -123,7 +124,7 @@ def run(
     stages = stages_of(config, manifest, model, models or {}, files)
     staged = None
     if stages is not None:
-        _require_no_rules(score, model)
+        _require_no_rules(config.score, model)
         cpu = torch.device("cpu")
         staged = load_staged(workspace, manifest, model, stages, score, cpu)
         _warn_of_context(staged)
@@ -131,12 +132,15 @@ def run(
     item_ids = read_item_ids(dataset, manifest)
     given = _given(config, manifest, item_ids, files, shown)
     rules = _item_rules(dataset, manifest, score, given)
+    require_arrangeable(score, model, dataset, manifest, given)
     templates = load_templates(score.texts)
     audiences = items_of_audiences(config, manifest, model, item_ids, given, files)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     from_them = (request, folder, score, config.run.umask, stages, templates, given)
-    job = ScoringJob(workspace, dataset_id, model_id, *from_them, audiences)
+    job = ScoringJob(
+        workspace, dataset_id, model_id, *from_them, audiences, seed=config.run.seed
+    )
     _score_missing(config, job, manifest, model)
     found = (stages, staged, given, audiences, rules)
     lists = _Lists(config, manifest, model, *found, version, request)
@@ -238,6 +242,7 @@ def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
         similar, similar_files = check_similar(folder, item_ids, score)
     audiences, more_files = write_audiences(folder, manifest, score, lists.audiences)
     ledger, excluded = read_ledger(folder, parts), lists.rules
+    diverse = ledger.pop(DIVERSITY, None)
     _warn_of_pins(ledger)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
@@ -254,6 +259,7 @@ def _checked(lists: _Lists, item_ids: pa.Array) -> ListsManifest:
         fallbacks=found.fallbacks,
         users_without_lists=dict(sorted(reasons.items())),
         rules={one: excluded.get(one, {}) | ledger.get(one, {}) for one in {**excluded, **ledger}},
+        diversity={} if diverse is None else diversity_figures(diverse),
         figures=figures_of(counts, overlap.mean),
         previous_id=overlap.previous_id,
         context_without_value=() if lists.staged is None else lists.staged.without_value,
@@ -287,7 +293,8 @@ def _other_models(lists: _Lists) -> dict[str, str]:
 
 def _counted(lists: _Lists) -> Checked:
     """Count what is in the written parts."""
-    score, staged, manifest = lists.config.score, lists.staged, lists.manifest
+    staged, manifest = lists.staged, lists.manifest
+    score = lists.config.score.with_list_rules()
     dataset = lists.workspace / "datasets" / manifest.id
     check = None if score.rules is None else RuleCheck(dataset, manifest, score, lists.given)
     personal = is_personal(lists.model.scorer) if staged is None else staged.is_personal

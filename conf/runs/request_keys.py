@@ -29,7 +29,7 @@ _IN_NO_LIST = {
 }  # fmt: skip
 _LATER = (
     "audiences", "candidates", "objective", "value", "context", "texts", "similar_items", "rules",
-    "items_now",
+    "items_now", "diversity", "exploration",
 )  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
@@ -152,6 +152,7 @@ def lists_request(
             *([] if stages is None else [_STAGED, dict(stages)]),
             *([hashes] if hashes else []),
             *([["shown", *shown]] if shown else []),
+            *([] if config.score.exploration is None else [["draws", config.run.seed]]),
         ]
     )
 

@@ -37,10 +37,9 @@ def figures_of(folder: Path, manifest: Result) -> Result:
         "users_without_lists",
     )
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
-    if manifest.get("rules"):
-        figures["rules"] = manifest["rules"]
-    if manifest.get("cuts"):
-        figures["cuts"] = manifest["cuts"]
+    for key in ("rules", "diversity", "cuts"):
+        if manifest.get(key):
+            figures[key] = manifest[key]
     privacy = manifest.get("privacy") or {}
     if privacy.get("k_asked") is not None:
         figures["anonymity"] = {key: privacy[key] for key in _ANONYMITY}

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from conf.contract import MAIN, RANKER
 from conf.settings.counting import CountingName
 from conf.settings.lists.audiences import Audience
+from conf.settings.lists.diversity import Diversity, Exploration
 from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import ListRules
 from conf.settings.section import Name, Positive, Section, Share
@@ -58,7 +59,11 @@ class Gates(Section):
     misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows that break the sequence of positions 1, 2, 3, ..."""
     bad_scores: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows whose score is not finite or above the one before."""
+    """Share of rows whose score is not finite or above the one before. With `score.diversity` the
+    order is not judged in the model's lists."""
+    bad_propensities: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows whose propensity is not above 0 and at most 1, or does not fit
+    `score.exploration.share`. Not measured without `score.exploration`."""
     unscored_users: Above = Above(warn_above=0, refuse_above=0.1)
     """Share of users whose history the model knows, but for whom it computed no finite scores; they
     get the fallback list."""
@@ -204,6 +209,10 @@ class Score(Section):
     `score.candidates`; with more, name channels there. Changes no list."""
     rules: ListRules | None = None
     """What may be in a list, besides what the user has seen; null: everything."""
+    diversity: Diversity | None = None
+    """Lists of items that differ from each other; null: the score alone decides."""
+    exploration: Exploration | None = None
+    """Places for items drawn at random, with their probabilities; null: none."""
     items_now: ItemsNow | None = None
     """A table of items that is fresher than the dataset, for `score.rules`; null: none."""
     gates: Gates = Gates()
@@ -232,6 +241,22 @@ class Score(Section):
                 "rules and candidates are both set, but rules act on the lists of the main model "
                 "alone; remove one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _chooses_from_the_catalogue(self) -> "Score":
+        given = self.diversity
+        if given is not None and given.candidates < self.list_length:
+            raise ValueError(
+                f"diversity.candidates={given.candidates}, but a list has "
+                f"list_length={self.list_length} places; raise it"
+            )
+        for name in ("diversity", "exploration"):
+            if getattr(self, name) is not None and self.candidates is not None:
+                raise ValueError(
+                    f"{name} and candidates are both set, but {name} acts on the lists of the main "
+                    "model alone; remove one of them"
+                )
         return self
 
     @model_validator(mode="after")
@@ -273,6 +298,12 @@ class Score(Section):
     def drops_seen(self) -> bool:
         """Whether lists leave out all items of the history."""
         return self.drop_seen and not (self.rules is not None and self.rules.leave_out)
+
+    def with_list_rules(self) -> "Score":
+        """Return the section with empty rules if lists are arranged without any."""
+        if self.rules is not None or (self.diversity is None and self.exploration is None):
+            return self
+        return self.model_copy(update={"rules": ListRules(refill=False)})
 
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""

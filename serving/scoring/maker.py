@@ -3,7 +3,7 @@
 Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ from serving.rules.possible import (
     why_unserved,
 )
 from serving.rules.reading.given import Given
-from serving.scoring.ledger import ledger_of
+from serving.scoring.arranged import DIVERSITY, compared, diversifying_of, exploring_of
+from serving.scoring.ledger import ledger_of, sampled_batches
 from serving.scoring.list_model import ListModel
 from serving.scoring.ruled import explained_items, no_marks, put_lists
 from serving.scoring.staged import Stages, load_staged
@@ -61,7 +62,15 @@ class Loaded:
 class ListMaker:
     """Makes lists by one section of settings."""
 
-    def __init__(self, loaded: Loaded, score: Score, stages: Stages | None, given: Given) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        score: Score,
+        stages: Stages | None,
+        given: Given,
+        *,
+        seed: int = 0,
+    ) -> None:
         """Load what the lists need besides dataset and main model.
 
         Args:
@@ -69,7 +78,9 @@ class ListMaker:
             score: How lists are made.
             stages: Channels and models of other roles; None: the lists are those of the main model.
             given: What rules read besides the dataset.
+            seed: `run.seed`, which exploration draws by.
         """
+        score = score.with_list_rules()
         self.loaded, self.score = loaded, score
         model, device = loaded.model, loaded.device
         self.popular = popular_items(model.train_weights)
@@ -86,13 +97,19 @@ class ListMaker:
             block_users=score.block_users,
             block_items=score.block_items,
         )
-        self.book = None
+        self.book, self.exploring = None, None
+        of_dataset = (loaded.dataset, loaded.manifest, given)
+        self.diversifying = diversifying_of(score, model, self.scorer, *of_dataset)
         if score.rules is not None:
             self.book = RuleBook(loaded.dataset, loaded.manifest, score, given)
+            self.exploring = exploring_of(
+                score, self.scorer, self.num_items, self.book, loaded.dataset, seed
+            )
         self.staged = None
         if stages is not None:
-            of_dataset = (loaded.workspace, loaded.manifest, model)
-            self.staged = load_staged(*of_dataset, stages, score, device)
+            self.staged = load_staged(
+                loaded.workspace, loaded.manifest, model, stages, score, device
+            )
             self.pools = self.staged.pools
 
     def for_part(self, users: pa.Table, histories: Ragged) -> PartRules | None:
@@ -128,6 +145,8 @@ class ListMaker:
         )
         if part_rules is not None:
             lists = lists._replace(rules=no_marks(part_rules, users, k))
+        if self.exploring is not None:
+            lists = lists._replace(propensity=np.ones((users, k), dtype=np.float32))
         known = histories  # channels know more items than the main model
         if self.staged is None:
             known = known_to_model(histories, self.num_items, self.unknown)
@@ -145,8 +164,8 @@ class ListMaker:
         score = self.score
         assert self.ranker is not None  # without a scorer there are stages
         if isinstance(rules, PartRules):
-            refill = self.popular_ranker if rules.book.can_refill else None
-            made = Arranging(self.ranker, refill, histories, rules, score.list_length).arrange(rows)
+            arranging = self._arranging(histories, rules)
+            made = replace(arranging, exploring=self.exploring).arrange(rows)
             put_lists(lists, made, rules, of_model=True)
             scored, known = made.rows, histories
             items = explained_items(made, self.unknown, self.num_items)
@@ -164,6 +183,13 @@ class ListMaker:
             reasons = explain(self.scorer, known, scored, items, num_reasons=score.reasons)
             lists.reason_idx[scored] = reasons.item_idx.cpu()
             lists.reason_weight[scored] = reasons.weight.cpu()
+
+    def _arranging(self, histories: Ragged, rules: PartRules) -> Arranging:
+        """Return what makes the model's lists, without exploration."""
+        assert self.ranker is not None  # see above
+        refill = self.popular_ranker if rules.book.can_refill else None
+        k = self.score.list_length
+        return Arranging(self.ranker, refill, histories, rules, k, self.diversifying)
 
     def _explained(self, histories: Ragged, items: Tensor) -> tuple[Ragged, Tensor]:
         """Return histories and listed items as far as the main model knows them."""
@@ -197,7 +223,7 @@ class ListMaker:
         """Return what the rules did to the lists of a part; the arguments are those of the part."""
         assert self.ranker is not None  # rules act on the lists of a model over the catalogue
         known = known_to_model(histories, self.num_items, self.unknown)
-        return ledger_of(
+        found = ledger_of(
             rules,
             self.ranker,
             known,
@@ -205,6 +231,13 @@ class ListMaker:
             self.score,
             num_users=self.loaded.manifest.counts["users"],
         )
+        if self.diversifying is not None:
+            arranging = self._arranging(known, rules)
+            batches = sampled_batches(
+                known, users[USER_IDX].to_numpy(), self.score, self.loaded.manifest.counts["users"]
+            )
+            found[DIVERSITY] = compared(arranging, replace(arranging, diversifying=None), batches)
+        return found
 
     def _why_short(
         self,

@@ -65,6 +65,8 @@ class ScoringJob:
     """What rules read besides the dataset."""
     audiences: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Numbers of the items of each audience."""
+    seed: int = 0
+    """`run.seed`, which exploration draws by."""
 
 
 class PartScorer:
@@ -80,7 +82,7 @@ class PartScorer:
         device = torch.device("cuda" if job.score.gpus_per_worker else "cpu")
         item_ids = read_item_ids(dataset, manifest)
         self.loaded = Loaded(job.workspace, manifest, item_ids, model, device)
-        self.maker = ListMaker(self.loaded, job.score, job.stages, job.given)
+        self.maker = ListMaker(self.loaded, job.score, job.stages, job.given, seed=job.seed)
         self.sentences = None
         if job.templates:
             group, algorithm = job.score.texts.field, model.bundle.algorithm
