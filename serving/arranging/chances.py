@@ -83,7 +83,7 @@ def read_trials(dataset: Path, manifest: Manifest, successes: Sequence[str]) -> 
     They are the impressions of the log if the dataset has them with a label of just these types,
     else the events of histories.
     """
-    impressions = manifest.config["etl"].get("impressions") or {}
+    impressions = manifest.config.get("etl", {}).get("impressions") or {}
     if impressions.get("negatives") == "logged":
         for name, types in impressions["labels"].items():
             if set(types) == set(successes):

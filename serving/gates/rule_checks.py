@@ -82,6 +82,7 @@ class RuleCheck:
     def __init__(
         self, dataset: Path, manifest: Manifest, score: Score, given: Given = NOTHING_GIVEN
     ) -> None:
+        score = score.with_list_rules()
         self.manifest, self.given, marks = manifest, given, marks_of(score, given)
         items = with_now(read_item_fields(dataset, manifest), given)
         self.users = no_users(dataset, manifest)
@@ -282,7 +283,8 @@ class PartCheck:
     def num_rises(self, rows: Rows, is_fallback: np.ndarray) -> int:
         """Return how many rows have a higher score than the one before, for no good reason.
 
-        With `score.diversity`, the model's lists are not in the order of scores.
+        With `score.diversity`, the model's lists are not in the order of scores. An item drawn at
+        random may have taken the place of one whose cap or share made others rise.
 
         Args:
             rows: The rows.
@@ -290,6 +292,8 @@ class PartCheck:
         """
         shares = [is_in for _, is_in in self.check.shares]
         plain = rows.plain if self.check.is_by_score else rows.plain & is_fallback
+        if shares or any(cap.within is not None for cap, _ in self.check.caps.caps):
+            plain &= ~np.isin(rows.user, rows.user[rows.marks(EXPLORED)])
         given = (rows.user, rows.item, rows.score, plain)
         return unexplained_rises(*given, self.check.caps, shares)
 
