@@ -33,6 +33,8 @@ from trainer.data.columns import Ragged
 _WEIGHTS_AT_ONCE = 1 << 22
 """Pairs of user and item whose weights are in memory together."""
 _FINEST_SHARE = 1_000_000
+_BLOCK = 256
+"""Items whose weights are summed together before one of them is drawn."""
 ScoresOf = Callable[[Ragged, np.ndarray, np.ndarray], np.ndarray]
 """Takes histories, [B] rows and [B, K] items, -1 for none; returns the model's scores: [B, K]."""
 
@@ -98,6 +100,8 @@ class Kinds:
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """Return the sum of each user's weights by kind: [U, M] -> [U, C]."""
+        if len(self.starts) == 1:
+            return weights.sum(1, keepdims=True)
         found: np.ndarray = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
         return found
 
@@ -192,7 +196,9 @@ class Exploring:
             if not len(who):
                 continue
             fits = self.kinds.fit(found[who], [quota[who] for quota in quotas], number)
-            own = np.where(fits[:, self.kinds.of_items], weights[who], 0.0)
+            own = weights[who]
+            if not fits.all():
+                own = np.where(fits[:, self.kinds.of_items], own, 0.0)
             numbers = self.chance.uniform(users[who], length + number)
             column, probability = drawn_columns(own, numbers)
             has = column >= 0
@@ -251,11 +257,19 @@ def drawn_columns(weights: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray,
     Returns:
         [U] int64, the column, -1 where all weights are 0, and [U] float64, its probability.
     """
-    sums = weights.cumsum(1)  # [U, M]
-    total = sums[:, -1]
+    rows, starts = np.arange(len(weights)), np.arange(0, weights.shape[1], _BLOCK)
+    ends = np.add.reduceat(weights, starts, axis=1).cumsum(1)  # [U, blocks]
+    total = ends[:, -1]
     target = np.minimum(numbers * total, np.nextafter(total, 0))
-    column = (sums > target[:, None]).argmax(1)
-    rows, has = np.arange(len(weights)), total > 0
+    block = (ends > target[:, None]).argmax(1)
+    places = starts[block][:, None] + np.arange(_BLOCK)  # [U, items of a block]
+    inside = weights[rows[:, None], places.clip(max=weights.shape[1] - 1)]
+    inside[places >= weights.shape[1]] = 0.0
+    sums = inside.cumsum(1)
+    before = np.where(block > 0, ends[rows, block - 1], 0.0)
+    rest = np.minimum(target - before, np.nextafter(sums[:, -1], 0))
+    column = starts[block] + (sums > rest[:, None]).argmax(1)
+    has = total > 0
     probability = np.where(has, weights[rows, column] / np.where(has, total, 1.0), 0.0)
     return np.where(has, column, -1), probability
 

@@ -11,6 +11,7 @@ import pytest
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED, USER_IDX
 from conf.errors import ConfigError
+from conf.runs.request_keys import lists_request
 from conf.settings.lists.diversity import Exploration
 from conf.workspace.parquet import describe_parquet
 from serving.arranging.chances import Trials, chances_of_best, item_chances, read_trials
@@ -116,6 +117,31 @@ def test_every_user_and_place_has_its_turn_and_the_share_is_met(tmp_path: Path) 
     assert (np.array(counts).max(0) - np.array(counts).min(0)).mean() > 0.5
 
 
+def test_users_who_are_drawn_for_apart_get_the_same_items(tmp_path: Path) -> None:
+    part, whole = explored(tmp_path, "2/3", "score.rules.caps.category=2")
+    exploring = Exploring(
+        Fraction("2/3"), Chance(1, "d", DAY), WEIGHTS, Kinds(part.book), lambda *_: np.zeros(0)
+    )
+    rows = np.array([19_000, 3, 500, 4])
+    may_change = np.tile(np.arange(LENGTH) != 2, (4, 1))
+
+    some = exploring.draw(part, rows, np.tile(LIST, (4, 1)), may_change)
+
+    for found, expected in zip(some, whole, strict=True):
+        assert (found == expected[rows]).all()
+
+
+def test_the_seed_counts_for_lists_with_exploration_alone(tmp_path: Path) -> None:
+    def key(*overrides: str) -> str:
+        return lists_request(tiny_config(tmp_path, *overrides), "d", "m")
+
+    assert key("run.seed=1") == key("run.seed=2")
+    by_seed = {key(f"run.seed={seed}", "score.exploration={}") for seed in (1, 2)}
+    assert (
+        len(by_seed | {key(), key("score.diversity={}"), key("score.diversity={weight: 0}")}) == 5
+    )
+
+
 def test_a_draw_depends_on_the_key_and_the_user_alone() -> None:
     users = np.arange(2, 5_000)
     some = Chance(1, "a", DAY).uniform(users, 3)
@@ -134,6 +160,12 @@ def test_columns_are_drawn_by_their_weights() -> None:
     column, probability = drawn_columns(weights, np.array([0.0, 0.2499, 0.25, 1 - 2**-53, 0.5]))
     assert column.tolist() == [1, 1, 3, 3, -1]
     assert probability.tolist() == [0.25, 0.25, 0.75, 0.75, 0]
+    wide = np.random.default_rng(0).random((50, 1000)) * (np.arange(1000) % 3 > 0)
+    numbers = np.random.default_rng(1).random(50)
+    column, probability = drawn_columns(wide, numbers)
+    shares = wide / wide.sum(1, keepdims=True)
+    assert column.tolist() == (shares.cumsum(1) > numbers[:, None]).argmax(1).tolist()
+    assert probability == pytest.approx(shares[np.arange(50), column])
 
 
 RULES = [
