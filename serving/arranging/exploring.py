@@ -101,7 +101,8 @@ class Kinds:
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """Return the sum of each user's weights by kind: [U, M] -> [U, C]."""
         if len(self.starts) == 1:
-            return weights.sum(1, keepdims=True)
+            total: np.ndarray = weights.sum(1, keepdims=True)
+            return total
         found: np.ndarray = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
         return found
 
