@@ -138,9 +138,7 @@ def run(
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
     from_them = (request, folder, score, config.run.umask, stages, templates, given)
-    job = ScoringJob(
-        workspace, dataset_id, model_id, *from_them, audiences, seed=config.run.seed
-    )
+    job = ScoringJob(workspace, dataset_id, model_id, *from_them, audiences, seed=config.run.seed)
     _score_missing(config, job, manifest, model)
     found = (stages, staged, given, audiences, rules)
     lists = _Lists(config, manifest, model, *found, version, request)
