@@ -56,11 +56,14 @@ TEXTS = "texts"  # a struct of sentences by language; only with `score.texts.lan
 CHANNELS = "channels"  # which channels of candidates named the item; only with candidates
 WHY_FALLBACK = "why_fallback"  # null in lists of the model
 WHY_SHORT = "why_short"  # null in lists of full length
-RULES = "rules"  # only with `score.rules`: the rules that gave an item its place, or null
+RULES = "rules"  # the rules that gave an item its place, or null; only if lists are arranged
+PROPENSITY = "propensity"  # probability of the item at its place; only with `score.exploration`
 WHY_ABSENT = "why_absent"  # in the file of users without a list
 
 SIMILAR_ITEMS = "similar_items"  # the folder of the lists of items, and their part of a manifest
 SIMILAR_ID = "similar_id"  # in them, the item that is like `item_id`
+
+AUDIENCES = "audiences"  # the folder of lists of users for items, and their part of a manifest
 
 MANIFEST_NAME: dict[str, str] = {
     "datasets": "manifest.json",
@@ -303,6 +306,8 @@ class ListFigures(_Record):
     """What each rule of `score.rules` did, by its dotted name; empty without rules."""
     figures: dict[str, float | None] = {}
     """What the gates judge, by gate; None without data."""
+    diversity: dict[str, float | None] = {}
+    """What `score.diversity` changed in sampled lists; empty without it."""
     previous_id: str | None = None
     """Id of the lists that the overlap was measured with; None: there were none to compare."""
     context_without_value: tuple[str, ...] = ()
@@ -343,6 +348,8 @@ class ListsManifest(ListFigures):
     """The lists, those of each scenario under `scenarios.<name>`, and those of similar items."""
     similar_items: dict[str, int] | None = None
     """Counts of the lists of items; None: there are none."""
+    audiences: dict[str, dict[str, int]] = {}
+    """Counts of the lists of users for items, by the name of the audience."""
 
 
 MANIFESTS: dict[str, type[BaseModel]] = {

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from conf.contract import (
+    AUDIENCES,
     NUM_RESERVED,
     SIMILAR_ITEMS,
     Bundle,
@@ -24,6 +25,9 @@ from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
+from serving.audiences.members import items_of_audiences
+from serving.audiences.merged import write_audiences
+from serving.audiences.worker import PARTS, AudienceScorer
 from serving.gates.rule_checks import RuleCheck
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.written import described
@@ -61,8 +65,8 @@ def run(
         request: Key of the lists.
         models: Models of other roles that candidates need, by role.
         files: Of `conf.runs.list_files.list_files`.
-        shown: Of `conf.runs.shown_lists.shown_lists`.
-        shown_in: Of `conf.runs.shown_lists.shown_in_scenarios`.
+        shown: Of `conf.runs.lineage.shown_lists`.
+        shown_in: Of `conf.runs.lineage.shown_in_scenarios`.
 
     Raises:
         VersionError: When dataset and model do not belong together, or one is damaged.
@@ -82,7 +86,9 @@ def run(
     default, *scenarios = (one.kind for one in kinds)
     made_with = (default.stages, default.templates, default.given, tuple(scenarios))
     of_run = (workspace, dataset_id, model_id, request, folder, score, config.run.umask)
-    job = ScoringJob(*of_run, *made_with, prepared_similar(source))
+    members = items_of_audiences(config, manifest, model, item_ids, default.given, files)
+    also = (prepared_similar(source), members)
+    job = ScoringJob(*of_run, *made_with, *also, seed=config.run.seed)
     _score_missing(config, job, manifest, model)
     commit(workspace, "lists", _checked(source, kinds, job))
     return version
@@ -96,6 +102,11 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
         folder = own_folder(job.folder / SIMILAR_ITEMS)
         missing = missing_parts(folder, items, job.request)
         works.append(_Work("items", SimilarScorer, items, missing))
+    if job.audiences:
+        folder = own_folder(own_folder(job.folder / AUDIENCES) / PARTS)
+        rows = _rows(manifest)
+        missing = missing_parts(folder, rows, job.request)
+        works.append(_Work("users for audiences", AudienceScorer, rows, missing))
     if not any(work.missing for work in works):
         return
     with ray_session(config):
@@ -114,7 +125,7 @@ def _missing_users(config: Config, job: ScoringJob, manifest: Manifest) -> list[
     rows, found = _rows(manifest), set[int]()
     for kind in job.kinds:
         folder = own_folder(kind.folder_in(job.folder))
-        keep = (SIMILAR_ITEMS, *config.score.scenarios) if kind.scenario is None else ()
+        keep = (SIMILAR_ITEMS, AUDIENCES, *config.score.scenarios) if kind.scenario is None else ()
         found.update(missing_parts(folder, rows, job.request, keep=keep))
     return sorted(found)
 
@@ -144,6 +155,8 @@ def _checked(source: Source, kinds: Sequence[Prepared], job: ScoringJob) -> List
         if job.similar is not None:
             check = RuleCheck(source.dataset, manifest, job.similar.score, job.similar.given)
         similar, files = check_similar(folder, source.item_ids, score, check)
+    audiences, of_audiences = write_audiences(folder, manifest, score, job.audiences)
+    files |= of_audiences
     figures: dict[str, Any] = {}
     scenarios: dict[str, ScenarioLists] = {}
     for one in kinds:
@@ -166,6 +179,7 @@ def _checked(source: Source, kinds: Sequence[Prepared], job: ScoringJob) -> List
         config=public_config(source.config),
         files=files,
         similar_items=similar,
+        audiences=audiences,
         scenarios=scenarios,
         **figures,
     )

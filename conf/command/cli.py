@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import conf
+from conf.command.looking import AudienceName, ItemId, UserId, looked_up
 from conf.command.manual import manual_address
 from conf.command.measuring import Role, add_evaluate
 from conf.command.running import (
     AsJson,
     ConfigPath,
-    ItemId,
     LogicalDate,
     Overrides,
     ScenarioName,
@@ -29,9 +29,9 @@ from conf.command.running import (
     run_command,
     works,
 )
+from conf.command.scoring import add_score
 from conf.command.streams import close_streams, open_streams, whole_output
 from conf.contract import MAIN
-from conf.errors import ConfigError
 
 if TYPE_CHECKING:
     from conf.settings.config import Config
@@ -43,10 +43,6 @@ LOOK = "Look at results"
 CHOOSE = "Choose a model"
 MANAGE = "Manage the workspace"
 
-UserId = Annotated[
-    str | None,
-    typer.Option("--user", help="User id as in the log, or `first` for any user.", metavar="ID"),
-]
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
@@ -116,7 +112,7 @@ add_dated(
     "Train a model on the current dataset and measure it (Petastorm, Ray Train, PyTorch).",
     works("run_train"),
 )
-add_dated(app, LINE, "score", "Write and publish a list for every user (Ray).", works("run_score"))
+add_score(app, LINE)
 add_dated(
     app, LINE, "run", "Run etl, train and score; skip what is already done.", works("run_all")
 )
@@ -128,20 +124,15 @@ def show(
     user: UserId = None,
     item: ItemId = None,
     scenario: ScenarioName = None,
+    audience: AudienceName = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print one user's history and published list, or one item's list, with titles."""
+    """Print one user's history and published list, one item's list, or an audience's users."""
 
     def work(loaded: "Config") -> Result:
-        if (user is None) == (item is None):
-            raise ConfigError("show needs one of --user ID and --item ID; `first` shows any")
-        if item is not None and scenario is not None:
-            raise ConfigError("show: a scenario has lists of users; leave out --scenario or --item")
-        if item is not None:
-            return works("run_show_item")(loaded, item)
-        return works("run_show")(loaded, user, scenario)
+        return looked_up(loaded, user, item, audience, scenario)
 
     run_command(config, overrides, as_json, verbose, work)
 

@@ -39,10 +39,6 @@ LogicalDate = Annotated[
         "otherwise the current version.",
     ),
 ]
-ItemId = Annotated[
-    str | None,
-    typer.Option("--item", help="Item id as in the log, or `first` for any item.", metavar="ID"),
-]
 ScenarioName = Annotated[
     str | None,
     typer.Option(

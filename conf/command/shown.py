@@ -60,6 +60,18 @@ def print_item(console: Console, result: Result) -> None:
         console.print("no list: the model does not know the item, or nothing that is like it")
 
 
+def print_audience(console: Console, result: Result) -> None:
+    """Print the first users of an audience."""
+    title = f"audience {result['audience']} ({result['lists_id']})"
+    table = Table(title=title, title_justify="left")
+    for name in ("position", "user", "score"):
+        table.add_column(name)
+    for row in result["shown"]:
+        table.add_row(str(row["position"]), row["user_id"], f"{row['score']:.4g}")
+    console.print(table)
+    console.print(f"{result['users']:,} users for {result['items']:,} item(s)", highlight=False)
+
+
 def _sentence(row: Result) -> list[str]:
     """Return the sentence of the first language as one line, none if there is none."""
     said = [text for text in (row.get("texts") or {}).values() if text is not None]

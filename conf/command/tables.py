@@ -8,7 +8,7 @@ from rich.table import Table
 
 from conf.command.cells import printable, text_of
 from conf.command.judged import print_judged
-from conf.command.shown import print_item, print_user
+from conf.command.shown import print_audience, print_item, print_user
 from conf.command.told import told_blend, told_removed, told_rules
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
@@ -37,6 +37,9 @@ def print_result(result: Result) -> None:
         return
     if result["stage"] == "show" and "similar" in result:
         print_item(console, result)
+        return
+    if result["stage"] == "show" and "audience" in result:
+        print_audience(console, result)
         return
     if result["stage"] == "show":
         print_user(console, result)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import (
+    AUDIENCES,
     CHANNELS,
     SOURCE,
     SOURCE_FALLBACK,
@@ -55,7 +56,7 @@ def rebuild_lists(
         The new manifest, and the number of removed rows.
     """
     kinds: list[str | None] = [None, *manifest.scenarios]
-    others = {*manifest.files} - {lists_key(kind) for kind in kinds}
+    others = {*manifest.files} - {AUDIENCES, *(lists_key(kind) for kind in kinds)}
     files = {name: manifest.files[name] for name in others}
     for file in (file for part in files.values() for file in part):
         (beside / file.path).parent.mkdir(exist_ok=True)  # lists of items name no users
@@ -81,7 +82,14 @@ def rebuild_lists(
         if gone.num_rows:
             name = "users_without_lists" if kind is None else f"{key}.users_without_lists"
             removed_rows[name] = gone.num_rows
-    changed |= {"files": files, "scenarios": scenarios}
+    audiences, gone_of = _without_members(manifest, folder, beside, target)
+    if any(gone_of.values()):
+        removed_rows[AUDIENCES] = sum(gone_of.values())
+    changed |= {
+        "files": {**files, **audiences},
+        "scenarios": scenarios,
+        "audiences": _fewer_members(manifest, gone_of),
+    }
     return manifest.model_copy(update=changed), removed_rows
 
 
@@ -119,6 +127,39 @@ def _without_rows(
         left.append(describe_parquet(beside, beside / file.path))
     table = pa.concat_tables(removed, promote_options="default") if removed else pa.table({})
     return tuple(left), table
+
+
+def _without_members(
+    manifest: ListsManifest, folder: Path, beside: Path, target: Target
+) -> tuple[dict[str, tuple[DataFile, ...]], dict[str, int]]:
+    """Copy the lists of users for items without the users.
+
+    The other users keep their positions, so positions have gaps.
+
+    Returns:
+        Their part of the manifest's files, and the number of removed rows by audience.
+    """
+    left: list[DataFile] = []
+    removed = {}
+    for file in manifest.files.get(AUDIENCES, ()):
+        source, copy = folder / file.path, beside / file.path
+        copy.parent.mkdir(exist_ok=True)
+        removed[copy.stem] = int(matching_rows(source, target).num_rows)
+        if removed[copy.stem]:
+            copy_without(source, copy, target)
+            left.append(describe_parquet(beside, copy))
+        else:
+            link(source, copy)
+            left.append(file)
+    return ({AUDIENCES: tuple(left)} if left else {}), removed
+
+
+def _fewer_members(manifest: ListsManifest, gone: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return the counts of the audiences without the removed rows."""
+    return {
+        name: {**counts, "users": counts["users"] - gone.get(name, 0)}
+        for name, counts in manifest.audiences.items()
+    }
 
 
 def _without_absent(

@@ -44,6 +44,15 @@ def as_in_dataset(
     return converted
 
 
+def as_files_name_them(
+    config: Config, manifest: Manifest, kind: Kind, what: str
+) -> Callable[[str], str]:
+    """Return the same as `as_in_dataset`; without a key, files have to name the labels."""
+    if has_labels(manifest, kind) and load_keys(config.privacy) is None:
+        return str
+    return as_in_dataset(config, manifest, kind, what)
+
+
 def forms_in_dataset(config: Config, manifest: Manifest, kind: Kind, text: str) -> list[str]:
     """Return what may stand for an id in a dataset, the most likely form last.
 

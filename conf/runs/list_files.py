@@ -37,6 +37,9 @@ def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
     if score.items_now is not None:
         found["score.items_now"] = "paths", score.items_now.paths
     found |= _of_lists("score", score.candidates, score.rules)
+    for name, audience in score.audiences.items():
+        if audience.items is not None:
+            found[f"score.audiences.{name}"] = "items", (audience.items,)
     for name, scenario in score.scenarios.items():
         found |= _of_lists(f"score.scenarios.{name}", scenario.candidates, scenario.rules)
     if score.similar_items is not None:
@@ -61,9 +64,9 @@ def _of_lists(
 
 def _matching(root: Path, key: str, setting: str, patterns: tuple[str, ...]) -> list[Path]:
     found = matching_files(root, key, patterns, setting)
-    if setting == "path" and len(found) > 1:
+    if setting != "paths" and len(found) > 1:
         raise InputError(
-            f"{key}.path={patterns[0]!r} matches {len(found)} files, among them "
+            f"{key}.{setting}={patterns[0]!r} matches {len(found)} files, among them "
             f"{found[0].name} and {found[1].name}; name one"
         )
     return found

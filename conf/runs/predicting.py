@@ -1,4 +1,4 @@
-"""Predict the pairs of a file with the current ranking model."""
+"""Answer a file: predictions of its pairs, or lists for its users; nothing is published."""
 
 from pathlib import Path
 
@@ -7,7 +7,10 @@ from conf.errors import ConfigError
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
-from conf.runs.chosen import MAKE_AGAIN, chosen_version
+from conf.runs.candidates import chosen_models
+from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable
+from conf.runs.lineage import shown_lists
+from conf.runs.list_files import list_files
 from conf.runs.results import Result, manifest_of
 from conf.settings.config import Config
 
@@ -34,3 +37,39 @@ def run_predict(
     given = {"dataset_id": dataset, "model_id": model, "source": source, "target": target}
     found: Result = call_stage("trainer.prediction.predict", "run", config, **given)
     return {"stage": "predict", "status": "done", "model": model, **found, "output": str(target)}
+
+
+def run_visitors(
+    config: Config,
+    events: Path | None,
+    users: Path | None,
+    target: Path,
+    logical_date: str | None = None,
+) -> Result:
+    """Write lists for the users of a file of events, of a file of users, or of both.
+
+    Raises:
+        ConfigError: When an option or the configuration is wrong.
+        InputError: When a file is wrong, or names nobody.
+    """
+    workspace = Path(config.run.output)
+    dataset = chosen_version(config, "datasets", logical_date)
+    model = chosen_version(config, "models", logical_date)
+    require_publishable(config, model)
+    require_protected(config, "datasets", dataset, MAKE_AGAIN)
+    models = chosen_models(config, model, logical_date)
+    for one in (model, *models.values()):
+        warn_of_erased(workspace, one, "score")
+    found: Result = call_stage(
+        "serving.visitors.pipeline",
+        "run",
+        config,
+        dataset_id=dataset,
+        model_id=model,
+        sources=(events, users, target),
+        models=models,
+        files=list_files(config),
+        shown=shown_lists(config, dataset),
+    )
+    made_with = {"dataset": dataset, "model": model}
+    return {"stage": "score", "status": "done", **made_with, **found, "output": str(target)}

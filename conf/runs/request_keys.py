@@ -28,8 +28,8 @@ _IN_NO_LIST = {
     "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
 }  # fmt: skip
 _LATER = (
-    "candidates", "objective", "value", "context", "texts", "similar_items", "rules", "items_now",
-    "scenarios",
+    "audiences", "candidates", "objective", "value", "context", "texts", "similar_items", "rules",
+    "items_now", "diversity", "exploration", "scenarios",
 )  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
@@ -136,8 +136,8 @@ def lists_request(
         model_id: The main model.
         stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
         files: Of `conf.runs.list_files.list_files`.
-        shown: Of `conf.runs.shown_lists.shown_lists`.
-        shown_in: Of `conf.runs.shown_lists.shown_in_scenarios`.
+        shown: Of `conf.runs.lineage.shown_lists`.
+        shown_in: Of `conf.runs.lineage.shown_in_scenarios`.
     """
     section = config.score.model_dump(mode="json", exclude=_IN_NO_LIST | _unset(config.score))
     if config.score.texts.file is not None:
@@ -161,6 +161,7 @@ def lists_request(
             *([hashes] if hashes else []),
             *([["shown", *shown]] if shown else []),
             *([{name: list(found) for name, found in shown_in.items()}] if shown_in else []),
+            *([] if config.score.exploration is None else [["draws", config.run.seed]]),
         ]
     )
 

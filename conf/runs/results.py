@@ -30,15 +30,18 @@ def figures_of(folder: Path, manifest: Result) -> Result:
     """Return the manifest's entries that are printed as the stage's result."""
     shown: tuple[str, ...] = ("content", "counts", "ledger", *_OF_LISTS)
     figures: Result = {key: manifest[key] for key in shown if manifest.get(key) is not None}
-    if manifest.get("rules"):
-        figures["rules"] = manifest["rules"]
+    for key in ("rules", "diversity", "cuts"):
+        if manifest.get(key):
+            figures[key] = manifest[key]
     if manifest.get("scenarios"):
         figures["scenarios"] = {
-            name: {key: one[key] for key in (*_OF_LISTS, "rules") if one.get(key) is not None}
+            name: {
+                key: one[key]
+                for key in (*_OF_LISTS, "rules", "diversity")
+                if one.get(key) is not None
+            }
             for name, one in manifest["scenarios"].items()
         }
-    if manifest.get("cuts"):
-        figures["cuts"] = manifest["cuts"]
     privacy = manifest.get("privacy") or {}
     if privacy.get("k_asked") is not None:
         figures["anonymity"] = {key: privacy[key] for key in _ANONYMITY}

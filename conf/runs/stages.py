@@ -20,7 +20,7 @@ from conf.runs.by_name import call_stage
 from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
 from conf.runs.input_files import fingerprint_inputs
-from conf.runs.lineage import base_dataset, with_start
+from conf.runs.lineage import base_dataset, shown_in_scenarios, shown_lists, with_start
 from conf.runs.list_files import list_files
 from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import (
@@ -32,7 +32,6 @@ from conf.runs.results import (
     with_verdicts,
 )
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
-from conf.runs.shown_lists import shown_in_scenarios, shown_lists
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.json_files import is_there
@@ -127,6 +126,12 @@ def run_show(config: Config, user_id: str, scenario: str | None = None) -> Resul
 def run_show_item(config: Config, item_id: str) -> Result:
     """Return an item's list of similar items, with titles."""
     shown: Result = call_stage("serving.show_item", "run", config, item_id=item_id)
+    return shown
+
+
+def run_show_audience(config: Config, audience: str) -> Result:
+    """Return the first users of a published audience."""
+    shown: Result = call_stage("serving.show_audience", "run", config, audience=audience)
     return shown
 
 

@@ -6,6 +6,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from conf.contract import MAIN, RANKER, SIMILAR_ITEMS
 from conf.settings.counting import CountingName
+from conf.settings.lists.audiences import Audience
+from conf.settings.lists.diversity import Diversity, Exploration
 from conf.settings.lists.gates import Gates
 from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import Expression, ListRules
@@ -102,6 +104,10 @@ class Scenario(Section):
     """As `score.context`."""
     rules: ListRules | None = None
     """As `score.rules`; {}: there are none. They take the place of all rules of `score`."""
+    diversity: Diversity | None = None
+    """As `score.diversity`; a weight of 0 turns it off."""
+    exploration: Exploration | None = None
+    """As `score.exploration`; a share of 0 turns it off."""
     gates: Gates | None = None
     """As `score.gates`; a gate that is not named is as there."""
 
@@ -124,7 +130,7 @@ class Scenario(Section):
         return found
 
 
-_OF_SCORE_ALONE = {"scenarios", "similar_items"}
+_OF_SCORE_ALONE = {"scenarios", "similar_items", "audiences"}
 
 
 def wrong_names(channels: dict[str, Channel]) -> list[str]:
@@ -157,6 +163,8 @@ class Score(Section):
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None
     """Lists of similar items for pages of items; null: none."""
+    audiences: dict[Name, Audience] = {}
+    """Lists of users whom an item or a segment of items fits best, by names of your own."""
     candidates: Annotated[dict[Name, Channel], Field(min_length=1)] | None = None
     """Channels, by a name of your own, that each name some items for every user; a list has the
     best of these. With the section `ranker` it orders them, else they are fused by their ranks.
@@ -176,6 +184,10 @@ class Score(Section):
     `score.candidates`; with more, name channels there. Changes no list."""
     rules: ListRules | None = None
     """What may be in a list, besides what the user has seen; null: everything."""
+    diversity: Diversity | None = None
+    """Lists of items that differ from each other; null: the score alone decides."""
+    exploration: Exploration | None = None
+    """Places for items drawn at random, with their probabilities; null: none."""
     items_now: ItemsNow | None = None
     """A table of items that is fresher than the dataset, for `score.rules`; null: none."""
     scenarios: dict[Name, Scenario] = {}
@@ -220,6 +232,22 @@ class Score(Section):
                 "rules and candidates are both set, but rules act on the lists of the main model "
                 "alone; remove one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _chooses_from_the_catalogue(self) -> "Score":
+        given = self.diversity
+        if given is not None and given.candidates < self.list_length:
+            raise ValueError(
+                f"diversity.candidates={given.candidates}, but a list has "
+                f"list_length={self.list_length} places; raise it"
+            )
+        for name in ("diversity", "exploration"):
+            if getattr(self, name) is not None and self.candidates is not None:
+                raise ValueError(
+                    f"{name} and candidates are both set, but {name} acts on the lists of the main "
+                    "model alone; remove one of them"
+                )
         return self
 
     @model_validator(mode="after")
@@ -281,7 +309,7 @@ class Score(Section):
         return self.model_copy(
             update={
                 "rules": own.rules, "drop_seen": True, "list_length": own.count,
-                "candidates": None, "scenarios": {},
+                "candidates": None, "scenarios": {}, "diversity": None, "exploration": None,
             }
         )  # fmt: skip
 
@@ -306,6 +334,12 @@ class Score(Section):
     def drops_seen(self) -> bool:
         """Whether lists leave out all items of the history."""
         return self.drop_seen and not (self.rules is not None and self.rules.leave_out)
+
+    def with_list_rules(self) -> "Score":
+        """Return the section with empty rules if lists are arranged without any."""
+        if self.rules is not None or (self.diversity is None and self.exploration is None):
+            return self
+        return self.model_copy(update={"rules": ListRules(refill=False)})
 
     def limits(self) -> Gates:
         """Return the limits of the gates, those of earlier names included."""

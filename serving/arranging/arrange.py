@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from conf.contract import NO_ITEM
-from serving.arranging.greedy import Quota, fill, pinned_places, without_gaps
+from serving.arranging.diversity import Diversifying
+from serving.arranging.exploring import Exploring
+from serving.arranging.greedy import Places, Quota, fill, pinned_places, without_gaps
 from serving.ranking.rankers import Ranker
 from serving.rules.part import PartRules
 from trainer.data.columns import Ragged
@@ -34,6 +36,10 @@ class Arranged(NamedTuple):
     """[B, K] bool, popular items in a list of the model."""
     is_pinned: np.ndarray
     """[B, K] bool, items at a place of their own."""
+    is_explored: np.ndarray
+    """[B, K] bool, items drawn at random."""
+    propensity: np.ndarray
+    """[B, K] float32, see `serving.arranging.exploring`; 1 without exploration."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,22 @@ class Arranging:
     rules: PartRules
     list_length: int
     """K"""
+    diversifying: Diversifying | None = None
+    """Chooses items that differ; None: the score alone decides."""
+    exploring: Exploring | None = None
+    """Draws items at random for some places; None: there are none."""
 
     def arrange(self, rows: np.ndarray) -> Arranged:
         """Return the lists of the chosen rows of the part."""
         if not len(rows):
             nothing = np.zeros((0, self.list_length))
             no = nothing.astype(bool)
-            return Arranged(rows, nothing.astype(np.int64), nothing.astype(np.float32), no, no)
+            few = nothing.astype(np.float32)
+            return Arranged(rows, nothing.astype(np.int64), few, no, no, no, few)
         caps, k = self.rules.book.caps, self.list_length
         width = _TIMES * k + _MORE if self.rules.book.arranges else k
+        if self.diversifying is not None:
+            width = max(width, self.diversifying.count)
         rows, candidates, scores = self._ranked(self.ranker, rows, width)
         pinned = pinned_places(self.rules.pinned_items(rows), len(rows), k, caps)
         found = self._placed(rows, pinned, candidates, scores)
@@ -67,7 +80,21 @@ class Arranging:
             found = _moved(found, row, items[row])
         self._score_pins(found)
         self._count(found, candidates)
-        return found
+        return found if self.exploring is None else self._explored(found)
+
+    def _explored(self, found: Arranged) -> Arranged:
+        """Return the lists with items drawn at random at some places."""
+        assert self.exploring is not None  # else nothing is drawn
+        may_change = (found.item_idx >= 0) & ~found.is_refill & ~found.is_pinned
+        drawn = self.exploring.draw(self.rules, found.rows, found.item_idx, may_change)
+        own = self.exploring.scores(self.histories, found.rows, drawn.item_idx, drawn.is_explored)
+        scores = np.where(drawn.is_explored, own, found.scores)
+        return found._replace(
+            item_idx=drawn.item_idx,
+            scores=scores,
+            is_explored=drawn.is_explored,
+            propensity=drawn.propensity,
+        )
 
     def _ranked(
         self, ranker: Ranker, rows: np.ndarray, width: int
@@ -87,8 +114,7 @@ class Arranging:
             candidates: [B, C] items of the model, best first.
             scores: [B, C]
         """
-        caps, quotas = self.rules.book.caps, self._quotas(rows)
-        places = fill(candidates, pinned, caps, quotas)
+        places = self._filled(rows, pinned, candidates, scores)
         found = _arranged(rows, places.item, places.column, scores, pinned)
         has_more = (candidates >= 0).all(1)
         again = np.flatnonzero(places.is_stuck & has_more)
@@ -97,9 +123,9 @@ class Arranging:
             _, more, more_scores = self._ranked(self.ranker, rows[again], width)
             _put(found, again, self._placed(rows[again], pinned[again], more, more_scores))
         short = np.flatnonzero(places.is_stuck & ~has_more)
-        if len(short) and quotas:
-            some = (candidates[short], pinned[short], caps, self._quotas(rows[short]))
-            places = fill(*some, is_strict=False)
+        if len(short) and self.rules.book.shares:
+            some = (rows[short], pinned[short], candidates[short], scores[short])
+            places = self._filled(*some, is_strict=False)
             columns = (places.column, scores[short], pinned[short])
             _put(found, short, _arranged(rows[short], places.item, *columns))
             short = short[places.is_stuck]
@@ -108,6 +134,22 @@ class Arranging:
             rest = (rows[short], pinned[short], candidates[short], scores[short])
             _put(found, short, self._refilled(*rest, width))
         return found
+
+    def _filled(
+        self,
+        rows: np.ndarray,
+        pinned: np.ndarray,
+        candidates: np.ndarray,
+        scores: np.ndarray,
+        *,
+        is_strict: bool = True,
+    ) -> Places:
+        """Return the places; there may be more candidates than scores, which follow the others."""
+        chooser = None
+        if self.diversifying is not None:
+            chooser = self.diversifying.chooser(candidates, scores, pinned)
+        caps, quotas = self.rules.book.caps, self._quotas(rows)
+        return fill(candidates, pinned, caps, quotas, is_strict=is_strict, chooser=chooser)
 
     def _quotas(self, rows: np.ndarray) -> list[Quota]:
         users = self.rules.user_idx[rows]
@@ -128,7 +170,7 @@ class Arranging:
         assert self.refill is not None  # its lists are short otherwise
         _, popular, shares = self._ranked(self.refill, rows, width)
         both = np.concatenate([candidates, popular], axis=1)
-        places = fill(both, pinned, self.rules.book.caps, self._quotas(rows), is_strict=False)
+        places = self._filled(rows, pinned, both, scores, is_strict=False)
         all_scores = np.concatenate([scores, shares], axis=1)
         found = _arranged(rows, places.item, places.column, all_scores, pinned)
         found.is_refill[:] = places.column >= candidates.shape[1]
@@ -186,7 +228,9 @@ def _arranged(
     found = np.full(item.shape, -np.inf, dtype=np.float32)
     if scores.shape[1]:
         found = np.where(column >= 0, np.take_along_axis(scores, column.clip(0), 1), found)
-    return Arranged(rows, item, found, np.zeros(item.shape, dtype=bool), pinned >= 0)
+    no = np.zeros(item.shape, dtype=bool)
+    likely = np.ones(item.shape, dtype=np.float32)
+    return Arranged(rows, item, found, no, pinned >= 0, no.copy(), likely)
 
 
 def _put(whole: Arranged, rows: np.ndarray, part: Arranged) -> None:

@@ -7,11 +7,25 @@ Legend of shapes: B users of a batch, C candidates, K places, F caps.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from serving.rules.placing import CapRule
+
+
+class Chooser(Protocol):
+    """Chooses among the candidates that fit a place; without one, the first of them is taken."""
+
+    def best(self, fits: np.ndarray) -> np.ndarray:
+        """Return the column of the best candidate of each user: [B], any where none fits.
+
+        Args:
+            fits: [B, C] bool
+        """
+
+    def put(self, items: np.ndarray) -> None:
+        """Take the items that have the place: [B], -1 for none."""
 
 
 class Places(NamedTuple):
@@ -41,6 +55,7 @@ def fill(
     quotas: Sequence[Quota] = (),
     *,
     is_strict: bool = True,
+    chooser: Chooser | None = None,
 ) -> Places:
     """Return the places of each list, from the first on, up to one that no candidate fits.
 
@@ -50,6 +65,7 @@ def fill(
         caps: F caps.
         quotas: Places that are kept for some items: the last ones, if no earlier ones have them.
         is_strict: Whether a kept place that none of these items fits stays empty.
+        chooser: Chooses among those that fit; it knows the pinned items. None: the first is taken.
     """
     users, places = pinned.shape
     found = Places(pinned.copy(), np.full((users, places), -1), np.zeros(users, dtype=bool))
@@ -66,11 +82,13 @@ def fill(
         for cap, code in zip(caps, codes, strict=True):
             fits &= ~breaks(cap, found.item, code, place, looks_ahead=is_pinned)
         fits = _within_quotas(fits, candidates, found.item, quotas, is_strict=is_strict)
-        column, has = fits.argmax(1), fits.any(1)
+        column, has = fits.argmax(1) if chooser is None else chooser.best(fits), fits.any(1)
         rows = every[has]
         found.item[rows, place] = candidates[rows, column[has]]
         found.column[rows, place] = column[has]
         left[rows] &= candidates[rows] != found.item[rows, place, None]
+        if chooser is not None:
+            chooser.put(np.where(has, found.item[:, place], -1))
         found.is_stuck[~has & (pinned[:, place] < 0)] = True
     return found
 

@@ -3,8 +3,7 @@
 All counts come from reading the written parts back and comparing them with the users and
 histories of the dataset, never from the scorer's own counters.
 
-Legend of shapes: N users of a part, M rows of a part, V catalogue, S seen (user, item) pairs,
-A lists of the model.
+Legend of shapes: N users of a part, M rows, V catalogue, S seen pairs, A lists of the model.
 """
 
 from collections import Counter
@@ -33,11 +32,13 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
+from serving.gates.propensities import count_bad_propensities
 from serving.gates.row_counts import (
     NumberedRows,
     count_bad_scores,
     count_misplaced,
     hashes_of,
+    marked_rows,
     numbered,
 )
 from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
@@ -45,6 +46,8 @@ from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
     CHANNELS_SCHEMA,
+    EXPLORED,
+    EXPLORED_SCHEMA,
     LISTS_SCHEMA,
     RULED_SCHEMA,
     part_name,
@@ -126,6 +129,7 @@ def check_parts(
     more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
     schema = LISTS_SCHEMA if check is None else RULED_SCHEMA
     schema = CHANNELS_SCHEMA if score.candidates else schema
+    schema = schema if score.exploration is None else EXPLORED_SCHEMA
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
@@ -139,6 +143,8 @@ def check_parts(
             of_users, of_histories = of_users.filter(is_in), of_histories.filter(is_in)
             user_ids = user_ids.filter(is_in)
         items = of_histories[HISTORY_ITEMS]
+        if score.exploration is not None:
+            total.bad_propensities += count_bad_propensities(lists, score.exploration.share)
         total.add(
             check_lists(
                 lists,
@@ -153,7 +159,10 @@ def check_parts(
             )
         )
     return total.checked(
-        drop_seen=score.drops_seen, is_personal=is_personal, has_rules=check is not None
+        drop_seen=score.drops_seen,
+        is_personal=is_personal,
+        has_rules=check is not None,
+        explores=score.exploration is not None,
     )
 
 
@@ -168,6 +177,7 @@ class _Total:
         self.hashes = [np.zeros(0, dtype=np.uint64)]
         self.listed = np.zeros(len(pools.model), dtype=bool)
         self.channels: Counter[str] = Counter()
+        self.bad_propensities = 0
 
     def add(self, part: CheckedPart) -> None:
         self.counts.update(part.counts)
@@ -178,7 +188,9 @@ class _Total:
         self.listed |= part.listed
         self.channels.update(part.channels)
 
-    def checked(self, *, drop_seen: bool, is_personal: bool, has_rules: bool) -> Checked:
+    def checked(
+        self, *, drop_seen: bool, is_personal: bool, has_rules: bool, explores: bool
+    ) -> Checked:
         """Return the result; what was not measured is None."""
         counts: dict[str, int | None] = {name: self.counts[name] for name in COUNTS}
         hashes = np.concatenate(self.hashes)
@@ -189,6 +201,7 @@ class _Total:
             counts["seen_items"] = None
         if not has_rules:
             counts["rule_violations"] = None
+        counts["bad_propensities"] = self.bad_propensities if explores else None
         return Checked(
             counts,
             dict(sorted(self.short_lists.items())),
@@ -235,6 +248,7 @@ def check_lists(
     possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
     if guaranteed is not None:
         possible = with_candidates(possible, guaranteed, seen, owner, events)
+    of_model = rows.of_model & ~marked_rows(lists, EXPLORED)
     ruled = _Ruled(0)
     if check is not None:
         ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length)
@@ -263,8 +277,8 @@ def check_lists(
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
         _fallbacks(lists, rows),
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
-        hashes_of(rows.user[rows.of_model], rows.item[rows.of_model]),
-        np.bincount(rows.item[rows.of_model], minlength=catalogue).astype(bool) & pools.model,
+        hashes_of(rows.user[of_model], rows.item[of_model]),
+        np.bincount(rows.item[of_model], minlength=catalogue).astype(bool) & pools.model,
         _channels(lists),
     )
 
@@ -305,7 +319,7 @@ def _ruled(
     return _Ruled(
         num_broken + check.num_lacking(pools, seen, known, falls_back),
         check.most(pools, seen, known, falls_back, list_length),
-        check.num_rises(known),
+        check.num_rises(known, rows.is_fallback[rows.is_known]),
     )
 
 

@@ -49,11 +49,17 @@ def numbered(lists: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> Numbere
 
 def not_refilled(lists: pa.Table) -> np.ndarray:
     """Return which rows of lists fill no place that an item of the model left: [M] bool."""
-    found = np.ones(lists.num_rows, dtype=bool)
+    found: np.ndarray = ~marked_rows(lists, REFILL)
+    return found
+
+
+def marked_rows(lists: pa.Table, text: str) -> np.ndarray:
+    """Return which rows the column of rules says this of: [M] bool."""
+    found = np.zeros(lists.num_rows, dtype=bool)
     if RULES in lists.column_names:
         names = lists[RULES].combine_chunks()
-        refilled = pc.list_parent_indices(names).filter(pc.equal(names.flatten(), REFILL))
-        found[refilled.to_numpy()] = False
+        said = pc.list_parent_indices(names).filter(pc.equal(names.flatten(), text))
+        found[said.to_numpy()] = True
     return found
 
 

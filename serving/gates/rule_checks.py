@@ -27,7 +27,7 @@ from conf.contract import (
 from conf.settings.score import Score
 from conf.workspace.parquet import read_columns
 from serving.gates.place_checks import Caps, broken_pins, broken_places, unexplained_rises
-from serving.publishing.parts import BOOST, PIN, REFILL
+from serving.publishing.parts import BOOST, EXPLORED, PIN, REFILL
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import mark_columns, marked
 from serving.rules.possible import Pools
@@ -71,7 +71,7 @@ class Rows(NamedTuple):
     @property
     def plain(self) -> np.ndarray:
         """Return which rows are where their score puts them: [M] bool."""
-        moved: np.ndarray = self.marks(PIN, is_prefix=True) | self.marks(REFILL)
+        moved = self.marks(PIN, is_prefix=True) | self.marks(REFILL) | self.marks(EXPLORED)
         found: np.ndarray = ~moved
         return found
 
@@ -82,6 +82,7 @@ class RuleCheck:
     def __init__(
         self, dataset: Path, manifest: Manifest, score: Score, given: Given = NOTHING_GIVEN
     ) -> None:
+        score = score.with_list_rules()
         self.manifest, self.given, marks = manifest, given, marks_of(score, given)
         items = with_now(read_item_fields(dataset, manifest), given)
         self.users = no_users(dataset, manifest)
@@ -107,6 +108,7 @@ class RuleCheck:
             is_in = np.zeros(NUM_RESERVED + self.num_items, dtype=bool)
             is_in[np.asarray(found["row"]) + NUM_RESERVED] = True
             self.shares.append((Fraction(str(share.at_least)) * score.list_length, is_in))
+        self.is_by_score = score.diversity is None or score.diversity.weight == 0
         self.past = [*score.rules.leave_out.values()]
 
     @property
@@ -278,10 +280,21 @@ class PartCheck:
                 found += any(user * catalogue + item not in gone for item in pool.tolist())
         return found
 
-    def num_rises(self, rows: Rows) -> int:
-        """Return how many rows have a higher score than the one before, for no good reason."""
+    def num_rises(self, rows: Rows, is_fallback: np.ndarray) -> int:
+        """Return how many rows have a higher score than the one before, for no good reason.
+
+        With `score.diversity`, the model's lists are not in the order of scores. An item drawn at
+        random may have taken the place of one whose cap or share made others rise.
+
+        Args:
+            rows: The rows.
+            is_fallback: [M] bool, rows of lists that are not the model's.
+        """
         shares = [is_in for _, is_in in self.check.shares]
-        given = (rows.user, rows.item, rows.score, rows.plain)
+        plain = rows.plain if self.check.is_by_score else rows.plain & is_fallback
+        if shares or any(cap.within is not None for cap, _ in self.check.caps.caps):
+            plain &= ~np.isin(rows.user, rows.user[rows.marks(EXPLORED)])
+        given = (rows.user, rows.item, rows.score, plain)
         return unexplained_rises(*given, self.check.caps, shares)
 
     def _groups(self, rows: np.ndarray) -> "Sequence[tuple[np.ndarray, np.ndarray]]":

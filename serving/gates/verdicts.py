@@ -31,6 +31,7 @@ COUNTS = (
     "rule_violations",
     "misplaced_rows",
     "bad_scores",
+    "bad_propensities",
     "distinct_lists",
     "listed_items",
     "recommendable_items",
@@ -70,6 +71,9 @@ GATES = {
         "rows",
         "rows have a score that is not finite, or higher than the score before",
         "the model may have diverged: look at its metrics.json and train again",
+    ),
+    "bad_propensities": _Gate(
+        "bad_propensities", "rows", "rows have a propensity that cannot be", _AGAIN
     ),
     "unscored_users": _Gate(
         "unscored_users",

@@ -110,7 +110,8 @@ def prepared(
     )
     given = read_given(config, manifest, read_item_ids(folder, manifest), files)
     device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
-    job = Judging(workspace, dataset_id, model_id, part, steps, given, device)
+    seed = config.run.seed
+    job = Judging(workspace, dataset_id, model_id, part, steps, given, device, seed)
     return Asked(job, manifest, groups, skipped)
 
 

@@ -9,7 +9,7 @@ from serving.scoring.staged import Stages
 
 MODEL, FUSED, RANKED, RANKER_ALONE = "model", "candidates", "candidates + ranker", "ranker alone"
 POPULARITY = "popularity"
-ADDED = ("rules",)
+ADDED = ("rules", "diversity", "exploration")
 """Settings of `score` that change lists after they are ranked, in the order of their effect."""
 
 

@@ -58,6 +58,8 @@ class Judging:
     given: Given
     """What rules read besides the dataset."""
     device: torch.device
+    seed: int = 0
+    """`run.seed`, which exploration draws by."""
 
 
 class Judged(NamedTuple):
@@ -94,7 +96,7 @@ class Judge:
         self.loaded = Loaded(job.workspace, manifest, item_ids, model, job.device)
         self.popular = popular_items(model.train_weights)
         self.makers = {
-            name: ListMaker(self.loaded, step.score, step.stages, job.given)
+            name: ListMaker(self.loaded, step.score, step.stages, job.given, seed=job.seed)
             for name, step in job.steps.items()
         }
         for maker in self.makers.values():

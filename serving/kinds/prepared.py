@@ -21,6 +21,7 @@ from serving.rules.book import RuleBook
 from serving.rules.members import Members
 from serving.rules.reading.given import NOW, Given, read_given
 from serving.rules.shown import shown_version
+from serving.scoring.arranged import require_arrangeable
 from serving.scoring.kinds import ListKind
 from serving.scoring.list_model import ListModel
 from serving.scoring.staged import Staged, load_staged, stages_of
@@ -86,8 +87,8 @@ def prepared(
 
     Args:
         source: What they are made from.
-        shown: Of `conf.runs.shown_lists.shown_lists`.
-        shown_in: Of `conf.runs.shown_lists.shown_in_scenarios`.
+        shown: Of `conf.runs.lineage.shown_lists`.
+        shown_in: Of `conf.runs.lineage.shown_in_scenarios`.
 
     Raises:
         ConfigError: When a rule or a condition cannot be evaluated, or leaves nothing.
@@ -169,7 +170,8 @@ def _prepared(
     if shown:
         versions = [shown_version(source.workspace, one, name) for one in shown]
         given = given._replace(shown=versions, item_ids=source.item_ids)
-    rules = _item_rules(source, score, given)
+    rules = _item_rules(source, score.with_list_rules(), given)
+    require_arrangeable(score, source.model, source.dataset, source.manifest, given)
     return Prepared(
         ListKind(
             score,

@@ -13,6 +13,7 @@ from serving.gates.rule_checks import RuleCheck
 from serving.gates.verdicts import figures_of, judged
 from serving.kinds.prepared import Prepared, Source
 from serving.publishing.parts import describe_parts, read_ledger, write_absent
+from serving.scoring.arranged import DIVERSITY, diversity_figures
 from serving.scoring.list_model import is_personal
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def described(
         scenario=one.kind.scenario,
     )
     ledger = read_ledger(folder, parts)
+    diverse = ledger.pop(DIVERSITY, None)
     _warn_of_pins(one, ledger)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
@@ -57,6 +59,7 @@ def described(
             for name in {**one.rules, **ledger}
         },
         figures=figures_of(counts, overlap.mean),
+        diversity={} if diverse is None else diversity_figures(diverse),
         previous_id=overlap.previous_id,
         context_without_value=() if one.staged is None else one.staged.without_value,
         channels=found.channels,
@@ -82,7 +85,7 @@ def _warn_of_pins(one: Prepared, ledger: Mapping[str, Mapping[str, int]]) -> Non
 
 def _counted(source: Source, one: Prepared, folder: Path) -> Checked:
     """Count what is in the written parts."""
-    score, staged, manifest = one.score, one.staged, source.manifest
+    score, staged, manifest = one.score.with_list_rules(), one.staged, source.manifest
     check = None
     if score.rules is not None:
         check = RuleCheck(source.dataset, manifest, score, one.kind.given)

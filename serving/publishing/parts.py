@@ -22,6 +22,7 @@ from conf.contract import (
     ITEM_IDX,
     NUM_RESERVED,
     POSITION,
+    PROPENSITY,
     REASONS,
     RULES,
     SCORE,
@@ -65,10 +66,12 @@ LISTS_SCHEMA = pa.schema(
 _CHANNELS = pa.field(CHANNELS, pa.list_(pa.string()))
 CHANNELS_SCHEMA = LISTS_SCHEMA.append(_CHANNELS)
 """Of lists that are made of candidates; the channels of a fallback are null."""
-REFILL, PIN, BOOST = "refill", "pin:", "boost:"
+REFILL, PIN, BOOST, EXPLORED = "refill", "pin:", "boost:", "explored"
 """What the column of rules says; a name follows the colon."""
 RULED_SCHEMA = LISTS_SCHEMA.append(pa.field(RULES, pa.list_(pa.string())))
-"""With `score.rules`."""
+"""With `score.rules`, and other settings that arrange lists."""
+EXPLORED_SCHEMA = RULED_SCHEMA.append(pa.field(PROPENSITY, pa.float32(), nullable=False))
+"""With `score.exploration`."""
 ABSENT_SCHEMA = pa.schema(
     [
         pa.field(USER_ID, pa.string(), nullable=False),
@@ -100,6 +103,8 @@ class PartLists(NamedTuple):
     """[N, K] int64, bit c is set if channel c named the item; 0 without channels."""
     rules: Mapping[str, np.ndarray] | None = None
     """[N, K] bool, places by what the column of rules says; None: there are no rules."""
+    propensity: np.ndarray | None = None
+    """[N, K] float32, see `serving.arranging.exploring`; None: there is no exploration."""
 
 
 def part_name(part: int) -> str:
@@ -164,7 +169,11 @@ def lists_table(
     if lists.rules is None:
         return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
     marks = {name: where[row, place] for name, where in lists.rules.items()}
-    return pa.Table.from_arrays([*columns, _named(marks, len(row))], schema=RULED_SCHEMA)
+    columns.append(_named(marks, len(row)))
+    if lists.propensity is None:
+        return pa.Table.from_arrays(columns, schema=RULED_SCHEMA)
+    columns.append(pa.array(lists.propensity[row, place], pa.float32()))
+    return pa.Table.from_arrays(columns, schema=EXPLORED_SCHEMA)
 
 
 def _names_of_channels(bits: np.ndarray, channels: Sequence[str]) -> pa.Array:

@@ -19,7 +19,7 @@ from conf.settings.score import Score
 from serving.ranking.barred import best_unbarred
 from serving.ranking.shelf import Shelf
 from serving.ranking.topk import TopK, top_k, top_k_of_scores
-from serving.ranking.vectors import UserVectors
+from serving.ranking.user_vectors import UserVectors
 from serving.rules.allowed import Rules
 from trainer.data.columns import Ragged
 from trainer.models.scorer import ModelScorer, Scorer

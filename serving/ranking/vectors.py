@@ -1,125 +1,68 @@
-"""The vectors of users: those of the part at hand are made once, for all its lists.
+"""Vectors of a model's items, and its scores of some items of each user.
 
-A user's vector does not depend on which lists ask for it: the users of a part are always encoded in
-the same batches.
-
-Legend of shapes: N users of a part, U users chosen from it, B users asked for, D width.
+Legend of shapes: V catalogue of the model, D width, B users, K items of each.
 """
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.batches import rows_of_like_length
-from trainer.data.columns import Ragged, newest_events
-from trainer.models.scorer import ModelScorer
+from trainer.data.columns import Ragged
+from trainer.models.als import Factors
+from trainer.models.scorer import ModelScorer, Scorer
 
 
-class UserVectors:
-    """Encodes users with a network, and remembers those of the part at hand."""
-
-    def __init__(self, scorer: ModelScorer) -> None:
-        self.scorer = scorer
-        self.part: _Part | None = None
-        self.chosen: Ragged | None = None
-        self.rows = np.zeros(0, dtype=np.int64)
-        """[U] rows of the part of the users whose lists are made."""
-        self.asked: tuple[Ragged, bool] | None = None
-        """The histories of the last call, and whether they are those of the chosen users."""
-
-    def of(self, histories: Ragged, rows: np.ndarray) -> Tensor:
-        """Return the vectors of the chosen rows of histories: [B, D]."""
-        if self.part is None or not self._is_chosen(histories):
-            return encoded(self.scorer, histories, rows)
-        return self.part.vectors(self.rows[rows])
-
-    @contextmanager
-    def of_part(self, histories: Ragged, served: np.ndarray, block_users: int) -> Iterator[None]:
-        """Remember the users of a part during the block.
-
-        Args:
-            histories: [N] as the model knows them.
-            served: [N] bool, users who are encoded apart from the others.
-            block_users: Users encoded together.
-        """
-        batches = [
-            batch
-            for rows in (np.flatnonzero(served), np.flatnonzero(~served))
-            for batch in rows_of_like_length(histories, rows, block_users)
-        ]
-        self.part = _Part(self.scorer, histories, batches)
-        self.choose(None)
-        try:
-            yield
-        finally:
-            self.part = self.chosen = self.asked = None
-
-    def choose(self, rows: np.ndarray | None) -> None:
-        """Say whose lists are made from now on: [U] rows of the part; None: all of them."""
-        if self.part is None:
-            return
-        whole, self.asked = self.part.histories, None
-        self.chosen, self.rows = whole, np.arange(len(whole.lengths))
-        if rows is not None:
-            self.chosen, self.rows = chosen_rows(whole, rows), rows
-
-    def _is_chosen(self, histories: Ragged) -> bool:
-        """Return whether histories are those of the chosen users, whichever object they are."""
-        if self.asked is None or self.asked[0] is not histories:
-            assert self.chosen is not None  # there is a part
-            self.asked = histories, _are_equal(histories, self.chosen)
-        return self.asked[1]
+def raw_vectors(scorer: Scorer | None) -> Tensor | None:
+    """Return each item's vector: [V, D]; None for a model without vectors."""
+    if isinstance(scorer, ModelScorer):
+        return scorer.item_vectors
+    return torch.from_numpy(scorer.item_factors) if isinstance(scorer, Factors) else None
 
 
-class _Part:
-    """The users of a part, of whom each batch is encoded when it is needed first."""
-
-    def __init__(self, scorer: ModelScorer, histories: Ragged, batches: list[np.ndarray]) -> None:
-        self.scorer, self.histories, self.batches = scorer, histories, batches
-        self.batch = np.zeros(len(histories.lengths), dtype=np.int64)  # [N]
-        for number, rows in enumerate(batches):
-            self.batch[rows] = number
-        self.made: set[int] = set()
-        self.all: Tensor | None = None
-        """[N, D], zero where nobody asked yet."""
-
-    def vectors(self, rows: np.ndarray) -> Tensor:
-        """Return the vectors of rows of the part: [B, D]."""
-        for number in np.unique(self.batch[rows]).tolist():
-            if number not in self.made:
-                self._encode(number)
-        if self.all is None:
-            return encoded(self.scorer, self.histories, rows)  # nobody is asked for
-        return self.all[torch.from_numpy(rows).to(self.all.device)]
-
-    def _encode(self, number: int) -> None:
-        found = encoded(self.scorer, self.histories, self.batches[number])
-        if self.all is None:
-            self.all = found.new_zeros((len(self.batch), found.shape[1]))
-        self.all[torch.from_numpy(self.batches[number]).to(found.device)] = found
-        self.made.add(number)
+def vectors_of(scorer: Scorer | None) -> Tensor | None:
+    """Return the direction of each item's vector: [V, D]; None for a model without vectors."""
+    vectors = raw_vectors(scorer)
+    return None if vectors is None else torch.nn.functional.normalize(vectors, dim=1)
 
 
-def encoded(scorer: ModelScorer, histories: Ragged, rows: np.ndarray) -> Tensor:
-    """Return the vectors of the chosen rows of histories: [B, D]."""
-    with torch.no_grad():
-        found: Tensor = scorer.model.encode(scorer.batch(histories, rows))
+def pair_scores(
+    scorer: Scorer,
+    histories: Ragged,
+    rows: np.ndarray,
+    items: np.ndarray,
+    *,
+    num_items: int,
+    users_at_once: int,
+) -> np.ndarray:
+    """Return the model's scores of some items of each user: [B, K] float32; 0 for unknown ones.
+
+    Args:
+        scorer: The model.
+        histories: As the model knows them.
+        rows: [B] rows of the users.
+        items: [B, K] numbers of the dataset; negative for none.
+        num_items: V
+        users_at_once: Users scored together.
+    """
+    found = np.zeros(items.shape, dtype=np.float32)
+    for start in range(0, len(rows), users_at_once):
+        chosen = slice(start, start + users_at_once)
+        wanted = torch.from_numpy(items[chosen])
+        with torch.no_grad():
+            if isinstance(scorer, ModelScorer):
+                scores = _products(scorer, histories, rows[chosen], wanted)
+            else:
+                every = scorer.scores(histories, rows[chosen]).cpu()  # [B, V]
+                scores = every.gather(1, wanted.clamp(0, every.shape[1] - 1))
+        known = (wanted >= 0) & (wanted < num_items) & torch.isfinite(scores)
+        found[chosen] = torch.where(known, scores.float(), 0.0).numpy()
+    if scorer.unknown is not None:
+        found[scorer.unknown[items.clip(0, num_items - 1)]] = 0.0
     return found
 
 
-def chosen_rows(histories: Ragged, rows: np.ndarray) -> Ragged:
-    """Return the histories of the chosen rows, in their order."""
-    return newest_events(histories, rows, int(histories.lengths.max(initial=0)))
-
-
-def _are_equal(one: Ragged, other: Ragged) -> bool:
-    beside, others = one.beside or {}, other.beside or {}
-    return (
-        np.array_equal(one.offsets, other.offsets)
-        and np.array_equal(one.values, other.values)
-        and beside.keys() == others.keys()
-        and all(np.array_equal(values, others[name]) for name, values in beside.items())
-    )
+def _products(scorer: ModelScorer, histories: Ragged, rows: np.ndarray, items: Tensor) -> Tensor:
+    """Return the dot products of users and items: [B, K]."""
+    users, vectors = scorer.model.encode(scorer.batch(histories, rows)), scorer.item_vectors
+    chosen = vectors[items.clamp(0, len(vectors) - 1).to(vectors.device)]  # [B, K, D]
+    return torch.einsum("bd,bkd->bk", users, chosen).cpu()

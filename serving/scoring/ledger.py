@@ -5,6 +5,7 @@ the pairs of user and item that a rule excludes are counted for a sample of user
 """
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -39,12 +40,11 @@ def ledger_of(
         score: The section of the configuration.
         num_users: Users of the whole dataset.
     """
-    is_sampled = user_idx % _ONE_IN == 0 if num_users > _ALL_UP_TO else user_idx >= 0
+    is_sampled = _sample(user_idx, num_users)
     found = rules.ledger(np.flatnonzero(is_sampled))
-    rows = np.flatnonzero(is_sampled & (histories.lengths > 0))
     found[ALL] = Counter(sampled_users=int(is_sampled.sum()), sampled_lists=0)
     free = HistoryRules(histories, drop_seen=rules.book.drops_seen)
-    for some in rows_of_like_length(histories, rows, score.block_users):
+    for some in sampled_batches(histories, user_idx, score, num_users):
         scored, best, _ = ranker.rank(histories, some, k=score.list_length, rules=free)
         found[ALL]["sampled_lists"] += len(scored)
         place, position = np.nonzero(best.item_idx.cpu().numpy() >= 0)
@@ -55,3 +55,17 @@ def ledger_of(
     for name, counts in rules.counts.items():
         found.setdefault(name, Counter()).update(counts)
     return {name: dict(counts) for name, counts in found.items()}
+
+
+def sampled_batches(
+    histories: Ragged, user_idx: np.ndarray, score: Score, num_users: int
+) -> Iterator[np.ndarray]:
+    """Yield the rows of the sampled users with a history; the arguments are as for `ledger_of`."""
+    rows = np.flatnonzero(_sample(user_idx, num_users) & (histories.lengths > 0))
+    yield from rows_of_like_length(histories, rows, score.block_users)
+
+
+def _sample(user_idx: np.ndarray, num_users: int) -> np.ndarray:
+    """Return which users are in the sample: [N] bool."""
+    found: np.ndarray = user_idx % _ONE_IN == 0 if num_users > _ALL_UP_TO else user_idx >= 0
+    return found

@@ -5,7 +5,7 @@ Legend of shapes: N users of a part, B users of a batch, K list length, R reason
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,7 +34,8 @@ from serving.rules.possible import (
     why_unserved,
 )
 from serving.rules.reading.given import Given
-from serving.scoring.ledger import ledger_of
+from serving.scoring.arranged import DIVERSITY, compared, diversifying_of, exploring_of
+from serving.scoring.ledger import ledger_of, sampled_batches
 from serving.scoring.list_model import ListModel
 from serving.scoring.ruled import explained_items, no_marks, put_lists
 from serving.scoring.staged import Staged, Stages, load_staged
@@ -45,6 +46,7 @@ from trainer.models.scorer import ModelScorer, Scorer
 
 _OF_ONE_LIST = {
     "list_length", "reasons", "texts", "gates", "min_full_share", "scenarios", "similar_items",
+    "audiences", "diversity", "exploration",
 }  # fmt: skip
 """Settings that neither a book of rules nor candidates depend on."""
 
@@ -110,6 +112,8 @@ class ListMaker:
         stages: Stages | None,
         given: Given,
         others: Sequence["ListMaker"] = (),
+        *,
+        seed: int = 0,
     ) -> None:
         """Load what the lists need besides dataset and main model.
 
@@ -119,7 +123,9 @@ class ListMaker:
             stages: Channels and models of other roles; None: the lists are those of the main model.
             given: What rules read besides the dataset.
             others: Makers of the same run, whose models and rules are shared where they are equal.
+            seed: `run.seed`, which exploration draws by.
         """
+        score = score.with_list_rules()
         self.loaded, self.score, self.stages, self.given = loaded, score, stages, given
         model = loaded.model
         self.popular, self.scorer = loaded.popular, loaded.scorer
@@ -136,11 +142,18 @@ class ListMaker:
         self.book: RuleBook | None = None if alike is None else alike.book
         if score.rules is not None and self.book is None:
             self.book = RuleBook(loaded.dataset, loaded.manifest, score, given)
+        of_dataset = (loaded.dataset, loaded.manifest, given)
+        self.diversifying = diversifying_of(score, model, self.scorer, *of_dataset)
+        self.exploring = None
+        if self.book is not None:
+            self.exploring = exploring_of(
+                score, self.scorer, self.num_items, self.book, loaded.dataset, seed
+            )
         self.staged: Staged | None = None if alike is None else alike.staged
         if stages is not None and self.staged is None:
-            of_dataset = (loaded.workspace, loaded.manifest, model)
+            of_run = (loaded.workspace, loaded.manifest, model)
             own = self.own_ranker
-            self.staged = load_staged(*of_dataset, stages, score, loaded.device, own)
+            self.staged = load_staged(*of_run, stages, score, loaded.device, own)
         if self.staged is not None:
             self.pools = self.staged.pools
 
@@ -191,6 +204,8 @@ class ListMaker:
         )
         if part_rules is not None:
             lists = lists._replace(rules=no_marks(part_rules, users, k))
+        if self.exploring is not None:
+            lists = lists._replace(propensity=np.ones((users, k), dtype=np.float32))
         known = histories  # channels know more items than the main model
         if self.staged is None:
             known = known_to_model(histories, self.num_items, self.unknown)
@@ -208,8 +223,8 @@ class ListMaker:
         score = self.score
         assert self.ranker is not None  # without a scorer there are stages
         if isinstance(rules, PartRules):
-            refill = self.popular_ranker if rules.book.can_refill else None
-            made = Arranging(self.ranker, refill, histories, rules, score.list_length).arrange(rows)
+            arranging = self._arranging(histories, rules)
+            made = replace(arranging, exploring=self.exploring).arrange(rows)
             put_lists(lists, made, rules, of_model=True)
             scored, known = made.rows, histories
             items = explained_items(made, self.unknown, self.num_items)
@@ -227,6 +242,13 @@ class ListMaker:
             reasons = explain(self.scorer, known, scored, items, num_reasons=score.reasons)
             lists.reason_idx[scored] = reasons.item_idx.cpu()
             lists.reason_weight[scored] = reasons.weight.cpu()
+
+    def _arranging(self, histories: Ragged, rules: PartRules) -> Arranging:
+        """Return what makes the model's lists, without exploration."""
+        assert self.ranker is not None  # see above
+        refill = self.popular_ranker if rules.book.can_refill else None
+        k = self.score.list_length
+        return Arranging(self.ranker, refill, histories, rules, k, self.diversifying)
 
     def _explained(self, histories: Ragged, items: Tensor) -> tuple[Ragged, Tensor]:
         """Return histories and listed items as far as the main model knows them."""
@@ -260,7 +282,7 @@ class ListMaker:
         """Return what the rules did to the lists of a part; the arguments are those of the part."""
         assert self.ranker is not None  # rules act on the lists of a model over the catalogue
         known = known_to_model(histories, self.num_items, self.unknown)
-        return ledger_of(
+        found = ledger_of(
             rules,
             self.ranker,
             known,
@@ -268,6 +290,13 @@ class ListMaker:
             self.score,
             num_users=self.loaded.manifest.counts["users"],
         )
+        if self.diversifying is not None:
+            arranging = self._arranging(known, rules)
+            batches = sampled_batches(
+                known, users[USER_IDX].to_numpy(), self.score, self.loaded.manifest.counts["users"]
+            )
+            found[DIVERSITY] = compared(arranging, replace(arranging, diversifying=None), batches)
+        return found
 
     def _why_short(
         self,

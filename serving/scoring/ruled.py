@@ -9,7 +9,7 @@ from torch import Tensor
 
 from conf.contract import NO_ITEM
 from serving.arranging.arrange import Arranged
-from serving.publishing.parts import BOOST, PIN, REFILL, PartLists
+from serving.publishing.parts import BOOST, EXPLORED, PIN, REFILL, PartLists
 from serving.rules.part import PartRules
 
 _PINS, _BOOSTS = "score.rules.pins.", "score.rules.boosts."
@@ -19,6 +19,8 @@ def no_marks(rules: PartRules, users: int, k: int) -> dict[str, np.ndarray]:
     """Return the marks of lists before there are any: [N, K] bool by text."""
     names = [REFILL, *(PIN + pin.name.removeprefix(_PINS) for pin in rules.book.pins)]
     names += [BOOST + one.name.removeprefix(_BOOSTS) for one in rules.book.boosts]
+    if rules.book.explores:
+        names.append(EXPLORED)
     return {name: np.zeros((users, k), dtype=bool) for name in names}
 
 
@@ -35,12 +37,15 @@ def put_lists(lists: PartLists, made: Arranged, rules: PartRules, *, of_model: b
     marks = lists.rules
     assert marks is not None  # there are rules
     marks[REFILL][made.rows] = made.is_refill
+    if lists.propensity is not None:
+        marks[EXPLORED][made.rows] = made.is_explored
+        lists.propensity[made.rows] = made.propensity
     for name, items in rules.pins_by_name(made.rows).items():
         is_it = made.is_pinned & (made.item_idx == items[:, None])
         marks[PIN + name.removeprefix(_PINS)][made.rows] = is_it
     if not of_model:
         return
-    is_own = (made.item_idx >= 0) & ~made.is_refill & ~made.is_pinned
+    is_own = (made.item_idx >= 0) & ~made.is_refill & ~made.is_pinned & ~made.is_explored
     user, place = np.nonzero(is_own)
     row = made.rows[user]
     for name, is_boosted in rules.boosted(row, made.item_idx[user, place]).items():

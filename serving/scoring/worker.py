@@ -34,7 +34,7 @@ from serving.publishing.parts import (
     read_row_group,
     write_part,
 )
-from serving.ranking.vectors import chosen_rows
+from serving.ranking.user_vectors import chosen_rows
 from serving.reasons.sentences import Places, Sentences
 from serving.reasons.templates import Templates
 from serving.rules.members import Members
@@ -71,6 +71,10 @@ class ScoringJob:
     """The lists that are made besides the default ones."""
     similar: ListKind | None = None
     """How lists of items are made that have rules of their own; None: as the default ones."""
+    audiences: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Numbers of the items of each audience."""
+    seed: int = 0
+    """`run.seed`, which exploration draws by."""
 
     @property
     def kinds(self) -> list[ListKind]:
@@ -94,7 +98,7 @@ class PartScorer:
         self.loaded = Loaded(job.workspace, manifest, item_ids, model, device)
         self.makings: list[_Making] = []
         for kind in job.kinds:
-            self.makings.append(_Making(kind, self.loaded, self.makings))
+            self.makings.append(_Making(kind, self.loaded, self.makings, job.seed))
         self.maker: ListMaker = self.makings[0].maker
 
     def score(self, part: int) -> int:
@@ -121,14 +125,13 @@ class PartScorer:
         self.loaded.choose(maker.own_ranker, chosen)
         user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
         rules = maker.for_part(users, histories)
-        lists = maker.lists(histories, rules)
-        channels = list(maker.score.candidates or {})
-        table = lists_table(user_ids, self.loaded.item_ids, lists, channels)
-        if making.sentences is not None:
-            column = making.sentences.column(_places(lists), histories)
-            table = table.append_column(TEXTS, column)
+        table = making.table(user_ids, histories, maker.lists(histories, rules))
         ledger = None if rules is None else maker.ledger(users, histories, rules)
         write_part(path, table, request=self.job.request, num_users=num_users, ledger=ledger)
+
+    def table(self, user_ids: pa.Array, histories: Ragged, lists: PartLists) -> pa.Table:
+        """Return default lists as rows, see `_Making.table`."""
+        return self.makings[0].table(user_ids, histories, lists)
 
     def read(self, part: int) -> tuple[pa.Table, Ragged]:
         """Return a part's users, with the fields that rules use, and their histories."""
@@ -153,11 +156,15 @@ class PartScorer:
 class _Making:
     """What makes lists of one kind."""
 
-    def __init__(self, kind: ListKind, loaded: Loaded, others: Sequence["_Making"]) -> None:
+    def __init__(
+        self, kind: ListKind, loaded: Loaded, others: Sequence["_Making"], seed: int
+    ) -> None:
         """Load what they need; `others` are of the same run."""
         self.kind, manifest, dataset = kind, loaded.manifest, loaded.dataset
         makers = [other.maker for other in others]
-        self.maker: ListMaker = ListMaker(loaded, kind.score, kind.stages, kind.given, makers)
+        self.maker: ListMaker = ListMaker(
+            loaded, kind.score, kind.stages, kind.given, makers, seed=seed
+        )
         self.members = None
         if kind.users_where is not None:
             self.members = Members(dataset, manifest, str(kind.scenario), kind.users_where)
@@ -173,6 +180,21 @@ class _Making:
         """Return the fields of users that rules and the condition use."""
         of_rules = [] if self.maker.book is None else self.maker.book.user_fields
         return [*of_rules, *(() if self.members is None else self.members.fields)]
+
+    def table(self, user_ids: pa.Array, histories: Ragged, lists: PartLists) -> pa.Table:
+        """Return lists as rows, one per user and position, with their sentences.
+
+        Args:
+            user_ids: [N]
+            histories: [N]
+            lists: Of N users.
+        """
+        channels = list(self.maker.score.candidates or {})
+        table = lists_table(user_ids, self.maker.loaded.item_ids, lists, channels)
+        if self.sentences is None:
+            return table
+        column = self.sentences.column(_places(lists), histories)
+        return table.append_column(TEXTS, column)
 
 
 def _places(lists: PartLists) -> Places:

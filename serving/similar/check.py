@@ -100,9 +100,10 @@ def _ruled(rows: pa.Table, item_ids: pa.Array, check: RuleCheck) -> dict[str, in
     )
     part = check.of_part(users, pa.table({}))
     finite = np.isfinite(of_rows.score)
+    is_fallback = np.zeros(len(item), dtype=bool)
     return {
-        "rule_violations": int(part.violations(of_rows, np.zeros(len(item), dtype=bool)).sum()),
-        "bad_scores": part.num_rises(of_rows) + int((~finite).sum()),
+        "rule_violations": int(part.violations(of_rows, is_fallback).sum()),
+        "bad_scores": part.num_rises(of_rows, is_fallback) + int((~finite).sum()),
     }
 
 

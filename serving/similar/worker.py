@@ -31,6 +31,7 @@ from serving.ranking.barred import best_unbarred
 from serving.ranking.rankers import RankedLists, Ranker
 from serving.ranking.shelf import Shelf
 from serving.ranking.topk import TopK, top_k
+from serving.ranking.vectors import vectors_of
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import RuleBook
 from serving.rules.history import known_to_model
@@ -39,9 +40,7 @@ from serving.scoring.list_model import ListModel, is_personal
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.similar.like_user import histories_of_items
 from trainer.data.columns import Ragged
-from trainer.models.als import Factors
 from trainer.models.item_to_item import ItemToItem
-from trainer.models.scorer import ModelScorer, Scorer
 
 log = logging.getLogger(__name__)
 ITEMS_PER_PART = 100_000
@@ -65,17 +64,6 @@ def rows_of_parts(catalogue: int) -> list[int]:
     """Return the number of items of each part."""
     parts = -(-(catalogue - NUM_RESERVED) // ITEMS_PER_PART)
     return [len(items_of_part(part, catalogue)) for part in range(parts)]
-
-
-def vectors_of(scorer: Scorer | None) -> Tensor | None:
-    """Return the direction of each item's vector: [V, D]; None for a model without vectors."""
-    if isinstance(scorer, ModelScorer):
-        vectors = scorer.item_vectors
-    elif isinstance(scorer, Factors):
-        vectors = torch.from_numpy(scorer.item_factors)
-    else:
-        return None
-    return torch.nn.functional.normalize(vectors, dim=1)
 
 
 def has_similar(score: Score, model: ListModel, *, quiet: bool = False) -> bool:

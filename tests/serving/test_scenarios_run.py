@@ -13,8 +13,8 @@ from conf.contract import ListsManifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target
 from conf.errors import ConfigError, GateError
+from conf.runs.lineage import shown_lists
 from conf.runs.request_keys import lists_request
-from conf.runs.shown_lists import shown_lists
 from conf.runs.stages import run_score, run_show, run_status
 from conf.settings.config import Config
 from conf.settings.load import load_config

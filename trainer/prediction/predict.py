@@ -6,7 +6,7 @@ Legend of shapes: M rows of the file, T labels.
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +27,7 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import ConfigError
-from conf.privacy.keys import load_keys
-from conf.privacy.log_ids import Kind, as_in_dataset, has_labels
+from conf.privacy.log_ids import Kind, as_files_name_them
 from conf.settings.config import Config
 from conf.workspace.json_files import written_whole
 from conf.workspace.parquet import read_columns
@@ -98,11 +97,12 @@ def _part(
     config: Config, manifest: Manifest, folder: Path, pairs: PairModel, table: Table
 ) -> tuple[PartPairs, dict[str, Any]]:
     """Return the rows of the file as a part, each with its own history, and what is known."""
-    users = numbers_in(
-        table, USER_ID, _ids(folder, manifest, "user"), _as_in_dataset(config, manifest, "user")
+    as_user, as_item = (
+        as_files_name_them(config, manifest, kind, "predict") for kind in get_args(Kind)
     )
+    users = numbers_in(table, USER_ID, _ids(folder, manifest, "user"), as_user)
     item_ids = _ids(folder, manifest, "item")
-    items = numbers_in(table, ITEM_ID, item_ids, _as_in_dataset(config, manifest, "item"))
+    items = numbers_in(table, ITEM_ID, item_ids, as_item)
     numbers = {text: place for place, text in enumerate(item_ids.to_pylist()) if text is not None}
     given = histories_in(table, numbers)
     histories = _histories(folder, manifest, users) if given is None else _ragged(given)
@@ -148,13 +148,6 @@ def _ids(folder: Path, manifest: Manifest, vocabulary: str) -> pa.Array:
         for place, text in zip(table[number].to_pylist(), table[key].to_pylist(), strict=True):
             ids[place] = str(text)
     return pa.array(ids, pa.string())
-
-
-def _as_in_dataset(config: Config, manifest: Manifest, kind: Kind) -> Callable[[str], str]:
-    """Return what makes an id of the dataset; without a key, files have to name its labels."""
-    if has_labels(manifest, kind) and load_keys(config.privacy) is None:
-        return str
-    return as_in_dataset(config, manifest, kind, "predict")
 
 
 def _histories(folder: Path, manifest: Manifest, users: np.ndarray) -> Ragged:

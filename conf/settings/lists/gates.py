@@ -44,7 +44,11 @@ class Gates(Section):
     misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows that break the sequence of positions 1, 2, 3, ..."""
     bad_scores: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows whose score is not finite or above the one before."""
+    """Share of rows whose score is not finite or above the one before. With `score.diversity` the
+    order is not judged in the model's lists."""
+    bad_propensities: Above = Above(warn_above=0, refuse_above=0)
+    """Share of rows whose propensity is not above 0 and at most 1, or does not fit
+    `score.exploration.share`. Not measured without `score.exploration`."""
     unscored_users: Above = Above(warn_above=0, refuse_above=0.1)
     """Share of users whose history the model knows, but for whom it computed no finite scores; they
     get the fallback list."""

@@ -9,9 +9,16 @@ from conf.settings.score import Score
 
 def broken_list_rules(given: Input, etl: Etl, score: Score) -> Iterator[str]:
     """Yield a message for each broken rule about the rules of lists."""
+    acts = [name for name, kind in etl.event_types.items() if not kind.shown_only]
+    if score.exploration is not None and score.exploration.successes:
+        key, successes = "score.exploration.successes", score.exploration.successes
+        yield from _about_events(key, successes, acts, etl)
+        if set(successes) >= set(etl.event_types):
+            yield (
+                f"{key} names every type of etl.event_types, so no event is a failure; name fewer"
+            )
     if score.rules is None:
         return
-    acts = [name for name, kind in etl.event_types.items() if not kind.shown_only]
     for name, rule in score.rules.leave_out.items():
         where = f"score.rules.leave_out.{name}"
         yield from _about_events(f"{where}.events", rule.events, acts, etl)

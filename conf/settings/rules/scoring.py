@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from conf.contract import TITLE
 from conf.settings.input import Input
+from conf.settings.lists.diversity import VECTORS
 from conf.settings.privacy import WITH_KEY, ColumnRule, Privacy
 from conf.settings.score import Score
 from conf.settings.train import Train
@@ -16,7 +17,27 @@ def broken_score_rules(given: Input, train: Train, privacy: Privacy, score: Scor
             "score.rules is set, but a model of train.algorithm=ranking takes no rules; set "
             "score.rules to null, or choose another train.algorithm"
         )
+    yield from _about_diversity(train, score)
     yield from _about_texts(given, privacy, score)
+
+
+def _about_diversity(train: Train, score: Score) -> Iterator[str]:
+    for name in ("diversity", "exploration"):
+        if getattr(score, name) is not None and train.algorithm == "ranking":
+            yield (
+                f"score.{name} is set, but it acts on the lists of a model over the catalogue, not "
+                f"on those of train.algorithm=ranking; set score.{name} to null, or choose another "
+                "train.algorithm"
+            )
+    if (
+        score.diversity is not None
+        and score.diversity.by == VECTORS
+        and train.algorithm not in ("neural", "als", "auto", "ranking")
+    ):
+        yield (
+            f"score.diversity.by is 'vectors', but train.algorithm={train.algorithm} has no "
+            "vectors of items; name a field of items, or set train.algorithm to neural or als"
+        )
 
 
 def _about_texts(given: Input, privacy: Privacy, score: Score) -> Iterator[str]:

@@ -180,14 +180,15 @@ def test_equal_lists_of_the_model_have_one_hash() -> None:
 
 def test_figures_are_shares_and_none_without_data() -> None:
     figures = manifest_of(
-        seen_items=None, rule_violations=None, unexplained=5, bad_scores=2, full_lists=900,
+        seen_items=None, rule_violations=None, bad_propensities=None, unexplained=5,
+        bad_scores=2, full_lists=900,
         fallback_lists=250, distinct_lists=10, listed_items=20, compared_users=7, overlap=0.25,
     )["figures"]  # fmt: skip
 
     assert figures == {
         "unexplained_short_lists": 0.005, "unknown_ids": 0, "duplicate_items": 0,
         "seen_items": None, "rule_violations": None, "misplaced_rows": 0, "bad_scores": 0.0005,
-        "unscored_users": 0,
+        "bad_propensities": None, "unscored_users": 0,
         "users_without_lists": 0, "short_lists": 0.1, "fallback_lists": 0.25,
         "distinct_lists": 0.01, "catalogue_coverage": 0.4, "overlap_with_previous": 0.25,
     }  # fmt: skip

@@ -1,0 +1,163 @@
+"""Read the events of a file as the log's are read, and count what becomes of them.
+
+Legend of shapes: M rows of the file, E events that are kept.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from conf.contract import ITEM_ID, UNKNOWN_IDX, Manifest
+from conf.errors import InputError
+from conf.privacy.log_ids import as_files_name_them
+from conf.settings.config import Config
+from conf.settings.input import EventSource
+from serving.visitors.files import GivenFile, read_given
+from serving.visitors.times import as_number, cut, why_wrong
+from trainer.prediction.given import Table, numbers_in
+
+EVENTS_OPTION = "--events"
+COUNTS = ("read", "known_item", "unknown_item", "unknown_type", "shown_only", "below_min_value")
+
+
+class GivenEvents(NamedTuple):
+    """The events of a file, in its order, whatever their users."""
+
+    user_ids: Sequence[str]
+    """[E] as in the file."""
+    item_idx: np.ndarray
+    """[E] int64; unknown items have negative numbers, one for each id."""
+    types: np.ndarray
+    """[E] int32"""
+    times: np.ndarray
+    """[E] int64, microseconds since 1970 UTC or order numbers; all 0 if the order of the lines is
+    the time."""
+
+    def taken(self, stays: np.ndarray) -> "GivenEvents":
+        """Return only the events that stay: [E] bool."""
+        users = [one for one, kept in zip(self.user_ids, stays, strict=True) if kept]
+        return GivenEvents(users, self.item_idx[stays], self.types[stays], self.times[stays])
+
+
+def read_events(
+    config: Config, manifest: Manifest, path: Path, item_ids: pa.Array
+) -> tuple[GivenEvents, Counter[str]]:
+    """Return the events of a file, and the counts `COUNTS`.
+
+    Args:
+        config: Declares the columns.
+        manifest: The dataset.
+        path: The file.
+        item_ids: Ids of the dataset's items, null for the reserved numbers.
+
+    Raises:
+        InputError: When the file cannot be read, lacks a column, or has a row that is wrong.
+    """
+    log, file = _log_of(config, path)
+    columns, wrong = log.columns, dict[int, str]()
+    users, items = (_ids(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
+    times = _times(file, log, config, manifest, wrong)
+    file.refuse(wrong)
+    types, counts = _types(file, log, config, manifest)
+    stays = types >= 0
+    table = Table(path, pa.table({ITEM_ID: pa.array(items, pa.string())}))
+    as_item = as_files_name_them(config, manifest, "item", EVENTS_OPTION)
+    numbers = _with_own_numbers(numbers_in(table, ITEM_ID, item_ids, as_item), items)
+    events = GivenEvents(users, numbers, types, cut(times, config)).taken(stays)
+    is_known = events.item_idx > 0
+    counts.update(
+        read=file.rows, known_item=int(is_known.sum()), unknown_item=int((~is_known).sum())
+    )
+    return events, counts
+
+
+def _log_of(config: Config, path: Path) -> tuple[EventSource, GivenFile]:
+    """Return the first log whose columns the file has, and the file read as that log's."""
+    logs = config.input.events
+    for log in logs.values():
+        file = read_given(EVENTS_OPTION, path, log)
+        if all(file.has(name, log) for name in (log.columns.user_id, log.columns.item_id)):
+            return log, file
+    wanted = "; ".join(
+        f"{name}: {log.columns.user_id}, {log.columns.item_id}" for name, log in logs.items()
+    )
+    raise InputError(
+        f"{EVENTS_OPTION}={str(path)!r} has the columns {', '.join(list(file.columns)[:30])}, but "
+        f"needs those of a log of input.events ({wanted}); rename them"
+    )
+
+
+def _ids(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
+    values = file.column(name, log)
+    for place, value in enumerate(values):
+        if value is None:
+            wrong.setdefault(place, f"{name} is missing; every event needs a user and an item")
+    return [str(value) for value in values]
+
+
+def _times(
+    file: GivenFile, log: EventSource, config: Config, manifest: Manifest, wrong: dict[int, str]
+) -> np.ndarray:
+    """Return the time of each row; note what cannot be one: [M] int64."""
+    name, found = log.columns.time, np.zeros(file.rows, dtype=np.int64)
+    if log.is_ordered_by_lines or name is None:
+        return found
+    for place, value in enumerate(file.column(name, log)):
+        try:
+            found[place] = as_number(value, log)
+            why = why_wrong(int(found[place]), config, manifest) if config.input.is_dated else None
+        except (ValueError, OverflowError):
+            why = f"is no time with time_unit={log.time_unit}"
+        if why is not None:
+            wrong.setdefault(place, f"{name}={value!r} {why}")
+    return found
+
+
+def _types(
+    file: GivenFile, log: EventSource, config: Config, manifest: Manifest
+) -> tuple[np.ndarray, Counter[str]]:
+    """Return the number of each row's type, -1 for rows that are left out, and their counts."""
+    kinds, counts = config.etl.event_types, Counter(dict.fromkeys(COUNTS, 0))
+    own = log.event_type or next(iter(kinds))
+    names = [own] * file.rows
+    if log.columns.event_type is not None:
+        names = file.column(log.columns.event_type, log)
+    values: Sequence[Any] = [None] * file.rows
+    if log.columns.value is not None and file.has(log.columns.value, log):
+        values = file.column(log.columns.value, log)
+    numbers = {name: number for number, name in enumerate(manifest.event_types)}
+    found = np.full(file.rows, -1, dtype=np.int32)
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        kind = kinds.get(str(name))
+        if kind is None or str(name) not in numbers:
+            counts["unknown_type"] += 1
+        elif kind.shown_only:
+            counts["shown_only"] += 1
+        elif kind.min_value is not None and not _reaches(value, kind.min_value, log):
+            counts["below_min_value"] += 1
+        else:
+            found[place] = numbers[str(name)]
+    return found, counts
+
+
+def _reaches(value: Any, least: float, log: EventSource) -> bool:
+    try:
+        return (
+            float(str(value).replace(log.thousands or " ", "").replace(log.decimal, ".")) >= least
+        )
+    except ValueError:
+        return False
+
+
+def _with_own_numbers(numbers: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Return the numbers of items with a negative one for each unknown id: [M] int64."""
+    places: dict[str, int] = {}
+    own = [
+        int(number) if number != UNKNOWN_IDX else -1 - places.setdefault(text, len(places))
+        for number, text in zip(numbers, ids, strict=True)
+    ]
+    return np.array(own, dtype=np.int64)

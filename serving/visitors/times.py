@@ -1,0 +1,71 @@
+"""Times of events as numbers, in the form that the histories of a dataset have."""
+
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from conf.contract import Manifest
+from conf.settings.config import Config
+from conf.settings.input import EventSource
+from conf.workspace.instants import newest_instant
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEPS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+_MICROSECOND = timedelta(microseconds=1)
+_MOST_LATER = timedelta(days=3653) // _MICROSECOND
+_UNITS = {"minute": "m", "hour": "h", "day": "D", "month": "M", "year": "Y"}
+
+
+def as_number(value: Any, log: EventSource) -> int:
+    """Return a time in microseconds since 1970 UTC, or an order number.
+
+    Args:
+        value: The time as the file has it; texts are in ISO 8601 if the unit is iso.
+        log: The log whose unit it has.
+
+    Raises:
+        ValueError: When it is no such time.
+    """
+    try:
+        if isinstance(value, datetime) or log.time_unit == "iso":
+            return _microseconds(value, log.local_time_zone)
+        text = str(value).strip()
+        if log.thousands is not None:
+            text = text.replace(log.thousands, "")
+        number = Decimal(text.replace(log.decimal, "."))
+        return int(number * _STEPS.get(log.time_unit, 1))
+    except (ArithmeticError, OverflowError, TypeError) as error:
+        raise ValueError(value) from error
+
+
+def _microseconds(value: Any, zone: str | None) -> int:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC if zone is None else ZoneInfo(zone))
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def why_wrong(number: int, config: Config, manifest: Manifest) -> str | None:
+    """Return why a time cannot be right; None if it can."""
+    first = config.etl.clean.earliest_time
+    if number < (datetime.combine(first, time(), UTC) - _EPOCH) // _MICROSECOND:
+        return f"is before etl.clean.earliest_time={first}; most often the time unit is wrong"
+    newest = newest_instant(manifest)
+    if newest is not None and number > newest + _MOST_LATER:
+        return (
+            "is more than ten years after the dataset's newest event; most often the time unit is "
+            "wrong"
+        )
+    return None
+
+
+def cut(numbers: np.ndarray, config: Config) -> np.ndarray:
+    """Return times as `privacy.columns.events.time` makes them coarser: [E] -> [E] int64."""
+    rule = config.privacy.columns.events.get("time")
+    if rule is None or rule.to is None:
+        return numbers
+    moments = numbers.astype("datetime64[us]").astype(f"datetime64[{_UNITS[rule.to]}]")
+    return moments.astype("datetime64[us]").astype(np.int64)

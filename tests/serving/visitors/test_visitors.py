@@ -1,0 +1,326 @@
+"""Lists for users of a file: the same as those of users of the dataset with such a history."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from conf.contract import Manifest
+from conf.errors import ConfigError, InputError
+from conf.privacy.erased import add_erased
+from conf.privacy.keys import require_keys
+from conf.privacy.sealing import erased_hash
+from conf.runs.predicting import run_visitors
+from conf.runs.stages import run_train
+from conf.settings.config import Config
+from serving.scoring.worker import PartScorer, ScoringJob
+from tests.serving.impression_shop import shop_config, write_shop
+from tests.serving.tiny_shop import (
+    HISTORIES,
+    ITEMS,
+    SECOND,
+    read_lists,
+    tiny_config,
+    write_dataset,
+    write_model,
+)
+
+TYPED = "input.events.log.columns.event_type=event_type"
+REGIONS = ["north", "south", "north", None, "south", "north", "north", "south"]
+TABLE = ("input.users={paths: [none], id_column: user_id, fields: {region: {}}}",)
+KEY = "privacy.key=${oc.env:HEADRACE_TEST_KEY}"
+
+
+def shop(folder: Path, *overrides: str, **more: Any) -> tuple[Config, Manifest, str]:
+    config = tiny_config(folder, TYPED, "train.model.event_types=true", *overrides)
+    fields = {"region": pa.array(REGIONS)}
+    # One microsecond is no whole second, so these histories have times that a file can name.
+    times = [[SECOND * (400_000_000 + n) for n in range(len(h))] for h in HISTORIES]
+    manifest = write_dataset(
+        folder, HISTORIES, items=ITEMS, user_fields=fields, times=times, **more
+    )
+    return config, manifest, write_model(config, manifest)
+
+
+def published(config: Config, manifest: Manifest, model_id: str) -> dict[str, list[Any]]:
+    """Return the lists of the dataset's users, as the scorer's parts have them."""
+    folder = Path(config.run.output)
+    job = ScoringJob(folder, manifest.id, model_id, "r", folder, config.score)
+    for part in range(len(manifest.row_groups("histories"))):
+        PartScorer(job).score(part)
+    found = by_user(read_lists(folder))
+    for path in folder.glob("part-*.parquet"):
+        path.unlink()
+    return found
+
+
+def by_user(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the rows of each user; scores of users in other batches differ in the last digits."""
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        reasons = [(one["item_id"], round(one["weight"], 4)) for one in row["reasons"] or ()]
+        same = {**row, "score": round(row["score"], 4), "reasons": reasons}
+        found.setdefault(same.pop("user_id"), []).append(same)
+    return found
+
+
+def events_of(user: int, name: str) -> list[dict[str, Any]]:
+    """Return the history of a user of the dataset as events of somebody else."""
+    return [
+        {"user_id": name, "item_id": f"i{item}", "event_type": ("view", "buy")[place % 2],
+         "time": 400_000_000 + place}
+        for place, item in enumerate(HISTORIES[user])
+    ]  # fmt: skip
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        pyarrow.csv.write_csv(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def made(
+    config: Config, folder: Path, events: list[dict[str, Any]] | None,
+    users: list[dict[str, Any]] | None = None, suffix: str = ".csv",
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:  # fmt: skip
+    files = [
+        None if rows is None else written(folder / f"{name}{suffix}", rows)
+        for name, rows in (("events", events), ("users", users))
+    ]
+    result = run_visitors(config, *files, folder / "lists.parquet")
+    return result, by_user(pq.read_table(folder / "lists.parquet").to_pylist())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_new_user_gets_the_list_of_a_known_one_with_the_same_events(
+    tmp_path: Path, suffix: str
+) -> None:
+    config, manifest, model_id = shop(tmp_path / "w")
+    lists = published(config, manifest, model_id)
+    events = [*events_of(0, "new"), *events_of(7, "other")]
+
+    result, found = made(config, tmp_path, events, suffix=suffix)
+
+    assert list(found) == ["new", "other"]
+    assert found == {"new": lists["u0"], "other": lists["u7"]}
+    assert result["users"] == {"new": 2, "known": 0, "without_known_event": 0, "erased": 0}
+    assert result["events"]["read"] == result["events"]["known_item"] == len(events)
+    assert result["lists"] == {"full": 2, "short": 0, "empty": 0, "fallback": 0}
+
+
+def test_events_that_are_there_already_are_not_doubled(tmp_path: Path) -> None:
+    config, manifest, model_id = shop(tmp_path / "w")
+    lists = published(config, manifest, model_id)
+
+    result, found = made(config, tmp_path, [*events_of(0, "u0"), *events_of(4, "u4")])
+
+    assert found == {"u0": lists["u0"], "u4": lists["u4"]}
+    assert result["events"]["already_there"] == 4
+    assert result["users"]["known"] == 2
+
+
+def test_newer_events_follow_the_stored_history(tmp_path: Path) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    event = {"user_id": "u4", "item_id": "i3", "event_type": "buy", "time": 400_000_001}
+    later = [event, event | {"item_id": "i4", "event_type": "view", "time": 400_000_002}]
+
+    _, found = made(config, tmp_path, [*later[::-1], *events_of(0, "new")])
+
+    assert found["u4"] == found["new"]  # 2, then 3 and 4: the history of u0
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    row = {"user_id": "a", "item_id": "i2", "event_type": "view", "time": 400_000_000}
+    rows = [row, row | {"item_id": "none"}, row | {"event_type": "click"}]
+
+    result, found = made(config, tmp_path, rows)
+
+    assert result["events"] == {
+        "read": 3, "known_item": 1, "unknown_item": 1, "unknown_type": 1, "shown_only": 0,
+        "below_min_value": 0, "already_there": 0,
+    }  # fmt: skip
+    assert "i2" not in {one["item_id"] for one in found["a"]}
+
+
+def test_users_without_a_known_event_get_popular_items(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, manifest, model_id = shop(tmp_path / "w", *TABLE)
+    lists = published(config, manifest, model_id)
+    event = {"user_id": "a", "item_id": "none", "event_type": "view", "time": 400_000_000}
+
+    result, found = made(config, tmp_path, [event], [{"user_id": "b", "region": "south"}])
+
+    popular = [one["item_id"] for one in lists["u2"]]  # u2 has no events
+    assert [[one["item_id"] for one in found[name]] for name in "ab"] == [popular, popular]
+    assert {one["source"] for one in found["a"]} == {"fallback"}
+    assert result["fallbacks"] == {"history_unknown_to_model": 1, "no_history": 1}
+    assert result["users"]["without_known_event"] == 2
+    assert "has an item of the dataset" in caplog.text
+
+
+def test_rules_see_the_fields_of_new_and_known_users(tmp_path: Path) -> None:
+    rule = "score.rules.where={odd: \"user.region = 'north' OR item.half = 'low'\"}"
+    halves = pa.array(["low" if n < 6 else "high" for n in range(ITEMS)])
+    config, _, _ = shop(tmp_path / "w", *TABLE, rule, item_fields={"half": halves})
+    low = {f"i{n + 2}" for n in range(6)}
+    events = [*events_of(4, "n"), *events_of(4, "s"), *events_of(4, "u4")]
+    users = [{"user_id": "n", "region": "north"}, {"user_id": "s", "region": "south"},
+             {"user_id": "only", "region": "south"}]  # fmt: skip
+
+    _, found = made(config, tmp_path, events, users)
+
+    listed = {name: {one["item_id"] for one in rows} for name, rows in found.items()}
+    assert listed["s"] <= low and listed["u4"] <= low and listed["only"] <= low
+    assert found["s"] == found["u4"] and not listed["n"] <= low
+
+
+def test_a_group_has_its_own_popular_items(tmp_path: Path) -> None:
+    write_shop(tmp_path / "w")
+    channel = "score.candidates={group: {from: popularity, by: country, count: 4}}"
+    config = shop_config(tmp_path / "w", "ranker=null", channel, "score.list_length=3")
+    run_train(config)
+    dataset = tmp_path / "w/datasets/shop"
+    countries = pq.read_table(dataset / "users")["country"].to_pylist()
+    train = pq.read_table(dataset / "train").to_pylist()
+    named = sorted({one for one in countries if one is not None})
+    people = [{"user_id": f"n{one}", "country": one} for one in ("nowhere", *named[::-1], None)]
+
+    _, found = made(config, tmp_path, None, people, suffix=".jsonl")
+
+    assert list(found) == [one["user_id"] for one in people] and len(named) > 1
+    for one in people:
+        events = np.zeros(42)
+        for row, country in zip(train, countries, strict=True):
+            if one["country"] in (None, "nowhere", country):
+                np.add.at(events, row["history_item_idx"], 1)
+        best = [n for n in np.argsort(-events, kind="stable") if n >= 2][:3]
+        assert [row["item_id"] for row in found[one["user_id"]]] == [f"i{n}" for n in best]
+
+
+def test_wrong_rows_are_named_and_the_file_stays(tmp_path: Path) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    row = {"user_id": "a", "item_id": "i2", "event_type": "view", "time": "400000000"}
+    rows = [row, row | {"time": "soon"}, row | {"item_id": ""}, row | {"time": "4e14"}]
+    (tmp_path / "lists.parquet").write_text("before")
+
+    with pytest.raises(InputError, match=r"row 2: time='soon' is no time") as error:
+        made(config, tmp_path, rows)
+
+    assert "row 3: item_id is missing" in str(error.value) and "row 1" not in str(error.value)
+    assert (tmp_path / "lists.parquet").read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("time", "told"), [("3", "earliest_time"), ("400000000000", "more than ten years")]
+)
+def test_a_time_in_another_unit_is_refused(tmp_path: Path, time: str, told: str) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    row = {"user_id": "a", "item_id": "i2", "event_type": "view", "time": time}
+    with pytest.raises(InputError, match=told):
+        made(config, tmp_path, [row])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("user_id,item_id\na,i2\n", "has no column event_type|has no column time"),
+        ("who,item_id,event_type,time\na,i2,view,400000000\n", "needs those of a log"),
+        ("user_id,item_id,event_type,time\n", "name no user"),
+        ("user_id,item_id\na\n", "cannot be read"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    (tmp_path / "events.csv").write_text(text)
+    with pytest.raises(InputError, match=told):
+        run_visitors(config, tmp_path / "events.csv", None, tmp_path / "lists.csv")
+
+
+def test_wrong_options_are_refused(tmp_path: Path) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    events = written(tmp_path / "events.csv", events_of(0, "a"))
+    for users, target, told in (
+        (None, "lists.txt", "must end in .parquet, .csv, .jsonl"),
+        (None, "events.csv", "is the file of --events"),
+        (events, "lists.csv", "input.users is null"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            run_visitors(config, events, users, tmp_path / target)
+
+
+def test_erased_users_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_TEST_KEY", "k" * 32)
+    config, _, _ = shop(tmp_path / "w", KEY)
+    keys = require_keys(config.privacy, "a test")
+    add_erased(tmp_path / "w", keys, [erased_hash(keys.erased, "gone")])
+
+    result, found = made(config, tmp_path, [*events_of(0, "gone"), *events_of(0, "new")])
+
+    assert list(found) == ["new"] and result["users"]["erased"] == 1
+    with pytest.raises(InputError, match="all 1 were erased"):
+        made(config, tmp_path, events_of(0, "gone"))
+    with pytest.raises(ConfigError, match="needs a key"):
+        made(tiny_config(tmp_path / "w", TYPED), tmp_path, events_of(0, "gone"))
+
+
+def test_nothing_in_the_workspace_changes(tmp_path: Path) -> None:
+    config, _, _ = shop(tmp_path / "w")
+
+    def content() -> dict[str, str]:
+        paths = [path for path in (tmp_path / "w").rglob("*") if path.is_file()]
+        return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+
+    before = content()
+    made(config, tmp_path, events_of(0, "new"))
+    assert content() == before
+
+
+def test_all_forms_of_the_output_have_the_same_rows(tmp_path: Path) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    events = written(tmp_path / "events.csv", events_of(1, "new"))
+    for suffix in ("parquet", "csv", "jsonl"):
+        run_visitors(config, events, None, tmp_path / f"lists.{suffix}")
+
+    rows = pq.read_table(tmp_path / "lists.parquet").to_pylist()
+    lines = (tmp_path / "lists.jsonl").read_text().splitlines()
+    csv = pyarrow.csv.read_csv(tmp_path / "lists.csv").to_pylist()
+    assert [json.loads(line) for line in lines] == rows and len(rows) == len(csv) == 3
+    assert [json.loads(row["reasons"]) for row in csv] == [row["reasons"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("keep", "items"), [("keep", [3, 3, 2]), ("first", [3, 2]), ("last", [3, 2])]
+)
+def test_without_times_the_order_of_lines_counts(
+    tmp_path: Path, keep: str, items: list[int]
+) -> None:
+    columns = "{time: null, event_type: event_type}"
+    config, _, _ = shop(
+        tmp_path / "w", f"input.events.log.columns={columns}", f"etl.repeated_items={keep}",
+        "input.events.log.time_unit=order",
+    )  # fmt: skip
+    events = [{"user_id": "u3", "item_id": f"i{n}", "event_type": kind}
+              for n, kind in ((3, "view"), (2, "view"))]  # fmt: skip
+    kinds = ("view", "buy", "view")[3 - len(items) :]
+    same = [{"user_id": "new", "item_id": f"i{n}", "event_type": kind}
+            for n, kind in zip(items, kinds, strict=True)]  # fmt: skip
+
+    result, found = made(config, tmp_path, [*events, *same])
+
+    assert result["events"]["already_there"] == 1
+    shown = {name: [one["item_id"] for one in rows] for name, rows in found.items()}
+    if keep != "first":  # the first is a view, which the new user has not
+        assert shown["u3"] == shown["new"]
+    assert {"i3", "i2"}.isdisjoint(shown["u3"])
