@@ -6,7 +6,9 @@ JSON next to the Parquet files that they describe.
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from conf.ledger import InputLedger, Record
 
 CONTRACT_VERSION: Final = 3
 MODEL_NAME = "model"  # key of the model's figures, next to the names of its baselines
@@ -40,49 +42,37 @@ ITEM_COUNTS, USER_COUNTS = "item_counts", "user_counts"  # parts: counts at the 
 PRESENT_SUFFIX = "_present"  # after a feature's name: int32, 1 if the row has a value
 
 # Columns of the tables with raw ids (never streamed to the trainer).
-USER_ID, ITEM_ID, ITEM_IDX = "user_id", "item_id", "item_idx"
-TITLE = "title"
+USER_ID, ITEM_ID, ITEM_IDX, TITLE = "user_id", "item_id", "item_idx", "title"
 TRAIN_EVENTS = "train_events"  # int64, an item's events in the training part
 TRAIN_WEIGHT = "train_weight"  # double, the sum of their confidences; only if acts can differ in it
 WEIGHT_STEPS = 1 << 20  # such sums are of multiples of 1 / WEIGHT_STEPS: the same in any order
 
 # Columns of the published lists.
-POSITION = "position"
-SCORE = "score"
-SOURCE = "source"
-REASONS = "reasons"
+POSITION, SCORE, SOURCE, REASONS = "position", "score", "source", "reasons"
 SOURCE_MODEL, SOURCE_FALLBACK = "model", "fallback"
 TEXTS = "texts"  # a struct of sentences by language; only with `score.texts.languages`
 CHANNELS = "channels"  # which channels of candidates named the item; only with candidates
-WHY_FALLBACK = "why_fallback"  # null in lists of the model
-WHY_SHORT = "why_short"  # null in lists of full length
+WHY_FALLBACK, WHY_SHORT = "why_fallback", "why_short"  # null in the model's, in full lists
 RULES = "rules"  # the rules that gave an item its place, or null; only if lists are arranged
 PROPENSITY = "propensity"  # probability of the item at its place; only with `score.exploration`
 WHY_ABSENT = "why_absent"  # in the file of users without a list
 
-SIMILAR_ITEMS = "similar_items"  # the folder of the lists of items, and their part of a manifest
-SIMILAR_ID = "similar_id"  # in them, the item that is like `item_id`
-
-AUDIENCES = "audiences"  # the folder of lists of users for items, and their part of a manifest
+# Folders of the lists of items, and of those of users for items; also their parts of a manifest.
+SIMILAR_ITEMS, AUDIENCES = "similar_items", "audiences"
+SIMILAR_ID = "similar_id"  # in lists of items, the item that is like `item_id`
 
 MANIFEST_NAME: dict[str, str] = {
-    "datasets": "manifest.json",
-    "models": "bundle.json",
-    "lists": "lists.json",
-}
+    "datasets": "manifest.json", "models": "bundle.json", "lists": "lists.json",
+}  # fmt: skip
 # Keys of a manifest's `cuts`, and the parts that begin there.
 CUT_PARTS: dict[str, str] = {"valid_from": "validation", "test_from": "test"}
 SOURCE_FILE = "source_file"  # column of the quarantine, and of rows while a dataset is made
 CACHE_NAME = ".fingerprints.json"  # hashes of input files, in the workspace
-REPORT_NAME, CARD_NAME = "report.html", "card.html"  # in the folder of a dataset, of a model
-METRICS_NAME = "metrics.json"  # in the folder of a model
+REPORT_NAME = "report.html"  # in the folder of a dataset
+CARD_NAME, METRICS_NAME = "card.html", "metrics.json"  # in the folder of a model
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RowGroup(_Record):
+class RowGroup(Record):
     """One Parquet row group, the unit in which the trainer reads."""
 
     path: str
@@ -93,7 +83,7 @@ class RowGroup(_Record):
     bytes: int
 
 
-class DataFile(_Record):
+class DataFile(Record):
     """One file of a version."""
 
     path: str
@@ -106,7 +96,7 @@ class DataFile(_Record):
     """Hash of a Parquet file's footer, which has no checksum of its own as its pages have."""
 
 
-class Column(_Record):
+class Column(Record):
     """One column of the shards."""
 
     name: str
@@ -117,7 +107,7 @@ class Column(_Record):
     reserved_ids: dict[str, int] = {}
 
 
-class Feature(_Record):
+class Feature(Record):
     """One encoded feature: a column of numbers without nulls."""
 
     name: str
@@ -138,7 +128,7 @@ class Feature(_Record):
     """Why the selection left the column out; None: it is in the dataset."""
 
 
-class Vocabulary(_Record):
+class Vocabulary(Record):
     """A numbering of raw ids. Two are equal exactly if their fingerprints are."""
 
     size: Annotated[int, Field(ge=0, le=MOST_NUMBERS)]
@@ -154,49 +144,7 @@ class Vocabulary(_Record):
         return mark == (self.size, self.fingerprint) or mark in self.earlier
 
 
-class Account(_Record):
-    """What happened to the rows of one input, or of one of its files."""
-
-    rows_read: int
-    rows_kept: int
-    dropped: dict[str, int] = {}
-    quarantined: dict[str, int] = {}
-
-    def missing_rows(self) -> int:
-        """Return the number of unaccounted rows; 0 in every committed version."""
-        dropped, quarantined = sum(self.dropped.values()), sum(self.quarantined.values())
-        return self.rows_read - self.rows_kept - dropped - quarantined
-
-
-class Match(_Record):
-    """How the ids of a table fit those of the log's kept events."""
-
-    log_ids: int
-    """Distinct ids in the log."""
-    log_ids_matched: int
-    """Those of them that have a row in the table."""
-    events: int
-    events_matched: int
-    """Events whose id has a row in the table."""
-    table_ids: int
-    """Rows of the table, one per id."""
-
-
-class InputLedger(Account):
-    """The account of one input, and of each of its files."""
-
-    files: dict[str, Account] = {}
-    warnings: tuple[str, ...] = ()
-    """What a person should look at, without stopping the run: a missing column, a budget."""
-    match: Match | None = None
-    """Only for tables; None after an erasure."""
-
-    def with_warnings(self, more: tuple[str, ...]) -> "InputLedger":
-        """Return the account with further warnings before its own."""
-        return self.model_copy(update={"warnings": (*more, *self.warnings)})
-
-
-class PrivacyReport(_Record):
+class PrivacyReport(Record):
     """How the people in a dataset are protected."""
 
     mode: str
@@ -226,7 +174,7 @@ class PrivacyReport(_Record):
     ledger has the names themselves."""
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """Contents of `datasets/<id>/manifest.json`."""
 
     contract_version: Literal[3] = CONTRACT_VERSION
@@ -269,7 +217,7 @@ class Manifest(_Record):
         return [group for file in self.files[split] for group in file.row_groups]
 
 
-class Bundle(_Record):
+class Bundle(Record):
     """Contents of `models/<id>/bundle.json`: all that scoring needs except the weights."""
 
     contract_version: Literal[3] = CONTRACT_VERSION
@@ -291,7 +239,7 @@ class Bundle(_Record):
     when somebody was erased. None: written by a release that did not note it."""
 
 
-class ListFigures(_Record):
+class ListFigures(Record):
     """What is counted in lists of one kind: the default ones, or those of a scenario."""
 
     counts: dict[str, int | None]

@@ -13,7 +13,6 @@ from conf.contract import (
     USER_ID,
     USER_IDX,
     DataFile,
-    InputLedger,
     Manifest,
     PrivacyReport,
     Vocabulary,
@@ -21,6 +20,7 @@ from conf.contract import (
 from conf.erasure.anonymity import keep_promises
 from conf.erasure.encoders import ENCODERS, blank_vocabularies, drop_groups
 from conf.erasure.rows import Target, copy_without, matching_rows, opened
+from conf.ledger import InputLedger
 from conf.privacy.file_names import erased_names
 from conf.privacy.keys import Keys, sign
 from conf.workspace.folders import close_to_others

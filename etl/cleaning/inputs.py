@@ -8,8 +8,8 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.contract import InputLedger, Match
 from conf.errors import InputError, NoNewDataError
+from conf.ledger import InputLedger, Match
 from conf.privacy.protection import Protection
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config

@@ -26,11 +26,11 @@ from conf.contract import (
     Column,
     DataFile,
     Feature,
-    InputLedger,
     Manifest,
     PrivacyReport,
     Vocabulary,
 )
+from conf.ledger import InputLedger
 from conf.masking.origins import public_config
 from conf.privacy.file_names import sealed_names
 from conf.settings.config import Config

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conf.contract import Account, Match
+from conf.ledger import Account, Match
 from conf.pages.charts import Distribution
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from conf.contract import Account
+from conf.ledger import Account
 from conf.pages.svg import cut, drawing, rect, text
 from conf.pages.text import number, share
 

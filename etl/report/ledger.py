@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from conf.contract import Account, InputLedger
+from conf.ledger import Account, InputLedger
 from conf.pages.blocks import Flow, Section, Table
 from conf.pages.text import number, share
 from conf.runs.input_files import InputFile

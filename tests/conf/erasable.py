@@ -10,17 +10,15 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from conf.contract import (
-    Account,
     Bundle,
     DataFile,
     Feature,
-    InputLedger,
     ListsManifest,
     Manifest,
-    Match,
     PrivacyReport,
     Vocabulary,
 )
+from conf.ledger import Account, InputLedger, Match
 from conf.privacy.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identities_folder
 from conf.settings.config import Config
 from conf.workspace.hashes import hash_file, with_content

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from conf.contract import Account, DataFile, InputLedger, Manifest
+from conf.contract import DataFile, Manifest
+from conf.ledger import Account, InputLedger
 from conf.pages.charts import Distribution
 from etl.report.data import (
     Anonymity,

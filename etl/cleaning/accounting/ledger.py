@@ -8,8 +8,8 @@ from types import MappingProxyType
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import Account, InputLedger
 from conf.errors import InputError
+from conf.ledger import Account, InputLedger
 from conf.settings.etl import Budget
 from etl.cleaning.accounting.hints import what_to_do
 from etl.spark.columns import (

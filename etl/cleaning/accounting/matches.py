@@ -7,7 +7,8 @@ from dataclasses import replace
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import USER_ID, Match
+from conf.contract import USER_ID
+from conf.ledger import Match
 from conf.privacy.protection import Protection
 from conf.privacy.sealing import unseal
 from etl.cleaning.accounting.id_forms import Reason, find_reason, shape_of, shown

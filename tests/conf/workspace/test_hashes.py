@@ -1,6 +1,7 @@
 from typing import Any
 
-from conf.contract import Account, DataFile, InputLedger, Manifest, Vocabulary
+from conf.contract import DataFile, Manifest, Vocabulary
+from conf.ledger import Account, InputLedger
 from conf.workspace.hashes import with_content
 
 FILE = DataFile(path="users/part-00000.parquet", bytes=9, sha256="a", rows=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conf.contract import InputLedger
+from conf.ledger import InputLedger
 from conf.pages.inequality import gini
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.contract import Account, InputLedger
+from conf.ledger import Account, InputLedger
 from conf.pages.text import change, compact, share, size
 from conf.runs.input_files import InputFile
 from etl.report.flow import NARROW, WIDE, flow

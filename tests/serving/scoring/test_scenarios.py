@@ -12,7 +12,7 @@ from conf.runs.list_files import list_files
 from conf.settings.config import Config
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids
-from serving.ranking import vectors
+from serving.ranking import user_vectors
 from serving.scoring.list_model import load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.random_shop import Shop, random_shop
@@ -107,13 +107,13 @@ def test_each_user_is_encoded_once_for_all_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = random_shop(tmp_path, 8, users=40)
-    encode, asked = vectors.encoded, []
+    encode, asked = user_vectors.encoded, []
 
     def counted(scorer, histories, rows):  # type: ignore[no-untyped-def]
         asked.append(len(rows))
         return encode(scorer, histories, rows)
 
-    monkeypatch.setattr(vectors, "encoded", counted)
+    monkeypatch.setattr(user_vectors, "encoded", counted)
 
     made(tiny_config(tmp_path, *KINDS), shop, shop.model_id, tmp_path / "made")
 

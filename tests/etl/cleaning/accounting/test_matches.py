@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.contract import Match
+from conf.ledger import Match
 from etl.cleaning.accounting.id_forms import Reason, find_reason, shape_of
 from tests.etl.making import HEADER, config_for, make, write_lines
 
