@@ -4,6 +4,8 @@ Pure torch. Legend of shapes: B rows, L length, D width, W window, K kernel size
 filters, M horizontal filters of each height.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,6 +70,28 @@ class DilatedEncoder(HistoryEncoder):
         return encoded
 
 
+    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of each row's last position: [B, L, D], [B] -> [B, D].
+
+        Only the positions that the last one depends on are computed.
+        """
+        blocks = [cast(_DilatedBlock, block) for block in self.blocks]
+        wanted = [torch.zeros(1, dtype=torch.int64)]  # positions before the last one: [P]
+        for block in reversed(blocks):
+            inner = _reached(block.second, wanted[0])
+            wanted.insert(0, torch.cat([_reached(block.first, inner), wanted[0]]).unique())
+        if len(wanted[0]) >= embedded.shape[1]:
+            return super().last(embedded, lengths)
+        wanted = [before.to(embedded.device) for before in wanted]
+        rows = torch.arange(len(embedded), device=embedded.device)[:, None]
+        places = lengths[:, None] - 1 - wanted[0]  # [B, P]
+        hidden = self.dropout(embedded)[rows, places.clamp(min=0)]  # [B, P, D]
+        for block, at, to in zip(blocks, wanted, wanted[1:], strict=False):
+            hidden = block.at(hidden, at, to, lengths)
+        encoded: Tensor = self.norm(hidden[:, 0])
+        return encoded
+
+
 class _DilatedBlock(nn.Module):
     def __init__(self, width: int, kernel_size: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -80,6 +104,26 @@ class _DilatedBlock(nn.Module):
         inner = F.relu(self.first_norm(_causal(self.first, hidden)))
         inner = F.relu(self.second_norm(_causal(self.second, inner)))
         result: Tensor = hidden + self.dropout(inner)
+        return result
+
+    def at(self, hidden: Tensor, given: Tensor, wanted: Tensor, lengths: Tensor) -> Tensor:
+        """Return the output at some positions, counted backwards from each row's last.
+
+        Args:
+            hidden: [B, P, D] input at the given positions; any value before a row's first.
+            given: [P] positions, ascending.
+            wanted: [Q] positions to return, ascending.
+            lengths: [B]
+
+        Returns:
+            [B, Q, D]
+        """
+        inside = _reached(self.second, wanted)  # [I]
+        inner = _convolved_at(self.first, hidden, given, inside, lengths)  # [B, I, D]
+        inner = F.relu(self.first_norm(inner))
+        inner = _convolved_at(self.second, inner, inside, wanted, lengths)  # [B, Q, D]
+        inner = F.relu(self.second_norm(inner))
+        result: Tensor = hidden[:, torch.searchsorted(given, wanted)] + self.dropout(inner)
         return result
 
 
@@ -146,3 +190,29 @@ def _causal(convolution: Convolution, hidden: Tensor) -> Tensor:
     before = (convolution.kernel_size[0] - 1) * convolution.dilation[0]
     convolved: Tensor = convolution(F.pad(hidden.transpose(1, 2), (before, 0)))
     return convolved.transpose(1, 2)
+
+
+def _reached(convolution: Convolution, wanted: Tensor) -> Tensor:
+    """Return the positions that a convolution reads for the wanted ones: [Q] -> [P], ascending."""
+    taps = torch.arange(convolution.kernel_size[0], device=wanted.device)
+    return (wanted[:, None] + taps * convolution.dilation[0]).unique()
+
+
+def _convolved_at(
+    convolution: Convolution, hidden: Tensor, given: Tensor, wanted: Tensor, lengths: Tensor
+) -> Tensor:
+    """Apply a causal convolution at some positions only: [B, P, D] -> [B, Q, D].
+
+    Args:
+        convolution: The layer.
+        hidden: [B, P, D] inputs; those before a row's first position count as 0.
+        given: [P] positions of the inputs, counted backwards from each row's last, ascending.
+        wanted: [Q] positions to compute.
+        lengths: [B]
+    """
+    hidden = hidden * (given < lengths[:, None])[..., None]
+    size, dilation = convolution.kernel_size[0], convolution.dilation[0]
+    taps = torch.arange(size - 1, -1, -1, device=wanted.device) * dilation  # [K], oldest first
+    read = hidden[:, torch.searchsorted(given, wanted[:, None] + taps)]  # [B, Q, K, D]
+    weight = convolution.weight.transpose(1, 2).flatten(1)  # [D, K D]
+    return F.linear(read.flatten(2), weight, convolution.bias)

@@ -6,11 +6,12 @@ Legend of shapes: B rows, L length, D width.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.networks.attention import AttentionEncoder, BidirectionalEncoder
 from trainer.networks.convolution import CaserEncoder, DilatedEncoder
-from trainer.networks.history_encoder import HistoryEncoder
+from trainer.networks.history_encoder import Changed, HistoryEncoder
 
 
 class MeanEncoder(HistoryEncoder):
@@ -24,6 +25,19 @@ class MeanEncoder(HistoryEncoder):
         """Return the encoding of each position: [B, L, D] -> [B, L, D]."""
         numbers = torch.arange(1, embedded.shape[1] + 1, device=embedded.device)  # [L]
         encoded: Tensor = self.dropout(embedded).cumsum(1) / numbers[:, None]
+        return encoded
+
+    def memory(self, embedded: Tensor) -> list[Tensor]:
+        """Return the sums of the vectors before each position, as one [B, L + 1, D]."""
+        return [F.pad(embedded.cumsum(1), (0, 0, 1, 0))]
+
+    def last_of_changed(self, memory: list[Tensor], changed: Changed) -> Tensor:
+        """See `HistoryEncoder`; for scoring, without dropout."""
+        before = memory[0][changed.owner, changed.shared]  # [M, D]
+        places = torch.arange(changed.rest.shape[1], device=before.device)  # [T]
+        is_there = (places < changed.lengths[:, None]).to(before.dtype)  # [M, T]
+        added = torch.bmm(is_there[:, None], changed.rest)[:, 0]  # [M, D]
+        encoded: Tensor = (before + added) / (changed.shared + changed.lengths)[:, None]
         return encoded
 
 
@@ -117,4 +131,31 @@ class RecurrentEncoder(HistoryEncoder):
         hidden, _ = self.layers(self.dropout(embedded))
         rows = torch.arange(len(embedded), device=embedded.device)
         encoded: Tensor = self.out(hidden[rows, lengths - 1])
+        return encoded
+
+    def memory(self, embedded: Tensor) -> list[Tensor]:
+        """Return each layer's state before each position: each [B, L + 1, D]."""
+        states, hidden = [], embedded
+        for weights in self.layers.all_weights:
+            start = hidden.new_zeros((1, len(hidden), hidden.shape[2]))
+            hidden, _ = torch.gru(
+                hidden,
+                start,
+                weights,
+                has_biases=True,
+                num_layers=1,
+                dropout=0.0,
+                train=False,
+                bidirectional=False,
+                batch_first=True,
+            )
+            states.append(F.pad(hidden, (0, 0, 1, 0)))
+        return states
+
+    def last_of_changed(self, memory: list[Tensor], changed: Changed) -> Tensor:
+        """See `HistoryEncoder`; for scoring, without dropout."""
+        start = torch.stack([states[changed.owner, changed.shared] for states in memory])
+        hidden, _ = self.layers(changed.rest, start)  # [M, T, D]
+        rows = torch.arange(len(hidden), device=hidden.device)
+        encoded: Tensor = self.out(hidden[rows, changed.lengths - 1])
         return encoded

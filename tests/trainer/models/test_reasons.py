@@ -24,20 +24,13 @@ ROWS = np.arange(3)
 RECOMMENDED = torch.tensor([[6, 8], [9, 6], [10, NO_ITEM]])
 
 
-class MeanModel(RetrievalModel):
-    """The user's vector is the mean of the history: parts can be worked out by hand."""
-
-    def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        return embedded.sum(1) / lengths[:, None]
-
-
-def make_model(kind: type[RetrievalModel] = RetrievalModel, **changes: object) -> ModelScorer:
+def make_model(**changes: object) -> ModelScorer:
     torch.manual_seed(2)
     small = {**SMALL, "width": 4, "blocks": 1, "dropout": 0.5, "history_length": 6, **changes}
     shape = {
         name: value for name, value in small.items() if "init" not in name and "std" not in name
     }
-    model = kind(catalogue=12, **shape)
+    model = RetrievalModel(catalogue=12, **shape)
     initialise(model, init="xavier_normal", std=0.02, embedding_std=1.0)
     return ModelScorer(model.eval().requires_grad_(False))
 
@@ -87,7 +80,7 @@ def test_a_part_is_what_the_score_loses_without_the_item(
 
 
 def test_parts_of_a_mean_are_those_worked_out_by_hand() -> None:
-    scorer = make_model(MeanModel)
+    scorer = make_model(encoder="mean")
     items = scorer.model.item_vectors()
 
     parts = scorer.contributions(HISTORIES, ROWS, RECOMMENDED)
@@ -101,7 +94,7 @@ def test_parts_of_a_mean_are_those_worked_out_by_hand() -> None:
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_an_item_that_is_repeated_is_taken_out_whole(times: int) -> None:
     """Of three items one is near what is recommended, however often it stands there."""
-    scorer = make_model(MeanModel)
+    scorer = make_model(encoder="mean")
     with torch.no_grad():
         vectors = scorer.model.items.embedding.weight
         vectors[2:6] = torch.eye(4)
@@ -197,7 +190,7 @@ def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
 
 
 def test_reasons_name_each_item_once_with_its_share_of_what_raised_the_score() -> None:
-    scorer = make_model(MeanModel)
+    scorer = make_model(encoder="mean")
     of_items = by_item(HISTORIES, 0, scorer.contributions(HISTORIES, ROWS, RECOMMENDED)[0, 0])
 
     reasons = explain(scorer, HISTORIES, ROWS, RECOMMENDED, num_reasons=3)
