@@ -112,9 +112,10 @@ def _tried(
     weight = stands.float()
     (many,) = (stands.sum(1) > TRIED_ITEMS).nonzero(as_tuple=True)
     at_once = max(GRADIENT_CELLS // raw.shape[1], 1)
-    for some in many.split(at_once) if len(many) else ():
+    for start in range(0, len(many), at_once):
+        some = many[start : start + at_once]
         there = some.to(recommended.device)
-        parts = gradient_times_input(model, batch.take(there), recommended[there])
+        parts = model.gradient_times_input(batch.take(there), recommended[there].clamp(min=0))
         parts, places_of = parts.float().cpu(), first[some, None].expand(parts.shape)
         of_item = torch.zeros_like(parts).scatter_add_(2, places_of, parts)  # [<= B, K, N]
         weight[some] = of_item.abs().amax(1)
@@ -190,28 +191,3 @@ def _of_like_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
         stop = start + max(CELLS_AT_ONCE // max(int(lengths[order[start]]), 1), 1)
         yield order[start:stop]
         start = stop
-
-
-def gradient_times_input(model: RetrievalModel, batch: HistoryBatch, recommended: Tensor) -> Tensor:
-    """Return each event's first-order contribution to each recommended item's score: [B, K, N].
-
-    It is the event's input vector times the gradient of the score with respect to this vector,
-    summed over the width.
-
-    Args:
-        model: In eval mode.
-        batch: The users' histories.
-        recommended: [B, K] int64; entries for negative item numbers are undefined.
-    """
-    items = model.vectors_of(recommended.clamp(min=0)).detach()  # [B, K, D]
-    carried = []
-    # cuDNN computes gradients of recurrent layers in training mode only.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        embedded = model.embed(batch).detach().requires_grad_()  # [B, N, D]
-        users = model.encode_embedded(embedded, batch.lengths)  # [B, D]
-        for position in range(recommended.shape[1]):
-            (gradient,) = torch.autograd.grad(
-                users, embedded, grad_outputs=items[:, position], retain_graph=True
-            )  # [B, N, D]
-            carried.append((gradient * embedded.detach()).sum(-1))  # [B, N]
-    return torch.stack(carried, dim=1)  # [B, K, N]

@@ -39,6 +39,29 @@ class HistoryEncoder(nn.Module):
         encoded: Tensor = self(embedded)[rows, lengths - 1]
         return encoded
 
+    def gradient_times_input(self, embedded: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
+        """Return each event's first-order contribution to weighted sums of `last`: [B, K, L].
+
+        It is the event's input vector times the gradient of the sum with respect to this vector,
+        summed over the width.
+
+        Args:
+            embedded: [B, L, D]
+            lengths: [B], at least 1.
+            weights: [B, K, D], K sums over the width.
+        """
+        carried = []
+        # cuDNN computes gradients of recurrent layers in training mode only.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            embedded = embedded.detach().requires_grad_()
+            last = self.last(embedded, lengths)  # [B, D]
+            for weight in weights.unbind(1):
+                (gradient,) = torch.autograd.grad(
+                    last, embedded, grad_outputs=weight, retain_graph=True
+                )  # [B, L, D]
+                carried.append((gradient * embedded.detach()).sum(-1))  # [B, L]
+        return torch.stack(carried, dim=1)
+
     def memory(self, embedded: Tensor) -> list[Tensor]:
         """Return what `last_of_changed` reads of shared positions: [B, L, D] -> each [B, ...]."""
         return [embedded]

@@ -114,6 +114,25 @@ class RetrievalModel(nn.Module):
         """Return each user's vector after the newest event: [B, D]."""
         return self.encode_embedded(self.embed(batch), batch.lengths)
 
+    def gradient_times_input(self, batch: HistoryBatch, item_idx: Tensor) -> Tensor:
+        """Return each event's first-order contribution to the scores of items: [B, K, L].
+
+        It is the event's input vector times the gradient of the score with respect to this vector,
+        summed over the width.
+
+        Args:
+            batch: Histories, in eval mode.
+            item_idx: [B, K] int64
+        """
+        items, embedded = self.vectors_of(item_idx).detach(), self.embed(batch).detach()
+        last = self.encoder.last(embedded, batch.lengths).detach()  # [B, D]
+        copies = last[:, None].expand(items.shape)  # [B, K, D]
+        with torch.enable_grad():
+            copies = copies.clone().requires_grad_()
+            scores = (self._scaled(copies) * items).sum() / self.temperature
+            (weights,) = torch.autograd.grad(scores, copies)
+        return self.encoder.gradient_times_input(embedded, batch.lengths, weights)
+
     def memory(self, batch: HistoryBatch) -> list[Tensor]:
         """Return what `encode_changed` reads of the beginnings of histories."""
         return self.encoder.memory(self.embed(batch))

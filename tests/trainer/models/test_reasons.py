@@ -10,7 +10,7 @@ from trainer.data.columns import Ragged, newest_events, without_items
 from trainer.evaluation.faithfulness import faithfulness
 from trainer.models import attribution
 from trainer.models import reasons as reasons_module
-from trainer.models.attribution import gradient_times_input, parts_by_removal
+from trainer.models.attribution import parts_by_removal
 from trainer.models.hybrid import Hybrid, standard
 from trainer.models.popularity import Popularity
 from trainer.models.reasons import explain
@@ -116,7 +116,7 @@ def test_of_many_items_the_likely_ones_are_tried(monkeypatch: pytest.MonkeyPatch
     some = parts_by_removal(scorer, histories, rows, wanted)
 
     # A history has ten items at most, of 40 and 60 events.
-    likely = gradient_times_input(scorer.model, scorer.batch(histories, rows), wanted)
+    likely = scorer.model.gradient_times_input(scorer.batch(histories, rows), wanted)
     for place, row in enumerate(rows.tolist()):
         newest = newest_events(histories, np.array([row]), 50)
         sums = by_item(newest, 0, likely[place, 0])
@@ -177,16 +177,21 @@ def test_a_blend_adds_up_what_its_members_lose() -> None:
     assert not network.contributions(HISTORIES, rows, RECOMMENDED)[2, 0].any()
 
 
-def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
-    scorer = make_model()
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time(
+    encoder: str, similarity: str
+) -> None:
+    scorer = make_model(encoder=encoder, blocks=2, similarity=similarity, temperature=0.5)
     model, batch = scorer.model, scorer.batch(HISTORIES, ROWS)
-    carried = gradient_times_input(model, batch, RECOMMENDED)
+    carried = model.gradient_times_input(batch, RECOMMENDED.clamp(min=0))
 
     embedded = model.embed(batch).requires_grad_()
-    score = model.encode_embedded(embedded, batch.lengths)[0] @ model.item_vectors()[8]
-    (gradient,) = torch.autograd.grad(score, embedded)
-
-    torch.testing.assert_close(carried[0, 1], (gradient * embedded).sum(-1)[0])
+    users = model.encode_embedded(embedded, batch.lengths)
+    for user, place in ((0, 1), (1, 0), (2, 0)):
+        score = users[user] @ model.item_vectors()[RECOMMENDED[user, place]]
+        (gradient,) = torch.autograd.grad(score, embedded, retain_graph=True)
+        torch.testing.assert_close(carried[user, place], (gradient * embedded).sum(-1)[user])
 
 
 def test_reasons_name_each_item_once_with_its_share_of_what_raised_the_score() -> None:
