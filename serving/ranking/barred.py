@@ -6,6 +6,7 @@ who come out short are ranked again with all their scores masked, so the result 
 Legend of shapes: U users, V items, C items ranked at first, K items found.
 """
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,14 @@ class Find(Protocol):
     """Finds the best items of some users."""
 
     def __call__(
-        self, users: Tensor, /, *, k: int, seen: Seen, adjust: Adjust | None = None
+        self,
+        users: Tensor,
+        /,
+        *,
+        k: int,
+        seen: Seen,
+        adjust: Adjust | None = None,
+        adjusting: Adjusting | None = None,
     ) -> TopK:
         """Return the best items, see `serving.ranking.topk`.
 
@@ -34,6 +42,7 @@ class Find(Protocol):
             k: Items for each user.
             seen: Pairs that are left out.
             adjust: Changes the scores of a block.
+            adjusting: Changes scores after that.
         """
 
 
@@ -56,22 +65,22 @@ def best_unbarred(
         k: K
         adjusting: Changes the scores; None: nothing does.
     """
-    adjust = None if adjusting is None else adjusting.apply
     if masks is None or not len(users):
-        return find(users, k=k, seen=seen, adjust=adjust)
+        return find(users, k=k, seen=seen, adjusting=adjusting)
     wide = _TIMES * k + _MORE
-    best, is_short = _unbarred(find(users, k=wide, seen=seen, adjust=adjust), masks, k)
+    best, is_short = _unbarred(find(users, k=wide, seen=seen, adjusting=adjusting), masks, k)
     for growth in (_GROWTH, None):
         rows = np.flatnonzero(is_short)
         if not len(rows):
             break
         chosen, of_rows = torch.from_numpy(rows).to(users.device), masks.of(rows)
         own = _of_rows(seen, chosen, len(users))
-        adjust = None if adjusting is None else adjusting.of(chosen).apply
+        again_adjusting = None if adjusting is None else adjusting.of(chosen)
+        find_again = partial(find, users[chosen], seen=own, adjusting=again_adjusting)
         if growth is None:
-            again = find(users[chosen], k=k, seen=own, adjust=_both(adjust, of_rows.all().bar))
+            again = find_again(k=k, adjust=of_rows.all().bar)
         else:
-            many = find(users[chosen], k=growth * wide, seen=own, adjust=adjust)
+            many = find_again(k=growth * wide)
             again, is_short[rows] = _unbarred(many, of_rows, k)
         best.scores[chosen], best.item_idx[chosen] = again
     return best
@@ -96,15 +105,6 @@ def _unbarred(found: TopK, masks: UserMasks, k: int) -> tuple[TopK, np.ndarray]:
     gone = torch.from_numpy(barred).to(order.device).gather(1, order)
     scores = found.scores.gather(1, order).masked_fill(gone, -torch.inf)
     return TopK(scores, found.item_idx.gather(1, order).masked_fill(gone, NO_ITEM)), is_short
-
-
-def _both(first: Adjust | None, then: Adjust) -> Adjust:
-    def adjust(start: int, scores: Tensor) -> None:
-        if first is not None:
-            first(start, scores)
-        then(start, scores)
-
-    return adjust
 
 
 def _of_rows(seen: Seen, chosen: Tensor, users: int) -> Seen:

@@ -16,12 +16,16 @@ import torch
 from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
+from serving.rules.allowed import Adjusting
 from serving.rules.history import Seen
 
 Adjust = Callable[[int, Tensor], None]
 """Takes the place of a block's first item after the reserved numbers, and its scores: [N, U]."""
 CHUNK = 32
 """Items per chunk; a chunk is searched only if its highest score is high enough."""
+SHORT_LISTS = 32
+"""In lists up to this length, scores are changed in promising chunks only, in longer ones perhaps
+in all."""
 
 
 class TopK(NamedTuple):
@@ -42,6 +46,7 @@ def top_k(
     block_items: int,
     left_out: Tensor | None = None,
     adjust: Adjust | None = None,
+    adjusting: Adjusting | None = None,
 ) -> TopK:
     """Return the `k` items with the highest dot product for each user, without reserved numbers.
 
@@ -53,6 +58,7 @@ def top_k(
         block_items: Items scored together; memory grows with U times this number.
         left_out: [V] bool, items that no list may contain; None: no such items.
         adjust: Changes the scores of a block; None: nothing does.
+        adjusting: Changes scores after that; only those that may enter a list are computed.
     """
     by_user = user_vectors.T.contiguous()  # [D, U]
 
@@ -64,7 +70,13 @@ def top_k(
             adjust(start - NUM_RESERVED, scores)
 
     return _best_of_blocks(
-        fill, user_vectors, num_items=len(item_vectors), k=k, seen=seen, block_items=block_items
+        fill,
+        user_vectors,
+        num_items=len(item_vectors),
+        k=k,
+        seen=seen,
+        block_items=block_items,
+        adjusting=adjusting,
     )
 
 
@@ -76,6 +88,7 @@ def top_k_of_scores(
     block_items: int,
     left_out: Tensor | None = None,
     adjust: Adjust | None = None,
+    adjusting: Adjusting | None = None,
 ) -> TopK:
     """Return the `k` items with the highest score for each user, as `top_k` does.
 
@@ -86,6 +99,7 @@ def top_k_of_scores(
         block_items: Items processed together.
         left_out: [V] bool, items that no list may contain; None: no such items.
         adjust: Changes the scores of a block; None: nothing does.
+        adjusting: Changes scores after that; only those that may enter a list are computed.
     """
 
     def fill(start: int, block: Tensor) -> None:
@@ -96,7 +110,13 @@ def top_k_of_scores(
             adjust(start - NUM_RESERVED, block)
 
     return _best_of_blocks(
-        fill, scores, num_items=scores.shape[1], k=k, seen=seen, block_items=block_items
+        fill,
+        scores,
+        num_items=scores.shape[1],
+        k=k,
+        seen=seen,
+        block_items=block_items,
+        adjusting=adjusting,
     )
 
 
@@ -108,6 +128,7 @@ def _best_of_blocks(
     k: int,
     seen: Seen,
     block_items: int,
+    adjusting: Adjusting | None,
 ) -> TopK:
     """Return the best items of all blocks.
 
@@ -118,6 +139,7 @@ def _best_of_blocks(
         k: K
         seen: Pairs that are left out.
         block_items: Items per block.
+        adjusting: See `top_k`.
     """
     users = len(like)
     best = TopK(
@@ -126,6 +148,8 @@ def _best_of_blocks(
     )
     chunks = -(-min(block_items, num_items) // CHUNK)
     buffer = like.new_empty((chunks * CHUNK, users))
+    # Bounds of chunks that nearly all have changed items rule out few of them for long lists.
+    is_applied = adjusting is not None and k > SHORT_LISTS and adjusting.is_spread(CHUNK)
     starts = range(NUM_RESERVED, num_items, block_items)
     for start, seen_here in zip(starts, _by_block(seen, starts), strict=True):
         found = min(block_items, num_items - start)  # N
@@ -133,7 +157,9 @@ def _best_of_blocks(
         fill(start, scores[:found])
         scores[found:] = -torch.inf
         scores[seen_here.item_idx - start, seen_here.rows] = -torch.inf
-        best = _merge(best, scores, start)
+        if is_applied and adjusting is not None:
+            adjusting.apply(start - NUM_RESERVED, scores[:found])
+        best = _merge(best, scores, start, None if is_applied else adjusting)
     return best
 
 
@@ -147,15 +173,17 @@ def _by_block(seen: Seen, starts: range) -> Iterator[Seen]:
         yield Seen(rows[first:last], item_idx[first:last])
 
 
-def _merge(best: TopK, scores: Tensor, start: int) -> TopK:
+def _merge(best: TopK, scores: Tensor, start: int, adjusting: Adjusting | None) -> TopK:
     """Merge the items of a block that beat the best so far into the lists.
 
     Args:
         best: Lists of the items before `start`.
         scores: [C * CHUNK, U] of the items from `start` on.
         start: Number of the block's first item.
+        adjusting: See `top_k`.
     """
-    rows, item_idx, found = _candidates(scores, best.scores)
+    place = start - NUM_RESERVED
+    rows, item_idx, found = _candidates(scores, best.scores, place, adjusting)
     if not len(rows):
         return best
     users, k = best.scores.shape
@@ -172,24 +200,36 @@ def _merge(best: TopK, scores: Tensor, start: int) -> TopK:
     return TopK(ordered[:, :k].contiguous(), merged_items.gather(1, order[:, :k]))
 
 
-def _candidates(scores: Tensor, best_scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(
+    scores: Tensor, best_scores: Tensor, start: int, adjusting: Adjusting | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return row, place in the block and score of the items that may enter the lists.
 
     They are sorted by row and place. No item that belongs in a list is missing; a few others may
     be included.
+
+    Args:
+        scores: [C * CHUNK, U]
+        best_scores: [U, K]
+        start: Place of the first item after the reserved numbers.
+        adjusting: See `top_k`.
     """
     users, k = best_scores.shape
     chunks = scores.view(len(scores) // CHUNK, CHUNK, users)  # [C, CHUNK, U]
-    peaks = chunks.amax(1).T.contiguous()  # [U, C]
+    lowest = highest = chunks.amax(1).T.contiguous()  # [U, C], bounds of each chunk's best score
+    if adjusting is not None:
+        lowest, highest = adjusting.bounds(start, CHUNK, lowest)
     above = best_scores[:, -1:]  # [U, 1]
-    promising = peaks > above  # [U, C]
+    promising = highest > above  # [U, C]
     least = torch.full_like(above, -torch.inf)  # [U, 1]
-    if peaks.shape[1] >= k and int(promising.sum()) > 2 * users * k:
-        # At least k items reach the k-th highest peak, so lower ones are not among the best k.
-        least = peaks.topk(k, sorted=True).values[:, -1:]
-        promising &= peaks >= least
+    if lowest.shape[1] >= k and int(promising.sum()) > 2 * users * k:
+        # At least k items reach the k-th highest bound, so lower ones are not among the best k.
+        least = lowest.topk(k, sorted=True).values[:, -1:]
+        promising &= highest >= least
     row, chunk = promising.nonzero(as_tuple=True)  # [P], [P]
     inside = chunks[chunk, :, row]  # [P, CHUNK]
+    if adjusting is not None:
+        inside = adjusting.at(start + chunk * CHUNK, row, inside)
     fits = (inside >= least[row]) & (inside > above[row])  # [P, CHUNK]
     found, place = fits.nonzero(as_tuple=True)
     return row[found], chunk[found] * CHUNK + place, inside[found, place]

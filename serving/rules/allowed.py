@@ -1,7 +1,7 @@
 """What each user may get, asked for by whatever ranks: rules act before the best items are cut.
 
 Legend of shapes: U users asked for, V catalogue, S pairs of user and item, M items that some user
-may get, G groups of users, N items of a block.
+may get, G groups of users, N items of a block, C chunks of it, P chunks of single users.
 """
 
 from typing import NamedTuple, Protocol
@@ -74,7 +74,13 @@ class GroupMasks(NamedTuple):
 
 
 class Adjusting(Protocol):
-    """Changes scores of a model before the best items are cut."""
+    """Changes scores of a model before the best items are cut.
+
+    Of two scores of one item, the higher one is not lower afterwards. -inf stays.
+    """
+
+    def is_spread(self, size: int) -> bool:
+        """Return whether more than half of all chunks of so many items have an item to change."""
 
     def apply(self, start: int, scores: Tensor) -> None:
         """Change the scores of a block of items.
@@ -82,6 +88,24 @@ class Adjusting(Protocol):
         Args:
             start: Place of the first item in `Rules.kept`.
             scores: [N, U], changed in place.
+        """
+
+    def bounds(self, start: int, size: int, peaks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bounds of the best changed score of each chunk of items: [U, C], [U, C].
+
+        Args:
+            start: Place of the first chunk's first item in `Rules.kept`.
+            size: Items of each chunk.
+            peaks: [U, C] best scores before the change.
+        """
+
+    def at(self, places: Tensor, users: Tensor, scores: Tensor) -> Tensor:
+        """Return the changed scores of neighbouring items: [P, N].
+
+        Args:
+            places: [P] place of each first item in `Rules.kept`.
+            users: [P]
+            scores: [P, N], -inf for places after the last.
         """
 
     def of(self, users: Tensor) -> "Adjusting":

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
@@ -113,24 +114,61 @@ class Boosts(NamedTuple):
     rules: tuple[tuple[bool, Tensor, GroupMasks | None], ...]
     """Of each rule: whether it is a factor, [M] values, and where it counts; None: everywhere."""
 
-    def apply(self, start: int, scores: Tensor) -> None:
-        """Change the scores of a block of items.
+    def is_spread(self, size: int) -> bool:
+        """See `serving.rules.allowed.Adjusting`."""
+        for is_factor, values, _ in self.rules:
+            places = (values != (1 if is_factor else 0)).nonzero()[:, 0]
+            if 2 * len(torch.unique_consecutive(places // size)) * size > len(values):
+                return True
+        return False
 
-        Args:
-            start: Place of the first item in `Rules.kept`.
-            scores: [N, U], changed in place.
-        """
+    def apply(self, start: int, scores: Tensor) -> None:
+        """See `serving.rules.allowed.Adjusting`."""
         if self.least_score is not None:
             scores.masked_fill_(scores < self.least_score, -torch.inf)
         for is_factor, values, masks in self.rules:
             value = values[start : start + len(scores)].to(scores.device)  # [N]
             rows = (value != (1 if is_factor else 0)).nonzero()[:, 0]
-            some, by = scores[rows], value[rows, None]
-            changed = torch.where(some >= 0, some * by, some / by) if is_factor else some + by
+            some = scores[rows]
+            changed = _changed(is_factor, some, value[rows, None])
             if masks is not None:
                 counts = ~masks.barred(start, start + len(scores)).to(scores.device)
                 changed = torch.where(counts[rows], changed, some)
             scores[rows] = changed
+
+    def bounds(self, start: int, size: int, peaks: Tensor) -> tuple[Tensor, Tensor]:
+        """See `serving.rules.allowed.Adjusting`."""
+        lowest = highest = self._cut(peaks)  # [U, C]
+        for is_factor, values, _ in self.rules:
+            neutral = 1.0 if is_factor else 0.0
+            some = values[start : start + peaks.shape[1] * size]
+            padded = F.pad(some, (0, peaks.shape[1] * size - len(some)), value=neutral)
+            chunks = padded.view(-1, size).to(peaks.device)  # [C, size]
+            least, most = chunks.amin(1), chunks.amax(1)  # [C]
+            if bool((least == most).all()) and bool((least == neutral).all()):
+                continue
+            lowest = _changed(is_factor, lowest, least.clamp(max=neutral))
+            highest = _changed(is_factor, highest, most.clamp(min=neutral))
+        return lowest, highest
+
+    def at(self, places: Tensor, users: Tensor, scores: Tensor) -> Tensor:
+        """See `serving.rules.allowed.Adjusting`."""
+        scores = self._cut(scores)  # [P, N]
+        for is_factor, values, masks in self.rules:
+            own = torch.arange(scores.shape[1], device=places.device)
+            place = (places[:, None] + own).clamp(max=len(values) - 1)  # [P, N]
+            changed = _changed(is_factor, scores, values.to(scores.device)[place])
+            if masks is not None:
+                user = users.cpu().numpy()[:, None]
+                barred = torch.from_numpy(masks.barred_pairs(user, place.cpu().numpy()))
+                changed = torch.where(barred.to(scores.device), scores, changed)
+            scores = changed
+        return scores
+
+    def _cut(self, scores: Tensor) -> Tensor:
+        if self.least_score is None:
+            return scores
+        return scores.masked_fill(scores < self.least_score, -torch.inf)
 
     def of(self, users: Tensor) -> "Boosts":
         """See `serving.rules.allowed.Adjusting`."""
@@ -142,6 +180,14 @@ class Boosts(NamedTuple):
                 for is_factor, values, masks in self.rules
             ),
         )
+
+
+def _changed(is_factor: bool, scores: Tensor, by: Tensor) -> Tensor:
+    """Return the scores times factors, or plus sums; a negative score is divided by its factor.
+
+    It rises with the score and with the change, also after rounding.
+    """
+    return torch.where(scores >= 0, scores * by, scores / by) if is_factor else scores + by
 
 
 def of_users(condition: Expression) -> Expression:

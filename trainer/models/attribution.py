@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conf.contract import NUM_RESERVED
+from conf.contract import NUM_RESERVED, PADDING_IDX
 from trainer.data.columns import Ragged, newest_events, padded, without_items
 from trainer.networks.inputs import HistoryBatch
 from trainer.networks.retrieval import RetrievalModel
@@ -26,8 +26,10 @@ from trainer.networks.retrieval import RetrievalModel
 TRIED_ITEMS = 16
 """Largest number of items of a history that are tried. In histories of 60 and of 200 events, they
 included the item without which a score drops most in at least 97 of 100 lists."""
-CELLS_AT_ONCE = 65_536
+CELLS_AT_ONCE = 8192
 """Rows times length that are encoded together."""
+GRADIENT_CELLS = 4096
+"""Rows times length that have their gradients computed together."""
 ROUNDING = 1e-3
 """Contributions below this share of the largest one to a recommended item's score are set to 0.
 They may be rounding errors, because a network rounds differently in batches of another shape."""
@@ -72,7 +74,8 @@ def parts_by_removal(
     places = _tried(model, batch, raw, lengths, recommended)  # [B, T]
     with torch.no_grad():
         users, items = model.encode(batch), model.vectors_of(recommended.clamp(min=0))
-        left, is_empty = _encoded_without(network, own, raw, places)  # [B, T, D], [B, T]
+        memory = model.memory(batch)
+        left, is_empty = _encoded_without(network, own, raw, places, memory)
         falls = items @ (users[:, None] - left).transpose(1, 2)  # [B, K, T]
         falls -= (is_empty * (users @ network.middle)[:, None])[:, None]
     falls.masked_fill_((places < 0).to(falls.device)[:, None], 0)
@@ -107,10 +110,15 @@ def _tried(
     stands = (first == places) & (items >= NUM_RESERVED)
     stands &= places < torch.from_numpy(lengths)[:, None]
     weight = stands.float()
-    if raw.shape[1] > TRIED_ITEMS and int(stands.sum(1).max()) > TRIED_ITEMS:
-        parts = gradient_times_input(model, batch, recommended).float().cpu()  # [B, K, N]
-        of_item = torch.zeros_like(parts).scatter_add_(2, first[:, None].expand_as(parts), parts)
-        weight = of_item.abs().amax(1)  # [B, N]
+    (many,) = (stands.sum(1) > TRIED_ITEMS).nonzero(as_tuple=True)
+    at_once = max(GRADIENT_CELLS // raw.shape[1], 1)
+    for start in range(0, len(many), at_once):
+        some = many[start : start + at_once]
+        there = some.to(recommended.device)
+        parts = model.gradient_times_input(batch.take(there), recommended[there].clamp(min=0))
+        parts, places_of = parts.float().cpu(), first[some, None].expand(parts.shape)
+        of_item = torch.zeros_like(parts).scatter_add_(2, places_of, parts)  # [<= B, K, N]
+        weight[some] = of_item.abs().amax(1)
     largest = weight.masked_fill(~stands, -1).topk(min(TRIED_ITEMS, raw.shape[1]), dim=1)
     return largest.indices.masked_fill(largest.values < 0, -1)
 
@@ -126,7 +134,7 @@ def first_of_item(item_idx: Tensor) -> Tensor:
 
 
 def _encoded_without(
-    network: Network, own: Ragged, raw: np.ndarray, places: Tensor
+    network: Network, own: Ragged, raw: np.ndarray, places: Tensor, memory: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Return users' vectors without each item, [B, T, D], and whether no event is left, [B, T].
 
@@ -137,52 +145,49 @@ def _encoded_without(
         own: [B] histories.
         raw: [B, N] newest items of the histories.
         places: [B, T] positions in `raw`, -1 if no item is removed.
+        memory: What the model remembers of the histories.
     """
     device = network.middle.device
     left = torch.zeros((*places.shape, len(network.middle)), device=device)
     is_empty = torch.zeros(places.shape, dtype=torch.bool, device=device)
     row, column = (found.numpy() for found in torch.nonzero(places >= 0, as_tuple=True))
     item = raw[row, places.numpy()[row, column]]
-    for some in _of_like_length(own.lengths[row], network.model.history_length):
+    most = network.model.history_length
+    # Of a longer history, older events move to the front, so nothing stays where it was.
+    shared = np.where(own.lengths[row] <= most, places.numpy()[row, column], 0)
+    for some in _of_like_length(np.minimum(own.lengths[row], most) - shared):
         shorter = without_items(own, row[some], item[some])
         at = [torch.from_numpy(found[some]).to(device) for found in (row, column)]
         remains = shorter.lengths > 0
         if remains.any():
             stays = torch.from_numpy(remains).to(device)
-            encoded = network.model.encode(network.batch(shorter, np.flatnonzero(remains)))
-            left[at[0][stays], at[1][stays]] = encoded
+            batch = network.batch(shorter, np.flatnonzero(remains))
+            same = torch.from_numpy(shared[some][remains]).to(device)
+            same = same.minimum(batch.lengths - 1)  # [M], at least one event follows
+            found = network.model.encode_changed(memory, at[0][stays], same, _rest(batch, same))
+            left[at[0][stays], at[1][stays]] = found
         is_empty[at[0], at[1]] = torch.from_numpy(~remains).to(device)
     return left, is_empty
 
 
-def _of_like_length(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Yield the indices of histories in groups of similar length that are encoded together."""
-    at_once = max(CELLS_AT_ONCE // min(int(lengths.max(initial=1)), most), 1)
-    order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), at_once):
-        yield order[start : start + at_once]
+def _rest(batch: HistoryBatch, shared: Tensor) -> HistoryBatch:
+    """Return the events of a batch after the shared ones: [M, L] -> [M, T]."""
+    lengths = batch.lengths - shared  # [M]
+    steps = torch.arange(int(lengths.max()), device=shared.device)  # [T]
+    places = shared[:, None] + steps  # [M, T]
+    is_there = steps < lengths[:, None]  # [M, T]
+    places = places.where(is_there, 0)
+    rows = torch.arange(len(shared), device=shared.device)[:, None]
+    item_idx = batch.item_idx[rows, places].where(is_there, PADDING_IDX)
+    context = (None if part is None else part[rows, places] for part in batch[2:])
+    return HistoryBatch(item_idx, lengths, *context)
 
 
-def gradient_times_input(model: RetrievalModel, batch: HistoryBatch, recommended: Tensor) -> Tensor:
-    """Return each event's first-order contribution to each recommended item's score: [B, K, N].
-
-    It is the event's input vector times the gradient of the score with respect to this vector,
-    summed over the width.
-
-    Args:
-        model: In eval mode.
-        batch: The users' histories.
-        recommended: [B, K] int64; entries for negative item numbers are undefined.
-    """
-    items = model.vectors_of(recommended.clamp(min=0)).detach()  # [B, K, D]
-    carried = []
-    # cuDNN computes gradients of recurrent layers in training mode only.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        embedded = model.embed(batch).detach().requires_grad_()  # [B, N, D]
-        users = model.encode_embedded(embedded, batch.lengths)  # [B, D]
-        for position in range(recommended.shape[1]):
-            (gradient,) = torch.autograd.grad(
-                users, embedded, grad_outputs=items[:, position], retain_graph=True
-            )  # [B, N, D]
-            carried.append((gradient * embedded.detach()).sum(-1))  # [B, N]
-    return torch.stack(carried, dim=1)  # [B, K, N]
+def _of_like_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the indices of rows in groups of similar length that are encoded together."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + max(CELLS_AT_ONCE // max(int(lengths[order[start]]), 1), 1)
+        yield order[start:stop]
+        start = stop

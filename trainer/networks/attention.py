@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.networks.history_encoder import HistoryEncoder
+from trainer.networks.history_encoder import Changed, HistoryEncoder
 
 _ROTARY_BASE = 10_000.0
 
@@ -96,6 +96,47 @@ class AttentionEncoder(HistoryEncoder):
         encoded: Tensor = self.norm(final.last(hidden, lengths, rotation))
         return encoded
 
+    def memory(self, embedded: Tensor) -> list[Tensor]:
+        """Return each block's keys and values: each [B, 2, H, L, E]."""
+        hidden = self.placed(embedded)
+        rotation = self.rotation_to(hidden)
+        found = []
+        for number, block in enumerate(self.blocks):
+            found.append(cast(_AttentionBlock, block).keys_and_values(hidden, rotation))
+            if number < len(self.blocks) - 1:
+                hidden = block(hidden, rotation)
+        return found
+
+    def last_of_changed(self, memory: list[Tensor], changed: Changed) -> Tensor:
+        """See `HistoryEncoder`; for scoring, without dropout."""
+        hidden = changed.rest  # [M, T, D]
+        rows, length, _ = hidden.shape
+        steps = torch.arange(length, device=hidden.device)  # [T]
+        # The last of the rows may be padded beyond the longest history.
+        places = (changed.shared[:, None] + steps).clamp(max=self.max_length - 1)  # [M, T]
+        if self.has_positions:
+            hidden = hidden + self.position[places]
+        rotation: Tensor | None = self.rotation  # type: ignore[assignment]
+        if rotation is not None:
+            rotation = rotation[:, places][:, :, None]  # [2, M, 1, T, E / 2]
+        most = int(changed.shared.max())  # P
+        is_shared = torch.arange(most, device=hidden.device) < changed.shared[:, None]  # [M, P]
+        is_before = steps <= steps[:, None]  # [T, T]
+        sees = torch.cat(
+            [
+                is_shared[:, None].expand(rows, length, most),
+                is_before.expand(rows, length, length),
+            ],
+            dim=2,
+        )  # [M, T, P + T]
+        at_end = (torch.arange(rows, device=hidden.device), changed.lengths - 1)
+        for number, (block, whole) in enumerate(zip(self.blocks, memory, strict=True)):
+            before = whole[:, :, :, :most][changed.owner]  # [M, 2, H, P, E]
+            asks = None if number < len(self.blocks) - 1 else at_end
+            hidden = cast(_AttentionBlock, block).after(hidden, before, rotation, sees, asks)
+        encoded: Tensor = self.norm(hidden)  # [M, D]
+        return encoded
+
     def placed(self, embedded: Tensor) -> Tensor:
         """Return the input of the first block: [B, L, D] -> [B, L, D]."""
         if self.has_positions:
@@ -163,6 +204,51 @@ class _AttentionBlock(nn.Module):
         )  # [B, H, 1, E]
         attended = self.attention_out(mixed.reshape(rows, width))  # [B, D]
         return self._feed_forward(self._added(hidden[at_end], normed[at_end], attended))
+
+    def keys_and_values(self, hidden: Tensor, rotation: Tensor | None) -> Tensor:
+        """Return keys and values of all positions: [B, L, D] -> [B, 2, H, L, E]."""
+        rows, length, width = hidden.shape
+        weight, bias = self.query_key_value.weight[width:], self.query_key_value.bias[width:]
+        found = F.linear(self.attention_norm(hidden), weight, bias)  # [B, L, 2 D]
+        shape = (rows, length, 2, self.heads, width // self.heads)
+        both = found.view(shape).permute(0, 2, 3, 1, 4)
+        if rotation is None:
+            return both.contiguous()
+        return torch.stack([_rotated(both[:, 0], rotation), both[:, 1]], dim=1)
+
+    def after(
+        self,
+        hidden: Tensor,
+        before: Tensor,
+        rotation: Tensor | None,
+        sees: Tensor,
+        asks: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Return the block's output at positions that follow P others.
+
+        Args:
+            hidden: [M, T, D]
+            before: [M, 2, H, P, E] keys and values of the others.
+            rotation: [2, M, 1, T, E / 2] of the positions; None: none.
+            sees: [M, T, P + T] bool, which positions each sees.
+            asks: The only positions to return, one of each row: [M] and [M]; None: all.
+
+        Returns:
+            [M, T, D], or [M, D] for the positions of `asks`.
+        """
+        rows, length, width = hidden.shape
+        normed = self.attention_norm(hidden)  # [M, T, D]
+        shape = (rows, length, 3, self.heads, width // self.heads)
+        query, key, value = self.query_key_value(normed).view(shape).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            query, key = _rotated(query, rotation), _rotated(key, rotation)
+        key, value = torch.cat([before[:, 0], key], 2), torch.cat([before[:, 1], value], 2)
+        if asks is not None:
+            query = query[asks[0], :, asks[1]][:, :, None]  # [M, H, 1, E]
+            hidden, normed, sees = hidden[asks], normed[asks], sees[asks][:, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=sees[:, None])
+        joined = mixed.transpose(1, 2).reshape(hidden.shape)
+        return self._feed_forward(self._added(hidden, normed, self.attention_out(joined)))
 
     def _added(self, hidden: Tensor, normed: Tensor, attended: Tensor) -> Tensor:
         if self.attention_gate is not None:

@@ -4,6 +4,8 @@ Pure torch. Legend of shapes: B rows, L length, D width, W window, K kernel size
 filters, M horizontal filters of each height.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -67,6 +69,24 @@ class DilatedEncoder(HistoryEncoder):
         encoded: Tensor = self.norm(hidden)
         return encoded
 
+    def last(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoding of each row's last position: [B, L, D], [B] -> [B, D].
+
+        Only the positions that the last one depends on are computed.
+        """
+        blocks = [cast(_DilatedBlock, block) for block in self.blocks]
+        wanted = [[0]]  # positions, counted backwards from the last one
+        for block in reversed(blocks):
+            read = {*_reached(block.first, _reached(block.second, wanted[0])), *wanted[0]}
+            wanted.insert(0, sorted(place for place in read if place < embedded.shape[1]))
+        before = torch.tensor(wanted[0], device=embedded.device)  # [P]
+        places = (lengths[:, None] - 1 - before).clamp(min=0)[..., None]  # [B, P, 1]
+        hidden = self.dropout(embedded).gather(1, places.expand(-1, -1, embedded.shape[2]))
+        for block, given, found in zip(blocks, wanted, wanted[1:], strict=False):
+            hidden = block.at(hidden, given, found, lengths)
+        encoded: Tensor = self.norm(hidden[:, 0])
+        return encoded
+
 
 class _DilatedBlock(nn.Module):
     def __init__(self, width: int, kernel_size: int, dilation: int, dropout: float) -> None:
@@ -80,6 +100,26 @@ class _DilatedBlock(nn.Module):
         inner = F.relu(self.first_norm(_causal(self.first, hidden)))
         inner = F.relu(self.second_norm(_causal(self.second, inner)))
         result: Tensor = hidden + self.dropout(inner)
+        return result
+
+    def at(self, hidden: Tensor, given: list[int], wanted: list[int], lengths: Tensor) -> Tensor:
+        """Return the output at some positions, counted backwards from each row's last.
+
+        Args:
+            hidden: [B, P, D] input at the given positions; any value before a row's first.
+            given: [P] positions; one that is not given is before the first of every row.
+            wanted: [Q] positions to return.
+            lengths: [B]
+
+        Returns:
+            [B, Q, D]
+        """
+        inside = [place for place in _reached(self.second, wanted) if place <= max(given)]  # [I]
+        inner = _convolved_at(self.first, hidden, given, inside, lengths)  # [B, I, D]
+        inner = F.relu(self.first_norm(inner))
+        inner = _convolved_at(self.second, inner, inside, wanted, lengths)  # [B, Q, D]
+        inner = F.relu(self.second_norm(inner))
+        result: Tensor = hidden[:, [given.index(place) for place in wanted]] + self.dropout(inner)
         return result
 
 
@@ -146,3 +186,32 @@ def _causal(convolution: Convolution, hidden: Tensor) -> Tensor:
     before = (convolution.kernel_size[0] - 1) * convolution.dilation[0]
     convolved: Tensor = convolution(F.pad(hidden.transpose(1, 2), (before, 0)))
     return convolved.transpose(1, 2)
+
+
+def _reached(convolution: Convolution, wanted: list[int]) -> list[int]:
+    """Return the positions that a convolution reads for some: [Q] -> [P], backwards."""
+    taps = [tap * convolution.dilation[0] for tap in range(convolution.kernel_size[0])]
+    return sorted({place + tap for place in wanted for tap in taps})
+
+
+def _convolved_at(
+    convolution: Convolution, hidden: Tensor, given: list[int], wanted: list[int], lengths: Tensor
+) -> Tensor:
+    """Apply a causal convolution at some positions only: [B, P, D] -> [B, Q, D].
+
+    Args:
+        convolution: The layer.
+        hidden: [B, P, D] inputs; those before a row's first position count as 0.
+        given: [P] positions of the inputs, counted backwards from each row's last.
+        wanted: [Q] positions to compute.
+        lengths: [B]
+    """
+    is_there = torch.tensor(given, device=hidden.device) < lengths[:, None]  # [B, P]
+    hidden = F.pad(hidden * is_there[..., None], (0, 0, 0, 1))  # [B, P + 1, D], zeros at the end
+    column = {place: number for number, place in enumerate(given)}
+    size, dilation = convolution.kernel_size[0], convolution.dilation[0]
+    taps = [tap * dilation for tap in range(size - 1, -1, -1)]  # [K], oldest first
+    read = [column.get(place + tap, len(given)) for place in wanted for tap in taps]  # [Q K]
+    values = hidden.index_select(1, torch.tensor(read, device=hidden.device))  # [B, Q K, D]
+    weight = convolution.weight.transpose(1, 2).flatten(1)  # [D, K D]
+    return F.linear(values.view(len(hidden), len(wanted), -1), weight, convolution.bias)

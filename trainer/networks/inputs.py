@@ -43,6 +43,10 @@ class HistoryBatch(NamedTuple):
         """Return the batch with its tensors on the device."""
         return HistoryBatch(*(moved(tensor, device) for tensor in self))  # type: ignore[arg-type]
 
+    def take(self, rows: Tensor) -> "HistoryBatch":
+        """Return the chosen rows: [B] int64 row numbers."""
+        return HistoryBatch(*(None if tensor is None else tensor[rows] for tensor in self))  # type: ignore[arg-type]
+
 
 class TrainBatch(NamedTuple):
     """Histories with the event that follows each position."""

@@ -17,6 +17,7 @@ from trainer.networks.attention import BidirectionalEncoder
 from trainer.networks.encoders import build_encoder
 from trainer.networks.event_context import EventContext
 from trainer.networks.fields import FieldSpec
+from trainer.networks.history_encoder import Changed
 from trainer.networks.inputs import HistoryBatch, TrainBatch
 from trainer.networks.item_vectors import ItemVectors
 
@@ -112,6 +113,43 @@ class RetrievalModel(nn.Module):
     def encode(self, batch: HistoryBatch) -> Tensor:
         """Return each user's vector after the newest event: [B, D]."""
         return self.encode_embedded(self.embed(batch), batch.lengths)
+
+    def gradient_times_input(self, batch: HistoryBatch, item_idx: Tensor) -> Tensor:
+        """Return each event's first-order contribution to the scores of items: [B, K, L].
+
+        It is the event's input vector times the gradient of the score with respect to this vector,
+        summed over the width.
+
+        Args:
+            batch: Histories, in eval mode.
+            item_idx: [B, K] int64
+        """
+        items, embedded = self.vectors_of(item_idx).detach(), self.embed(batch).detach()
+        last = self.encoder.last(embedded, batch.lengths).detach()  # [B, D]
+        copies = last[:, None].expand(items.shape)  # [B, K, D]
+        with torch.enable_grad():
+            copies = copies.clone().requires_grad_()
+            scores = (self._scaled(copies) * items).sum() / self.temperature
+            (weights,) = torch.autograd.grad(scores, copies)
+        return self.encoder.gradient_times_input(embedded, batch.lengths, weights)
+
+    def memory(self, batch: HistoryBatch) -> list[Tensor]:
+        """Return what `encode_changed` reads of the beginnings of histories."""
+        return self.encoder.memory(self.embed(batch))
+
+    def encode_changed(
+        self, memory: list[Tensor], owner: Tensor, shared: Tensor, rest: HistoryBatch
+    ) -> Tensor:
+        """Return the vectors of users whose histories begin like others: [M, D].
+
+        Args:
+            memory: Result of `memory` for the other histories, in eval mode.
+            owner: [M] row that each begins like.
+            shared: [M] number of events that they share.
+            rest: [M, T] the events from there on, at least one of each.
+        """
+        changed = Changed(owner, shared, self.embed(rest), rest.lengths)
+        return self._scaled(self.encoder.last_of_changed(memory, changed)) / self.temperature
 
     def targets(self, batch: TrainBatch) -> Targets:
         """Return all targets of the batch with their encodings, in one pass."""

@@ -10,7 +10,7 @@ from trainer.data.columns import Ragged, newest_events, without_items
 from trainer.evaluation.faithfulness import faithfulness
 from trainer.models import attribution
 from trainer.models import reasons as reasons_module
-from trainer.models.attribution import gradient_times_input, parts_by_removal
+from trainer.models.attribution import parts_by_removal
 from trainer.models.hybrid import Hybrid, standard
 from trainer.models.popularity import Popularity
 from trainer.models.reasons import explain
@@ -24,20 +24,13 @@ ROWS = np.arange(3)
 RECOMMENDED = torch.tensor([[6, 8], [9, 6], [10, NO_ITEM]])
 
 
-class MeanModel(RetrievalModel):
-    """The user's vector is the mean of the history: parts can be worked out by hand."""
-
-    def encode_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        return embedded.sum(1) / lengths[:, None]
-
-
-def make_model(kind: type[RetrievalModel] = RetrievalModel, **changes: object) -> ModelScorer:
+def make_model(**changes: object) -> ModelScorer:
     torch.manual_seed(2)
     small = {**SMALL, "width": 4, "blocks": 1, "dropout": 0.5, "history_length": 6, **changes}
     shape = {
         name: value for name, value in small.items() if "init" not in name and "std" not in name
     }
-    model = kind(catalogue=12, **shape)
+    model = RetrievalModel(catalogue=12, **shape)
     initialise(model, init="xavier_normal", std=0.02, embedding_std=1.0)
     return ModelScorer(model.eval().requires_grad_(False))
 
@@ -87,7 +80,7 @@ def test_a_part_is_what_the_score_loses_without_the_item(
 
 
 def test_parts_of_a_mean_are_those_worked_out_by_hand() -> None:
-    scorer = make_model(MeanModel)
+    scorer = make_model(encoder="mean")
     items = scorer.model.item_vectors()
 
     parts = scorer.contributions(HISTORIES, ROWS, RECOMMENDED)
@@ -101,7 +94,7 @@ def test_parts_of_a_mean_are_those_worked_out_by_hand() -> None:
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_an_item_that_is_repeated_is_taken_out_whole(times: int) -> None:
     """Of three items one is near what is recommended, however often it stands there."""
-    scorer = make_model(MeanModel)
+    scorer = make_model(encoder="mean")
     with torch.no_grad():
         vectors = scorer.model.items.embedding.weight
         vectors[2:6] = torch.eye(4)
@@ -123,7 +116,7 @@ def test_of_many_items_the_likely_ones_are_tried(monkeypatch: pytest.MonkeyPatch
     some = parts_by_removal(scorer, histories, rows, wanted)
 
     # A history has ten items at most, of 40 and 60 events.
-    likely = gradient_times_input(scorer.model, scorer.batch(histories, rows), wanted)
+    likely = scorer.model.gradient_times_input(scorer.batch(histories, rows), wanted)
     for place, row in enumerate(rows.tolist()):
         newest = newest_events(histories, np.array([row]), 50)
         sums = by_item(newest, 0, likely[place, 0])
@@ -184,20 +177,25 @@ def test_a_blend_adds_up_what_its_members_lose() -> None:
     assert not network.contributions(HISTORIES, rows, RECOMMENDED)[2, 0].any()
 
 
-def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time() -> None:
-    scorer = make_model()
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_first_order_parts_equal_the_gradient_of_one_score_at_a_time(
+    encoder: str, similarity: str
+) -> None:
+    scorer = make_model(encoder=encoder, blocks=2, similarity=similarity, temperature=0.5)
     model, batch = scorer.model, scorer.batch(HISTORIES, ROWS)
-    carried = gradient_times_input(model, batch, RECOMMENDED)
+    carried = model.gradient_times_input(batch, RECOMMENDED.clamp(min=0))
 
     embedded = model.embed(batch).requires_grad_()
-    score = model.encode_embedded(embedded, batch.lengths)[0] @ model.item_vectors()[8]
-    (gradient,) = torch.autograd.grad(score, embedded)
-
-    torch.testing.assert_close(carried[0, 1], (gradient * embedded).sum(-1)[0])
+    users = model.encode_embedded(embedded, batch.lengths)
+    for user, place in ((0, 1), (1, 0), (2, 0)):
+        score = users[user] @ model.item_vectors()[RECOMMENDED[user, place]]
+        (gradient,) = torch.autograd.grad(score, embedded, retain_graph=True)
+        torch.testing.assert_close(carried[user, place], (gradient * embedded).sum(-1)[user])
 
 
 def test_reasons_name_each_item_once_with_its_share_of_what_raised_the_score() -> None:
-    scorer = make_model(MeanModel)
+    scorer = make_model(encoder="mean")
     of_items = by_item(HISTORIES, 0, scorer.contributions(HISTORIES, ROWS, RECOMMENDED)[0, 0])
 
     reasons = explain(scorer, HISTORIES, ROWS, RECOMMENDED, num_reasons=3)
