@@ -124,7 +124,6 @@ def run(
     stages = stages_of(config, manifest, model, models or {}, files)
     staged = None
     if stages is not None:
-        _require_no_rules(config.score, model)
         cpu = torch.device("cpu")
         staged = load_staged(workspace, manifest, model, stages, score, cpu)
         _warn_of_context(staged)
@@ -159,15 +158,6 @@ def _given(
         return given
     versions = [shown_version(Path(config.run.output).resolve(), one) for one in shown]
     return given._replace(shown=versions, item_ids=item_ids)
-
-
-def _require_no_rules(score: Score, model: ListModel) -> None:
-    if score.rules is not None:
-        raise ConfigError(
-            f"score.rules is set, but model {model.bundle.id} ({model.bundle.algorithm}) orders "
-            "candidates, and rules act on the lists of a model over the catalogue alone; set "
-            "score.rules to null, or train.algorithm to another one"
-        )
 
 
 def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:

@@ -46,17 +46,14 @@ from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
-    CHANNELS_SCHEMA,
     EXPLORED,
-    EXPLORED_SCHEMA,
-    LISTS_SCHEMA,
-    RULED_SCHEMA,
+    lists_schema,
     part_name,
     read_item_ids,
     read_row_group,
     texts_of,
 )
-from serving.rules.guaranteed import Guaranteed, with_candidates
+from serving.rules.guaranteed import Guaranteed, Sure, sure_candidates, with_candidates
 from serving.rules.possible import (
     SHORT_REASONS,
     UNEXPLAINED,
@@ -124,9 +121,11 @@ def check_parts(
     item_ids = read_item_ids(dataset, manifest)
     total, fields = _Total(pools), [] if check is None else check.user_fields
     more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
-    schema = LISTS_SCHEMA if check is None else RULED_SCHEMA
-    schema = CHANNELS_SCHEMA if score.candidates else schema
-    schema = schema if score.exploration is None else EXPLORED_SCHEMA
+    schema = lists_schema(
+        has_channels=bool(score.candidates),
+        has_rules=check is not None,
+        has_propensity=score.exploration is not None,
+    )
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
@@ -244,7 +243,10 @@ def check_lists(
     of_model = rows.of_model & ~marked_rows(lists, EXPLORED)
     ruled = _Ruled(0)
     if check is not None:
-        ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length)
+        sure = None
+        if guaranteed is not None:
+            sure = sure_candidates(guaranteed, owner, events, users)
+        ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length, sure)
     codes = why_short(
         lengths,
         falls_back,
@@ -302,6 +304,7 @@ def _ruled(
     seen: np.ndarray,
     falls_back: np.ndarray,
     list_length: int,
+    sure: Sequence[Sure] | None,
 ) -> _Ruled:
     """Evaluate the rules again; the arguments are those of `check_lists`."""
     known = Rows(
@@ -310,8 +313,8 @@ def _ruled(
     ).chosen(rows.is_known)  # fmt: skip
     num_broken = int(check.violations(known, rows.is_fallback[rows.is_known]).sum())
     return _Ruled(
-        num_broken + check.num_lacking(pools, seen, known, falls_back),
-        check.most(pools, seen, known, falls_back, list_length),
+        num_broken + check.num_lacking(pools, seen, known, falls_back, sure),
+        check.most(pools, seen, known, falls_back, list_length, sure),
         check.num_rises(known, rows.is_fallback[rows.is_known]),
     )
 
