@@ -30,6 +30,7 @@ from serving.scoring.list_model import load_model
 from serving.scoring.staged import stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.impression_shop import shop_config, write_ranker, write_shop
+from tests.serving.rules.test_fatigue import write_lists
 from tests.serving.tiny_shop import read_lists, write_model
 from tests.trainer.small_parts import ragged
 from trainer.prediction.pairs import load_pairs
@@ -46,6 +47,9 @@ CANDIDATES = (
     "by: country}, picks: {from: list, path: picks.txt, count: 3}}"
 )
 PICKS = (7, 9, 8, 30, 5, 31)
+DENIED, ALLOWED = (9, 10), tuple(range(4, ITEMS + 2))
+SHOWN = {user: [2 + (user * 7 + step * 3) % ITEMS for step in range(8)] for user in range(USERS)}
+"""What earlier lists had."""
 KINDS = {
     "fused": (*NETWORK, "ranker=null", CANDIDATES),
     "ranked": (*NETWORK, CANDIDATES),
@@ -179,11 +183,13 @@ class StagedShop(NamedTuple):
 def write_staged(workspace: Path) -> StagedShop:
     """Write the shop with a network, a ranker and a ranking model of random weights."""
     manifest = write_shop(workspace, users=USERS, items=ITEMS)
-    (workspace / "picks.txt").write_text("".join(f"i{item}\n" for item in PICKS))
+    for name, items in (("picks", PICKS), ("denied", DENIED), ("allowed", ALLOWED)):
+        (workspace / f"{name}.txt").write_text("".join(f"i{item}\n" for item in items))
     config = shop_config(workspace, *NETWORK)
     models = {MAIN: write_model(config, manifest), RANKER: write_ranker(config, manifest)}
     alone = shop_config(workspace, *KINDS["alone"])
     models["alone"] = write_ranker(alone, manifest, "alone")
+    write_lists(workspace, "2026-01-27", SHOWN)
     return StagedShop("ranked", config, manifest, models)
 
 

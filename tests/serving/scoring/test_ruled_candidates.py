@@ -7,25 +7,22 @@ import numpy as np
 import pytest
 
 from conf.contract import NUM_RESERVED
-from serving.publishing.parts import read_ledger
-from tests.serving.rules.test_fatigue import write_lists
 from tests.serving.staged_shop import (
+    ALLOWED,
+    DENIED,
     ITEMS,
     LENGTH,
-    USERS,
+    SHOWN,
     Known,
     StagedShop,
-    known_of,
     made_by,
     named_by,
     quota,
     values_of,
-    write_staged,
 )
 
 PINS = {"top": (6, 1, "a"), "third": (5, 3, None), "odd": (33, LENGTH, "b")}
 """Item, position and country of the users of each pin."""
-DENIED, ALLOWED = (9, 10), tuple(range(4, ITEMS + 2))
 SHARE = 0.5
 
 
@@ -83,9 +80,6 @@ def overrides(case: Case, workspace: Path) -> list[str]:
     if case.share:
         found.append(f"score.rules.shares.high={{where: margin > 3, at_least: {SHARE}}}")
     return found
-
-
-SHOWN = {user: [2 + (user * 7 + step * 3) % ITEMS for step in range(8)] for user in range(USERS)}
 
 
 def allowed(case: Case, known: Known, user: int) -> set[int]:
@@ -229,21 +223,7 @@ CASES = {
     "share boosted": Case(share=True, boosts=0.3),
 }
 LEAST = {"fused": 0.0162, "ranked": 0.6, "alone": 0.62}
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> StagedShop:
-    workspace = tmp_path_factory.mktemp("shop")
-    for name, items in (("denied", DENIED), ("allowed", ALLOWED)):
-        (workspace / f"{name}.txt").write_text("".join(f"i{item}\n" for item in items))
-    made = write_staged(workspace)
-    write_lists(workspace, "2026-01-27", SHOWN)
-    return made
-
-
-@pytest.fixture(scope="module")
-def known(shop: StagedShop) -> dict[str, Known]:
-    return {kind: known_of(made_by(shop, kind)) for kind in LEAST}
+"""A score that about half of the candidates reach, by kind."""
 
 
 def check(case: Case, shop: StagedShop, known: Known) -> list[list[dict[str, Any]]]:
@@ -271,30 +251,34 @@ def check(case: Case, shop: StagedShop, known: Known) -> list[list[dict[str, Any
 @pytest.mark.parametrize("kind", LEAST)
 @pytest.mark.parametrize("name", CASES)
 def test_lists_are_those_of_a_choice_from_all_pairs(
-    shop: StagedShop, known: dict[str, Known], kind: str, name: str
+    staged_shop: StagedShop, known: dict[str, Known], kind: str, name: str
 ) -> None:
     case = CASES[name]
-    check(case, made_by(shop, kind, *overrides(case, shop.workspace)), known[kind])
+    check(case, made_by(staged_shop, kind, *overrides(case, staged_shop.workspace)), known[kind])
 
 
 @pytest.mark.parametrize("kind", LEAST)
 @pytest.mark.parametrize("boosts", [0.0, 0.2])
 def test_the_least_score_counts_before_boosts_and_not_for_refills(
-    shop: StagedShop, known: dict[str, Known], kind: str, boosts: float
+    staged_shop: StagedShop, known: dict[str, Known], kind: str, boosts: float
 ) -> None:
     case = Case(where=True, least=LEAST[kind], boosts=boosts)
-    lists = check(case, made_by(shop, kind, *overrides(case, shop.workspace)), known[kind])
+    lists = check(
+        case, made_by(staged_shop, kind, *overrides(case, staged_shop.workspace)), known[kind]
+    )
     said = [text for rows in lists for row in rows for text in row["rules"] or ()]
     assert "refill" in said and said.count("refill") < sum(map(len, lists))
 
 
 @pytest.mark.parametrize("kind", ["fused", "ranked"])
 def test_refills_take_the_places_that_few_candidates_leave(
-    shop: StagedShop, known: dict[str, Known], kind: str
+    staged_shop: StagedShop, known: dict[str, Known], kind: str
 ) -> None:
     """A user gets what the channels name of seven items, then popular ones that they did not."""
     case = Case(where=True, pins=True, least=1e9)
-    lists = check(case, made_by(shop, kind, *overrides(case, shop.workspace)), known[kind])
+    lists = check(
+        case, made_by(staged_shop, kind, *overrides(case, staged_shop.workspace)), known[kind]
+    )
     for rows in lists:
         of_pins = [any(t.startswith("pin:") for t in row["rules"]) for row in rows]
         assert [row["source"] for row in rows] == ["model" if p else "fallback" for p in of_pins]
