@@ -226,15 +226,6 @@ class Score(Section):
         return scenarios
 
     @model_validator(mode="after")
-    def _rules_are_of_one_model(self) -> "Score":
-        if self.rules is not None and self.candidates is not None:
-            raise ValueError(
-                "rules and candidates are both set, but rules act on the lists of the main model "
-                "alone; remove one of them"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _chooses_from_the_catalogue(self) -> "Score":
         given = self.diversity
         if given is not None and given.candidates < self.list_length:

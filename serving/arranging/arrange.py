@@ -16,6 +16,7 @@ from serving.arranging.diversity import Diversifying
 from serving.arranging.exploring import Exploring
 from serving.arranging.greedy import Places, Quota, fill, pinned_places, without_gaps
 from serving.ranking.rankers import Ranker
+from serving.ranking.two_stage import TwoStageRanker
 from serving.rules.part import PartRules
 from trainer.data.columns import Ragged
 
@@ -186,6 +187,11 @@ class Arranging:
         if not len(users):
             return
         found.scores[found.is_pinned] = 0.0
+        if isinstance(self.ranker, TwoStageRanker):
+            user, place = np.nonzero(found.is_pinned)
+            pairs = found.rows[user], found.item_idx[user, place]
+            found.scores[user, place] = self.ranker.scores_of(*pairs, self.rules)
+            return
         only = self.rules.only_pins()
         rows = found.rows[users]
         best = self.ranker.rank(self.histories, rows, k=len(only.kept), rules=only).best

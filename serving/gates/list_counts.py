@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from conf.contract import (
-    CHANNELS,
     HISTORY_ITEMS,
     HISTORY_TIMES,
     HISTORY_TYPES,
@@ -36,6 +35,7 @@ from serving.gates.propensities import count_bad_propensities
 from serving.gates.row_counts import (
     NumberedRows,
     count_bad_scores,
+    count_channels,
     count_misplaced,
     hashes_of,
     marked_rows,
@@ -45,17 +45,14 @@ from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
-    CHANNELS_SCHEMA,
     EXPLORED,
-    EXPLORED_SCHEMA,
-    LISTS_SCHEMA,
-    RULED_SCHEMA,
+    lists_schema,
     part_name,
     read_item_ids,
     read_row_group,
     texts_of,
 )
-from serving.rules.guaranteed import Guaranteed, with_candidates
+from serving.rules.guaranteed import Guaranteed, Sure, sure_candidates, with_candidates
 from serving.rules.members import Members
 from serving.rules.possible import (
     SHORT_REASONS,
@@ -127,9 +124,11 @@ def check_parts(
     total, fields = _Total(pools), [] if check is None else check.user_fields
     fields = [*fields, *(() if members is None else set(members.fields) - set(fields))]
     more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
-    schema = LISTS_SCHEMA if check is None else RULED_SCHEMA
-    schema = CHANNELS_SCHEMA if score.candidates else schema
-    schema = schema if score.exploration is None else EXPLORED_SCHEMA
+    schema = lists_schema(
+        has_channels=bool(score.candidates),
+        has_rules=check is not None,
+        has_propensity=score.exploration is not None,
+    )
     groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
     for part, (users, histories) in enumerate(groups):
         path = folder / part_name(part)
@@ -251,7 +250,10 @@ def check_lists(
     of_model = rows.of_model & ~marked_rows(lists, EXPLORED)
     ruled = _Ruled(0)
     if check is not None:
-        ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length)
+        sure = None
+        if guaranteed is not None:
+            sure = sure_candidates(guaranteed, owner, events, users)
+        ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length, sure)
     codes = why_short(
         lengths,
         falls_back,
@@ -279,15 +281,8 @@ def check_lists(
         pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
         hashes_of(rows.user[of_model], rows.item[of_model]),
         np.bincount(rows.item[of_model], minlength=catalogue).astype(bool) & pools.model,
-        _channels(lists),
+        count_channels(lists),
     )
-
-
-def _channels(lists: pa.Table) -> Counter[str]:
-    """Return the number of rows that each channel named."""
-    if CHANNELS not in lists.schema.names:
-        return Counter()
-    return Counter(pc.list_flatten(lists[CHANNELS]).to_pylist())
 
 
 class _Ruled(NamedTuple):
@@ -309,6 +304,7 @@ def _ruled(
     seen: np.ndarray,
     falls_back: np.ndarray,
     list_length: int,
+    sure: Sequence[Sure] | None,
 ) -> _Ruled:
     """Evaluate the rules again; the arguments are those of `check_lists`."""
     known = Rows(
@@ -317,8 +313,8 @@ def _ruled(
     ).chosen(rows.is_known)  # fmt: skip
     num_broken = int(check.violations(known, rows.is_fallback[rows.is_known]).sum())
     return _Ruled(
-        num_broken + check.num_lacking(pools, seen, known, falls_back),
-        check.most(pools, seen, known, falls_back, list_length),
+        num_broken + check.num_lacking(pools, seen, known, falls_back, sure),
+        check.most(pools, seen, known, falls_back, list_length, sure),
         check.num_rises(known, rows.is_fallback[rows.is_known]),
     )
 

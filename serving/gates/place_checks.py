@@ -5,7 +5,7 @@ Legend of shapes: M rows of a part, V catalogue.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -43,21 +43,23 @@ class Caps:
                     found.add(place)
         return found
 
-    def can_follow(self, items: Sequence[int], candidates: np.ndarray) -> bool:
-        """Return whether one of the candidates may be the next item of a list."""
+    def can_follow(self, items: Sequence[int], candidates: np.ndarray, least: int = 1) -> bool:
+        """Return whether so many of the candidates may be the next item of a list."""
         full = []
         for cap, values in self.caps:
             first = 0 if cap.within is None else max(len(items) - cap.within + 1, 0)
             last = items[first:]
             counts = Counter(values[item] for item in last)
             full.append({value for value, count in counts.items() if count >= cap.most} - {None})
-        return any(
-            all(
+        fitting = (
+            item
+            for item in candidates.tolist()
+            if all(
                 values[item] not in taken
                 for (_, values), taken in zip(self.caps, full, strict=True)
             )
-            for item in candidates.tolist()
         )
+        return len(list(islice(fitting, least))) == least
 
     def explain(self, items: Sequence[int], place: int, later: int) -> bool:
         """Return whether the item of a later place could not be at an earlier one."""

@@ -3,13 +3,14 @@
 Legend of shapes: N users of a part, M rows of a part, V catalogue.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conf.contract import ITEM_ID, NUM_RESERVED, RULES, SOURCE, SOURCE_FALLBACK, USER_ID
+from conf.contract import CHANNELS, ITEM_ID, NUM_RESERVED, RULES, SOURCE, SOURCE_FALLBACK, USER_ID
 from serving.publishing.parts import REFILL
 
 
@@ -110,3 +111,10 @@ def count_bad_scores(scores: np.ndarray, starts: np.ndarray, num_rises: int | No
     rises = np.append(False, scores[1:] > scores[:-1])[: len(scores)]
     rises[starts] = False
     return int((rises | ~np.isfinite(scores)).sum())
+
+
+def count_channels(lists: pa.Table) -> Counter[str]:
+    """Return the number of rows that each channel named."""
+    if CHANNELS not in lists.schema.names:
+        return Counter()
+    return Counter(pc.list_flatten(lists[CHANNELS]).to_pylist())

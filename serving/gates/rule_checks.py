@@ -30,6 +30,7 @@ from serving.gates.place_checks import Caps, broken_pins, broken_places, unexpla
 from serving.publishing.parts import BOOST, EXPLORED, PIN, REFILL
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import mark_columns, marked
+from serving.rules.guaranteed import Sure
 from serving.rules.possible import Pools
 from serving.rules.reading.given import NOTHING_GIVEN, Given
 from serving.rules.reading.tables import dated, fields_of, no_users, read_item_fields
@@ -214,7 +215,13 @@ class PartCheck:
         return broken
 
     def most(
-        self, pools: Pools, seen: np.ndarray, rows: Rows, is_fallback: np.ndarray, k: int
+        self,
+        pools: Pools,
+        seen: np.ndarray,
+        rows: Rows,
+        is_fallback: np.ndarray,
+        k: int,
+        sure: Sequence[Sure] | None = None,
     ) -> np.ndarray:
         """Return how many items the lists could have at least under the rules: [N] int64.
 
@@ -226,11 +233,13 @@ class PartCheck:
             rows: Their rows.
             is_fallback: [N] bool
             k: Items that each list should have.
+            sure: What channels of candidates name for sure; None: the model ranks all items.
         """
         found = np.bincount(rows.user, minlength=len(is_fallback))
         catalogue, rules = len(pools.model), self.check.rules
-        also = pools.fallback if rules.refill else np.zeros(catalogue, dtype=bool)
-        own = pools.model if rules.least_score is None else np.zeros(catalogue, dtype=bool)
+        of_model, popular = self._sure(pools, len(found), sure)
+        if rules.refill:
+            of_model = [*of_model, popular]
         gone = np.union1d(seen, self.left_out)
         bounds = np.searchsorted(gone, np.arange(len(found) + 1) * catalogue)
         listed = rows.item[np.argsort(rows.user, kind="stable")]
@@ -238,16 +247,35 @@ class PartCheck:
         for members, met in self._groups(np.flatnonzero(found < k)):
             kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
             for user in members.tolist():
-                left = kept & (pools.fallback if is_fallback[user] else own | also)
-                left[gone[bounds[user] : bounds[user + 1]] - user * catalogue] = False
+                may = kept.copy()
+                may[gone[bounds[user] : bounds[user + 1]] - user * catalogue] = False
                 own_items = listed[ends[user] : ends[user + 1]]
-                left[own_items] = False
-                more = self.check.caps.can_follow(own_items.tolist(), np.flatnonzero(left))
-                found[user] += more
+                for one in [popular] if is_fallback[user] else of_model:
+                    left, count = one.left(user, may, own_items)
+                    # At most this many of them are no candidates.
+                    least = len(left) - count + 1
+                    if self.check.caps.can_follow(own_items.tolist(), left, least):
+                        found[user] += 1
+                        break
         return found
 
+    def _sure(
+        self, pools: Pools, users: int, sure: Sequence[Sure] | None
+    ) -> tuple[list[Sure], Sure]:
+        """Return what lists of the model have for sure, and what popular ones have."""
+        everybody, every = np.ones(users, dtype=bool), len(pools.model)
+        popular = Sure(pools.fallback, every, everybody)
+        if self.check.rules.least_score is not None:
+            return [], popular  # nobody knows which scores are high enough
+        return [Sure(pools.model, every, everybody)] if sure is None else [*sure], popular
+
     def num_lacking(
-        self, pools: Pools, seen: np.ndarray, rows: Rows, is_fallback: np.ndarray
+        self,
+        pools: Pools,
+        seen: np.ndarray,
+        rows: Rows,
+        is_fallback: np.ndarray,
+        sure: Sequence[Sure] | None = None,
     ) -> int:
         """Return how many lists have too few items of a share, though there were more of them.
 
@@ -258,6 +286,7 @@ class PartCheck:
             seen: Pairs of `seen_pairs` that they must not contain.
             rows: Their rows.
             is_fallback: [N] bool
+            sure: As for `most`.
         """
         check, catalogue = self.check, len(pools.model)
         if len(check.shares) != 1 or check.caps.caps or check.pins:
@@ -268,16 +297,17 @@ class PartCheck:
             first = number - NUM_RESERVED
             if has[user] < ceil((first + 1) * places) - ceil(first * places):
                 lacking.append(user)
-        gone = set(np.union1d(seen, self.left_out).tolist())
-        gone |= set((rows.user * catalogue + rows.item).tolist())
-        is_scored = check.rules.least_score is None
+        gone = np.union1d(seen, self.left_out)
+        of_model, popular = self._sure(pools, len(has), sure)
         found = 0
         for members, met in self._groups(np.array(lacking, dtype=np.int64)):
-            left = is_in & np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
+            kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
             for user in members.tolist():
-                own = pools.model & is_scored
-                pool = np.flatnonzero(left & (pools.fallback if is_fallback[user] else own))
-                found += any(user * catalogue + item not in gone for item in pool.tolist())
+                may, listed = kept.copy(), rows.item[rows.user == user]
+                may[gone[gone // catalogue == user] - user * catalogue] = False
+                pools_of_user = [popular] if is_fallback[user] else of_model
+                lefts = [one.left(user, may, listed) for one in pools_of_user]
+                found += any(is_in[left].sum() > len(left) - count for left, count in lefts)
         return found
 
     def num_rises(self, rows: Rows, is_fallback: np.ndarray) -> int:

@@ -157,7 +157,6 @@ def _prepared(
     stages = stages_of(config, *of_run, files)
     staged = None
     if stages is not None:
-        _require_no_rules(score, source.model)
         staged = next((one.staged for one in others if one.kind.stages == stages
                        and _orders(one.score) == _orders(score)), None)  # fmt: skip
         if staged is None:
@@ -252,15 +251,6 @@ def _require_some(source: Source, members: Members) -> None:
         f"{members.key}={members.text!r} is true for none of the {users:,} users of dataset "
         f"{source.manifest.id}; correct the condition, or remove the scenario"
     )
-
-
-def _require_no_rules(score: Score, model: ListModel) -> None:
-    if score.rules is not None:
-        raise ConfigError(
-            f"score.rules is set, but model {model.bundle.id} ({model.bundle.algorithm}) orders "
-            "candidates, and rules act on the lists of a model over the catalogue alone; set "
-            "score.rules to null, or train.algorithm to another one"
-        )
 
 
 def _warn_of_context(staged: Staged) -> None:

@@ -72,6 +72,16 @@ RULED_SCHEMA = LISTS_SCHEMA.append(pa.field(RULES, pa.list_(pa.string())))
 """With `score.rules`, and other settings that arrange lists."""
 EXPLORED_SCHEMA = RULED_SCHEMA.append(pa.field(PROPENSITY, pa.float32(), nullable=False))
 """With `score.exploration`."""
+
+
+def lists_schema(*, has_channels: bool, has_rules: bool, has_propensity: bool = False) -> pa.Schema:
+    """Return the columns of lists, in which those of some settings follow the others."""
+    schema = CHANNELS_SCHEMA if has_channels else LISTS_SCHEMA
+    if has_rules:
+        schema = schema.append(RULED_SCHEMA.field(RULES))
+    return schema.append(EXPLORED_SCHEMA.field(PROPENSITY)) if has_propensity else schema
+
+
 ABSENT_SCHEMA = pa.schema(
     [
         pa.field(USER_ID, pa.string(), nullable=False),
@@ -145,8 +155,7 @@ def lists_table(
         user_ids: [N]
         item_ids: [V]
         lists: Lists of these users.
-        channels: Names of the channels by bit; if there are any, the rows are those of
-            `CHANNELS_SCHEMA`.
+        channels: Names of the channels by bit; if there are any, the rows have their column.
     """
     row, place = np.nonzero(lists.item_idx >= 0)
     sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
@@ -164,16 +173,18 @@ def lists_table(
         texts_of(lists.why_short[row], SHORT_REASONS),
     ]
     if channels:
-        named = _names_of_channels(lists.channels[row, place], channels)
-        return pa.Table.from_arrays([*columns, named], schema=CHANNELS_SCHEMA)
-    if lists.rules is None:
-        return pa.Table.from_arrays(columns, schema=LISTS_SCHEMA)
-    marks = {name: where[row, place] for name, where in lists.rules.items()}
-    columns.append(_named(marks, len(row)))
-    if lists.propensity is None:
-        return pa.Table.from_arrays(columns, schema=RULED_SCHEMA)
-    columns.append(pa.array(lists.propensity[row, place], pa.float32()))
-    return pa.Table.from_arrays(columns, schema=EXPLORED_SCHEMA)
+        columns.append(_names_of_channels(lists.channels[row, place], channels))
+    if lists.rules is not None:
+        marks = {name: where[row, place] for name, where in lists.rules.items()}
+        columns.append(_named(marks, len(row)))
+    if lists.propensity is not None:
+        columns.append(pa.array(lists.propensity[row, place], pa.float32()))
+    schema = lists_schema(
+        has_channels=bool(channels),
+        has_rules=lists.rules is not None,
+        has_propensity=lists.propensity is not None,
+    )
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _names_of_channels(bits: np.ndarray, channels: Sequence[str]) -> pa.Array:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from conf.contract import NO_ITEM
 from serving.ranking.rankers import Ranker
-from serving.rules.allowed import Allowed, Rules
+from serving.rules.allowed import Allowed, Rules, places_in
 from serving.rules.history import known_to_model
 from trainer.data.columns import Ragged
+
+_MORE = 16
+"""An order is read in steps of twice the items that are named, and so many more."""
 
 
 class Named(NamedTuple):
@@ -119,9 +121,8 @@ class _Fitting(NamedTuple):
 
     @property
     def kept(self) -> np.ndarray | None:
-        """See `Rules`."""
-        kept = self.rules.kept
-        return None if kept is None else kept[kept < self.num_items]
+        """See `Rules`; the ranker itself leaves out what its model lacks."""
+        return self.rules.kept
 
     def allowed(self, rows: np.ndarray) -> Allowed:
         """See `Rules`."""
@@ -161,22 +162,65 @@ class _OrderedPart(NamedTuple):
 
     def names(self, rows: np.ndarray, rules: Rules) -> Named:
         """See `PartChannel`."""
-        allowed, count = rules.allowed(rows), self.channel.count
-        orders = [_without(order, allowed.left_out) for order in self.channel.orders]
-        by_row = torch.argsort(allowed.seen.rows, stable=True)
-        seen = allowed.seen.item_idx[by_row].numpy()
-        bounds = np.searchsorted(allowed.seen.rows[by_row].numpy(), np.arange(len(rows) + 1))
-        items = np.full((len(rows), count), NO_ITEM, dtype=np.int64)
-        for place, row in enumerate(rows):
-            own = seen[bounds[place] : bounds[place + 1]]
-            first = orders[self.groups[row]][: count + len(own)]
-            left = first[~np.isin(first, own)][:count]
-            items[place, : len(left)] = left
+        allowed = rules.allowed(rows)
+        is_kept = _kept(rules, allowed, len(self.channel.pool))
+        items = np.full((len(rows), self.channel.count), NO_ITEM, dtype=np.int64)
+        barred = _Barred(rules, allowed, len(self.channel.pool))
+        groups = self.groups[rows]
+        for group in np.unique(groups):
+            order = self.channel.orders[group]
+            _name_first(items, np.flatnonzero(groups == group), order[is_kept[order]], barred)
         return Named(items, np.ones(len(rows), dtype=bool))
 
 
-def _without(order: np.ndarray, left_out: torch.Tensor | None) -> np.ndarray:
-    return order if left_out is None else order[~left_out.cpu().numpy()[order]]
+class _Barred:
+    """Which of the items that some user may get a user must not get."""
+
+    def __init__(self, rules: Rules, allowed: Allowed, size: int) -> None:
+        self.kept, self.masks, self.size = rules.kept, allowed.masks, size
+        row, item = (tensor.numpy() for tensor in allowed.seen)
+        self.seen = np.unique(row * size + item)
+
+    def pairs(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """Return which pairs are barred: [S], [S] -> [S] bool."""
+        barred = np.isin(user * self.size + item, self.seen)
+        if self.masks is not None:
+            barred |= self.masks.barred_pairs(user, places_in(self.kept, item))
+        return barred
+
+
+def _kept(rules: Rules, allowed: Allowed, size: int) -> np.ndarray:
+    """Return which items some user may get: [V] bool."""
+    found = np.full(size, rules.kept is None)
+    if rules.kept is not None:
+        found[rules.kept] = True
+    if allowed.left_out is not None:
+        found &= ~allowed.left_out.cpu().numpy()
+    return found
+
+
+def _name_first(items: np.ndarray, users: np.ndarray, order: np.ndarray, barred: _Barred) -> None:
+    """Fill in the first items of an order that users may get.
+
+    Args:
+        items: [B, C] of all users, changed in place.
+        users: Places of the users whose order it is.
+        order: Items, best first.
+        barred: What users must not get.
+    """
+    count = items.shape[1]
+    filled, width = np.zeros(len(items), dtype=np.int64), 2 * count + _MORE
+    for start in range(0, len(order), width):
+        users = users[filled[users] < count]
+        if not len(users):
+            return
+        some = order[start : start + width]
+        pairs = np.repeat(users, len(some)), np.tile(some, len(users))
+        may = ~barred.pairs(*pairs).reshape(len(users), len(some))
+        place = filled[users, None] + may.cumsum(1) - 1
+        user, column = np.nonzero(may & (place < count))
+        items[users[user], place[user, column]] = some[column]
+        filled[users] += may.sum(1)
 
 
 @dataclass(frozen=True)
@@ -200,10 +244,13 @@ class WholeCatalogue:
     def names(self, rows: np.ndarray, rules: Rules) -> Named:
         """See `PartChannel`."""
         allowed = rules.allowed(rows)
-        items = _without(np.flatnonzero(self.pool), allowed.left_out)
+        items = np.flatnonzero(self.pool & _kept(rules, allowed, len(self.pool)))
         named = np.tile(items, (len(rows), 1))
         places = np.full(len(self.pool), -1)
         places[items] = np.arange(len(items))
         row, place = allowed.seen.rows.numpy(), places[allowed.seen.item_idx.numpy()]
         named[row[place >= 0], place[place >= 0]] = NO_ITEM
+        if allowed.masks is not None and rules.kept is not None:
+            of_all = allowed.masks.all().barred(0, len(rules.kept)).numpy()  # [M, B]
+            named[of_all[np.searchsorted(rules.kept, items)].T] = NO_ITEM
         return Named(named, np.ones(len(rows), dtype=bool))

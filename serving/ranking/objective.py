@@ -45,6 +45,11 @@ class PartObjective(NamedTuple):
         values: np.ndarray = self.pairs.predictions(rows, item_idx) @ self.objective.weights
         return values if self.objective.worth is None else values * self.objective.worth[item_idx]
 
+    def knows(self, item_idx: np.ndarray) -> np.ndarray:
+        """Return which items the model was trained with: [M] -> [M] bool."""
+        known: np.ndarray = item_idx < self.objective.pairs.bundle.vocabularies["item"].size
+        return known
+
 
 def objective_of(
     pairs: PairModel, wanted: Mapping[str, float], worth: np.ndarray | None

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conf.contract import NUM_RESERVED
 from serving.rules.history import Seen, nothing_seen, seen_items
 from trainer.data.columns import Ragged
 
@@ -111,6 +112,15 @@ class Adjusting(Protocol):
     def of(self, users: Tensor) -> "Adjusting":
         """Return the same for some of the users, numbered in their order."""
 
+    def of_pairs(self, user: np.ndarray, place: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Return the changed scores of pairs: [S] float64, -inf for those that are left out.
+
+        Args:
+            user: [S] number of the user.
+            place: [S] place of the item in `Rules.kept`.
+            scores: [S] float64
+        """
+
 
 class Allowed(NamedTuple):
     """What some users must not get; everything else they may."""
@@ -151,6 +161,30 @@ class Rules(Protocol):
         Args:
             rows: [U] rows of the part.
         """
+
+
+class Unadjusted:
+    """The rules without changes of scores, for users whose `Allowed` is known already."""
+
+    def __init__(self, rules: Rules, rows: np.ndarray, allowed: Allowed) -> None:
+        self.rules, self.rows = rules, rows
+        self.found = allowed._replace(adjusting=None)
+
+    @property
+    def kept(self) -> np.ndarray | None:
+        """See `Rules`."""
+        return self.rules.kept
+
+    def allowed(self, rows: np.ndarray) -> Allowed:
+        """See `Rules`."""
+        if np.array_equal(rows, self.rows):
+            return self.found
+        return self.rules.allowed(rows)._replace(adjusting=None)
+
+
+def places_in(kept: np.ndarray | None, item_idx: np.ndarray) -> np.ndarray:
+    """Return the places of items in `Rules.kept`, which has them: [S] -> [S] int64."""
+    return item_idx - NUM_RESERVED if kept is None else np.searchsorted(kept, item_idx)
 
 
 class HistoryRules:

@@ -5,7 +5,7 @@ G groups of users, S pairs.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from conf.contract import NO_ITEM, NUM_RESERVED, USER_ID, USER_IDX
 from serving.rules.allowed import Allowed, GroupMasks, UserMasks
 from serving.rules.book import Group, RuleBook
 from serving.rules.event_rules import past_pairs
+from serving.rules.guaranteed import Sure
 from serving.rules.history import Seen, nothing_seen, seen_items
 from serving.rules.placing import Boosts
 from serving.rules.possible import Pools, Possible, count_possible, seen_pairs
@@ -200,7 +201,12 @@ class PartRules:
         return _possible_by_group(pairs, self.groups_of(rows), self.kept, pools)
 
     def most(
-        self, pools: Pools, lengths: np.ndarray, is_fallback: np.ndarray, list_length: int
+        self,
+        pools: Pools,
+        lengths: np.ndarray,
+        is_fallback: np.ndarray,
+        list_length: int,
+        sure: Sequence[Sure] | None = None,
     ) -> np.ndarray:
         """Return how many items the lists could have; full ones are not counted: [N] int64.
 
@@ -209,14 +215,20 @@ class PartRules:
             lengths: [N] items of each list.
             is_fallback: [N] bool
             list_length: Items that each list should have.
+            sure: What channels of candidates name for sure; None: there are no candidates.
         """
         found = lengths.astype(np.int64)
         if self.book.arranges or self.book.least_score is not None:
             return found  # a list that is short then has used all candidates
         rows = np.flatnonzero(lengths < list_length)
         also = pools.fallback if self.book.can_refill else np.zeros_like(pools.model)
-        possible = self.possible(Pools(pools.model | also, pools.fallback), rows)
-        found[rows] = np.where(is_fallback[rows], possible.fallback, possible.model)
+        own = pools.model if sure is None else np.zeros_like(also)
+        possible = self.possible(Pools(own | also, pools.fallback), rows)
+        of_model = possible.model
+        for one in sure or ():
+            named = self.possible(Pools(one.pool, pools.fallback), rows).model
+            of_model = np.maximum(of_model, np.minimum(named, one.most) * one.asked[rows])
+        found[rows] = np.where(is_fallback[rows], possible.fallback, of_model)
         return found
 
     def removed(self, rows: np.ndarray, items: np.ndarray) -> dict[str, np.ndarray]:

@@ -170,6 +170,19 @@ class Boosts(NamedTuple):
             return scores
         return scores.masked_fill(scores < self.least_score, -torch.inf)
 
+    def of_pairs(self, user: np.ndarray, place: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """See `serving.rules.allowed.Adjusting`."""
+        found = scores.copy()
+        if self.least_score is not None:
+            found[scores < self.least_score] = -np.inf
+        for is_factor, values, masks in self.rules:
+            by = values.numpy()[place]
+            changed = np.where(found >= 0, found * by, found / by) if is_factor else found + by
+            if masks is not None:
+                changed = np.where(masks.barred_pairs(user, place), found, changed)
+            found = changed
+        return found
+
     def of(self, users: Tensor) -> "Boosts":
         """See `serving.rules.allowed.Adjusting`."""
         chosen = users.cpu().numpy()

@@ -29,6 +29,7 @@ def ledger_of(
     score: Score,
     *,
     num_users: int,
+    serves_everybody: bool = False,
 ) -> dict[str, dict[str, int]]:
     """Return the counts of each rule in a part of N users.
 
@@ -39,12 +40,14 @@ def ledger_of(
         user_idx: [N] numbers of the users.
         score: The section of the configuration.
         num_users: Users of the whole dataset.
+        serves_everybody: Whether users without a history have lists of the model too.
     """
     is_sampled = _sample(user_idx, num_users)
     found = rules.ledger(np.flatnonzero(is_sampled))
     found[ALL] = Counter(sampled_users=int(is_sampled.sum()), sampled_lists=0)
     free = HistoryRules(histories, drop_seen=rules.book.drops_seen)
-    for some in sampled_batches(histories, user_idx, score, num_users):
+    given = (histories, user_idx, score, num_users)
+    for some in sampled_batches(*given, serves_everybody=serves_everybody):
         scored, best, _ = ranker.rank(histories, some, k=score.list_length, rules=free)
         found[ALL]["sampled_lists"] += len(scored)
         place, position = np.nonzero(best.item_idx.cpu().numpy() >= 0)
@@ -58,10 +61,16 @@ def ledger_of(
 
 
 def sampled_batches(
-    histories: Ragged, user_idx: np.ndarray, score: Score, num_users: int
+    histories: Ragged,
+    user_idx: np.ndarray,
+    score: Score,
+    num_users: int,
+    *,
+    serves_everybody: bool = False,
 ) -> Iterator[np.ndarray]:
-    """Yield the rows of the sampled users with a history; the arguments are as for `ledger_of`."""
-    rows = np.flatnonzero(_sample(user_idx, num_users) & (histories.lengths > 0))
+    """Yield the rows of the sampled users with lists of the model; arguments as for `ledger_of`."""
+    is_served = (histories.lengths > 0) | serves_everybody
+    rows = np.flatnonzero(_sample(user_idx, num_users) & is_served)
     yield from rows_of_like_length(histories, rows, score.block_users)
 
 

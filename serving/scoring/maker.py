@@ -20,9 +20,10 @@ from serving.arranging.arrange import Arranging
 from serving.publishing.parts import PartLists
 from serving.ranking.popular import PopularRanker
 from serving.ranking.rankers import NetworkRanker, Ranker, make_ranker
+from serving.ranking.two_stage import TwoStageRanker
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import RuleBook
-from serving.rules.guaranteed import with_candidates
+from serving.rules.guaranteed import sure_candidates, with_candidates
 from serving.rules.history import Popular, fallback_lists, known_to_model, popular_items
 from serving.rules.part import PartRules
 from serving.rules.possible import (
@@ -211,7 +212,10 @@ class ListMaker:
             known = known_to_model(histories, self.num_items, self.unknown)
         for_model = np.flatnonzero(lists.why_fallback == 0)
         rules = part_rules or HistoryRules(known, drop_seen=self.score.drops_seen)
-        for rows in rows_of_like_length(known, for_model, self.score.block_users):
+        at_once = self.score.block_users
+        if part_rules is not None and isinstance(self.ranker, TwoStageRanker):
+            at_once = min(at_once, self.ranker.users_at_once)  # it keeps their candidates
+        for rows in rows_of_like_length(known, for_model, at_once):
             self._score_batch(known, rows, rules, lists)
         self._fall_back(histories, lists, part_rules)
         return lists._replace(why_short=self._why_short(histories, owner, lists, part_rules))
@@ -226,8 +230,11 @@ class ListMaker:
             arranging = self._arranging(histories, rules)
             made = replace(arranging, exploring=self.exploring).arrange(rows)
             put_lists(lists, made, rules, of_model=True)
-            scored, known = made.rows, histories
-            items = explained_items(made, self.unknown, self.num_items)
+            if isinstance(self.ranker, TwoStageRanker):
+                named = self.ranker.channels_of(made.rows, made.item_idx, rules)
+                lists.channels[made.rows] = np.where(made.is_refill, 0, named)
+            scored, items = made.rows, explained_items(made, self.unknown, self.num_items)
+            known, items = self._explained(histories, items)
         else:
             found = self.ranker.rank(histories, rows, k=score.list_length, rules=rules)
             scored, best = found.rows, found.best
@@ -280,8 +287,10 @@ class ListMaker:
         self, users: pa.Table, histories: Ragged, rules: PartRules
     ) -> dict[str, dict[str, int]]:
         """Return what the rules did to the lists of a part; the arguments are those of the part."""
-        assert self.ranker is not None  # rules act on the lists of a model over the catalogue
-        known = known_to_model(histories, self.num_items, self.unknown)
+        assert self.ranker is not None  # without a scorer there are stages
+        known = histories
+        if self.staged is None:
+            known = known_to_model(histories, self.num_items, self.unknown)
         found = ledger_of(
             rules,
             self.ranker,
@@ -289,6 +298,7 @@ class ListMaker:
             users[USER_IDX].to_numpy(),
             self.score,
             num_users=self.loaded.manifest.counts["users"],
+            serves_everybody=self.pools.serves_everybody,
         )
         if self.diversifying is not None:
             arranging = self._arranging(known, rules)
@@ -308,7 +318,12 @@ class ListMaker:
         catalogue, lengths = len(self.pools.model), (lists.item_idx >= 0).sum(1)
         is_fallback, most = lists.why_fallback > 0, None
         if part_rules is not None:
-            most = part_rules.most(self.pools, lengths, is_fallback, self.score.list_length)
+            sure = None
+            if self.staged is not None:
+                channels = self.staged.guaranteed
+                sure = sure_candidates(channels, owner, histories.values, len(lengths))
+            k = self.score.list_length
+            most = part_rules.most(self.pools, lengths, is_fallback, k, sure)
         items = histories.values if self.score.drops_seen else histories.values[:0]
         seen = seen_pairs(owner[: len(items)], items, catalogue)
         possible = count_possible(seen, len(lists.item_idx), self.pools)

@@ -12,11 +12,6 @@ from conf.settings.train import Train
 
 def broken_score_rules(given: Input, train: Train, privacy: Privacy, score: Score) -> Iterator[str]:
     """Yield a message for each broken rule between `score` and the other sections."""
-    if score.rules is not None and train.algorithm == "ranking":
-        yield (
-            "score.rules is set, but a model of train.algorithm=ranking takes no rules; set "
-            "score.rules to null, or choose another train.algorithm"
-        )
     yield from _about_diversity(train, score)
     yield from _about_texts(given, privacy, score)
 

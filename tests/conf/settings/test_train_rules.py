@@ -78,9 +78,3 @@ def test_the_grid_of_a_blend_can_be_tried() -> None:
         Path(CHECKOUT) / "conf/demo.yaml", [*RANKING, four, "train.hybrid.grid_parts=37"]
     )
     assert len(list(_compositions(finest.train.hybrid.grid_parts, 4))) == 9880  # by counting
-
-
-def test_rules_are_not_for_a_ranking_model() -> None:
-    assert "score.rules is set, but a model of train.algorithm=ranking" in problem(
-        "score.rules.where.a='price > 1'"
-    )

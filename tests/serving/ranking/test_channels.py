@@ -27,6 +27,8 @@ USERS = np.array([2, 3, 4])
 class WithoutItem:
     """Rules that leave out an item for everybody, and what each user has seen."""
 
+    kept: np.ndarray | None = None
+
     def __init__(self, histories: Ragged, item: int, size: int) -> None:
         self.histories, self.item, self.size = histories, item, size
 
