@@ -35,8 +35,9 @@ def write_lists(workspace: Path, day: str, shown: dict[int, list[int]]) -> str:
     path = folder / "part-00000.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=LISTS_SCHEMA), path, write_page_checksum=True)
     manifest = ListsManifest(
-        id=name, request=name, logical_date=day, dataset_id="d", model_id="m", config={},
-        counts={}, short_lists={}, gates={}, files={"lists": (describe_parquet(folder, path),)},
+        id=name, request=name, logical_date=day, dataset_id="d", model_id="m", counts={},
+        config={"score": {"list_length": 9}}, short_lists={}, gates={},
+        files={"lists": (describe_parquet(folder, path),)},
     )  # fmt: skip
     commit(workspace, "lists", manifest)
     publish(workspace, "lists", name, day)

@@ -197,17 +197,17 @@ def test_parts_change_no_list(tmp_path: Path, kind: str) -> None:
     same_lists(split.lists()[0], lists)
 
 
-def test_the_stage_makes_lists_of_candidates_under_rules(
-    shared_ray: None, staged_shop: StagedShop
-) -> None:
+def test_any_number_of_workers_makes_the_same_lists(shared_ray: None, tmp_path: Path) -> None:
     case = Case(where=True, cap=True, pins=True, boosts=0.3, fatigue=True, files=True)
     made = []
     for workers in (1, 2):
-        one = ruled(staged_shop, "ranked", case, f"score.workers={workers}", "score.reasons=1")
+        shop = write_staged(tmp_path / str(workers))
+        one = ruled(shop, "ranked", case, f"score.workers={workers}", "score.reasons=1")
         result = run_score(one.config)
         assert all(result["gates"].values()) and result["counts"]["rule_violations"] == 0
         lists = read_manifest(one.workspace, "lists", result["id"], ListsManifest)
         assert lists.models == {"ranker": one.models["ranker"]} and lists.channels["net"] > 0
         assert lists.rules["score.rules.pins.third"]["pinned_places"] > 0
-        made.append([path.read_bytes() for path in sorted(Path(result["folder"]).glob("part-*"))])
-    assert made[0] == made[1]
+        files = sorted(Path(result["folder"]).glob("part-*"))
+        made.append((lists.rules, [path.read_bytes() for path in files]))
+    assert made[0] == made[1] and len(made[0][1]) == 2
