@@ -24,8 +24,7 @@ Adjust = Callable[[int, Tensor], None]
 CHUNK = 32
 """Items per chunk; a chunk is searched only if its highest score is high enough."""
 SHORT_LISTS = 32
-"""In lists up to this length, scores are changed in promising chunks only, in longer ones perhaps
-in all."""
+"""Up to this length of the lists, boosts change the scores of promising chunks only, not of all."""
 
 
 class TopK(NamedTuple):
@@ -148,8 +147,8 @@ def _best_of_blocks(
     )
     chunks = -(-min(block_items, num_items) // CHUNK)
     buffer = like.new_empty((chunks * CHUNK, users))
-    # Bounds of chunks that nearly all have changed items rule out few of them for long lists.
-    is_applied = adjusting is not None and k > SHORT_LISTS and adjusting.is_spread(CHUNK)
+    # For long lists, bounds of changed scores rule out too few chunks.
+    is_applied = adjusting is not None and k > SHORT_LISTS and not adjusting.only_cuts
     starts = range(NUM_RESERVED, num_items, block_items)
     for start, seen_here in zip(starts, _by_block(seen, starts), strict=True):
         found = min(block_items, num_items - start)  # N

@@ -80,8 +80,9 @@ class Adjusting(Protocol):
     Of two scores of one item, the higher one is not lower afterwards. -inf stays.
     """
 
-    def is_spread(self, size: int) -> bool:
-        """Return whether more than half of all chunks of so many items have an item to change."""
+    @property
+    def only_cuts(self) -> bool:
+        """Whether it sets low scores to -inf and leaves all others as they are."""
 
     def apply(self, start: int, scores: Tensor) -> None:
         """Change the scores of a block of items.

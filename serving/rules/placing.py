@@ -114,13 +114,10 @@ class Boosts(NamedTuple):
     rules: tuple[tuple[bool, Tensor, GroupMasks | None], ...]
     """Of each rule: whether it is a factor, [M] values, and where it counts; None: everywhere."""
 
-    def is_spread(self, size: int) -> bool:
+    @property
+    def only_cuts(self) -> bool:
         """See `serving.rules.allowed.Adjusting`."""
-        for is_factor, values, _ in self.rules:
-            places = (values != (1 if is_factor else 0)).nonzero()[:, 0]
-            if 2 * len(torch.unique_consecutive(places // size)) * size > len(values):
-                return True
-        return False
+        return not self.rules
 
     def apply(self, start: int, scores: Tensor) -> None:
         """See `serving.rules.allowed.Adjusting`."""
