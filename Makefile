@@ -67,6 +67,8 @@ demo: setup ## Generate the log of a made-up shop, run the whole line, show one 
 	$(HEADRACE) generate --config $(CONFIG)
 	$(HEADRACE) run --config $(CONFIG)
 	$(HEADRACE) show --config $(CONFIG) --user first
+	$(HEADRACE) show --config $(CONFIG) --user first --scenario home
+	$(HEADRACE) show --config $(CONFIG) --user first --scenario cart
 	$(HEADRACE) show --config $(CONFIG) --item first
 	echo "Where the results lie:"
 	$(HEADRACE) status --config $(CONFIG)

@@ -21,7 +21,9 @@ from conf.contract import (
     ITEM_ID,
     ITEM_IDX,
     POSITION,
+    PROPENSITY,
     REASONS,
+    RULES,
     SCORE,
     SOURCE,
     TEXTS,
@@ -198,7 +200,7 @@ def _list_rows(
     if place.part >= len(files):
         raise VersionError(f"lists {lists.id} have fewer parts than their dataset; score again")
     path = folder / files[place.part].path
-    names = [*CHANNELS_SCHEMA.names, TEXTS]
+    names = [*CHANNELS_SCHEMA.names, RULES, PROPENSITY, TEXTS]
     rows = read_columns(path, names, pc.field(USER_ID) == place.user_id)
     found: list[dict[str, Any]] = rows.sort_by(POSITION).to_pylist()
     return found
@@ -267,5 +269,6 @@ def _shown_row(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> dict[st
         "source": row[SOURCE],
         "because": because,
         TEXTS: row.get(TEXTS),
-        **({CHANNELS: row[CHANNELS] or []} if CHANNELS in row else {}),
+        **{name: row[name] or [] for name in (CHANNELS, RULES) if name in row},
+        **({PROPENSITY: row[PROPENSITY]} if PROPENSITY in row else {}),
     }

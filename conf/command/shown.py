@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conf.command.cells import printable, text_of
-from conf.contract import CHANNELS
+from conf.contract import CHANNELS, PROPENSITY, RULES
 
 Result = dict[str, Any]
 
@@ -22,7 +22,8 @@ def print_user(console: Console, result: Result) -> None:
     console.print(history)
     where = f", {result['scenario']}" if "scenario" in result else ""
     table = Table(title=f"recommended ({result['lists_id']}{where})", title_justify="left")
-    named = ["channels"] if any(CHANNELS in row for row in result["list"]) else []
+    named = [name for name in (CHANNELS, RULES) if any(row.get(name) for row in result["list"])]
+    named += [PROPENSITY] if any(row.get(PROPENSITY) for row in result["list"]) else []
     for name in ("position", "item", "title", "score", "source", "because of", *named):
         table.add_column(name)
     for row in result["list"]:
@@ -33,7 +34,7 @@ def print_user(console: Console, result: Result) -> None:
             f"{row['score']:.3f}",
             row["source"],
             "\n".join([*_sentence(row), *row["because"]]),
-            *([", ".join(row.get(CHANNELS, ()))] if named else []),
+            *(_told(row.get(name)) for name in named),
         )
     console.print(table)
     if not result.get("in_scenario", True):
@@ -44,6 +45,13 @@ def print_user(console: Console, result: Result) -> None:
         if why is not None:
             text = f"{name}: {why['reason']}: {why['meaning']}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _told(value: list[str] | float | None) -> str:
+    """Return names, or a probability, as text."""
+    if value is None:
+        return ""
+    return ", ".join(value) if isinstance(value, list) else f"{value:.4g}"
 
 
 def print_item(console: Console, result: Result) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def described(
     )
     ledger = read_ledger(folder, parts)
     diverse = ledger.pop(DIVERSITY, None)
-    _warn_of_pins(one, ledger)
+    _warn_of_pins(ledger, one.told)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     figures = ListFigures(
@@ -72,13 +72,13 @@ def described(
     return told, describe_parts(folder, parts, version)
 
 
-def _warn_of_pins(one: Prepared, ledger: Mapping[str, Mapping[str, int]]) -> None:
+def _warn_of_pins(ledger: Mapping[str, Mapping[str, int]], told: Callable[[str], str]) -> None:
     for name, counts in ledger.items():
         if counts.get("skipped_pins") and not counts.get("pinned_places"):
             log.warning(
                 "score: the item of %s is in no list: none of the %d users it counts for may get "
                 "it; look at the other rules",
-                one.told(name),
+                told(name),
                 counts["skipped_pins"],
             )
 

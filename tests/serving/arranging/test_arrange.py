@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from conf.errors import ConfigError
+from serving.kinds.written import _warn_of_pins
 from serving.publishing.parts import read_ledger
-from serving.score import _warn_of_pins
 from tests.serving.random_shop import Shop, random_shop
 from tests.serving.tiny_shop import tiny_config
 
@@ -272,7 +272,7 @@ def test_a_pin_that_is_in_no_list_is_told(caplog: pytest.LogCaptureFixture) -> N
         "score.rules.pins.nobody": {"pinned_places": 0, "skipped_pins": 0},
     }
     with caplog.at_level(logging.WARNING):
-        _warn_of_pins(ledger)
+        _warn_of_pins(ledger, str)
     assert [record.getMessage().split()[4] for record in caplog.records] == [
         "score.rules.pins.gone"
     ]
