@@ -15,6 +15,7 @@ from tests.bench import (
     peer,
     score_rate,
     stream_rate,
+    top_k_rate,
     train_rate,
 )
 
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "stream": stream_rate.measure,
     "train": train_rate.measure,
     "score": score_rate.measure,
+    "top-k": top_k_rate.measure,
     "etl": etl_scale.measure,
     "features": etl_features.measure_usual,
 }
