@@ -3,16 +3,19 @@
 Only the file of the audience is read, with pyarrow alone: neither Ray nor torch is started.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from conf.contract import AUDIENCES, POSITION, SCORE, USER_ID, ListsManifest
 from conf.errors import ConfigError
+from conf.privacy.fitting import weaker_setting
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import current_version
 from conf.workspace.versions import read_manifest
 
+log = logging.getLogger(__name__)
 FIRST = "first"
 NUM_SHOWN = 20
 
@@ -30,6 +33,9 @@ def run(config: Config, *, audience: str) -> dict[str, Any]:
     workspace = Path(config.run.output)
     lists_id = current_version(workspace, "lists")
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
+    weaker = weaker_setting(config, "lists", lists_id)
+    if weaker is not None:
+        log.warning("show: lists/%s was made %s; run headrace run", lists_id, weaker[1])
     files = {Path(file.path).stem: file.path for file in lists.files.get(AUDIENCES, ())}
     name = next(iter(files), audience) if audience == FIRST else audience
     if name not in files:

@@ -11,6 +11,11 @@ from conf.settings.config import Config
 from conf.settings.score import POPULAR
 
 
+def default_lists(config: Config) -> Config:
+    """Return the configuration without scenarios, for what makes the default lists alone."""
+    return config.model_copy(update={"score": config.score.model_copy(update={"scenarios": {}})})
+
+
 def chosen_models(config: Config, main: str, logical_date: str | None) -> dict[str, str]:
     """Return the current model of each further role that lists need, or that of a day."""
     if not config.score.has_candidates:

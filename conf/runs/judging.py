@@ -6,7 +6,7 @@ from conf.contract import MAIN
 from conf.errors import ConfigError
 from conf.privacy.fitting import require_protected
 from conf.runs.by_name import call_stage
-from conf.runs.candidates import chosen_models
+from conf.runs.candidates import chosen_models, default_lists
 from conf.runs.chosen import MAKE_AGAIN, chosen_version
 from conf.runs.list_files import list_files
 from conf.runs.results import Result, manifest_of
@@ -46,6 +46,8 @@ def run_measure(
 
 
 def _measure_lists(config: Config, logical_date: str | None, part: str) -> Result:
+    left_out = [f"score.scenarios.{name}" for name in config.score.scenarios]
+    config = default_lists(config)
     model = chosen_version(config, "models", logical_date)
     dataset = manifest_of(Path(config.run.output), "models", model)["dataset_id"]
     require_protected(config, "datasets", dataset, MAKE_AGAIN)
@@ -60,6 +62,7 @@ def _measure_lists(config: Config, logical_date: str | None, part: str) -> Resul
         files=list_files(config),
         part=part,
     )
+    judged["not_measured"] = [*judged["not_measured"], *left_out]
     return {
         "stage": "evaluate",
         "status": "done",

@@ -7,7 +7,7 @@ from conf.errors import ConfigError
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
-from conf.runs.candidates import chosen_models
+from conf.runs.candidates import chosen_models, default_lists
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable
 from conf.runs.lineage import shown_lists
 from conf.runs.list_files import list_files
@@ -52,6 +52,7 @@ def run_visitors(
         ConfigError: When an option or the configuration is wrong.
         InputError: When a file is wrong, or names nobody.
     """
+    config = default_lists(config)
     workspace = Path(config.run.output)
     dataset = chosen_version(config, "datasets", logical_date)
     model = chosen_version(config, "models", logical_date)

@@ -161,7 +161,7 @@ def lists_request(
             *([hashes] if hashes else []),
             *([["shown", *shown]] if shown else []),
             *([{name: list(found) for name, found in shown_in.items()}] if shown_in else []),
-            *([] if config.score.exploration is None else [["draws", config.run.seed]]),
+            *([["draws", config.run.seed]] if config.score.explores else []),
         ]
     )
 

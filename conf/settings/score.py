@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from conf.contract import MAIN, RANKER, SIMILAR_ITEMS
+from conf.contract import AUDIENCES, MAIN, RANKER, SIMILAR_ITEMS
 from conf.settings.counting import CountingName
 from conf.settings.lists.audiences import Audience
 from conf.settings.lists.diversity import Diversity, Exploration
@@ -127,6 +127,9 @@ class Scenario(Section):
         found["candidates"] = found.get("candidates") or None
         if found.get("rules") in (None, ListRules()):
             found |= {"rules": None, "items_now": None}
+        for key, strength in (("diversity", "weight"), ("exploration", "share")):
+            if getattr(own.get(key), strength, 1) == 0:
+                found[key] = None
         return found
 
 
@@ -157,9 +160,8 @@ class Score(Section):
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""
     reasons: NumReasons = 2
-    """Most history items named as reasons for one recommended item; 0: none. With a network,
-    lists with reasons take about nine times as long as lists without, and twenty times with
-    histories of 50 items."""
+    """Most history items named as reasons for one recommended item; 0: none. With a network, lists
+    with reasons take some nine times as long, and twenty times with histories of 50 items."""
     texts: Texts = Texts()
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None
@@ -219,7 +221,7 @@ class Score(Section):
     def _scenarios_have_folders_of_their_own(
         cls, scenarios: dict[str, Scenario]
     ) -> dict[str, Scenario]:
-        folders: dict[str, str] = {SIMILAR_ITEMS: "the lists of items"}
+        folders = {SIMILAR_ITEMS: "the lists of items", AUDIENCES: "the audiences"}
         for name in scenarios:
             other = folders.setdefault(name.lower(), name)
             if other != name:
@@ -246,7 +248,8 @@ class Score(Section):
     def _fresher_table_is_used(self) -> "Score":
         used = [self.rules, *(one.rules for one in self.scenarios.values())]
         used += [] if self.similar_items is None else [self.similar_items.rules]
-        if self.items_now is not None and not any(rules is not None for rules in used):
+        others = [self.diversity, *(one.where for one in self.audiences.values())]
+        if self.items_now is not None and not any(one is not None for one in [*used, *others]):
             raise ValueError(
                 "items_now is set, but no rule uses it; set rules, or items_now to null"
             )
@@ -315,6 +318,11 @@ class Score(Section):
             for name, channel in (channels or {}).items()
             if channel.source in TRAINED
         }
+
+    @property
+    def explores(self) -> bool:
+        """Return whether some of the lists have items drawn at random."""
+        return any(one.exploration is not None for one in self.sections.values())
 
     @property
     def has_candidates(self) -> bool:

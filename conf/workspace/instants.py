@@ -35,8 +35,21 @@ def _tied(times: pa.ListArray) -> int:
 def newest_instant(manifest: Manifest) -> int | None:
     """Return `as_of` of a dataset in microseconds since 1970 UTC; None: its log has no times."""
     try:
-        moment = datetime.fromisoformat(manifest.as_of)
+        return _microseconds(manifest.as_of)
     except ValueError:
         return None  # an order number
+
+
+def first_held_out(manifest: Manifest) -> int | None:
+    """Return where the training part of a temporal split ends, in microseconds since 1970 UTC.
+
+    Later events of users without a target are in no part; None: the split has no such instant.
+    """
+    cut = manifest.cuts.get("valid_from") or manifest.cuts.get("test_from")
+    return None if cut is None else _microseconds(cut)
+
+
+def _microseconds(told: str) -> int:
+    moment = datetime.fromisoformat(told)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -14,6 +14,7 @@ from scipy import special
 
 from conf.contract import (
     HISTORY_ITEMS,
+    HISTORY_TIMES,
     HISTORY_TYPES,
     ITEM_IDX,
     LABEL_PREFIX,
@@ -24,6 +25,7 @@ from conf.contract import (
 )
 from conf.errors import ConfigError
 from conf.settings.lists.diversity import Exploration
+from conf.workspace.instants import first_held_out
 from conf.workspace.parquet import read_columns
 from trainer.data.columns import lists_of
 from trainer.data.stream import read_row_groups
@@ -91,10 +93,12 @@ def read_trials(dataset: Path, manifest: Manifest, successes: Sequence[str]) -> 
     kinds = [manifest.event_types.index(name) for name in successes]
     size = catalogue_size(manifest)
     found = Trials(np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64))
-    ends = lengths_before(dataset, manifest, ("valid", "test"))
-    columns = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES)
+    ends, cut = lengths_before(dataset, manifest, ("valid", "test")), first_held_out(manifest)
+    columns = (USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES)
     for _, block in read_row_groups(dataset, manifest.row_groups("histories"), columns):
         counts = events_before(block, ends)
+        if cut is not None:
+            counts &= lists_of(block, HISTORY_TIMES).values < cut
         items = lists_of(block, HISTORY_ITEMS).values[counts]
         is_success = np.isin(lists_of(block, HISTORY_TYPES).values[counts], kinds)
         found.successes[:] += np.bincount(items[is_success], minlength=size)

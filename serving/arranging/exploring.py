@@ -5,8 +5,8 @@ the first on, an item: from those that the user may get and that are not in the 
 to their weights. So the probability of each item at its place is known:
 
 - at a place that was drawn: the share of places times the item's weight over the weights of all
-  that could be there. With one such place in a list that is the probability itself, else the one
-  given the items that earlier places have drawn;
+  that could be there. With one such place in a list that is the probability itself, else the item's
+  part of it is the one given the items that earlier places have drawn;
 - at a place that could have been drawn, but was not: 1 minus the share of places;
 - at a place where no item can be drawn: 1.
 
@@ -188,8 +188,11 @@ class Exploring:
         for number in range(length):
             fits = self.kinds.fit(items, quotas, number)
             can_draw[:, number] = may_change[:, number] & ((sums > 0) & fits).any(1)
-        chosen = self._chosen(users, can_draw)
         share = float(self.share)
+        # Where items could run out, nothing is drawn: then each place that is drawn finds one.
+        enough = (weights > 0).sum(1) >= np.ceil(share * can_draw.sum(1))
+        can_draw &= enough[:, None]
+        chosen = self._chosen(users, can_draw)
         propensity = np.where(can_draw, 1 - share, 1.0)
         found, is_explored = items.copy(), np.zeros(items.shape, dtype=bool)
         for number in range(length):

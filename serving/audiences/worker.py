@@ -4,6 +4,8 @@ Legend of shapes: N users of a part, B users of a batch, V catalogue, M items of
 together, A audiences.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -50,7 +52,7 @@ class AudienceScorer:
     """A loaded model with its dataset, ready to find the best users of parts."""
 
     def __init__(self, job: ScoringJob) -> None:
-        self.job, self.parts = job, PartScorer(job)
+        self.job, self.parts = job, PartScorer(replace(job, scenarios=()))
         self.loaded, self.maker = self.parts.loaded, self.parts.maker
         dataset, manifest = self.loaded.dataset, self.loaded.manifest
         self.conditions = conditions_of(dataset, manifest, job.score, job.given)

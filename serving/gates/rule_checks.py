@@ -223,9 +223,7 @@ class PartCheck:
         k: int,
         sure: Sequence[Sure] | None = None,
     ) -> np.ndarray:
-        """Return how many items the lists could have at least under the rules: [N] int64.
-
-        A list that could have more has one more here.
+        """Return how many items the lists have, one more for those that could have more: [N] int64.
 
         Args:
             pools: Items that lists may contain, without the rules.
@@ -244,7 +242,10 @@ class PartCheck:
         bounds = np.searchsorted(gone, np.arange(len(found) + 1) * catalogue)
         listed = rows.item[np.argsort(rows.user, kind="stable")]
         ends = np.concatenate([[0], np.cumsum(found)])
-        for members, met in self._groups(np.flatnonzero(found < k)):
+        is_short = found < k
+        if self.check.caps.caps:  # an item drawn at random may have made room under a cap
+            is_short[np.unique(rows.user[rows.marks(EXPLORED)])] = False
+        for members, met in self._groups(np.flatnonzero(is_short)):
             kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
             for user in members.tolist():
                 may = kept.copy()

@@ -15,10 +15,11 @@ from conf.settings.score import POPULAR
 from conf.workspace.versions import read_manifest
 from serving.judging.figures import Measured, at_of, figures_of
 from serving.judging.moment import Part, manifest_at
-from serving.judging.steps import MODEL, POPULARITY, steps_of
+from serving.judging.steps import MODEL, POPULARITY, RANKER_ALONE, steps_of
 from serving.judging.work import Judged, Judging, judge_groups
 from serving.publishing.parts import read_item_ids
 from serving.rules.reading.given import read_given
+from serving.scoring.arranged import require_arrangeable
 from serving.scoring.list_model import load_model
 from serving.scoring.staged import stages_of
 from trainer.cluster.ray_session import ray_session, require_room
@@ -109,6 +110,9 @@ def prepared(
         pairs_alone=targets * int(model.pools.model.sum()),
     )
     given = read_given(config, manifest, read_item_ids(folder, manifest), files)
+    require_arrangeable(score, model, folder, manifest, given)
+    if not steps:
+        raise ConfigError(f"no lists can be measured: {skipped[RANKER_ALONE]}; raise it")
     device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
     seed = config.run.seed
     job = Judging(workspace, dataset_id, model_id, part, steps, given, device, seed)

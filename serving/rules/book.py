@@ -61,7 +61,6 @@ class RuleBook:
             ConfigError: When a rule cannot be evaluated on this dataset.
         """
         self.drops_seen, self.manifest = score.drops_seen, manifest
-        self.explores = score.exploration is not None
         self.past = past_rules(score, manifest)
         self.shown, self.item_ids = given.shown, given.item_ids
         self.acts = fatigue_types(score, manifest)

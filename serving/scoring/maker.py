@@ -204,7 +204,9 @@ class ListMaker:
             channels=np.zeros((users, k), dtype=np.int64),
         )
         if part_rules is not None:
-            lists = lists._replace(rules=no_marks(part_rules, users, k))
+            lists = lists._replace(
+                rules=no_marks(part_rules, users, k, explores=self.exploring is not None)
+            )
         if self.exploring is not None:
             lists = lists._replace(propensity=np.ones((users, k), dtype=np.float32))
         known = histories  # channels know more items than the main model

@@ -15,11 +15,13 @@ from serving.rules.part import PartRules
 _PINS, _BOOSTS = "score.rules.pins.", "score.rules.boosts."
 
 
-def no_marks(rules: PartRules, users: int, k: int) -> dict[str, np.ndarray]:
+def no_marks(
+    rules: PartRules, users: int, k: int, *, explores: bool = False
+) -> dict[str, np.ndarray]:
     """Return the marks of lists before there are any: [N, K] bool by text."""
     names = [REFILL, *(PIN + pin.name.removeprefix(_PINS) for pin in rules.book.pins)]
     names += [BOOST + one.name.removeprefix(_BOOSTS) for one in rules.book.boosts]
-    if rules.book.explores:
+    if explores:
         names.append(EXPLORED)
     return {name: np.zeros((users, k), dtype=bool) for name in names}
 

@@ -134,6 +134,28 @@ class _VectorRanker:
         return RankedLists(rows, shelf.numbered(best))
 
 
+class _CountedRanker:
+    """Ranks items that a model counted together with the one of the history.
+
+    Beyond these pairs, such a model names popular items: those are not similar.
+    """
+
+    def __init__(self, ranker: Ranker, scorer: ItemToItem) -> None:
+        self.ranker, self.scorer = ranker, scorer
+
+    def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
+        """See `Ranker`."""
+        found, best, _ = self.ranker.rank(histories, rows, k=k, rules=rules)
+        part = self.scorer.contributions(histories, found, best.item_idx).sum(-1)
+        is_other = (part <= 0) | (best.item_idx < 0)  # [B, K]
+        order = is_other.int().argsort(dim=1, stable=True)  # those that are left out come last
+        gone = is_other.gather(1, order)
+        scores = best.scores.gather(1, order).masked_fill(gone, -torch.inf)
+        return RankedLists(
+            found, TopK(scores, best.item_idx.gather(1, order).masked_fill(gone, NO_ITEM))
+        )
+
+
 class SimilarScorer:
     """A loaded model with its dataset, ready to make the lists of items."""
 
@@ -153,6 +175,8 @@ class SimilarScorer:
         if vectors is not None:
             pool = self.loaded.model.pools.model
             self.ranker = _VectorRanker(vectors, pool, job.score.block_items)
+        if isinstance(self.maker.scorer, ItemToItem):
+            self.ranker = _CountedRanker(self.ranker, self.maker.scorer)
 
     def score(self, part: int) -> int:
         """Write the lists of one part of the items and return the number of items."""
@@ -193,14 +217,6 @@ class SimilarScorer:
             found, best, _ = self.ranker.rank(known, places, k=self.spec.count, rules=rules)
         else:
             found, best = self._arranged(self.own_book, numbers, histories, known)
-        if isinstance(self.maker.scorer, ItemToItem):
-            # Beyond the pairs it counted, such a model names popular items: those are not similar.
-            part = self.maker.scorer.contributions(known, found, best.item_idx).sum(-1)
-            counted = (part > 0) & (best.item_idx >= 0)
-            best = TopK(
-                best.scores.masked_fill(~counted, -torch.inf),
-                best.item_idx.masked_fill(~counted, NO_ITEM),
-            )
         return rows[found], best
 
     def _arranged(

@@ -9,6 +9,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
-from conf.contract import NUM_RESERVED, POSITION, USER_ID, Bundle, Manifest
+from conf.contract import NUM_RESERVED, POSITION, UNKNOWN_IDX, USER_ID, Bundle, Manifest
 from conf.errors import ConfigError, InputError
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
@@ -31,6 +32,7 @@ from serving.reasons.templates import load_templates
 from serving.rules.possible import FALLBACK_REASONS
 from serving.rules.reading.given import read_given as read_for_rules
 from serving.rules.shown import shown_version
+from serving.scoring.arranged import require_arrangeable
 from serving.scoring.list_model import load_model
 from serving.scoring.staged import stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
@@ -49,6 +51,7 @@ from trainer.data.columns import Ragged, newest_events
 from trainer.models.bundle import require_same_vocabulary
 
 log = logging.getLogger(__name__)
+_NUMBER_BYTES = 4  # of the hash that numbers a new user
 _USERS_AT_ONCE = 10_000
 
 
@@ -186,10 +189,12 @@ def _job(
     if shown:
         versions = [shown_version(workspace, one) for one in shown]
         given = given._replace(shown=versions, item_ids=item_ids)
+    dataset = workspace / "datasets" / manifest.id
+    require_arrangeable(config.score, model, dataset, manifest, given)
     stages = stages_of(config, manifest, model, models, files)
     templates, of_run = load_templates(config.score.texts), (config.score, config.run.umask)
     made_of = (workspace, manifest.id, model_id, "", workspace)
-    return ScoringJob(*made_of, *of_run, stages, templates, given)
+    return ScoringJob(*made_of, *of_run, stages, templates, given, seed=config.run.seed)
 
 
 def _made(
@@ -207,9 +212,23 @@ def _made(
             at = start + rows
             own = newest_events(histories, at, longest)
             rules = scorer.maker.for_part(some.take(pa.array(rows)), own)
+            if rules is not None:
+                rules.user_idx = _numbers(rules.user_idx, [people.keys[one] for one in at])
             lists = scorer.maker.lists(own, rules)
             counts = _counted(lists, own, known)
             yield scorer.table(ids.take(pa.array(at)), own, lists), counts
+
+
+def _numbers(user_idx: np.ndarray, keys: Sequence[str]) -> np.ndarray:
+    """Return numbers that differ between new users too, for shares and draws: [N] int64.
+
+    Args:
+        user_idx: [N] numbers of the dataset, the same for all new users.
+        keys: [N] their ids.
+    """
+    own = [int.from_bytes(sha256(key.encode()).digest()[:_NUMBER_BYTES], "big") for key in keys]
+    found: np.ndarray = np.where(user_idx == UNKNOWN_IDX, own, user_idx).astype(np.int64)
+    return found
 
 
 def _counted(lists: PartLists, histories: Ragged, known: np.ndarray) -> Counter[str]:

@@ -20,7 +20,9 @@ from serving.rules.reading.given import Given, read_given
 from serving.rules.shown import shown_version
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.tiny_shop import DAY, SECOND, read_lists, tiny_config, write_dataset, write_model
-from tests.trainer.small_parts import ragged
+from tests.trainer.small_parts import matrix, ragged
+from trainer.models.bundle import Trained, save_bundle
+from trainer.models.item_knn import fit_item_knn
 
 NOW = int(dt.datetime.fromisoformat(DAY).replace(tzinfo=dt.UTC).timestamp()) * 1_000_000
 TODAY = dt.datetime.fromisoformat(DAY)
@@ -162,3 +164,16 @@ def best_allowed(shop: Shop, may_get: Callable[[int, int], bool], length: int) -
             pool = sorted((n for n in pool if events[n]), key=lambda n: -events[n])
         found.append(pool[:length])
     return found
+
+
+def counted_model(shop: Shop, workspace: Path) -> str:
+    """Write a model that counts which items users had together."""
+    config = tiny_config(workspace, "train.algorithm=item_knn")
+    items = len(shop.items) + 2
+    events = np.bincount([item for own in shop.histories for item in own], minlength=items)
+    knn = fit_item_knn(
+        matrix(shop.histories, items), events.astype(float),
+        neighbours=9, similarity="cosine", shrinkage=0.0, history_decay=0.8,
+    )  # fmt: skip
+    trained = Trained({"history_decay": 0.8}, knn.weights(), {})
+    return save_bundle(config, shop.manifest, "k" * 64, trained)

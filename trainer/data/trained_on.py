@@ -24,6 +24,7 @@ from conf.contract import (
     catalogue_size,
 )
 from conf.errors import ConfigError, InputError
+from conf.workspace.instants import first_held_out
 from conf.workspace.parquet import read_columns
 from trainer.data.columns import Columns, Ragged, lists_of, numbers_of
 from trainer.data.event_features import context_columns, has_confidences
@@ -140,7 +141,25 @@ def with_single_events(lengths: np.ndarray, folder: Path, manifest: Manifest) ->
         split.get("cold_items"),
     ):
         single[before == NO_END] = 0
+    else:
+        single[_begins_later(folder, manifest)] = 0
     found: np.ndarray = np.where(lengths > 0, lengths, single)
+    return found
+
+
+def _begins_later(folder: Path, manifest: Manifest) -> np.ndarray:
+    """Return whether a user's first event is after the training part: [users] bool by USER_IDX.
+
+    Such an event has no history, so it is no target, and the user has none.
+    """
+    found, cut = np.zeros(manifest.vocabularies["user"].size, dtype=bool), first_held_out(manifest)
+    if cut is None:
+        return found
+    groups = manifest.row_groups("histories")
+    for _, columns in read_row_groups(folder, groups, (USER_IDX, HISTORY_TIMES)):
+        users, times = numbers_of(columns, USER_IDX), lists_of(columns, HISTORY_TIMES)
+        has_events = times.lengths > 0
+        found[users[has_events]] = times.values[times.offsets[:-1][has_events]] >= cut
     return found
 
 

@@ -2,42 +2,27 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from conf.contract import Manifest
+from conf.errors import ConfigError
 from conf.runs.list_files import list_files
+from conf.runs.request_keys import lists_request
 from conf.settings.config import Config
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids
 from serving.ranking import user_vectors
 from serving.scoring.list_model import load_model
 from serving.scoring.worker import PartScorer, ScoringJob
-from tests.serving.random_shop import Shop, random_shop
+from tests.serving.random_shop import Shop, counted_model, random_shop
 from tests.serving.tiny_shop import tiny_config
-from tests.trainer.small_parts import matrix
-from trainer.models.bundle import Trained, save_bundle
-from trainer.models.item_knn import fit_item_knn
 
 HOME = "score.scenarios.home={rules: {where: {in_stock: 'stock > 0'}, caps: {category: 2}}}"
 CART = "score.scenarios.cart={list_length: 3, drop_seen: false, reasons: 1}"
 NORTH = "score.scenarios.north={list_length: 6, users: \"user.region = 'north'\"}"
 KINDS = [HOME, CART, NORTH]
-
-
-def counted_model(shop: Shop, workspace: Path) -> str:
-    """Write a model that counts which items users had together."""
-    config = tiny_config(workspace, "train.algorithm=item_knn")
-    items = len(shop.items) + 2
-    events = np.bincount([item for own in shop.histories for item in own], minlength=items)
-    knn = fit_item_knn(
-        matrix(shop.histories, items), events.astype(float),
-        neighbours=9, similarity="cosine", shrinkage=0.0, history_decay=0.8,
-    )  # fmt: skip
-    trained = Trained({"history_decay": 0.8}, knn.weights(), {})
-    return save_bundle(config, shop.manifest, "k" * 64, trained)
 
 
 def job_of(config: Config, manifest: Manifest, model_id: str, folder: Path) -> ScoringJob:
@@ -147,3 +132,57 @@ def test_a_part_with_nobody_in_the_scenario_has_no_rows(tmp_path: Path) -> None:
     assert pq.read_table(folder / "part-00000.parquet").num_rows == 0
     wanted = {f"u{n}" for n, user in enumerate(shop.users) if user["budget"] == last}
     assert {*rows_of(folder)["user_id"].to_pylist()} == wanted
+
+
+@pytest.mark.parametrize("default", ["", "score.diversity={weight: 0.3, candidates: 12, by: size}"])
+def test_a_scenario_draws_though_the_default_lists_do_not(tmp_path: Path, default: str) -> None:
+    shop = random_shop(tmp_path, 5, users=40)
+    config = tiny_config(
+        tmp_path,
+        "score.rules.where.in_stock='stock > 0'",
+        "score.scenarios.new={exploration: {share: 0.2}, diversity: {weight: 0}}",
+        *([default.replace("size", "category")] if default else []),
+    )
+
+    together = made(config, shop, shop.model_id, tmp_path / "together")
+
+    found = rows_of(together / "new").to_pylist()
+    drawn = [row for row in found if "explored" in (row["rules"] or ())]
+    assert drawn and all(0 < row["propensity"] <= 1 for row in found)
+    assert "propensity" not in rows_of(together).column_names
+    alone = config.model_copy(update={"score": config.score.of_scenario("new")})
+    assert rows_of(together / "new").equals(
+        rows_of(made(alone, shop, shop.model_id, tmp_path / "alone"))
+    )
+
+
+def test_a_scenario_turns_off_what_the_default_lists_have() -> None:
+    config = tiny_config(
+        Path("nowhere"),
+        "score.list_length=4",
+        "score.diversity={weight: 0.3, candidates: 8}",
+        "score.exploration={share: 0.1}",
+        "score.scenarios.long={list_length: 9, diversity: {weight: 0}, exploration: {share: 0}}",
+        "score.scenarios.named={diversity: {weight: 0}, exploration: {share: 0}, "
+        "candidates: {top: {from: popularity, count: 10}}}",
+        "score.scenarios.alike={}",
+    )
+
+    for name in ("long", "named"):
+        scenario = config.score.of_scenario(name)
+        assert scenario.diversity is None and scenario.exploration is None
+    assert config.score.of_scenario("alike").diversity == config.score.diversity
+
+
+def test_the_folder_of_audiences_is_no_name_of_a_scenario() -> None:
+    with pytest.raises(ConfigError, match="'audiences' has the folder of the audiences"):
+        tiny_config(Path("nowhere"), "score.scenarios.audiences={list_length: 3}")
+
+
+def test_the_seed_is_in_the_key_if_only_a_scenario_draws() -> None:
+    def key(seed: int, scenario: str) -> str:
+        given = (f"run.seed={seed}", f"score.scenarios.a={scenario}")
+        return lists_request(tiny_config(Path("nowhere"), *given), "d", "m")
+
+    assert key(1, "{exploration: {share: 0.2}}") != key(2, "{exploration: {share: 0.2}}")
+    assert key(1, "{list_length: 3}") == key(2, "{list_length: 3}")

@@ -1,5 +1,6 @@
 """Lists of similar items under rules of their own, against a sort of all scores."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from conf.runs.stages import run_score
 from conf.settings.load import load_config
 from conf.workspace.pointers import publish
 from serving.similar.like_user import histories_of_items
-from tests.serving.random_shop import Shop, random_shop
+from tests.serving.random_shop import Shop, counted_model, random_shop
 from tests.serving.tiny_shop import DAY
 
 LENGTH = 4
@@ -108,3 +109,24 @@ def test_rules_of_similar_items_are_in_the_key(tmp_path: Path) -> None:
     (tmp_path / "sold.txt").write_text("i7\n")
     assert key(ruled) not in (first, plain)
     assert shop.config.score.of_similar_items is not None
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_what_a_counting_model_did_not_count_keeps_no_items_apart(tmp_path: Path) -> None:
+    """Popular items between two of a category are no similar items, so they leave no room."""
+    folder = tmp_path / "shop"
+    shop = random_shop(
+        folder, 4, f"input.root={tmp_path}", "train.algorithm=item_knn",
+        "score.similar_items={count: 6, rules: {caps: {category: {most: 1, within: 2}}}}",
+    )  # fmt: skip
+    publish(folder, "models", counted_model(shop, folder), DAY)
+
+    result = run_score(shop.config)
+
+    lists: dict[str, list[str]] = {}
+    for row in pq.read_table(Path(result["folder"]) / SIMILAR_ITEMS).to_pylist():
+        category = shop.items[int(row["similar_id"][1:]) - 2]["category"]
+        lists.setdefault(row["item_id"], []).append(category)
+    assert len(lists) > 10
+    for own in lists.values():
+        assert all(a is None or a != b for a, b in pairwise(own))

@@ -324,3 +324,24 @@ def test_without_times_the_order_of_lines_counts(
     if keep != "first":  # the first is a view, which the new user has not
         assert shown["u3"] == shown["new"]
     assert {"i3", "i2"}.isdisjoint(shown["u3"])
+
+
+def test_new_users_draw_apart_from_each_other_and_have_their_shares(tmp_path: Path) -> None:
+    config, _, _ = shop(
+        tmp_path / "w",
+        "score.exploration={share: 0.1}",
+        "score.rules={shares: {some: {where: 'train_events >= 0', at_least: 0.1}}}",
+    )
+    events = [row for n in range(60) for row in events_of(0, f"n{n}")]
+
+    result, found = made(config, tmp_path, events)
+
+    places = {
+        row["position"]: row["item_id"]
+        for rows in found.values()
+        for row in rows
+        if "explored" in (row["rules"] or ())
+    }
+    drawing = [any("explored" in (row["rules"] or ()) for row in rows) for rows in found.values()]
+    assert result["users"]["new"] == 60 and 0 < sum(drawing) < 60
+    assert len(places) > 1

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import numpy as np
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, HISTORY_WEIGHTS, USER_IDX
 from tests.bench.made_up import write_dataset
 from tests.trainer import small_parts
-from trainer.data.columns import Columns, Ragged
+from trainer.data.columns import Columns, Ragged, lists_of, numbers_of
 from trainer.data.stream import read_row_groups
 from trainer.data.trained_on import cut_windows, lengths_before, with_single_events
 
@@ -84,3 +85,39 @@ def test_a_training_part_of_one_event_counts_though_no_row_holds_it(tmp_path: Pa
     assert lengths(none, kind="leave_one_out", cold_items="drop") == [3, 1, 1]
     assert lengths(none, kind="temporal", cold_items="keep", cold_users="keep") == [3, 1, 1]
     assert lengths(none, kind="temporal", cold_users="drop") == [3, 0, 0]
+
+
+def test_users_who_begin_after_the_cut_have_no_training_event(tmp_path: Path) -> None:
+    """User 4 has no target, and all its events are after the cut: they say what comes later."""
+    manifest = small_parts.write_dataset(
+        tmp_path, [[5, 6, 7], [5], []], [6, 7, 5], [7, 6, 6], items=6
+    )
+    folder = tmp_path / "datasets" / manifest.id
+    first = {}
+    for _, block in read_row_groups(
+        folder, manifest.row_groups("histories"), (USER_IDX, HISTORY_TIMES)
+    ):
+        times = lists_of(block, HISTORY_TIMES)
+        first |= dict(
+            zip(
+                numbers_of(block, USER_IDX).tolist(),
+                times.values[times.offsets[:-1]].tolist(),
+                strict=True,
+            )
+        )
+    etl = {**manifest.config["etl"], "split": {"kind": "temporal"}}
+    cut = datetime.fromtimestamp((first[4] - 1) / 1e6, UTC)
+
+    def single(instant: datetime) -> int:
+        changes = {
+            "files": {**manifest.files, "valid": (), "test": ()},
+            "config": {**manifest.config, "etl": etl},
+            "cuts": {"valid_from": instant.isoformat()},
+        }
+        found = with_single_events(
+            np.zeros(5, dtype=np.int64), folder, manifest.model_copy(update=changes)
+        )
+        return int(found[4])
+
+    assert single(cut) == 0
+    assert single(cut + timedelta(days=1)) == 1
