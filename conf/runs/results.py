@@ -13,6 +13,7 @@ from conf.workspace.mending import mend
 
 Result = dict[str, Any]
 _OF_LISTS = ("counts", "figures", "short_lists", "fallbacks", "users_without_lists")
+_OF_SCENARIO = ("users", "lists", "full_lists")  # in the status
 _ANONYMITY = ("k_asked", "k_reached", "rows_generalised", "rows_suppressed")
 
 
@@ -87,8 +88,10 @@ def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
     shown = ("logical_date", "as_of", "dataset_id", "model_id", "counts")
     made_from = {key: manifest[key] for key in shown if key in manifest}
     if manifest.get("scenarios"):
-        counts = {name: one["counts"] for name, one in manifest["scenarios"].items()}
-        made_from["scenarios"] = counts
+        made_from["scenarios"] = {
+            name: {key: one["counts"][key] for key in _OF_SCENARIO}
+            for name, one in manifest["scenarios"].items()
+        }
     if kind == "models":
         made_from |= _model_facts(manifest, metrics_of(workspace / kind / pointer["id"]))
         learned = learned_from_erased(workspace, pointer["id"])
