@@ -1,10 +1,13 @@
 """Signals end every command in the same way, whatever Spark and Ray make of them."""
 
+import _thread
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,6 +17,7 @@ from conf.command.streams import complain
 from conf.errors import EngineDiedError, LockHeldError, StorageError
 
 _OWN_STOPS = (LockHeldError, StorageError, EngineDiedError)
+_PATIENCE_SECONDS, _AGAIN_SECONDS = 10.0, 0.1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -23,18 +27,38 @@ def stoppable() -> Iterator[None]:
 
     The signal raises KeyboardInterrupt, the one exception that Ray and Spark pass on, so sessions
     are closed and the lock is freed. Errors that follow from the stop are not shown, and further
-    signals are ignored. SIGHUP, of a terminal that is closed, stays ignored under nohup.
+    signals are ignored; one that comes ten seconds later or more ends the process at once. SIGHUP,
+    of a terminal that is closed, stays ignored under nohup.
 
     Raises:
         typer.Exit: When a signal has stopped the block.
     """
     got: list[int] = []
+    at: list[float] = []
+    swallowed: list[bool] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if not got:
             got.append(number)
+            at.append(time.monotonic())
             logging.disable(logging.CRITICAL)
             raise KeyboardInterrupt
+        if swallowed:
+            swallowed.clear()
+            raise KeyboardInterrupt
+        if time.monotonic() - at[0] > _PATIENCE_SECONDS:
+            os._exit(128 + number)
+
+    def lost(info: "sys.UnraisableHookArgs") -> None:
+        """Stop once more: Python drops what is raised in destructors and around a fork."""
+        if not got or info.exc_type is not KeyboardInterrupt:
+            hook(info)
+            return
+        release: Callable[[], None] | None = getattr(logging, "_releaseLock", None)
+        if release is not None and info.object is release:
+            release()  # it was interrupted before it did so
+        swallowed.append(True)
+        threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main, [signal.SIGINT]).start()
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,6 +66,7 @@ def stoppable() -> Iterator[None]:
     under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     numbers = [one for one in _SIGNALS if one != signal.SIGHUP or not under_nohup]
     before = {number: signal.signal(number, stop) for number in numbers}
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     try:
         yield
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
@@ -60,5 +85,6 @@ def stoppable() -> Iterator[None]:
         raise typer.Exit(128 + number) from None
     finally:
         logging.disable(logging.NOTSET)
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -240,7 +240,7 @@ class Score(Section):
             if getattr(self, name) is not None and self.candidates is not None:
                 raise ValueError(
                     f"{name} and candidates are both set, but {name} acts on the lists of the main "
-                    "model alone; remove one of them"
+                    "model alone; remove one (in a scenario, weight: 0 and share: 0 turn them off)"
                 )
         return self
 

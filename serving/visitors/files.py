@@ -115,12 +115,21 @@ def _csv(path: Path, source: Files) -> dict[str, list[Any]]:
     header = pc_csv.open_csv(path, read_options=read, parse_options=parse).schema.names
     texts = pc_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
     table = pc_csv.read_csv(path, read_options=read, parse_options=parse, convert_options=texts)
-    return {name: table[name].to_pylist() for name in header}
+    return _by_name(table)
 
 
 def _parquet(path: Path, source: Files) -> dict[str, list[Any]]:
     table = pq.read_table(path)
-    return {name: table[name].to_pylist() for name in table.schema.names}
+    return _by_name(table)
+
+
+def _by_name(table: pa.Table) -> dict[str, list[Any]]:
+    """Return the columns by name; two of one name are a ValueError."""
+    names = table.schema.names
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the column {name} is there more than once; keep one of them")
+    return {name: table[name].to_pylist() for name in names}
 
 
 def _json_lines(path: Path, source: Files) -> dict[str, list[Any]]:

@@ -123,6 +123,7 @@ def test_a_killed_run_makes_only_the_parts_that_a_scenario_lacks(scored: Made) -
         assert path == lost or path.stat().st_ino == inode
 
 
+@pytest.mark.slow
 def test_a_gate_of_a_scenario_refuses_all_lists(scored: Made) -> None:
     shop, _ = scored
     workspace = Path(shop.config.run.output)

@@ -4,6 +4,7 @@ Legend of shapes: M rows of the file.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +72,11 @@ def read_pairs(path: Path) -> Table:
         raise InputError(
             f"--input={str(path)!r} has no column {', '.join(missing)}, only "
             f"{', '.join(rows.schema.names[:30])}"
+        )
+    twice = [name for name, count in Counter(rows.schema.names).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"--input={str(path)!r} has the column {twice[0]} more than once; keep one of them"
         )
     table = Table(path, rows)
     for name in (USER_ID, ITEM_ID):

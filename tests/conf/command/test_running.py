@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import typer
 
 from conf.command.cells import printable
 from conf.command.running import run_command
+from conf.command.stopping import stoppable
 from conf.errors import GateError
 from conf.settings.config import Config
 from tests.conf.settings.test_load import MINIMAL
@@ -116,3 +119,21 @@ def test_nothing_that_is_printed_changes_the_direction_of_the_text() -> None:
     assert printable({turned: [turned]}) == {
         "title\\u202egnp.exe\\u2066 \\u200f\\u061c": ["title\\u202egnp.exe\\u2066 \\u200f\\u061c"]
     }
+
+
+def test_a_stop_that_a_destructor_swallows_is_not_lost() -> None:
+    """Python prints what is raised in a destructor, and goes on."""
+
+    class Interrupted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):  # the handler runs here
+                pass
+
+    with pytest.raises(typer.Exit) as stopped, stoppable():
+        one = Interrupted()
+        del one
+        while True:
+            time.sleep(0.01)
+
+    assert stopped.value.exit_code == 128 + signal.SIGTERM

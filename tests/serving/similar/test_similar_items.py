@@ -73,6 +73,7 @@ def test_each_item_that_the_model_knows_has_a_list_without_itself(tmp_path: Path
         assert [row["score"] for row in own] == pytest.approx(scores[best].tolist(), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_by_vectors_the_nearest_directions_are_listed(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, WANTED, "score.similar_items.by=vectors")
@@ -116,6 +117,7 @@ def test_a_model_that_counts_names_only_what_it_counted(tmp_path: Path) -> None:
     assert torch.isneginf(best.scores[best.item_idx < 0]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_second_run_makes_nothing_and_a_missing_part_alone_is_made(tmp_path: Path) -> None:
     config, _, _ = counted_shop(tmp_path)
@@ -181,6 +183,7 @@ def test_unset_they_change_no_key(tmp_path: Path) -> None:
     assert "similar_items" not in str(plain.score.model_dump(exclude_defaults=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_show_prints_the_list_of_an_item(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

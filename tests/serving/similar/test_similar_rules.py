@@ -111,6 +111,7 @@ def test_rules_of_similar_items_are_in_the_key(tmp_path: Path) -> None:
     assert shop.config.score.of_similar_items is not None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_what_a_counting_model_did_not_count_keeps_no_items_apart(tmp_path: Path) -> None:
     """Popular items between two of a category are no similar items, so they leave no room."""

@@ -186,6 +186,7 @@ def test_rules_see_the_fields_of_new_and_known_users(tmp_path: Path) -> None:
     assert found["s"] == found["u4"] and not listed["n"] <= low
 
 
+@pytest.mark.slow
 def test_a_group_has_its_own_popular_items(tmp_path: Path) -> None:
     write_shop(tmp_path / "w")
     channel = "score.candidates={group: {from: popularity, by: country, count: 4}}"
@@ -239,6 +240,7 @@ def test_a_time_in_another_unit_is_refused(tmp_path: Path, time: str, told: str)
         ("who,item_id,event_type,time\na,i2,view,400000000\n", "needs those of a log"),
         ("user_id,item_id,event_type,time\n", "name no user"),
         ("user_id,item_id\na\n", "cannot be read"),
+        ("user_id,item_id,item_id,event_type,time\na,i2,i3,view,400000000\n", "item_id is there"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, told: str) -> None:
