@@ -197,6 +197,7 @@ def test_parts_change_no_list(tmp_path: Path, kind: str) -> None:
     same_lists(split.lists()[0], lists)
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_makes_the_same_lists(shared_ray: None, tmp_path: Path) -> None:
     case = Case(where=True, cap=True, pins=True, boosts=0.3, fatigue=True, files=True)
     made = []
