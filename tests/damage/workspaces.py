@@ -27,9 +27,9 @@ from conf.workspace.parquet import open_parquet
 from conf.workspace.pointers import publish, rollback
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.gates.list_counts import check_parts
+from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids
-from serving.rules.reading.given import NOTHING_GIVEN
-from serving.score import _checked, _Lists
+from serving.score import _checked
 from serving.scoring.list_model import is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.conf import erasable
@@ -122,13 +122,14 @@ def _write_lists(config: Config, manifest: Manifest, model_id: str) -> None:
     request = tiny_shop.request_of(config, manifest.id, model_id)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
-    scorer = PartScorer(ScoringJob(workspace, manifest.id, model_id, request, folder, config.score))
+    job = ScoringJob(workspace, manifest.id, model_id, request, folder, config.score)
+    scorer = PartScorer(job)
     for part in range(len(manifest.row_groups("histories"))):
         scorer.score(part)
     model = load_model(workspace, model_id, manifest)
-    made = _Lists(config, manifest, model, None, None, NOTHING_GIVEN, {}, version, request)
     item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
-    commit(workspace, "lists", _checked(made, item_ids))
+    source = Source(config, manifest, model, item_ids, {}, {})
+    commit(workspace, "lists", _checked(source, prepared(source, (), {}), job))
     publish(workspace, "lists", version, manifest.logical_date)
 
 
