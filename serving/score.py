@@ -25,7 +25,7 @@ from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
-from serving.audiences.members import items_of_audiences
+from serving.audiences.items import items_of_audiences
 from serving.audiences.merged import write_audiences
 from serving.audiences.worker import PARTS, AudienceScorer
 from serving.gates.rule_checks import RuleCheck
@@ -83,12 +83,20 @@ def run(
     kinds = prepared(source, shown, shown_in)
     default, *scenarios = (one.kind for one in kinds)
     members = items_of_audiences(config, manifest, model, item_ids, default.given, files)
-    also = (prepared_similar(source), members)
+    similar = prepared_similar(source, default.given)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
-    made_with = (default.stages, default.templates, default.given, tuple(scenarios))
-    of_run = (workspace, dataset_id, model_id, request, folder, score, config.run.umask)
-    job = ScoringJob(*of_run, *made_with, *also, seed=config.run.seed)
+    job = ScoringJob(
+        workspace, dataset_id, model_id, request, folder, score,
+        umask=config.run.umask,
+        stages=default.stages,
+        templates=default.templates,
+        given=default.given,
+        scenarios=tuple(scenarios),
+        similar=similar,
+        audiences=members,
+        seed=config.run.seed,
+    )  # fmt: skip
     _score_missing(config, job, manifest, model)
     commit(workspace, "lists", _checked(source, kinds, job))
     return version

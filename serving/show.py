@@ -39,7 +39,7 @@ from conf.contract import (
     lists_key,
 )
 from conf.errors import ConfigError, InputError, VersionError
-from conf.privacy.fitting import weaker_setting
+from conf.privacy.fitting import warn_of_raw_ids
 from conf.privacy.log_ids import forms_in_dataset, has_labels
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
@@ -80,7 +80,7 @@ def run(config: Config, *, user_id: str, scenario: str | None = None) -> dict[st
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
     manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
     figures = _figures(lists, scenario)
-    _warn_of_raw_ids(config, lists_id)
+    warn_of_raw_ids(config, lists_id)
     dataset = workspace / "datasets" / manifest.id
     if user_id == FIRST:
         place = _first(dataset, manifest)
@@ -125,13 +125,6 @@ def _of_scenario(scenario: str | None, figures: ListFigures, *, is_in: bool) -> 
     if not isinstance(figures, ScenarioLists):
         return {}
     return {"scenario": scenario, "in_scenario": is_in, "users_where": figures.users_where}
-
-
-def _warn_of_raw_ids(config: Config, lists_id: str) -> None:
-    """Warn if the lists have ids that the configuration would replace by labels."""
-    weaker = weaker_setting(config, "lists", lists_id)
-    if weaker is not None:
-        log.warning("show: lists/%s was made %s; run headrace run", lists_id, weaker[1])
 
 
 def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:

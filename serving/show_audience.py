@@ -3,19 +3,17 @@
 Only the file of the audience is read, with pyarrow alone: neither Ray nor torch is started.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from conf.contract import AUDIENCES, POSITION, SCORE, USER_ID, ListsManifest
 from conf.errors import ConfigError
-from conf.privacy.fitting import weaker_setting
+from conf.privacy.fitting import warn_of_raw_ids
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import current_version
 from conf.workspace.versions import read_manifest
 
-log = logging.getLogger(__name__)
 FIRST = "first"
 NUM_SHOWN = 20
 
@@ -33,16 +31,12 @@ def run(config: Config, *, audience: str) -> dict[str, Any]:
     workspace = Path(config.run.output)
     lists_id = current_version(workspace, "lists")
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
-    weaker = weaker_setting(config, "lists", lists_id)
-    if weaker is not None:
-        log.warning("show: lists/%s was made %s; run headrace run", lists_id, weaker[1])
+    warn_of_raw_ids(config, lists_id)
     files = {Path(file.path).stem: file.path for file in lists.files.get(AUDIENCES, ())}
     name = next(iter(files), audience) if audience == FIRST else audience
     if name not in files:
-        raise ConfigError(
-            f"lists {lists_id} have no audience {name!r}, but "
-            f"{', '.join(files) or 'none at all'}; set score.audiences, and run headrace score"
-        )
+        there = ", ".join(files) or "none; set score.audiences, and run headrace score"
+        raise ConfigError(f"lists {lists_id} have no audience {name!r}; they have {there}")
     rows = read_columns(workspace / "lists" / lists_id / files[name], [USER_ID, POSITION, SCORE])
     return {
         "stage": "show",

@@ -21,6 +21,7 @@ from conf.contract import (
     Manifest,
 )
 from conf.errors import ConfigError
+from conf.privacy.fitting import warn_of_raw_ids
 from conf.privacy.log_ids import forms_in_dataset
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
@@ -44,6 +45,7 @@ def run(config: Config, *, item_id: str) -> dict[str, Any]:
     workspace = Path(config.run.output)
     lists_id = current_version(workspace, "lists")
     lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
+    warn_of_raw_ids(config, lists_id)
     manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
     files = [
         workspace / "lists" / lists_id / file.path for file in lists.files.get(SIMILAR_ITEMS, ())

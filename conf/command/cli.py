@@ -26,6 +26,7 @@ from conf.command.running import (
     add_dated,
     add_plain,
     day,
+    require_room_for,
     run_command,
     works,
 )
@@ -162,7 +163,7 @@ def predict(
     """Write the predictions of a ranking model for the pairs of a file."""
 
     def work(loaded: "Config") -> Result:
-        _require_place(output, config, loaded)
+        require_room_for(output, config, loaded)
         return works("run_predict", "predicting")(loaded, source, output, day(date))
 
     run_command(config, overrides, as_json, verbose, work)
@@ -180,7 +181,7 @@ def card(
     """Write the card of the current model to an HTML file."""
 
     def work(loaded: "Config") -> Result:
-        _require_place(output, config, loaded)
+        require_room_for(output, config, loaded)
         return works("run_card", "choosing")(loaded, output, role)
 
     run_command(config, overrides, as_json, verbose, work)
@@ -209,7 +210,7 @@ def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found
                 return find(loaded)
             from conf.settings.load import write_changed
 
-            _require_place(output, config, loaded)
+            require_room_for(output, config, loaded)
             result = find(loaded)
             settings, comments, misfits = found(result)
             write_changed(
@@ -220,12 +221,6 @@ def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found
         run_command(config, overrides, as_json, verbose, work)
 
     app.command(name, help=text, rich_help_panel=CHOOSE)(subcommand)
-
-
-def _require_place(output: Path, config: Path, loaded: "Config") -> None:
-    from conf.workspace.output_file import require_place
-
-    require_place(output, config, Path(loaded.run.output))
 
 
 def _best_trial(result: Result) -> tuple[dict[str, Any], Sequence[str], Sequence[str]]:

@@ -21,7 +21,7 @@ def print_judged(console: Console, result: Result) -> None:
             plain.add_row(key, text_of(result[key]))
     console.print(plain)
     _print_lists(console, judged)
-    _print_leads(console, judged)
+    _print_differences(console, judged)
     _print_whole(console, judged)
     _print_segments(console, judged)
     _print_shares(console, "targets among the candidates of each channel", judged["named"])
@@ -30,7 +30,7 @@ def print_judged(console: Console, result: Result) -> None:
         console.print(f"{name}: not measured: {why}", markup=False, highlight=False)
     if judged["context_without_value"]:
         names = ", ".join(judged["context_without_value"])
-        console.print(f"missing to the ranker: {names}", markup=False, highlight=False)
+        console.print(f"without a value for the ranker: {names}", markup=False, highlight=False)
     for name in judged["not_measured"]:
         console.print(f"{name}: left out of the measured lists", markup=False, highlight=False)
 
@@ -55,7 +55,7 @@ def _print_lists(console: Console, judged: Result) -> None:
     console.print(table)
 
 
-def _print_leads(console: Console, judged: Result) -> None:
+def _print_differences(console: Console, judged: Result) -> None:
     reference = judged["reference"]
     table = Table(title=f"difference from {reference}, paired", title_justify="left")
     metrics = _metrics(judged)[:2]

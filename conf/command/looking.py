@@ -33,7 +33,7 @@ def looked_up(
     audience: str | None,
     scenario: str | None = None,
 ) -> dict[str, Any]:
-    """Return what the one option that is given asks for.
+    """Look up a user, an item or an audience.
 
     Raises:
         ConfigError: When none or several are given, or a scenario without a user.
@@ -45,9 +45,7 @@ def looked_up(
             "show needs one of --user ID, --item ID and --audience NAME; `first` shows any"
         )
     if scenario is not None and user is None:
-        raise ConfigError(
-            "show: a scenario has lists of users; give --user ID with --scenario, or leave it out"
-        )
+        raise ConfigError("show: --scenario needs --user ID, because scenarios have lists of users")
     if user is not None:
         return works("run_show")(config, user, scenario)
     [(name, one)] = given.items()

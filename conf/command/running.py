@@ -43,7 +43,7 @@ ScenarioName = Annotated[
     str | None,
     typer.Option(
         "--scenario",
-        help="Show the user's list of this one of score.scenarios. Default: that of score itself.",
+        help="Name in score.scenarios. Default: the list of score itself.",
         show_default=False,
     ),
 ]
@@ -107,6 +107,13 @@ def add_dated(
         run_command(config, overrides, as_json, verbose, lambda c: work(c, day(date)))
 
     app.command(name, help=text, rich_help_panel=panel)(subcommand)
+
+
+def require_room_for(output: Path, config: Path, loaded: "Config") -> None:
+    """Refuse a file to write that would overwrite something of ours; see `require_place`."""
+    from conf.workspace.output_file import require_place
+
+    require_place(output, config, Path(loaded.run.output))
 
 
 def run_command(

@@ -12,6 +12,7 @@ from conf.command.running import (
     Overrides,
     Verbose,
     day,
+    require_room_for,
     run_command,
     works,
 )
@@ -24,14 +25,15 @@ EventsFile = Annotated[
     Path | None,
     typer.Option(
         "--events",
-        help="Publish nothing; make lists for the users of these events: a csv, .jsonl or "
-        ".parquet file with the columns of the log.",
+        help="File of events (.csv, .jsonl, .parquet) with the columns of the log: make lists for "
+        "its users, and publish nothing.",
     ),
 ]
 UsersFile = Annotated[
     Path | None,
     typer.Option(
-        "--users", help="The same for the users of this file, with the columns of input.users."
+        "--users",
+        help="File of users with the columns of input.users; lists for them likewise.",
     ),
 ]
 ListsFile = Annotated[
@@ -68,9 +70,7 @@ def add_score(app: typer.Typer, panel: str) -> None:
                     "--events and --users need --output FILE, which gets the lists: nothing is "
                     "published"
                 )
-            from conf.workspace.output_file import require_place
-
-            require_place(output, config, Path(loaded.run.output))
+            require_room_for(output, config, loaded)
             return works("run_visitors", "predicting")(loaded, events, users, output, day(date))
 
         run_command(config, overrides, as_json, verbose, work)

@@ -33,49 +33,22 @@ def stoppable() -> Iterator[None]:
     Raises:
         typer.Exit: When a signal has stopped the block.
     """
-    got: list[int] = []
-    at: list[float] = []
-    swallowed: list[bool] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if not got:
-            got.append(number)
-            at.append(time.monotonic())
-            logging.disable(logging.CRITICAL)
-            raise KeyboardInterrupt
-        if swallowed:
-            swallowed.clear()
-            raise KeyboardInterrupt
-        if time.monotonic() - at[0] > _PATIENCE_SECONDS:
-            os._exit(128 + number)
-
-    def lost(info: "sys.UnraisableHookArgs") -> None:
-        """Stop once more: Python drops what is raised in destructors and around a fork."""
-        if not got or info.exc_type is not KeyboardInterrupt:
-            hook(info)
-            return
-        release: Callable[[], None] | None = getattr(logging, "_releaseLock", None)
-        if release is not None and info.object is release:
-            release()  # it was interrupted before it did so
-        swallowed.append(True)
-        threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main, [signal.SIGINT]).start()
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    stop, under_nohup = _Stop(), signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     numbers = [one for one in _SIGNALS if one != signal.SIGHUP or not under_nohup]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    hook, sys.unraisablehook = sys.unraisablehook, lost
+    before = {number: signal.signal(number, stop.on_signal) for number in numbers}
+    sys.unraisablehook = stop.on_unraisable
     try:
         yield
     except BaseException as error:  # Ray and Spark may turn the interrupt into any error
         # A run that has lost its lock or its Ray stops itself, by SIGTERM.
-        if isinstance(error, _OWN_STOPS) and got in ([], [signal.SIGTERM]):
+        if isinstance(error, _OWN_STOPS) and stop.number in (None, signal.SIGTERM):
             raise
-        if not got and not isinstance(error, KeyboardInterrupt):
+        if stop.number is None and not isinstance(error, KeyboardInterrupt):
             raise
-        number = got[0] if got else signal.SIGINT
+        number = stop.number or signal.SIGINT
         complain(
             f"stopped by {signal.Signals(number).name}; committed versions stay; run the same "
             "command again to go on"
@@ -85,6 +58,40 @@ def stoppable() -> Iterator[None]:
         raise typer.Exit(128 + number) from None
     finally:
         logging.disable(logging.NOTSET)
-        sys.unraisablehook = hook
+        sys.unraisablehook = stop.other_hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Stop:
+    """The signal that stops a block, if there was one."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.at = 0.0
+        self.is_swallowed = False
+        self.other_hook = sys.unraisablehook
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Interrupt the block at the first signal, and end the process at a late one."""
+        if self.number is None:
+            self.number, self.at = number, time.monotonic()
+            logging.disable(logging.CRITICAL)
+            raise KeyboardInterrupt
+        if self.is_swallowed:
+            self.is_swallowed = False
+            raise KeyboardInterrupt
+        if time.monotonic() - self.at > _PATIENCE_SECONDS:
+            complain("ended at once by a further signal; run the same command again to go on")
+            os._exit(128 + number)
+
+    def on_unraisable(self, info: "sys.UnraisableHookArgs") -> None:
+        """Interrupt once more: Python drops what is raised in destructors and around a fork."""
+        if self.number is None or info.exc_type is not KeyboardInterrupt:
+            self.other_hook(info)
+            return
+        release: Callable[[], None] | None = getattr(logging, "_releaseLock", None)
+        if release is not None and info.object is release:
+            release()  # it was interrupted before it did so
+        self.is_swallowed = True
+        threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main, [signal.SIGINT]).start()

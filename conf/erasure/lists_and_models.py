@@ -61,36 +61,57 @@ def rebuild_lists(
     for file in (file for part in files.values() for file in part):
         (beside / file.path).parent.mkdir(exist_ok=True)  # lists of items name no users
         link(folder / file.path, beside / file.path)
-    removed_rows: dict[str, int] = {}
-    changed: dict[str, Any] = {}
-    scenarios: dict[str, ScenarioLists] = {}
-    length = manifest.config["score"]["list_length"]
+    place, removed_rows = (folder, beside, target), Counter[str]()
+    renewed, default = {}, {}
     for kind in kinds:
-        figures = manifest if kind is None else manifest.scenarios[kind]
-        key, place = lists_key(kind), (folder, beside, target)
-        left, rows = _without_rows(manifest.files[key], *place, emptied)
-        absent, gone = _without_absent(figures, *place)
-        files[key] = left
-        own: dict[str, Any] = {"absent": absent}
-        if isinstance(figures, ScenarioLists):
-            users = len(_names(rows) | _names(gone))  # who has neither is not in the scenario
-            own |= _lowered(figures, rows, gone, users, figures.list_length)
-            scenarios[str(kind)] = figures.model_copy(update=own)
+        files[lists_key(kind)], changed, removed = _without_kind(manifest, kind, *place, emptied)
+        removed_rows.update(removed)
+        if kind is None:
+            default = changed
         else:
-            changed = own | _lowered(figures, rows, gone, len(target.numbers), length)
-        removed_rows[key] = rows.num_rows
-        if gone.num_rows:
-            name = "users_without_lists" if kind is None else f"{key}.users_without_lists"
-            removed_rows[name] = gone.num_rows
-    audiences, gone_of = _without_members(manifest, folder, beside, target)
+            renewed[kind] = manifest.scenarios[kind].model_copy(update=changed)
+    audiences, gone_of = _without_members(manifest, *place)
     if any(gone_of.values()):
         removed_rows[AUDIENCES] = sum(gone_of.values())
-    changed |= {
+    changes = {
+        **default,
         "files": {**files, **audiences},
-        "scenarios": scenarios,
+        "scenarios": renewed,
         "audiences": _fewer_members(manifest, gone_of),
     }
-    return manifest.model_copy(update=changed), removed_rows
+    return manifest.model_copy(update=changes), dict(removed_rows)
+
+
+def _without_kind(
+    manifest: ListsManifest,
+    kind: str | None,
+    folder: Path,
+    beside: Path,
+    target: Target,
+    emptied: Sequence[bool],
+) -> tuple[tuple[DataFile, ...], dict[str, Any], dict[str, int]]:
+    """Copy the lists of one kind without the users; the arguments are those of `rebuild_lists`.
+
+    Args:
+        kind: Name of the scenario; None: the default lists.
+
+    Returns:
+        The entries of the parts, what changes in the figures of the kind, and the removed rows.
+    """
+    key = lists_key(kind)
+    left, rows = _without_rows(manifest.files[key], folder, beside, target, emptied)
+    figures = manifest if kind is None else manifest.scenarios[kind]
+    absent, gone = _without_absent(figures, folder, beside, target)
+    users, length = len(target.numbers), manifest.config["score"]["list_length"]
+    if isinstance(figures, ScenarioLists):
+        users = len(_names(rows) | _names(gone))  # who has neither is not in the scenario
+        length = figures.list_length
+    removed = {key: rows.num_rows}
+    if gone.num_rows:
+        removed["users_without_lists" if kind is None else f"{key}.users_without_lists"] = (
+            gone.num_rows
+        )
+    return left, {"absent": absent, **_lowered(figures, rows, gone, users, length)}, removed
 
 
 def _names(rows: pa.Table) -> set[str]:

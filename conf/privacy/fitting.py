@@ -1,5 +1,6 @@
 """Whether a version protects people as the configuration says, before it is published or used."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from conf.settings.config import Config
 from conf.settings.privacy import Privacy
 from conf.workspace.json_files import read_checked
 from conf.workspace.parquet import read_columns
+
+log = logging.getLogger(__name__)
 
 _LABEL = re.compile(r"[0-9a-f]{32}")
 _SAMPLED_ROWS = 1_000
@@ -58,6 +61,13 @@ def weaker_setting(config: Config, kind: str, version: str) -> tuple[str, str] |
     if found is None and kind == "datasets":
         found = _weaker_fields(config.privacy, there)
     return found
+
+
+def warn_of_raw_ids(config: Config, lists_id: str) -> None:
+    """Warn if lists that are shown have ids that the configuration would replace by labels."""
+    weaker = weaker_setting(config, "lists", lists_id)
+    if weaker is not None:
+        log.warning("show: lists/%s was made %s; run headrace run", lists_id, weaker[1])
 
 
 def other_key(config: Config, version: str) -> str | None:

@@ -12,8 +12,9 @@ from conf.settings.score import POPULAR
 
 
 def default_lists(config: Config) -> Config:
-    """Return the configuration without scenarios, for what makes the default lists alone."""
-    return config.model_copy(update={"score": config.score.model_copy(update={"scenarios": {}})})
+    """Return the configuration for what makes the default lists of users alone."""
+    alone: dict[str, Any] = {"scenarios": {}, "audiences": {}, "similar_items": None}
+    return config.model_copy(update={"score": config.score.model_copy(update=alone)})
 
 
 def chosen_models(config: Config, main: str, logical_date: str | None) -> dict[str, str]:

@@ -38,8 +38,8 @@ def _patterns(config: Config) -> dict[str, tuple[str, tuple[str, ...]]]:
         found["score.items_now"] = "paths", score.items_now.paths
     found |= _of_lists("score", score.candidates, score.rules)
     for name, audience in score.audiences.items():
-        if audience.items is not None:
-            found[f"score.audiences.{name}"] = "items", (audience.items,)
+        if audience.path is not None:
+            found[f"score.audiences.{name}"] = "path", (audience.path,)
     for name, scenario in score.scenarios.items():
         found |= _of_lists(f"score.scenarios.{name}", scenario.candidates, scenario.rules)
     if score.similar_items is not None:

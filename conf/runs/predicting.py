@@ -7,7 +7,7 @@ from conf.errors import ConfigError
 from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
-from conf.runs.candidates import chosen_models, default_lists
+from conf.runs.candidates import chosen_models, default_lists, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable
 from conf.runs.lineage import shown_lists
 from conf.runs.list_files import list_files
@@ -53,14 +53,12 @@ def run_visitors(
         InputError: When a file is wrong, or names nobody.
     """
     config = default_lists(config)
-    workspace = Path(config.run.output)
     dataset = chosen_version(config, "datasets", logical_date)
     model = chosen_version(config, "models", logical_date)
     require_publishable(config, model)
     require_protected(config, "datasets", dataset, MAKE_AGAIN)
     models = chosen_models(config, model, logical_date)
-    for one in (model, *models.values()):
-        warn_of_erased(workspace, one, "score")
+    warn_of_erased_in(config, {MAIN: model, **models})
     found: Result = call_stage(
         "serving.visitors.pipeline",
         "run",

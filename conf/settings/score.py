@@ -81,7 +81,7 @@ class Channel(Section):
 
 
 class Scenario(Section):
-    """Lists of their own for one place on the page; a key that is null is as in `score`."""
+    """A further list for each user, such as for the cart; a key that is null is as in `score`."""
 
     users: Expression | None = None
     """Condition over fields of users, such as `user.region = 'north'`: only they get lists here.
@@ -89,7 +89,7 @@ class Scenario(Section):
     list_length: Positive | None = None
     """As `score.list_length`."""
     drop_seen: bool | None = None
-    """As `score.drop_seen`, but what validation and test measure follows `score` alone."""
+    """As `score.drop_seen`; validation and test follow that of `score`."""
     reasons: NumReasons | None = None
     """As `score.reasons`."""
     texts: Texts | None = None
@@ -125,11 +125,12 @@ class Scenario(Section):
                 found.pop("min_full_share", None)
         found |= own
         found["candidates"] = found.get("candidates") or None
-        if found.get("rules") in (None, ListRules()):
-            found |= {"rules": None, "items_now": None}
+        off = {"rules": found.get("rules") == ListRules()}
         for key, strength in (("diversity", "weight"), ("exploration", "share")):
-            if getattr(own.get(key), strength, 1) == 0:
-                found[key] = None
+            off[key] = getattr(own.get(key), strength, 1) == 0
+        found |= {key: None for key, is_off in off.items() if is_off}
+        if all(found.get(key) is None for key in ("rules", "diversity", "exploration")):
+            found["items_now"] = None  # nothing uses it
         return found
 
 
@@ -161,7 +162,7 @@ class Score(Section):
     validation and test measure."""
     reasons: NumReasons = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network, lists
-    with reasons take some nine times as long, and twenty times with histories of 50 items."""
+    with reasons take up to nine times as long, and up to twenty with histories of 50 items."""
     texts: Texts = Texts()
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None
@@ -194,9 +195,8 @@ class Score(Section):
     items_now: ItemsNow | None = None
     """A table of items that is fresher than the dataset, for `score.rules`; null: none."""
     scenarios: dict[Name, Scenario] = {}
-    """Further lists for every user, by names of your own, such as `{cart: {list_length: 5}}`, made
-    in the same run: those of `cart` lie in the folder `cart` of the version. The lists of `score`
-    itself are made all the same."""
+    """Further lists for every user, by names of your own, such as `{cart: {list_length: 5}}`: those
+    of `cart` lie in the folder `cart` of the version. The lists of `score` itself are made too."""
     gates: Gates = Gates()
     """When lists are published with a warning, and when not at all. Other limits make no other
     lists: a run that finds them made judges them again."""
@@ -231,10 +231,10 @@ class Score(Section):
     @model_validator(mode="after")
     def _chooses_from_the_catalogue(self) -> "Score":
         given = self.diversity
-        if given is not None and given.candidates < self.list_length:
+        if given is not None and given.among < self.list_length:
             raise ValueError(
-                f"diversity.candidates={given.candidates}, but a list has "
-                f"list_length={self.list_length} places; raise it"
+                f"diversity.among={given.among}, but a list has "
+                f"list_length={self.list_length} places; set it to at least as many"
             )
         for name in ("diversity", "exploration"):
             if getattr(self, name) is not None and self.candidates is not None:
@@ -250,9 +250,7 @@ class Score(Section):
         used += [] if self.similar_items is None else [self.similar_items.rules]
         others = [self.diversity, *(one.where for one in self.audiences.values())]
         if self.items_now is not None and not any(one is not None for one in [*used, *others]):
-            raise ValueError(
-                "items_now is set, but no rule uses it; set rules, or items_now to null"
-            )
+            raise ValueError("items_now is set, but no rule uses it; set rules, or leave it out")
         return self
 
     @model_validator(mode="after")
@@ -301,9 +299,10 @@ class Score(Section):
         own = self.similar_items
         if own is None or own.rules is None:
             return None
+        now = None if own.rules == ListRules() else self.items_now
         return self.model_copy(
             update={
-                "rules": own.rules, "drop_seen": True, "list_length": own.count,
+                "rules": own.rules, "drop_seen": True, "list_length": own.count, "items_now": now,
                 "candidates": None, "scenarios": {}, "diversity": None, "exploration": None,
             }
         )  # fmt: skip

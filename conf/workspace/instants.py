@@ -35,7 +35,7 @@ def _tied(times: pa.ListArray) -> int:
 def newest_instant(manifest: Manifest) -> int | None:
     """Return `as_of` of a dataset in microseconds since 1970 UTC; None: its log has no times."""
     try:
-        return _microseconds(manifest.as_of)
+        return microseconds(datetime.fromisoformat(manifest.as_of))
     except ValueError:
         return None  # an order number
 
@@ -46,10 +46,10 @@ def first_held_out(manifest: Manifest) -> int | None:
     Later events of users without a target are in no part; None: the split has no such instant.
     """
     cut = manifest.cuts.get("valid_from") or manifest.cuts.get("test_from")
-    return None if cut is None else _microseconds(cut)
+    return None if cut is None else microseconds(datetime.fromisoformat(cut))
 
 
-def _microseconds(told: str) -> int:
-    moment = datetime.fromisoformat(told)
+def microseconds(moment: datetime) -> int:
+    """Return a moment in microseconds since 1970 UTC; without an offset it is in UTC."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -55,9 +55,9 @@ def item_chances(spec: Exploration, dataset: Path, manifest: Manifest) -> np.nda
     """
     require_types(spec, manifest)
     weights = np.ones(catalogue_size(manifest))
-    if spec.source == "new_first":
+    if spec.weights == "new_first":
         weights = 1.0 / (1.0 + read_train_events(dataset, manifest))
-    elif spec.source == "thompson":
+    elif spec.weights == "thompson":
         trials = read_trials(dataset, manifest, spec.successes)
         known = Trials(*(counts[NUM_RESERVED:] for counts in trials))
         weights[NUM_RESERVED:] = chances_of_best(known)

@@ -5,8 +5,8 @@ the first on, an item: from those that the user may get and that are not in the 
 to their weights. So the probability of each item at its place is known:
 
 - at a place that was drawn: the share of places times the item's weight over the weights of all
-  that could be there. With one such place in a list that is the probability itself, else the item's
-  part of it is the one given the items that earlier places have drawn;
+  that could be there. With one such place in a list that is the probability itself. With several,
+  the item's factor is conditional on the items drawn before;
 - at a place that could have been drawn, but was not: 1 minus the share of places;
 - at a place where no item can be drawn: 1.
 
@@ -83,7 +83,7 @@ def _mixed(state: np.ndarray) -> np.ndarray:
     return found
 
 
-class Kinds:
+class ItemClasses:
     """What caps and shares tell items apart by."""
 
     def __init__(self, book: RuleBook) -> None:
@@ -134,7 +134,7 @@ class Exploring:
     chance: Chance
     weights: np.ndarray
     """[V] float64, how likely each item is in relation to others."""
-    kinds: Kinds
+    kinds: ItemClasses
     scores_of: ScoresOf
 
     def scores(
@@ -189,7 +189,7 @@ class Exploring:
             fits = self.kinds.fit(items, quotas, number)
             can_draw[:, number] = may_change[:, number] & ((sums > 0) & fits).any(1)
         share = float(self.share)
-        # Where items could run out, nothing is drawn: then each place that is drawn finds one.
+        # A user whose items could run out draws nothing, so every drawn place finds an item.
         enough = (weights > 0).sum(1) >= np.ceil(share * can_draw.sum(1))
         can_draw &= enough[:, None]
         chosen = self._chosen(users, can_draw)

@@ -1,9 +1,9 @@
-"""Scores that can be compared between users: which share of a user goes to the items.
+"""Scores that can be compared between users: the items' share of each user's total.
 
 A model's scores order the items of one user; those of two users are on different scales. So each
-user's scores are divided by their sum over all items that the user may still get. Of a network
-they are logits of the next item, so their exponentials are divided: the share is the probability
-that the model gives the items. Of other models, scores below zero count as zero.
+user's scores are divided by their sum over all items but those that are left out for the user. Of a
+network they are logits of the next item, so their exponentials are divided: the share is the
+probability that the model gives the items. Of other models, scores below zero count as zero.
 
 Legend of shapes: B users, V catalogue, S pairs that are left out, M items.
 """

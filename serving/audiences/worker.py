@@ -4,17 +4,16 @@ Legend of shapes: N users of a part, B users of a batch, V catalogue, M items of
 together, A audiences.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import torch
 
 from conf.contract import AUDIENCES, SCORE, USER_ID, USER_IDX
 from serving.audiences.comparable import share_of, shares
-from serving.audiences.members import conditions_of, users_conditions
+from serving.audiences.items import conditions_of, users_conditions
 from serving.publishing.parts import part_name, read_row_group, write_part
 from serving.ranking.channels import knows
+from serving.ranking.rankers import users_at_once
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.history import known_to_model
 from serving.rules.part import PartRules
@@ -52,7 +51,7 @@ class AudienceScorer:
     """A loaded model with its dataset, ready to find the best users of parts."""
 
     def __init__(self, job: ScoringJob) -> None:
-        self.job, self.parts = job, PartScorer(replace(job, scenarios=()))
+        self.job, self.parts = job, PartScorer(job.for_main_model())
         self.loaded, self.maker = self.parts.loaded, self.parts.maker
         dataset, manifest = self.loaded.dataset, self.loaded.manifest
         self.conditions = conditions_of(dataset, manifest, job.score, job.given)
@@ -60,8 +59,7 @@ class AudienceScorer:
         every = np.unique(np.concatenate([*job.audiences.values()]))
         model = self.loaded.model
         self.wanted = every[(every < model.num_items) & model.pools.model[every]]  # [M]
-        room = job.score.block_users * job.score.block_items // model.num_items
-        self.users_at_once = min(max(room, 1), job.score.block_users)
+        self.users_at_once = users_at_once(job.score, model.num_items)
 
     def score(self, part: int) -> int:
         """Write the best users of one part for each audience; return the users of the part."""

@@ -34,6 +34,7 @@ from conf.workspace.parquet import told_if_damaged
 from serving.gates.propensities import count_bad_propensities
 from serving.gates.row_counts import (
     NumberedRows,
+    Rows,
     count_bad_scores,
     count_channels,
     count_misplaced,
@@ -41,7 +42,7 @@ from serving.gates.row_counts import (
     marked_rows,
     numbered,
 )
-from serving.gates.rule_checks import PartCheck, Rows, RuleCheck
+from serving.gates.rule_checks import PartCheck, RuleCheck
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
@@ -63,6 +64,8 @@ from serving.rules.possible import (
     why_short,
     why_unserved,
 )
+
+_EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
 
 
 class Checked(NamedTuple):
@@ -121,9 +124,9 @@ def check_parts(
     """
     dataset = workspace / "datasets" / manifest.id
     item_ids = read_item_ids(dataset, manifest)
-    total, fields = _Total(pools), [] if check is None else check.user_fields
-    fields = [*fields, *(() if members is None else set(members.fields) - set(fields))]
-    more = [] if check is None else [HISTORY_TYPES, HISTORY_TIMES]
+    total, fields = _Total(pools), set() if check is None else {*check.user_fields}
+    fields |= set() if members is None else {*members.fields}
+    columns = [HISTORY_ITEMS] if check is None else _EVENTS
     schema = lists_schema(
         has_channels=bool(score.candidates),
         has_rules=check is not None,
@@ -134,35 +137,26 @@ def check_parts(
         path = folder / part_name(part)
         with told_if_damaged(path):
             lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
-        of_users = read_row_group(dataset, users, [USER_ID, USER_IDX, *fields])
-        user_ids = of_users[USER_ID].cast(pa.string())
-        of_histories = read_row_group(dataset, histories, [HISTORY_ITEMS, *more])
+        of_users = read_row_group(dataset, users, [USER_ID, USER_IDX, *sorted(fields)])
+        of_histories = read_row_group(dataset, histories, columns)
         if members is not None:
             is_in = pa.array(members.of(of_users))
             of_users, of_histories = of_users.filter(is_in), of_histories.filter(is_in)
-            user_ids = user_ids.filter(is_in)
-        items = of_histories[HISTORY_ITEMS]
-        if score.exploration is not None:
-            total.bad_propensities += count_bad_propensities(lists, score.exploration.share)
         total.add(
             check_lists(
                 lists,
-                user_ids.combine_chunks(),
-                items.combine_chunks(),
+                of_users[USER_ID].cast(pa.string()).combine_chunks(),
+                of_histories[HISTORY_ITEMS].combine_chunks(),
                 item_ids,
                 pools,
                 list_length=score.list_length,
                 drop_seen=score.drops_seen,
                 guaranteed=guaranteed,
                 check=None if check is None else check.of_part(of_users, of_histories),
+                share=None if score.exploration is None else score.exploration.share,
             )
         )
-    return total.checked(
-        drop_seen=score.drops_seen,
-        is_personal=is_personal,
-        has_rules=check is not None,
-        explores=score.exploration is not None,
-    )
+    return total.checked(score, is_personal=is_personal, has_rules=check is not None)
 
 
 class _Total:
@@ -176,7 +170,6 @@ class _Total:
         self.hashes = [np.zeros(0, dtype=np.uint64)]
         self.listed = np.zeros(len(pools.model), dtype=bool)
         self.channels: Counter[str] = Counter()
-        self.bad_propensities = 0
 
     def add(self, part: CheckedPart) -> None:
         self.counts.update(part.counts)
@@ -187,20 +180,19 @@ class _Total:
         self.listed |= part.listed
         self.channels.update(part.channels)
 
-    def checked(
-        self, *, drop_seen: bool, is_personal: bool, has_rules: bool, explores: bool
-    ) -> Checked:
+    def checked(self, score: Score, *, is_personal: bool, has_rules: bool) -> Checked:
         """Return the result; what was not measured is None."""
         counts: dict[str, int | None] = {name: self.counts[name] for name in COUNTS}
         hashes = np.concatenate(self.hashes)
         can_differ = is_personal and len(hashes) > 1
         counts["listed_items"] = int(self.listed.sum())
         counts["distinct_lists"] = len(np.unique(hashes)) if can_differ else None
-        if not drop_seen:
-            counts["seen_items"] = None
-        if not has_rules:
-            counts["rule_violations"] = None
-        counts["bad_propensities"] = self.bad_propensities if explores else None
+        is_measured = {
+            "seen_items": score.drops_seen,
+            "rule_violations": has_rules,
+            "bad_propensities": score.exploration is not None,
+        }
+        counts |= {name: None for name, measured in is_measured.items() if not measured}
         return Checked(
             counts,
             dict(sorted(self.short_lists.items())),
@@ -221,6 +213,7 @@ def check_lists(
     drop_seen: bool,
     guaranteed: Sequence[Guaranteed] | None = None,
     check: PartCheck | None = None,
+    share: float | None = None,
 ) -> CheckedPart:
     """Count the rows and lists of one part, and the errors in them.
 
@@ -234,6 +227,7 @@ def check_lists(
         drop_seen: Whether lists must not contain seen items.
         guaranteed: As for `check_parts`.
         check: Evaluates the rules again for these users; None: there are none.
+        share: `score.exploration.share`; None: nothing is drawn.
     """
     users, catalogue = len(user_ids), len(item_ids)
     rows = numbered(lists, user_ids, item_ids)
@@ -244,27 +238,23 @@ def check_lists(
     should_fall_back = why_unserved(owner, events, users, pools) > 0  # [N]
     falls_back = should_fall_back.copy()
     falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
-    possible, items = count_possible(seen, users, pools), catalogue - NUM_RESERVED
+    possible, sure = count_possible(seen, users, pools), None
     if guaranteed is not None:
         possible = with_candidates(possible, guaranteed, seen, owner, events)
-    of_model = rows.of_model & ~marked_rows(lists, EXPLORED)
-    ruled = _Ruled(0)
-    if check is not None:
-        sure = None
-        if guaranteed is not None:
-            sure = sure_candidates(guaranteed, owner, events, users)
-        ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length, sure)
+        sure = sure_candidates(guaranteed, owner, events, users)
+    ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length, sure)
     codes = why_short(
         lengths,
         falls_back,
         possible,
-        items=items,
+        items=catalogue - NUM_RESERVED,
         list_length=list_length,
         has_candidates=guaranteed is not None,
         most=ruled.most,
     )
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
+    of_model = rows.of_model & ~marked_rows(lists, EXPLORED)
     return CheckedPart(
         {
             "users": users,
@@ -274,6 +264,7 @@ def check_lists(
             "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
             "unscored_users": int((falls_back & ~should_fall_back).sum()),
             "rule_violations": ruled.num_broken,
+            "bad_propensities": 0 if share is None else count_bad_propensities(lists, share),
             **_row_counts(lists, rows, seen, catalogue, ruled.num_rises),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
@@ -297,7 +288,7 @@ class _Ruled(NamedTuple):
 
 
 def _ruled(
-    check: PartCheck,
+    check: PartCheck | None,
     lists: pa.Table,
     rows: NumberedRows,
     pools: Pools,
@@ -307,6 +298,8 @@ def _ruled(
     sure: Sequence[Sure] | None,
 ) -> _Ruled:
     """Evaluate the rules again; the arguments are those of `check_lists`."""
+    if check is None:
+        return _Ruled(0)
     known = Rows(
         rows.user, rows.item, lists[POSITION].to_numpy(), lists[SCORE].to_numpy(),
         lists[RULES].combine_chunks(),

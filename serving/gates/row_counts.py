@@ -11,7 +11,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import CHANNELS, ITEM_ID, NUM_RESERVED, RULES, SOURCE, SOURCE_FALLBACK, USER_ID
-from serving.publishing.parts import REFILL
+from serving.publishing.parts import EXPLORED, PIN, REFILL
+
+
+class Rows(NamedTuple):
+    """The rows of a part's lists with ids that the dataset knows, in their order."""
+
+    user: np.ndarray
+    """[M] int64, place of the user in the part."""
+    item: np.ndarray
+    """[M] int64"""
+    position: np.ndarray
+    """[M] int32"""
+    score: np.ndarray
+    """[M] float32"""
+    said: pa.Array
+    """[M] lists of texts: the column of rules."""
+
+    def marks(self, text: str, *, is_prefix: bool = False) -> np.ndarray:
+        """Return which rows the column of rules says something of: [M] bool."""
+        parents = pc.list_parent_indices(self.said).to_numpy()
+        texts = self.said.flatten()
+        is_it = pc.starts_with(texts, text) if is_prefix else pc.equal(texts, text)
+        found = np.zeros(len(self.user), dtype=bool)
+        found[parents[is_it.to_numpy(zero_copy_only=False)]] = True
+        return found
+
+    def chosen(self, rows: np.ndarray) -> "Rows":
+        """Return some of the rows: [M] bool."""
+        user, item, position, score, said = self
+        return Rows(
+            user[rows], item[rows], position[rows], score[rows], said.filter(pa.array(rows))
+        )
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Return which rows are where their score puts them: [M] bool."""
+        moved = self.marks(PIN, is_prefix=True) | self.marks(REFILL) | self.marks(EXPLORED)
+        found: np.ndarray = ~moved
+        return found
 
 
 class NumberedRows(NamedTuple):

@@ -3,12 +3,11 @@
 Legend of shapes: N users of a part, M rows of its lists, V catalogue, U users with a short list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +26,8 @@ from conf.contract import (
 from conf.settings.score import Score
 from conf.workspace.parquet import read_columns
 from serving.gates.place_checks import Caps, broken_pins, broken_places, unexplained_rises
-from serving.publishing.parts import BOOST, EXPLORED, PIN, REFILL
+from serving.gates.row_counts import Rows
+from serving.publishing.parts import BOOST, EXPLORED, PIN
 from serving.rules.compiled import compiled, marks_of, with_now
 from serving.rules.conditions import mark_columns, marked
 from serving.rules.guaranteed import Sure
@@ -37,44 +37,6 @@ from serving.rules.reading.tables import dated, fields_of, no_users, read_item_f
 from serving.rules.sql import USER, checked, connect, create_table
 
 _EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
-
-
-class Rows(NamedTuple):
-    """The rows of a part's lists with ids that the dataset knows, in their order."""
-
-    user: np.ndarray
-    """[M] int64, place of the user in the part."""
-    item: np.ndarray
-    """[M] int64"""
-    position: np.ndarray
-    """[M] int32"""
-    score: np.ndarray
-    """[M] float32"""
-    said: pa.Array
-    """[M] lists of texts: the column of rules."""
-
-    def marks(self, text: str, *, is_prefix: bool = False) -> np.ndarray:
-        """Return which rows the column of rules says something of: [M] bool."""
-        parents = pc.list_parent_indices(self.said).to_numpy()
-        texts = self.said.flatten()
-        is_it = pc.starts_with(texts, text) if is_prefix else pc.equal(texts, text)
-        found = np.zeros(len(self.user), dtype=bool)
-        found[parents[is_it.to_numpy(zero_copy_only=False)]] = True
-        return found
-
-    def chosen(self, rows: np.ndarray) -> "Rows":
-        """Return some of the rows: [M] bool."""
-        user, item, position, score, said = self
-        return Rows(
-            user[rows], item[rows], position[rows], score[rows], said.filter(pa.array(rows))
-        )
-
-    @property
-    def plain(self) -> np.ndarray:
-        """Return which rows are where their score puts them: [M] bool."""
-        moved = self.marks(PIN, is_prefix=True) | self.marks(REFILL) | self.marks(EXPLORED)
-        found: np.ndarray = ~moved
-        return found
 
 
 class RuleCheck:
@@ -238,27 +200,41 @@ class PartCheck:
         of_model, popular = self._sure(pools, len(found), sure)
         if rules.refill:
             of_model = [*of_model, popular]
-        gone = np.union1d(seen, self.left_out)
-        bounds = np.searchsorted(gone, np.arange(len(found) + 1) * catalogue)
-        listed = rows.item[np.argsort(rows.user, kind="stable")]
-        ends = np.concatenate([[0], np.cumsum(found)])
         is_short = found < k
         if self.check.caps.caps:  # an item drawn at random may have made room under a cap
             is_short[np.unique(rows.user[rows.marks(EXPLORED)])] = False
-        for members, met in self._groups(np.flatnonzero(is_short)):
+        for user, may, listed in self._each(np.flatnonzero(is_short), seen, rows, catalogue):
+            for one in [popular] if is_fallback[user] else of_model:
+                left, count = one.left(user, may, listed)
+                # At most this many of them are no candidates.
+                least = len(left) - count + 1
+                if self.check.caps.can_follow(listed.tolist(), left, least):
+                    found[user] += 1
+                    break
+        return found
+
+    def _each(
+        self, users: np.ndarray, seen: np.ndarray, rows: Rows, catalogue: int
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yield users, the items that each may get, [V] bool, and those of the list.
+
+        Args:
+            users: Rows of the part.
+            seen: Pairs of `seen_pairs` that lists must not contain.
+            rows: Rows of all lists.
+            catalogue: V
+        """
+        gone = np.union1d(seen, self.left_out)
+        every = np.arange(len(self.user_idx) + 1)
+        bounds = np.searchsorted(gone, every * catalogue)
+        order = np.argsort(rows.user, kind="stable")
+        listed, ends = rows.item[order], np.searchsorted(rows.user[order], every)
+        for members, met in self._groups(users):
             kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
             for user in members.tolist():
                 may = kept.copy()
                 may[gone[bounds[user] : bounds[user + 1]] - user * catalogue] = False
-                own_items = listed[ends[user] : ends[user + 1]]
-                for one in [popular] if is_fallback[user] else of_model:
-                    left, count = one.left(user, may, own_items)
-                    # At most this many of them are no candidates.
-                    least = len(left) - count + 1
-                    if self.check.caps.can_follow(own_items.tolist(), left, least):
-                        found[user] += 1
-                        break
-        return found
+                yield user, may, listed[ends[user] : ends[user + 1]]
 
     def _sure(
         self, pools: Pools, users: int, sure: Sequence[Sure] | None
@@ -298,17 +274,14 @@ class PartCheck:
             first = number - NUM_RESERVED
             if has[user] < ceil((first + 1) * places) - ceil(first * places):
                 lacking.append(user)
-        gone = np.union1d(seen, self.left_out)
         of_model, popular = self._sure(pools, len(has), sure)
-        found = 0
-        for members, met in self._groups(np.array(lacking, dtype=np.int64)):
-            kept = np.concatenate([np.zeros(NUM_RESERVED, dtype=bool), met])
-            for user in members.tolist():
-                may, listed = kept.copy(), rows.item[rows.user == user]
-                may[gone[gone // catalogue == user] - user * catalogue] = False
-                pools_of_user = [popular] if is_fallback[user] else of_model
-                lefts = [one.left(user, may, listed) for one in pools_of_user]
-                found += any(is_in[left].sum() > len(left) - count for left, count in lefts)
+        found, users = 0, np.array(lacking, dtype=np.int64)
+        for user, may, listed in self._each(users, seen, rows, catalogue):
+            lefts = [
+                one.left(user, may, listed)
+                for one in ([popular] if is_fallback[user] else of_model)
+            ]
+            found += any(is_in[left].sum() > len(left) - count for left, count in lefts)
         return found
 
     def num_rises(self, rows: Rows, is_fallback: np.ndarray) -> int:

@@ -17,7 +17,7 @@ from trainer.evaluation.figures import users_in
 from trainer.evaluation.intervals import difference
 from trainer.evaluation.list_figures import list_figures
 from trainer.evaluation.metrics import METRICS, figures, gains, rank_counts
-from trainer.evaluation.ranks import Ranked, joined
+from trainer.evaluation.ranks import Given, Ranked, joined
 from trainer.evaluation.segments import Division, divisions_of, popularity_of, segment_figures
 
 SHARE = "share"
@@ -72,20 +72,16 @@ def figures_of(
     gained = _gains(ranked, how.length)
     segments = segment_figures(gained, users, divisions, seed=how.seed)
     whole = segments.get("all", {}).get("all", {})
-    rows = {}
-    for name, ranks in ranked.ranks.items():
-        given = ranked.given[name]
-        places = int(given.times.sum())
-        rows[name] = {
+    rows = {
+        name: {
             "figures": figures(rank_counts(torch.from_numpy(ranks), max(how.at)), how.at),
             "bounds": whole.get(name, {}),
-            "lists": {
-                **list_figures(given, events, kinds),
-                "items_per_list": places / len(users) if len(users) else None,
-            },
+            "lists": _of_lists(ranked.given[name], events, kinds, len(users)),
             "seconds": round(ranked.seconds[name], 2),
             "difference": _differences(gained, name, users, how),
         }
+        for name, ranks in ranked.ranks.items()
+    }
     return {
         "targets": len(users),
         "users": len(np.unique(users)),
@@ -99,6 +95,20 @@ def figures_of(
         "named": _shares([part.named for part in parts], users, how.seed),
         "excluded": _shares([part.excluded for part in parts], users, how.seed),
     }
+
+
+def _of_lists(given: Given, events: np.ndarray, kinds: np.ndarray, targets: int) -> dict[str, Any]:
+    """Return the figures of the items of all lists.
+
+    Args:
+        given: How often each item is in a list.
+        events: [V] training events of each item.
+        kinds: [V] of `popularity_of`.
+        targets: Number of lists.
+    """
+    places = int(given.times.sum())
+    per_list = places / targets if targets else None
+    return {**list_figures(given, events, kinds), "items_per_list": per_list}
 
 
 def _gains(ranked: Ranked, length: int) -> dict[str, dict[str, np.ndarray]]:

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from conf.contract import Bundle, Manifest, RowGroup
 from conf.errors import ConfigError, InputError, VersionError
 from conf.runs.input_files import InputFile
@@ -23,7 +21,7 @@ from serving.scoring.arranged import require_arrangeable
 from serving.scoring.list_model import load_model
 from serving.scoring.staged import stages_of
 from trainer.cluster.ray_session import ray_session, require_room
-from trainer.cluster.shares import on_workers
+from trainer.cluster.shares import device_of, on_workers
 from trainer.data.trained_on import why_nothing_is_held_out
 from trainer.models.bundle import require_same_vocabulary, require_unseen
 from trainer.training.progress import signs_of_life
@@ -113,7 +111,7 @@ def prepared(
     require_arrangeable(score, model, folder, manifest, given)
     if not steps:
         raise ConfigError(f"no lists can be measured: {skipped[RANKER_ALONE]}; raise it")
-    device = torch.device("cuda" if config.train.gpus_per_worker else "cpu")
+    device = device_of(config.train)
     seed = config.run.seed
     job = Judging(workspace, dataset_id, model_id, part, steps, given, device, seed)
     return Asked(job, manifest, groups, skipped)

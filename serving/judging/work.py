@@ -30,11 +30,14 @@ from serving.publishing.parts import read_item_ids
 from serving.ranking.objective import Objective
 from serving.ranking.two_stage import TwoStageRanker
 from serving.rules.allowed import HistoryRules
-from serving.rules.history import fallback_lists, popular_items
+from serving.rules.history import fallback_lists
 from serving.rules.part import PartRules
 from serving.rules.reading.given import Given
+from serving.rules.reading.tables import with_num_events
 from serving.scoring.list_model import load_model
-from serving.scoring.maker import ListMaker, Loaded
+from serving.scoring.loaded import Loaded
+from serving.scoring.maker import ListMaker
+from serving.scoring.staged import Staged
 from trainer.data.batches import histories_of
 from trainer.data.columns import Columns, Ragged, numbers_of
 from trainer.data.stream import read_row_groups
@@ -43,7 +46,7 @@ from trainer.evaluation.metrics import NEVER
 from trainer.evaluation.ranks import Given as Places
 from trainer.evaluation.ranks import Ranked
 
-_EVENTS, _SHOWN = "num_events", "num_shown"  # columns of users/, of the whole log
+_SHOWN = "num_shown"  # column of users/, of the whole log
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,14 @@ class Judge:
         model = load_model(job.workspace, job.model_id, manifest)
         item_ids = read_item_ids(folder, manifest)
         self.loaded = Loaded(job.workspace, manifest, item_ids, model, job.device)
-        self.popular = popular_items(model.train_weights)
-        self.makers = {
-            name: ListMaker(self.loaded, step.score, step.stages, job.given, seed=job.seed)
-            for name, step in job.steps.items()
-        }
-        for maker in self.makers.values():
-            _count_before(maker, folder, manifest, job.part)
+        self.makers: dict[str, ListMaker] = {}
+        for name, step in job.steps.items():
+            others = [*self.makers.values()]
+            made_of = (step.score, step.stages, job.given, others)
+            self.makers[name] = ListMaker(self.loaded, *made_of, seed=job.seed)
+        staged = [maker.staged for maker in self.makers.values() if maker.staged is not None]
+        for one in {id(one): one for one in staged}.values():  # makers share them
+            _count_before(one, folder, manifest, job.part)
         fields = {one for maker in self.makers.values() for one in _fields_of(maker)}
         if _SHOWN in fields:
             raise ConfigError(
@@ -118,7 +122,7 @@ class Judge:
         excluded: dict[str, np.ndarray] = {}
         score = next(iter(self.job.steps.values())).score
         popular, _ = fallback_lists(
-            self.popular,
+            self.loaded.popular,
             histories,
             np.arange(len(targets)),
             k=score.list_length,
@@ -152,11 +156,7 @@ class Judge:
         """Return the user of each target, whose number of events is that before the target."""
         place = np.searchsorted(self.users[USER_IDX].to_numpy(), numbers_of(columns, USER_IDX))
         users = self.users.take(pa.array(place))
-        if _EVENTS not in users.column_names:
-            return users
-        at = users.column_names.index(_EVENTS)
-        before = pa.array(histories.lengths).cast(users.schema.field(at).type)
-        return users.set_column(at, _EVENTS, before)
+        return with_num_events(users, histories)
 
 
 def _fields_of(maker: ListMaker) -> list[str]:
@@ -170,14 +170,14 @@ def _read_users(folder: Path, manifest: Manifest, fields: list[str]) -> pa.Table
     return pa.concat_tables(tables).sort_by(USER_IDX).combine_chunks()
 
 
-def _count_before(maker: ListMaker, folder: Path, manifest: Manifest, part: Part) -> None:
+def _count_before(staged: Staged, folder: Path, manifest: Manifest, part: Part) -> None:
     """Give the ranker the counts before the held-out events."""
-    if maker.staged is None or not isinstance(maker.staged.two_stage.ranker, Objective):
+    objective = staged.two_stage.ranker
+    if not isinstance(objective, Objective):
         return
-    objective = maker.staged.two_stage.ranker
     context = with_counts_before(objective.pairs.context, folder, manifest, part)
     pairs = objective.pairs._replace(context=context)
-    maker.staged.two_stage.ranker = objective._replace(pairs=pairs)
+    staged.two_stage.ranker = objective._replace(pairs=pairs)
 
 
 def _found(items: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Places]:

@@ -24,7 +24,7 @@ from serving.rules.shown import shown_version
 from serving.scoring.arranged import require_arrangeable
 from serving.scoring.kinds import ListKind
 from serving.scoring.list_model import ListModel
-from serving.scoring.staged import Staged, load_staged, stages_of
+from serving.scoring.staged import Staged, load_staged, orders_of, stages_of
 
 log = logging.getLogger(__name__)
 Files = Mapping[str, Sequence[InputFile]]
@@ -103,8 +103,12 @@ def prepared(
     return found
 
 
-def prepared_similar(source: Source) -> ListKind | None:
+def prepared_similar(source: Source, first: Given) -> ListKind | None:
     """Return how lists of items are made that have rules of their own; None: they have none.
+
+    Args:
+        source: What they are made from.
+        first: What was read for the default lists.
 
     Raises:
         ConfigError: When a rule cannot be evaluated, needs users, or leaves no item.
@@ -116,12 +120,11 @@ def prepared_similar(source: Source) -> ListKind | None:
     files = {
         f"score.{key.removeprefix(prefix)}": some
         for key, some in source.files.items()
-        if key.startswith(prefix) or key == NOW
+        if key.startswith(prefix)
     }
-    files |= {NOW: source.files[NOW]} if NOW in source.files else {}
     config = source.config.model_copy(update={"score": score})
     try:
-        given = read_given(config, source.manifest, source.item_ids, files)
+        given = _read_with_now(source, config, files, first)
         _item_rules(source, score, given, about_users="lists of items have no users")
     except HeadraceError as error:
         error.args = (str(error).replace("score.rules.", f"{prefix}rules."),)
@@ -158,7 +161,7 @@ def _prepared(
     staged = None
     if stages is not None:
         staged = next((one.staged for one in others if one.kind.stages == stages
-                       and _orders(one.score) == _orders(score)), None)  # fmt: skip
+                       and orders_of(one.score) == orders_of(score)), None)  # fmt: skip
         if staged is None:
             cpu = torch.device("cpu")
             of_dataset = (source.workspace, source.manifest, source.model)
@@ -185,11 +188,6 @@ def _prepared(
         rules,
         own,
     )
-
-
-def _orders(score: Score) -> tuple[object, ...]:
-    """Return what the order of candidates depends on."""
-    return score.objective, score.value, score.context
 
 
 def _files_of(files: Files, name: str | None, own: Scenario | None) -> Files:
@@ -225,12 +223,17 @@ def _given(
         return read_given(config, source.manifest, source.item_ids, files)
     if own.rules is None:
         return first._replace(shown=(), item_ids=None) if first.shown else first
+    return _read_with_now(source, config, files, first)
+
+
+def _read_with_now(source: Source, config: Config, files: Files, first: Given) -> Given:
+    """Return what rules read, with the fresher table that was read for the default lists."""
+    if first.now is None:
+        return read_given(config, source.manifest, source.item_ids, files)
     without = config.score.model_copy(update={"items_now": None})
     config = config.model_copy(update={"score": without})
     files = {key: some for key, some in files.items() if key != NOW}
     found = read_given(config, source.manifest, source.item_ids, files)
-    if first.now is None:
-        return found
     counts = {**found.counts, NOW: first.counts[NOW]}
     return found._replace(now=first.now, has_row=first.has_row, counts=counts)
 

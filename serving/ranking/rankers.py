@@ -60,6 +60,12 @@ def make_ranker(scorer: Scorer, score: Score, *, model_id: str, num_items: int) 
     return ScoresRanker(scorer, score, num_items)
 
 
+def users_at_once(score: Score, num_items: int) -> int:
+    """Return how many users' scores of all items need no more memory than those of a block."""
+    room = score.block_users * score.block_items // num_items
+    return min(max(room, 1), score.block_users)
+
+
 class NetworkRanker:
     """Ranks by a network's dot products, block by block."""
 
@@ -119,8 +125,7 @@ class ScoresRanker:
 
     def __init__(self, scorer: Scorer, score: Score, num_items: int) -> None:
         self.scorer, self.score = scorer, score
-        room = score.block_users * score.block_items // num_items
-        self.users_at_once = min(max(room, 1), score.block_users)
+        self.users_at_once = users_at_once(score, num_items)
 
     def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
         """See `Ranker`."""

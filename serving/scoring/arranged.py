@@ -23,7 +23,8 @@ from serving.arranging.diversity import (
     relevance,
     similarity_of,
 )
-from serving.arranging.exploring import Chance, Exploring, Kinds, exact_share
+from serving.arranging.exploring import Chance, Exploring, ItemClasses, exact_share
+from serving.ranking.rankers import users_at_once
 from serving.ranking.vectors import pair_scores
 from serving.rules.book import RuleBook
 from serving.rules.compiled import with_now
@@ -54,7 +55,7 @@ def diversifying_of(
         items = with_now(items, given)
     name = f"{model.bundle.id} ({model.bundle.algorithm})"
     similarity = similarity_of(spec, scorer, name, items, manifest)
-    return Diversifying(spec.weight, spec.candidates, similarity)
+    return Diversifying(spec.weight, spec.among, similarity)
 
 
 def exploring_of(
@@ -77,16 +78,15 @@ def exploring_of(
     if spec is None:
         return None
     assert scorer is not None  # a rule of the configuration
-    users_at_once = score.block_users
+    at_once = score.block_users
     if not isinstance(scorer, ModelScorer):
-        room = score.block_users * score.block_items // num_items
-        users_at_once = min(max(room, 1), score.block_users)
+        at_once = users_at_once(score, num_items)
     return Exploring(
         exact_share(spec.share),
         Chance(seed, manifest.id, manifest.logical_date),
         item_chances(spec, dataset, manifest),
-        Kinds(book),
-        partial(pair_scores, scorer, num_items=num_items, users_at_once=users_at_once),
+        ItemClasses(book),
+        partial(pair_scores, scorer, num_items=num_items, users_at_once=at_once),
     )
 
 

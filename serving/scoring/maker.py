@@ -3,28 +3,25 @@
 Legend of shapes: N users of a part, B users of a batch, K list length, R reasons.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from conf.contract import NO_ITEM, NUM_RESERVED, USER_IDX, Manifest
+from conf.contract import NO_ITEM, NUM_RESERVED, USER_IDX
 from conf.settings.score import Score
 from serving.arranging.arrange import Arranging
 from serving.publishing.parts import PartLists
 from serving.ranking.popular import PopularRanker
-from serving.ranking.rankers import NetworkRanker, Ranker, make_ranker
+from serving.ranking.rankers import Ranker, make_ranker
 from serving.ranking.two_stage import TwoStageRanker
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import RuleBook
 from serving.rules.guaranteed import sure_candidates, with_candidates
-from serving.rules.history import Popular, fallback_lists, known_to_model, popular_items
+from serving.rules.history import fallback_lists, known_to_model
 from serving.rules.part import PartRules
 from serving.rules.possible import (
     FALLBACK_REASONS,
@@ -37,70 +34,13 @@ from serving.rules.possible import (
 from serving.rules.reading.given import Given
 from serving.scoring.arranged import DIVERSITY, compared, diversifying_of, exploring_of
 from serving.scoring.ledger import ledger_of, sampled_batches
-from serving.scoring.list_model import ListModel
+from serving.scoring.loaded import Loaded
 from serving.scoring.ruled import explained_items, no_marks, put_lists
-from serving.scoring.staged import Staged, Stages, load_staged
+from serving.scoring.staged import Staged, Stages, load_staged, orders_of
 from trainer.data.batches import rows_of_like_length
 from trainer.data.columns import Ragged
 from trainer.models.reasons import explain
-from trainer.models.scorer import ModelScorer, Scorer
-
-_OF_ONE_LIST = {
-    "list_length", "reasons", "texts", "gates", "min_full_share", "scenarios", "similar_items",
-    "audiences", "diversity", "exploration",
-}  # fmt: skip
-"""Settings that neither a book of rules nor candidates depend on."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A dataset and the main model, as all lists of a run share them."""
-
-    workspace: Path
-    manifest: Manifest
-    item_ids: pa.Array
-    """[V], null at the reserved numbers."""
-    model: ListModel
-    device: torch.device
-
-    @property
-    def dataset(self) -> Path:
-        """Return the folder of the dataset."""
-        return self.workspace / "datasets" / self.manifest.id
-
-    @cached_property
-    def scorer(self) -> Scorer | None:
-        """Return the main model on its device; None if it scores pairs."""
-        return None if self.model.scorer is None else self.model.scorer.to(self.device)
-
-    @cached_property
-    def popular(self) -> Popular:
-        """Return the popular items."""
-        return popular_items(self.model.train_weights)
-
-    @contextmanager
-    def at_hand(self, histories: Ragged, ranker: Ranker | None, block_users: int) -> Iterator[None]:
-        """Remember the users of a part during the block, see `UserVectors`.
-
-        Args:
-            histories: [N] histories of the part.
-            ranker: That of the main model.
-            block_users: Users scored together.
-        """
-        if not isinstance(ranker, NetworkRanker):
-            yield
-            return
-        users = len(histories.lengths)
-        owner = np.repeat(np.arange(users), histories.lengths)
-        served = why_unserved(owner, histories.values, users, self.model.pools) == 0
-        known = known_to_model(histories, self.model.num_items, self.model.unknown)
-        with ranker.vectors.of_part(known, served, block_users):
-            yield
-
-    def choose(self, ranker: Ranker | None, rows: np.ndarray | None) -> None:
-        """Say which users of the part lists are made for, see `UserVectors`."""
-        if isinstance(ranker, NetworkRanker):
-            ranker.vectors.choose(rows)
+from trainer.models.scorer import ModelScorer
 
 
 class ListMaker:
@@ -139,10 +79,7 @@ class ListMaker:
             block_users=score.block_users,
             block_items=score.block_items,
         )
-        alike = next((other for other in others if self._is_like(other)), None)
-        self.book: RuleBook | None = None if alike is None else alike.book
-        if score.rules is not None and self.book is None:
-            self.book = RuleBook(loaded.dataset, loaded.manifest, score, given)
+        self.book = self._book(others)
         of_dataset = (loaded.dataset, loaded.manifest, given)
         self.diversifying = diversifying_of(score, model, self.scorer, *of_dataset)
         self.exploring = None
@@ -150,11 +87,7 @@ class ListMaker:
             self.exploring = exploring_of(
                 score, self.scorer, self.num_items, self.book, loaded.dataset, seed
             )
-        self.staged: Staged | None = None if alike is None else alike.staged
-        if stages is not None and self.staged is None:
-            of_run = (loaded.workspace, loaded.manifest, model)
-            own = self.own_ranker
-            self.staged = load_staged(*of_run, stages, score, loaded.device, own)
+        self.staged = self._staged(others)
         if self.staged is not None:
             self.pools = self.staged.pools
 
@@ -167,10 +100,31 @@ class ListMaker:
             self.scorer, self.score, model_id=model.bundle.id, num_items=self.num_items
         )
 
-    def _is_like(self, other: "ListMaker") -> bool:
-        """Return whether the lists have the same rules and candidates."""
-        own, others = (one.score.model_dump(exclude=_OF_ONE_LIST) for one in (self, other))
-        return self.given is other.given and self.stages == other.stages and own == others
+    def _book(self, others: Sequence["ListMaker"]) -> RuleBook | None:
+        """Return the rules, those of another maker if they are equal; None: there are none."""
+        if self.score.rules is None:
+            return None
+        for other in others:
+            if other.given is self.given and _of_book(other.score) == _of_book(self.score):
+                return other.book
+        return RuleBook(self.loaded.dataset, self.loaded.manifest, self.score, self.given)
+
+    def _staged(self, others: Sequence["ListMaker"]) -> Staged | None:
+        """Return channels and ranker, those of another maker if they are equal."""
+        if self.stages is None:
+            return None
+        for other in others:
+            if other.stages == self.stages and orders_of(other.score) == orders_of(self.score):
+                return other.staged
+        of_run = (self.loaded.workspace, self.loaded.manifest, self.loaded.model)
+        return load_staged(*of_run, self.stages, self.score, self.loaded.device, self.own_ranker)
+
+    @property
+    def channels(self) -> list[str]:
+        """Return the names of the channels of `score.candidates`, in the order of their bits."""
+        if self.staged is None or not self.score.candidates:
+            return []
+        return [channel.name for channel in self.staged.two_stage.channels]
 
     def for_part(self, users: pa.Table, histories: Ragged) -> PartRules | None:
         """Take the users of a part, and return the rules for them; None: there are none.
@@ -341,3 +295,8 @@ class ListMaker:
             has_candidates=self.staged is not None,
             most=most,
         )
+
+
+def _of_book(score: Score) -> tuple[object, ...]:
+    """Return what a book of rules depends on besides dataset and files."""
+    return score.rules, score.drops_seen, score.items_now

@@ -107,6 +107,11 @@ def _require_affordable(score: Score, manifest: Manifest, main: ListModel) -> No
         )
 
 
+def orders_of(score: Score) -> tuple[object, ...]:
+    """Return what the order of candidates depends on besides channels and models."""
+    return score.objective, score.value, score.context
+
+
 def load_staged(
     workspace: Path,
     manifest: Manifest,

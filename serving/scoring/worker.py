@@ -4,7 +4,7 @@ Legend of shapes: N users of a part, B users of a batch, K list length, R reason
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,8 @@ from serving.rules.members import Members
 from serving.rules.reading.given import NOTHING_GIVEN, Given
 from serving.scoring.kinds import ListKind
 from serving.scoring.list_model import load_model
-from serving.scoring.maker import ListMaker, Loaded
+from serving.scoring.loaded import Loaded
+from serving.scoring.maker import ListMaker
 from serving.scoring.staged import Stages
 from trainer.data.batches import histories_of
 from trainer.data.columns import Ragged, numbers_of
@@ -75,6 +76,10 @@ class ScoringJob:
     """Numbers of the items of each audience."""
     seed: int = 0
     """`run.seed`, which exploration draws by."""
+
+    def for_main_model(self) -> "ScoringJob":
+        """Return the job for what the main model alone makes, besides the lists of users."""
+        return replace(self, scenarios=(), stages=None, templates={})
 
     @property
     def kinds(self) -> list[ListKind]:
@@ -189,8 +194,8 @@ class _Making:
             histories: [N]
             lists: Of N users.
         """
-        channels = list(self.maker.score.candidates or {})
-        table = lists_table(user_ids, self.maker.loaded.item_ids, lists, channels)
+        item_ids = self.maker.loaded.item_ids
+        table = lists_table(user_ids, item_ids, lists, self.maker.channels)
         if self.sentences is None:
             return table
         column = self.sentences.column(_places(lists), histories)

@@ -20,8 +20,8 @@ from conf.contract import (
 from conf.errors import HeadraceError
 from conf.settings.score import Score
 from conf.workspace.parquet import describe_parquet, read_columns
-from serving.gates.row_counts import count_bad_scores, count_misplaced, places_in
-from serving.gates.rule_checks import Rows, RuleCheck
+from serving.gates.row_counts import Rows, count_bad_scores, count_misplaced, places_in
+from serving.gates.rule_checks import RuleCheck
 from serving.publishing.parts import BOOST, part_name
 from serving.similar.worker import SIMILAR_SCHEMA, rows_of_parts
 

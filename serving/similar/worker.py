@@ -4,7 +4,6 @@ Legend of shapes: N items of a part, V catalogue, D width, K list length.
 """
 
 import logging
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -162,7 +161,7 @@ class SimilarScorer:
     def __init__(self, job: ScoringJob) -> None:
         assert job.score.similar_items is not None
         self.spec, self.job = job.score.similar_items, job
-        parts = PartScorer(replace(job, scenarios=()))
+        parts = PartScorer(job.for_main_model())
         self.loaded, self.maker = parts.loaded, parts.maker
         self.book, self.own_book = self.maker.book, None
         if job.similar is not None:

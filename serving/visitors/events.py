@@ -16,7 +16,7 @@ from conf.errors import InputError
 from conf.privacy.log_ids import as_files_name_them
 from conf.settings.config import Config
 from conf.settings.input import EventSource
-from serving.visitors.files import GivenFile, read_given
+from serving.visitors.files import GivenFile, read_file
 from serving.visitors.times import as_number, cut, why_wrong
 from trainer.prediction.given import Table, numbers_in
 
@@ -79,7 +79,7 @@ def _log_of(config: Config, path: Path) -> tuple[EventSource, GivenFile]:
     """Return the first log whose columns the file has, and the file read as that log's."""
     logs = config.input.events
     for log in logs.values():
-        file = read_given(EVENTS_OPTION, path, log)
+        file = read_file(EVENTS_OPTION, path, log)
         if all(file.has(name, log) for name in (log.columns.user_id, log.columns.item_id)):
             return log, file
     wanted = "; ".join(

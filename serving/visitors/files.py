@@ -75,7 +75,7 @@ class GivenFile(NamedTuple):
             raise InputError(f"{self.option}={str(self.path)!r}: {told}{more}; correct the file")
 
 
-def read_given(option: str, path: Path, source: Files) -> GivenFile:
+def read_file(option: str, path: Path, source: Files) -> GivenFile:
     """Return the content of a file; its name tells its kind.
 
     Args:

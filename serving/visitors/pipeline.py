@@ -26,18 +26,16 @@ from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.workspace.json_files import written_whole
 from conf.workspace.versions import read_manifest
+from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import PartLists, read_item_ids
 from serving.ranking.channels import knows
-from serving.reasons.templates import load_templates
+from serving.ranking.user_vectors import chosen_rows
 from serving.rules.possible import FALLBACK_REASONS
-from serving.rules.reading.given import read_given as read_for_rules
-from serving.rules.shown import shown_version
-from serving.scoring.arranged import require_arrangeable
+from serving.rules.reading.tables import with_num_events
 from serving.scoring.list_model import load_model
-from serving.scoring.staged import stages_of
 from serving.scoring.worker import PartScorer, ScoringJob
 from serving.visitors.events import COUNTS, EVENTS_OPTION, GivenEvents, read_events
-from serving.visitors.files import GivenFile, read_given
+from serving.visitors.files import GivenFile, read_file
 from serving.visitors.groups import NewUsers
 from serving.visitors.histories import histories_with
 from serving.visitors.people import (
@@ -47,7 +45,7 @@ from serving.visitors.people import (
     people_of,
     table_of_users,
 )
-from trainer.data.columns import Ragged, newest_events
+from trainer.data.columns import Ragged
 from trainer.models.bundle import require_same_vocabulary
 
 log = logging.getLogger(__name__)
@@ -93,12 +91,41 @@ def run(
     workspace = Path(config.run.output).resolve()
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
-    dataset = workspace / "datasets" / dataset_id
+    asked = _asked(config, manifest, workspace / "datasets" / dataset_id, given)
+    scorer = PartScorer(
+        _job(config, manifest, model_id, workspace, models=models, files=files, shown=shown)
+    )
+    found, lists = Counter[str](), []
+    for made, of_lists in _made(scorer, asked):
+        lists.append(made)
+        found += of_lists
+    _write(_in_order(pa.concat_tables(lists), asked.people), given.target)
+    return _told(asked.people, asked.counts, found)
+
+
+class _Asked(NamedTuple):
+    """The users whom lists are made for."""
+
+    people: People
+    fields: pa.Table
+    """[N] rows as in `users/` of the dataset."""
+    histories: Ragged
+    """[N]"""
+    counts: Mapping[str, int]
+    """Of the events of the file."""
+
+
+def _asked(config: Config, manifest: Manifest, dataset: Path, sources: Sources) -> _Asked:
+    """Read the files, and what the dataset knows of their users.
+
+    Raises:
+        InputError: When a file is wrong, or names nobody.
+    """
     item_ids = read_item_ids(dataset, manifest)
-    events, counts = _events(config, manifest, given.events, item_ids)
+    events, counts = _events(config, manifest, sources.events, item_ids)
     table = None
-    if given.users is not None:
-        table = read_given(USERS_OPTION, given.users, table_of_users(config))
+    if sources.users is not None:
+        table = read_file(USERS_OPTION, sources.users, table_of_users(config))
     people = people_of(config, manifest, dataset, _named(config, events, table))
     if not people.ids:
         raise InputError(
@@ -107,16 +134,9 @@ def run(
         )
     fields = fields_of_people(config, manifest, dataset, people, table)
     histories, doubled = histories_with(config, manifest, dataset, people, events)
-    _warn(counts, given)
-    scorer = PartScorer(
-        _job(config, manifest, model_id, workspace, models=models, files=files, shown=shown)
-    )
-    found, lists = Counter[str](), []
-    for made, of_lists in _made(scorer, people, fields, histories):
-        lists.append(made)
-        found += of_lists
-    _write(_in_order(pa.concat_tables(lists), people), given.target)
-    return _told(people, {**counts, "already_there": doubled}, found)
+    _warn(counts, sources)
+    fields = with_num_events(fields, histories)
+    return _Asked(people, fields, histories, {**counts, "already_there": doubled})
 
 
 def _in_order(lists: pa.Table, people: People) -> pa.Table:
@@ -182,35 +202,37 @@ def _job(
     files: Mapping[str, Sequence[InputFile]],
     shown: Sequence[str],
 ) -> ScoringJob:
-    """Return what a scoring worker is made from."""
+    """Return what a scoring worker is made from.
+
+    Raises:
+        ConfigError: When a rule cannot be evaluated, or leaves no item.
+    """
     model = load_model(workspace, model_id, manifest)
     item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
-    given = read_for_rules(config, manifest, item_ids, files)
-    if shown:
-        versions = [shown_version(workspace, one) for one in shown]
-        given = given._replace(shown=versions, item_ids=item_ids)
-    dataset = workspace / "datasets" / manifest.id
-    require_arrangeable(config.score, model, dataset, manifest, given)
-    stages = stages_of(config, manifest, model, models, files)
-    templates, of_run = load_templates(config.score.texts), (config.score, config.run.umask)
-    made_of = (workspace, manifest.id, model_id, "", workspace)
-    return ScoringJob(*made_of, *of_run, stages, templates, given, seed=config.run.seed)
+    source = Source(config, manifest, model, item_ids, models, files)
+    kind = prepared(source, shown, {})[0].kind
+    return ScoringJob(
+        workspace, manifest.id, model_id, "", workspace, kind.score,
+        stages=kind.stages,
+        templates=kind.templates,
+        given=kind.given,
+        seed=config.run.seed,
+    )  # fmt: skip
 
 
-def _made(
-    scorer: PartScorer, people: People, fields: pa.Table, histories: Ragged
-) -> Iterator[tuple[pa.Table, Counter[str]]]:
+def _made(scorer: PartScorer, asked: _Asked) -> Iterator[tuple[pa.Table, Counter[str]]]:
     """Yield lists as rows, and their counts, some users after others."""
+    people = asked.people
     ids = pa.array(people.ids, pa.string())
     of_groups = NewUsers(
         scorer.maker.staged, scorer.job.score, scorer.loaded.dataset, scorer.loaded.manifest
     )
-    known, longest = scorer.loaded.model.pools.model, int(histories.lengths.max(initial=0))
+    known = scorer.loaded.model.pools.model
     for start in range(0, len(ids), _USERS_AT_ONCE):
-        some = fields.slice(start, _USERS_AT_ONCE)
+        some = asked.fields.slice(start, _USERS_AT_ONCE)
         for rows in of_groups.in_turn(some):
             at = start + rows
-            own = newest_events(histories, at, longest)
+            own = chosen_rows(asked.histories, at)
             rules = scorer.maker.for_part(some.take(pa.array(rows)), own)
             if rules is not None:
                 rules.user_idx = _numbers(rules.user_idx, [people.keys[one] for one in at])

@@ -1,6 +1,6 @@
 """Times of events as numbers, in the form that the histories of a dataset have."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,9 +10,8 @@ import numpy as np
 from conf.contract import Manifest
 from conf.settings.config import Config
 from conf.settings.input import EventSource
-from conf.workspace.instants import newest_instant
+from conf.workspace.instants import microseconds, newest_instant
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEPS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _MICROSECOND = timedelta(microseconds=1)
 _MOST_LATER = timedelta(days=3653) // _MICROSECOND
@@ -43,15 +42,15 @@ def as_number(value: Any, log: EventSource) -> int:
 
 def _microseconds(value: Any, zone: str | None) -> int:
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC if zone is None else ZoneInfo(zone))
-    return (moment - _EPOCH) // _MICROSECOND
+    if moment.tzinfo is None and zone is not None:
+        moment = moment.replace(tzinfo=ZoneInfo(zone))
+    return microseconds(moment)
 
 
 def why_wrong(number: int, config: Config, manifest: Manifest) -> str | None:
     """Return why a time cannot be right; None if it can."""
     first = config.etl.clean.earliest_time
-    if number < (datetime.combine(first, time(), UTC) - _EPOCH) // _MICROSECOND:
+    if number < microseconds(datetime.combine(first, time())):
         return f"is before etl.clean.earliest_time={first}; most often the time unit is wrong"
     newest = newest_instant(manifest)
     if newest is not None and number > newest + _MOST_LATER:

@@ -120,7 +120,8 @@ def write_dataset(
         vocabularies={
             "item": Vocabulary(
                 size=NUM_RESERVED + items, fingerprint=fingerprint, earlier=earlier
-            )
+            ),
+            "user": Vocabulary(size=NUM_RESERVED + len(histories), fingerprint="users-1"),
         },
         **more,
     )  # fmt: skip

@@ -9,11 +9,11 @@ from conf.settings.section import Positive, Section
 
 
 class Audience(Section):
-    """The users whom an item, or a segment of items, fits best. Set one of item, items, where."""
+    """The users whom an item, or a segment of items, fits best. Set one of item, path, where."""
 
     item: Annotated[str, Field(min_length=1)] | None = None
     """Id of the one item, as in the log; null: several items, or none."""
-    items: Annotated[str, Field(min_length=1)] | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
     """File with the ids of the items, relative to `input.root`: one id a line, or a csv whose
     header has the column item_id. null: no file."""
     where: Expression | None = None
@@ -27,10 +27,10 @@ class Audience(Section):
 
     @model_validator(mode="after")
     def _items_have_one_source(self) -> "Audience":
-        given = [name for name in ("item", "items", "where") if getattr(self, name) is not None]
+        given = [name for name in ("item", "path", "where") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"set one of item, items and where, which say what the users are for; set are "
-                f"{', '.join(given) or 'none'}"
+                "set exactly one of item, path and where, which say what the users are for; set "
+                f"now: {', '.join(given) or 'none'}"
             )
         return self

@@ -37,15 +37,15 @@ class Gates(Section):
     """Share of rows that repeat an item of their list."""
     seen_items: Above = Above(warn_above=0, refuse_above=0.001)
     """Share of rows with an item of the user's history. Not measured with
-    `score.drop_seen: false`."""
+    `score.drop_seen: false` or `score.rules.leave_out`."""
     rule_violations: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows that break a rule of `score.rules`, found by evaluating the rules again on the
     written rows. Not measured without rules."""
     misplaced_rows: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows that break the sequence of positions 1, 2, 3, ..."""
     bad_scores: Above = Above(warn_above=0, refuse_above=0)
-    """Share of rows whose score is not finite or above the one before. With `score.diversity` the
-    order is not judged in the model's lists."""
+    """Share of rows whose score is not finite, or above the one before without a rule that explains
+    it. With `score.diversity` the order is not judged in the model's lists."""
     bad_propensities: Above = Above(warn_above=0, refuse_above=0)
     """Share of rows whose propensity is not above 0 and at most 1, or does not fit
     `score.exploration.share`. Not measured without `score.exploration`."""

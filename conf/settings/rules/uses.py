@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 COUNTING = frozenset(get_args(CountingName))
 NEURAL, RANKING, HYBRID = frozenset({"neural"}), frozenset({"ranking"}), frozenset({"hybrid"})
 NETWORKS = NEURAL | RANKING
-BY_HISTORY = frozenset({"item_knn", "ease", "als"})
 CATALOGUE = NEURAL | HYBRID | COUNTING
 EVERY = CATALOGUE | RANKING
 KINDS = ("neural", "ranking", "hybrid", *get_args(CountingName))

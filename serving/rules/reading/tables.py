@@ -10,7 +10,9 @@ from conf.contract import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX, Manifest
 from conf.workspace.parquet import read_columns, told_if_damaged
 from conf.workspace.versions import UNDATED
 from serving.rules.sql import Fields
+from trainer.data.columns import Ragged
 
+_NUM_EVENTS = "num_events"
 _IDS = (ITEM_IDX, ITEM_ID, USER_IDX, USER_ID)
 
 
@@ -76,3 +78,17 @@ def fields_of(items: pa.Table, users: pa.Table, logical_date: str) -> Fields:
 def _field_names(path: Path) -> list[str]:
     with told_if_damaged(path):
         return [name for name in pq.read_schema(path).names if name not in _IDS]
+
+
+def with_num_events(users: pa.Table, histories: Ragged) -> pa.Table:
+    """Return users whose number of events is the length of these histories.
+
+    Args:
+        users: N users, perhaps with the field `num_events`, which is that of the whole log.
+        histories: [N]
+    """
+    if _NUM_EVENTS not in users.column_names:
+        return users
+    at = users.column_names.index(_NUM_EVENTS)
+    lengths = pa.array(histories.lengths).cast(users.schema.field(at).type)
+    return users.set_column(at, _NUM_EVENTS, lengths)

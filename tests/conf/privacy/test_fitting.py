@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conf.errors import VersionError
-from conf.privacy.fitting import require_protected, weaker_setting
+from conf.privacy.fitting import require_protected, warn_of_raw_ids, weaker_setting
 from conf.privacy.keys import load_keys
 from conf.runs.choosing import run_card, run_compare, run_tune
 from conf.runs.managing import run_rollback
@@ -17,7 +17,6 @@ from conf.runs.stages import KINDS, run_score, run_status, run_train
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.pointers import publish
-from serving.show import _warn_of_raw_ids
 from tests.conf.erasable import (
     DATASET,
     DAY,
@@ -112,10 +111,10 @@ def test_no_stage_goes_on_with_a_dataset_of_raw_ids(
             stage(changed)
     with pytest.raises(VersionError, match="run headrace run for a model of labels"):
         run_card(changed, workspace / "card.html")
-    _warn_of_raw_ids(config_of(workspace), LISTS)
+    warn_of_raw_ids(config_of(workspace), LISTS)
     assert not caplog.text
     with caplog.at_level(logging.WARNING):
-        _warn_of_raw_ids(config, LISTS)
+        warn_of_raw_ids(config, LISTS)
     assert "was made with privacy.mode=none" in caplog.text and NAMES[0] not in caplog.text
 
 

@@ -88,7 +88,7 @@ def test_similarity_of_vectors_is_their_cosine_and_0_for_unknown_items() -> None
 
 
 def settings(by: str, weight: float, *more: str) -> list[str]:
-    spec = f"score.diversity={{weight: {weight}, candidates: {COUNT}, by: {by}}}"
+    spec = f"score.diversity={{weight: {weight}, among: {COUNT}, by: {by}}}"
     return [f"score.list_length={LENGTH}", spec, *more]
 
 
@@ -211,7 +211,7 @@ def test_the_ledger_has_dissimilarity_and_relevance_of_both_lists(tmp_path: Path
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("score.diversity={candidates: 3}", "candidates=3, but a list has list_length=4"),
+        ("score.diversity={among: 3}", "diversity.among=3, but a list has list_length=4"),
         ("score.diversity={weight: 1.5}", "less than or equal to 1"),
         ("train.algorithm=markov", "train.algorithm=markov has no vectors of items"),
         ("score.candidates={a: {from: popularity, count: 5}}", "diversity and candidates are both"),

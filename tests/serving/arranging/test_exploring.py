@@ -15,7 +15,7 @@ from conf.runs.request_keys import lists_request
 from conf.settings.lists.diversity import Exploration
 from conf.workspace.parquet import describe_parquet
 from serving.arranging.chances import Trials, chances_of_best, item_chances, read_trials
-from serving.arranging.exploring import Chance, Drawn, Exploring, Kinds, drawn_columns
+from serving.arranging.exploring import Chance, Drawn, Exploring, ItemClasses, drawn_columns
 from serving.gates.propensities import count_bad_propensities
 from serving.publishing.parts import EXPLORED_SCHEMA
 from serving.rules.part import PartRules
@@ -45,7 +45,7 @@ def explored(tmp_path: Path, share: str, *rules: str, seed: int = 1) -> tuple[Pa
         cap.codes[:] = [CODES.get(number, -1) for number in range(ITEMS + NUM_RESERVED)]
     part = PartRules(book, users, histories)
     exploring = Exploring(
-        Fraction(share), Chance(seed, "d", DAY), WEIGHTS, Kinds(book), lambda *_: np.zeros(0)
+        Fraction(share), Chance(seed, "d", DAY), WEIGHTS, ItemClasses(book), lambda *_: np.zeros(0)
     )
     lists, rows = np.tile(LIST, (USERS, 1)), np.arange(USERS)
     may_change = np.tile(np.array([True, True, False, True]), (USERS, 1))  # 7 is pinned
@@ -120,7 +120,11 @@ def test_every_user_and_place_has_its_turn_and_the_share_is_met(tmp_path: Path) 
 def test_users_who_are_drawn_for_apart_get_the_same_items(tmp_path: Path) -> None:
     part, whole = explored(tmp_path, "2/3", "score.rules.caps.category=2")
     exploring = Exploring(
-        Fraction("2/3"), Chance(1, "d", DAY), WEIGHTS, Kinds(part.book), lambda *_: np.zeros(0)
+        Fraction("2/3"),
+        Chance(1, "d", DAY),
+        WEIGHTS,
+        ItemClasses(part.book),
+        lambda *_: np.zeros(0),
     )
     rows = np.array([19_000, 3, 500, 4])
     may_change = np.tile(np.arange(LENGTH) != 2, (4, 1))
@@ -187,7 +191,7 @@ def test_explored_places_obey_the_rules_and_the_others_stay(
     plain = random_shop(tmp_path / "plain", 2, *rules, "score.rules.refill=false", **options)
     shop = random_shop(
         tmp_path / "shop", 2, *rules, "score.rules.refill=false",
-        "score.exploration={share: 0.3, from: new_first}", **options,
+        "score.exploration={share: 0.3, weights: new_first}", **options,
     )  # fmt: skip
 
     lists, counted = shop.lists()
@@ -283,10 +287,10 @@ def test_successes_are_training_events_of_the_types(tmp_path: Path) -> None:
         for place, item in enumerate(history[:3] if one == user else history):
             (successes if place % 2 else failures)[item] += 1
     assert (trials.successes == successes).all() and (trials.failures == failures).all()
-    weights = item_chances(Exploration(**{"from": "new_first"}), folder, manifest)
+    weights = item_chances(Exploration(**{"weights": "new_first"}), folder, manifest)
     events = np.array([sum(h.count(n) for h in shop.histories) for n in range(42)])
     assert weights[2:] == pytest.approx(1 / (1 + events[2:])) and not weights[:2].any()
-    spec = Exploration(**{"from": "thompson", "successes": ("rent",)})
+    spec = Exploration(**{"weights": "thompson", "successes": ("rent",)})
     with pytest.raises(ConfigError, match=r"no events of the type 'rent'; it has view, buy"):
         item_chances(spec, folder, manifest)
 
@@ -295,10 +299,13 @@ def test_successes_are_training_events_of_the_types(tmp_path: Path) -> None:
     ("spec", "told"),
     [
         ("{share: 1.2}", "less than or equal to 1"),
-        ("{from: thompson}", "from is 'thompson', but successes is empty"),
-        ("{successes: [buy]}", "successes is only for from: thompson"),
-        ("{from: thompson, successes: [rent]}", "'rent' is not in etl.event_types; use view, buy"),
-        ("{from: thompson, successes: [buy, view]}", "no event is a failure"),
+        ("{weights: thompson}", "weights is 'thompson', but successes is empty"),
+        ("{successes: [buy]}", "successes is only for weights: thompson"),
+        (
+            "{weights: thompson, successes: [rent]}",
+            "'rent' is not in etl.event_types; use view",
+        ),
+        ("{weights: thompson, successes: [buy, view]}", "no event is a failure"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, spec: str, told: str) -> None:

@@ -19,7 +19,7 @@ from conf.settings.config import Config
 from conf.workspace.folders import own_folder
 from conf.workspace.pointers import publish
 from conf.workspace.versions import read_manifest
-from serving.audiences.members import items_of_audiences
+from serving.audiences.items import items_of_audiences
 from serving.audiences.merged import AUDIENCE_SCHEMA, _counted, write_audiences
 from serving.audiences.worker import PARTS, AudienceScorer
 from serving.publishing.parts import read_item_ids
@@ -211,13 +211,13 @@ def test_wrong_audiences_are_refused(tmp_path: Path, text: str, told: str) -> No
 
 @pytest.mark.parametrize("text", ["count: 3", "item: i2, where: \"kind = 'tent'\""])
 def test_the_items_have_one_source(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="set one of item, items and where"):
+    with pytest.raises(ConfigError, match="set exactly one of item, path and where"):
         tiny_config(tmp_path, audience(text))
 
 
 def test_a_file_of_items_is_read(tmp_path: Path) -> None:
     (tmp_path / "boats.txt").write_text("i6\ni9\nnone\n")
-    shop = block_shop(tmp_path, audience("items: boats.txt"))
+    shop = block_shop(tmp_path, audience("path: boats.txt"))
     rows = found_in(*shop)["a"]
     assert names(rows)[0] in {"u1", "u3", "u5"}
     before = lists_request(shop[0], "d", "m", files=list_files(shop[0]))

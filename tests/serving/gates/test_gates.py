@@ -65,8 +65,7 @@ def test_good_lists_are_counted() -> None:
         "users": 3, "lists": 2, "rows": 4, "model_lists": 1, "model_rows": 2, "fallback_lists": 1,
         "full_lists": 2, "users_without_lists": 1, "unexplained": 0, "unscored_users": 0,
         "unknown_ids": 0, "duplicate_items": 0, "seen_items": 0, "misplaced_rows": 0,
-        "rule_violations": 0,
-        "bad_scores": 0,
+        "rule_violations": 0, "bad_propensities": 0, "bad_scores": 0,
     }  # fmt: skip
     assert part.fallbacks == {"no_history": 1} and not part.short_lists
     assert part.absent.to_pylist() == [{"user_id": "c", "why_absent": "catalogue_exhausted"}]

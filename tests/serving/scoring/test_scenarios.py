@@ -134,7 +134,7 @@ def test_a_part_with_nobody_in_the_scenario_has_no_rows(tmp_path: Path) -> None:
     assert {*rows_of(folder)["user_id"].to_pylist()} == wanted
 
 
-@pytest.mark.parametrize("default", ["", "score.diversity={weight: 0.3, candidates: 12, by: size}"])
+@pytest.mark.parametrize("default", ["", "score.diversity={weight: 0.3, among: 12, by: size}"])
 def test_a_scenario_draws_though_the_default_lists_do_not(tmp_path: Path, default: str) -> None:
     shop = random_shop(tmp_path, 5, users=40)
     config = tiny_config(
@@ -160,7 +160,7 @@ def test_a_scenario_turns_off_what_the_default_lists_have() -> None:
     config = tiny_config(
         Path("nowhere"),
         "score.list_length=4",
-        "score.diversity={weight: 0.3, candidates: 8}",
+        "score.diversity={weight: 0.3, among: 8}",
         "score.exploration={share: 0.1}",
         "score.scenarios.long={list_length: 9, diversity: {weight: 0}, exploration: {share: 0}}",
         "score.scenarios.named={diversity: {weight: 0}, exploration: {share: 0}, "
@@ -186,3 +186,42 @@ def test_the_seed_is_in_the_key_if_only_a_scenario_draws() -> None:
 
     assert key(1, "{exploration: {share: 0.2}}") != key(2, "{exploration: {share: 0.2}}")
     assert key(1, "{list_length: 3}") == key(2, "{list_length: 3}")
+
+
+def test_channels_keep_their_names_in_a_scenario_with_another_order(tmp_path: Path) -> None:
+    shop = random_shop(tmp_path, 6, users=40)
+    picks = tmp_path / "picks.txt"
+    picks.write_text("\n".join(f"i{number}" for number in range(2, 12)))
+    top, own = "top: {from: list, path: picks.txt, count: 7}", "own: {from: model, count: 7}"
+    config = tiny_config(
+        tmp_path,
+        f"input.root={tmp_path}",
+        f"score.candidates={{{top}, {own}}}",
+        f"score.scenarios.turned={{list_length: 6, candidates: {{{own}, {top}}}}}",
+    )
+
+    together = made(config, shop, shop.model_id, tmp_path / "together")
+
+    alone = config.model_copy(update={"score": config.score.of_scenario("turned")})
+    expected = rows_of(made(alone, shop, shop.model_id, tmp_path / "alone")).to_pylist()
+    found = rows_of(together / "turned").to_pylist()
+    named = [set(row["channels"] or ()) for row in found]
+    assert {frozenset(names) for names in named} > {frozenset({"own"}), frozenset({"top"})}
+    assert named == [set(row["channels"] or ()) for row in expected]
+    assert [row["item_id"] for row in found] == [row["item_id"] for row in expected]
+
+
+def test_a_table_of_today_counts_where_something_uses_it() -> None:
+    config = tiny_config(
+        Path("nowhere"),
+        "input.root=nowhere",
+        "score.items_now={paths: [now.csv], fields: {price: {type: number}}}",
+        "score.diversity={weight: 0.3, by: price}",
+        "score.scenarios.alike={list_length: 3}",
+        "score.scenarios.plain={diversity: {weight: 0}}",
+        "score.similar_items={rules: {}}",
+    )
+
+    assert config.score.of_scenario("alike").items_now == config.score.items_now
+    assert config.score.of_scenario("plain").items_now is None
+    assert config.score.of_similar_items.items_now is None

@@ -3,102 +3,32 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from conf.contract import Manifest
 from conf.errors import ConfigError, InputError
 from conf.privacy.erased import add_erased
 from conf.privacy.keys import require_keys
 from conf.privacy.sealing import erased_hash
 from conf.runs.predicting import run_visitors
 from conf.runs.stages import run_train
-from conf.settings.config import Config
-from serving.scoring.worker import PartScorer, ScoringJob
 from tests.serving.impression_shop import shop_config, write_shop
 from tests.serving.tiny_shop import (
-    HISTORIES,
-    ITEMS,
-    SECOND,
-    read_lists,
     tiny_config,
-    write_dataset,
-    write_model,
 )
-
-TYPED = "input.events.log.columns.event_type=event_type"
-REGIONS = ["north", "south", "north", None, "south", "north", "north", "south"]
-TABLE = ("input.users={paths: [none], id_column: user_id, fields: {region: {}}}",)
-KEY = "privacy.key=${oc.env:HEADRACE_TEST_KEY}"
-
-
-def shop(folder: Path, *overrides: str, **more: Any) -> tuple[Config, Manifest, str]:
-    config = tiny_config(folder, TYPED, "train.model.event_types=true", *overrides)
-    fields = {"region": pa.array(REGIONS)}
-    # One microsecond is no whole second, so these histories have times that a file can name.
-    times = [[SECOND * (400_000_000 + n) for n in range(len(h))] for h in HISTORIES]
-    manifest = write_dataset(
-        folder, HISTORIES, items=ITEMS, user_fields=fields, times=times, **more
-    )
-    return config, manifest, write_model(config, manifest)
-
-
-def published(config: Config, manifest: Manifest, model_id: str) -> dict[str, list[Any]]:
-    """Return the lists of the dataset's users, as the scorer's parts have them."""
-    folder = Path(config.run.output)
-    job = ScoringJob(folder, manifest.id, model_id, "r", folder, config.score)
-    for part in range(len(manifest.row_groups("histories"))):
-        PartScorer(job).score(part)
-    found = by_user(read_lists(folder))
-    for path in folder.glob("part-*.parquet"):
-        path.unlink()
-    return found
-
-
-def by_user(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return the rows of each user; scores of users in other batches differ in the last digits."""
-    found: dict[str, list[Any]] = {}
-    for row in rows:
-        reasons = [(one["item_id"], round(one["weight"], 4)) for one in row["reasons"] or ()]
-        same = {**row, "score": round(row["score"], 4), "reasons": reasons}
-        found.setdefault(same.pop("user_id"), []).append(same)
-    return found
-
-
-def events_of(user: int, name: str) -> list[dict[str, Any]]:
-    """Return the history of a user of the dataset as events of somebody else."""
-    return [
-        {"user_id": name, "item_id": f"i{item}", "event_type": ("view", "buy")[place % 2],
-         "time": 400_000_000 + place}
-        for place, item in enumerate(HISTORIES[user])
-    ]  # fmt: skip
-
-
-def written(path: Path, rows: list[dict[str, Any]]) -> Path:
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    else:
-        pyarrow.csv.write_csv(pa.Table.from_pylist(rows), path)
-    return path
-
-
-def made(
-    config: Config, folder: Path, events: list[dict[str, Any]] | None,
-    users: list[dict[str, Any]] | None = None, suffix: str = ".csv",
-) -> tuple[dict[str, Any], dict[str, list[Any]]]:  # fmt: skip
-    files = [
-        None if rows is None else written(folder / f"{name}{suffix}", rows)
-        for name, rows in (("events", events), ("users", users))
-    ]
-    result = run_visitors(config, *files, folder / "lists.parquet")
-    return result, by_user(pq.read_table(folder / "lists.parquet").to_pylist())
+from tests.serving.visitors.visits import (
+    KEY,
+    TABLE,
+    TYPED,
+    events_of,
+    made,
+    published,
+    shop,
+    written,
+)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -168,22 +98,6 @@ def test_users_without_a_known_event_get_popular_items(
     assert result["fallbacks"] == {"history_unknown_to_model": 1, "no_history": 1}
     assert result["users"]["without_known_event"] == 2
     assert "has an item of the dataset" in caplog.text
-
-
-def test_rules_see_the_fields_of_new_and_known_users(tmp_path: Path) -> None:
-    rule = "score.rules.where={odd: \"user.region = 'north' OR item.half = 'low'\"}"
-    halves = pa.array(["low" if n < 6 else "high" for n in range(ITEMS)])
-    config, _, _ = shop(tmp_path / "w", *TABLE, rule, item_fields={"half": halves})
-    low = {f"i{n + 2}" for n in range(6)}
-    events = [*events_of(4, "n"), *events_of(4, "s"), *events_of(4, "u4")]
-    users = [{"user_id": "n", "region": "north"}, {"user_id": "s", "region": "south"},
-             {"user_id": "only", "region": "south"}]  # fmt: skip
-
-    _, found = made(config, tmp_path, events, users)
-
-    listed = {name: {one["item_id"] for one in rows} for name, rows in found.items()}
-    assert listed["s"] <= low and listed["u4"] <= low and listed["only"] <= low
-    assert found["s"] == found["u4"] and not listed["n"] <= low
 
 
 @pytest.mark.slow
@@ -326,24 +240,3 @@ def test_without_times_the_order_of_lines_counts(
     if keep != "first":  # the first is a view, which the new user has not
         assert shown["u3"] == shown["new"]
     assert {"i3", "i2"}.isdisjoint(shown["u3"])
-
-
-def test_new_users_draw_apart_from_each_other_and_have_their_shares(tmp_path: Path) -> None:
-    config, _, _ = shop(
-        tmp_path / "w",
-        "score.exploration={share: 0.1}",
-        "score.rules={shares: {some: {where: 'train_events >= 0', at_least: 0.1}}}",
-    )
-    events = [row for n in range(60) for row in events_of(0, f"n{n}")]
-
-    result, found = made(config, tmp_path, events)
-
-    places = {
-        row["position"]: row["item_id"]
-        for rows in found.values()
-        for row in rows
-        if "explored" in (row["rules"] or ())
-    }
-    drawing = [any("explored" in (row["rules"] or ()) for row in rows) for rows in found.values()]
-    assert result["users"]["new"] == 60 and 0 < sum(drawing) < 60
-    assert len(places) > 1

@@ -133,5 +133,5 @@ def _ids(
     if audience.item is not None:
         return [as_in_dataset(config, manifest, "item", f"reading {key}")(audience.item)]
     if key not in files:
-        raise InputError(f"{key}.items={audience.items!r} is no file; name an existing one")
+        raise InputError(f"{key}.path={audience.path!r} is no file; name an existing one")
     return read_picks(config, manifest, key, files[key][0].path)
