@@ -34,6 +34,9 @@ SETTINGS_HEAD = """# Every setting
 One YAML file describes a run; `section.key=value` after a command changes one key. This page lists
 every key of that file. It is generated from the code, so it is always complete.
 
+A change like `score.rules={caps: {brand: 2}}` adds its keys to those of the file; `score.rules={}`
+empties the section.
+
 - **default**: *required* means that the file must set the key.
 - **takes**: the type, its limits, and the unit in brackets.
 - *Goes with*: other keys that a rule or a description names together with this one. A

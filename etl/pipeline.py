@@ -62,8 +62,6 @@ from etl.spark.session import spark_session
 
 log = logging.getLogger(__name__)
 
-_SHORT_RUN_BYTES = 32 << 20
-
 
 def run(
     config: Config,
@@ -230,7 +228,7 @@ def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManag
         shuffle_partitions=spark.shuffle_partitions,
         conf=spark.conf,
         log_path=work / SCRATCH / "spark.log",
-        is_short=num_bytes < _SHORT_RUN_BYTES,
+        input_bytes=num_bytes,
         scratch=folders_of(config),
     )
 

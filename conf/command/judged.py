@@ -33,6 +33,8 @@ def print_judged(console: Console, result: Result) -> None:
         console.print(f"without a value for the ranker: {names}", markup=False, highlight=False)
     for name in judged["not_measured"]:
         console.print(f"{name}: left out of the measured lists", markup=False, highlight=False)
+    for note in judged["notes"]:
+        console.print(note, markup=False, highlight=False)
 
 
 def _print_lists(console: Console, judged: Result) -> None:

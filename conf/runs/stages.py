@@ -310,7 +310,8 @@ def _make(
     try:
         verdicts = _require_passed(config, kind, version, manifest, role)
     except GateError as error:
-        error.made = told(REFUSED, NOT_PUBLISHED, error.made or {})
+        is_current = _is_current(config, kind, version, role)
+        error.made = told(REFUSED, "current" if is_current else NOT_PUBLISHED, error.made or {})
         raise
     with lease.kept() as number:
         published = publish(workspace, kind, version, manifest["logical_date"], number, role=role)
@@ -323,10 +324,14 @@ def _require_passed(config: Config, kind: str, version: str, manifest: Result, r
         require_publishable(config, version, role)
     if kind != "lists":
         return {}
-    verdicts: Result = call_stage(
-        "serving.gates.verdicts", "require_passed", manifest, config.score
-    )
+    asked = manifest, config.score, _is_current(config, kind, version, role)
+    verdicts: Result = call_stage("serving.gates.verdicts", "require_passed", *asked)
     return verdicts
+
+
+def _is_current(config: Config, kind: str, version: str, role: str) -> bool:
+    pointer = read_pointer(Path(config.run.output), kind, role)
+    return pointer is not None and pointer["id"] == version
 
 
 @contextmanager

@@ -151,10 +151,12 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """
     merged: Any = base
     for override in overrides:
-        key, is_set, _ = override.partition("=")
+        key, is_set, value = override.partition("=")
         if not is_set or not all(key.split(".")):
             raise ConfigError(f"override {_shown(override)!r} is not of the form section.key=value")
         try:
+            if value.strip() == "{}":  # merging would keep what the section has
+                OmegaConf.update(merged, key, {}, merge=False)
             merged = OmegaConf.merge(merged, _change(override))
         except TypeError as error:
             raise ConfigError(

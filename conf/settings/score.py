@@ -248,7 +248,7 @@ class Score(Section):
     def _fresher_table_is_used(self) -> "Score":
         used = [self.rules, *(one.rules for one in self.scenarios.values())]
         used += [] if self.similar_items is None else [self.similar_items.rules]
-        others = [self.diversity, *(one.where for one in self.audiences.values())]
+        others = [self.diversity, self.exploration, *(one.where for one in self.audiences.values())]
         if self.items_now is not None and not any(one is not None for one in [*used, *others]):
             raise ValueError("items_now is set, but no rule uses it; set rules, or leave it out")
         return self
@@ -262,12 +262,13 @@ class Score(Section):
                     f"rules.pins.{name}.position={pin.position}, but a list has "
                     f"list_length={self.list_length} places; lower it"
                 )
-            other = taken.setdefault(pin.position, name)
-            if other != name and pin.where is None:
+            if pin.position in taken:
                 raise ValueError(
-                    f"rules.pins.{name} has the position of rules.pins.{other}; give it another "
-                    "one, or a condition: of two that count for a user, the first is taken"
+                    f"rules.pins.{name} has the position of rules.pins.{taken[pin.position]}, "
+                    "which counts for all users; put it before that one, or elsewhere"
                 )
+            if pin.where is None:
+                taken[pin.position] = name
         return self
 
     @model_validator(mode="after")

@@ -49,8 +49,18 @@ _LAUNCH_SETTINGS = {
 _EXIT_SECONDS = 30
 
 # In a run on 100,000 events, half of the CPU time goes into optimising code that is soon done.
+_SHORT_RUN_BYTES = 32 << 20
 _SHORT_RUN_SETTINGS = {
     "spark.driver.extraJavaOptions": f"{_IN_UTC} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+}
+
+# With a few thousand events, generating and compiling code costs a quarter of the run, and with
+# 100,000 interpreting costs as much.
+_TINY_RUN_BYTES = 1 << 20
+_TINY_RUN_SETTINGS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
 }
 
 
@@ -63,7 +73,7 @@ def spark_session(
     shuffle_partitions: int,
     conf: Mapping[str, str],
     log_path: Path,
-    is_short: bool = False,
+    input_bytes: int | None = None,
     scratch: Sequence[Path] = (),
 ) -> Iterator[SparkSession]:
     """Yield a session and stop it afterwards, unless it was running before.
@@ -75,13 +85,20 @@ def spark_session(
         shuffle_partitions: Partitions of a shuffle.
         conf: Other settings, which override ours.
         log_path: File for the stderr of the JVM, if this call starts it.
-        is_short: Whether the run is too short for the JVM's optimising compiler to pay off.
+        input_bytes: Size of what is read. Compilers of the JVM and of Spark do not pay off in
+            a short run. None: unknown.
         scratch: Folders that the run writes to, the most important first.
 
     Raises:
         StorageError: When a disk or a file system fails in the block.
     """
-    sql = {**_SQL_SETTINGS, "spark.sql.shuffle.partitions": str(shuffle_partitions)}
+    is_short = input_bytes is not None and input_bytes < _SHORT_RUN_BYTES
+    is_tiny = input_bytes is not None and input_bytes < _TINY_RUN_BYTES
+    sql = {
+        **_SQL_SETTINGS,
+        **(_TINY_RUN_SETTINGS if is_tiny else {}),
+        "spark.sql.shuffle.partitions": str(shuffle_partitions),
+    }
     running = SparkSession.getActiveSession()
     if running is not None:
         session = running.newSession()

@@ -14,7 +14,15 @@ import numpy as np
 from conf.contract import NO_ITEM
 from serving.arranging.diversity import Diversifying
 from serving.arranging.exploring import Exploring
-from serving.arranging.greedy import Places, Quota, fill, pinned_places, without_gaps
+from serving.arranging.greedy import (
+    Chooser,
+    Places,
+    Quota,
+    fill,
+    lacking,
+    pinned_places,
+    without_gaps,
+)
 from serving.ranking.rankers import Ranker
 from serving.ranking.two_stage import TwoStageRanker
 from serving.rules.part import PartRules
@@ -146,11 +154,29 @@ class Arranging:
         is_strict: bool = True,
     ) -> Places:
         """Return the places; there may be more candidates than scores, which follow the others."""
-        chooser = None
-        if self.diversifying is not None:
-            chooser = self.diversifying.chooser(candidates, scores, pinned)
         caps, quotas = self.rules.book.caps, self._quotas(rows)
-        return fill(candidates, pinned, caps, quotas, is_strict=is_strict, chooser=chooser)
+        chooser = self._chooser(candidates, scores, pinned)
+        found = fill(candidates, pinned, caps, quotas, is_strict=is_strict, chooser=chooser)
+        lacks = [lacking(quota, found.item) > 0 for quota in quotas]
+        short = np.flatnonzero(found.is_stuck & np.logical_or.reduce(lacks)) if lacks else ()
+        if is_strict or not len(short):
+            return found
+        # The kept places were behind the end of these lists: the end is known now.
+        some = candidates[short], scores[short], pinned[short]
+        ends = (found.item[short] >= 0).sum(1)
+        quotas, chooser = self._quotas(rows[short]), self._chooser(*some)
+        again = fill(some[0], some[2], caps, quotas, is_strict=False, chooser=chooser, ends=ends)
+        is_as_long = (again.item >= 0).sum(1) == ends
+        for whole, part in ((found.item, again.item), (found.column, again.column)):
+            whole[short[is_as_long]] = part[is_as_long]
+        return found
+
+    def _chooser(
+        self, candidates: np.ndarray, scores: np.ndarray, pinned: np.ndarray
+    ) -> Chooser | None:
+        if self.diversifying is None:
+            return None
+        return self.diversifying.chooser(candidates, scores, pinned)
 
     def _quotas(self, rows: np.ndarray) -> list[Quota]:
         users = self.rules.user_idx[rows]

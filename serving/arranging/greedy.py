@@ -56,6 +56,7 @@ def fill(
     *,
     is_strict: bool = True,
     chooser: Chooser | None = None,
+    ends: np.ndarray | None = None,
 ) -> Places:
     """Return the places of each list, from the first on, up to one that no candidate fits.
 
@@ -66,8 +67,11 @@ def fill(
         quotas: Places that are kept for some items: the last ones, if no earlier ones have them.
         is_strict: Whether a kept place that none of these items fits stays empty.
         chooser: Chooses among those that fit; it knows the pinned items. None: the first is taken.
+        ends: [B] items that each list will have, so that the kept places are its last ones; None:
+            a list has K.
     """
     users, places = pinned.shape
+    ends = np.full(users, places) if ends is None else ends
     found = Places(pinned.copy(), np.full((users, places), -1), np.zeros(users, dtype=bool))
     if not candidates.shape[1]:
         candidates = np.full((users, 1), -1)
@@ -81,7 +85,8 @@ def fill(
         fits = left & ~found.is_stuck[:, None] & (pinned[:, place, None] < 0)
         for cap, code in zip(caps, codes, strict=True):
             fits &= ~breaks(cap, found.item, code, place, looks_ahead=is_pinned)
-        fits = _within_quotas(fits, candidates, found.item, quotas, is_strict=is_strict)
+        num_left = ends - (found.item >= 0).sum(1)
+        fits = _within_quotas(fits, candidates, found.item, quotas, num_left, is_strict=is_strict)
         column, has = fits.argmax(1) if chooser is None else chooser.best(fits), fits.any(1)
         rows = every[has]
         found.item[rows, place] = candidates[rows, column[has]]
@@ -98,6 +103,7 @@ def _within_quotas(
     candidates: np.ndarray,
     items: np.ndarray,
     quotas: Sequence[Quota],
+    num_left: np.ndarray,
     *,
     is_strict: bool,
 ) -> np.ndarray:
@@ -108,14 +114,13 @@ def _within_quotas(
         candidates: [B, C]
         items: [B, K] the lists so far, -1 for empty places.
         quotas: The quotas.
+        num_left: [B] places that are still empty.
         is_strict: See `fill`.
     """
     if not quotas:
         return fits
-    missing = [
-        (quota.places - ((items >= 0) & quota.is_in[items]).sum(1)).clip(0) for quota in quotas
-    ]
-    is_last: np.ndarray = np.add.reduce(missing) >= (items < 0).sum(1)  # [B]
+    missing = [lacking(quota, items) for quota in quotas]
+    is_last: np.ndarray = np.add.reduce(missing) >= num_left  # [B]
     wanted = np.zeros(fits.shape, dtype=bool)
     for quota, lacks in zip(quotas, missing, strict=True):
         wanted |= (lacks > 0)[:, None] & (candidates >= 0) & quota.is_in[candidates]
@@ -123,6 +128,12 @@ def _within_quotas(
     if is_strict:
         return np.asarray(kept)
     found: np.ndarray = np.where(kept.any(1)[:, None], kept, fits)
+    return found
+
+
+def lacking(quota: Quota, items: np.ndarray) -> np.ndarray:
+    """Return how many places of a quota each list still lacks: [B, K] to [B] int64."""
+    found: np.ndarray = (quota.places - ((items >= 0) & quota.is_in[items]).sum(1)).clip(0)
     return found
 
 

@@ -92,15 +92,15 @@ GATES = {
         "short",
         "users",
         "users have fewer than score.list_length items",
-        "short_lists in lists.json counts the reasons; lower score.list_length, set "
-        "score.drop_seen=false, or train on this dataset if the model knows few of its items",
+        "short_lists in lists.json counts the reasons; lower score.list_length, loosen the rules, "
+        "set score.drop_seen=false, or train on this dataset if the model knows few of its items",
     ),
     "fallback_lists": _Gate(
         "fallback_lists",
         "lists",
         "lists have popular items because the model knows nothing of the user",
         "fallbacks in lists.json counts the reasons; train on this dataset if it is "
-        "history_unknown_to_model",
+        "history_unknown_to_model, raise the limit if so many users have no history",
     ),
     "distinct_lists": _Gate(
         "distinct_lists",
@@ -158,12 +158,15 @@ def judged(manifest: Mapping[str, Any], score: Score) -> list[Verdict]:
     return [_verdict(name, limits, manifest) for name in GATES]
 
 
-def require_passed(manifest: Mapping[str, Any], score: Score) -> dict[str, Any]:
+def require_passed(
+    manifest: Mapping[str, Any], score: Score, is_current: bool = False
+) -> dict[str, Any]:
     """Refuse lists that fail a gate; return the verdicts as entries of the stage's result.
 
     Args:
         manifest: Contents of `lists.json`.
         score: The section with the limits.
+        is_current: Whether they are published, under other limits.
 
     Raises:
         GateError: When a gate refuses; it names each such gate, its figure, its limit and the fix,
@@ -180,10 +183,10 @@ def require_passed(manifest: Mapping[str, Any], score: Score) -> dict[str, Any]:
         refused += more
     if refused:
         lines = "\n".join(f"  {complaint}" for complaint in refused)
-        error = GateError(
-            f"lists {manifest['id']} are not published, the previous lists stay: "
-            f"{len(refused)} gate(s) failed\n{lines}"
-        )
+        what = "are not published, the previous lists stay"
+        if is_current:
+            what = "stay published, as they were before; headrace rollback goes back to others"
+        error = GateError(f"lists {manifest['id']} {what}: {len(refused)} gate(s) failed\n{lines}")
         error.made = told
         raise error
     return told
@@ -224,6 +227,9 @@ def _complaint(name: str, value: float, limit: str, manifest: Mapping[str, Any])
         what = f"{value:.4g} {gate.text} of {counts[gate.of]:,} users"
     else:
         what = f"{_count(gate, counts):,} of {_of(gate, counts):,} {gate.text} ({value:.4g})"
+    why = manifest.get("short_lists") if gate.counted == "short" else None
+    if why:
+        what += f", because of {', '.join(f'{name} ({n:,})' for name, n in why.items())}"
     return f"{name}: {what}, but the limit is {limit}; {gate.remedy}"
 
 

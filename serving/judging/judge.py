@@ -135,7 +135,20 @@ def result_of(config: Config, asked: Asked, found: Sequence[Judged]) -> dict[str
         "skipped": asked.skipped,
         "context_without_value": list(found[0].without_value),
         "not_measured": _not_measured(config),
+        "notes": _notes(config),
     }
+
+
+def _notes(config: Config) -> list[str]:
+    """Return what a reader of the figures has to know."""
+    rules = config.score.rules
+    if rules is None or not rules.leave_out or not config.score.drop_seen:
+        return []
+    return [
+        "rows without rules leave out every item of the history (score.drop_seen), rows with rules "
+        "only what score.rules.leave_out names; for what the rules alone change, measure again "
+        "with score.drop_seen=false, which trains nothing"
+    ]
 
 
 def _not_measured(config: Config) -> list[str]:

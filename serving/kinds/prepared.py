@@ -1,9 +1,10 @@
 """Read and check what each kind of lists is made with, before any list is made."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -123,13 +124,18 @@ def prepared_similar(source: Source, first: Given) -> ListKind | None:
         if key.startswith(prefix)
     }
     config = source.config.model_copy(update={"score": score})
+    as_theirs = partial(_replaced, "score.rules.", f"{prefix}rules.")
     try:
-        given = _read_with_now(source, config, files, first)
+        given = _read_with_now(source, config, files, first, as_theirs)
         _item_rules(source, score, given, about_users="lists of items have no users")
     except HeadraceError as error:
-        error.args = (str(error).replace("score.rules.", f"{prefix}rules."),)
+        error.args = (as_theirs(str(error)),)
         raise
     return ListKind(score, given=given)
+
+
+def _replaced(old: str, new: str, text: str) -> str:
+    return text.replace(old, new)
 
 
 @contextmanager
@@ -168,7 +174,8 @@ def _prepared(
             staged = load_staged(*of_dataset, stages, score, cpu)
             _warn_of_context(staged)
     first = others[0].kind.given if others else None
-    given = _given(source, config, files, own, first)
+    as_own = partial(of_scenario, name=name, scenario=own)
+    given = _given(source, config, files, own, first, as_own)
     if shown:
         versions = [shown_version(source.workspace, one, name) for one in shown]
         given = given._replace(shown=versions, item_ids=source.item_ids)
@@ -208,7 +215,12 @@ def _files_of(files: Files, name: str | None, own: Scenario | None) -> Files:
 
 
 def _given(
-    source: Source, config: Config, files: Files, own: Scenario | None, first: Given | None
+    source: Source,
+    config: Config,
+    files: Files,
+    own: Scenario | None,
+    first: Given | None,
+    told: Callable[[str], str],
 ) -> Given:
     """Return what rules read besides the dataset; the fresher table of items is read once.
 
@@ -218,22 +230,25 @@ def _given(
         files: Their files.
         own: The section of the scenario; None: the default lists.
         first: What was read for the default lists; None: these are they.
+        told: Names the keys of the scenario in warnings.
     """
     if own is None or first is None:
         return read_given(config, source.manifest, source.item_ids, files)
     if own.rules is None:
         return first._replace(shown=(), item_ids=None) if first.shown else first
-    return _read_with_now(source, config, files, first)
+    return _read_with_now(source, config, files, first, told)
 
 
-def _read_with_now(source: Source, config: Config, files: Files, first: Given) -> Given:
+def _read_with_now(
+    source: Source, config: Config, files: Files, first: Given, told: Callable[[str], str]
+) -> Given:
     """Return what rules read, with the fresher table that was read for the default lists."""
     if first.now is None:
-        return read_given(config, source.manifest, source.item_ids, files)
+        return read_given(config, source.manifest, source.item_ids, files, told)
     without = config.score.model_copy(update={"items_now": None})
     config = config.model_copy(update={"score": without})
     files = {key: some for key, some in files.items() if key != NOW}
-    found = read_given(config, source.manifest, source.item_ids, files)
+    found = read_given(config, source.manifest, source.item_ids, files, told)
     counts = {**found.counts, NOW: first.counts[NOW]}
     return found._replace(now=first.now, has_row=first.has_row, counts=counts)
 

@@ -42,7 +42,7 @@ MEANINGS = {
     "are known to the model",
     FEW_CANDIDATES: "the channels of score.candidates named too few items for this user; raise "
     "their counts, or add a channel such as popularity",
-    BY_RULES: "the rules in score.rules leave too few items for this user",
+    BY_RULES: "the rules of these lists leave too few items for this user",
     UNEXPLAINED: "there were more items for this user: this is a fault of the scorer",
 }
 """Of each reason, for people."""

@@ -27,6 +27,8 @@ COUNTS = ("read", "known_item", "unknown_item", "unknown_type", "shown_only", "b
 class GivenEvents(NamedTuple):
     """The events of a file, in its order, whatever their users."""
 
+    named: Sequence[str]
+    """The users of all rows of the file, also of those that are left out."""
     user_ids: Sequence[str]
     """[E] as in the file."""
     item_idx: np.ndarray
@@ -40,7 +42,8 @@ class GivenEvents(NamedTuple):
     def taken(self, stays: np.ndarray) -> "GivenEvents":
         """Return only the events that stay: [E] bool."""
         users = [one for one, kept in zip(self.user_ids, stays, strict=True) if kept]
-        return GivenEvents(users, self.item_idx[stays], self.types[stays], self.times[stays])
+        kept = (self.item_idx[stays], self.types[stays], self.times[stays])
+        return GivenEvents(self.named, users, *kept)
 
 
 def read_events(
@@ -67,7 +70,7 @@ def read_events(
     table = Table(path, pa.table({ITEM_ID: pa.array(items, pa.string())}))
     as_item = as_files_name_them(config, manifest, "item", EVENTS_OPTION)
     numbers = _with_own_numbers(numbers_in(table, ITEM_ID, item_ids, as_item), items)
-    events = GivenEvents(users, numbers, types, cut(times, config)).taken(stays)
+    events = GivenEvents(users, users, numbers, types, cut(times, config)).taken(stays)
     is_known = events.item_idx > 0
     counts.update(
         read=file.rows, known_item=int(is_known.sum()), unknown_item=int((~is_known).sum())

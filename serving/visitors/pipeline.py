@@ -134,7 +134,7 @@ def _asked(config: Config, manifest: Manifest, dataset: Path, sources: Sources) 
         )
     fields = fields_of_people(config, manifest, dataset, people, table)
     histories, doubled = histories_with(config, manifest, dataset, people, events)
-    _warn(counts, sources)
+    _warn(counts, sources, manifest.event_types)
     fields = with_num_events(fields, histories)
     return _Asked(people, fields, histories, {**counts, "already_there": doubled})
 
@@ -163,7 +163,7 @@ def _events(
     if path is not None:
         return read_events(config, manifest, path, item_ids)
     none = np.zeros(0, dtype=np.int64)
-    return GivenEvents([], none, none, none), Counter(dict.fromkeys(COUNTS, 0))
+    return GivenEvents([], [], none, none, none), Counter(dict.fromkeys(COUNTS, 0))
 
 
 def _named(config: Config, events: GivenEvents, table: GivenFile | None) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _named(config: Config, events: GivenEvents, table: GivenFile | None) -> Iter
     Raises:
         InputError: When a row of the table of users has none.
     """
-    yield from events.user_ids
+    yield from events.named
     if table is None:
         return
     source = table_of_users(config)
@@ -182,7 +182,15 @@ def _named(config: Config, events: GivenEvents, table: GivenFile | None) -> Iter
     yield from map(str, ids)
 
 
-def _warn(counts: Mapping[str, int], sources: Sources) -> None:
+def _warn(counts: Mapping[str, int], sources: Sources, event_types: Sequence[str]) -> None:
+    if counts["unknown_type"]:
+        log.warning(
+            "score: %d of %d events of %s have a type that the dataset lacks; it has %s",
+            counts["unknown_type"],
+            counts["read"],
+            EVENTS_OPTION,
+            ", ".join(event_types),
+        )
     if sources.events is not None and not counts["known_item"]:
         log.warning(
             "score: no event of %s=%s has an item of the dataset; users who are new get popular "

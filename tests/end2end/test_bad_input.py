@@ -1,13 +1,12 @@
 """What a user can do wrong, through the real command: the message and the exit code."""
 
 import gzip
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conf.workspace.lock import workspace_lock
-from tests.end2end.conftest import Shop, headrace
+from tests.end2end.conftest import headrace
 
 CONFIG = """
 run: {{name: bad, output: {folder}/workspace}}
@@ -116,27 +115,3 @@ def test_training_before_there_is_a_dataset_says_what_to_run(config: Path) -> No
     done = headrace("train", "--config", str(config), exit_code=6)
 
     assert "no current version" in done.stderr
-
-
-def test_more_workers_than_row_groups_is_refused(
-    tmp_path: Path, shop_dataset: Callable[[Path], Shop]
-) -> None:
-    shop = shop_dataset(tmp_path)
-    many = ("train.workers=64", "train.max_workers=64")
-    dataset = next((shop.workspace / "datasets").glob("*/manifest.json"))
-
-    done = headrace(*shop.arguments("train", *many), exit_code=2)
-
-    assert "train.workers=64" in done.stderr and dataset.parent.name in done.stderr.replace(
-        "\n", ""
-    )
-
-
-def test_more_workers_than_this_machine_has_room_for_is_refused(
-    tmp_path: Path, shop_dataset: Callable[[Path], Shop]
-) -> None:
-    shop = shop_dataset(tmp_path)
-
-    done = headrace(*shop.arguments("train", "train.workers=2", "ray.num_cpus=1"), exit_code=2)
-
-    assert "train.workers=2" in done.stderr and "ray.num_cpus" in done.stderr

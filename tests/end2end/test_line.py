@@ -109,13 +109,40 @@ def test_a_model_of_another_vocabulary_is_refused(finished_shop: Finished) -> No
         shop.run("rollback", "--kind", "datasets")
 
 
+@pytest.mark.slow
 def test_a_date_without_events_is_no_new_data(finished_shop: Finished) -> None:
     shop, _ = finished_shop
 
     done = headrace(*shop.arguments("etl", "--date", "2031-01-01"), exit_code=4)
     assert "2031-01-01" in done.stderr
+
+
+def test_a_date_that_is_none_is_refused(finished_shop: Finished) -> None:
+    shop, _ = finished_shop
+
     done = headrace(*shop.arguments("etl", "--date", "soon"), exit_code=2)
     assert "YYYY-MM-DD" in done.stderr
+
+
+def test_more_workers_than_row_groups_is_refused(finished_shop: Finished) -> None:
+    shop, result = finished_shop
+
+    done = headrace(
+        *shop.arguments("train", "train.workers=64", "train.max_workers=64"), exit_code=2
+    )
+
+    assert "train.workers=64" in done.stderr
+    assert result["etl"]["id"] in done.stderr.replace("\n", "")
+
+
+def test_more_workers_than_this_machine_has_room_for_is_refused(finished_shop: Finished) -> None:
+    shop, _ = finished_shop
+
+    # Another model than the one that is there already.
+    other = ("train.workers=2", "train.epochs=3", "ray.num_cpus=1")
+    done = headrace(*shop.arguments("train", *other), exit_code=2)
+
+    assert "train.workers=2" in done.stderr and "ray.num_cpus" in done.stderr
 
 
 @pytest.mark.skipif(not (DATA / "ml-100k").is_dir(), reason="MovieLens-100K is not here")

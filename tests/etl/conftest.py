@@ -18,6 +18,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         shuffle_partitions=2,
         conf={"spark.local.dir": str(folder)},
         log_path=folder / "spark.log",
-        is_short=True,
+        input_bytes=0,
     ) as session:
         yield session

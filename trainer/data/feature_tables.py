@@ -8,6 +8,7 @@ import torch
 
 from conf.contract import (
     PRESENT_SUFFIX,
+    SESSION_PLACE,
     Feature,
     Manifest,
 )
@@ -37,9 +38,8 @@ def _field(feature: Feature) -> FieldSpec:
         assert feature.cardinality is not None
         is_cross = bool(feature.made_of)
         return FieldSpec(feature.name, feature.kind, feature.cardinality, is_cross=is_cross)
-    return FieldSpec(
-        feature.name, "numbers", feature.dimension or 1, is_count=feature.encoding == "as_of"
-    )
+    is_count = feature.encoding == "as_of" or feature.name == SESSION_PLACE
+    return FieldSpec(feature.name, "numbers", feature.dimension or 1, is_count=is_count)
 
 
 ITEM_FEATURES, USER_FEATURES, IMPRESSIONS = "item_features", "user_features", "impressions"

@@ -69,6 +69,17 @@ class FieldEmbedding(nn.Module):
         """Return F."""
         return len(self.kinds)
 
+    def initialise_numbers(self, std: float) -> None:
+        """Let the vectors of single numbers begin as small as embeddings, drawn from N(0, std).
+
+        Logarithms of counts reach ten and more; with a dense layer's weights their products would
+        be thousands when training begins.
+        """
+        for number, (kind, size) in enumerate(zip(self.kinds, self.sizes, strict=True)):
+            if kind == "numbers" and size == 1:
+                weight = cast(nn.Linear, self.embeddings[f"{number}_dense"]).weight
+                nn.init.normal_(weight, std=std)
+
     def forward(self, values: Values) -> Tensor:
         """Return the vectors of rows: [..., F, W], those of numbers last."""
         vectors: list[Tensor] = []

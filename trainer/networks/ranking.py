@@ -100,6 +100,8 @@ class RankingModel(nn.Module):
             body=body,
         )
         initialise(self, init=init, std=_NORMAL_STD, embedding_std=embedding_std)
+        for part in (self.user_fields, self.item_fields, self.context_fields):
+            part.initialise_numbers(embedding_std)
 
     def _add_bodies(
         self,

@@ -7,7 +7,7 @@ Legend of shapes: I items without the reserved numbers.
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,11 @@ NOTHING_GIVEN = Given()
 
 
 def read_given(
-    config: Config, manifest: Manifest, item_ids: pa.Array, files: Mapping[str, Sequence[InputFile]]
+    config: Config,
+    manifest: Manifest,
+    item_ids: pa.Array,
+    files: Mapping[str, Sequence[InputFile]],
+    told: Callable[[str], str] = str,
 ) -> Given:
     """Read all files of the rules.
 
@@ -61,6 +65,7 @@ def read_given(
         manifest: The dataset.
         item_ids: Ids of its items, null for the reserved numbers.
         files: By dotted name.
+        told: Turns a warning about keys of `score.rules` into one about those of the user's file.
 
     Raises:
         InputError: When a file breaks its rules.
@@ -76,14 +81,17 @@ def read_given(
         for name, pin in pins.items()
         if as_id(pin.item) in place
     }
-    for name in pins.keys() - numbers.keys():
-        log.warning("score: the item of score.rules.pins.%s is not in the dataset", name)
+    for name in sorted(pins.keys() - numbers.keys()):
+        key = f"{_RULES}pins.{name}"
+        log.warning("score: %s", told(f"the item of {key} is not in the dataset"))
+        counts[key] = {"unknown_items": 1}
     for name, found in files.items():
         if not name.startswith(_RULES):
             continue
         ids = {as_id(text) for text in read_item_list(name, found[0].path)}
         if not ids & place.keys():
-            log.warning("score: %s names %d items, none of which is in the dataset", name, len(ids))
+            what = f"{name} names {len(ids)} items, none of which is in the dataset"
+            log.warning("score: %s", told(what))
         lists[name] = np.zeros(len(place), dtype=bool)
         lists[name][[place[one] for one in ids if one in place]] = True
         counts[name] = {"listed_ids": len(ids), "unknown_ids": len(ids - place.keys())}

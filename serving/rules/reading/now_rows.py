@@ -114,7 +114,9 @@ def converted(value: Any, kind: str) -> Any:
 
 
 def _integer(value: Any) -> int:
-    number = int(value) if isinstance(value, int | str) else float(value)
+    number: float = float(value)  # 3.0 is what many programs write for 3 in a column with gaps
+    if isinstance(value, int | str) and "." not in str(value):
+        number = int(value)
     if number != int(number) or not -(2**63) <= number < 2**63:
         raise ValueError(value)
     return int(number)

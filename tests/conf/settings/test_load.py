@@ -36,6 +36,22 @@ def test_overrides_change_the_file(yaml: Path) -> None:
     )
 
 
+def test_an_empty_section_empties_what_the_file_has(yaml: Path) -> None:
+    file = [
+        "score.rules={where: {a: b > 1}, caps: {c: 2}}",
+        "score.scenarios={home: {list_length: 3}, cart: {}}",
+    ]
+
+    changed = load_config(yaml, [*file, "score.rules.caps={}", "score.scenarios={}"]).score
+    again = load_config(yaml, [*file, "score.scenarios={}", "score.scenarios.new={}"]).score
+
+    assert changed.rules is not None and not changed.rules.caps and changed.rules.where
+    assert not changed.scenarios and [*again.scenarios] == ["new"]
+    assert [*load_config(yaml, [*file, "score.scenarios.home={}"]).score.scenarios] == [
+        "home", "cart",
+    ]  # fmt: skip
+
+
 def test_environment_is_read_only_where_the_file_says_so(
     yaml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

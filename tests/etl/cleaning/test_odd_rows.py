@@ -126,6 +126,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
     return make(config_for(root, logs=logs, items=items, etl={"clean": clean}))
 
 
+@pytest.mark.slow
 def test_of_several_rows_of_one_item_the_first_counts(made: tuple[Manifest, Path]) -> None:
     manifest, folder = made
     items = manifest.ledger["items"]

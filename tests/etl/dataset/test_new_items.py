@@ -65,6 +65,7 @@ def scorer(config: Config, dataset_id: str, model_id: str, folder: Path) -> Part
     )
 
 
+@pytest.mark.slow
 def test_a_model_of_the_day_before_recommends_what_is_new(tmp_path: Path) -> None:
     colours = {"a": "red", "b": "blue", "c": "red"}
     write_lines(tmp_path / "log.csv", "user_id,item_id,time",

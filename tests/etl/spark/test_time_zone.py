@@ -24,7 +24,7 @@ root = Path(sys.argv[1])
 columns = {"user_id": "user", "item_id": "item", "time": "time"}
 with spark_session(
     name="elsewhere", master="local[1]", driver_memory="1g", shuffle_partitions=1,
-    conf={"spark.local.dir": str(root)}, log_path=root / "spark.log", is_short=True,
+    conf={"spark.local.dir": str(root)}, log_path=root / "spark.log", input_bytes=0,
 ) as spark:
     rows = [
         read(spark, root, root / f"a.{kind}", columns=columns, format=kind, match_case=False)

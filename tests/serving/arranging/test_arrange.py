@@ -265,6 +265,37 @@ def test_rules_that_do_not_fit_the_dataset_are_refused(
         shop.scorer()
 
 
+def test_of_pins_at_one_position_the_one_for_all_users_is_the_last(tmp_path: Path) -> None:
+    some = "south: {item: i3, position: 2, where: user.region = 'south'}"
+    every = "every: {item: i4, position: 2}"
+    shop = random_shop(tmp_path, 2, f"score.rules={{pins: {{{some}, {every}}}}}", users=40)
+
+    lists, _ = shop.lists()
+
+    listed = {3: 0, 4: 0}
+    for user, rows in enumerate(lists):
+        seen = shop.histories[user]
+        wanted = 3 if shop.users[user]["region"] == "south" and 3 not in seen else 4
+        if wanted not in seen:
+            assert rows[1]["item_id"] == f"i{wanted}"
+            listed[wanted] += 1
+    assert min(listed.values()) > 0
+    with pytest.raises(ConfigError, match=r"pins\.south has the position of rules\.pins\.every"):
+        tiny_config(tmp_path, f"score.rules={{pins: {{{every}, {some}}}}}")
+
+
+def test_a_pin_of_an_unknown_item_is_told_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = random_shop(tmp_path, 2, "score.rules.pins.a={item: none, position: 1}", users=4)
+
+    with caplog.at_level(logging.WARNING):
+        counts = shop.given().counts
+
+    assert counts == {"score.rules.pins.a": {"unknown_items": 1}}
+    assert "the item of score.rules.pins.a is not in the dataset" in caplog.text
+
+
 def test_a_pin_that_is_in_no_list_is_told(caplog: pytest.LogCaptureFixture) -> None:
     ledger = {
         "score.rules.pins.gone": {"pinned_places": 0, "skipped_pins": 7},

@@ -81,3 +81,23 @@ def test_shares_that_cannot_be_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"shares\.own\.where uses fields of users"):
         shop.scorer()
+
+
+@pytest.mark.parametrize("refill", ["true", "false"])
+def test_a_list_that_caps_end_early_has_its_share(tmp_path: Path, refill: str) -> None:
+    shop = random_shop(
+        tmp_path, 4, f"{SHARE}0.3}}", "score.list_length=7", f"score.rules.refill={refill}",
+        "score.rules.where.a='region is not null'", "score.rules.caps.region=2",
+        users=40, items=150,
+    )  # fmt: skip
+
+    lists, counted = shop.lists()
+
+    for user, rows in enumerate(lists):
+        listed = [shop.items[int(row["item_id"][1:]) - 2] for row in rows]
+        if not shop.histories[user]:
+            continue  # popular items; there may be too few of a kind
+        assert sorted(one["region"] for one in listed) == ["north", "north", "south", "south"]
+        quota = ceil((user + 1) * Fraction("2.1")) - ceil(user * Fraction("2.1"))
+        assert sum(one["category"] == "food" for one in listed) >= quota
+    assert counted.counts["rule_violations"] == counted.counts["unexplained"] == 0

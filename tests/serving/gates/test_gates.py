@@ -332,3 +332,15 @@ def test_a_refusal_names_each_gate_with_figure_limit_and_remedy() -> None:
     seen = "400 of 4,000 rows contain an item that their user has already seen (0.1)"
     assert f"seen_items: {seen}, but the limit is score.gates.seen_items.refuse_above=0.001" in text
     assert "bad_scores: 40 of 4,000 rows" in text and "train again" in text
+
+
+def test_a_refusal_of_published_lists_says_that_they_stay() -> None:
+    manifest = manifest_of(full_lists=400) | {"short_lists": {"rules": 590, "catalogue_small": 10}}
+    score = score_with(short_lists={"refuse_above": 0.5})
+
+    with pytest.raises(
+        GateError, match="lists-1 stay published, as they were before; headrace"
+    ) as e:
+        require_passed(manifest, score, is_current=True)
+
+    assert "(0.6), because of rules (590), catalogue_small (10), but the limit" in str(e.value)

@@ -105,6 +105,15 @@ def test_bad_rows_and_values_are_counted_and_told(
     assert "many" not in caplog.text
 
 
+def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path) -> None:
+    text = rows_of(range(2, 42), i30="i30,2.0,0.5,2026-02-01", i31="i31,2.5,0.5,2026-02-01")
+    given = shop_with(tmp_path, text).given()
+
+    assert given.now is not None
+    assert given.now.column("stock").to_pylist()[28:30] == [2, None]
+    assert given.counts["score.items_now"]["bad_values_stock"] == 1
+
+
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     text = rows_of(range(2, 42)) + "\ni5,3,0.5,2026-02-01"
     with pytest.raises(InputError, match=r"item 'i5' in row 4 of file 1 and in row 41 of file 1"):

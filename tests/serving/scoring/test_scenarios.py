@@ -1,5 +1,6 @@
 """Several kinds of lists in one run: each as if it were made alone."""
 
+import logging
 from pathlib import Path
 
 import pyarrow as pa
@@ -209,6 +210,31 @@ def test_channels_keep_their_names_in_a_scenario_with_another_order(tmp_path: Pa
     assert {frozenset(names) for names in named} > {frozenset({"own"}), frozenset({"top"})}
     assert named == [set(row["channels"] or ()) for row in expected]
     assert [row["item_id"] for row in found] == [row["item_id"] for row in expected]
+
+
+def test_a_warning_about_a_scenario_names_its_keys(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = random_shop(tmp_path, 6, users=4)
+    pin = "rules: {pins: {own: {item: nope, position: 1}}}"
+    config = tiny_config(tmp_path, f"score.scenarios.cart={{{pin}}}")
+
+    with caplog.at_level(logging.WARNING):
+        job_of(config, shop.manifest, shop.model_id, tmp_path / "lists")
+
+    assert "the item of score.scenarios.cart.rules.pins.own is not in the dataset" in caplog.text
+
+
+def test_a_table_of_today_is_used_by_exploration_alone() -> None:
+    config = tiny_config(
+        Path("nowhere"),
+        "input.root=nowhere",
+        "score.items_now={paths: [now.csv], fields: {price: {type: number}}}",
+        "score.rules.where.cheap=price < 3",
+        "score.scenarios.drawn={rules: {}, exploration: {share: 0.1}}",
+    )
+
+    assert config.score.of_scenario("drawn").items_now is not None
 
 
 def test_a_table_of_today_counts_where_something_uses_it() -> None:

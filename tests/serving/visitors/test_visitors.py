@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         "below_min_value": 0, "already_there": 0,
     }  # fmt: skip
     assert "i2" not in {one["item_id"] for one in found["a"]}
+
+
+def test_users_whose_events_have_no_type_of_the_dataset_get_lists(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, _, _ = shop(tmp_path / "w")
+    wish = {"user_id": "wisher", "item_id": "i3", "event_type": "wish", "time": 400_000_000}
+
+    with caplog.at_level(logging.WARNING):
+        result, found = made(config, tmp_path, [*events_of(0, "new"), wish])
+
+    assert [*found] == ["new", "wisher"] and found["wisher"][0]["source"] == "fallback"
+    assert result["users"]["without_known_event"] == 1
+    assert "1 of 4 events of --events have a type that the dataset lacks" in caplog.text
+    assert "it has view, buy" in caplog.text
 
 
 def test_users_without_a_known_event_get_popular_items(

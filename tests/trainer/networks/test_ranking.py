@@ -229,3 +229,18 @@ def test_the_corrected_logit_is_that_of_the_log_whatever_was_drawn() -> None:
 
         optimizer.step(loss)
         np.testing.assert_allclose(logit.detach().exp().numpy(), share, rtol=1e-3)
+
+
+@pytest.mark.parametrize("interaction", ["dcnv2", "deepfm", "dlrm", "finalmlp", "wide_deep"])
+def test_counts_of_any_size_begin_with_small_logits(
+    made: tuple[Path, Manifest], interaction: str
+) -> None:
+    model, batch, layout = built(made, interaction=interaction)
+    assert [field.kind for field in layout.context_fields].count("numbers") == 1
+    counts = torch.tensor([np.log1p(10.0**power) for power in range(8)], dtype=torch.float32)
+    numbers = torch.stack([counts, torch.ones(8)], dim=1)
+
+    one = batch.take(torch.zeros(8, dtype=torch.int64))
+    logits = model(one._replace(numbers=numbers))
+
+    assert (logits - logits[0]).abs().max() < 0.1
