@@ -179,6 +179,8 @@ def _prepared(
     if shown:
         versions = [shown_version(source.workspace, one, name) for one in shown]
         given = given._replace(shown=versions, item_ids=source.item_ids)
+    if own is None or own.rules is not None:
+        _warn_of_dropped(source.manifest, score, as_own)
     rules = _item_rules(source, score.with_list_rules(), given)
     require_arrangeable(score, source.model, source.dataset, source.manifest, given)
     return Prepared(
@@ -269,6 +271,21 @@ def _require_some(source: Source, members: Members) -> None:
         f"{members.key}={members.text!r} is true for none of the {users:,} users of dataset "
         f"{source.manifest.id}; correct the condition, or remove the scenario"
     )
+
+
+def _warn_of_dropped(manifest: Manifest, score: Score, told: Callable[[str], str]) -> None:
+    """Warn of rules about types of events that the dataset has only in part."""
+    kept = manifest.config.get("etl", {}).get("repeated_items")
+    if score.rules is None or kept not in ("first", "last"):
+        return
+    for name, rule in score.rules.leave_out.items():
+        if {*manifest.event_types} - {*rule.events}:
+            what = (
+                f"score.rules.leave_out.{name} cannot see every {' or '.join(rule.events)}: of a "
+                f"user's events with one item, dataset {manifest.id} has the {kept} alone "
+                f"(etl.repeated_items={kept}); keep has all, strongest those of the largest weight"
+            )
+            log.warning("score: %s", told(what))
 
 
 def _warn_of_context(staged: Staged) -> None:

@@ -225,6 +225,26 @@ def test_a_warning_about_a_scenario_names_its_keys(
     assert "the item of score.scenarios.cart.rules.pins.own is not in the dataset" in caplog.text
 
 
+@pytest.mark.parametrize(("kept", "is_told"), [("last", True), ("first", True), ("keep", False)])
+def test_types_that_the_dataset_has_in_part_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: str, is_told: bool
+) -> None:
+    shop = random_shop(tmp_path, 6, users=4)
+    of_dataset = {**shop.manifest.config, "etl": {"repeated_items": kept}}
+    manifest = shop.manifest.model_copy(update={"config": of_dataset})
+    bought = "{rules: {leave_out: {bought: {events: [buy]}}}}"
+    config = tiny_config(tmp_path, f"score.scenarios.cart={bought}", "score.scenarios.home={}")
+
+    with caplog.at_level(logging.WARNING):
+        job_of(config, manifest, shop.model_id, tmp_path / "lists")
+
+    told = [one.getMessage() for one in caplog.records if "leave_out" in one.getMessage()]
+    assert len(told) == is_told
+    assert all(
+        "score.scenarios.cart.rules.leave_out.bought cannot see every buy" in t for t in told
+    )
+
+
 def test_a_table_of_today_is_used_by_exploration_alone() -> None:
     config = tiny_config(
         Path("nowhere"),
