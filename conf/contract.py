@@ -37,6 +37,7 @@ GAP = "user_gap"  # float, ln(1 + seconds since the user's previous act), -1 if 
 HOUR = "hour"  # int32, 2 + hour of the day in UTC
 WEEKDAY = "weekday"  # int32, 2 + day of the week, Monday first
 CLOCK = {HOUR: 24, WEEKDAY: 7}  # numbers in use of each, from 0 in configurations and files
+NUM_EVENTS = "num_events"  # int64, of the whole log, in users/
 SESSION_PLACE = "session_place"  # int32, from 0 in each session
 ITEM_COUNTS, USER_COUNTS = "item_counts", "user_counts"  # parts: counts at the end of the dataset
 PRESENT_SUFFIX = "_present"  # after a feature's name: int32, 1 if the row has a value

@@ -34,8 +34,9 @@ SETTINGS_HEAD = """# Every setting
 One YAML file describes a run; `section.key=value` after a command changes one key. This page lists
 every key of that file. It is generated from the code, so it is always complete.
 
-A change like `score.rules={caps: {brand: 2}}` adds its keys to those of the file; `score.rules={}`
-empties the section.
+A change like `score.rules={caps: {brand: 2}}` adds its keys to those of the file. `score.rules={}`
+removes the keys that the file has there, so that they have their defaults. To replace a section,
+give both, the empty one first.
 
 - **default**: *required* means that the file must set the key.
 - **takes**: the type, its limits, and the unit in brackets.

@@ -62,6 +62,9 @@ from etl.spark.session import spark_session
 
 log = logging.getLogger(__name__)
 
+_PACKED, _PACKED_TIMES = {".gz", ".bz2", ".zst", ".parquet", ".orc", ".avro"}, 10
+"""Suffixes of files that are smaller than their rows, and how many times."""
+
 
 def run(
     config: Config,
@@ -86,13 +89,14 @@ def run(
     """
     datasets = Path(config.run.output).absolute() / "datasets"
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
+    unpacked = sum(_unpacked(file) for files in inputs.values() for file in files)
     num_files = sum(len(files) for files in inputs.values())
     log.info("etl: starting Spark for %d files, %.1f MiB", num_files, num_bytes / (1 << 20))
     job = _checked_job(config, inputs, logical_date, request)
     with (
         names_hidden_in_errors(inputs),
         work_folder(datasets, request) as work,
-        _session(config, work, num_bytes) as spark,
+        _session(config, work, unpacked) as spark,
     ):
         before = None
         if base is not None:
@@ -217,6 +221,11 @@ def _store_identities(job: DatasetJob, made: Made, dataset_id: str, work: Path) 
         scratch=work / SCRATCH / "identities",
         folder=identities_folder(work.parents[1], dataset_id),
     )
+
+
+def _unpacked(file: InputFile) -> int:
+    """Return about how many bytes the rows of a file have as plain text."""
+    return file.bytes * (_PACKED_TIMES if file.path.suffix in _PACKED else 1)
 
 
 def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManager[SparkSession]:

@@ -3,7 +3,6 @@
 Only a few row groups are read, with pyarrow alone: neither Ray nor torch is started.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,7 +47,6 @@ from conf.workspace.versions import read_manifest
 from serving.publishing.parts import CHANNELS_SCHEMA, read_row_group
 from serving.rules.possible import MEANINGS
 
-log = logging.getLogger(__name__)
 FIRST = "first"
 NUM_SHOWN = 20
 _MIDDLING_EVENTS = 5

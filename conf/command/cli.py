@@ -26,7 +26,7 @@ from conf.command.running import (
     add_dated,
     add_plain,
     day,
-    require_room_for,
+    require_output_place,
     run_command,
     works,
 )
@@ -163,7 +163,7 @@ def predict(
     """Write the predictions of a ranking model for the pairs of a file."""
 
     def work(loaded: "Config") -> Result:
-        require_room_for(output, config, loaded)
+        require_output_place(output, config, loaded)
         return works("run_predict", "predicting")(loaded, source, output, day(date))
 
     run_command(config, overrides, as_json, verbose, work)
@@ -181,7 +181,7 @@ def card(
     """Write the card of the current model to an HTML file."""
 
     def work(loaded: "Config") -> Result:
-        require_room_for(output, config, loaded)
+        require_output_place(output, config, loaded)
         return works("run_card", "choosing")(loaded, output, role)
 
     run_command(config, overrides, as_json, verbose, work)
@@ -210,7 +210,7 @@ def _add_writing(name: str, text: str, find: Callable[["Config"], Result], found
                 return find(loaded)
             from conf.settings.load import write_changed
 
-            require_room_for(output, config, loaded)
+            require_output_place(output, config, loaded)
             result = find(loaded)
             settings, comments, misfits = found(result)
             write_changed(

@@ -50,7 +50,7 @@ def add_evaluate(app: typer.Typer, panel: str) -> None:
         as_json: AsJson = False,
         verbose: Verbose = False,
     ) -> None:
-        """Measure the current model again on the test part, or with --lists the lists."""
+        """Measure the current model again on the test part; with --lists, measure lists."""
         measure = works("run_measure", "judging")
         run_command(
             config,

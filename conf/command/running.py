@@ -109,8 +109,8 @@ def add_dated(
     app.command(name, help=text, rich_help_panel=panel)(subcommand)
 
 
-def require_room_for(output: Path, config: Path, loaded: "Config") -> None:
-    """Refuse a file to write that would overwrite something of ours; see `require_place`."""
+def require_output_place(output: Path, config: Path, loaded: "Config") -> None:
+    """Refuse an output file that would overwrite one of Headrace, see `require_place`."""
     from conf.workspace.output_file import require_place
 
     require_place(output, config, Path(loaded.run.output))

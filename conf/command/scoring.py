@@ -12,7 +12,7 @@ from conf.command.running import (
     Overrides,
     Verbose,
     day,
-    require_room_for,
+    require_output_place,
     run_command,
     works,
 )
@@ -33,7 +33,7 @@ UsersFile = Annotated[
     Path | None,
     typer.Option(
         "--users",
-        help="File of users with the columns of input.users; lists for them likewise.",
+        help="File of users with the columns of input.users: make lists for them too.",
     ),
 ]
 ListsFile = Annotated[
@@ -70,7 +70,7 @@ def add_score(app: typer.Typer, panel: str) -> None:
                     "--events and --users need --output FILE, which gets the lists: nothing is "
                     "published"
                 )
-            require_room_for(output, config, loaded)
+            require_output_place(output, config, loaded)
             return works("run_visitors", "predicting")(loaded, events, users, output, day(date))
 
         run_command(config, overrides, as_json, verbose, work)

@@ -82,7 +82,6 @@ class _Stop:
             self.is_swallowed = False
             raise KeyboardInterrupt
         if time.monotonic() - self.at > _PATIENCE_SECONDS:
-            complain("ended at once by a further signal; run the same command again to go on")
             os._exit(128 + number)
 
     def on_unraisable(self, info: "sys.UnraisableHookArgs") -> None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from conf.contract import (
     HISTORY_ITEMS,
+    NUM_EVENTS,
     USER_ID,
     USER_IDX,
     DataFile,
@@ -32,7 +33,7 @@ from conf.workspace.swap import link
 
 _ERASED, _QUARANTINE = "erased", "quarantine"
 _SHOWN = "num_shown"
-_NO_FEATURES = {USER_IDX, USER_ID, "num_events", _SHOWN}
+_NO_FEATURES = {USER_IDX, USER_ID, NUM_EVENTS, _SHOWN}
 _UNKNOWN = "sessions"  # the rows that are left do not show whose sessions they were
 _COUNTED = {"users": "users", "valid": "valid", "test": "test", "train_rows": "train",
             "quarantined": "quarantine"}  # fmt: skip

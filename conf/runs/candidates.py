@@ -12,7 +12,7 @@ from conf.settings.score import POPULAR
 
 
 def default_lists(config: Config) -> Config:
-    """Return the configuration for what makes the default lists of users alone."""
+    """Return the configuration without scenarios, audiences and similar items."""
     alone: dict[str, Any] = {"scenarios": {}, "audiences": {}, "similar_items": None}
     return config.model_copy(update={"score": config.score.model_copy(update=alone)})
 

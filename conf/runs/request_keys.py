@@ -22,8 +22,11 @@ _LISTS = 3
 """Raise it when lists, or the figures in their manifest, change: all are then made again."""
 _MODELS = 3
 """Raise it when a training writes other figures: all models are then made again."""
-_STAGED = 1
+_STAGED = 2
 """Raise it when lists of candidates, or their figures, change: all such lists are made again."""
+_RULED = 2
+"""Raise it when lists with rules, or what is counted of rules, change: all such lists are made
+again."""
 _IN_NO_LIST = {
     "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
 }  # fmt: skip
@@ -33,6 +36,8 @@ _LATER = (
 )  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
+_RANKING = 2
+"""Raise it when ranking models change: they are then made again."""
 
 
 def dataset_request(
@@ -91,6 +96,8 @@ def model_request(config: Config, dataset_id: str, role: str = MAIN) -> str:
     ranked = [] if config.score.drop_seen else ["seen items kept"]
     if acts_differ(config.etl.event_types.values()):
         ranked.append(f"counting {_COUNTING}")
+    if config.train.algorithm == "ranking":
+        ranked.append(f"ranking {_RANKING}")
     if role != MAIN:
         ranked.append(f"role {role}")
     parts = [CONTRACT_VERSION, _MODELS, "model", config.run.seed, section, dataset_id, *ranked]
@@ -148,6 +155,7 @@ def lists_request(
         section["scenarios"] = {
             name: _of_scenario(name, scenario) for name, scenario in config.score.scenarios.items()
         }
+    is_ruled = any(one.rules is not None for one in config.score.sections.values())
     hashes = {name: [file.sha256 for file in found] for name, found in files.items()}
     return canonical_hash(
         [
@@ -158,6 +166,7 @@ def lists_request(
             dataset_id,
             model_id,
             *([] if stages is None else [_STAGED, dict(stages)]),
+            *([f"rules {_RULED}"] if is_ruled else []),
             *([hashes] if hashes else []),
             *([["shown", *shown]] if shown else []),
             *([{name: list(found) for name, found in shown_in.items()}] if shown_in else []),

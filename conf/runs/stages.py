@@ -36,7 +36,7 @@ from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.json_files import is_there
 from conf.workspace.lock import Lease, workspace_lock
-from conf.workspace.pointers import publish, published_roles, read_pointer
+from conf.workspace.pointers import CURRENT, publish, published_roles, read_pointer
 from conf.workspace.swap import finish_swaps
 from conf.workspace.versions import find_version
 
@@ -307,31 +307,29 @@ def _make(
             **with_verdicts(figures_of(folder, manifest), verdicts),
         }
 
+    is_current = (read_pointer(workspace, kind, role) or {}).get("id") == version
     try:
-        verdicts = _require_passed(config, kind, version, manifest, role)
+        verdicts = _require_passed(config, kind, version, manifest, role, is_current)
     except GateError as error:
-        is_current = _is_current(config, kind, version, role)
-        error.made = told(REFUSED, "current" if is_current else NOT_PUBLISHED, error.made or {})
+        error.made = told(REFUSED, CURRENT if is_current else NOT_PUBLISHED, error.made or {})
         raise
     with lease.kept() as number:
         published = publish(workspace, kind, version, manifest["logical_date"], number, role=role)
     return told(status, published, verdicts)
 
 
-def _require_passed(config: Config, kind: str, version: str, manifest: Result, role: str) -> Result:
+def _require_passed(
+    config: Config, kind: str, version: str, manifest: Result, role: str, is_current: bool
+) -> Result:
     """Refuse a version that fails its gate; return the verdicts as entries of the result."""
     if kind == "models":
         require_publishable(config, version, role)
     if kind != "lists":
         return {}
-    asked = manifest, config.score, _is_current(config, kind, version, role)
-    verdicts: Result = call_stage("serving.gates.verdicts", "require_passed", *asked)
+    verdicts: Result = call_stage(
+        "serving.gates.verdicts", "require_passed", manifest, config.score, is_current=is_current
+    )
     return verdicts
-
-
-def _is_current(config: Config, kind: str, version: str, role: str) -> bool:
-    pointer = read_pointer(Path(config.run.output), kind, role)
-    return pointer is not None and pointer["id"] == version
 
 
 @contextmanager

@@ -155,9 +155,9 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if not is_set or not all(key.split(".")):
             raise ConfigError(f"override {_shown(override)!r} is not of the form section.key=value")
         try:
-            if value.strip() == "{}":  # merging would keep what the section has
-                OmegaConf.update(merged, key, {}, merge=False)
             merged = OmegaConf.merge(merged, _change(override))
+            if "".join(value.split()) == "{}":  # merging keeps what the section has
+                OmegaConf.update(merged, key, {}, merge=False)
         except TypeError as error:
             raise ConfigError(
                 f"override {_shown(override)!r} does not fit what the file has at {key}: "

@@ -89,7 +89,7 @@ class Scenario(Section):
     list_length: Positive | None = None
     """As `score.list_length`."""
     drop_seen: bool | None = None
-    """As `score.drop_seen`; validation and test follow that of `score`."""
+    """As `score.drop_seen`. Validation and test always use `score.drop_seen`."""
     reasons: NumReasons | None = None
     """As `score.reasons`."""
     texts: Texts | None = None
@@ -162,7 +162,7 @@ class Score(Section):
     validation and test measure."""
     reasons: NumReasons = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network, lists
-    with reasons take up to nine times as long, and up to twenty with histories of 50 items."""
+    with reasons take about nine times as long at most, about twenty with histories of 50 items."""
     texts: Texts = Texts()
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None
@@ -233,8 +233,7 @@ class Score(Section):
         given = self.diversity
         if given is not None and given.among < self.list_length:
             raise ValueError(
-                f"diversity.among={given.among}, but a list has "
-                f"list_length={self.list_length} places; set it to at least as many"
+                f"diversity.among={given.among} is below list_length={self.list_length}; raise it"
             )
         for name in ("diversity", "exploration"):
             if getattr(self, name) is not None and self.candidates is not None:
@@ -246,11 +245,12 @@ class Score(Section):
 
     @model_validator(mode="after")
     def _fresher_table_is_used(self) -> "Score":
-        used = [self.rules, *(one.rules for one in self.scenarios.values())]
-        used += [] if self.similar_items is None else [self.similar_items.rules]
-        others = [self.diversity, self.exploration, *(one.where for one in self.audiences.values())]
-        if self.items_now is not None and not any(one is not None for one in [*used, *others]):
-            raise ValueError("items_now is set, but no rule uses it; set rules, or leave it out")
+        kinds: list[Scenario | Score] = [self, *self.scenarios.values()]
+        used: list[Any] = [getattr(self.similar_items, "rules", None)]
+        used += [one for kind in kinds for one in (kind.rules, kind.diversity, kind.exploration)]
+        used += [one.where for one in self.audiences.values()]
+        if self.items_now is not None and all(one is None for one in used):
+            raise ValueError("items_now is set, but nothing uses it; set rules, or leave it out")
         return self
 
     @model_validator(mode="after")
@@ -264,8 +264,8 @@ class Score(Section):
                 )
             if pin.position in taken:
                 raise ValueError(
-                    f"rules.pins.{name} has the position of rules.pins.{taken[pin.position]}, "
-                    "which counts for all users; put it before that one, or elsewhere"
+                    f"rules.pins.{taken[pin.position]} has no where, but rules.pins.{name} has the "
+                    "same position: all but the last of them need one"
                 )
             if pin.where is None:
                 taken[pin.position] = name

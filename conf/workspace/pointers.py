@@ -15,6 +15,8 @@ from conf.workspace.mending import mend
 from conf.workspace.versions import UNDATED
 
 POINTER_NAME = "CURRENT.json"
+CURRENT = "current"
+"""What `publish` returns for a version that is published already."""
 WITHDRAWN_NAME = "WITHDRAWN.json"
 _POINTED = ("id", "number", "logical_date", "previous", "withdrawn")
 
@@ -104,7 +106,7 @@ def publish(
     """
     pointer = read_pointer(workspace, kind, role) or {"number": 0, "previous": []}
     if pointer.get("id") == version:
-        return "current"
+        return CURRENT
     withdrawn = _withdrawn(workspace, kind, pointer, role)
     if version in withdrawn:
         if "id" not in pointer:

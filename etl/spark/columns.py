@@ -2,6 +2,7 @@
 
 from conf.contract import GAP as GAP
 from conf.contract import HOUR as HOUR
+from conf.contract import NUM_EVENTS as NUM_EVENTS
 from conf.contract import SAMPLING_PROBABILITY
 from conf.contract import SESSION_PLACE as SESSION_PLACE
 from conf.contract import SOURCE_FILE as SOURCE_FILE
@@ -58,7 +59,6 @@ DRAW = "draw"  # int32: 0 for an act, from 1 for impressions before it or negati
 PROBABILITY = SAMPLING_PROBABILITY
 
 # Columns of histories.
-NUM_EVENTS = "num_events"
 NUM_SHOWN = "num_shown"  # int64, number of impressions
 TRAIN_LENGTH = "train_length"  # int32, number of acts in the training part
 VALID_PLACES = "valid_places"  # list<int32>, places of the validation targets

@@ -54,8 +54,8 @@ _SHORT_RUN_SETTINGS = {
     "spark.driver.extraJavaOptions": f"{_IN_UTC} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 }
 
-# With a few thousand events, generating and compiling code costs a quarter of the run, and with
-# 100,000 interpreting costs as much.
+# With a few thousand events, generating and compiling code costs up to a quarter of the run. With
+# 100,000 events a run without it costs a quarter more.
 _TINY_RUN_BYTES = 1 << 20
 _TINY_RUN_SETTINGS = {
     "spark.sql.codegen.wholeStage": "false",
@@ -73,7 +73,7 @@ def spark_session(
     shuffle_partitions: int,
     conf: Mapping[str, str],
     log_path: Path,
-    input_bytes: int | None = None,
+    input_bytes: int,
     scratch: Sequence[Path] = (),
 ) -> Iterator[SparkSession]:
     """Yield a session and stop it afterwards, unless it was running before.
@@ -85,20 +85,15 @@ def spark_session(
         shuffle_partitions: Partitions of a shuffle.
         conf: Other settings, which override ours.
         log_path: File for the stderr of the JVM, if this call starts it.
-        input_bytes: Size of what is read. Compilers of the JVM and of Spark do not pay off in
-            a short run. None: unknown.
+        input_bytes: Size of what is read, unpacked: in a short run the compilers of the JVM and of
+            Spark do not pay off.
         scratch: Folders that the run writes to, the most important first.
 
     Raises:
         StorageError: When a disk or a file system fails in the block.
     """
-    is_short = input_bytes is not None and input_bytes < _SHORT_RUN_BYTES
-    is_tiny = input_bytes is not None and input_bytes < _TINY_RUN_BYTES
-    sql = {
-        **_SQL_SETTINGS,
-        **(_TINY_RUN_SETTINGS if is_tiny else {}),
-        "spark.sql.shuffle.partitions": str(shuffle_partitions),
-    }
+    sql = _SQL_SETTINGS | (_TINY_RUN_SETTINGS if input_bytes < _TINY_RUN_BYTES else {})
+    sql |= {"spark.sql.shuffle.partitions": str(shuffle_partitions)}
     running = SparkSession.getActiveSession()
     if running is not None:
         session = running.newSession()
@@ -108,7 +103,11 @@ def spark_session(
         return
     # Hadoop sets the rights of each file itself, by this one in place of the process's umask.
     umask = {"spark.hadoop.fs.permissions.umask-mode": f"{current_umask():03o}"}
-    launch = {**_LAUNCH_SETTINGS, **umask, **(_SHORT_RUN_SETTINGS if is_short else {})}
+    launch = {
+        **_LAUNCH_SETTINGS,
+        **umask,
+        **(_SHORT_RUN_SETTINGS if input_bytes < _SHORT_RUN_BYTES else {}),
+    }
     settings = {**sql, **launch, "spark.driver.memory": driver_memory, **conf}
     is_ours = _has_no_jvm()
     session = _start(name, master, settings, log_path)

@@ -157,18 +157,20 @@ class Arranging:
         caps, quotas = self.rules.book.caps, self._quotas(rows)
         chooser = self._chooser(candidates, scores, pinned)
         found = fill(candidates, pinned, caps, quotas, is_strict=is_strict, chooser=chooser)
-        lacks = [lacking(quota, found.item) > 0 for quota in quotas]
-        short = np.flatnonzero(found.is_stuck & np.logical_or.reduce(lacks)) if lacks else ()
-        if is_strict or not len(short):
+        if is_strict or not quotas:
             return found
-        # The kept places were behind the end of these lists: the end is known now.
+        lacks = np.logical_or.reduce([lacking(quota, found.item) > 0 for quota in quotas])
+        short = np.flatnonzero(found.is_stuck & lacks)
+        if not len(short):
+            return found
+        # In these lists the kept places came after the end, which is known now: fill them again.
         some = candidates[short], scores[short], pinned[short]
         ends = (found.item[short] >= 0).sum(1)
         quotas, chooser = self._quotas(rows[short]), self._chooser(*some)
         again = fill(some[0], some[2], caps, quotas, is_strict=False, chooser=chooser, ends=ends)
-        is_as_long = (again.item >= 0).sum(1) == ends
-        for whole, part in ((found.item, again.item), (found.column, again.column)):
-            whole[short[is_as_long]] = part[is_as_long]
+        is_better = (again.item >= 0).sum(1) >= ends
+        for whole, part in zip(found, again, strict=True):
+            whole[short[is_better]] = part[is_better]
         return found
 
     def _chooser(

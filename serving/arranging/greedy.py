@@ -114,7 +114,7 @@ def _within_quotas(
         candidates: [B, C]
         items: [B, K] the lists so far, -1 for empty places.
         quotas: The quotas.
-        num_left: [B] places that are still empty.
+        num_left: [B] items that each list will still get.
         is_strict: See `fill`.
     """
     if not quotas:

@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 
 from conf.contract import (
     HISTORY_ITEMS,
-    HISTORY_TIMES,
-    HISTORY_TYPES,
     NUM_RESERVED,
     POSITION,
     RULES,
@@ -42,7 +40,7 @@ from serving.gates.row_counts import (
     marked_rows,
     numbered,
 )
-from serving.gates.rule_checks import PartCheck, RuleCheck
+from serving.gates.rule_checks import EVENTS, PartCheck, RuleCheck
 from serving.gates.verdicts import COUNTS
 from serving.publishing.parts import (
     ABSENT_SCHEMA,
@@ -64,8 +62,6 @@ from serving.rules.possible import (
     why_short,
     why_unserved,
 )
-
-_EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
 
 
 class Checked(NamedTuple):
@@ -126,7 +122,7 @@ def check_parts(
     item_ids = read_item_ids(dataset, manifest)
     total, fields = _Total(pools), set() if check is None else {*check.user_fields}
     fields |= set() if members is None else {*members.fields}
-    columns = [HISTORY_ITEMS] if check is None else _EVENTS
+    columns = [HISTORY_ITEMS] if check is None else EVENTS
     schema = lists_schema(
         has_channels=bool(score.candidates),
         has_rules=check is not None,

@@ -36,7 +36,7 @@ from serving.rules.reading.given import NOTHING_GIVEN, Given
 from serving.rules.reading.tables import dated, fields_of, no_users, read_item_fields
 from serving.rules.sql import USER, checked, connect, create_table
 
-_EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
+EVENTS = [HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES]
 
 
 class RuleCheck:
@@ -106,7 +106,7 @@ class RuleCheck:
                     if row[ITEM_ID] in number:
                         pair = place[row[USER_ID]], number[row[ITEM_ID]]
                         shown[pair] = min(shown.get(pair, version.since), version.since)
-        for row, columns in enumerate(histories.select(_EVENTS).to_pylist()):
+        for row, columns in enumerate(histories.select(EVENTS).to_pylist()):
             for item, kind, time in zip(*columns.values(), strict=True):
                 if kind in kinds and time >= shown.get((row, item), time + 1):
                     del shown[row, item]
@@ -117,7 +117,7 @@ class RuleCheck:
         """Return the pairs that `score.rules.leave_out` names, as row * V + item: [S] int64."""
         if not self.past:
             return np.zeros(0, dtype=np.int64)
-        create_table(self.connection, "past", histories.select(_EVENTS), "h")
+        create_table(self.connection, "past", histories.select(EVENTS), "h")
         newest = self.manifest.as_of.removesuffix("Z")
         chosen = []
         for rule in self.past:

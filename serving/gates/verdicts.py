@@ -5,6 +5,7 @@ apply other limits without reading or making any list.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -99,8 +100,8 @@ GATES = {
         "fallback_lists",
         "lists",
         "lists have popular items because the model knows nothing of the user",
-        "fallbacks in lists.json counts the reasons; train on this dataset if it is "
-        "history_unknown_to_model, raise the limit if so many users have no history",
+        "fallbacks in lists.json counts the reasons; history_unknown_to_model: train on this "
+        "dataset; no_history: raise the limit",
     ),
     "distinct_lists": _Gate(
         "distinct_lists",
@@ -159,7 +160,7 @@ def judged(manifest: Mapping[str, Any], score: Score) -> list[Verdict]:
 
 
 def require_passed(
-    manifest: Mapping[str, Any], score: Score, is_current: bool = False
+    manifest: Mapping[str, Any], score: Score, *, is_current: bool = False
 ) -> dict[str, Any]:
     """Refuse lists that fail a gate; return the verdicts as entries of the stage's result.
 
@@ -185,7 +186,7 @@ def require_passed(
         lines = "\n".join(f"  {complaint}" for complaint in refused)
         what = "are not published, the previous lists stay"
         if is_current:
-            what = "stay published, as they were before; headrace rollback goes back to others"
+            what = "were published before and stay so, headrace rollback goes back to earlier ones"
         error = GateError(f"lists {manifest['id']} {what}: {len(refused)} gate(s) failed\n{lines}")
         error.made = told
         raise error
@@ -227,9 +228,11 @@ def _complaint(name: str, value: float, limit: str, manifest: Mapping[str, Any])
         what = f"{value:.4g} {gate.text} of {counts[gate.of]:,} users"
     else:
         what = f"{_count(gate, counts):,} of {_of(gate, counts):,} {gate.text} ({value:.4g})"
-    why = manifest.get("short_lists") if gate.counted == "short" else None
-    if why:
-        what += f", because of {', '.join(f'{name} ({n:,})' for name, n in why.items())}"
+    if gate.counted == "short":
+        why = Counter[str]()
+        for told in ("short_lists", "users_without_lists"):
+            why.update(manifest.get(told, {}))
+        what += ": " * bool(why) + ", ".join(f"{n:,} by {reason}" for reason, n in why.items())
     return f"{name}: {what}, but the limit is {limit}; {gate.remedy}"
 
 

@@ -146,8 +146,8 @@ def _notes(config: Config) -> list[str]:
         return []
     return [
         "rows without rules leave out every item of the history (score.drop_seen), rows with rules "
-        "only what score.rules.leave_out names; for what the rules alone change, measure again "
-        "with score.drop_seen=false, which trains nothing"
+        "only what score.rules.leave_out names. To see the effect of the rules alone, measure "
+        "again with score.drop_seen=false; no model is trained again"
     ]
 
 

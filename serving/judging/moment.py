@@ -16,6 +16,7 @@ from conf.contract import (
     HISTORY_TIMES,
     HISTORY_TYPES,
     ITEM_COUNTS,
+    SESSION_PLACE,
     UNKNOWN_IDX,
     USER_COUNTS,
     USER_IDX,
@@ -75,7 +76,9 @@ def with_counts_before(context: Context, folder: Path, manifest: Manifest, part:
         part: The held-out part.
     """
     spec, etl = manifest.config["etl"].get("features", {}).get("as_of"), manifest.config["etl"]
-    wanted = [field.name for field in context.fields if field.is_count]
+    wanted = [
+        field.name for field in context.fields if field.is_count and field.name != SESSION_PLACE
+    ]
     shown = [name for name, one in etl["event_types"].items() if one.get("shown_only")]
     if not wanted or spec is None or shown or etl["split"]["kind"] in _WITHOUT_ORDER:
         return context

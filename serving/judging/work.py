@@ -195,7 +195,7 @@ def _named(
         return {}
     assert isinstance(maker.ranker, TwoStageRanker)
     rules = HistoryRules(histories, drop_seen=step.score.drops_seen)
-    found = {name: np.zeros(len(targets), dtype=bool) for name in step.stages.channels}
+    found = {name: np.zeros(len(targets), dtype=bool) for name in maker.channels}
     for start in range(0, len(targets), step.score.block_users):
         rows = np.arange(start, min(start + step.score.block_users, len(targets)))
         for is_named, channel in zip(found.values(), maker.ranker.channels, strict=True):

@@ -30,6 +30,8 @@ from serving.scoring.staged import Staged, load_staged, orders_of, stages_of
 log = logging.getLogger(__name__)
 Files = Mapping[str, Sequence[InputFile]]
 """Of `conf.runs.list_files.list_files`."""
+Told = Callable[[str], str]
+"""Turns a message about keys of `score` into one about those of the user's file."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ def prepared(
     for name, section in source.config.score.sections.items():
         own = None if name is None else source.config.score.scenarios[name]
         versions = shown if name is None else shown_in.get(name, ())
-        with _told_of(name, own):
-            found.append(_prepared(source, section, name, own, versions, found))
+        told = partial(of_scenario, name=name, scenario=own)
+        with _told_as(told):
+            found.append(_prepared(source, section, name, own, told, versions, found))
     return found
 
 
@@ -117,34 +120,25 @@ def prepared_similar(source: Source, first: Given) -> ListKind | None:
     score = source.config.score.of_similar_items
     if score is None:
         return None
-    prefix = "score.similar_items."
-    files = {
-        f"score.{key.removeprefix(prefix)}": some
-        for key, some in source.files.items()
-        if key.startswith(prefix)
-    }
     config = source.config.model_copy(update={"score": score})
-    as_theirs = partial(_replaced, "score.rules.", f"{prefix}rules.")
-    try:
-        given = _read_with_now(source, config, files, first, as_theirs)
+
+    def told(text: str) -> str:
+        return text.replace("score.rules.", "score.similar_items.rules.")
+
+    with _told_as(told):
+        files = _files_below("score.similar_items.", source.files)
+        given = _read_with_now(source, config, files, first, told)
         _item_rules(source, score, given, about_users="lists of items have no users")
-    except HeadraceError as error:
-        error.args = (as_theirs(str(error)),)
-        raise
     return ListKind(score, given=given)
 
 
-def _replaced(old: str, new: str, text: str) -> str:
-    return text.replace(old, new)
-
-
 @contextmanager
-def _told_of(name: str | None, own: Scenario | None) -> Iterator[None]:
-    """Name the keys of a scenario in errors about its lists."""
+def _told_as(told: Told) -> Iterator[None]:
+    """Name the keys of the user's file in errors about some lists."""
     try:
         yield
     except HeadraceError as error:
-        error.args = (of_scenario(str(error), name, own),)
+        error.args = (told(str(error)),)
         raise
 
 
@@ -153,6 +147,7 @@ def _prepared(
     score: Score,
     name: str | None,
     own: Scenario | None,
+    told: Told,
     shown: Sequence[str],
     others: Sequence[Prepared],
 ) -> Prepared:
@@ -174,13 +169,11 @@ def _prepared(
             staged = load_staged(*of_dataset, stages, score, cpu)
             _warn_of_context(staged)
     first = others[0].kind.given if others else None
-    as_own = partial(of_scenario, name=name, scenario=own)
-    given = _given(source, config, files, own, first, as_own)
+    given = _given(source, config, files, own, first, told)
     if shown:
         versions = [shown_version(source.workspace, one, name) for one in shown]
         given = given._replace(shown=versions, item_ids=source.item_ids)
-    if own is None or own.rules is not None:
-        _warn_of_dropped(source.manifest, score, as_own)
+    _warn_of_dropped(source.manifest, score, own, told)
     rules = _item_rules(source, score.with_list_rules(), given)
     require_arrangeable(score, source.model, source.dataset, source.manifest, given)
     return Prepared(
@@ -203,17 +196,21 @@ def _files_of(files: Files, name: str | None, own: Scenario | None) -> Files:
     """Return the files of one kind of lists, by their dotted names without the scenario."""
     if own is None:
         return files
-    prefix = f"score.scenarios.{name}."
-    found = {
-        f"score.{key.removeprefix(prefix)}": some
-        for key, some in files.items()
-        if key.startswith(prefix)
-    }
+    found = _files_below(f"score.scenarios.{name}.", files)
     inherited = [key for key in ("rules", "candidates") if getattr(own, key) is None]
     for key, some in files.items():
         if key == NOW or any(key.startswith(f"score.{one}.") for one in inherited):
             found[key] = some
     return found
+
+
+def _files_below(prefix: str, files: Files) -> dict[str, Sequence[InputFile]]:
+    """Return the files whose names begin with the prefix, with `score.` in its place."""
+    return {
+        f"score.{key.removeprefix(prefix)}": some
+        for key, some in files.items()
+        if key.startswith(prefix)
+    }
 
 
 def _given(
@@ -222,7 +219,7 @@ def _given(
     files: Files,
     own: Scenario | None,
     first: Given | None,
-    told: Callable[[str], str],
+    told: Told,
 ) -> Given:
     """Return what rules read besides the dataset; the fresher table of items is read once.
 
@@ -234,23 +231,22 @@ def _given(
         first: What was read for the default lists; None: these are they.
         told: Names the keys of the scenario in warnings.
     """
-    if own is None or first is None:
+    if first is None:
         return read_given(config, source.manifest, source.item_ids, files)
-    if own.rules is None:
+    if own is None or own.rules is None:
         return first._replace(shown=(), item_ids=None) if first.shown else first
     return _read_with_now(source, config, files, first, told)
 
 
-def _read_with_now(
-    source: Source, config: Config, files: Files, first: Given, told: Callable[[str], str]
-) -> Given:
+def _read_with_now(source: Source, config: Config, files: Files, first: Given, told: Told) -> Given:
     """Return what rules read, with the fresher table that was read for the default lists."""
-    if first.now is None:
-        return read_given(config, source.manifest, source.item_ids, files, told)
+    uses_now = config.score.items_now is not None
     without = config.score.model_copy(update={"items_now": None})
     config = config.model_copy(update={"score": without})
     files = {key: some for key, some in files.items() if key != NOW}
     found = read_given(config, source.manifest, source.item_ids, files, told)
+    if not uses_now:
+        return found
     counts = {**found.counts, NOW: first.counts[NOW]}
     return found._replace(now=first.now, has_row=first.has_row, counts=counts)
 
@@ -273,17 +269,25 @@ def _require_some(source: Source, members: Members) -> None:
     )
 
 
-def _warn_of_dropped(manifest: Manifest, score: Score, told: Callable[[str], str]) -> None:
-    """Warn of rules about types of events that the dataset has only in part."""
+def _warn_of_dropped(manifest: Manifest, score: Score, own: Scenario | None, told: Told) -> None:
+    """Warn of settings about types of events that the dataset has only in part."""
     kept = manifest.config.get("etl", {}).get("repeated_items")
-    if score.rules is None or kept not in ("first", "last"):
+    if kept not in ("first", "last"):
         return
-    for name, rule in score.rules.leave_out.items():
-        if {*manifest.event_types} - {*rule.events}:
+    asked: dict[str, Sequence[str]] = {}
+    if score.rules is not None and (own is None or own.rules is not None):
+        for name, rule in score.rules.leave_out.items():
+            asked[f"score.rules.leave_out.{name}"] = rule.events
+        if score.rules.fatigue is not None:
+            asked["score.rules.fatigue"] = score.rules.fatigue.events
+    if score.exploration is not None and (own is None or own.exploration is not None):
+        asked["score.exploration"] = score.exploration.successes
+    for key, types in asked.items():
+        if types and {*manifest.event_types} - {*types}:
             what = (
-                f"score.rules.leave_out.{name} cannot see every {' or '.join(rule.events)}: of a "
-                f"user's events with one item, dataset {manifest.id} has the {kept} alone "
-                f"(etl.repeated_items={kept}); keep has all, strongest those of the largest weight"
+                f"{key} misses some events of the type {' or '.join(types)}: of a user's events "
+                f"with an item, dataset {manifest.id} has only the {kept} (etl.repeated_items="
+                f"{kept}); keep has all, strongest has one of the type with the largest weight"
             )
             log.warning("score: %s", told(what))
 

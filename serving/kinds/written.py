@@ -49,7 +49,7 @@ def described(
     _warn_of_pins(ledger, one.told)
     counts = {**found.counts, "compared_users": overlap.users}
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
-    figures = ListFigures(
+    made = ListFigures(
         counts=counts,
         short_lists=found.short_lists,
         fallbacks=found.fallbacks,
@@ -66,9 +66,9 @@ def described(
         gates={},
         absent=write_absent(folder, found.absent, version),
     )
-    gates = {v.name: not v.refuses for v in judged(figures.model_dump(), score)}
-    made = figures.model_copy(update={"gates": gates})
+    verdicts = judged(made.model_dump(), score)
     told = {name: getattr(made, name) for name in ListFigures.model_fields}
+    told["gates"] = {one.name: not one.refuses for one in verdicts}
     return told, describe_parts(folder, parts, version)
 
 

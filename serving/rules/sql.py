@@ -23,7 +23,7 @@ _CLASSES = frozenset({
     "CASE", "CAST", "BETWEEN", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION",
     "LAMBDA", "OPERATOR", "TYPE",
 })  # fmt: skip
-"""ItemClasses of nodes that an expression may consist of."""
+"""Kinds of nodes that an expression may consist of."""
 _BARRED = {
     "SUBQUERY": "a subquery",
     "WINDOW": "a window function",

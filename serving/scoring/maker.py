@@ -298,5 +298,5 @@ class ListMaker:
 
 
 def _of_book(score: Score) -> tuple[object, ...]:
-    """Return what a book of rules depends on besides dataset and files."""
+    """Return all of the section that `RuleBook` reads: lists that agree in it share a book."""
     return score.rules, score.drops_seen, score.items_now

@@ -78,7 +78,7 @@ class ScoringJob:
     """`run.seed`, which exploration draws by."""
 
     def for_main_model(self) -> "ScoringJob":
-        """Return the job for what the main model alone makes, besides the lists of users."""
+        """Return the job for what the main model makes alone: similar items and audiences."""
         return replace(self, scenarios=(), stages=None, templates={})
 
     @property

@@ -134,7 +134,7 @@ def _asked(config: Config, manifest: Manifest, dataset: Path, sources: Sources) 
         )
     fields = fields_of_people(config, manifest, dataset, people, table)
     histories, doubled = histories_with(config, manifest, dataset, people, events)
-    _warn(counts, sources, manifest.event_types)
+    _warn(counts, sources, [one for one in manifest.event_types if one in config.etl.event_types])
     fields = with_num_events(fields, histories)
     return _Asked(people, fields, histories, {**counts, "already_there": doubled})
 
@@ -182,14 +182,14 @@ def _named(config: Config, events: GivenEvents, table: GivenFile | None) -> Iter
     yield from map(str, ids)
 
 
-def _warn(counts: Mapping[str, int], sources: Sources, event_types: Sequence[str]) -> None:
+def _warn(counts: Mapping[str, int], sources: Sources, types: Sequence[str]) -> None:
     if counts["unknown_type"]:
         log.warning(
-            "score: %d of %d events of %s have a type that the dataset lacks; it has %s",
+            "score: %d of %d events of %s have another type than %s; they are left out",
             counts["unknown_type"],
             counts["read"],
             EVENTS_OPTION,
-            ", ".join(event_types),
+            " and ".join(types),
         )
     if sources.events is not None and not counts["known_item"]:
         log.warning(
@@ -210,7 +210,7 @@ def _job(
     files: Mapping[str, Sequence[InputFile]],
     shown: Sequence[str],
 ) -> ScoringJob:
-    """Return what a scoring worker is made from.
+    """Return what a scoring worker is made from; the worker loads the models once more.
 
     Raises:
         ConfigError: When a rule cannot be evaluated, or leaves no item.

@@ -18,6 +18,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         shuffle_partitions=2,
         conf={"spark.local.dir": str(folder)},
         log_path=folder / "spark.log",
-        input_bytes=0,
+        input_bytes=1 << 20,  # of a log that is not tiny; the tests' own runs set that of theirs
     ) as session:
         yield session

@@ -128,7 +128,12 @@ def test_another_order_of_files_another_place_and_language_change_no_byte(
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     turned = {name: {**log, "paths": log["paths"][::-1]} for name, log in reversed(LOGS.items())}
-    conf = {"spark.local.dir": str(tmp_path), "spark.sql.files.maxPartitionBytes": "9000"}
+    conf = {
+        "spark.local.dir": str(tmp_path), "spark.sql.files.maxPartitionBytes": "9000",
+        # As in a run that is not tiny.
+        "spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK",
+        "spark.sql.adaptive.enabled": "true",
+    }  # fmt: skip
     spark = {"master": "local[3]", "shuffle_partitions": 5, "driver_memory": "1g", "conf": conf}
     settings = settings_of(raw, workspace, logs=turned, spark=spark)
     result = run_etl([sys.executable], settings, tmp_path, **ELSEWHERE)

@@ -38,7 +38,8 @@ def _field(feature: Feature) -> FieldSpec:
         assert feature.cardinality is not None
         is_cross = bool(feature.made_of)
         return FieldSpec(feature.name, feature.kind, feature.cardinality, is_cross=is_cross)
-    is_count = feature.encoding == "as_of" or feature.name == SESSION_PLACE
+    is_place = feature.encoding == "context" and feature.name == SESSION_PLACE
+    is_count = feature.encoding == "as_of" or is_place
     return FieldSpec(feature.name, "numbers", feature.dimension or 1, is_count=is_count)
 
 

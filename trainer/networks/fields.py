@@ -21,7 +21,7 @@ class FieldSpec(NamedTuple):
     size: int
     """Number of codes of a categorical field or of tags; length of a vector, 1 for one number."""
     is_count: bool = False
-    """Whether its numbers are counts; models get the logarithm of a count."""
+    """Whether its numbers are counts, or a place that is counted; models get the logarithm."""
     is_cross: bool = False
     """Whether it combines other fields; it then has a code even if they have no value."""
 

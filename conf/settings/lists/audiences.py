@@ -30,7 +30,7 @@ class Audience(Section):
         given = [name for name in ("item", "path", "where") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                "set exactly one of item, path and where, which say what the users are for; set "
-                f"now: {', '.join(given) or 'none'}"
+                "set exactly one of item, path and where, to name the items; now set: "
+                f"{', '.join(given) or 'none'}"
             )
         return self

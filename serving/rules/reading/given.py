@@ -20,12 +20,16 @@ from conf.privacy.log_ids import as_in_dataset, has_labels
 from conf.runs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.lists.items_now import ItemsNow
+from conf.settings.lists.rules import Pin
 from serving.rules.reading.item_lists import read_item_list
 from serving.rules.reading.now_rows import TYPES, converted, read_rows
 from serving.rules.shown import ShownVersion
 
 log = logging.getLogger(__name__)
 NOW, _RULES = "score.items_now", "score.rules."
+AsId = Callable[[str], str]
+Counts = dict[str, dict[str, int]]
+"""For the ledger, by dotted name."""
 _MOST_NAMED = 5
 
 
@@ -75,16 +79,42 @@ def read_given(
         return Given()
     as_id = as_in_dataset(config, manifest, "item", "reading ids of items for lists")
     place = {name: n for n, name in enumerate(item_ids.to_pylist()[NUM_RESERVED:])}
-    lists, counts = {}, {}
-    numbers = {
-        name: place[as_id(pin.item)] + NUM_RESERVED
-        for name, pin in pins.items()
-        if as_id(pin.item) in place
-    }
-    for name in sorted(pins.keys() - numbers.keys()):
+    numbers, of_pins = _pins(pins, as_id, place, told)
+    lists, of_lists = _lists(files, as_id, place, told)
+    counts, section = {**of_pins, **of_lists}, config.score.items_now
+    if section is None:
+        return Given(lists=lists, pins=numbers, counts=counts)
+    reading = _Reading(section, is_secret=has_labels(manifest, "item"))
+    for number, file in enumerate(files[NOW]):
+        reading.add(number, file.path, as_id)
+    now, has_row = reading.finished(place)
+    return Given(now, has_row, lists, numbers, counts={**counts, NOW: dict(reading.counts)})
+
+
+def _pins(
+    pins: Mapping[str, Pin], as_id: AsId, place: Mapping[str, int], told: Callable[[str], str]
+) -> tuple[dict[str, int], Counts]:
+    """Return the number of each pin's item, without unknown items, and what is counted."""
+    found, counts = {}, {}
+    for name, pin in pins.items():
+        number = place.get(as_id(pin.item))
+        if number is not None:
+            found[name] = number + NUM_RESERVED
+            continue
         key = f"{_RULES}pins.{name}"
         log.warning("score: %s", told(f"the item of {key} is not in the dataset"))
         counts[key] = {"unknown_items": 1}
+    return found, counts
+
+
+def _lists(
+    files: Mapping[str, Sequence[InputFile]],
+    as_id: AsId,
+    place: Mapping[str, int],
+    told: Callable[[str], str],
+) -> tuple[dict[str, np.ndarray], Counts]:
+    """Return the items of each list by its dotted name, [I] bool, and what is counted."""
+    lists, counts = {}, {}
     for name, found in files.items():
         if not name.startswith(_RULES):
             continue
@@ -95,14 +125,7 @@ def read_given(
         lists[name] = np.zeros(len(place), dtype=bool)
         lists[name][[place[one] for one in ids if one in place]] = True
         counts[name] = {"listed_ids": len(ids), "unknown_ids": len(ids - place.keys())}
-    section = config.score.items_now
-    if section is None:
-        return Given(lists=lists, pins=numbers, counts=counts)
-    reading = _Reading(section, is_secret=has_labels(manifest, "item"))
-    for number, file in enumerate(files[NOW]):
-        reading.add(number, file.path, as_id)
-    now, has_row = reading.finished(place)
-    return Given(now, has_row, lists, numbers, counts={**counts, NOW: dict(reading.counts)})
+    return lists, counts
 
 
 class _Reading:
@@ -118,7 +141,7 @@ class _Reading:
         self.bad: Counter[str] = Counter()
         self.conflicts: list[str] = []
 
-    def add(self, number: int, path: Path, as_id: Any) -> None:
+    def add(self, number: int, path: Path, as_id: AsId) -> None:
         """Read one file."""
         for row_number, row in enumerate(read_rows(path, self.section), start=1):
             self.counts["rows_read"] += 1

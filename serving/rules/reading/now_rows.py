@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,11 @@ def converted(value: Any, kind: str) -> Any:
 
 
 def _integer(value: Any) -> int:
-    number: float = float(value)  # 3.0 is what many programs write for 3 in a column with gaps
-    if isinstance(value, int | str) and "." not in str(value):
-        number = int(value)
-    if number != int(number) or not -(2**63) <= number < 2**63:
+    try:  # 3.0 is what many programs write for 3 in a column with gaps
+        number = Decimal(value.strip() if isinstance(value, str) else value)
+    except ArithmeticError as error:
+        raise ValueError(value) from error
+    if not number.is_finite() or number % 1 or not -(2**63) <= number < 2**63:
         raise ValueError(value)
     return int(number)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from conf.contract import ITEM_ID, ITEM_IDX, USER_ID, USER_IDX, Manifest
+from conf.contract import ITEM_ID, ITEM_IDX, NUM_EVENTS, USER_ID, USER_IDX, Manifest
 from conf.workspace.parquet import read_columns, told_if_damaged
 from conf.workspace.versions import UNDATED
 from serving.rules.sql import Fields
 from trainer.data.columns import Ragged
 
-_NUM_EVENTS = "num_events"
 _IDS = (ITEM_IDX, ITEM_ID, USER_IDX, USER_ID)
 
 
@@ -87,8 +86,8 @@ def with_num_events(users: pa.Table, histories: Ragged) -> pa.Table:
         users: N users, perhaps with the field `num_events`, which is that of the whole log.
         histories: [N]
     """
-    if _NUM_EVENTS not in users.column_names:
+    if NUM_EVENTS not in users.column_names:
         return users
-    at = users.column_names.index(_NUM_EVENTS)
+    at = users.column_names.index(NUM_EVENTS)
     lengths = pa.array(histories.lengths).cast(users.schema.field(at).type)
-    return users.set_column(at, _NUM_EVENTS, lengths)
+    return users.set_column(at, NUM_EVENTS, lengths)

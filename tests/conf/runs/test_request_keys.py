@@ -140,3 +140,19 @@ def test_lists_without_rules_keep_the_key_that_they_had_before_there_were_rules(
     other = config.model_copy(update={"score": ruled})
     assert lists_request(other, "d", "m") != lists_request(config, "d", "m")
     assert model_request(other, "d") == model_request(config, "d")
+
+
+def test_a_new_version_of_rules_makes_only_lists_with_rules_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, paths=["a.csv"])
+    scores = (
+        {}, {"rules": {"caps": {"kind": 2}}}, {"scenarios": {"a": {"rules": {"caps": {"kind": 2}}}}}
+    )  # fmt: skip
+    configs = [config.model_copy(update={"score": Score.model_validate(one)}) for one in scores]
+    before = [lists_request(one, "d", "m") for one in configs]
+
+    monkeypatch.setattr("conf.runs.request_keys._RULED", 99)
+
+    after = [lists_request(one, "d", "m") for one in configs]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, False]

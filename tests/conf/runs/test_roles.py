@@ -158,6 +158,18 @@ def test_the_ranker_is_trained_with_its_own_section(config: Config) -> None:
     assert model_request(own, "d", RANKER) != model_request(own, "d")
 
 
+def test_a_new_version_of_ranking_models_makes_only_those_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((_, own),) = role_configs(config)
+    before = [model_request(one, "d") for one in (config, own)]
+
+    monkeypatch.setattr("conf.runs.request_keys._RANKING", 99)
+
+    after = [model_request(one, "d") for one in (config, own)]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
 def test_the_main_key_does_not_depend_on_the_ranker(config: Config, tmp_path: Path) -> None:
     without = changed(config, tmp_path, "ranker=null")
     assert model_request(config, "d") == model_request(without, "d")

@@ -15,7 +15,7 @@ from etl.spark.session import spark_session
 secret, folder = sys.argv[1:]
 conf = {"spark.hadoop.fs.s3a.secret.key": secret, "spark.local.dir": folder}
 with spark_session(name="secret", master="local[1]", driver_memory="900m", shuffle_partitions=1,
-                   conf=conf, log_path=Path(folder, "spark.log")) as session:
+                   conf=conf, log_path=Path(folder, "spark.log"), input_bytes=0) as session:
     java = [p for p in psutil.Process().children(recursive=True) if p.name() == "java"]
     print("shown", any(secret in " ".join(p.cmdline()) for p in java))
     print("heap", any("-Xmx900m" in p.cmdline() for p in java))

@@ -280,7 +280,7 @@ def test_of_pins_at_one_position_the_one_for_all_users_is_the_last(tmp_path: Pat
             assert rows[1]["item_id"] == f"i{wanted}"
             listed[wanted] += 1
     assert min(listed.values()) > 0
-    with pytest.raises(ConfigError, match=r"pins\.south has the position of rules\.pins\.every"):
+    with pytest.raises(ConfigError, match=r"pins\.every has no where, but rules\.pins\.south"):
         tiny_config(tmp_path, f"score.rules={{pins: {{{every}, {some}}}}}")
 
 

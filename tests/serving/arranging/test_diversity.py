@@ -211,7 +211,7 @@ def test_the_ledger_has_dissimilarity_and_relevance_of_both_lists(tmp_path: Path
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("score.diversity={among: 3}", "diversity.among=3, but a list has list_length=4"),
+        ("score.diversity={among: 3}", "diversity.among=3 is below list_length=4; raise it"),
         ("score.diversity={weight: 1.5}", "less than or equal to 1"),
         ("train.algorithm=markov", "train.algorithm=markov has no vectors of items"),
         ("score.candidates={a: {from: popularity, count: 5}}", "diversity and candidates are both"),

@@ -3,11 +3,16 @@
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from conf.errors import ConfigError
+from serving.arranging.arrange import Arranging
 from serving.publishing.parts import read_ledger
+from serving.rules.placing import CapRule, ShareRule
 from tests.serving.random_shop import Shop, random_shop
 from tests.serving.tiny_shop import tiny_config
 
@@ -101,3 +106,18 @@ def test_a_list_that_caps_end_early_has_its_share(tmp_path: Path, refill: str) -
         quota = ceil((user + 1) * Fraction("2.1")) - ceil(user * Fraction("2.1"))
         assert sum(one["category"] == "food" for one in listed) >= quota
     assert counted.counts["rule_violations"] == counted.counts["unexplained"] == 0
+
+
+def test_a_list_that_its_share_makes_longer_is_the_longer_one() -> None:
+    kind = np.array([-1, -1, 0, 1, 1, 1])  # items 2 to 5; neighbours differ in their kind
+    share = ShareRule("s", Fraction("0.4"), np.array([False] * 4 + [True] * 2))
+    book = SimpleNamespace(caps=[CapRule("c", 1, 2, kind)], shares=[share])
+    rules: Any = SimpleNamespace(book=book, user_idx=np.array([2]))
+    none: Any = None
+    arranging = Arranging(none, None, none, rules, list_length=5)
+    ranked, nobody = np.array([[2, 3, 4, 5]]), np.full((1, 5), -1)
+
+    found = arranging._filled(np.array([0]), nobody, ranked, np.zeros((1, 4)), is_strict=False)
+
+    assert found.item.tolist() == [[4, 2, 5, -1, -1]]  # not 2 and 3, of which none has a share
+    assert found.is_stuck.tolist() == [True]

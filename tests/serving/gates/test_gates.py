@@ -335,12 +335,12 @@ def test_a_refusal_names_each_gate_with_figure_limit_and_remedy() -> None:
 
 
 def test_a_refusal_of_published_lists_says_that_they_stay() -> None:
-    manifest = manifest_of(full_lists=400) | {"short_lists": {"rules": 590, "catalogue_small": 10}}
+    manifest = manifest_of(full_lists=400) | {
+        "short_lists": {"rules": 90, "catalogue_small": 10}, "users_without_lists": {"rules": 500}
+    }  # fmt: skip
     score = score_with(short_lists={"refuse_above": 0.5})
 
-    with pytest.raises(
-        GateError, match="lists-1 stay published, as they were before; headrace"
-    ) as e:
+    with pytest.raises(GateError, match="lists-1 were published before and stay so, headrace") as e:
         require_passed(manifest, score, is_current=True)
 
-    assert "(0.6), because of rules (590), catalogue_small (10), but the limit" in str(e.value)
+    assert "(0.6): 590 by rules, 10 by catalogue_small, but the limit" in str(e.value)

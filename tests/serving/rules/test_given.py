@@ -106,12 +106,16 @@ def test_bad_rows_and_values_are_counted_and_told(
 
 
 def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path) -> None:
-    text = rows_of(range(2, 42), i30="i30,2.0,0.5,2026-02-01", i31="i31,2.5,0.5,2026-02-01")
-    given = shop_with(tmp_path, text).given()
+    wanted = {
+        "2.0": 2, " 3.": 3, "1e3": 1000, "9007199254740993.0": 2**53 + 1, "-4.00": -4,
+        "2.5": None, "inf": None, "nan": None, "9.3e18": None, "two": None,
+    }  # fmt: skip
+    rows = {f"i{n}": f"i{n},{one},0.5,2026-02-01" for n, one in enumerate(wanted, start=30)}
+    given = shop_with(tmp_path, rows_of(range(2, 42), **rows)).given()
 
     assert given.now is not None
-    assert given.now.column("stock").to_pylist()[28:30] == [2, None]
-    assert given.counts["score.items_now"]["bad_values_stock"] == 1
+    assert given.now.column("stock").to_pylist()[28:38] == [*wanted.values()]
+    assert given.counts["score.items_now"]["bad_values_stock"] == 5
 
 
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:

@@ -232,17 +232,25 @@ def test_types_that_the_dataset_has_in_part_are_told(
     shop = random_shop(tmp_path, 6, users=4)
     of_dataset = {**shop.manifest.config, "etl": {"repeated_items": kept}}
     manifest = shop.manifest.model_copy(update={"config": of_dataset})
-    bought = "{rules: {leave_out: {bought: {events: [buy]}}}}"
-    config = tiny_config(tmp_path, f"score.scenarios.cart={bought}", "score.scenarios.home={}")
+    bought = "leave_out: {bought: {events: [buy]}}, fatigue: {versions: 2, events: [view, buy]}"
+    drawn = "exploration: {weights: thompson, successes: [view]}"
+    config = tiny_config(
+        tmp_path, f"score.scenarios.cart={{rules: {{{bought}}}}}", "score.scenarios.home={}",
+        f"score.{drawn}".replace(": {", "={", 1),
+    )  # fmt: skip
 
     with caplog.at_level(logging.WARNING):
         job_of(config, manifest, shop.model_id, tmp_path / "lists")
 
-    told = [one.getMessage() for one in caplog.records if "leave_out" in one.getMessage()]
-    assert len(told) == is_told
-    assert all(
-        "score.scenarios.cart.rules.leave_out.bought cannot see every buy" in t for t in told
+    told = [one.getMessage() for one in caplog.records if " misses some " in one.getMessage()]
+    keys = {"score.scenarios.cart.rules.leave_out.bought": "buy", "score.exploration": "view"}
+    assert sorted(told) == sorted(
+        text
+        for text in told
+        for key, kind in keys.items()
+        if text.startswith(f"score: {key} misses some events of the type {kind}:")
     )
+    assert len(told) == len(keys) * is_told
 
 
 def test_a_table_of_today_is_used_by_exploration_alone() -> None:
@@ -250,8 +258,7 @@ def test_a_table_of_today_is_used_by_exploration_alone() -> None:
         Path("nowhere"),
         "input.root=nowhere",
         "score.items_now={paths: [now.csv], fields: {price: {type: number}}}",
-        "score.rules.where.cheap=price < 3",
-        "score.scenarios.drawn={rules: {}, exploration: {share: 0.1}}",
+        "score.scenarios.drawn={exploration: {share: 0.1}}",
     )
 
     assert config.score.of_scenario("drawn").items_now is not None

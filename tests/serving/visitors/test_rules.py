@@ -52,10 +52,11 @@ def test_rules_see_as_many_events_as_the_history_has(tmp_path: Path) -> None:
         tmp_path / "w", "score.rules={refill: false, where: {heavy: 'user.num_events > 4'}}"
     )
     many, few = events_of(1, "many"), events_of(0, "few")
+    grown = [{**row, "time": row["time"] + 100} for row in events_of(0, "u0")]
 
-    _, found = made(config, tmp_path, [*many, *few])
+    _, found = made(config, tmp_path, [*many, *few, *grown])
 
-    assert "many" in found and "few" not in found
+    assert [*found] == ["many", "u0"]  # u0 has as many events as few in the dataset, now twice
 
 
 def test_rules_that_exclude_every_item_are_refused(tmp_path: Path) -> None:
