@@ -12,7 +12,7 @@ from conf.errors import ConfigError, VersionError
 from conf.workspace.folders import listed
 from conf.workspace.json_files import is_there, read_json, write_json
 from conf.workspace.mending import mend
-from conf.workspace.publications import PUBLISHED, with_publication
+from conf.workspace.publications import PUBLISHED, is_history, with_publication
 from conf.workspace.versions import UNDATED
 
 POINTER_NAME = "CURRENT.json"
@@ -37,10 +37,10 @@ def read_pointer(workspace: Path, kind: str, role: str = MAIN) -> dict[str, Any]
     path = _path(workspace, kind, POINTER_NAME, role)
     if not is_there(path):
         return None
-    pointer = read_json(path, _POINTED)
+    pointer = {PUBLISHED: [], **read_json(path, _POINTED)}
     is_right = {
         "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
-        "previous": _are_names, "withdrawn": _are_names,
+        "previous": _are_names, "withdrawn": _are_names, PUBLISHED: is_history,
     }  # fmt: skip
     for key, is_so in is_right.items():
         if not is_so(pointer.get(key)):

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from conf.errors import VersionError
-
 PUBLISHED = "published"
 """Key of a pointer: what was published, newest first."""
 MOST_KEPT = 1_000
@@ -40,23 +38,28 @@ def with_publication(
 
 
 def publications(pointer: dict[str, Any] | None) -> list[Publication]:
-    """Return what a pointer's history says, newest first; pointers of earlier releases have none.
+    """Return what a pointer's history says, newest first; none for pointers of earlier releases."""
+    return [
+        Publication(one["id"], one["number"], datetime.fromisoformat(one["at"]), one["share"])
+        for one in (pointer or {}).get(PUBLISHED, [])
+    ]
 
-    Raises:
-        VersionError: When an entry is damaged.
-    """
-    found = []
-    for entry in (pointer or {}).get(PUBLISHED, []):
-        try:
-            at = datetime.fromisoformat(entry["at"])
-            one = Publication(str(entry["id"]), int(entry["number"]), at, float(entry["share"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise VersionError(
-                f"the history of published versions has the entry {entry!r}, which is none; "
-                "restore CURRENT.json from a backup, or remove its key `published`"
-            ) from error
-        found.append(one)
-    return found
+
+def is_history(value: object) -> bool:
+    """Return whether a value that was read can be the history of a pointer."""
+    return isinstance(value, list) and all(map(_is_entry, value))
+
+
+def _is_entry(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != set(Publication._fields):
+        return False
+    is_right = isinstance(value["id"], str) and type(value["number"]) is int
+    try:
+        at = datetime.fromisoformat(value["at"])
+    except (TypeError, ValueError):
+        return False
+    share = value["share"]
+    return is_right and at.tzinfo is not None and type(share) in (int, float) and 0 < share <= 1
 
 
 def in_canary(user_ids: pa.Array, share: float, salt: str) -> np.ndarray:

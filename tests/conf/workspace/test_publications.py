@@ -45,9 +45,29 @@ def test_a_pointer_of_an_earlier_release_has_no_history() -> None:
     assert publications(None) == []
 
 
-def test_a_damaged_history_is_told() -> None:
-    with pytest.raises(VersionError, match="restore CURRENT"):
-        publications({"published": [{"id": "a"}]})
+ENTRY = {"id": "a", "number": 1, "at": "2026-01-31T00:00:00+00:00", "share": 1.0}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        7,
+        [7],
+        [{"id": "a"}],
+        [{**ENTRY, "at": "2026-01-31T00:00:00"}],
+        [{**ENTRY, "at": 7}],
+        [{**ENTRY, "share": 0}],
+        [{**ENTRY, "number": "1"}],
+    ],
+)
+def test_a_damaged_history_is_told(tmp_path: Path, damage: object) -> None:
+    publish(tmp_path, "lists", version(tmp_path, "a"), "undated")
+    path = tmp_path / "lists" / "CURRENT.json"
+    pointer = {**json.loads(path.read_text()), "published": damage}
+    del pointer["checksum"]
+    path.write_text(json.dumps(pointer))
+    with pytest.raises(VersionError, match="published is"):
+        read_pointer(tmp_path, "lists")
 
 
 def test_a_canary_has_the_share_of_the_users_that_it_says() -> None:
