@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
-from conf.runs.input_files import InputFile, names_hidden_in_errors
+from conf.runs.inputs.input_files import InputFile, names_hidden_in_errors
 from conf.runs.scratch import folders_of
 from conf.settings.config import Config
 from conf.settings.etl import Etl, acts_differ

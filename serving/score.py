@@ -20,7 +20,7 @@ from conf.contract import (
 )
 from conf.errors import InputError, VersionError
 from conf.masking.origins import public_config
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import own_folder
@@ -64,7 +64,7 @@ def run(
         model_id: The main model.
         request: Key of the lists.
         models: Models of other roles that candidates need, by role.
-        files: Of `conf.runs.list_files.list_files`.
+        files: Of `conf.runs.inputs.list_files.list_files`.
         shown: Of `conf.runs.lineage.shown_lists`.
         shown_in: Of `conf.runs.lineage.shown_in_scenarios`.
 

@@ -143,7 +143,7 @@ add_plain(
     LOOK,
     "status",
     "Print the current versions and what they were made from.",
-    works("run_status"),
+    works("run_status", "looking"),
 )
 
 

@@ -47,6 +47,6 @@ def looked_up(
     if scenario is not None and user is None:
         raise ConfigError("show: --scenario needs --user ID, because scenarios have lists of users")
     if user is not None:
-        return works("run_show")(config, user, scenario)
+        return works("run_show", "looking")(config, user, scenario)
     [(name, one)] = given.items()
     return works(name)(config, one)

@@ -11,8 +11,8 @@ from conf.privacy.fitting import require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import chosen_version, protected_dataset
+from conf.runs.inputs.request_keys import model_request, search_request
 from conf.runs.lineage import with_start
-from conf.runs.request_keys import model_request, search_request
 from conf.runs.results import Result
 from conf.runs.roles import config_of
 from conf.runs.stages import locked, make_model

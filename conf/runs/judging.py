@@ -8,7 +8,7 @@ from conf.privacy.fitting import require_protected
 from conf.runs.by_name import call_stage
 from conf.runs.candidates import chosen_models, default_lists
 from conf.runs.chosen import MAKE_AGAIN, chosen_version
-from conf.runs.list_files import list_files
+from conf.runs.inputs.list_files import list_files
 from conf.runs.results import Result, manifest_of
 from conf.runs.stages import run_evaluate
 from conf.settings.config import Config

@@ -7,8 +7,8 @@ from typing import Any
 
 from conf.contract import MANIFEST_NAME
 from conf.privacy.learned import learned_from_erased, told_learned
-from conf.runs.input_files import InputFile
-from conf.runs.request_keys import dataset_request
+from conf.runs.inputs.input_files import InputFile
+from conf.runs.inputs.request_keys import dataset_request
 from conf.runs.results import Result, manifest_of
 from conf.settings.config import Config
 from conf.workspace.folders import manifests_of

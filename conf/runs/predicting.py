@@ -9,8 +9,8 @@ from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
 from conf.runs.candidates import chosen_models, default_lists, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable
+from conf.runs.inputs.list_files import list_files
 from conf.runs.lineage import shown_lists
-from conf.runs.list_files import list_files
 from conf.runs.results import Result, manifest_of
 from conf.settings.config import Config
 

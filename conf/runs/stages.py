@@ -19,24 +19,21 @@ from conf.privacy.protection import protection_of, require_own_key_id
 from conf.runs.by_name import call_stage
 from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
-from conf.runs.input_files import fingerprint_inputs
+from conf.runs.inputs.input_files import fingerprint_inputs
+from conf.runs.inputs.list_files import list_files
+from conf.runs.inputs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.lineage import base_dataset, shown_in_scenarios, shown_lists, with_start
-from conf.runs.list_files import list_files
-from conf.runs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.results import (
     Result,
     figures_of,
     manifest_of,
-    origin_of,
-    refused_models,
     with_verdicts,
 )
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
 from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
-from conf.workspace.json_files import is_there
 from conf.workspace.lock import Lease, workspace_lock
-from conf.workspace.pointers import CURRENT, publish, published_roles, read_pointer
+from conf.workspace.pointers import CURRENT, publish, read_pointer
 from conf.workspace.swap import finish_swaps
 from conf.workspace.versions import find_version
 
@@ -115,50 +112,6 @@ def run_generate(config: Config) -> Result:
         "rows": planted["rows_written"],
         "planted": planted["planted"],
     }
-
-
-def run_show(config: Config, user_id: str, scenario: str | None = None) -> Result:
-    """Return a user's history and published list, that of a scenario if one is named."""
-    shown: Result = call_stage("serving.show", "run", config, user_id=user_id, scenario=scenario)
-    return shown
-
-
-def run_show_item(config: Config, item_id: str) -> Result:
-    """Return an item's list of similar items, with titles."""
-    shown: Result = call_stage("serving.show_item", "run", config, item_id=item_id)
-    return shown
-
-
-def run_show_audience(config: Config, audience: str) -> Result:
-    """Return the first users of a published audience."""
-    shown: Result = call_stage("serving.show_audience", "run", config, audience=audience)
-    return shown
-
-
-def run_status(config: Config) -> Result:
-    """Return the current versions and what they were made from."""
-    workspace = Path(config.run.output)
-    status: Result = {"stage": "status", "workspace": str(workspace)}
-    if not is_there(workspace):
-        status["note"] = "there is no such folder: nothing was made here yet"
-    for kind in KINDS:
-        pointer = read_pointer(workspace, kind)
-        status[kind] = None if pointer is None else origin_of(workspace, kind, pointer)
-    pointers = {
-        role: read_pointer(workspace, "models", role)
-        for role in (MAIN, *published_roles(workspace, "models"))
-    }
-    found = {role: pointer for role, pointer in pointers.items() if pointer is not None}
-    others = {role: pointer for role, pointer in found.items() if role != MAIN}
-    if others:
-        status["roles"] = {
-            role: origin_of(workspace, "models", pointer) for role, pointer in others.items()
-        }
-    if erasure_is_open(workspace):
-        status["erasure"] = "interrupted: run headrace erase again with the same users"
-    published = [version for one in found.values() for version in (one["id"], *one["previous"])]
-    status["refused_models"] = refused_models(workspace, published)
-    return status
 
 
 def _etl(config: Config, logical_date: str | None, lease: Lease) -> Result:

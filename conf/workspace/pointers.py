@@ -12,13 +12,14 @@ from conf.errors import ConfigError, VersionError
 from conf.workspace.folders import listed
 from conf.workspace.json_files import is_there, read_json, write_json
 from conf.workspace.mending import mend
+from conf.workspace.publications import PUBLISHED, is_history, with_publication
 from conf.workspace.versions import UNDATED
 
 POINTER_NAME = "CURRENT.json"
 CURRENT = "current"
 """What `publish` returns for a version that is published already."""
 WITHDRAWN_NAME = "WITHDRAWN.json"
-_POINTED = ("id", "number", "logical_date", "previous", "withdrawn")
+_POINTED = ("id", "number", "logical_date", "previous", "withdrawn", PUBLISHED)
 
 
 def _path(workspace: Path, kind: str, name: str, role: str) -> Path:
@@ -36,10 +37,10 @@ def read_pointer(workspace: Path, kind: str, role: str = MAIN) -> dict[str, Any]
     path = _path(workspace, kind, POINTER_NAME, role)
     if not is_there(path):
         return None
-    pointer = read_json(path, _POINTED)
+    pointer = {PUBLISHED: [], **read_json(path, _POINTED)}
     is_right = {
         "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
-        "previous": _are_names, "withdrawn": _are_names,
+        "previous": _are_names, "withdrawn": _are_names, PUBLISHED: is_history,
     }  # fmt: skip
     for key, is_so in is_right.items():
         if not is_so(pointer.get(key)):
@@ -128,7 +129,8 @@ def publish(
         "previous": [other for other in dict.fromkeys(before) if other != version],
         "withdrawn": withdrawn,
     }
-    _point(workspace, kind, {**pointer, **changes}, role)
+    pointed = with_publication({**pointer, **changes}, version, number)
+    _point(workspace, kind, pointed, role)
     return "published"
 
 
@@ -189,14 +191,16 @@ def rollback(
     manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
     withdrawn = list(dict.fromkeys([pointer["id"], *_withdrawn(workspace, kind, pointer, role)]))
     write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
+    number = pointer["number"] + 1 if number is None else number
     pointed = {
         "id": previous[0],
         "logical_date": manifest["logical_date"],
-        "number": pointer["number"] + 1 if number is None else number,
+        "number": number,
         "previous": previous[1:],
         "withdrawn": withdrawn,
+        PUBLISHED: pointer.get(PUBLISHED, []),
     }
-    _point(workspace, kind, pointed, role)
+    _point(workspace, kind, with_publication(pointed, previous[0], number), role)
     return previous[0], str(pointer["id"])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conf.errors import InputError
 from conf.privacy.file_names import hiding_keys
-from conf.runs.input_files import InputFile, input_sources, unread_siblings
+from conf.runs.inputs.input_files import InputFile, input_sources, unread_siblings
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource, Source, TableSource
 from etl.cleaning.staging import event_columns

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from conf.errors import InputError, NoNewDataError
 from conf.ledger import InputLedger, Match
 from conf.privacy.protection import Protection
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import Clean, Etl
 from conf.settings.features import vector_dimensions

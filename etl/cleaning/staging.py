@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
 from conf.privacy.protection import UNPROTECTED, Protection
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.etl import Clean, Etl
 from conf.settings.input import ColumnName, EventSource, TableSource
 from conf.workspace.storage import raise_storage_failure

@@ -17,7 +17,7 @@ from conf.contract import (
     USER_IDX,
 )
 from conf.errors import ConfigError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.input import ColumnName, InputField, TableSource
 from etl.cleaning.row_rules import check_fields, is_blank
 from etl.reading.sources import field_columns, read_rows

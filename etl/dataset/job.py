@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 
 from conf.privacy.protection import Protection
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from etl.cleaning.inputs import Staged
 from etl.features.history_features import HistoryFeatures

@@ -13,7 +13,7 @@ from pyarrow import types
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.input import ColumnName, EventSource, Source
 from conf.settings.rules.time_patterns import ISO
 from etl.reading.header_hints import header_hint

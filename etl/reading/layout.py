@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import orc
 
 from conf.errors import InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.input import Source
 from conf.workspace.storage import raise_storage_failure
 from etl.reading.files.copies import open_after

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from etl.reading.files.same_content import hash_contents
 from etl.reading.layout import partitions_of
 from etl.spark.columns import BLOCK, DAMAGED, LINE, REDELIVERED, SOURCE_FILE

@@ -10,7 +10,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, DataType, LongType, StringType
 
 from conf.errors import ConfigError, InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.input import ColumnName, Source
 from etl.reading.drift import Group, group_files
 from etl.reading.layout import Layout, columnar_layout

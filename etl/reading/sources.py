@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID
 from conf.errors import ConfigError, InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import ColumnName, Source
 from conf.settings.section import why_unusable

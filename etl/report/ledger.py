@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from conf.ledger import Account, InputLedger
 from conf.pages.blocks import Flow, Section, Table
 from conf.pages.text import number, share
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from etl.report.data import ReportData, RuleSamples
 from etl.report.flow import NARROW, WIDE, flow, outcomes
 

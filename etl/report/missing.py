@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import Manifest
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from etl.cleaning.inputs import Staged
 from etl.privacy.rows import without_dropped

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from conf.contract import ITEM_ID, REPORT_NAME, USER_ID, Feature, Manifest, PrivacyReport
 from conf.pages.charts import Distribution
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from etl.cleaning.inputs import Staged
 from etl.report.bins import (

@@ -13,7 +13,7 @@ import pyarrow as pa
 from conf.contract import NUM_RESERVED, Manifest
 from conf.errors import ConfigError, InputError
 from conf.privacy.log_ids import as_in_dataset
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.lists.audiences import Audience
 from conf.settings.score import Score

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from conf.contract import Bundle, Manifest, RowGroup
 from conf.errors import ConfigError, InputError, VersionError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.score import POPULAR
 from conf.workspace.versions import read_manifest
@@ -47,7 +47,7 @@ def run(
         dataset_id: The dataset that the main model was trained on.
         model_id: The main model.
         models: Models of other roles that candidates need, by role.
-        files: Of `conf.runs.list_files.list_files`.
+        files: Of `conf.runs.inputs.list_files.list_files`.
         part: The held-out part.
 
     Raises:

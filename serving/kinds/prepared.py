@@ -12,7 +12,7 @@ import torch
 
 from conf.contract import NUM_RESERVED, USER_IDX, Manifest, catalogue_size
 from conf.errors import ConfigError, HeadraceError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.rules.scenarios import of_scenario
 from conf.settings.score import Scenario, Score
@@ -29,7 +29,7 @@ from serving.scoring.staged import Staged, load_staged, orders_of, stages_of
 
 log = logging.getLogger(__name__)
 Files = Mapping[str, Sequence[InputFile]]
-"""Of `conf.runs.list_files.list_files`."""
+"""Of `conf.runs.inputs.list_files.list_files`."""
 Told = Callable[[str], str]
 """Turns a message about keys of `score` into one about those of the user's file."""
 

@@ -15,7 +15,7 @@ import torch
 
 from conf.contract import NUM_RESERVED, RANKER, Bundle, Manifest, catalogue_size
 from conf.errors import ConfigError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.score import POPULAR, Score
 from conf.settings.score import Channel as ChannelSettings

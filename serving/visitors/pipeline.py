@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from conf.contract import NUM_RESERVED, POSITION, UNKNOWN_IDX, USER_ID, Bundle, Manifest
 from conf.errors import ConfigError, InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.workspace.json_files import written_whole
 from conf.workspace.versions import read_manifest
@@ -79,7 +79,7 @@ def run(
         model_id: The main model.
         sources: The files of events and of users, either may be missing, and the file to write.
         models: Models of other roles, by role.
-        files: Of `conf.runs.list_files.list_files`.
+        files: Of `conf.runs.inputs.list_files.list_files`.
         shown: Of `conf.runs.lineage.shown_lists`.
 
     Raises:

@@ -17,9 +17,10 @@ from conf.privacy.erased import read_erased
 from conf.privacy.identities import labels_of
 from conf.privacy.keys import load_keys
 from conf.privacy.quarantine import read_quarantine
-from conf.runs.input_files import fingerprint_inputs
+from conf.runs.inputs.input_files import fingerprint_inputs
+from conf.runs.looking import run_show, run_status
 from conf.runs.managing import run_rollback
-from conf.runs.stages import run_score, run_show, run_status
+from conf.runs.stages import run_score
 from conf.settings.choosing import Dimension, Tune
 from conf.settings.config import Config
 from conf.workspace.lock import workspace_lock

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from conf.contract import Manifest
-from conf.runs.input_files import fingerprint_inputs
-from conf.runs.request_keys import dataset_request
+from conf.runs.inputs.input_files import fingerprint_inputs
+from conf.runs.inputs.request_keys import dataset_request
 from conf.settings.config import Config
 from conf.workspace.hashes import hash_file
 from conf.workspace.versions import read_manifest

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.input import ColumnName, EventSource, Source
 from conf.workspace.hashes import hash_file
 from etl.reading.sources import check_files, read_rows

@@ -18,8 +18,8 @@ from conf.contract import (
     TRAIN_EVENTS,
     Manifest,
 )
+from conf.runs.inputs.list_files import list_files
 from conf.runs.lineage import shown_lists
-from conf.runs.list_files import list_files
 from conf.settings.config import Config
 from serving.gates.list_counts import Checked, check_parts
 from serving.gates.rule_checks import RuleCheck

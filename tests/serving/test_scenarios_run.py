@@ -13,9 +13,10 @@ from conf.contract import ListsManifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target
 from conf.errors import ConfigError, GateError
+from conf.runs.inputs.request_keys import lists_request
 from conf.runs.lineage import shown_lists
-from conf.runs.request_keys import lists_request
-from conf.runs.stages import run_score, run_show, run_status
+from conf.runs.looking import run_show, run_status
+from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.pointers import current_version, publish

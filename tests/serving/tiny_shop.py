@@ -29,7 +29,7 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.request_keys import lists_request
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet

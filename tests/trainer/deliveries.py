@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from conf.contract import NUM_RESERVED, Manifest
-from conf.runs.request_keys import model_request
+from conf.runs.inputs.request_keys import model_request
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.pointers import publish

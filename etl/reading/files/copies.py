@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from conf.errors import InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.input import Source
 from etl.reading.files.file_kinds import UNPACK_ERRORS, open_text
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from conf.runs.input_files import UNREAD_SUFFIXES, InputFile
+from conf.runs.inputs.input_files import UNREAD_SUFFIXES, InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
 from etl.reading.files.first_bytes import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 
 _PACKED_BYTES = 1 << 16
 _GZIP = 31  # the format that zlib is to expect

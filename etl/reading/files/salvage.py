@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pyarrow import orc
 
 from conf.errors import InputError
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.files import TEXT_FORMATS
 from conf.settings.input import Source
 from conf.workspace.storage import raise_storage_failure

@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import sha256 as new_digest
 from pathlib import Path
 
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from etl.reading.files.file_kinds import UNPACK_ERRORS, codec_of_name, unpacked
 from etl.reading.files.first_bytes import TEXT
 

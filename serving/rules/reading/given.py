@@ -17,7 +17,7 @@ import pyarrow as pa
 from conf.contract import NUM_RESERVED, Manifest
 from conf.errors import InputError
 from conf.privacy.log_ids import as_in_dataset, has_labels
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import Pin

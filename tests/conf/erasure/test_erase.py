@@ -19,8 +19,8 @@ from conf.errors import ConfigError
 from conf.privacy.erased import read_erased
 from conf.privacy.keys import Keys, require_keys
 from conf.privacy.sealing import erased_hash, pseudonym
+from conf.runs.looking import run_status
 from conf.runs.managing import run_erase
-from conf.runs.stages import run_status
 from conf.workspace.hashes import hash_file, with_content
 from conf.workspace.versions import read_manifest
 from tests.conf.erasable import (

@@ -7,7 +7,7 @@ from conf.erasure.rows import Target
 from conf.errors import InputError
 from conf.privacy.file_names import erased_names, hidden_names
 from conf.privacy.keys import require_keys
-from conf.runs.input_files import fingerprint_inputs, names_hidden_in_errors
+from conf.runs.inputs.input_files import fingerprint_inputs, names_hidden_in_errors
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json, write_json
 from tests.conf.erasable import KEY

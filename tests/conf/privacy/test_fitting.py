@@ -12,8 +12,9 @@ from conf.errors import VersionError
 from conf.privacy.fitting import require_protected, warn_of_raw_ids, weaker_setting
 from conf.privacy.keys import load_keys
 from conf.runs.choosing import run_card, run_compare, run_tune
+from conf.runs.looking import run_status
 from conf.runs.managing import run_rollback
-from conf.runs.stages import KINDS, run_score, run_status, run_train
+from conf.runs.stages import KINDS, run_score, run_train
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.pointers import publish

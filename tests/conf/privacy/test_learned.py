@@ -13,8 +13,8 @@ from conf.erasure.receipts import is_genuine
 from conf.privacy.keys import require_keys
 from conf.privacy.learned import learned_from_erased, warn_of_erased
 from conf.runs.lineage import with_start
+from conf.runs.looking import run_status
 from conf.runs.managing import run_erase, run_rollback
-from conf.runs.stages import run_status
 from conf.workspace.hashes import with_content
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.pointers import publish

@@ -9,8 +9,8 @@ import pytest
 from conf.contract import MAIN, RANKER, Bundle
 from conf.errors import ConfigError, VersionError
 from conf.runs.chosen import chosen_version
+from conf.runs.inputs.request_keys import model_request
 from conf.runs.managing import run_rollback
-from conf.runs.request_keys import model_request
 from conf.runs.roles import role_configs, with_roles
 from conf.settings.config import Config
 from conf.settings.load import load_config
@@ -164,7 +164,7 @@ def test_a_new_version_of_ranking_models_makes_only_those_again(
     ((_, own),) = role_configs(config)
     before = [model_request(one, "d") for one in (config, own)]
 
-    monkeypatch.setattr("conf.runs.request_keys._RANKING", 99)
+    monkeypatch.setattr("conf.runs.inputs.request_keys._RANKING", 99)
 
     after = [model_request(one, "d") for one in (config, own)]
     assert after[0] == before[0] and after[1] != before[1]

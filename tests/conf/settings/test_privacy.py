@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import ConfigError
-from conf.runs.request_keys import dataset_request
+from conf.runs.inputs.request_keys import dataset_request
 from conf.settings.load import load_config
 
 KEY = "0123456789abcdef0123456789abcdef"

@@ -8,9 +8,9 @@ import pytest
 from conf.contract import Manifest
 from conf.erasure import erase
 from conf.errors import ConfigError
-from conf.runs.input_files import fingerprint_inputs
+from conf.runs.inputs.input_files import fingerprint_inputs
+from conf.runs.inputs.request_keys import dataset_request
 from conf.runs.lineage import base_dataset
-from conf.runs.request_keys import dataset_request
 from conf.settings.config import Config
 from conf.settings.privacy import Privacy
 from conf.workspace.pointers import publish

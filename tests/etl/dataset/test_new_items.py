@@ -7,9 +7,9 @@ import torch
 
 from conf.contract import Manifest
 from conf.errors import VersionError
-from conf.runs.input_files import fingerprint_inputs
+from conf.runs.inputs.input_files import fingerprint_inputs
+from conf.runs.inputs.request_keys import dataset_request
 from conf.runs.lineage import base_dataset
-from conf.runs.request_keys import dataset_request
 from conf.settings.config import Config
 from conf.workspace.pointers import publish
 from conf.workspace.versions import read_manifest

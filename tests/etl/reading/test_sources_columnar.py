@@ -12,7 +12,7 @@ from pyarrow import orc
 from pyspark.sql import SparkSession
 
 from conf.errors import ConfigError, InputError
-from conf.runs.input_files import UNKNOWN_BYTES, InputFile
+from conf.runs.inputs.input_files import UNKNOWN_BYTES, InputFile
 from conf.settings.input import Source
 from etl.reading.sources import read_rows
 from etl.spark.columns import LINE_ORDER

@@ -9,7 +9,7 @@ import pytest
 
 from conf.ledger import Account, InputLedger
 from conf.pages.text import change, compact, share, size
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from etl.report.flow import NARROW, WIDE, flow
 from etl.report.ledger import by_log
 from etl.report.page import render

@@ -11,7 +11,7 @@ import pytest
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED, USER_IDX
 from conf.errors import ConfigError
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.request_keys import lists_request
 from conf.settings.lists.diversity import Exploration
 from conf.workspace.parquet import describe_parquet
 from serving.arranging.chances import Trials, chances_of_best, item_chances, read_trials

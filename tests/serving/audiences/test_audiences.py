@@ -12,8 +12,8 @@ from conf.contract import AUDIENCES, ListsManifest, Manifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target
 from conf.errors import ConfigError, HeadraceError, InputError
-from conf.runs.list_files import list_files
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.list_files import list_files
+from conf.runs.inputs.request_keys import lists_request
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.folders import own_folder

@@ -11,7 +11,7 @@ import pytest
 from conf.command.tables import print_result
 from conf.contract import HISTORY_TYPES, Manifest
 from conf.errors import ConfigError, InputError
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.request_keys import lists_request
 from conf.runs.stages import run_score
 from conf.settings.score import Texts
 from conf.workspace.parquet import describe_parquet

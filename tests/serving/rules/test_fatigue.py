@@ -9,8 +9,8 @@ import pytest
 
 from conf.contract import ListsManifest
 from conf.errors import ConfigError
+from conf.runs.inputs.request_keys import lists_request
 from conf.runs.lineage import shown_lists
-from conf.runs.request_keys import lists_request
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit

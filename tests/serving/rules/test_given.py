@@ -13,8 +13,8 @@ import pytest
 from conf.contract import PrivacyReport
 from conf.errors import ConfigError, InputError
 from conf.privacy.sealing import pseudonym
-from conf.runs.list_files import list_files
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.list_files import list_files
+from conf.runs.inputs.request_keys import lists_request
 from serving.rules.reading.given import read_given
 from serving.rules.reading.item_lists import read_item_list
 from tests.serving.random_shop import Shop, best_allowed, random_shop

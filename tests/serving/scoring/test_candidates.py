@@ -9,8 +9,9 @@ import pytest
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED, ListsManifest, Manifest
 from conf.errors import ConfigError, InputError, VersionError
-from conf.runs.request_keys import lists_request
-from conf.runs.stages import run_score, run_show, run_status, run_train
+from conf.runs.inputs.request_keys import lists_request
+from conf.runs.looking import run_show, run_status
+from conf.runs.stages import run_score, run_train
 from conf.settings.config import Config
 from conf.workspace.hashes import canonical_hash
 from conf.workspace.pointers import current_version

@@ -9,8 +9,8 @@ import pytest
 
 from conf.contract import Manifest
 from conf.errors import ConfigError
-from conf.runs.list_files import list_files
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.list_files import list_files
+from conf.runs.inputs.request_keys import lists_request
 from conf.settings.config import Config
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from conf.contract import RANKER, Bundle
-from conf.runs.stages import run_evaluate, run_score, run_status, run_train
+from conf.runs.looking import run_status
+from conf.runs.stages import run_evaluate, run_score, run_train
 from conf.workspace.pointers import current_version
 from conf.workspace.versions import read_manifest
 from tests.serving.impression_shop import shop_config, write_shop

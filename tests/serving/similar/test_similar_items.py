@@ -12,8 +12,9 @@ import torch
 from conf.command.tables import print_result
 from conf.contract import SIMILAR_ITEMS
 from conf.errors import ConfigError, HeadraceError, VersionError
-from conf.runs.request_keys import lists_request
-from conf.runs.stages import run_score, run_show_item
+from conf.runs.inputs.request_keys import lists_request
+from conf.runs.looking import run_show_item
+from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.json_files import read_json
 from conf.workspace.pointers import publish

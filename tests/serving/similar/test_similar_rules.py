@@ -10,8 +10,8 @@ import pytest
 
 from conf.contract import SIMILAR_ITEMS
 from conf.errors import ConfigError
-from conf.runs.list_files import list_files
-from conf.runs.request_keys import lists_request
+from conf.runs.inputs.list_files import list_files
+from conf.runs.inputs.request_keys import lists_request
 from conf.runs.stages import run_score
 from conf.settings.load import load_config
 from conf.workspace.pointers import publish

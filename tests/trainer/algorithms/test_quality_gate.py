@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from conf.errors import GateError
-from conf.runs.stages import run_score, run_status, run_train
+from conf.runs.looking import run_status
+from conf.runs.stages import run_score, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.json_files import read_json, write_json

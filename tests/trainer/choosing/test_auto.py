@@ -10,8 +10,9 @@ import pytest
 from conf.contract import Bundle
 from conf.errors import ConfigError
 from conf.runs.choosing import run_compare, run_tune
-from conf.runs.request_keys import model_request
-from conf.runs.stages import run_evaluate, run_score, run_status, run_train
+from conf.runs.inputs.request_keys import model_request
+from conf.runs.looking import run_status
+from conf.runs.stages import run_evaluate, run_score, run_train
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.pointers import publish

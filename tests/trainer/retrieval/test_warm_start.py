@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from conf.contract import NUM_RESERVED, Bundle, Manifest
+from conf.runs.inputs.request_keys import model_request
 from conf.runs.lineage import with_start
-from conf.runs.request_keys import model_request
 from conf.workspace.versions import read_manifest
 from tests.trainer.deliveries import (
     NEW_ONE,

@@ -9,7 +9,7 @@ from typing import Any
 from conf.contract import CONTRACT_VERSION, MAIN
 from conf.errors import InputError
 from conf.privacy.protection import request_part
-from conf.runs.input_files import InputFile
+from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.etl import acts_differ
 from conf.settings.score import Scenario, Score
@@ -142,7 +142,7 @@ def lists_request(
         dataset_id: The dataset.
         model_id: The main model.
         stages: What else candidates depend on, see `conf.runs.candidates`; None: there are none.
-        files: Of `conf.runs.list_files.list_files`.
+        files: Of `conf.runs.inputs.list_files.list_files`.
         shown: Of `conf.runs.lineage.shown_lists`.
         shown_in: Of `conf.runs.lineage.shown_in_scenarios`.
     """

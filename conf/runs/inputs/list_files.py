@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from conf.errors import InputError
-from conf.runs.input_files import InputFile, is_folder, matching_files, unreadable
+from conf.runs.inputs.input_files import InputFile, is_folder, matching_files, unreadable
 from conf.settings.config import Config
 from conf.settings.lists.rules import ListRules
 from conf.settings.score import Channel

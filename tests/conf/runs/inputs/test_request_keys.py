@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from conf.errors import ConfigError, InputError
-from conf.runs.input_files import UNKNOWN_BYTES, fingerprint_inputs
-from conf.runs.request_keys import dataset_request, lists_request, model_request
+from conf.runs.inputs.input_files import UNKNOWN_BYTES, fingerprint_inputs
+from conf.runs.inputs.request_keys import dataset_request, lists_request, model_request
 from conf.settings.config import Config
 from conf.settings.etl import EventType
 from conf.settings.load import load_config
@@ -152,7 +152,7 @@ def test_a_new_version_of_rules_makes_only_lists_with_rules_again(
     configs = [config.model_copy(update={"score": Score.model_validate(one)}) for one in scores]
     before = [lists_request(one, "d", "m") for one in configs]
 
-    monkeypatch.setattr("conf.runs.request_keys._RULED", 99)
+    monkeypatch.setattr("conf.runs.inputs.request_keys._RULED", 99)
 
     after = [lists_request(one, "d", "m") for one in configs]
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, False]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from conf.errors import InputError
-from conf.runs.input_files import fingerprint_inputs
-from tests.conf.runs.test_request_keys import config_of, names
+from conf.runs.inputs.input_files import fingerprint_inputs
+from tests.conf.runs.inputs.test_request_keys import config_of, names
 
 
 @contextmanager

@@ -1,0 +1,83 @@
+"""When which version was current: the history that a pointer keeps, and who sees a canary.
+
+A canary is a version that a stable share of the users sees before the others do.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+PUBLISHED = "published"
+"""Key of a pointer: what was published, newest first."""
+MOST_KEPT = 1_000
+_HASHED_BITS = 32
+
+
+class Publication(NamedTuple):
+    """A version that began to be seen by readers."""
+
+    id: str
+    number: int
+    """Number of the writer."""
+    at: datetime
+    """When, in UTC, to the second."""
+    share: float
+    """Share of the users that saw it from then on: 1, or that of a canary."""
+
+
+def with_publication(
+    pointer: dict[str, Any], version: str, number: int, share: float = 1.0
+) -> dict[str, Any]:
+    """Return a pointer whose history begins with a version that is published now."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {"id": version, "number": number, "at": at, "share": share}
+    return {**pointer, PUBLISHED: [entry, *pointer.get(PUBLISHED, [])][:MOST_KEPT]}
+
+
+def publications(pointer: dict[str, Any] | None) -> list[Publication]:
+    """Return what a pointer's history says, newest first; none for pointers of earlier releases."""
+    return [
+        Publication(one["id"], one["number"], datetime.fromisoformat(one["at"]), one["share"])
+        for one in (pointer or {}).get(PUBLISHED, [])
+    ]
+
+
+def is_history(value: object) -> bool:
+    """Return whether a value that was read can be the history of a pointer."""
+    return isinstance(value, list) and all(map(_is_entry, value))
+
+
+def _is_entry(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != set(Publication._fields):
+        return False
+    is_right = isinstance(value["id"], str) and type(value["number"]) is int
+    try:
+        at = datetime.fromisoformat(value["at"])
+    except (TypeError, ValueError):
+        return False
+    share = value["share"]
+    return is_right and at.tzinfo is not None and type(share) in (int, float) and 0 < share <= 1
+
+
+def in_canary(user_ids: pa.Array, share: float, salt: str) -> np.ndarray:
+    """Return which users see a canary: [N] bool.
+
+    A user is in it if the first 32 bits of SHA-256 of `salt/user_id` are below the share of all
+    such numbers. So the same users are in the canaries of one salt, and those of a smaller share
+    are among those of a larger one.
+
+    Args:
+        user_ids: [N] strings.
+        share: Between 0 and 1.
+        salt: The run's name.
+    """
+    limit = int(share * 2**_HASHED_BITS)
+    prefix = f"{salt}/".encode()
+    firsts = (
+        int.from_bytes(hashlib.sha256(prefix + user.encode()).digest()[: _HASHED_BITS // 8], "big")
+        for user in user_ids.to_pylist()
+    )
+    return np.fromiter((first < limit for first in firsts), dtype=bool, count=len(user_ids))
