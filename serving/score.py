@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from conf.contract import (
     AUDIENCES,
-    NUM_RESERVED,
     SIMILAR_ITEMS,
     Bundle,
     DataFile,
@@ -18,11 +17,9 @@ from conf.contract import (
     catalogue_size,
     lists_key,
 )
-from conf.errors import InputError, VersionError
 from conf.masking.origins import public_config
 from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
-from conf.settings.score import Score
 from conf.workspace.folders import own_folder
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.audiences.items import items_of_audiences
@@ -30,6 +27,7 @@ from serving.audiences.merged import write_audiences
 from serving.audiences.worker import PARTS, AudienceScorer
 from serving.gates.rule_checks import RuleCheck
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
+from serving.kinds.scorable import require_scorable
 from serving.kinds.written import described
 from serving.publishing.parts import missing_parts, read_item_ids
 from serving.scoring.list_model import ListModel, load_model
@@ -77,7 +75,7 @@ def run(
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
-    _require_scorable(score, manifest)
+    require_scorable(score, manifest)
     item_ids = read_item_ids(workspace / "datasets" / dataset_id, manifest)
     source = Source(config, manifest, model, item_ids, models or {}, files)
     kinds = prepared(source, shown, shown_in)
@@ -202,26 +200,3 @@ def _other_models(source: Source, kinds: Sequence[Prepared]) -> dict[str, str]:
         for role, model in one.kind.stages.models.items()
     }
     return {role: one for role, one in found.items() if one != source.model.bundle.id}
-
-
-def _require_scorable(score: Score, manifest: Manifest) -> None:
-    items = catalogue_size(manifest) - NUM_RESERVED
-    if score.list_length > items:
-        log.warning(
-            "score: score.list_length=%d, but dataset %s has %d items; no list has more",
-            score.list_length,
-            manifest.id,
-            items,
-        )
-    groups = {part: manifest.row_groups(part) for part in ("histories", "users")}
-    rows = {part: [group.rows for group in found] for part, found in groups.items()}
-    if rows["histories"] != rows["users"]:
-        raise VersionError(
-            f"users/ and histories/ of dataset {manifest.id} have different row "
-            "groups; build the dataset again"
-        )
-    if not sum(rows["users"]):
-        raise InputError(
-            f"dataset {manifest.id} has no users, so there are no lists to make; "
-            "build it again from a log with users"
-        )

@@ -9,13 +9,13 @@ from conf.settings.counting import CountingName
 from conf.settings.lists.audiences import Audience
 from conf.settings.lists.diversity import Diversity, Exploration
 from conf.settings.lists.gates import Gates
+from conf.settings.lists.index import Index
 from conf.settings.lists.items_now import ItemsNow
 from conf.settings.lists.rules import Expression, ListRules
 from conf.settings.lists.similar_items import SimilarItems
+from conf.settings.lists.texts import Texts
 from conf.settings.section import Name, Positive, Section, Share
 
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
-"""A language as in IETF language tags, such as en or pt-BR."""
 Source = Literal["model", "list", CountingName]
 POPULAR = ("popularity", "recent_popularity")
 """Sources that are counted in the dataset when lists are made; they are no models of their own."""
@@ -24,26 +24,6 @@ TRAINED = tuple(name for name in get_args(CountingName) if name not in POPULAR)
 MOST_CHANNELS = 60  # a bit each in 64
 NumReasons = Annotated[int, Field(ge=0, le=10)]
 Context = dict[Name, str | int | float]
-
-
-class Texts(Section):
-    """Sentences that say to people why an item is in their list."""
-
-    languages: Annotated[tuple[Language, ...], Field(max_length=50)] = ()
-    """Languages of the sentences; the lists get the column `texts` with one sentence in each. en,
-    de and zh are built in, `score.texts.file` adds others. Empty: no sentences."""
-    file: str | None = None
-    """YAML file with sentences of your own, which replace those built in; null: none."""
-    field: Name | None = None
-    """Field of `input.items.fields` that sentences about new and about popular items name, such as
-    the category in "New in Camping"; null: they name none."""
-
-    @field_validator("languages")
-    @classmethod
-    def _each_once(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(languages)) < len(languages):
-            raise ValueError("names a language twice; name each once")
-        return languages
 
 
 class Channel(Section):
@@ -157,6 +137,8 @@ class Score(Section):
     """Users scored together. Memory grows with this number times `score.block_items`."""
     block_items: Positive = 16_384
     """Items scored together. Memory grows with this number times `score.block_users`."""
+    index: Index | None = None
+    """Approximate search for the best items, for networks over large catalogues; null: exact."""
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""

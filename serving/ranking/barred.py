@@ -74,7 +74,7 @@ def best_unbarred(
         if not len(rows):
             break
         chosen, of_rows = torch.from_numpy(rows).to(users.device), masks.of(rows)
-        own = _of_rows(seen, chosen, len(users))
+        own = seen_of_rows(seen, chosen, len(users))
         again_adjusting = None if adjusting is None else adjusting.of(chosen)
         find_again = partial(find, users[chosen], seen=own, adjusting=again_adjusting)
         if growth is None:
@@ -107,7 +107,7 @@ def _unbarred(found: TopK, masks: UserMasks, k: int) -> tuple[TopK, np.ndarray]:
     return TopK(scores, found.item_idx.gather(1, order).masked_fill(gone, NO_ITEM)), is_short
 
 
-def _of_rows(seen: Seen, chosen: Tensor, users: int) -> Seen:
+def seen_of_rows(seen: Seen, chosen: Tensor, users: int) -> Seen:
     """Return the pairs of the chosen users, numbered in their order."""
     place = torch.full((users,), -1, device=chosen.device)
     place[chosen] = torch.arange(len(chosen), device=chosen.device)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from conf.errors import VersionError
 from conf.settings.score import Score
-from serving.ranking.barred import best_unbarred
+from serving.ranking.approximate import ItemIndex
+from serving.ranking.barred import Find, best_unbarred
 from serving.ranking.shelf import Shelf
 from serving.ranking.topk import TopK, top_k, top_k_of_scores
 from serving.ranking.user_vectors import UserVectors
@@ -73,7 +74,7 @@ class NetworkRanker:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         self.is_checked = False
         self.vectors = UserVectors(scorer)
-        self.shelves: dict[int, tuple[Shelf, Tensor, Tensor | None]] = {}
+        self.shelves: dict[int, _Shelved] = {}
         scorer.model.requires_grad_(False)
 
     def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
@@ -84,31 +85,37 @@ class NetworkRanker:
             finite = torch.isfinite(users).all(1)  # [B]
             users, rows = users[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(users.device)
-            shelf, vectors, left_out = self._shelf(rules)
-            find = partial(
+            shelved = self._shelf(rules)
+            left_out = allowed.left_out_with(shelved.left_out)
+            find: Find = partial(
                 top_k,
-                item_vectors=vectors,
+                item_vectors=shelved.vectors,
                 block_items=self.score.block_items,
-                left_out=allowed.left_out_with(left_out),
+                left_out=left_out,
             )
+            if shelved.approximate is not None:
+                find = partial(shelved.approximate.best, exact=find, left_out=left_out)
             best = best_unbarred(
                 find,
                 users,
-                shelf.placed(allowed.seen),
+                shelved.shelf.placed(allowed.seen),
                 allowed.masks,
                 k=k,
                 adjusting=allowed.adjusting,
             )
-        return RankedLists(rows, shelf.numbered(best))
+        return RankedLists(rows, shelved.shelf.numbered(best))
 
-    def _shelf(self, rules: Rules) -> tuple[Shelf, Tensor, Tensor | None]:
-        """Return the items that the rules leave, with their vectors and `left_out`."""
+    def _shelf(self, rules: Rules) -> "_Shelved":
+        """Return the items that the rules leave."""
         found = self.shelves.get(id(rules.kept))
-        if found is None or found[0].kept is not rules.kept:  # a shelf keeps its array alive
+        if found is None or found.shelf.kept is not rules.kept:  # a shelf keeps its array alive
             vectors, left_out = self.scorer.item_vectors, self.scorer.left_out
             shelf = Shelf(rules.kept, len(vectors), vectors.device)
             own = None if left_out is None else shelf.of_items(left_out)
-            found = self.shelves[id(rules.kept)] = (shelf, shelf.of_items(vectors), own)
+            vectors, approximate = shelf.of_items(vectors), None
+            if self.score.index is not None:
+                approximate = ItemIndex(vectors, own, self.score.index)
+            found = self.shelves[id(rules.kept)] = _Shelved(shelf, vectors, own, approximate)
         return found
 
     def _require_finite_items(self) -> None:
@@ -118,6 +125,17 @@ class NetworkRanker:
                 "diverged; lower train.optimizer.learning_rate and train again"
             )
         self.is_checked = True
+
+
+class _Shelved(NamedTuple):
+    """The items that rules leave, by place."""
+
+    shelf: Shelf
+    vectors: Tensor
+    left_out: Tensor | None
+    """Items that the model does not know; None: there are none."""
+    approximate: ItemIndex | None
+    """None: the search is exact."""
 
 
 class ScoresRanker:

@@ -9,7 +9,7 @@ from unicodedata import category
 import yaml
 
 from conf.errors import ConfigError, InputError
-from conf.settings.score import Texts
+from conf.settings.lists.texts import Texts
 from conf.workspace.storage import raise_storage_failure
 
 BECAUSE, OTHER = "because", "other"

@@ -32,7 +32,7 @@ _IN_NO_LIST = {
 }  # fmt: skip
 _LATER = (
     "audiences", "candidates", "objective", "value", "context", "texts", "similar_items", "rules",
-    "items_now", "diversity", "exploration", "scenarios",
+    "items_now", "diversity", "exploration", "scenarios", "index",
 )  # fmt: skip
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""

@@ -13,7 +13,7 @@ from conf.contract import HISTORY_TYPES, Manifest
 from conf.errors import ConfigError, InputError
 from conf.runs.inputs.request_keys import lists_request
 from conf.runs.stages import run_score
-from conf.settings.score import Texts
+from conf.settings.lists.texts import Texts
 from conf.workspace.parquet import describe_parquet
 from serving import show
 from serving.reasons.sentences import Places, Sentences, strongest_types

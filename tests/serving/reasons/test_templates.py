@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import ConfigError, InputError
-from conf.settings.score import Texts
+from conf.settings.lists.texts import Texts
 from serving.reasons.templates import load_templates, shown, template_of_act
 
 BUILT_IN = ("en", "de", "zh")
