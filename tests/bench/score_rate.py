@@ -21,7 +21,7 @@ run: {{name: bench, output: "{folder}"}}
 input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 150}}
-train: {{model: {{width: 64, blocks: 2, heads: 2}}}}
+train: {{algorithm: neural, model: {{width: 64, blocks: 2, heads: 2}}}}
 score: {{cpus_per_worker: 2, reasons: 0}}
 """
 
