@@ -72,6 +72,7 @@ def arguments_seen(process: subprocess.Popen[str]) -> Iterator[str]:
             continue
 
 
+@pytest.mark.slow
 def test_planted_tokens_are_found_nowhere_but_in_identities(tmp_path: Path) -> None:
     write_log(tmp_path)
     (tmp_path / "eventlog").mkdir()

@@ -135,6 +135,7 @@ def test_of_several_rows_of_one_item_the_first_counts(made: tuple[Manifest, Path
     assert [titles[item] for item in ("007", "7", "-7", "i")] == ["Bond", None, None, "=1+1"]
 
 
+@pytest.mark.slow
 def test_every_id_comes_back_byte_for_byte(made: tuple[Manifest, Path]) -> None:
     _, folder = made
     typed = {text for _, texts in TYPED.values() for text in texts}

@@ -130,6 +130,7 @@ def benchmark(root: Path) -> Config:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_parts_that_the_log_gives_are_taken_as_they_are(tmp_path: Path) -> None:
     manifest, folder = make(benchmark(tmp_path))
     names = {row["item_idx"]: row["item_id"] for row in read_part(folder, "items")}

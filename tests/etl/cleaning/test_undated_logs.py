@@ -63,6 +63,7 @@ def test_the_logs_follow_each_other_as_they_are_configured(tmp_path: Path) -> No
     assert_every_row_is_accounted_for(manifest)
 
 
+@pytest.mark.slow
 def test_the_last_of_a_repeated_item_is_of_the_last_log(tmp_path: Path) -> None:
     manifest, folder = make(undated(tmp_path, repeated_items="last"))
     assert history_of(folder, "u") == [("a", 0), ("b", 1), ("c", 2)]
@@ -71,6 +72,7 @@ def test_the_last_of_a_repeated_item_is_of_the_last_log(tmp_path: Path) -> None:
     assert_every_row_is_accounted_for(manifest)
 
 
+@pytest.mark.slow
 def test_a_type_that_loses_most_rows_is_named(tmp_path: Path) -> None:
     order = ("purchase", "cart", "view")
     manifest, folder = make(undated(tmp_path, *order, repeated_items="last"))
@@ -134,6 +136,7 @@ def test_files_are_read_in_the_order_of_their_names_and_copies_are_warned_of(
     assert manifest.counts["test_seen"] == 20
 
 
+@pytest.mark.slow
 def test_types_that_are_not_used_are_named(tmp_path: Path) -> None:
     kinds = ["view", "View", "View", "pur chase", "click", "", "view", "view", "view"]
     lines = [f"u,i{n},{n},{kind}" for n, kind in enumerate(kinds)]
@@ -153,6 +156,7 @@ def test_types_that_are_not_used_are_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_types_are_not_named_where_texts_are_protected(tmp_path: Path) -> None:
     lines = ["u,a,1,view", "u,b,2,Mr Smith"]
     write_lines(tmp_path / "a.csv", "user_id,item_id,time,kind", *lines)

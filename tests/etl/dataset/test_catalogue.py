@@ -83,6 +83,7 @@ def test_a_refit_knows_what_it_trains_on(tmp_path: Path) -> None:
     assert events.tolist() == [0, 0, 2, 2, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_without_the_table_they_are_unknown(tmp_path: Path) -> None:
     manifest, folder = make(shop_config(tmp_path, "log"))
 
@@ -90,6 +91,7 @@ def test_without_the_table_they_are_unknown(tmp_path: Path) -> None:
     assert [row[TARGET_ITEM] for row in read_part(folder, "valid")] == [UNKNOWN_IDX]
 
 
+@pytest.mark.slow
 def test_fills_are_fitted_on_the_items_of_the_training_part_alone(tmp_path: Path) -> None:
     config = shop_config(tmp_path, "table")
     # The training part has a and b. Over the whole table the median is 5 and the mode is red.

@@ -185,6 +185,7 @@ def test_training_refit_evaluation_and_scoring_take_the_same(first: First, tmp_p
         assert sorted(found) == sorted(expected)
 
 
+@pytest.mark.slow
 def test_a_grown_vocabulary_keeps_its_numbers_and_a_model_its_rows(
     first: First, tmp_path: Path
 ) -> None:

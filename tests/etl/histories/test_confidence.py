@@ -99,6 +99,7 @@ def test_values_without_a_confidence_are_quarantined(made: tuple[Manifest, Path]
     assert ledger.quarantined == {"confidence_out_of_range": 2} and not ledger.missing_rows()
 
 
+@pytest.mark.slow
 def test_events_that_all_count_the_same_need_no_columns(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def all_but_identities(workspace: Path) -> str:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_names_of_files_are_hidden_with_pseudonyms(
     spark: SparkSession,
     tmp_path: Path,

@@ -160,6 +160,7 @@ def test_without_a_key_nothing_begins(tmp_path: Path) -> None:
             run_etl(config_of(tmp_path / "missing", **{"key": None, **privacy}))
 
 
+@pytest.mark.slow
 def test_rules_hold_without_labels_and_leave_no_text_in_quarantine(tmp_path: Path) -> None:
     write_log(tmp_path)
     rules = {"users": {"age": {"method": "generalise", "step": 5}, "mail": {"method": "drop"}}}

@@ -129,6 +129,7 @@ def test_a_constant_event_id_drops_nothing_and_is_told(tmp_path: Path) -> None:
             assert "event_id is that of another user's row too in 25 of 25 rows" in warning
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_an_id_of_visits_is_told(tmp_path: Path) -> None:
     write_lines(tmp_path / "log.csv", HEADER + ",id",

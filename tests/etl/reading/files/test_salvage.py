@@ -13,6 +13,7 @@ pytestmark = pytest.mark.usefixtures("spark")
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
 
 
+@pytest.mark.slow
 def test_all_lines_of_damaged_files_are_set_aside_and_counted(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.csv", HEADER + ",price", *(f"u,i{n},{START + n},1" for n in range(5)))
     lines = [HEADER, *(f"v{n * 7919},i{n},{START + n}" for n in range(5000))]
