@@ -13,6 +13,7 @@ from conf.runs.results import Result, manifest_of
 from conf.settings.config import Config
 from conf.workspace.folders import manifests_of
 from conf.workspace.pointers import read_pointer
+from conf.workspace.publications import ShownLists, all_shown
 from conf.workspace.versions import UNDATED
 
 log = logging.getLogger(__name__)
@@ -92,10 +93,14 @@ def is_later(date: str, other: str) -> bool:
     return UNDATED not in (date, other) and date > other
 
 
-def shown_lists(config: Config, dataset_id: str, scenario: str | None = None) -> tuple[str, ...]:
+def shown_lists(
+    config: Config, dataset_id: str, scenario: str | None = None
+) -> tuple[ShownLists, ...]:
     """Return the lists for `score.rules.fatigue`, newest first; those of the same day do not count.
 
-    So a run that finds its own lists published does not make others.
+    So a run that finds its own lists published does not make others. What was rolled back does not
+    count either. Each user has seen at most `score.rules.fatigue.versions` of these lists that
+    count for the user: of canaries, those that the user was in.
 
     Args:
         config: The run's configuration.
@@ -107,13 +112,15 @@ def shown_lists(config: Config, dataset_id: str, scenario: str | None = None) ->
     if rules is None or rules.fatigue is None or pointer is None:
         return ()
     day = manifest_of(workspace, "datasets", dataset_id)["logical_date"]
-    found = [
-        version
-        for version in (pointer["id"], *pointer["previous"])
-        if (workspace / "lists" / version / MANIFEST_NAME["lists"]).is_file()
-        and _counts(manifest_of(workspace, "lists", version), day, scenario)
-    ]
-    return tuple(found[: rules.fatigue.versions])
+    found: list[ShownLists] = []
+    for one in all_shown(pointer, config.run.name):
+        if sum(other.share == 1 for other in found) == rules.fatigue.versions:
+            break
+        if (workspace / "lists" / one.id / MANIFEST_NAME["lists"]).is_file() and _counts(
+            manifest_of(workspace, "lists", one.id), day, scenario
+        ):
+            found.append(one)
+    return tuple(found)
 
 
 def _counts(manifest: Result, day: str, scenario: str | None) -> bool:
@@ -121,7 +128,7 @@ def _counts(manifest: Result, day: str, scenario: str | None) -> bool:
     return has_lists and is_later(day, manifest["logical_date"])
 
 
-def shown_in_scenarios(config: Config, dataset_id: str) -> dict[str, tuple[str, ...]]:
+def shown_in_scenarios(config: Config, dataset_id: str) -> dict[str, tuple[ShownLists, ...]]:
     """Return the lists of each scenario that has such a rule; see `shown_lists`."""
     found = {name: shown_lists(config, dataset_id, name) for name in config.score.scenarios}
     return {name: versions for name, versions in found.items() if versions}

@@ -1,19 +1,27 @@
-"""Manage a workspace: go back to an earlier version, remove people."""
+"""Manage a workspace: show lists to all, go back to earlier ones, remove versions and people."""
 
 import logging
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
-from conf.errors import ConfigError
+from conf.errors import ConfigError, GateError
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import require_sound
 from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
-from conf.runs.stages import DONE, KINDS, locked
+from conf.runs.stages import DONE, KINDS, REFUSED, locked
 from conf.settings.config import Config
-from conf.workspace.pointers import allow, rollback, versions_before
+from conf.workspace.pointers import (
+    allow,
+    promote,
+    read_pointer,
+    required_canary,
+    rollback,
+    versions_before,
+)
+from conf.workspace.publications import canary_of
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +29,7 @@ log = logging.getLogger(__name__)
 def run_rollback(
     config: Config, kind: str | None, allowed: str | None = None, role: str = MAIN
 ) -> Result:
-    """Make the version before the current one of `kind` current again.
+    """Take the canary of `kind` back, or make the version before the current one current again.
 
     Args:
         config: The run's configuration.
@@ -43,13 +51,43 @@ def run_rollback(
             with lease.kept():
                 allow(workspace, kind, allowed, role)
             return {**result, "id": allowed, "allowed": allowed}
-        before = versions_before(workspace, kind, role)[0]
-        require_sound(config, kind, before)
-        require_protected(config, kind, before, "stay with the current version")
-        _warn(config, kind, before)
+        if canary_of(read_pointer(workspace, kind, role)) is None:  # else the current one stays
+            before = versions_before(workspace, kind, role)[0]
+            require_sound(config, kind, before)
+            require_protected(config, kind, before, "stay with the current version")
+            _warn(config, kind, before)
         with lease.kept() as number:
             current, withdrawn = rollback(workspace, kind, number, role=role)
     return {**result, "id": current, "current": current, "withdrawn": withdrawn}
+
+
+def run_promote(config: Config) -> Result:
+    """Make the lists that a share of the users sees the current ones of all.
+
+    Raises:
+        ConfigError: When there are none.
+        GateError: When a gate refuses them under the limits of this configuration; its `made` has
+            the verdicts.
+    """
+    workspace = Path(config.run.output)
+    result: Result = {"stage": "promote", "status": DONE, "kind": "lists"}
+    with locked(config) as lease:
+        version = required_canary(workspace, "lists").id
+        require_sound(config, "lists", version)
+        require_protected(config, "lists", version, "roll it back")
+        manifest = manifest_of(workspace, "lists", version)
+        try:
+            verdicts: Result = call_stage(
+                "serving.gates.verdicts", "require_passed", manifest, config.score, is_current=True
+            )
+        except GateError as error:
+            error.made = {**result, "status": REFUSED, "id": version, **(error.made or {})}
+            raise
+        with lease.kept() as number:
+            current, before = promote(workspace, "lists", number)
+    log.info("promote: all users see lists/%s", current)
+    found: Result = {**result, "id": current, "current": current, "previous": before}
+    return {**found, "warnings": verdicts["warnings"]}
 
 
 def _warn(config: Config, kind: str, version: str) -> None:
