@@ -4,11 +4,15 @@ import logging
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
-from conf.errors import ConfigError, GateError
+from conf.errors import ConfigError, GateError, VersionError
+from conf.privacy.erased import erasure_is_open
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
+from conf.retention.plan import folders_to_remove, plan_of, told_plan
+from conf.retention.versions import Key, read_versions
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import require_sound
+from conf.runs.lineage import needed_again
 from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
 from conf.runs.stages import DONE, KINDS, REFUSED, locked
@@ -22,6 +26,7 @@ from conf.workspace.pointers import (
     versions_before,
 )
 from conf.workspace.publications import canary_of
+from conf.workspace.swap import remove_taken, take_away
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +111,37 @@ def _warn(config: Config, kind: str, version: str) -> None:
             )
     if model is not None and (workspace / "models" / model / MANIFEST_NAME["models"]).is_file():
         warn_of_erased(workspace, model, "rollback")
+
+
+def run_gc(config: Config, dry_run: bool = False) -> Result:
+    """Remove the versions that nothing needs, as the section `retention` says.
+
+    Args:
+        config: The run's configuration.
+        dry_run: Whether to say only what would be removed.
+
+    Raises:
+        VersionError: When it cannot be told what a version needs, or an erasure was interrupted;
+            then nothing is removed.
+    """
+    workspace = Path(config.run.output)
+    with locked(config) as lease:
+        if erasure_is_open(workspace):
+            raise VersionError(
+                f"{workspace}: an erasure was interrupted, and its receipt is to name what it "
+                "removes; run headrace erase again with the same users, then headrace gc"
+            )
+        versions = read_versions(workspace)
+        asked = {Key(*named): why for named, why in needed_again(config).items()}
+        plan = plan_of(workspace, versions, config.retention, asked)
+        told = told_plan(workspace, plan)
+        if not dry_run:
+            for folder in folders_to_remove(workspace, plan):
+                with lease.kept():
+                    take_away(folder)
+                remove_taken(folder.parent)
+            log.info("gc: %d versions are removed", len(plan.removed))
+    return {"stage": "gc", "status": "dry run" if dry_run else DONE, **told}
 
 
 def run_erase(config: Config, users: Path) -> Result:

@@ -67,9 +67,7 @@ def test_a_run_makes_a_canary_and_every_command_knows(shop: Path) -> None:
     assert 0 < sum(is_in.values()) < len(USERS)
     for user, sees in is_in.items():
         shown = run_show(config_of(shop), user)
-        assert (shown["lists_id"], shown["sees"]) == (
-            (new, "canary") if sees else (old, "current")
-        )
+        assert (shown["lists_id"], shown["sees"]) == ((new, "canary") if sees else (old, "current"))
         assert len(shown["list"]) == (2 if sees else 3)
     assert run_show(config_of(shop), "first")["share"] == 0.5
     with pytest.raises(ConfigError, match="user 'nobody' is not in dataset"):

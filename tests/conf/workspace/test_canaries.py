@@ -158,7 +158,7 @@ def test_a_damaged_canary_is_told(tmp_path: Path, change: dict[str, Any]) -> Non
 
 
 def test_who_has_seen_what(tmp_path: Path) -> None:
-    """b was replaced as a canary, c was promoted, d was taken back."""
+    """One canary was replaced, one was promoted, one was taken back."""
     for name, share in (("a", 1), ("b", 0.1), ("b", 0.2), ("c", 0.1)):
         put(tmp_path, name, share)
     promote(tmp_path, "lists")
