@@ -21,6 +21,7 @@ from conf.masking.origins import public_config
 from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.workspace.folders import own_folder
+from conf.workspace.publications import ShownLists
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.audiences.items import items_of_audiences
 from serving.audiences.merged import write_audiences
@@ -49,8 +50,8 @@ def run(
     request: str,
     models: Mapping[str, str] | None = None,
     files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
-    shown: Sequence[str] = (),
-    shown_in: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    shown: Sequence[ShownLists] = (),
+    shown_in: Mapping[str, Sequence[ShownLists]] = MappingProxyType({}),
 ) -> str:
     """Write, check and commit the lists of all users; return the version's id.
 

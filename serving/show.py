@@ -42,7 +42,8 @@ from conf.privacy.fitting import warn_of_raw_ids
 from conf.privacy.log_ids import forms_in_dataset, has_labels
 from conf.settings.config import Config
 from conf.workspace.parquet import read_columns
-from conf.workspace.pointers import current_version
+from conf.workspace.pointers import current_version, read_pointer
+from conf.workspace.publications import canary_of, in_canary
 from conf.workspace.versions import read_manifest
 from serving.publishing.parts import CHANNELS_SCHEMA, read_row_group
 from serving.rules.possible import MEANINGS
@@ -74,16 +75,11 @@ def run(config: Config, *, user_id: str, scenario: str | None = None) -> dict[st
         ConfigError: When the published lists have no such scenario, or their dataset no such user.
     """
     workspace = Path(config.run.output)
-    lists_id = current_version(workspace, "lists")
-    lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
-    manifest = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
+    seen = _seen_by(config, user_id)
+    lists_id, lists, manifest, place = seen.lists.id, seen.lists, seen.manifest, seen.place
     figures = _figures(lists, scenario)
     warn_of_raw_ids(config, lists_id)
     dataset = workspace / "datasets" / manifest.id
-    if user_id == FIRST:
-        place = _first(dataset, manifest)
-    else:
-        place = _find(dataset, manifest, forms_in_dataset(config, manifest, "user", user_id))
     events = _events(dataset, manifest, place)
     folder = workspace / "lists" / lists_id
     rows = _list_rows(folder, lists, place, scenario)
@@ -95,11 +91,53 @@ def run(config: Config, *, user_id: str, scenario: str | None = None) -> dict[st
         "stage": "show",
         "user_id": place.user_id,
         "lists_id": lists_id,
+        **seen.told,
         **_of_scenario(scenario, figures, is_in=bool(rows) or absent is not None),
         "history": [_shown_event(event, by_idx) for event in events],
         "list": [_shown_row(row, by_id) for row in rows],
         **_reasons_of_list(rows, absent),
     }
+
+
+class _Seen(NamedTuple):
+    """The lists that a user sees."""
+
+    lists: ListsManifest
+    manifest: Manifest
+    """Their dataset."""
+    place: _Place
+    told: dict[str, Any]
+    """`sees`, canary or current, and the share of the canary; {} if there is no canary."""
+
+
+def _seen_by(config: Config, user_id: str) -> _Seen:
+    """Return the lists that a user sees: the current ones, or those of the canary.
+
+    Raises:
+        ConfigError: When their dataset has no such user.
+    """
+    workspace = Path(config.run.output)
+    current = _opened(workspace, current_version(workspace, "lists"))
+    canary = canary_of(read_pointer(workspace, "lists"))
+    if user_id == FIRST:
+        user_id = _first(workspace / "datasets" / current[1].id, current[1]).user_id
+    if canary is None:
+        return _Seen(*current, _place(config, current[1], user_id), {})
+    of_canary = _opened(workspace, canary.id)
+    try:
+        name = _place(config, of_canary[1], user_id).user_id
+    except ConfigError:
+        name = _place(config, current[1], user_id).user_id  # it may be in the other dataset alone
+    is_in = bool(in_canary(pa.array([name]), canary.share, config.run.name)[0])
+    lists, manifest = of_canary if is_in else current
+    told = {"sees": "canary" if is_in else "current", "share": canary.share}
+    return _Seen(lists, manifest, _place(config, manifest, user_id), told)
+
+
+def _opened(workspace: Path, lists_id: str) -> tuple[ListsManifest, Manifest]:
+    """Return the manifests of lists and of their dataset."""
+    lists = read_manifest(workspace, "lists", lists_id, ListsManifest)
+    return lists, read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
 
 
 def _figures(lists: ListsManifest, scenario: str | None) -> ListFigures:
@@ -125,7 +163,14 @@ def _of_scenario(scenario: str | None, figures: ListFigures, *, is_in: bool) -> 
     return {"scenario": scenario, "in_scenario": is_in, "users_where": figures.users_where}
 
 
-def _find(dataset: Path, manifest: Manifest, names: list[str]) -> _Place:
+def _place(config: Config, manifest: Manifest, user_id: str) -> _Place:
+    """Return the place of a user in a dataset.
+
+    Raises:
+        ConfigError: When the dataset has no such user.
+    """
+    names = forms_in_dataset(config, manifest, "user", user_id)
+    dataset = Path(config.run.output) / "datasets" / manifest.id
     examples: list[str] = []
     for part, group in enumerate(manifest.row_groups("users")):
         ids = read_row_group(dataset, group, [USER_ID])[USER_ID].cast(pa.string())

@@ -14,6 +14,7 @@ import typer
 
 import conf
 from conf.command.looking import AudienceName, ItemId, UserId, looked_up
+from conf.command.managing import add_managing
 from conf.command.manual import manual_address
 from conf.command.measuring import Role, add_evaluate
 from conf.command.running import (
@@ -44,24 +45,6 @@ LOOK = "Look at results"
 CHOOSE = "Choose a model"
 MANAGE = "Manage the workspace"
 
-UsersFile = Annotated[
-    Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
-]
-Kind = Annotated[
-    str | None,
-    typer.Option(
-        "--kind",
-        help="What to roll back: datasets, models or lists. Default: lists, or models with --role.",
-    ),
-]
-Allowed = Annotated[
-    str | None,
-    typer.Option(
-        "--allow",
-        help="Roll nothing back; let this withdrawn version be published again.",
-        metavar="ID",
-    ),
-]
 SettingsFile = Annotated[
     Path | None,
     typer.Option(
@@ -253,47 +236,7 @@ _add_writing(
 )
 
 
-@app.command(rich_help_panel=MANAGE)
-def rollback(
-    config: ConfigPath,
-    overrides: Overrides = None,
-    kind: Kind = None,
-    role: Role = MAIN,
-    allow: Allowed = None,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    """Make the previous version current again."""
-    run_command(
-        config,
-        overrides,
-        as_json,
-        verbose,
-        lambda c: works("run_rollback", "managing")(c, kind, allow, role),
-    )
-
-
-@app.command(rich_help_panel=MANAGE)
-def erase(
-    config: ConfigPath,
-    users: UsersFile,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-    verbose: Verbose = False,
-) -> None:
-    """Remove users' rows from all versions and name the models that learned from them."""
-    run_command(
-        config, overrides, as_json, verbose, lambda c: works("run_erase", "managing")(c, users)
-    )
-
-
-add_plain(
-    app,
-    MANAGE,
-    "generate",
-    "Write the log of a made-up shop to input.root.",
-    works("run_generate"),
-)
+add_managing(app, MANAGE)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from conf.command.cells import printable, text_of
 from conf.contract import CHANNELS, PROPENSITY, RULES
 
 Result = dict[str, Any]
+_SEES = {"canary": "the canary of", "current": "not in the canary of"}
 
 
 def print_user(console: Console, result: Result) -> None:
@@ -21,6 +22,8 @@ def print_user(console: Console, result: Result) -> None:
         history.add_row(*(text_of(event[key]) for key in ("when", "event", "item_id", "title")))
     console.print(history)
     where = f", {result['scenario']}" if "scenario" in result else ""
+    if "sees" in result:
+        where += f", {_SEES[result['sees']]} {result['share']:.4g} of the users"
     table = Table(title=f"recommended ({result['lists_id']}{where})", title_justify="left")
     named = [name for name in (CHANNELS, RULES) if any(row.get(name) for row in result["list"])]
     named += [PROPENSITY] if any(row.get(PROPENSITY) for row in result["list"]) else []

@@ -9,7 +9,7 @@ from rich.table import Table
 from conf.command.cells import printable, text_of
 from conf.command.judged import print_judged
 from conf.command.shown import print_audience, print_item, print_user
-from conf.command.told import told_blend, told_removed, told_rules
+from conf.command.told import told_blend, told_reasons, told_removed, told_rules, told_sizes
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
@@ -50,6 +50,9 @@ def print_result(result: Result) -> None:
     if result["stage"] == "compare":
         print_comparison(console, result)
         return
+    if result["stage"] == "gc":
+        _print_removal(console, result)
+        return
     if result["stage"] == "tune":
         print_tuning(console, result)
         return
@@ -70,6 +73,22 @@ def print_result(result: Result) -> None:
         _print_scenario(console, name, part)
     for part in of_roles:
         print_result(part)
+
+
+def _print_removal(console: Console, result: Result) -> None:
+    """Print what goes, and why the rest stays."""
+    goes = "would be removed" if result["status"] != "done" else "removed"
+    size = f"{result['removed_bytes'] / (1 << 20):,.1f} MiB"
+    for title, last, rows in (
+        (f"{goes}, {size}", "size", told_sizes(result["removed"])),
+        ("stays", "because", told_reasons(result["kept"])),
+    ):
+        table = Table(title=title, title_justify="left")
+        for name in ("kind", "version", last):
+            table.add_column(name, justify="right" if name == "size" else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
 
 
 def _print_scenario(console: Console, name: str, found: Result) -> None:

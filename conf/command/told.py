@@ -1,6 +1,6 @@
-"""Parts of a result in words: what an erasure removed, what a blend consists of."""
+"""Parts of a result in words: what was removed and what stays, what a blend consists of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _UNITS = {
     "encoders": "values",
@@ -42,3 +42,17 @@ def told_rules(rules: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
         )
         for name, counts in rules.items()
     }
+
+
+def told_sizes(removed: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, id and size of each version that is removed."""
+    for kind, sizes in removed.items():
+        for version, size in sizes.items():
+            yield kind, version, f"{size / (1 << 20):,.1f} MiB"
+
+
+def told_reasons(kept: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, id and reason of each version that stays."""
+    for kind, reasons in kept.items():
+        for version, why in reasons.items():
+            yield kind, version, why

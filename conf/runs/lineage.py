@@ -13,6 +13,7 @@ from conf.runs.results import Result, manifest_of
 from conf.settings.config import Config
 from conf.workspace.folders import manifests_of
 from conf.workspace.pointers import read_pointer
+from conf.workspace.publications import ShownLists, all_shown
 from conf.workspace.versions import UNDATED
 
 log = logging.getLogger(__name__)
@@ -69,10 +70,15 @@ def with_start(config: Config, dataset_id: str) -> Config:
     return config.model_copy(update={"train": section})
 
 
-def _newest_elsewhere(workspace: Path, dataset_id: str) -> str | None:
-    """Return the newest published network of another dataset, not later than this one's day."""
+def _newest_elsewhere(workspace: Path, dataset_id: str | None) -> str | None:
+    """Return the newest published network of another dataset, not later than this one's day.
+
+    None stands for a dataset that is still to come.
+    """
     pointer = read_pointer(workspace, "models") or {}
-    day = manifest_of(workspace, "datasets", dataset_id)["logical_date"]
+    day = UNDATED
+    if dataset_id is not None:
+        day = manifest_of(workspace, "datasets", dataset_id)["logical_date"]
     for version in filter(None, [pointer.get("id"), *pointer.get("previous", [])]):
         if not (workspace / "models" / version / MANIFEST_NAME["models"]).is_file():
             continue  # removed by hand
@@ -92,36 +98,80 @@ def is_later(date: str, other: str) -> bool:
     return UNDATED not in (date, other) and date > other
 
 
-def shown_lists(config: Config, dataset_id: str, scenario: str | None = None) -> tuple[str, ...]:
+def shown_lists(
+    config: Config, dataset_id: str, scenario: str | None = None
+) -> tuple[ShownLists, ...]:
     """Return the lists for `score.rules.fatigue`, newest first; those of the same day do not count.
 
-    So a run that finds its own lists published does not make others.
+    So a run that finds its own lists published does not make others. What was rolled back does not
+    count either. Each user has seen at most `score.rules.fatigue.versions` of these lists that
+    count for the user: of canaries, those that the user was in.
 
     Args:
         config: The run's configuration.
         dataset_id: The dataset.
         scenario: Versions without lists of this scenario do not count; None: the default lists.
     """
+    return _shown(config, manifest_of(Path(config.run.output), "datasets", dataset_id), scenario)
+
+
+def _shown(config: Config, dataset: Result | None, scenario: str | None) -> tuple[ShownLists, ...]:
+    """Return the lists that fatigue looks at; without a dataset, those for one of a later day."""
     rules, workspace = config.score.sections[scenario].rules, Path(config.run.output)
     pointer = read_pointer(workspace, "lists")
     if rules is None or rules.fatigue is None or pointer is None:
         return ()
-    day = manifest_of(workspace, "datasets", dataset_id)["logical_date"]
-    found = [
-        version
-        for version in (pointer["id"], *pointer["previous"])
-        if (workspace / "lists" / version / MANIFEST_NAME["lists"]).is_file()
-        and _counts(manifest_of(workspace, "lists", version), day, scenario)
-    ]
-    return tuple(found[: rules.fatigue.versions])
+    found: list[ShownLists] = []
+    for one in all_shown(pointer, config.run.name):
+        if sum(other.share == 1 for other in found) == rules.fatigue.versions:
+            break
+        if not (workspace / "lists" / one.id / MANIFEST_NAME["lists"]).is_file():
+            continue  # removed since
+        manifest = manifest_of(workspace, "lists", one.id)
+        is_earlier = dataset is None or is_later(dataset["logical_date"], manifest["logical_date"])
+        if is_earlier and (scenario is None or scenario in manifest.get("scenarios", {})):
+            found.append(one)
+    return tuple(found)
 
 
-def _counts(manifest: Result, day: str, scenario: str | None) -> bool:
-    has_lists = scenario is None or scenario in manifest.get("scenarios", {})
-    return has_lists and is_later(day, manifest["logical_date"])
-
-
-def shown_in_scenarios(config: Config, dataset_id: str) -> dict[str, tuple[str, ...]]:
+def shown_in_scenarios(config: Config, dataset_id: str) -> dict[str, tuple[ShownLists, ...]]:
     """Return the lists of each scenario that has such a rule; see `shown_lists`."""
     found = {name: shown_lists(config, dataset_id, name) for name in config.score.scenarios}
     return {name: versions for name, versions in found.items() if versions}
+
+
+def needed_again(config: Config) -> dict[tuple[str, str], str]:
+    """Return what the next run needs of earlier ones, as kind and id, with reasons.
+
+    It is what `etl.vocabulary`, `train.warm_start` and `score.rules.fatigue` refer to, for the
+    current dataset as well as for one of a later day. Some of it may be missing.
+    """
+    workspace, found = Path(config.run.output), dict[tuple[str, str], str]()
+    dataset = _current_dataset(workspace)
+    for scenario in config.score.sections:
+        shown = _shown(config, None, scenario)
+        shown += () if dataset is None else _shown(config, dataset, scenario)
+        found |= {("lists", one.id): "score.rules.fatigue looks at it" for one in shown}
+    for train in filter(None, (config.train, config.ranker)):
+        model = train.warm_start.model
+        if model == CURRENT:
+            model = _newest_elsewhere(workspace, None)
+        if model is not None:
+            found["models", model] = "train.warm_start starts from it"
+    if config.etl.vocabulary == "extend":
+        pointer = read_pointer(workspace, "datasets")
+        named = [] if pointer is None else [pointer["id"], *pointer["previous"]]
+        base = _newest({name: one for name in named if (one := _there(workspace, name))}, None)
+        found |= {} if base is None else {("datasets", base): "etl.vocabulary=extend continues it"}
+    return found
+
+
+def _current_dataset(workspace: Path) -> Result | None:
+    pointer = read_pointer(workspace, "datasets")
+    return None if pointer is None else _there(workspace, pointer["id"])
+
+
+def _there(workspace: Path, dataset: str) -> Result | None:
+    """Return the manifest of a dataset; None if it was removed."""
+    is_there = (workspace / "datasets" / dataset / MANIFEST_NAME["datasets"]).is_file()
+    return manifest_of(workspace, "datasets", dataset) if is_there else None

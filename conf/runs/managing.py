@@ -1,19 +1,32 @@
-"""Manage a workspace: go back to an earlier version, remove people."""
+"""Manage a workspace: show lists to all, go back to earlier ones, remove versions and people."""
 
 import logging
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
-from conf.errors import ConfigError
+from conf.errors import ConfigError, GateError, VersionError
+from conf.privacy.erased import erasure_is_open
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
+from conf.retention.plan import folders_to_remove, plan_of, told_plan
+from conf.retention.versions import Key, read_versions
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import require_sound
+from conf.runs.lineage import needed_again
 from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
-from conf.runs.stages import DONE, KINDS, locked
+from conf.runs.stages import DONE, KINDS, REFUSED, locked
 from conf.settings.config import Config
-from conf.workspace.pointers import allow, rollback, versions_before
+from conf.workspace.pointers import (
+    allow,
+    promote,
+    read_pointer,
+    required_canary,
+    rollback,
+    versions_before,
+)
+from conf.workspace.publications import canary_of
+from conf.workspace.swap import remove_taken, take_away
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +34,7 @@ log = logging.getLogger(__name__)
 def run_rollback(
     config: Config, kind: str | None, allowed: str | None = None, role: str = MAIN
 ) -> Result:
-    """Make the version before the current one of `kind` current again.
+    """Take the canary of `kind` back, or make the version before the current one current again.
 
     Args:
         config: The run's configuration.
@@ -43,13 +56,43 @@ def run_rollback(
             with lease.kept():
                 allow(workspace, kind, allowed, role)
             return {**result, "id": allowed, "allowed": allowed}
-        before = versions_before(workspace, kind, role)[0]
-        require_sound(config, kind, before)
-        require_protected(config, kind, before, "stay with the current version")
-        _warn(config, kind, before)
+        if canary_of(read_pointer(workspace, kind, role)) is None:  # else the current one stays
+            before = versions_before(workspace, kind, role)[0]
+            require_sound(config, kind, before)
+            require_protected(config, kind, before, "stay with the current version")
+            _warn(config, kind, before)
         with lease.kept() as number:
             current, withdrawn = rollback(workspace, kind, number, role=role)
     return {**result, "id": current, "current": current, "withdrawn": withdrawn}
+
+
+def run_promote(config: Config) -> Result:
+    """Make the lists that a share of the users sees the current ones of all.
+
+    Raises:
+        ConfigError: When there are none.
+        GateError: When a gate refuses them under the limits of this configuration; its `made` has
+            the verdicts.
+    """
+    workspace = Path(config.run.output)
+    result: Result = {"stage": "promote", "status": DONE, "kind": "lists"}
+    with locked(config) as lease:
+        version = required_canary(workspace, "lists").id
+        require_sound(config, "lists", version)
+        require_protected(config, "lists", version, "roll it back")
+        manifest = manifest_of(workspace, "lists", version)
+        try:
+            verdicts: Result = call_stage(
+                "serving.gates.verdicts", "require_passed", manifest, config.score, is_current=True
+            )
+        except GateError as error:
+            error.made = {**result, "status": REFUSED, "id": version, **(error.made or {})}
+            raise
+        with lease.kept() as number:
+            current, before = promote(workspace, "lists", number)
+    log.info("promote: all users see lists/%s", current)
+    found: Result = {**result, "id": current, "current": current, "previous": before}
+    return {**found, "warnings": verdicts["warnings"]}
 
 
 def _warn(config: Config, kind: str, version: str) -> None:
@@ -68,6 +111,37 @@ def _warn(config: Config, kind: str, version: str) -> None:
             )
     if model is not None and (workspace / "models" / model / MANIFEST_NAME["models"]).is_file():
         warn_of_erased(workspace, model, "rollback")
+
+
+def run_gc(config: Config, dry_run: bool = False) -> Result:
+    """Remove the versions that nothing needs, as the section `retention` says.
+
+    Args:
+        config: The run's configuration.
+        dry_run: Whether to say only what would be removed.
+
+    Raises:
+        VersionError: When it cannot be told what a version needs, or an erasure was interrupted;
+            then nothing is removed.
+    """
+    workspace = Path(config.run.output)
+    with locked(config) as lease:
+        if erasure_is_open(workspace):
+            raise VersionError(
+                f"{workspace}: an erasure was interrupted, and its receipt is to name what it "
+                "removes; run headrace erase again with the same users, then headrace gc"
+            )
+        versions = read_versions(workspace)
+        asked = {Key(*named): why for named, why in needed_again(config).items()}
+        plan = plan_of(workspace, versions, config.retention, asked)
+        told = told_plan(workspace, plan)
+        if not dry_run:
+            for folder in folders_to_remove(workspace, plan):
+                with lease.kept():
+                    take_away(folder)
+                remove_taken(folder.parent)
+            log.info("gc: %d versions are removed", len(plan.removed))
+    return {"stage": "gc", "status": "dry run" if dry_run else DONE, **told}
 
 
 def run_erase(config: Config, users: Path) -> Result:

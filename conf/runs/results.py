@@ -10,6 +10,7 @@ from conf.privacy.learned import learned_from_erased
 from conf.workspace.folders import manifests_of
 from conf.workspace.json_files import is_there, read_json, read_named, read_record
 from conf.workspace.mending import mend
+from conf.workspace.publications import Canary, canary_of
 
 Result = dict[str, Any]
 _OF_LISTS = ("counts", "figures", "short_lists", "fallbacks", "users_without_lists")
@@ -96,9 +97,34 @@ def origin_of(workspace: Path, kind: str, pointer: Result) -> Result:
         made_from |= _model_facts(manifest, metrics_of(workspace / kind / pointer["id"]))
         learned = learned_from_erased(workspace, pointer["id"])
         made_from |= {} if learned == "no" else {"learned_from_erased": learned}
-    others = {"earlier": list(pointer["previous"]), "withdrawn": list(pointer["withdrawn"])}
-    kept = {key: versions for key, versions in others.items() if versions}
+    earlier = [
+        version
+        for version in pointer["previous"]
+        if is_there(workspace / kind / version / MANIFEST_NAME[kind])  # not removed since
+    ]
+    others = {
+        "canary": _of_canary(workspace, kind, canary_of(pointer)),
+        "earlier": earlier,
+        "withdrawn": list(pointer["withdrawn"]),
+    }
+    kept = {key: value for key, value in others.items() if value}
     return {"id": pointer["id"], "number": pointer["number"], **made_from, **kept}
+
+
+def _of_canary(workspace: Path, kind: str, canary: Canary | None) -> Result:
+    """Return the version that a share of the users sees; {} if there is none."""
+    if canary is None:
+        return {}
+    manifest = manifest_of(workspace, kind, canary.id)
+    shown: tuple[str, ...] = ("dataset_id", "model_id")
+    made_from: Result = {key: manifest[key] for key in shown if key in manifest}
+    return {
+        "id": canary.id,
+        "share": canary.share,
+        "since": canary.at,
+        "logical_date": canary.logical_date,
+        **made_from,
+    }
 
 
 def refused_models(workspace: Path, published: Sequence[str]) -> list[str]:

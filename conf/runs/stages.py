@@ -34,6 +34,7 @@ from conf.settings.config import Config
 from conf.settings.rules.uses import warn_of_settings
 from conf.workspace.lock import Lease, workspace_lock
 from conf.workspace.pointers import CURRENT, publish, read_pointer
+from conf.workspace.publications import CANARY, canary_of
 from conf.workspace.swap import finish_swaps
 from conf.workspace.versions import find_version
 
@@ -257,18 +258,40 @@ def _make(
             "id": version,
             "folder": str(folder),
             "seconds": seconds,
+            **({"share": share} if published == CANARY else {}),
             **with_verdicts(figures_of(folder, manifest), verdicts),
         }
 
-    is_current = (read_pointer(workspace, kind, role) or {}).get("id") == version
+    seen_as, share = _seen_as(workspace, kind, version, role), 1.0
     try:
-        verdicts = _require_passed(config, kind, version, manifest, role, is_current)
+        verdicts = _require_passed(config, kind, version, manifest, role, seen_as is not None)
     except GateError as error:
-        error.made = told(REFUSED, CURRENT if is_current else NOT_PUBLISHED, error.made or {})
+        error.made = told(REFUSED, seen_as or NOT_PUBLISHED, error.made or {})
         raise
+    if kind == "lists":
+        share = _share(config)
     with lease.kept() as number:
-        published = publish(workspace, kind, version, manifest["logical_date"], number, role=role)
+        day = manifest["logical_date"]
+        published = publish(workspace, kind, version, day, number, role=role, share=share)
     return told(status, published, verdicts)
+
+
+def _seen_as(workspace: Path, kind: str, version: str, role: str) -> str | None:
+    """Return as what readers see a version, current or canary; None: they do not see it."""
+    pointer = read_pointer(workspace, kind, role) or {}
+    canary = canary_of(pointer)
+    if pointer.get("id") == version:
+        return CURRENT
+    return CANARY if canary is not None and canary.id == version else None
+
+
+def _share(config: Config) -> float:
+    """Return the share of the users that see new lists; all do if there are no lists yet."""
+    share = config.publish.share
+    if share < 1 and read_pointer(Path(config.run.output), "lists") is None:
+        log.info("score: nothing is published yet, so all users see the lists (publish.share=1)")
+        return 1.0
+    return share
 
 
 def _require_passed(

@@ -13,6 +13,8 @@ from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broke
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
+from conf.settings.publishing.publish import Publish
+from conf.settings.publishing.retention import Retention
 from conf.settings.rules import broken_rules
 from conf.settings.rules.candidates import broken_candidate_rules
 from conf.settings.rules.lists import broken_list_rules
@@ -146,6 +148,10 @@ class Config(Section):
     `etl.impressions`."""
     score: Score = Score()
     """The recommendation lists."""
+    publish: Publish = Publish()
+    """Who sees new lists."""
+    retention: Retention = Retention()
+    """What `headrace gc` keeps."""
     compare: Compare = Compare()
     """What `headrace compare` measures."""
     tune: Tune = Tune()

@@ -1,7 +1,8 @@
 """Which version is current: pointers, their numbers, going back.
 
 `CURRENT.json` is replaced in one step. Its number only grows, so a late writer is refused. Models
-of a role other than the main one have pointers of their own, such as `CURRENT-ranker.json`.
+of a role other than the main one have pointers of their own, such as `CURRENT-ranker.json`. With a
+canary, the pointer also names a version that a share of the users sees.
 """
 
 from pathlib import Path
@@ -12,14 +13,24 @@ from conf.errors import ConfigError, VersionError
 from conf.workspace.folders import listed
 from conf.workspace.json_files import is_there, read_json, write_json
 from conf.workspace.mending import mend
-from conf.workspace.publications import PUBLISHED, is_history, with_publication
+from conf.workspace.publications import (
+    CANARY,
+    PUBLISHED,
+    Canary,
+    canary_of,
+    is_canary,
+    is_history,
+    with_canary,
+    with_publication,
+    without_canary,
+)
 from conf.workspace.versions import UNDATED
 
 POINTER_NAME = "CURRENT.json"
 CURRENT = "current"
 """What `publish` returns for a version that is published already."""
 WITHDRAWN_NAME = "WITHDRAWN.json"
-_POINTED = ("id", "number", "logical_date", "previous", "withdrawn", PUBLISHED)
+_POINTED = ("id", "number", "logical_date", "previous", "withdrawn", PUBLISHED, CANARY)
 
 
 def _path(workspace: Path, kind: str, name: str, role: str) -> Path:
@@ -41,6 +52,7 @@ def read_pointer(workspace: Path, kind: str, role: str = MAIN) -> dict[str, Any]
     is_right = {
         "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
         "previous": _are_names, "withdrawn": _are_names, PUBLISHED: is_history,
+        CANARY: _is_canary,
     }  # fmt: skip
     for key, is_so in is_right.items():
         if not is_so(pointer.get(key)):
@@ -57,6 +69,11 @@ def _is_name(value: object) -> bool:
 
 def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_name, value))
+
+
+def _is_canary(value: object) -> bool:
+    named = value["id"] if is_canary(value) and isinstance(value, dict) else "none"
+    return is_canary(value) and _is_name(named)
 
 
 def current_version(workspace: Path, kind: str, role: str = MAIN) -> str:
@@ -87,51 +104,122 @@ def publish(
     number: int | None = None,
     *,
     role: str = MAIN,
+    share: float = 1.0,
 ) -> str:
-    """Make a committed version the current one.
+    """Make a committed version the current one, or the canary.
 
     Args:
         workspace: Folder of the workspace.
         kind: datasets, models or lists.
         version: Id of the version.
-        logical_date: Its day; a version of an earlier day than the current one is not published.
+        logical_date: Its day; a version of an earlier day than the current one, or the canary, is
+            not published.
         number: Number that the writer took when it began; None: the next number.
         role: Whose pointer is written.
+        share: Share of the users that see it. Below 1 it becomes the canary; if nothing is current
+            yet, all see it.
 
     Returns:
-        `published`, `current` (it already was), `withdrawn` (rolled back before) or `older`.
+        `published`, `canary` (it is the canary now, or was already), `current` (it already was),
+        `withdrawn` (rolled back before) or `older`.
 
     Raises:
         VersionError: When a writer with a later number has published before, or when nothing is
             current and the version was withdrawn.
     """
     pointer = read_pointer(workspace, kind, role) or {"number": 0, "previous": []}
+    canary = canary_of(pointer)
     if pointer.get("id") == version:
         return CURRENT
+    if canary is not None and (canary.id, canary.share) == (version, share):
+        return CANARY
     withdrawn = _withdrawn(workspace, kind, pointer, role)
     if version in withdrawn:
         if "id" not in pointer:
             raise _nothing_current(workspace, kind, version, role)
         return "withdrawn"
-    if _is_older(logical_date, pointer.get("logical_date", UNDATED)):
+    before = pointer if canary is None else canary._asdict()
+    if _is_older(logical_date, before.get("logical_date", UNDATED)):
         return "older"
-    number = pointer["number"] + 1 if number is None else number
-    if number < pointer["number"]:
+    number = _number(workspace, kind, version, pointer, number, role)
+    if share < 1 and "id" in pointer:
+        _point(workspace, kind, with_canary(pointer, version, logical_date, number, share), role)
+        return CANARY
+    pointed = _as_current(pointer, version, logical_date, number)
+    _point(workspace, kind, {**pointed, "withdrawn": withdrawn}, role)
+    return "published"
+
+
+def _number(
+    workspace: Path,
+    kind: str,
+    version: str,
+    pointer: dict[str, Any],
+    number: int | None,
+    role: str,
+) -> int:
+    """Return the number to publish a version under.
+
+    Raises:
+        VersionError: When a writer with a later number has published before.
+    """
+    last: int = pointer["number"]
+    number = last + 1 if number is None else number
+    if number < last:
         raise VersionError(
-            f"{_named(workspace, kind, role)}: a later writer has published number "
-            f"{pointer['number']}; {version} with number {number} comes too late; run again"
+            f"{_named(workspace, kind, role)}: a later writer has published number {last}; "
+            f"{version} with number {number} comes too late; run again"
         )
+    return number
+
+
+def _as_current(
+    pointer: dict[str, Any], version: str, logical_date: str, number: int
+) -> dict[str, Any]:
+    """Return a pointer whose current version is another one, without a canary."""
     before = [pointer["id"], *pointer["previous"]] if "id" in pointer else []
     changes = {
         "id": version,
         "logical_date": logical_date,
         "number": number,
         "previous": [other for other in dict.fromkeys(before) if other != version],
-        "withdrawn": withdrawn,
     }
-    pointed = with_publication({**pointer, **changes}, version, number)
-    _point(workspace, kind, pointed, role)
-    return "published"
+    return with_publication(without_canary({**pointer, **changes}), version, number)
+
+
+def promote(
+    workspace: Path, kind: str, number: int | None = None, *, role: str = MAIN
+) -> tuple[str, str]:
+    """Make the canary the current version of all users.
+
+    Returns:
+        The id that is current now, and the one that was.
+
+    Raises:
+        ConfigError: When there is no canary.
+        VersionError: When a writer with a later number has published before.
+    """
+    canary = required_canary(workspace, kind, role)
+    pointer = read_pointer(workspace, kind, role)
+    assert pointer is not None  # as it has a canary
+    number = _number(workspace, kind, canary.id, pointer, number, role)
+    _point(workspace, kind, _as_current(pointer, canary.id, canary.logical_date, number), role)
+    return canary.id, str(pointer["id"])
+
+
+def required_canary(workspace: Path, kind: str, role: str = MAIN) -> Canary:
+    """Return the canary.
+
+    Raises:
+        ConfigError: When there is none.
+    """
+    canary = canary_of(read_pointer(workspace, kind, role))
+    if canary is None:
+        raise ConfigError(
+            f"{_named(workspace, kind, role)} has no canary, so there is nothing to promote; lists "
+            "become one with publish.share below 1, and headrace status shows it"
+        )
+    return canary
 
 
 def _nothing_current(workspace: Path, kind: str, version: str, role: str) -> VersionError:
@@ -168,7 +256,7 @@ def versions_before(workspace: Path, kind: str, role: str = MAIN) -> list[str]:
 def rollback(
     workspace: Path, kind: str, number: int | None = None, *, role: str = MAIN
 ) -> tuple[str, str]:
-    """Make the version before the current one current again.
+    """Take the canary back; if there is none, make the version before the current one current.
 
     The withdrawn version stays on disk. Publishing it again is refused, so a schedule does not undo
     what a person did.
@@ -183,25 +271,26 @@ def rollback(
         The id that is current now, and the one that is withdrawn.
 
     Raises:
-        ConfigError: When there is no version to go back to.
+        ConfigError: When there is no canary, and no version to go back to.
     """
-    previous = versions_before(workspace, kind, role)
-    pointer = read_pointer(workspace, kind, role)
-    assert pointer is not None  # as there are versions before it
-    manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
-    withdrawn = list(dict.fromkeys([pointer["id"], *_withdrawn(workspace, kind, pointer, role)]))
+    pointer = read_pointer(workspace, kind, role) or {}
+    canary = canary_of(pointer)
+    if canary is not None:
+        left, changes = canary.id, without_canary(pointer)
+    else:
+        previous = versions_before(workspace, kind, role)
+        manifest = read_json(workspace / kind / previous[0] / MANIFEST_NAME[kind])
+        day = manifest["logical_date"]
+        left = str(pointer["id"])
+        changes = {
+            **pointer, "id": previous[0], "logical_date": day, "previous": previous[1:],
+        }  # fmt: skip
+    withdrawn = list(dict.fromkeys([left, *_withdrawn(workspace, kind, pointer, role)]))
     write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
     number = pointer["number"] + 1 if number is None else number
-    pointed = {
-        "id": previous[0],
-        "logical_date": manifest["logical_date"],
-        "number": number,
-        "previous": previous[1:],
-        "withdrawn": withdrawn,
-        PUBLISHED: pointer.get(PUBLISHED, []),
-    }
-    _point(workspace, kind, with_publication(pointed, previous[0], number), role)
-    return previous[0], str(pointer["id"])
+    changes |= {"number": number, "withdrawn": withdrawn}
+    _point(workspace, kind, with_publication(changes, changes["id"], number), role)
+    return str(changes["id"]), left
 
 
 def allow(workspace: Path, kind: str, version: str, role: str = MAIN) -> None:

@@ -12,6 +12,8 @@ import pyarrow as pa
 
 PUBLISHED = "published"
 """Key of a pointer: what was published, newest first."""
+CANARY = "canary"
+"""Key of a pointer: the version that a share of the users sees; missing if there is none."""
 MOST_KEPT = 1_000
 _HASHED_BITS = 32
 
@@ -26,6 +28,61 @@ class Publication(NamedTuple):
     """When, in UTC, to the second."""
     share: float
     """Share of the users that saw it from then on: 1, or that of a canary."""
+
+
+class Canary(NamedTuple):
+    """A version that a share of the users sees, while all others see the current one."""
+
+    id: str
+    share: float
+    """Of the users, above 0 and below 1; see `in_canary`."""
+    number: int
+    """Number of the writer."""
+    at: str
+    """Since when, in UTC, to the second."""
+    logical_date: str
+
+
+class ShownLists(NamedTuple):
+    """Lists that users have seen."""
+
+    id: str
+    share: float = 1.0
+    """Share of the users that have seen them: 1, or that of a canary."""
+    salt: str = ""
+    """Of the canary, see `in_canary`."""
+
+
+def canary_of(pointer: dict[str, Any] | None) -> Canary | None:
+    """Return the canary of a pointer that `is_canary` accepts; None: there is none."""
+    found = (pointer or {}).get(CANARY)
+    return None if found is None else Canary(**found)
+
+
+def is_canary(value: object) -> bool:
+    """Return whether a value of a pointer is a canary, or None."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or {*value} != {*Canary._fields}:
+        return False
+    named = all(isinstance(value[key], str) for key in ("id", "at", "logical_date"))
+    share = value["share"]
+    is_share = isinstance(share, float) and 0 < share < 1
+    return named and is_share and type(value["number"]) is int
+
+
+def with_canary(
+    pointer: dict[str, Any], version: str, logical_date: str, number: int, share: float
+) -> dict[str, Any]:
+    """Return a pointer whose canary is a version from now on; the current version stays."""
+    changed = with_publication({**pointer, "number": number}, version, number, share)
+    at = changed[PUBLISHED][0]["at"]
+    return {**changed, CANARY: Canary(version, share, number, at, logical_date)._asdict()}
+
+
+def without_canary(pointer: dict[str, Any]) -> dict[str, Any]:
+    """Return a pointer whose current version all users see."""
+    return {key: value for key, value in pointer.items() if key != CANARY}
 
 
 def with_publication(
@@ -60,6 +117,26 @@ def _is_entry(value: object) -> bool:
         return False
     share = value["share"]
     return is_right and at.tzinfo is not None and type(share) in (int, float) and 0 < share <= 1
+
+
+def all_shown(pointer: dict[str, Any], salt: str) -> list[ShownLists]:
+    """Return all lists that users have seen and that were not rolled back, newest first.
+
+    Args:
+        pointer: That of the lists.
+        salt: The run's name.
+    """
+    found = [ShownLists(version) for version in (pointer["id"], *pointer["previous"])]
+    history = publications(pointer)
+    ids = [one.id for one in history]
+    for one in dict.fromkeys(one.id for one in history if one.share < 1):
+        if one in pointer["withdrawn"] or any(one == other.id for other in found):
+            continue
+        later = {*ids[: ids.index(one)]}
+        share = max(entry.share for entry in history if entry.id == one)
+        place = sum(other.id in later for other in found)
+        found.insert(place, ShownLists(one, share, salt))
+    return found
 
 
 def in_canary(user_ids: pa.Array, share: float, salt: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Replace a version's folder by one built next to it; a kill leaves one of the two complete.
 
 The new folder is complete when its manifest is written. Then the old one is renamed, the new one
-gets its name, and the old one is removed. `finish_swaps` finishes what a kill has interrupted.
+gets its name, and the old one is removed. A version that is removed is renamed first too.
+`finish_swaps` finishes what a kill has interrupted.
 """
 
 import os
@@ -14,6 +15,8 @@ from conf.workspace.json_files import sync_folder
 
 _NEW, _OLD = ".new", ".old"
 _PREFIX = ".erasing."  # such a folder is not found when versions are listed
+_REMOVING = ".removing-"  # the same
+_WITH_VERSIONS = ("identities", *MANIFEST_NAME)
 
 
 def folder_beside(folder: Path) -> Path:
@@ -36,8 +39,31 @@ def swap(folder: Path) -> None:
     remove(old)
 
 
+def take_away(folder: Path) -> Path:
+    """Rename a folder in one step, so that it is no version any more; return its new path."""
+    gone = folder.with_name(f"{_REMOVING}{folder.name}")
+    remove(gone)
+    folder.rename(gone)
+    sync_folder(folder.parent)
+    return gone
+
+
+def remove_taken(folder: Path) -> None:
+    """Remove the folders that `take_away` renamed in a folder, the manifest of each first."""
+    for gone in listed(folder, f"{_REMOVING}*"):
+        if not gone.is_symlink():
+            for name in MANIFEST_NAME.values():
+                (gone / name).unlink(missing_ok=True)
+        remove(gone)
+
+
 def finish_swaps(workspace: Path) -> None:
-    """Finish the swaps that a kill has interrupted; undo those whose new folder is incomplete."""
+    """Finish the swaps and removals that a kill has interrupted.
+
+    Swaps whose new folder is incomplete are undone.
+    """
+    for name in _WITH_VERSIONS:
+        remove_taken(workspace / name)
     for kind, manifest in MANIFEST_NAME.items():
         for old in listed(workspace / kind, f"{_PREFIX}*{_OLD}"):
             folder = old.with_name(old.name.removeprefix(_PREFIX).removesuffix(_OLD))

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from conf.contract import ITEM_ID, TRAIN_EVENTS, Manifest
+from conf.contract import ITEM_ID, MANIFEST_NAME, TRAIN_EVENTS, Manifest
 from conf.errors import VersionError
 from conf.pages.charts import Distribution
+from conf.workspace.json_files import is_there
 from conf.workspace.pointers import read_pointer
 from conf.workspace.versions import read_manifest
 from etl.report.bins import hour_bins, weekday_bins
@@ -51,6 +52,8 @@ def previous_dataset(workspace: Path, dataset_id: str) -> Manifest | None:
     versions = [*([pointer["id"]] if "id" in pointer else []), *pointer.get("previous", [])]
     if dataset_id in versions:
         versions = versions[versions.index(dataset_id) + 1 :]
+    folder, name = workspace / "datasets", MANIFEST_NAME["datasets"]
+    versions = [one for one in versions if is_there(folder / one / name)]  # not removed since
     return read_manifest(workspace, "datasets", versions[0], Manifest) if versions else None
 
 

@@ -12,7 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conf.contract import ITEM_ID, NUM_RESERVED, POSITION, USER_ID, ListsManifest, lists_key
+from conf.contract import (
+    ITEM_ID,
+    NUM_RESERVED,
+    POSITION,
+    USER_ID,
+    ListFigures,
+    ListsManifest,
+    lists_key,
+)
 from conf.errors import VersionError
 from conf.runs.lineage import is_later
 from conf.workspace.parquet import read_columns
@@ -59,19 +67,12 @@ def overlap_with_current(
         length: Their `score.list_length`.
         scenario: They are compared with lists of this scenario; None: with the default lists.
     """
-    previous = _current(workspace, logical_date)
-    if previous is None or (scenario is not None and scenario not in previous.scenarios):
+    previous = current_lists(workspace, logical_date, scenario)
+    if previous is None:
         return Overlap(None, 0, None)
-    before = previous.config["score"]["list_length"]
-    if scenario is not None:
-        before = previous.scenarios[scenario].list_length
-    length = min(length, before)
-    new = [folder / part_name(part) for part in range(parts)]
-    old = [
-        workspace / "lists" / previous.id / file.path
-        for file in previous.files[lists_key(scenario)]
-    ]
-    users = _chosen_users(new)
+    length = min(length, previous.length)
+    new, old = [folder / part_name(part) for part in range(parts)], previous.paths
+    users = chosen_users(new)
     mean, compared = mean_jaccard(
         _lists_of(users, new, item_ids, length),
         _lists_of(users, old, item_ids, length),
@@ -110,18 +111,48 @@ def mean_jaccard(new: UserLists, old: UserLists, catalogue: int) -> tuple[float 
     return float((shared / whole).mean()), int(both.sum())
 
 
-def _current(workspace: Path, logical_date: str) -> ListsManifest | None:
+class CurrentLists(NamedTuple):
+    """The lists that new ones would replace."""
+
+    id: str
+    paths: list[Path]
+    length: int
+    """Their `score.list_length`."""
+    figures: ListFigures
+
+
+def current_lists(
+    workspace: Path, logical_date: str, scenario: str | None = None
+) -> CurrentLists | None:
+    """Return the current lists, those of a scenario if one is named; a canary does not count.
+
+    Args:
+        workspace: Folder of the workspace.
+        logical_date: Day of the new lists.
+        scenario: None: the default lists.
+
+    Returns:
+        None if there are none, if they are of a later day, or if they cannot be read.
+    """
     pointer = read_pointer(workspace, "lists")
     if pointer is None or is_later(pointer["logical_date"], logical_date):
         return None
     try:
-        return read_manifest(workspace, "lists", pointer["id"], ListsManifest)
+        found = read_manifest(workspace, "lists", pointer["id"], ListsManifest)
     except VersionError as error:
         log.warning("score: the lists are not compared with the current ones: %s", error)
         return None
+    if scenario is not None and scenario not in found.scenarios:
+        return None
+    folder = workspace / "lists" / found.id
+    paths = [folder / file.path for file in found.files[lists_key(scenario)]]
+    if scenario is None:
+        return CurrentLists(found.id, paths, found.config["score"]["list_length"], found)
+    figures = found.scenarios[scenario]
+    return CurrentLists(found.id, paths, figures.list_length, figures)
 
 
-def _chosen_users(paths: list[Path]) -> pa.Array:
+def chosen_users(paths: list[Path]) -> pa.Array:
     """Return the users of all parts, or of evenly spaced ones if there are too many."""
     found = [pc.unique(read_columns(path, [USER_ID])[USER_ID]) for path in paths]
     every = -(-sum(map(len, found)) // MOST_USERS)

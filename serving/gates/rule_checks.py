@@ -25,6 +25,7 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import read_columns
+from conf.workspace.publications import in_canary
 from serving.gates.place_checks import Caps, broken_pins, broken_places, unexplained_rises
 from serving.gates.row_counts import Rows
 from serving.publishing.parts import BOOST, EXPLORED, PIN
@@ -99,9 +100,13 @@ class RuleCheck:
         ids = users[USER_ID].cast(pa.string()).to_pylist()
         place = {name: row for row, name in enumerate(ids)}
         shown: dict[tuple[int, int], int] = {}
+        left = dict.fromkeys(ids, self.rules.fatigue.versions)
         for version in self.given.shown:
+            is_in = in_canary(pa.array(ids, pa.string()), version.share, version.salt)
+            saw = [name for name, one in zip(ids, is_in, strict=True) if one and left[name]]
+            left |= {name: left[name] - 1 for name in saw}
             for path in version.paths:
-                rows = read_columns(path, [USER_ID, ITEM_ID], pc.field(USER_ID).isin(ids))
+                rows = read_columns(path, [USER_ID, ITEM_ID], pc.field(USER_ID).isin(saw))
                 for row in rows.to_pylist():
                     if row[ITEM_ID] in number:
                         pair = place[row[USER_ID]], number[row[ITEM_ID]]

@@ -37,6 +37,13 @@ COUNTS = (
     "listed_items",
     "recommendable_items",
     "compared_users",
+    "previous_users",
+    "lost_users",
+    "previous_listed_items",
+    "fewer_listed_items",
+    "recall_users",
+    "best_items",
+    "recalled_items",
 )
 """The names of all counts, in the order of `lists.json`."""
 
@@ -121,6 +128,25 @@ GATES = {
         "compared_users",
         "is the mean overlap (Jaccard) with the current lists",
         "if neither the model nor the data has changed so much, look at both before you publish",
+    ),
+    "users_lost": _Gate(
+        "lost_users",
+        "previous_users",
+        "users of the current lists have no list in the new ones",
+        "look at the ledger of the dataset: a part of the log may be missing, or users have other "
+        "ids than before",
+    ),
+    "coverage_lost": _Gate(
+        "fewer_listed_items",
+        "previous_listed_items",
+        "items fewer are in the model's lists than in the current ones",
+        "the model recommends fewer items than the one before: compare their cards",
+    ),
+    "candidate_recall": _Gate(
+        "recalled_items",
+        "best_items",
+        "of the best items of sampled users are among their candidates",
+        "raise the counts of the channels in score.candidates, or add a channel",
     ),
 }
 """By the names of their limits in `score.gates`, in that order."""

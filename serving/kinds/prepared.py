@@ -16,6 +16,7 @@ from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.settings.rules.scenarios import of_scenario
 from conf.settings.score import Scenario, Score
+from conf.workspace.publications import ShownLists
 from serving.publishing.parts import read_row_group
 from serving.reasons.templates import load_templates
 from serving.rules.book import RuleBook
@@ -84,7 +85,7 @@ class Prepared:
 
 
 def prepared(
-    source: Source, shown: Sequence[str], shown_in: Mapping[str, Sequence[str]]
+    source: Source, shown: Sequence[ShownLists], shown_in: Mapping[str, Sequence[ShownLists]]
 ) -> list[Prepared]:
     """Return all kinds of lists, the default ones first.
 
@@ -148,7 +149,7 @@ def _prepared(
     name: str | None,
     own: Scenario | None,
     told: Told,
-    shown: Sequence[str],
+    shown: Sequence[ShownLists],
     others: Sequence[Prepared],
 ) -> Prepared:
     config = source.config.model_copy(update={"score": score})

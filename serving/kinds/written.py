@@ -8,10 +8,12 @@ from typing import Any
 
 from conf.contract import WHY_ABSENT, DataFile, ListFigures
 from serving.gates.list_counts import Checked, check_parts
-from serving.gates.overlap import overlap_with_current
+from serving.gates.losses import losses
+from serving.gates.overlap import current_lists, overlap_with_current
 from serving.gates.rule_checks import RuleCheck
 from serving.gates.verdicts import figures_of, judged
 from serving.kinds.prepared import Prepared, Source
+from serving.kinds.recall import recall_counts
 from serving.publishing.parts import describe_parts, read_ledger, write_absent
 from serving.scoring.arranged import DIVERSITY, diversity_figures
 from serving.scoring.list_model import is_personal
@@ -47,7 +49,18 @@ def described(
     ledger = read_ledger(folder, parts)
     diverse = ledger.pop(DIVERSITY, None)
     _warn_of_pins(ledger, one.told)
-    counts = {**found.counts, "compared_users": overlap.users}
+    counts = {
+        **found.counts,
+        "compared_users": overlap.users,
+        **losses(
+            current_lists(source.workspace, manifest.logical_date, one.kind.scenario),
+            folder,
+            parts=parts,
+            length=score.list_length,
+            listed_items=found.counts["listed_items"],
+        ),
+        **recall_counts(source, one),
+    }
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     made = ListFigures(
         counts=counts,

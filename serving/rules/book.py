@@ -63,6 +63,8 @@ class RuleBook:
         self.drops_seen, self.manifest = score.drops_seen, manifest
         self.past = past_rules(score, manifest)
         self.shown, self.item_ids = given.shown, given.item_ids
+        fatigue = None if score.rules is None else score.rules.fatigue
+        self.shown_versions = None if fatigue is None else fatigue.versions
         self.acts = fatigue_types(score, manifest)
         items = with_now(read_item_fields(dataset, manifest), given)
         self.conditions = Conditions(

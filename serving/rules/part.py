@@ -46,7 +46,8 @@ class PartRules:
         }
         if book.item_ids is not None:
             ids = users[USER_ID].cast(pa.string()).combine_chunks()
-            found = not_acted_on(read_shown(book.shown, ids, book.item_ids), histories, book.acts)
+            shown = read_shown(book.shown, ids, book.item_ids, book.shown_versions)
+            found = not_acted_on(shown, histories, book.acts)
             self.pair_rules[FATIGUE] = partial(_of_rows, found)
         self.user_idx = users[USER_IDX].to_numpy()
         users = dated(users.select(book.user_fields), book.manifest, "users")

@@ -22,6 +22,7 @@ from conf.contract import (
     lists_key,
 )
 from conf.workspace.parquet import read_columns
+from conf.workspace.publications import ShownLists, in_canary
 from conf.workspace.versions import read_manifest
 from trainer.data.columns import Ragged, events_of
 
@@ -34,15 +35,19 @@ class ShownVersion(NamedTuple):
     paths: tuple[Path, ...]
     since: int
     """Microseconds since 1970 UTC of the end of their day: later events are reactions to them."""
+    share: float = 1.0
+    """Share of the users that saw them, see `conf.workspace.publications.ShownLists`."""
+    salt: str = ""
 
 
-def shown_version(workspace: Path, version: str, scenario: str | None = None) -> ShownVersion:
+def shown_version(workspace: Path, shown: ShownLists, scenario: str | None = None) -> ShownVersion:
     """Return published lists, those of a scenario if one is named, as their readers need them."""
-    manifest = read_manifest(workspace, "lists", version, ListsManifest)
-    folder = workspace / "lists" / version
+    manifest = read_manifest(workspace, "lists", shown.id, ListsManifest)
+    folder = workspace / "lists" / shown.id
     end = datetime.fromisoformat(manifest.logical_date).replace(tzinfo=UTC) + timedelta(days=1)
     paths = tuple(folder / file.path for file in manifest.files[lists_key(scenario)])
-    return ShownVersion(paths, int(end.timestamp()) * 1_000_000)
+    since = int(end.timestamp()) * 1_000_000
+    return ShownVersion(paths, since, shown.share, shown.salt)
 
 
 class Shown(NamedTuple):
@@ -56,22 +61,35 @@ class Shown(NamedTuple):
     """[S] int64, of the first of the versions."""
 
 
-def read_shown(versions: Sequence[ShownVersion], user_ids: pa.Array, item_ids: pa.Array) -> Shown:
+def read_shown(
+    versions: Sequence[ShownVersion],
+    user_ids: pa.Array,
+    item_ids: pa.Array,
+    most: int | None = None,
+) -> Shown:
     """Return what the versions have shown to some users.
 
     Args:
-        versions: The versions.
+        versions: The versions, newest first.
         user_ids: [N]
         item_ids: Ids of the dataset's items, null for the reserved numbers.
+        most: Versions that count for a user, the newest that the user saw; None: all.
     """
     rows, items, since = [], [], []
     wanted = pc.field(USER_ID).isin(user_ids)
+    num_seen = np.zeros(len(user_ids), dtype=np.int64)  # [N]
     for version in versions:
+        saw = np.ones(len(user_ids), dtype=bool)  # [N]
+        if version.share < 1:
+            saw = in_canary(user_ids, version.share, version.salt)
+        if most is not None:
+            saw &= num_seen < most
+        num_seen += saw
         for path in version.paths:
             table = read_columns(path, [USER_ID, ITEM_ID], wanted)
             row = pc.index_in(table[USER_ID], value_set=user_ids).to_numpy()
             item = pc.fill_null(pc.index_in(table[ITEM_ID], value_set=item_ids), -1).to_numpy()
-            is_known = item >= NUM_RESERVED
+            is_known = (item >= NUM_RESERVED) & saw[row]
             rows.append(row[is_known].astype(np.int64))
             items.append(item[is_known].astype(np.int64))
             since.append(np.full(int(is_known.sum()), version.since))

@@ -3,7 +3,7 @@
 Legend of shapes: N users of a part, V catalogue.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +13,24 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import Manifest
+from conf.contract import (
+    HISTORY_ITEMS,
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    USER_ID,
+    USER_IDX,
+    Manifest,
+)
+from conf.errors import VersionError
+from serving.publishing.parts import read_row_group
 from serving.ranking.rankers import NetworkRanker, Ranker
 from serving.rules.history import Popular, known_to_model, popular_items
 from serving.rules.possible import why_unserved
 from serving.scoring.list_model import ListModel
-from trainer.data.columns import Ragged
+from trainer.data.batches import histories_of
+from trainer.data.columns import Ragged, numbers_of
+from trainer.data.event_features import context_columns
+from trainer.data.stream import read_row_groups
 from trainer.models.scorer import Scorer
 
 
@@ -47,6 +59,27 @@ class Loaded:
     def popular(self) -> Popular:
         """Return the popular items."""
         return popular_items(self.model.train_weights)
+
+    def read(self, part: int, fields: Sequence[str]) -> tuple[pa.Table, Ragged]:
+        """Return the users of a row group, with some of their fields, and their histories.
+
+        Raises:
+            VersionError: When users and histories are not of the same users.
+        """
+        manifest = self.manifest
+        group = manifest.row_groups("histories")[part]
+        more = context_columns(manifest, "histories")
+        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
+        _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
+        users = read_row_group(
+            self.dataset, manifest.row_groups("users")[part], [USER_IDX, USER_ID, *fields]
+        )
+        if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
+            raise VersionError(
+                f"users/ and histories/ of dataset {manifest.id} differ in row "
+                f"group {part}; build the dataset again"
+            )
+        return users, histories_of(found)
 
     @contextmanager
     def at_hand(self, histories: Ragged, ranker: Ranker | None, block_users: int) -> Iterator[None]:

@@ -144,7 +144,7 @@ def load_staged(
             if name in stages.models:
                 model = _model_of_role(workspace, stages.models[name], manifest)
             shared = own if model is main else None
-            found.append(_of_model(name, settings.count, model, score, device, shared))
+            found.append(channel_of_model(name, settings.count, model, score, device, shared))
     if not found:
         found.append(WholeCatalogue("catalogue", main.pools.model))
     model_pool = np.any([channel.pool for channel in found], axis=0)
@@ -179,14 +179,24 @@ def _model_of_role(workspace: Path, model_id: str, manifest: Manifest) -> ListMo
     return load_model(workspace, model_id, manifest)
 
 
-def _of_model(
+def channel_of_model(
     name: str,
     count: int,
     model: ListModel,
     score: Score,
     device: torch.device,
-    ranker: Ranker | None,
+    ranker: Ranker | None = None,
 ) -> ModelChannel:
+    """Return a channel that names the best items of a model.
+
+    Args:
+        name: Of the channel.
+        count: Items that it names.
+        model: The model, which scores a catalogue.
+        score: The section `score`.
+        device: Where the model works.
+        ranker: That of the model, to share its vectors; None: it is made.
+    """
     assert model.scorer is not None  # a rule of the configuration
     if ranker is None:
         scorer = model.scorer.to(device)

@@ -12,16 +12,11 @@ import pyarrow as pa
 import torch
 
 from conf.contract import (
-    HISTORY_ITEMS,
-    HISTORY_TIMES,
-    HISTORY_TYPES,
     NO_ITEM,
     TEXTS,
     USER_ID,
-    USER_IDX,
     Manifest,
 )
-from conf.errors import VersionError
 from conf.settings.score import Score
 from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
@@ -31,7 +26,6 @@ from serving.publishing.parts import (
     lists_table,
     part_name,
     read_item_ids,
-    read_row_group,
     write_part,
 )
 from serving.ranking.user_vectors import chosen_rows
@@ -44,10 +38,7 @@ from serving.scoring.list_model import load_model
 from serving.scoring.loaded import Loaded
 from serving.scoring.maker import ListMaker
 from serving.scoring.staged import Stages
-from trainer.data.batches import histories_of
-from trainer.data.columns import Ragged, numbers_of
-from trainer.data.event_features import context_columns
-from trainer.data.stream import read_row_groups
+from trainer.data.columns import Ragged
 
 
 @dataclass(frozen=True)
@@ -140,22 +131,8 @@ class PartScorer:
 
     def read(self, part: int) -> tuple[pa.Table, Ragged]:
         """Return a part's users, with the fields that rules use, and their histories."""
-        manifest, dataset = self.loaded.manifest, self.loaded.dataset
-        group = manifest.row_groups("histories")[part]
-        more = context_columns(manifest, "histories")
-        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
-        _, found = next(read_row_groups(dataset, [group], columns, threads=1))
-        histories = histories_of(found)
         fields = {field for making in self.makings for field in making.user_fields}
-        users = read_row_group(
-            dataset, manifest.row_groups("users")[part], [USER_IDX, USER_ID, *sorted(fields)]
-        )
-        if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
-            raise VersionError(
-                f"users/ and histories/ of dataset {manifest.id} differ in row "
-                f"group {part}; build the dataset again"
-            )
-        return users, histories
+        return self.loaded.read(part, sorted(fields))
 
 
 class _Making:

@@ -25,6 +25,7 @@ from conf.errors import ConfigError, InputError
 from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
 from conf.workspace.json_files import written_whole
+from conf.workspace.publications import ShownLists
 from conf.workspace.versions import read_manifest
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import PartLists, read_item_ids
@@ -69,7 +70,7 @@ def run(
     sources: tuple[Path | None, Path | None, Path],
     models: Mapping[str, str] = MappingProxyType({}),
     files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
-    shown: Sequence[str] = (),
+    shown: Sequence[ShownLists] = (),
 ) -> dict[str, Any]:
     """Write the lists of the users of the files; return what was counted.
 
@@ -208,7 +209,7 @@ def _job(
     *,
     models: Mapping[str, str],
     files: Mapping[str, Sequence[InputFile]],
-    shown: Sequence[str],
+    shown: Sequence[ShownLists],
 ) -> ScoringJob:
     """Return what a scoring worker is made from; the worker loads the models once more.
 

@@ -20,6 +20,7 @@ from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.pointers import current_version, publish
+from conf.workspace.publications import ShownLists
 from conf.workspace.versions import read_manifest
 from serving.rules.shown import shown_version
 from tests.serving.random_shop import Shop, random_shop
@@ -192,14 +193,15 @@ def test_fatigue_of_a_scenario_reads_the_lists_of_that_scenario(scored: Made) ->
     shop, result = scored
     workspace = Path(shop.config.run.output)
 
-    assert {path.parent.name for path in shown_version(workspace, result["id"], "cart").paths} == {
-        "cart"
-    }
+    assert {
+        path.parent.name
+        for path in shown_version(workspace, ShownLists(result["id"]), "cart").paths
+    } == {"cart"}
     fatigue = "score.scenarios.{}.rules={{fatigue: {{versions: 1, events: [buy]}}}}"
     config = changed(shop, fatigue.format("new"), fatigue.format("north"))
     later = shop.manifest.model_copy(update={"id": "later", "logical_date": "2026-02-05"})
     (workspace / "datasets" / "later").mkdir()
     path = workspace / "datasets" / "later" / "manifest.json"
     path.write_text(later.model_dump_json())
-    assert shown_lists(config, "later", "north") == (result["id"],)
+    assert shown_lists(config, "later", "north") == (ShownLists(result["id"]),)
     assert shown_lists(config, "later", "new") == ()

@@ -14,6 +14,7 @@ from conf.settings.config import Config
 from conf.settings.etl import acts_differ
 from conf.settings.score import Scenario, Score
 from conf.workspace.hashes import canonical_hash, hash_file
+from conf.workspace.publications import ShownLists
 from conf.workspace.storage import raise_storage_failure
 
 _ROWS = 2
@@ -132,8 +133,8 @@ def lists_request(
     stages: Mapping[str, Any] | None = None,
     *,
     files: Mapping[str, Sequence[InputFile]] = MappingProxyType({}),
-    shown: Sequence[str] = (),
-    shown_in: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    shown: Sequence[ShownLists] = (),
+    shown_in: Mapping[str, Sequence[ShownLists]] = MappingProxyType({}),
 ) -> str:
     """Return the key of lists; limits of gates are not in it, as they change no list.
 
@@ -168,11 +169,16 @@ def lists_request(
             *([] if stages is None else [_STAGED, dict(stages)]),
             *([f"rules {_RULED}"] if is_ruled else []),
             *([hashes] if hashes else []),
-            *([["shown", *shown]] if shown else []),
-            *([{name: list(found) for name, found in shown_in.items()}] if shown_in else []),
+            *([["shown", *_named(shown)]] if shown else []),
+            *([{name: _named(found) for name, found in shown_in.items()}] if shown_in else []),
             *([["draws", config.run.seed]] if config.score.explores else []),
         ]
     )
+
+
+def _named(shown: Sequence[ShownLists]) -> list[Any]:
+    """Return the ids of lists; of those that a share of the users saw, also who did."""
+    return [one.id if one.share == 1 else [*one] for one in shown]
 
 
 def _of_scenario(name: str, scenario: Scenario) -> dict[str, Any]:

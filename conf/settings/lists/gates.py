@@ -1,9 +1,9 @@
 """The section `score.gates`: limits of figures that lists must keep to be published."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from conf.settings.section import Section, Share
 
@@ -68,6 +68,20 @@ class Gates(Section):
     overlap_with_previous: Below = Below(warn_below=0.05)
     """Mean over users of the Jaccard index of the new list and the current one. Not measured if
     nothing is published, or if the two versions have no user or no item in common."""
+
+    users_lost: Above = Above(warn_above=0.05)
+    """Share of the users of the current lists that have no list in the new ones. Not measured if
+    nothing is published."""
+    coverage_lost: Above = Above(warn_above=0.5)
+    """Share by which the number of items in the model's lists is below that of the current lists.
+    Not measured if nothing is published, or if the lists have another length."""
+    candidate_recall: Below = Below()
+    """Share of the best items of sampled users that are among the users' candidates. The best items
+    are those of the ranker over the whole catalogue, or of the main model without one, under the
+    same rules. Not measured without `score.candidates`."""
+    recall_users: Annotated[int, Field(ge=0)] = 200
+    """Users that `score.gates.candidate_recall` is measured on, the same ones each time; fewer if
+    these users times the items are more than `score.max_pairs`. 0: it is not measured."""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -182,6 +182,8 @@ def test_figures_are_shares_and_none_without_data() -> None:
         seen_items=None, rule_violations=None, bad_propensities=None, unexplained=5,
         bad_scores=2, full_lists=900,
         fallback_lists=250, distinct_lists=10, listed_items=20, compared_users=7, overlap=0.25,
+        previous_users=200, lost_users=6, previous_listed_items=5, fewer_listed_items=3,
+        best_items=200, recalled_items=180,
     )["figures"]  # fmt: skip
 
     assert figures == {
@@ -190,6 +192,7 @@ def test_figures_are_shares_and_none_without_data() -> None:
         "bad_propensities": None, "unscored_users": 0,
         "users_without_lists": 0, "short_lists": 0.1, "fallback_lists": 0.25,
         "distinct_lists": 0.01, "catalogue_coverage": 0.4, "overlap_with_previous": 0.25,
+        "users_lost": 0.03, "coverage_lost": 0.6, "candidate_recall": 0.9,
     }  # fmt: skip
     few = manifest_of(model_rows=25, listed_items=20)["figures"]
     assert few["catalogue_coverage"] == 0.8  # 25 rows cannot show 50 items
@@ -213,7 +216,7 @@ def test_a_share_is_of_what_its_gate_names_and_at_most_one() -> None:
 
 
 def test_every_gate_has_its_limits() -> None:
-    assert list(GATES) == list(Gates.model_fields)
+    assert [*GATES, "recall_users"] == list(Gates.model_fields)
 
 
 def test_one_users_trouble_is_a_warning_and_many_are_refused(
@@ -247,8 +250,7 @@ def test_one_users_trouble_is_a_warning_and_many_are_refused(
     ],
 )
 def test_the_default_limits_refuse(gate: str, counts: dict[str, int]) -> None:
-    refused = [v.name for v in judged(manifest_of(**counts), Score()) if v.refuses]
-    assert refused == [gate]
+    assert [v.name for v in judged(manifest_of(**counts), Score()) if v.refuses] == [gate]
 
 
 @pytest.mark.parametrize(
@@ -258,13 +260,15 @@ def test_the_default_limits_refuse(gate: str, counts: dict[str, int]) -> None:
         ("distinct_lists", {"distinct_lists": 9}, None),
         ("catalogue_coverage", {"recommendable_items": 4000, "listed_items": 39}, None),
         ("overlap_with_previous", {"compared_users": 1000}, 0.04),
+        ("users_lost", {"previous_users": 100, "lost_users": 60}, None),
+        ("coverage_lost", {"previous_listed_items": 9, "fewer_listed_items": 6}, None),
     ],
 )
 def test_what_may_be_meant_is_a_warning_until_a_limit_is_set(
     gate: str, counts: dict[str, int], overlap: float | None
 ) -> None:
     manifest = manifest_of(overlap, **counts)
-    limit = {"refuse_above": 0.5} if gate == "short_lists" else {"refuse_below": 0.5}
+    limit = {f"refuse_{'above' if 'warn_above' in dict(getattr(Gates(), gate)) else 'below'}": 0.5}
 
     passed = require_passed(manifest, Score())
 

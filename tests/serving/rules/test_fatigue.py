@@ -13,6 +13,7 @@ from conf.runs.inputs.request_keys import lists_request
 from conf.runs.lineage import shown_lists
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
+from conf.workspace.publications import ShownLists, in_canary
 from conf.workspace.versions import commit
 from serving.publishing.parts import LISTS_SCHEMA
 from tests.serving.random_shop import NOW, Shop, best_allowed, random_shop
@@ -22,8 +23,8 @@ DAYS = ("2026-01-18", "2026-01-24", "2026-01-27", DAY)
 FATIGUE = "score.rules.fatigue={versions: 2, events: [buy]}"
 
 
-def write_lists(workspace: Path, day: str, shown: dict[int, list[int]]) -> str:
-    """Publish lists of a day: items by user."""
+def write_lists(workspace: Path, day: str, shown: dict[int, list[int]], share: float = 1.0) -> str:
+    """Publish lists of a day to a share of the users: items by user."""
     name = f"lists-{day}"
     folder = workspace / "lists" / name
     folder.mkdir(parents=True)
@@ -40,7 +41,7 @@ def write_lists(workspace: Path, day: str, shown: dict[int, list[int]]) -> str:
         files={"lists": (describe_parquet(folder, path),)},
     )  # fmt: skip
     commit(workspace, "lists", manifest)
-    publish(workspace, "lists", name, day)
+    publish(workspace, "lists", name, day, share=share)
     return name
 
 
@@ -101,7 +102,7 @@ def test_a_list_of_the_same_day_makes_no_other_key(tmp_path: Path) -> None:
     second = request()
     write_lists(tmp_path, DAY, {1: [4]})
     assert first != second == request()
-    assert shown_lists(shop.config, shop.manifest.id) == (f"lists-{DAYS[2]}",)
+    assert shown_lists(shop.config, shop.manifest.id) == (ShownLists(f"lists-{DAYS[2]}"),)
 
 
 def test_the_gate_finds_what_was_shown_before(tmp_path: Path) -> None:
@@ -119,3 +120,43 @@ def test_the_gate_finds_what_was_shown_before(tmp_path: Path) -> None:
 def test_unknown_types_of_events_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"fatigue\.events: 'sale' is not in etl\.event_types"):
         tiny_config(tmp_path, "score.rules.fatigue={versions: 1, events: [sale]}")
+
+
+def test_a_user_has_seen_what_a_canary_showed_only_if_in_it(tmp_path: Path) -> None:
+    """Lists of two days, and between them a canary that half of the users saw."""
+    shop = random_shop(tmp_path, 1, FATIGUE, "score.drop_seen=false", users=40, items=30)
+    days = ("2026-01-18", "2026-01-20", "2026-01-24")
+    made = {
+        day: {user: [2 + (user + 11 * n + step) % 30 for step in range(3)] for user in range(40)}
+        for n, day in enumerate(days)
+    }
+    for day, share in zip(days, (1.0, 0.5, 1.0), strict=True):
+        write_lists(tmp_path, day, made[day], share)
+
+    assert [(one.id, one.share) for one in shown_lists(shop.config, shop.manifest.id)] == [
+        ("lists-2026-01-24", 1.0), ("lists-2026-01-20", 0.5), ("lists-2026-01-18", 1.0),
+    ]  # fmt: skip
+    lists, counted = shop.lists()
+
+    assert counted.counts["rule_violations"] == counted.counts["unexplained"] == 0
+    users = pa.array([f"u{user}" for user in range(40)])
+    halves = in_canary(users, 0.5, shop.config.run.name)
+    assert 10 < halves.sum() < 30
+
+    def is_tired(user: int, item: int) -> bool:
+        seen = (days[2], days[1] if halves[user] else days[0])  # two versions each
+        with_it = [day for day in seen if item in made[day][user]]
+        if not with_it:
+            return False
+        end = NOW - (int(DAY[-2:]) - int(min(with_it)[-2:]) - 1) * 86_400 * SECOND
+        return not any(
+            number == item and place % 2 == 1 and time >= end
+            for place, (number, time) in enumerate(
+                zip(shop.histories[user], shop.times[user], strict=True)
+            )
+        )
+
+    expected = best_allowed(shop, lambda user, item: not is_tired(user, item), 4)
+    assert [[row["item_id"] for row in rows] for rows in lists] == [
+        [f"i{item}" for item in items] for items in expected
+    ]

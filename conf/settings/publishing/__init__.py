@@ -1,0 +1,1 @@
+"""Sections about what is published, and what is kept."""
