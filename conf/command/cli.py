@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import conf
+from conf.command.delivering import add_deliver
 from conf.command.looking import AudienceName, ItemId, UserId, looked_up
 from conf.command.manual import manual_address
 from conf.command.measuring import Role, add_evaluate
@@ -251,6 +252,9 @@ _add_writing(
     works("run_tune", "choosing"),
     _best_trial,
 )
+
+
+add_deliver(app, MANAGE)
 
 
 @app.command(rich_help_panel=MANAGE)

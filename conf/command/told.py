@@ -8,6 +8,7 @@ _UNITS = {
     "pages": "pages",
     "samples": "sample lists",
     "combinations": "users' combinations",
+    "versions": "versions",
 }
 
 

@@ -4,14 +4,14 @@ import logging
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
-from conf.errors import ConfigError
+from conf.errors import ConfigError, HeadraceError
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import require_sound
 from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
-from conf.runs.stages import DONE, KINDS, locked
+from conf.runs.stages import DONE, KINDS, locked, with_delivery
 from conf.settings.config import Config
 from conf.workspace.pointers import allow, rollback, versions_before
 
@@ -49,7 +49,8 @@ def run_rollback(
         _warn(config, kind, before)
         with lease.kept() as number:
             current, withdrawn = rollback(workspace, kind, number, role=role)
-    return {**result, "id": current, "current": current, "withdrawn": withdrawn}
+        result |= {"id": current, "current": current, "withdrawn": withdrawn}
+        return with_delivery(config, result) if kind == "lists" else result
 
 
 def _warn(config: Config, kind: str, version: str) -> None:
@@ -73,5 +74,22 @@ def _warn(config: Config, kind: str, version: str) -> None:
 def run_erase(config: Config, users: Path) -> Result:
     """Remove the users that a file names from the whole workspace."""
     with locked(config, is_erasure=True):
-        result: Result = call_stage("conf.erasure.erase", "run", config, users=users)
+        result: Result = call_stage(
+            "conf.erasure.erase", "run", config, users=users, erase_delivered=_erase_delivered
+        )
     return result
+
+
+def _erase_delivered(
+    config: Config, names: frozenset[str]
+) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
+    """Remove users from the targets of section `deliver`, see `serving.delivery.erasing.run`."""
+    found: tuple[dict[str, dict[str, int]], HeadraceError | None] = call_stage(
+        "serving.delivery.erasing",
+        "run",
+        Path(config.run.output),
+        config.run.name,
+        config.deliver,
+        names,
+    )
+    return found
