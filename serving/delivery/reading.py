@@ -67,7 +67,7 @@ class Kind(NamedTuple):
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows in tables of about a row group; no list is in two of them."""
         for part in self.parts:
-            for table in _whole_lists(part, USER_ID if self.key == AUDIENCE else self.key):
+            for table in _whole_lists(part, None if self.key == AUDIENCE else self.key):
                 table = self._named(table, part)
                 if part.in_canary is not None:
                     sees = in_canary(table[USER_ID].combine_chunks(), self.share, self.salt)
@@ -232,14 +232,19 @@ def _rows(files: tuple[DataFile, ...]) -> int:
     return sum(file.rows for file in files)
 
 
-def _whole_lists(part: Part, key: str) -> Iterator[pa.Table]:
-    """Yield the rows of a file; the last list of a row group may go on in the next one."""
+def _whole_lists(part: Part, key: str | None) -> Iterator[pa.Table]:
+    """Yield the rows of a file; the last list of a row group may go on in the next one.
+
+    Args:
+        part: The file.
+        key: Column that is the same in all rows of a list; None: the file is one list.
+    """
     path, rest = part.folder / part.file.path, None
     with told_if_damaged(path), open_parquet(path) as file:
         for index in range(file.num_row_groups):
             table = file.read_row_group(index)
             table = table if rest is None else pa.concat_tables([rest, table])
-            cut = _start_of_last(table[key].combine_chunks())
+            cut = 0 if key is None else _start_of_last(table[key].combine_chunks())
             rest = table.slice(cut)
             if cut:
                 yield table.slice(0, cut)
