@@ -86,7 +86,10 @@ def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | 
     kind = next(kind for kind in _WORST_FIRST if any(isinstance(e, kind) for e in errors.values()))
     if kind is HeadraceError and all(isinstance(e, TargetDownError) for e in errors.values()):
         kind = TargetDownError
-    each = "; ".join(f"{name}: {error}" for name, error in errors.items())
+    each = "; ".join(
+        f"{error}" if f"deliver.{name}" in str(error) else f"deliver.{name}: {error}"
+        for name, error in errors.items()
+    )
     return kind(f"the current version {what} {', '.join(errors)}. {each}")
 
 
@@ -148,6 +151,7 @@ def _staged(place: Place, delivery: Delivery, where: str) -> Version:
     except HeadraceError:
         with suppress(HeadraceError):  # the first error tells more
             place.drop(label)
+        _require_still_allowed(place, delivery, where)
         raise
     return Version(
         version=label,
@@ -157,6 +161,14 @@ def _staged(place: Place, delivery: Delivery, where: str) -> Version:
         content=delivery.content,
         kinds=written,
     )
+
+
+def _require_still_allowed(place: Place, delivery: Delivery, where: str) -> None:
+    """Tell of a later delivery: it removes what this one has written so far."""
+    state = None
+    with suppress(HeadraceError):
+        state = place.state()
+    require_allowed(state, delivery, where)
 
 
 def _require_equal(written: Mapping[str, Counts], found: Mapping[str, Counts], where: str) -> None:

@@ -95,22 +95,17 @@ def erased(
             f"{where} has lists, but the workspace has none to replace them by; remove what the "
             "target holds by hand, or run headrace score, and erase again"
         )
-    before = set(place.labels())
     delivered(place, delivery, where, keep=0)
-    _drop_earlier(place, delivery)
-    removed["versions"] += len(before - set(place.labels()))
+    alone = place.switch(_alone)
+    for label in place.labels():
+        if label not in alone.named():
+            place.drop(label)
+    removed["versions"] += len(state.named() - alone.named())
     return removed
 
 
-def _drop_earlier(place: Place, delivery: Delivery) -> None:
-    """Take the earlier versions out of the record, and remove them."""
-    state = place.switch(lambda old: _alone(old))
-    for label in place.labels():
-        if label not in state.named():
-            place.drop(label)
-
-
 def _alone(state: State | None) -> State:
+    """Return the record without earlier versions."""
     assert state is not None  # something was just delivered
     return state.model_copy(update={"held": ()}) if state.held else state
 

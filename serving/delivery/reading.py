@@ -35,6 +35,7 @@ from conf.workspace.versions import read_manifest
 
 AUDIENCE = "audience"
 """Column with the name of the audience, which files of lists have in their names."""
+_ROWS_AT_ONCE = 20_000
 _FORMAT = 1
 """Raise it when targets get other rows of the same lists: all versions are then delivered again."""
 
@@ -65,7 +66,7 @@ class Kind(NamedTuple):
     salt: str
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the rows in tables of about a row group; no list is in two of them."""
+        """Yield the rows in tables of some 10,000; no list is in two of them."""
         for part in self.parts:
             for table in _whole_lists(part, None if self.key == AUDIENCE else self.key):
                 table = self._named(table, part)
@@ -233,7 +234,7 @@ def _rows(files: tuple[DataFile, ...]) -> int:
 
 
 def _whole_lists(part: Part, key: str | None) -> Iterator[pa.Table]:
-    """Yield the rows of a file; the last list of a row group may go on in the next one.
+    """Yield the rows of a file; the last list of a piece may go on in the next one.
 
     Args:
         part: The file.
@@ -241,8 +242,8 @@ def _whole_lists(part: Part, key: str | None) -> Iterator[pa.Table]:
     """
     path, rest = part.folder / part.file.path, None
     with told_if_damaged(path), open_parquet(path) as file:
-        for index in range(file.num_row_groups):
-            table = file.read_row_group(index)
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            table = pa.Table.from_batches([batch])
             table = table if rest is None else pa.concat_tables([rest, table])
             cut = 0 if key is None else _start_of_last(table[key].combine_chunks())
             rest = table.slice(cut)

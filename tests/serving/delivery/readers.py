@@ -44,7 +44,9 @@ def files_site(folder: Path, kind: str, packed: bool) -> Site:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 content = path.read_bytes()
-                found.append((gzip.decompress(content) if path.suffix == ".gz" else content).decode())
+                found.append(
+                    (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+                )
         return "\n".join(found)
 
     def versions() -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def postgresql() -> Iterator[Server]:
             "-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=40",
         ]  # fmt: skip
         url = f"postgresql://shop:{PASSWORD}@127.0.0.1:{port}/postgres"
-        with _running(command, user=user) as process:
+        with _running(command, user=user, stop=signal.SIGQUIT) as process:
             _wait(lambda: psycopg.connect(url).close(), process, psycopg.Error)
             yield Server(process, port, url)
 
@@ -119,7 +120,9 @@ def s3_client(url: str) -> Any:
 
 
 @contextmanager
-def _running(command: list[Any], user: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[Any], user: int | None = None, stop: signal.Signals = signal.SIGKILL
+) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         user=user, cwd="/",
@@ -127,12 +130,8 @@ def _running(command: list[Any], user: int | None = None) -> Iterator[subprocess
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.send_signal(stop)
+        process.wait(60)
 
 
 def _wait(

@@ -153,8 +153,7 @@ def _parts(folder: Path, before: str, lists: Lists, parts: int) -> tuple[DataFil
         own = {user: lists[user] for user in users[part * size : (part + 1) * size]}
         path = folder / f"{before}part-{part:05d}.parquet"
         path.parent.mkdir(exist_ok=True)
-        # Row groups of 4 rows: lists of 3 go over their borders.
-        pq.write_table(table_of(own), path, row_group_size=4, write_page_checksum=True)
+        pq.write_table(table_of(own), path, row_group_size=1000, write_page_checksum=True)
         files.append(describe_parquet(folder, path))
     return tuple(files)
 
