@@ -15,7 +15,7 @@ GROUPS = {
     "The pipeline, from the log to the lists": {"etl", "train", "score", "run"},
     "Look at results": {"show", "status", "evaluate", "predict", "card"},
     "Choose a model": {"advise", "compare", "tune"},
-    "Manage the workspace": {"rollback", "erase", "generate"},
+    "Manage the workspace": {"deliver", "rollback", "erase", "generate"},
 }
 
 
