@@ -31,6 +31,7 @@ from serving.delivery.versions import (
 
 MANIFEST = "manifest.json"
 _LOCK = ".deliver.lock"
+_LEVEL = 6  # of compression; 9 takes several times as long
 
 
 class Folder:
@@ -205,7 +206,7 @@ def _hashing(path: Path) -> Iterator[tuple[Any, Any]]:
     with path.open("xb") as file:
         target: Any = _Hashing(file, digest)
         if path.suffix == ".gz":
-            with gzip.GzipFile("", "wb", fileobj=target, mtime=0) as packed:
+            with gzip.GzipFile("", "wb", _LEVEL, fileobj=target, mtime=0) as packed:
                 yield packed, digest
         else:
             yield target, digest

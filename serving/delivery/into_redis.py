@@ -5,7 +5,7 @@ does not: it holds no user, and its number refuses late deliveries.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -97,7 +97,7 @@ class Keys:
             return {
                 kind.name: Counts(
                     rows=int(noted.get(kind.name, 0)),
-                    lists=self._touch(label, kind, lambda pipe, key: pipe.exists(key)),
+                    lists=self._present(label, kind),
                 )
                 for kind in delivery.kinds
             }
@@ -112,16 +112,13 @@ class Keys:
             is_fresh = left == -1 if self._ttl is None else left > self._ttl / 2
             if is_current and is_fresh:
                 return True
-            lists = {
-                kind.name: self._touch(version.version, kind, self._renew)
-                for kind in delivery.kinds
-            }
-            for key in (whole, self._key(version.version, _ROWS)):
-                if self._ttl is None:
-                    self._client.persist(key)
-                else:
-                    self._client.expire(key, self._ttl)
-        return lists == {name: count.lists for name, count in version.kinds.items()}
+            if not is_fresh:
+                for kind in delivery.kinds:
+                    for keys in self._keys_of(version.version, kind):
+                        self._renew(keys)
+                self._renew([whole, self._key(version.version, _ROWS)])
+            found = {kind.name: self._present(version.version, kind) for kind in delivery.kinds}
+        return found == {name: count.lists for name, count in version.kinds.items()}
 
     def switch(self, change: Change) -> State:
         """Replace the record in one step; begin again if another delivery was faster."""
@@ -227,23 +224,25 @@ class Keys:
             self._client.expire(self._key(label, _ROWS), self._ttl)
         return Counts(rows=rows, lists=lists)
 
-    def _touch(self, label: str, kind: Kind, ask: Callable[[Any, str], Any]) -> int:
-        """Send a command for each list; return how often the answer was true."""
-        total = 0
+    def _keys_of(self, label: str, kind: Kind) -> Iterator[list[str]]:
+        """Yield the keys of a kind's documents, in pieces."""
         for names in keys_of(kind):
             for piece in _pieces(names):
-                with self._client.pipeline(transaction=False) as pipe:
-                    for name in piece:
-                        ask(pipe, self._key(label, kind.name, name))
-                    total += sum(map(bool, pipe.execute()))
-        return total
+                yield [self._key(label, kind.name, name) for name in piece]
 
-    def _renew(self, pipe: Any, key: str) -> None:
-        """Give a key its whole time again; the answer is whether it is there."""
-        if self._ttl is None:
-            pipe.getex(key, persist=True)
-        else:
-            pipe.expire(key, self._ttl)
+    def _present(self, label: str, kind: Kind) -> int:
+        """Return how many documents of a kind are there."""
+        return sum(int(self._client.exists(*keys)) for keys in self._keys_of(label, kind))
+
+    def _renew(self, keys: Sequence[str]) -> None:
+        """Give keys their whole time again."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                if self._ttl is None:
+                    pipe.persist(key)
+                else:
+                    pipe.expire(key, self._ttl)
+            pipe.execute()
 
     def _without(
         self, label: str, kind: str, counts: Counts, names: frozenset[str]
