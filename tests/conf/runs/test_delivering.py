@@ -1,4 +1,4 @@
-"""Scoring delivers what it has published; a target that fails keeps nothing from being published."""
+"""Scoring delivers what it has published; a target that fails does not undo it."""
 
 from pathlib import Path
 
