@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 from psycopg import errors
 from psycopg.sql import SQL, Composed, Identifier, Literal
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from conf.contract import AUDIENCES, ITEM_ID, POSITION, SIMILAR_ITEMS, USER_ID
 from conf.errors import ConfigError
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 CONTROL = "headrace_versions"
 _MARK = "headrace:"
+_MOMENT_MS, _PAUSE_SECONDS = 500, 1.0
 _OWNERS = {SIMILAR_ITEMS: ITEM_ID, AUDIENCES: AUDIENCE}
 _TYPES = {pa.int32(): "integer", pa.float32(): "real", pa.string(): "text"}
 _RELATION = """
@@ -96,8 +98,23 @@ class Tables:
         return found == version.kinds
 
     def switch(self, change: Change) -> State:
-        """Replace the views and the record in one transaction, under an advisory lock."""
-        with told(self._where, self._settings), self._connection.transaction():
+        """Replace the views and the record in one transaction, under an advisory lock.
+
+        Who waits for a view keeps new readers waiting too, so each try waits for a moment only.
+        """
+        tries = Retrying(
+            retry=retry_if_exception_type(errors.LockNotAvailable),
+            stop=stop_after_delay(self._settings.timeout_seconds),
+            wait=wait_fixed(_PAUSE_SECONDS),
+            reraise=True,
+        )
+        with told(self._where, self._settings):
+            new: State = tries(self._switch, change)
+        return new
+
+    def _switch(self, change: Change) -> State:
+        with self._connection.transaction():
+            self._connection.execute(f"SET LOCAL lock_timeout = {_MOMENT_MS}")
             self._lock()
             old = self._record()
             new = change(old)
