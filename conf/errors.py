@@ -65,3 +65,9 @@ class BusyError(HeadraceError):
     """This machine is too busy to start what a stage needs; a scheduler tries again later."""
 
     exit_code = 75
+
+
+class TargetDownError(HeadraceError):
+    """A target of the delivery is down, too slow or busy; a scheduler tries again later."""
+
+    exit_code = 75

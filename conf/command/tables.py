@@ -9,7 +9,14 @@ from rich.table import Table
 from conf.command.cells import printable, text_of
 from conf.command.judged import print_judged
 from conf.command.shown import print_audience, print_item, print_user
-from conf.command.told import told_blend, told_reasons, told_removed, told_rules, told_sizes
+from conf.command.told import (
+    told_blend,
+    told_delivered,
+    told_reasons,
+    told_removed,
+    told_rules,
+    told_sizes,
+)
 from conf.contract import MODEL_NAME
 from conf.pages.text import NOTHING, cost_cells, figure, interval
 
@@ -62,6 +69,8 @@ def print_result(result: Result) -> None:
     scenarios = result.pop("scenarios", {}) if result["stage"] == "score" else {}
     if "rules" in result:
         result = {**result, "rules": told_rules(result["rules"])}
+    if "delivered" in result:
+        result = {**result, "delivered": told_delivered(result["delivered"])}
     _print_plain(console, result)
     if "figures" in result:
         _print_gates(console, result, "gates of the lists")

@@ -1,6 +1,7 @@
 """Parts of a result in words: what was removed and what stays, what a blend consists of."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 _UNITS = {
     "encoders": "values",
@@ -8,6 +9,7 @@ _UNITS = {
     "pages": "pages",
     "samples": "sample lists",
     "combinations": "users' combinations",
+    "versions": "versions",
 }
 
 
@@ -23,6 +25,17 @@ def told_removed(removed: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
         )
         or "nothing to remove"
         for folder, parts in removed.items()
+    }
+
+
+def told_delivered(delivered: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return by target what it has now, as one line."""
+    return {
+        name: f"{one['status']}: {one['error']}"
+        if "error" in one
+        else f"{one['status']}, version {one['version']}: "
+        + ", ".join(f"{count['lists']:,} {kind}" for kind, count in one["kinds"].items())
+        for name, one in delivered.items()
     }
 
 

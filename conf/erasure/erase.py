@@ -7,7 +7,7 @@ after everything that was made from it, because it holds the users' numbers.
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from conf.erasure.rows import (
     replace_without,
     source_files,
 )
-from conf.errors import ConfigError
+from conf.errors import ConfigError, HeadraceError
 from conf.pages.samples import samples_of
 from conf.privacy.erased import add_erased, read_erased
 from conf.privacy.file_names import erased_names
@@ -53,14 +53,28 @@ from conf.workspace.swap import folder_beside, name_beside, swap
 from conf.workspace.versions import WORK_OWNER, read_manifest, require_files
 
 log = logging.getLogger(__name__)
+DELIVERED = "deliver"
+"""Before the name of a target, where results and receipts name folders."""
+EraseDelivered = Callable[
+    [Config, frozenset[str]], tuple[dict[str, dict[str, int]], HeadraceError | None]
+]
 _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
 
 
-def run(config: Config, *, users: Path) -> dict[str, Any]:
+def run(
+    config: Config, *, users: Path, erase_delivered: EraseDelivered | None = None
+) -> dict[str, Any]:
     """Erase the users of a file with one raw id per line; return what was removed where.
+
+    Args:
+        config: The run's configuration.
+        users: The file.
+        erase_delivered: Removes users, given all their names, from the targets that lists were
+            delivered to; returns removed rows by target, and an error if one was not reached.
 
     Raises:
         ConfigError: When there is no key, or the file names nobody.
+        HeadraceError: When a target was not reached; the erasure stays open until it is run again.
     """
     keys = require_keys(config.privacy, "erasing users")
     written = read_users(users)
@@ -72,6 +86,8 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     journal = Journal(workspace, people)
     _remove_leavings(workspace, config.ray.storage)
     raw_ids = all_forms(workspace, written)
+    if config.deliver:
+        journal.add_labels(_known_labels(workspace, raw_ids, keys))
     add_erased(workspace, keys, (erased_hash(keys.erased, raw_id) for raw_id in raw_ids))
     for dataset in _versions(workspace, "datasets"):
         _erase_dataset(workspace, dataset, raw_ids, keys, journal)
@@ -80,6 +96,8 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
     _erase_orphans(workspace, target, journal)
     _erase_tables(workspace, target, journal)
     journal.models = dict(note_learned(workspace))
+    if erase_delivered is not None and config.deliver:
+        _erase_targets(config, target.names | journal.labels, journal, erase_delivered)
     receipt = journal.close(keys)
     log.info("erase: %d users requested, %d found", len(people), len(journal.found))
     if not journal.found:
@@ -89,17 +107,37 @@ def run(config: Config, *, users: Path) -> dict[str, Any]:
         )
     for model, learned in journal.models.items():
         log.warning("erase: model %s %s; %s", model, told_learned(learned), WITHOUT_THEM)
+    return {**_result("done", journal), "receipt": str(receipt)}
+
+
+def _result(status: str, journal: Journal) -> dict[str, Any]:
     return {
         "stage": "erase",
-        "status": "done",
-        "users": len(people),
+        "status": status,
+        "users": len(journal.users),
         "found": len(journal.found),
-        "not_found": len(people) - len(journal.found),
+        "not_found": len(journal.users) - len(journal.found),
         "removed": journal.removed,
         "anonymity": journal.anonymity,
         "learned_from_erased": journal.models,
-        "receipt": str(receipt),
     }
+
+
+def _erase_targets(
+    config: Config, names: frozenset[str], journal: Journal, erase_delivered: EraseDelivered
+) -> None:
+    """Erase users from the targets of lists; one that is not reached keeps the erasure open.
+
+    Raises:
+        HeadraceError: When one is not reached; its `made` is the result so far.
+    """
+    removed, error = erase_delivered(config, names)
+    for name, rows in removed.items():
+        journal.add(f"{DELIVERED}/{name}", rows)
+    if error is not None:
+        told = type(error)(f"the erasure is not finished, run it again with the same file: {error}")
+        told.made = _result("failed", journal)
+        raise told
 
 
 def read_users(path: Path) -> frozenset[str]:
@@ -199,6 +237,18 @@ def _labels(keys: Keys, tenant: str, raw_ids: frozenset[str]) -> dict[str, str]:
         for key in keys.all()
         for raw_id in raw_ids
     }
+
+
+def _known_labels(workspace: Path, raw_ids: frozenset[str], keys: Keys) -> set[str]:
+    """Return the labels that users have in any dataset, or had by a table of identities."""
+    found = set(_labels(keys, keys.tenant, raw_ids))
+    for dataset in _versions(workspace, "datasets"):
+        privacy = read_manifest(workspace, "datasets", dataset, Manifest).privacy
+        if privacy is not None and privacy.tenant != keys.tenant:
+            found |= set(_labels(keys, privacy.tenant, raw_ids))
+    for folder in listed(workspace / IDENTITIES):
+        found |= set(labels_of(workspace, folder.name, raw_ids).values())
+    return found
 
 
 def _ciphers(keys: Keys) -> tuple[AESGCM, ...]:

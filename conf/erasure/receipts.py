@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +53,9 @@ class _Noted(BaseModel):
     found: tuple[str, ...]
     removed: dict[str, dict[str, int]]
     anonymity: dict[str, dict[str, int | None]] = {}
+    labels: tuple[str, ...] = ()
+    """Labels of the users that only tables of identities knew, for targets of lists that were down
+    when these tables lost them."""
 
 
 class Journal:
@@ -68,6 +72,7 @@ class Journal:
         self.users, self.found = users, set[str]()
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}
+        self.labels = set[str]()
         self.models: dict[str, Learned] = {}
         if is_there(self.path):
             earlier = read_record(self.path, _Noted)
@@ -77,7 +82,7 @@ class Journal:
                     "run it again with its own file and key, or a file that names those users too"
                 )
             self.found, self.removed = set(earlier.found), earlier.removed
-            self.anonymity = earlier.anonymity
+            self.anonymity, self.labels = earlier.anonymity, set(earlier.labels)
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -93,6 +98,11 @@ class Journal:
     def add_found(self, hashes: set[str]) -> None:
         """Note users that a dataset contains."""
         self.found |= hashes
+        self._write()
+
+    def add_labels(self, labels: Iterable[str]) -> None:
+        """Note labels of the users, before the tables of identities lose them."""
+        self.labels |= set(labels)
         self._write()
 
     def add_anonymity(self, folder: str, report: PrivacyReport | None) -> None:
@@ -135,6 +145,7 @@ class Journal:
             "found": sorted(self.found),
             "removed": self.removed,
             "anonymity": self.anonymity,
+            "labels": sorted(self.labels),
         }
         write_json(self.path, state, private=True)
 

@@ -1,15 +1,18 @@
 """Which values of a configuration are secrets, by their keys and by where they come from.
 
-A value is a secret if its key is one (`privacy.key`; a property of `spark.conf` whose name has a
-word such as secret or password), if it comes from an environment variable whose name looks like
-that of a credential, or if it refers to a secret key. Other values from the environment, such as
-paths, stay readable; in `spark.conf` they are masked in saved configurations.
+A value is a secret if its key is one (`privacy.key`; the address and the keys of a target of
+`deliver`; a property of `spark.conf` whose name has a word such as secret or password), if it comes
+from an environment variable whose name looks like that of a credential, or if it refers to a secret
+key. Other values from the environment, such as paths, stay readable; in `spark.conf` they are
+masked in saved configurations.
 """
 
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
@@ -25,8 +28,11 @@ _NO_SECRET = re.compile(r"(^|[^A-Za-z])(file|path|dir|folder|name|id|ids)$", re.
 _SECRET_PROPERTY = re.compile(rf"{_WORDS}|(access|account)\.key|\.sas(\.|$)", re.IGNORECASE)
 _FROM_VARIABLE = re.compile(r"\$\{oc\.env:\s*(\w+)")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_PASSWORD = re.compile(r"password\s*=\s*'?([^'&\s]+)", re.IGNORECASE)
 _ALONE = re.compile(r"^\$\{[^${}]*\}$")
 _KEY, _FORMER_KEYS, _SPARK = ("privacy", "key"), ("privacy", "former_keys"), ("spark", "conf")
+_DELIVER = "deliver"
+_OF_TARGETS = ("url", "access_key", "secret_key")
 
 _masked_places: set[tuple[str, ...]] = set()
 """Keys of the configuration that was loaded last whose values are masked where it is saved."""
@@ -44,6 +50,8 @@ def is_secret_key(path: tuple[str, ...]) -> bool:
     """Return whether the value of a key is a secret whatever it comes from."""
     if path == _KEY or path[:2] == _FORMER_KEYS:
         return True
+    if path[:1] == (_DELIVER,):
+        return len(path) > 2 and path[-1] in _OF_TARGETS
     return path[:2] == _SPARK and bool(_SECRET_PROPERTY.search(".".join(path[2:])))
 
 
@@ -64,8 +72,18 @@ def remember_secrets(written: Any, resolved: Any) -> None:
             _masked_places.add(path)
             if is_secret_key(path) or _ALONE.match(text):
                 remember_secret(values.get(path, ""))
+                for password in passwords_in(values.get(path, "")):
+                    remember_secret(password)
         elif path[:2] == _SPARK and variables:
             _masked_places.add(path)
+
+
+def passwords_in(address: str) -> set[str]:
+    """Return the passwords in an address, as they are written and as they are meant."""
+    found = set(_PASSWORD.findall(address))
+    with suppress(ValueError):  # it is no address
+        found.add(urlsplit(address).password or "")
+    return {form for one in found for form in (one, unquote(one)) if form}
 
 
 def public_config(config: BaseModel) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
-from conf.errors import ConfigError, GateError, VersionError
+from conf.errors import ConfigError, GateError, HeadraceError, VersionError
 from conf.privacy.erased import erasure_is_open
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
@@ -15,7 +15,7 @@ from conf.runs.chosen import require_sound
 from conf.runs.lineage import needed_again
 from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
-from conf.runs.stages import DONE, KINDS, REFUSED, locked
+from conf.runs.stages import DONE, KINDS, REFUSED, locked, with_delivery
 from conf.settings.config import Config
 from conf.workspace.pointers import (
     allow,
@@ -63,7 +63,8 @@ def run_rollback(
             _warn(config, kind, before)
         with lease.kept() as number:
             current, withdrawn = rollback(workspace, kind, number, role=role)
-    return {**result, "id": current, "current": current, "withdrawn": withdrawn}
+        result |= {"id": current, "current": current, "withdrawn": withdrawn}
+        return with_delivery(config, result) if kind == "lists" else result
 
 
 def run_promote(config: Config) -> Result:
@@ -73,6 +74,7 @@ def run_promote(config: Config) -> Result:
         ConfigError: When there are none.
         GateError: When a gate refuses them under the limits of this configuration; its `made` has
             the verdicts.
+        HeadraceError: When a target was not delivered to; its `made` says what the others have.
     """
     workspace = Path(config.run.output)
     result: Result = {"stage": "promote", "status": DONE, "kind": "lists"}
@@ -90,9 +92,9 @@ def run_promote(config: Config) -> Result:
             raise
         with lease.kept() as number:
             current, before = promote(workspace, "lists", number)
-    log.info("promote: all users see lists/%s", current)
-    found: Result = {**result, "id": current, "current": current, "previous": before}
-    return {**found, "warnings": verdicts["warnings"]}
+        log.info("promote: all users see lists/%s", current)
+        found: Result = {**result, "id": current, "current": current, "previous": before}
+        return with_delivery(config, {**found, "warnings": verdicts["warnings"]})
 
 
 def _warn(config: Config, kind: str, version: str) -> None:
@@ -147,5 +149,22 @@ def run_gc(config: Config, dry_run: bool = False) -> Result:
 def run_erase(config: Config, users: Path) -> Result:
     """Remove the users that a file names from the whole workspace."""
     with locked(config, is_erasure=True):
-        result: Result = call_stage("conf.erasure.erase", "run", config, users=users)
+        result: Result = call_stage(
+            "conf.erasure.erase", "run", config, users=users, erase_delivered=_erase_delivered
+        )
     return result
+
+
+def _erase_delivered(
+    config: Config, names: frozenset[str]
+) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
+    """Remove users from the targets of section `deliver`, see `serving.delivery.erasing.run`."""
+    found: tuple[dict[str, dict[str, int]], HeadraceError | None] = call_stage(
+        "serving.delivery.erasing",
+        "run",
+        Path(config.run.output),
+        config.run.name,
+        config.deliver,
+        names,
+    )
+    return found

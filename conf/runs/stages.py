@@ -218,6 +218,32 @@ def _score(
             **given,
         ),
     )
+    return with_delivery(config, result)
+
+
+def with_delivery(config: Config, result: Result, target: str | None = None) -> Result:
+    """Deliver what is current now, if there are targets; return the result with what happened.
+
+    The workspace's lock is held. What is published stays so, whatever happens.
+
+    Args:
+        config: The run's configuration.
+        result: The result of the command so far.
+        target: Name of the only target; None: all.
+
+    Raises:
+        HeadraceError: When a target was not delivered to; its `made` is the result.
+    """
+    targets = {name: one for name, one in config.deliver.items() if target in (None, name)}
+    if not targets:
+        return result
+    told, error = call_stage(
+        "serving.delivery.deliver", "run", Path(config.run.output), config.run.name, targets
+    )
+    result = {**result, "delivered": told}
+    if error is not None:
+        error.made = {**result, "status": FAILED}
+        raise error
     return result
 
 

@@ -13,6 +13,7 @@ from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broke
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
+from conf.settings.publishing.deliver import AnyTarget, broken_delivery_rules
 from conf.settings.publishing.publish import Publish
 from conf.settings.publishing.retention import Retention
 from conf.settings.rules import broken_rules
@@ -22,7 +23,7 @@ from conf.settings.rules.roles import broken_ranker_rules
 from conf.settings.rules.scenarios import broken_scenario_rules
 from conf.settings.rules.scoring import broken_score_rules
 from conf.settings.score import Score
-from conf.settings.section import Folder, Positive, Section, Share, Workspace
+from conf.settings.section import Folder, Name, Positive, Section, Share, Workspace
 from conf.settings.train import Ranker, Train
 
 
@@ -148,6 +149,8 @@ class Config(Section):
     `etl.impressions`."""
     score: Score = Score()
     """The recommendation lists."""
+    deliver: dict[Name, AnyTarget] = {}
+    """Where each published version of the lists is delivered to, by a name of your own."""
     publish: Publish = Publish()
     """Who sees new lists."""
     retention: Retention = Retention()
@@ -167,6 +170,12 @@ class Config(Section):
         problems += broken_tuning_rules(self.tune)
         problems += self._broken_by(self.score)
         problems += broken_scenario_rules(self.score, self._broken_by)
+        problems += broken_delivery_rules(
+            self.deliver,
+            [*self.score.scenarios],
+            similar_items=self.score.similar_items is not None,
+            audiences=bool(self.score.audiences),
+        )
         if problems:
             raise ValueError("; ".join(problems))
         return self

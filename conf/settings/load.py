@@ -17,11 +17,12 @@ from conf.masking.origins import is_secret_key, remember_secrets
 from conf.masking.texts import MASK, masked
 from conf.settings.config import Config
 from conf.settings.key_tree import described
+from conf.settings.publishing.credentials import written_credentials
 from conf.workspace.output_file import write_whole
 
 _VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
 _SECRETS = {"key": "key_file", "former_keys": "former_key_files"}  # and what else to write
-_MAY_HOLD_SECRETS = ("privacy", "spark", "spark.conf")
+_MAY_HOLD_SECRETS = re.compile(r"privacy|spark|spark\.conf|deliver(\.\w+)?")
 _FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
 
 
@@ -50,7 +51,8 @@ def _checked(path: Path, tree: Any, overrides: Sequence[str] = ()) -> Config:
 def _described(detail: ErrorDetails) -> str:
     """Return a message about one problem; the value of a secret key is not in it."""
     place = tuple(map(str, detail["loc"]))
-    return described({**detail, "input": MASK} if is_secret_key(place) else detail, Config)
+    is_hidden = is_secret_key(place) or (place[:1] == ("deliver",) and len(place) < 3)
+    return described({**detail, "input": MASK} if is_hidden else detail, Config)
 
 
 def _refused(path: Path, problems: Sequence[str], overrides: Sequence[str]) -> ConfigError:
@@ -127,6 +129,8 @@ def _loaded(path: Path) -> DictConfig:
 
 def _require_key_from_environment(path: Path, tree: Any) -> None:
     """Refuse a key that is written in the file or in the process's arguments."""
+    for message in written_credentials(tree):
+        raise ConfigError(f"{path}: {message}")
     section = tree.get("privacy") if isinstance(tree, dict) else None
     if not isinstance(section, dict):
         return
@@ -237,7 +241,7 @@ def _shown(override: str) -> str:
 def _is_hidden(key: str) -> bool:
     """Return whether the value of an override is not shown: it is a secret, or may hold one."""
     name = key.strip()
-    return name in _MAY_HOLD_SECRETS or is_secret_key(tuple(name.split(".")))
+    return bool(_MAY_HOLD_SECRETS.fullmatch(name)) or is_secret_key(tuple(name.split(".")))
 
 
 def _unresolved(

@@ -23,6 +23,9 @@ COMMANDS = all_samples("sh")
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_KEY", "k" * 40)
     monkeypatch.setenv("HEADRACE_KEY_2027", "l" * 40)
+    for name in ("DATABASE", "CACHE", "STORE_ID", "STORE_SECRET"):
+        monkeypatch.setenv(f"SHOP_{name}", f"of-{name}")
+    monkeypatch.setenv("SHOP_STORE", "http://127.0.0.1:1")
 
 
 def base_of(sample: Sample) -> str:

@@ -167,7 +167,12 @@ def test_each_step_is_named_when_it_begins(finished_walk: Path) -> None:
     assert places == sorted(places)
 
 
-PROGRAMS = [sample for sample in all_samples("python") if sample.how != "other"]
+PROGRAMS = [
+    sample
+    for sample in all_samples("python")
+    if sample.how != "other" and sample.page.name != "delivery.md"
+]
+"""Those of delivery.md read from servers; `tests/serving/delivery/test_samples.py` runs them."""
 
 
 @pytest.mark.parametrize("sample", PROGRAMS, ids=str)

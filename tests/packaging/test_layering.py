@@ -67,6 +67,7 @@ def test_layers_hold() -> None:
         ("trainer/training", "trainer.retrieval.task", "the rooms of trainer"),
         ("serving/rules", "serving.ranking.topk", "the rooms of serving"),
         ("serving/ranking", "etl.pipeline", "etl and serving meet in data on disk"),
+        ("serving/delivery", "ray", "delivery runs without the engines"),
         ("serving/scoring", "pyspark", "trainer and serving run without pyspark"),
     ],
 )

@@ -17,7 +17,7 @@ from tests.packaging.checkout import package_files as files
 TARGETS = ("help", "setup", "demo", "check", "test", "test-all", "docs", "bench",
            "bench-quality", "clean")  # fmt: skip
 COMMANDS = ("etl", "train", "evaluate", "score", "run", "generate", "show", "status", "rollback",
-            "erase", "card", "tune", "compare", "advise", "promote", "gc")  # fmt: skip
+            "erase", "deliver", "card", "tune", "compare", "advise", "promote", "gc")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

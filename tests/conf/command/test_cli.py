@@ -15,7 +15,7 @@ GROUPS = {
     "The pipeline, from the log to the lists": {"etl", "train", "score", "run"},
     "Look at results": {"show", "status", "evaluate", "predict", "card"},
     "Choose a model": {"advise", "compare", "tune"},
-    "Manage the workspace": {"promote", "rollback", "gc", "erase", "generate"},
+    "Manage the workspace": {"deliver", "promote", "rollback", "gc", "erase", "generate"},
 }
 
 

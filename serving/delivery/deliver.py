@@ -1,0 +1,185 @@
+"""Deliver the published lists to targets: stage, check the counts, switch, remove what is old.
+
+The next delivery finishes what a kill has cut off. Until the switch, readers see the old version
+whole, and from then on the new one.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from conf.errors import (
+    ConfigError,
+    HeadraceError,
+    InputError,
+    StorageError,
+    TargetDownError,
+    VersionError,
+)
+from conf.settings.publishing.deliver import AnyTarget
+from serving.delivery.places import form_of, opened
+from serving.delivery.reading import Delivery, Published
+from serving.delivery.versions import (
+    Counts,
+    Place,
+    State,
+    Version,
+    changed,
+    leftovers,
+    new_label,
+    require_allowed,
+)
+
+log = logging.getLogger(__name__)
+
+DELIVERED, SWITCHED, CURRENT, FAILED = "delivered", "switched", "current", "failed"
+_WORST_FIRST = (ConfigError, InputError, VersionError, StorageError, HeadraceError, TargetDownError)
+
+
+def run(
+    workspace: Path, run: str, targets: Mapping[str, AnyTarget]
+) -> tuple[dict[str, dict[str, Any]], HeadraceError | None]:
+    """Deliver the published lists to every target.
+
+    Args:
+        workspace: Folder of the workspace, whose lock is held.
+        run: Name of the run.
+        targets: Their settings by name.
+
+    Returns:
+        What happened, by target, and the error that names the targets that failed; None: none did.
+
+    Raises:
+        VersionError: When nothing is published, or the lists are damaged.
+    """
+    published = Published(workspace, run)
+    told: dict[str, dict[str, Any]] = {}
+    errors: dict[str, HeadraceError] = {}
+    for name, target in targets.items():
+        started = time.monotonic()
+        delivery = published.delivery(target, form_of(target))
+        try:
+            with closing(opened(name, target)) as place:
+                told[name] = delivered(place, delivery, f"deliver.{name}", keep=target.keep)
+        except HeadraceError as error:
+            errors[name] = error
+            told[name] = {"status": FAILED, "error": str(error)}
+            log.error("deliver: %s: %s", name, error)
+            continue
+        told[name]["seconds"] = round(time.monotonic() - started, 1)
+        log.info("deliver: %s has %s: %s", name, delivery.id, told[name]["status"])
+    return told, combined(errors, "was not delivered to")
+
+
+def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | None:
+    """Return one error for those of several targets: that of the kind that a retry helps least.
+
+    Args:
+        errors: By target.
+        what: What happened to the targets, such as `was not delivered to`.
+    """
+    if not errors:
+        return None
+    kind = next(kind for kind in _WORST_FIRST if any(isinstance(e, kind) for e in errors.values()))
+    if kind is HeadraceError and all(isinstance(e, TargetDownError) for e in errors.values()):
+        kind = TargetDownError
+    each = "; ".join(
+        f"{error}" if f"deliver.{name}" in str(error) else f"deliver.{name}: {error}"
+        for name, error in errors.items()
+    )
+    return kind(f"the current version {what} {', '.join(errors)}. {each}")
+
+
+def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dict[str, Any]:
+    """Deliver to one target, unless it has it already; return what happened.
+
+    Args:
+        place: The target.
+        delivery: What is to be delivered.
+        where: What messages call the target.
+        keep: Earlier versions that stay.
+
+    Raises:
+        HeadraceError: When the target is down, full, not ours, or further than this delivery.
+    """
+    state = place.state()
+    require_allowed(state, delivery, where)
+    version, status = _there(place, state, delivery), CURRENT
+    if version is None:
+        version, status = _staged(place, delivery, where), DELIVERED
+    elif state is not None and (version, delivery.number) != (state.current, state.number):
+        status = SWITCHED
+    replaces = None if state is None else state.current.version
+    if status != CURRENT:
+        found = version
+        state = place.switch(
+            lambda old: changed(
+                old, delivery, found, keep=keep, replaces=replaces, where=where
+            )
+        )  # fmt: skip
+    for label in leftovers(place.labels(), state):
+        place.drop(label)
+    assert state is not None  # there is a version
+    counts = {name: count.model_dump() for name, count in state.current.kinds.items()}
+    return {"status": status, "version": state.current.version, "kinds": counts}
+
+
+def _there(place: Place, state: State | None, delivery: Delivery) -> Version | None:
+    """Return the version of this content that the target has whole; None: it has none."""
+    if state is None:
+        return None
+    for one in (state.current, *state.held):
+        is_current = one is state.current and state.number == delivery.number
+        if one.content == delivery.content and place.holds(one, delivery, is_current=is_current):
+            return one
+    return None
+
+
+def _staged(place: Place, delivery: Delivery, where: str) -> Version:
+    """Write a version that no reader sees, and read back how much of it is there.
+
+    Raises:
+        StorageError: When the target does not hold all that was written.
+    """
+    label = new_label(delivery.number)
+    try:
+        written = place.stage(label, delivery)
+        _require_equal(written, place.counts(label, delivery), where)
+    except HeadraceError:
+        with suppress(HeadraceError):  # the first error tells more
+            place.drop(label)
+        _require_still_allowed(place, delivery, where)
+        raise
+    return Version(
+        version=label,
+        id=delivery.id,
+        canary=None if delivery.canary is None else dict(delivery.canary),
+        logical_date=delivery.logical_date,
+        content=delivery.content,
+        kinds=written,
+    )
+
+
+def _require_still_allowed(place: Place, delivery: Delivery, where: str) -> None:
+    """Tell of a later delivery: it removes what this one has written so far."""
+    state = None
+    with suppress(HeadraceError):
+        state = place.state()
+    require_allowed(state, delivery, where)
+
+
+def _require_equal(written: Mapping[str, Counts], found: Mapping[str, Counts], where: str) -> None:
+    wrong: Sequence[str] = [
+        f"{kind}: {found[kind].rows:,} of {count.rows:,} rows, {found[kind].lists:,} of "
+        f"{count.lists:,} lists"
+        for kind, count in written.items()
+        if found[kind] != count
+    ]
+    if wrong:
+        raise StorageError(
+            f"{where} does not hold what was written to it ({'; '.join(wrong)}): it may be full, "
+            "or something else removes its rows; nothing was switched"
+        )

@@ -1,0 +1,307 @@
+"""Lists as keys of Redis or Valkey: `prefix:<version>:<kind>:<user>`, and one key that names one.
+
+All keys of lists expire after a while, so that nothing stays for ever if deliveries end. The record
+does not: it holds no user, and its number refuses late deliveries.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+import redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+    WatchError,
+)
+
+from conf.contract import AUDIENCES, SIMILAR_ITEMS, USER_ID
+from conf.errors import ConfigError, HeadraceError, StorageError, TargetDownError
+from conf.settings.publishing.deliver import RedisTarget
+from serving.delivery.forms import Forms
+from serving.delivery.reading import Delivery, Kind, keys_of
+from serving.delivery.texts import said
+from serving.delivery.versions import (
+    Change,
+    Counts,
+    State,
+    Version,
+    is_label,
+    parsed_state,
+)
+
+_AT_ONCE = 500
+_HOUR_SECONDS = 3600
+_WHOLE = "whole"  # a key that is there if all others of the version were written
+_ROWS = "rows"  # a hash of the number of rows by kind
+_MOST_TRIES = 20
+Item = TypeVar("Item")
+
+
+class Keys:
+    """A server that gets the lists."""
+
+    def __init__(self, where: str, settings: RedisTarget) -> None:
+        """Connect.
+
+        Raises:
+            ConfigError: When the address or the password is wrong.
+            TargetDownError: When the server does not answer.
+        """
+        self._where, self._settings, self._prefix = where, settings, settings.prefix
+        seconds = settings.timeout_seconds
+        self._ttl = None if settings.ttl_hours is None else settings.ttl_hours * _HOUR_SECONDS
+        try:
+            self._client: Any = redis.Redis.from_url(
+                settings.url,
+                decode_responses=True,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
+                client_name="headrace",
+            )
+        except (ValueError, RedisError):
+            raise ConfigError(
+                f"{where}.url is no address of Redis, such as redis://:PASSWORD@HOST:6379/0; "
+                "correct it, or the variable that it comes from"
+            ) from None
+        with self._told():
+            self._client.ping()
+
+    def state(self) -> State | None:
+        """Return the record under `prefix:current`."""
+        with self._told():
+            return self._parsed(self._client.get(self._pointer))
+
+    def stage(self, label: str, delivery: Delivery) -> dict[str, Counts]:
+        """Write all documents, reading each back; the label is noted first."""
+        with self._told():
+            self._client.sadd(self._staging, label)
+            counts = {kind.name: self._write(label, kind) for kind in delivery.kinds}
+            self._client.set(self._key(label, _WHOLE), delivery.content, ex=self._ttl)
+        return counts
+
+    def counts(self, label: str, delivery: Delivery) -> dict[str, Counts]:
+        """Return how many lists are there, and their rows as they were read back when written."""
+        with self._told():
+            noted = self._client.hgetall(self._key(label, _ROWS))
+            return {
+                kind.name: Counts(
+                    rows=int(noted.get(kind.name, 0)),
+                    lists=self._present(label, kind),
+                )
+                for kind in delivery.kinds
+            }
+
+    def holds(self, version: Version, delivery: Delivery, *, is_current: bool) -> bool:
+        """Return whether a version is there; renew it if half of its time is over."""
+        with self._told():
+            whole = self._key(version.version, _WHOLE)
+            left = self._client.ttl(whole)
+            if left == -2:  # there is no such key
+                return False
+            is_fresh = left == -1 if self._ttl is None else left > self._ttl / 2
+            if is_current and is_fresh:
+                return True
+            if not is_fresh:
+                for kind in delivery.kinds:
+                    for keys in self._keys_of(version.version, kind):
+                        self._renew(keys)
+                self._renew([whole, self._key(version.version, _ROWS)])
+            found = {kind.name: self._present(version.version, kind) for kind in delivery.kinds}
+        return found == {name: count.lists for name, count in version.kinds.items()}
+
+    def switch(self, change: Change) -> State:
+        """Replace the record in one step; begin again if another delivery was faster."""
+        for _ in range(_MOST_TRIES):
+            with self._told(), self._client.pipeline() as pipe:
+                pipe.watch(self._pointer)
+                old = self._parsed(pipe.get(self._pointer))
+                new = change(old)
+                if new is old:
+                    return new
+                label = new.current.version
+                pipe.watch(self._key(label, _WHOLE))
+                if not pipe.exists(self._key(label, _WHOLE)):
+                    raise TargetDownError(
+                        f"{self._where}: version {label} is gone before it was switched to: "
+                        "another delivery has removed it, or the server is full and evicts keys; "
+                        "deliver again"
+                    )
+                pipe.multi()
+                pipe.set(self._pointer, new.model_dump_json())
+                pipe.sadd(self._staging, label, *new.named())
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+                return new
+        raise TargetDownError(f"{self._where}: other deliveries are switching; deliver again later")
+
+    def labels(self) -> Iterable[str]:
+        """Return the labels that were noted before anything was written under them."""
+        with self._told():
+            found: set[str] = self._client.smembers(self._staging)
+            return sorted(filter(is_label, found))
+
+    def drop(self, label: str) -> None:
+        """Remove all keys of a version, then its note."""
+        with self._told():
+            state = self._parsed(self._client.get(self._pointer))
+            if state is not None and label in state.named():
+                return
+            self._client.unlink(self._key(label, _WHOLE))
+            found = self._client.scan_iter(match=f"{self._key(label)}:*", count=1000)
+            for keys in _pieces(found):
+                self._client.unlink(*keys)
+            self._client.srem(self._staging, label)
+
+    def erase_rows(self, names: frozenset[str]) -> dict[str, dict[str, tuple[int, Counts]]]:
+        """Remove the lists of users from all versions; return what was removed and what is left.
+
+        Audiences are rewritten without the users.
+
+        Args:
+            names: Their ids, or labels.
+        """
+        state = self.state()
+        versions = [] if state is None else [state.current, *state.held]
+        found: dict[str, dict[str, tuple[int, Counts]]] = {}
+        with self._told():
+            for one in versions:
+                found[one.version] = {
+                    kind: self._without(one.version, kind, counts, names)
+                    for kind, counts in one.kinds.items()
+                }
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    @property
+    def _pointer(self) -> str:
+        return f"{self._prefix}:current"
+
+    @property
+    def _staging(self) -> str:
+        return f"{self._prefix}:versions"
+
+    def _key(self, label: str, *more: str) -> str:
+        return ":".join((self._prefix, label, *more))
+
+    def _parsed(self, record: Any) -> State | None:
+        return parsed_state(record, f"{self._where}: the key {self._pointer}")
+
+    def _write(self, label: str, kind: Kind) -> Counts:
+        """Write the documents of a kind; each piece is read back and compared."""
+        forms, rows, lists = Forms(kind.name), 0, 0
+        for table, found in kind.counted():
+            for piece in _pieces(forms.documents(table, kind.key)):
+                keys = [self._key(label, kind.name, owner) for owner, _ in piece]
+                with self._client.pipeline(transaction=False) as pipe:
+                    for key, (_, document) in zip(keys, piece, strict=True):
+                        pipe.set(key, document, ex=self._ttl)
+                    pipe.mget(keys)
+                    *_, back = pipe.execute()
+                if back != [document for _, document in piece]:
+                    raise StorageError(
+                        f"{self._where}: the server does not hold what was just written to it: it "
+                        "is full and evicts keys (maxmemory-policy); give it more memory"
+                    )
+            rows, lists = rows + table.num_rows, lists + found
+        self._client.hset(self._key(label, _ROWS), kind.name, str(rows))
+        if self._ttl is not None:
+            self._client.expire(self._key(label, _ROWS), self._ttl)
+        return Counts(rows=rows, lists=lists)
+
+    def _keys_of(self, label: str, kind: Kind) -> Iterator[list[str]]:
+        """Yield the keys of a kind's documents, in pieces."""
+        for names in keys_of(kind):
+            for piece in _pieces(names):
+                yield [self._key(label, kind.name, name) for name in piece]
+
+    def _present(self, label: str, kind: Kind) -> int:
+        """Return how many documents of a kind are there."""
+        return sum(int(self._client.exists(*keys)) for keys in self._keys_of(label, kind))
+
+    def _renew(self, keys: Sequence[str]) -> None:
+        """Give keys their whole time again."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                if self._ttl is None:
+                    pipe.persist(key)
+                else:
+                    pipe.expire(key, self._ttl)
+            pipe.execute()
+
+    def _without(
+        self, label: str, kind: str, counts: Counts, names: frozenset[str]
+    ) -> tuple[int, Counts]:
+        if kind == SIMILAR_ITEMS:
+            return 0, counts
+        removed_rows = removed = 0
+        if kind == AUDIENCES:
+            found = self._client.scan_iter(match=f"{self._key(label, kind)}:*", count=1000)
+            for key in list(found):
+                rows = json.loads(self._client.get(key) or "[]")
+                left = [row for row in rows if row[USER_ID] not in names]
+                if len(left) < len(rows):
+                    removed_rows += len(rows) - len(left)
+                    removed += not left
+                    self._client.set(key, json.dumps(left, ensure_ascii=False), keepttl=True)
+                    if not left:
+                        self._client.unlink(key)
+        else:
+            for piece in _pieces(sorted(names)):
+                keys = [self._key(label, kind, name) for name in piece]
+                documents = [one for one in self._client.mget(keys) if one is not None]
+                removed_rows += sum(len(json.loads(one)) for one in documents)
+                removed += len(documents)
+                self._client.unlink(*keys)
+        left_rows = counts.rows - removed_rows
+        self._client.hset(self._key(label, _ROWS), kind, str(left_rows))
+        return removed_rows, Counts(rows=left_rows, lists=counts.lists - removed)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn errors of the client and the server into ours."""
+        try:
+            yield
+        except RedisError as error:
+            text = said(error, self._settings.url)
+            raise _ours(self._where, error, text) from None  # the cause may hold the address
+
+
+def _ours(where: str, error: RedisError, text: str) -> HeadraceError:
+    wrong = (AuthenticationError, AuthorizationError, NoPermissionError)
+    if isinstance(error, wrong) or "WRONGPASS" in text or "NOAUTH" in text:
+        return ConfigError(f"{where}: {text}; correct its url, or the variable that it comes from")
+    if isinstance(error, OutOfMemoryError):
+        return StorageError(f"{where}: the server is full: {text}; give it more memory")
+    if isinstance(error, ReadOnlyError):
+        return ConfigError(f"{where}: {text}: this is a replica; name the primary server")
+    if isinstance(error, ConnectionError | TimeoutError | BusyLoadingError):
+        return TargetDownError(f"{where}: the server does not answer: {text}; try again later")
+    if isinstance(error, ResponseError) and text.startswith("WRONGTYPE"):
+        return ConfigError(
+            f"{where}: a key of its prefix is there, but it is not Headrace's ({text}); choose "
+            "another prefix"
+        )
+    return HeadraceError(f"{where}: {text}")
+
+
+def _pieces(given: Iterable[Item]) -> Iterator[Sequence[Item]]:
+    """Yield lists of at most `_AT_ONCE` elements."""
+    source = iter(given)
+    while piece := list(islice(source, _AT_ONCE)):
+        yield piece

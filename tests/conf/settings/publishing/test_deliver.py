@@ -1,0 +1,106 @@
+"""Targets: what may be written about them, and what may not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conf.errors import ConfigError
+from conf.settings.config import Config
+from conf.settings.load import load_config
+from conf.settings.publishing.deliver import S3Target
+
+YAML = """
+run: {name: shop, output: workspace}
+input: {root: none, events: {log: {paths: [none], time_unit: seconds}}}
+etl: {event_types: {view: {}}}
+score: {scenarios: {cart: {}, a_scenario_with_a_rather_long_name_of_its_own: {}}}
+"""
+PLACE = {"kind": "csv", "path": "out"}
+
+
+def loaded(tmp_path: Path, *overrides: str) -> Config:
+    path = tmp_path / "shop.yaml"
+    path.write_text(YAML)
+    return load_config(path, overrides)
+
+
+@pytest.fixture(autouse=True)
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_DATABASE", "postgresql://shop:hush@host/shop")
+    monkeypatch.setenv("SHOP_WORD", "hush")
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("{kind: csv, path: out, lists: [carts]}", r"deliver.a.lists has 'carts'.*default, cart"),
+        (
+            "{kind: csv, path: out, audiences: true}",
+            r"deliver.a.audiences is true.*score.audiences",
+        ),
+        ("{kind: csv, path: out, similar_items: true}", r"set score.similar_items"),
+        ("{kind: postgresql, url: u, table: Shop}", r"table='Shop'"),
+        ("{kind: postgresql, url: u, table: shop}", r"more than 63 bytes with the scenario a_scen"),
+        ("{kind: redis, url: u, ttl_hours: 24}", r"ttl_hours=24.*greater than or equal to 48"),
+        ("{kind: redis, url: u, prefix: 'a*'}", r"'a\*' is no prefix"),
+        ("{kind: s3, bucket: B}", r"bucket='B'"),
+        ("{kind: s3, bucket: shop, access_key: '${oc.env:SHOP_WORD}'}", r"access_key and .* both"),
+        ("{kind: s3, bucket: shop, endpoint_url: 'http://a:b@c'}", r"endpoint_url"),
+        ("{kind: mysql}", r"'mysql' found using 'kind'"),
+        ("{path: out}", r"kind"),
+    ],
+)
+def test_a_wrong_target_is_refused(tmp_path: Path, target: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        loaded(tmp_path, f"deliver.a={target}")
+
+
+def test_two_targets_have_two_places(tmp_path: Path) -> None:
+    one = "{kind: csv, path: out}"
+    with pytest.raises(
+        ConfigError, match=r"deliver.b and deliver.a have one place.*deliver.b.path"
+    ):
+        loaded(tmp_path, f"deliver.a={one}", f"deliver.b={one}")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "{kind: redis, url: 'redis://:hush@host/0'}",
+        "{kind: redis, url: 'redis://:hush${oc.env:SHOP_WORD}@host/0'}",
+        "{kind: postgresql, table: t, url: 'postgresql://host/db?user=a&password=hush'}",
+        "{kind: postgresql, table: t, url: 'host=h password=hush'}",
+        "{kind: s3, bucket: shop, access_key: hush, secret_key: '${oc.env:SHOP_WORD}'}",
+        "{kind: s3, bucket: shop, access_key: '${oc.env:SHOP_WORD}', secret_key: hush}",
+    ],
+)
+def test_a_credential_in_the_file_is_refused_and_not_shown(tmp_path: Path, target: str) -> None:
+    with pytest.raises(ConfigError, match=r"deliver\.a\..*which is not allowed") as caught:
+        loaded(tmp_path, f"deliver.a={target}")
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://host/0", "redis://user@host/0", "redis://:${oc.env:SHOP_WORD}@host:1/0",
+     "${oc.env:SHOP_DATABASE}"],
+)  # fmt: skip
+def test_an_address_without_one_is_taken(tmp_path: Path, url: str) -> None:
+    assert "a" in loaded(tmp_path, f"deliver.a={{kind: redis, url: '{url}'}}").deliver
+
+
+def test_a_short_password_is_not_shown_by_an_error(tmp_path: Path) -> None:
+    """Texts of fewer than 8 characters are masked at their keys alone."""
+    given = "deliver.a={kind: redis, url: '${oc.env:SHOP_DATABASE}', ttl_hours: 1, prefx: x}"
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, given)
+    assert "hush" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, "deliver.a={url: '${oc.env:SHOP_WORD}'}")
+    assert "hush" not in str(caught.value)
+
+
+def test_a_prefix_ends_without_its_separator() -> None:
+    given: dict[str, Any] = {"kind": "s3", "bucket": "shop", "prefix": "lists/"}
+    assert S3Target.model_validate(given).prefix == "lists"

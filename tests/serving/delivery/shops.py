@@ -1,0 +1,168 @@
+"""Small workspaces with published lists, written as the scorer leaves them, and configurations."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from conf.contract import DataFile, ListFigures, ListsManifest, ScenarioLists
+from conf.settings.config import Config
+from conf.workspace.hashes import canonical_hash
+from conf.workspace.json_files import read_json, write_json
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.pointers import publish
+from conf.workspace.versions import commit
+
+RUN = "shop"
+_REASON = pa.struct([pa.field("item_id", pa.string()), pa.field("weight", pa.float32())])
+SCHEMA = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("reasons", pa.list_(_REASON)),
+        pa.field("why_fallback", pa.string()),
+        pa.field("why_short", pa.string()),
+        pa.field("texts", pa.struct([("en", pa.string()), ("de", pa.string())])),
+        pa.field("channels", pa.list_(pa.string())),
+        pa.field("rules", pa.list_(pa.string())),
+        pa.field("propensity", pa.float32()),
+    ]
+)
+Lists = Mapping[str, Sequence[str]]
+
+
+def lists_of(users: int, mark: str, length: int = 3) -> dict[str, list[str]]:
+    """Return lists whose items tell which version they are of."""
+    return {f"u{user}": [f"{mark}-{place}" for place in range(length)] for user in range(users)}
+
+
+def table_of(lists: Lists) -> pa.Table:
+    """Return lists as rows with every column in use."""
+    rows = [
+        {
+            "user_id": user,
+            "position": place + 1,
+            "item_id": item,
+            "score": 1 / (place + 1),
+            "source": "model" if place else "fallback",
+            "reasons": [{"item_id": f"{item}-why", "weight": 0.25}] if place else None,
+            "why_fallback": None if place else "no_history",
+            "why_short": None,
+            "texts": {"en": f'Because of "{item}", \\ and ü', "de": None} if place else None,
+            "channels": ["model", "popular"] if place else None,
+            "rules": ["pin:first"] if place == 0 else None,
+            "propensity": 0.5,
+        }
+        for user, items in lists.items()
+        for place, item in enumerate(items)
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def write_lists(
+    workspace: Path,
+    lists: Lists,
+    *,
+    day: str = "2026-05-31",
+    scenarios: Mapping[str, Lists] | None = None,
+    similar: Lists | None = None,
+    audiences: Mapping[str, Sequence[str]] | None = None,
+    parts: int = 2,
+    number: int | None = None,
+    is_published: bool = True,
+) -> str:
+    """Write, commit and publish a version; return its id."""
+    request = canonical_hash([lists, scenarios, similar, audiences, day])
+    version = f"{RUN}-{day}-{request[:12]}"
+    folder = workspace / "lists" / version
+    folder.mkdir(parents=True)
+    files = {"lists": _parts(folder, "", lists, parts)}
+    told = {}
+    for name, own in (scenarios or {}).items():
+        files[f"scenarios.{name}"] = _parts(folder, f"{name}/", own, parts)
+        told[name] = ScenarioLists(list_length=3, **_figures(own))
+    counts = None
+    if similar is not None:
+        rows = [
+            {"item_id": item, "position": place + 1, "similar_id": other, "score": 0.5}
+            for item, others in similar.items()
+            for place, other in enumerate(others)
+        ]
+        files["similar_items"] = (_put(folder, "similar_items/part-00000.parquet", rows),)
+        counts = {"items": len(similar), "lists": len(similar), "rows": len(rows)}
+    if audiences:
+        files["audiences"] = tuple(
+            _put(folder, f"audiences/{name}.parquet", [
+                {"user_id": user, "position": place + 1, "score": 0.25}
+                for place, user in enumerate(users)
+            ])
+            for name, users in audiences.items()
+        )  # fmt: skip
+    commit(workspace, "lists", ListsManifest(
+        id=version, request=request, logical_date=day, dataset_id="none", model_id="none",
+        config={"score": {"list_length": 3}}, files=files, scenarios=told, similar_items=counts,
+        audiences={name: {"items": 1, "users": len(u)} for name, u in (audiences or {}).items()},
+        **_figures(lists),
+    ))  # fmt: skip
+    if is_published:
+        publish(workspace, "lists", version, day, number)
+    return version
+
+
+def set_canary(workspace: Path, version: str, share: float, number: int) -> None:
+    """Let a share of the users see another version."""
+    path = workspace / "lists" / "CURRENT.json"
+    at = "2026-05-31T00:00:00+00:00"
+    canary = {"id": version, "share": share, "number": number, "at": at}
+    write_json(path, {**read_json(path), "canary": canary})
+
+
+def end_canary(workspace: Path, number: int) -> None:
+    """Let all users see the current version again."""
+    path = workspace / "lists" / "CURRENT.json"
+    pointer = {key: value for key, value in read_json(path).items() if key != "canary"}
+    write_json(path, {**pointer, "number": number})
+
+
+def config_of(workspace: Path, **deliver: Any) -> Config:
+    """Return a configuration with targets."""
+    return Config.model_validate({
+        "run": {"name": RUN, "output": str(workspace)},
+        "input": {"root": "none", "events": {"log": {"paths": ["none"], "time_unit": "seconds"}}},
+        "etl": {"event_types": {"view": {}}},
+        "deliver": deliver,
+    })  # fmt: skip
+
+
+def _figures(lists: Lists) -> dict[str, Any]:
+    rows = sum(len(items) for items in lists.values())
+    counts = {"users": len(lists), "lists": len(lists), "rows": rows}
+    return ListFigures(counts=counts, short_lists={}, gates={}).model_dump()
+
+
+def _parts(folder: Path, before: str, lists: Lists, parts: int) -> tuple[DataFile, ...]:
+    users = [*lists]
+    size = -(-len(users) // parts) or 1
+    files = []
+    for part in range(parts):
+        own = {user: lists[user] for user in users[part * size : (part + 1) * size]}
+        path = folder / f"{before}part-{part:05d}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table_of(own), path, row_group_size=1000, write_page_checksum=True)
+        files.append(describe_parquet(folder, path))
+    return tuple(files)
+
+
+def _put(folder: Path, name: str, rows: list[dict[str, Any]]) -> DataFile:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    types = {"position": pa.int32(), "score": pa.float32()}
+    names = [*rows[0]]
+    columns = [pa.array([row[one] for row in rows], types.get(one, pa.string())) for one in names]
+    pq.write_table(pa.table(columns, names=names), path, write_page_checksum=True)
+    return describe_parquet(folder, path)
