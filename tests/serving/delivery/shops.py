@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from conf.contract import DataFile, ListFigures, ListsManifest, ScenarioLists
 from conf.settings.config import Config
 from conf.workspace.hashes import canonical_hash
-from conf.workspace.json_files import read_json, write_json
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
@@ -112,21 +111,6 @@ def write_lists(
     if is_published:
         publish(workspace, "lists", version, day, number)
     return version
-
-
-def set_canary(workspace: Path, version: str, share: float, number: int) -> None:
-    """Let a share of the users see another version."""
-    path = workspace / "lists" / "CURRENT.json"
-    at = "2026-05-31T00:00:00+00:00"
-    canary = {"id": version, "share": share, "number": number, "at": at}
-    write_json(path, {**read_json(path), "canary": canary})
-
-
-def end_canary(workspace: Path, number: int) -> None:
-    """Let all users see the current version again."""
-    path = workspace / "lists" / "CURRENT.json"
-    pointer = {key: value for key, value in read_json(path).items() if key != "canary"}
-    write_json(path, {**pointer, "number": number})
 
 
 def config_of(workspace: Path, **deliver: Any) -> Config:

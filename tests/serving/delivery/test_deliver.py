@@ -10,6 +10,7 @@ import pytest
 from conf.errors import ConfigError, VersionError
 from conf.runs.delivering import run_deliver
 from conf.runs.managing import run_rollback
+from conf.workspace.pointers import promote, publish, rollback
 from conf.workspace.publications import in_canary
 from serving.delivery.places import form_of, opened
 from serving.delivery.reading import Published
@@ -18,9 +19,7 @@ from tests.serving.delivery.conftest import KINDS
 from tests.serving.delivery.readers import Site
 from tests.serving.delivery.shops import (
     config_of,
-    end_canary,
     lists_of,
-    set_canary,
     write_lists,
 )
 
@@ -136,27 +135,25 @@ def test_what_a_cut_off_delivery_left_is_removed_by_the_next(tmp_path: Path, sit
     assert site.versions() == {last}
 
 
-def test_a_canary_is_seen_by_its_users_alone(
-    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("end", [rollback, promote])
+def test_a_canary_is_seen_by_its_users_alone(tmp_path: Path, site: Site, end: Any) -> None:
     users = [f"u{user}" for user in range(40)]
     now, later = lists_of(40, "a"), lists_of(40, "b")
     write_lists(tmp_path, now, number=1)
     canary = write_lists(tmp_path, later, is_published=False)
     before = deliver(tmp_path, site)["version"]
     for number, share in ((2, 0.3), (3, 0.6)):
-        set_canary(tmp_path, canary, share, number)
+        publish(tmp_path, "lists", canary, "2026-05-31", number, share=share)
         assert deliver(tmp_path, site)["status"] == "delivered"
         sees = set(np.array(users)[in_canary(pa.array(users), share, "shop")])
         assert 0 < len(sees) < len(users)
         assert site.read("lists") == {u: (later if u in sees else now)[u] for u in users}
         assert deliver(tmp_path, site)["status"] == "current"
-    set_canary(tmp_path, canary, share, 4)
-    assert deliver(tmp_path, site)["status"] == "switched"  # another number, the same lists
-    end_canary(tmp_path, 5)
+    end(tmp_path, "lists", 4)
     told = deliver(tmp_path, site)
-    assert (told["status"], told["version"]) == ("switched", before)
-    assert site.read("lists") == now
+    if end is rollback:
+        assert (told["status"], told["version"]) == ("switched", before)
+    assert site.read("lists") == (now if end is rollback else later)
 
 
 def test_items_and_audiences_are_delivered_if_asked_for(tmp_path: Path, site: Site) -> None:
