@@ -44,6 +44,9 @@ COUNTS = (
     "recall_users",
     "best_items",
     "recalled_items",
+    "index_users",
+    "index_best_items",
+    "index_found_items",
 )
 """The names of all counts, in the order of `lists.json`."""
 
@@ -147,6 +150,12 @@ GATES = {
         "best_items",
         "of the best items of sampled users are among their candidates",
         "raise the counts of the channels in score.candidates, or add a channel",
+    ),
+    "index_recall": _Gate(
+        "index_found_items",
+        "index_best_items",
+        "of the best items of sampled users are found with score.index",
+        "raise score.index.probes, or set score.index to null for exact lists",
     ),
 }
 """By the names of their limits in `score.gates`, in that order."""

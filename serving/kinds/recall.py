@@ -9,6 +9,7 @@ Legend of shapes: N sampled users of a part, K list length, V catalogue of the d
 import hashlib
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from heapq import nsmallest
 
 import numpy as np
@@ -25,7 +26,7 @@ from serving.ranking.user_vectors import chosen_rows
 from serving.rules.allowed import HistoryRules, Rules, Unadjusted
 from serving.rules.book import RuleBook
 from serving.rules.part import PartRules
-from serving.rules.possible import why_unserved
+from serving.rules.possible import Pools, why_unserved
 from serving.scoring.loaded import Loaded
 from serving.scoring.staged import Staged, channel_of_model
 from trainer.data.columns import Ragged
@@ -44,18 +45,8 @@ def recall_counts(source: Source, one: Prepared) -> dict[str, int | None]:
     size = _sample_size(source, one)
     if one.staged is None or not size:
         return dict.fromkeys(RECALL)
-    of_run = (source.workspace, source.manifest, source.item_ids, source.model)
-    loaded, book = Loaded(*of_run, torch.device("cpu")), None
-    score = one.score.with_list_rules()
-    if score.rules is not None:
-        book = RuleBook(source.dataset, source.manifest, score, one.kind.given)
     total: Counter[str] = Counter(dict.fromkeys(RECALL, 0))
-    for part, chosen in _sampled(source, one, one.staged, size).items():
-        users, histories = loaded.read(part, [] if book is None else book.user_fields)
-        users, histories = users.take(pa.array(chosen)), chosen_rows(histories, chosen)
-        rules: Rules = HistoryRules(histories, drop_seen=score.drops_seen)
-        if book is not None:
-            rules = PartRules(book, users, histories)
+    for users, histories, rules in sampled_parts(source, one, one.staged.pools, size):
         total.update(_of_users(source, one, one.staged, users, histories, rules))
     log.info(
         "score: %d of the %d best items of %d users are among their candidates",
@@ -66,16 +57,39 @@ def recall_counts(source: Source, one: Prepared) -> dict[str, int | None]:
     return dict(total)
 
 
+def sampled_parts(
+    source: Source, one: Prepared, pools: Pools, size: int
+) -> Iterator[tuple[pa.Table, Ragged, Rules]]:
+    """Yield the sampled users of each part with their histories and rules; see `sampled_users`."""
+    of_run = (source.workspace, source.manifest, source.item_ids, source.model)
+    loaded, book = Loaded(*of_run, torch.device("cpu")), None
+    score = one.score.with_list_rules()
+    if score.rules is not None:
+        book = RuleBook(source.dataset, source.manifest, score, one.kind.given)
+    for part, chosen in sampled_users(source, one, pools, size).items():
+        users, histories = loaded.read(part, [] if book is None else book.user_fields)
+        users, histories = users.take(pa.array(chosen)), chosen_rows(histories, chosen)
+        rules: Rules = HistoryRules(histories, drop_seen=score.drops_seen)
+        if book is not None:
+            rules = PartRules(book, users, histories)
+        yield users, histories, rules
+
+
 def _sample_size(source: Source, one: Prepared) -> int:
-    """Return how many users are sampled: as many as `score.max_pairs` has room for."""
     if one.kind.stages is None or not one.kind.stages.channels:
         return 0
+    return sample_size(source, one, "candidate_recall")
+
+
+def sample_size(source: Source, one: Prepared, gate: str) -> int:
+    """Return how many users a recall is measured on: as many as `score.max_pairs` has room for."""
     asked, items = one.score.gates.recall_users, int(source.model.pools.model.sum())
     size = min(asked, one.score.max_pairs // max(items, 1))
     if size < asked:
         log.info(
-            "score: candidate_recall is measured on %d users, not on score.gates.recall_users=%d: "
-            "more of them times %d items are more than score.max_pairs=%d",
+            "score: %s is measured on %d users, not on score.gates.recall_users=%d: more of them "
+            "times %d items are more than score.max_pairs=%d",
+            gate,
             size,
             asked,
             items,
@@ -84,8 +98,15 @@ def _sample_size(source: Source, one: Prepared) -> int:
     return size
 
 
-def _sampled(source: Source, one: Prepared, staged: Staged, size: int) -> dict[int, np.ndarray]:
-    """Return the rows of the sampled users by part: those whose ids have the smallest hashes."""
+def sampled_users(source: Source, one: Prepared, pools: Pools, size: int) -> dict[int, np.ndarray]:
+    """Return the rows of the sampled users by part: those whose ids have the smallest hashes.
+
+    Args:
+        source: What the lists are made from.
+        one: How they are made.
+        pools: What the lists are made of; users who get the fallback are not sampled.
+        size: Most users.
+    """
     manifest, members = source.manifest, one.members
     fields = [] if members is None else members.fields
     best: list[tuple[bytes, int, int]] = []
@@ -96,7 +117,7 @@ def _sampled(source: Source, one: Prepared, staged: Staged, size: int) -> dict[i
         whole = events.combine_chunks()
         owner = pc.list_parent_indices(whole).to_numpy().astype(np.int64)
         items = whole.flatten().to_numpy().astype(np.int64)
-        is_asked = why_unserved(owner, items, table.num_rows, staged.pools) == 0
+        is_asked = why_unserved(owner, items, table.num_rows, pools) == 0
         is_asked &= True if members is None else members.of(table)
         ids = table[USER_ID].cast(pa.string()).to_pylist()
         hashed = ((_hash(ids[row]), part, int(row)) for row in np.flatnonzero(is_asked))
@@ -125,10 +146,10 @@ def _of_users(
     best = _best(source, one, staged, histories, numbers, rules)  # [N, K]
     unadjusted = Unadjusted(rules, rows, rules.allowed(rows))
     named = [
-        _pairs(channel.for_part(histories, numbers).names(rows, unadjusted).item_idx, source)
+        pairs_of(channel.for_part(histories, numbers).names(rows, unadjusted).item_idx, source)
         for channel in staged.two_stage.channels
     ]
-    wanted = _pairs(best, source)
+    wanted = pairs_of(best, source)
     return {
         "recall_users": int((best != NO_ITEM).any(1).sum()),
         "best_items": len(wanted),
@@ -156,7 +177,7 @@ def _best(
     return best
 
 
-def _pairs(item_idx: np.ndarray, source: Source) -> np.ndarray:
+def pairs_of(item_idx: np.ndarray, source: Source) -> np.ndarray:
     """Return each pair of user and item as one number: [N, any] -> int64."""
     row, place = np.nonzero(item_idx != NO_ITEM)
     found: np.ndarray = row * len(source.item_ids) + item_idx[row, place]

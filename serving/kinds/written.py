@@ -12,6 +12,7 @@ from serving.gates.losses import losses
 from serving.gates.overlap import current_lists, overlap_with_current
 from serving.gates.rule_checks import RuleCheck
 from serving.gates.verdicts import figures_of, judged
+from serving.kinds.index_recall import index_counts
 from serving.kinds.prepared import Prepared, Source
 from serving.kinds.recall import recall_counts
 from serving.publishing.parts import describe_parts, read_ledger, write_absent
@@ -60,6 +61,7 @@ def described(
             listed_items=found.counts["listed_items"],
         ),
         **recall_counts(source, one),
+        **index_counts(source, one),
     }
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     made = ListFigures(

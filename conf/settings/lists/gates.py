@@ -79,9 +79,12 @@ class Gates(Section):
     """Share of the best items of sampled users that are among the users' candidates. The best items
     are those of the ranker over the whole catalogue, or of the main model without one, under the
     same rules. Not measured without `score.candidates`."""
+    index_recall: Below = Below(warn_below=0.9)
+    """Share of the best items of sampled users that the search with `score.index` finds. Not
+    measured without it."""
     recall_users: Annotated[int, Field(ge=0)] = 200
-    """Users that `score.gates.candidate_recall` is measured on, the same ones each time; fewer if
-    these users times the items are more than `score.max_pairs`. 0: it is not measured."""
+    """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time;
+    fewer if they, times the items, are more than `score.max_pairs`. 0: neither is measured."""
 
     @field_validator("*", mode="before")
     @classmethod

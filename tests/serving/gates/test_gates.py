@@ -183,7 +183,7 @@ def test_figures_are_shares_and_none_without_data() -> None:
         bad_scores=2, full_lists=900,
         fallback_lists=250, distinct_lists=10, listed_items=20, compared_users=7, overlap=0.25,
         previous_users=200, lost_users=6, previous_listed_items=5, fewer_listed_items=3,
-        best_items=200, recalled_items=180,
+        best_items=200, recalled_items=180, index_best_items=50, index_found_items=49,
     )["figures"]  # fmt: skip
 
     assert figures == {
@@ -192,7 +192,7 @@ def test_figures_are_shares_and_none_without_data() -> None:
         "bad_propensities": None, "unscored_users": 0,
         "users_without_lists": 0, "short_lists": 0.1, "fallback_lists": 0.25,
         "distinct_lists": 0.01, "catalogue_coverage": 0.4, "overlap_with_previous": 0.25,
-        "users_lost": 0.03, "coverage_lost": 0.6, "candidate_recall": 0.9,
+        "users_lost": 0.03, "coverage_lost": 0.6, "candidate_recall": 0.9, "index_recall": 0.98,
     }  # fmt: skip
     few = manifest_of(model_rows=25, listed_items=20)["figures"]
     assert few["catalogue_coverage"] == 0.8  # 25 rows cannot show 50 items

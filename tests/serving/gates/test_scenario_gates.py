@@ -20,6 +20,7 @@ BROKEN: dict[str, dict[str, int]] = {
     "users_lost": {"previous_users": 10, "lost_users": 3},
     "coverage_lost": {"previous_listed_items": 10, "fewer_listed_items": 3},
     "candidate_recall": {"best_items": 10, "recalled_items": 1},
+    "index_recall": {"index_best_items": 10, "index_found_items": 1},
 }  # fmt: skip
 
 

@@ -128,6 +128,8 @@ def test_channels_that_name_everything_miss_nothing(shop: StagedShop) -> None:
     whole = dict.fromkeys(
         ("users", "lists", "rows", "model_lists", "full_lists", "recommendable_items"), 0
     )
-    compared = dict.fromkeys(("compared_users", "previous_users", "previous_listed_items"), 0)
+    compared = dict.fromkeys(
+        ("compared_users", "previous_users", "previous_listed_items", "index_best_items"), 0
+    )
     figures = figures_of({**whole, **compared, "model_rows": 0, **counts}, None)
     assert figures["candidate_recall"] == 1.0

@@ -1,0 +1,67 @@
+"""Lists that an index finds, and the measured share of the best items that they miss."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from conf.errors import ConfigError, GateError
+from conf.runs.stages import run_score
+from serving.ranking import approximate
+from tests.serving.tiny_shop import tiny_config, write_dataset, write_model
+
+ITEMS, USERS = 400, 60
+
+
+def histories() -> list[list[int]]:
+    rng = np.random.default_rng(5)
+    return [rng.integers(2, ITEMS + 2, 6).tolist() for _ in range(USERS)]
+
+
+def lists_of(workspace: Path, *overrides: str) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    folder = Path(run_score(tiny_config(workspace, *overrides))["folder"])
+    table = pq.ParquetDataset(sorted(folder.glob("part-*.parquet"))).read().to_pandas()
+    found = table.sort_values("position").groupby("user_id").item_id.apply(list)
+    return found.to_dict(), json.loads((folder / "lists.json").read_text())
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_what_an_index_misses_is_measured_and_judged(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, histories(), items=ITEMS)
+    write_model(tiny_config(tmp_path), manifest)
+    sized = ("score.list_length=10", f"score.gates.recall_users={USERS}")
+
+    exact, told = lists_of(tmp_path, *sized)
+    assert told["counts"]["index_users"] is None
+    assert told["figures"]["index_recall"] is None
+    all_of_it, told = lists_of(tmp_path, *sized, "score.index={lists: 20, probes: 20}")
+    assert all_of_it == exact
+    assert told["figures"]["index_recall"] == 1
+
+    some, told = lists_of(tmp_path, *sized, "score.index={lists: 20, probes: 4}")
+    kept = sum(len({*some[user]} & {*items}) for user, items in exact.items())
+    counts = told["counts"]
+    assert counts["index_users"] == USERS
+    assert counts["index_best_items"] == sum(map(len, exact.values()))
+    assert counts["index_found_items"] == kept < counts["index_best_items"]
+    with pytest.raises(GateError, match=r"with score\.index"):
+        lists_of(tmp_path, *sized, "score.index={lists: 20, probes: 4}",
+                 "score.gates.index_recall.refuse_below=0.999")  # fmt: skip
+
+
+def test_an_index_without_its_library_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "find_spec", lambda _: None)
+    manifest = write_dataset(tmp_path, histories()[:3], items=ITEMS)
+    write_model(tiny_config(tmp_path), manifest)
+    with pytest.raises(ConfigError, match=r"install headrace\[index\]"):
+        run_score(tiny_config(tmp_path, "score.index={}"))
+
+
+def test_an_index_is_not_for_gpus(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="searched on CPUs"):
+        tiny_config(tmp_path, "score.index={}", "score.gpus_per_worker=1")
