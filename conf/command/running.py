@@ -158,14 +158,14 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
             print_result(result)
 
 
-def day(text: str | None) -> str | None:
+def day(text: str | None, option: str = "--date") -> str | None:
     """Return `text` after checking that it is a date."""
     if text is None:
         return None
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
-        raise ConfigError(f"--date={text!r} is not a date; write it as YYYY-MM-DD") from error
+        raise ConfigError(f"{option}={text!r} is not a date; write it as YYYY-MM-DD") from error
 
 
 class _WithoutSecrets(logging.Filter):

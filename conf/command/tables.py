@@ -8,6 +8,7 @@ from rich.table import Table
 
 from conf.command.cells import printable, text_of
 from conf.command.judged import print_judged
+from conf.command.outcomes import print_outcome
 from conf.command.shown import print_audience, print_item, print_user
 from conf.command.told import told_blend, told_removed, told_rules
 from conf.contract import MODEL_NAME
@@ -46,6 +47,9 @@ def print_result(result: Result) -> None:
         return
     if "judged" in result:
         print_judged(console, result)
+        return
+    if result["stage"] == "outcome":
+        print_outcome(console, result)
         return
     if result["stage"] == "compare":
         print_comparison(console, result)

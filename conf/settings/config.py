@@ -13,9 +13,11 @@ from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broke
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
+from conf.settings.publishing.outcome import Outcome
 from conf.settings.rules import broken_rules
 from conf.settings.rules.candidates import broken_candidate_rules
 from conf.settings.rules.lists import broken_list_rules
+from conf.settings.rules.outcome import broken_outcome_rules
 from conf.settings.rules.roles import broken_ranker_rules
 from conf.settings.rules.scenarios import broken_scenario_rules
 from conf.settings.rules.scoring import broken_score_rules
@@ -146,6 +148,8 @@ class Config(Section):
     `etl.impressions`."""
     score: Score = Score()
     """The recommendation lists."""
+    outcome: Outcome = Outcome()
+    """What `headrace outcome` counts."""
     compare: Compare = Compare()
     """What `headrace compare` measures."""
     tune: Tune = Tune()
@@ -161,6 +165,7 @@ class Config(Section):
         problems += broken_tuning_rules(self.tune)
         problems += self._broken_by(self.score)
         problems += broken_scenario_rules(self.score, self._broken_by)
+        problems += broken_outcome_rules(self.input, self.etl, self.outcome)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -62,8 +62,8 @@ def read_events(
     """
     log, file = _log_of(config, path)
     columns, wrong = log.columns, dict[int, str]()
-    users, items = (_ids(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
-    times = _times(file, log, config, manifest, wrong)
+    users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
+    times = times_of(file, log, config, manifest, wrong)
     file.refuse(wrong)
     types, counts = _types(file, log, config, manifest)
     stays = types >= 0
@@ -94,7 +94,8 @@ def _log_of(config: Config, path: Path) -> tuple[EventSource, GivenFile]:
     )
 
 
-def _ids(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
+def ids_of(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
+    """Return the id in each row; note the rows without one: [M]."""
     values = file.column(name, log)
     for place, value in enumerate(values):
         if value is None:
@@ -102,7 +103,7 @@ def _ids(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) ->
     return [str(value) for value in values]
 
 
-def _times(
+def times_of(
     file: GivenFile, log: EventSource, config: Config, manifest: Manifest, wrong: dict[int, str]
 ) -> np.ndarray:
     """Return the time of each row; note what cannot be one: [M] int64."""
@@ -140,14 +141,15 @@ def _types(
             counts["unknown_type"] += 1
         elif kind.shown_only:
             counts["shown_only"] += 1
-        elif kind.min_value is not None and not _reaches(value, kind.min_value, log):
+        elif kind.min_value is not None and not reaches(value, kind.min_value, log):
             counts["below_min_value"] += 1
         else:
             found[place] = numbers[str(name)]
     return found, counts
 
 
-def _reaches(value: Any, least: float, log: EventSource) -> bool:
+def reaches(value: Any, least: float, log: EventSource) -> bool:
+    """Return whether the value of an event is at least this number."""
     try:
         return (
             float(str(value).replace(log.thousands or " ", "").replace(log.decimal, ".")) >= least
