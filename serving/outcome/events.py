@@ -96,7 +96,7 @@ def read_logs(
     Raises:
         ConfigError: When a file fits several logs.
         InputError: When a file cannot be read, lacks a column, or has a row that is wrong, or when
-            no event is an impression or a success.
+            no event is of the type `outcome.shown`.
     """
     acts, users = acts_of(config), Codes()
     parts, types = [], set[str]()
@@ -105,7 +105,7 @@ def read_logs(
         part, found = _part(config, manifest, config.input.events[name], file, acts)
         parts.append(part)
         types |= found
-    _require_types(config, acts, types)
+    _require_shown(config, types)
     frame = pd.concat(parts, ignore_index=True)
     labels: dict[Kind, np.ndarray] = {}
     kinds: tuple[tuple[Kind, Codes], ...] = (("user", users), ("item", names.items))
@@ -116,9 +116,8 @@ def read_logs(
         labels[kind] = np.array([codes.number(one) for one in as_listed], dtype=np.int64)[raw]
     lists = names.lists.of(pa.array(frame["list_id"], pa.string()))
     same = ["event_id", "user", "item", "type"]
-    is_copy = frame.duplicated([*same, "time", "list_id", "place"]).to_numpy()
-    named = frame["event_id"].notna().to_numpy()
-    is_copy |= named & frame.duplicated(same).to_numpy()
+    is_copy = frame.duplicated([*same, "time", "list_id", "place"])
+    is_copy |= frame["event_id"].notna() & frame.duplicated(same)
     return Events(
         users.texts,
         labels["user"],
@@ -128,7 +127,7 @@ def read_logs(
         frame["worth"].to_numpy(np.float64),
         lists,
         frame["place"].to_numpy(np.int64),
-        is_copy,
+        is_copy.to_numpy(bool),
     )
 
 
@@ -244,15 +243,10 @@ def _as_listed(
     return [one if one in there else convert(one) for one in ids]
 
 
-def _require_types(config: Config, acts: dict[str, float], types: set[str]) -> None:
-    shown, present = config.outcome.shown, ", ".join(sorted(types)[:30]) or "no events"
+def _require_shown(config: Config, types: set[str]) -> None:
+    shown = config.outcome.shown
     if shown is not None and shown not in types:
         raise InputError(
             f"outcome.shown={shown!r}, but no event of {EVENTS_OPTION} has this type; there are "
-            f"{present}"
-        )
-    if types.isdisjoint(acts):
-        raise InputError(
-            f"no event of {EVENTS_OPTION} has a type that counts as a success "
-            f"({', '.join(acts)}); there are {present}; set outcome.acted"
+            f"{', '.join(sorted(types)[:30]) or 'no events'}"
         )

@@ -15,7 +15,7 @@ from conf.settings.config import Config
 from conf.workspace.json_files import is_there
 from conf.workspace.versions import read_manifest
 from serving.outcome.codes import Codes
-from serving.outcome.events import Events, Names, acts_of, read_logs
+from serving.outcome.events import ACT, TOO_SMALL, Events, Names, acts_of, read_logs
 from serving.outcome.impressions import Impressions, Ledger, join
 from serving.outcome.listed import Listed, Reader, no_rows
 from serving.outcome.policy import OPTION, Limits, cases_of, judged_policy
@@ -197,6 +197,11 @@ def _notes(
         found.append(
             "no event says what was shown (outcome.shown is null): a whole list counts as shown to "
             "its user on each day with an event of the user"
+        )
+    if not np.isin(events.kind, (ACT, TOO_SMALL)).any():
+        found.append(
+            f"no event has a type that counts as a success ({', '.join(acts_of(config))}); if that "
+            "is a wrong name, set outcome.acted"
         )
     if gone:
         names = ", ".join(timeline.versions[number] for number in gone)

@@ -99,6 +99,14 @@ def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[
         InputError: When the log has too little of what the policy would show.
     """
     places, support = len(cases.supported), _share(cases.supported)
+    left_out = ", ".join(f"{why} {count:,}" for why, count in cases.left_out.items())
+    _require(
+        places > 0,
+        name,
+        f"no place of the lists that were shown is left ({left_out})",
+        "give events of lists with a propensity, from after the newest event of the policy's "
+        "dataset: it may know what happened before",
+    )
     _require(
         support >= limits.min_support,
         name,
