@@ -17,7 +17,7 @@ from conf.privacy.log_ids import Kind, as_files_name_them, has_labels
 from conf.settings.config import Config
 from conf.settings.input import EventSource
 from serving.outcome.codes import Codes
-from serving.visitors.events import EVENTS_OPTION, ids_of, reaches, times_of
+from serving.visitors.cells import EVENTS_OPTION, ids_of, reaches, times_of
 from serving.visitors.files import GivenFile, read_file
 
 OTHER, SHOWN, ACT, TOO_SMALL = range(4)

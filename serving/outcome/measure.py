@@ -31,7 +31,7 @@ from serving.outcome.published import (
 from serving.outcome.showings import Days
 from serving.outcome.tables import comparison_rows, size_warnings, version_rows
 from serving.outcome.timeline import DAY, Timeline
-from serving.visitors.events import EVENTS_OPTION
+from serving.visitors.cells import EVENTS_OPTION
 
 log = logging.getLogger(__name__)
 

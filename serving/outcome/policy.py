@@ -11,7 +11,7 @@ Legend of shapes: M impressions, R rows of lists.
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from conf.errors import InputError
 from serving.outcome.estimators import (
@@ -26,7 +26,7 @@ from serving.outcome.estimators import (
 from serving.outcome.impressions import Impressions
 from serving.outcome.joining import find
 from serving.outcome.listed import Listed
-from serving.outcome.rates import bounds_of_share, ratios
+from serving.outcome.rates import bounds_of_share, critical, ratios
 
 OPTION = "--policy"
 FEWEST_SUCCESSES = 10
@@ -175,7 +175,7 @@ def _share(chosen: np.ndarray) -> float:
 
 
 def _bounds_of_mean(value: float, variance: float, users: int) -> tuple[float, float]:
-    half = float(stats.t.ppf(0.975, max(users - 1, 1)) * np.sqrt(variance))
+    half = float(critical(np.array(users - 1)) * np.sqrt(variance))
     return value - half, value + half
 
 
@@ -191,10 +191,10 @@ def _lead(logged: Logged) -> dict[str, float]:
     """Return by how much the policy is better than what was shown, by the DR estimate."""
     one = np.zeros(len(logged.user), dtype=np.int64)
     found = ratios(one, 1, logged.user, doubly_robust(logged) - logged.reward)
-    freedom = max(float(effective_users(logged, one, 1)[0]) - 1, 1)
+    freedom = effective_users(logged, one, 1) - 1
     value, error = float(found.value[0]), float(np.sqrt(found.variance[0]))
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    p = 2 * float(stats.t.sf(abs(value) / error, freedom)) if error > 0 else 1.0
+    half = float(critical(freedom)[0]) * error
+    p = 2 * float(special.stdtr(freedom[0], -abs(value) / error)) if error > 0 else 1.0
     return {"value": value, "low": value - half, "high": value + half, "p": p}
 
 

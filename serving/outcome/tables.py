@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from serving.outcome.impressions import Impressions
 from serving.outcome.rates import Ratios, bounds_of_share, difference, ratios
@@ -138,9 +138,16 @@ def _compared(canary: Impressions, base: Impressions, share: float, most: float)
         row[name] = _one(side, one, 1, most)[0]
     found = difference(*rates)
     row["difference"] = None if found is None else found._asdict()
-    users = [int(one.users[0]) for one in rates]
-    row["sizes_p"] = float(stats.binomtest(users[0], sum(users), share).pvalue)
+    row["sizes_p"] = _sizes_p(int(rates[0].users[0]), int(rates[1].users[0]), share)
     return row
+
+
+def _sizes_p(canary: int, others: int, share: float) -> float:
+    """Return how likely group sizes at least as odd are by chance, by the binomial distribution."""
+    whole = canary + others
+    below = special.bdtr(canary, whole, share)
+    above = special.bdtrc(canary - 1, whole, share) if canary else 1.0
+    return min(1.0, 2 * float(min(below, above)))
 
 
 def size_warnings(rows: Sequence[Row]) -> list[str]:

@@ -211,10 +211,9 @@ def test_a_type_that_only_shows_items_is_no_success(tmp_path: Path) -> None:
 
 
 def command(workspace: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    overrides = [text for text in (*TYPED, "input.events.log.paths=[none]")]
     return subprocess.run(
         [sys.executable, "-m", "conf.command.cli", "outcome", "--config",
-         str(workspace / "run.yaml"), *words, *overrides],
+         str(workspace / "run.yaml"), *words, *TYPED],
         cwd=CHECKOUT, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -239,11 +238,10 @@ def test_the_command_ends_with_the_exit_code_of_the_error(shop: Path) -> None:
     events = ("--events", str(shop / "events.parquet"))
 
     for words, code, part in (
-        ((), 2, "needs --events"),
-        ((*events, "--policy", "none"), 2, "is no version of lists"),
         ((*events, "--policy", "first"), 2, "needs lists with a propensity"),
         ((*events, "--from", "soon"), 2, "--from='soon' is not a date"),
         (("--events", str(shop / "none.csv")), 3, "cannot be read"),
+        ((*events, "outcome.shwn=x"), 2, "did you mean outcome.shown?"),
         ((*events, "--output", str(shop / "lists/page.html")), 2, "is in"),
     ):
         done = command(shop, *words)
