@@ -11,7 +11,7 @@ from conf.contract import Manifest
 from conf.settings.config import Config
 from conf.settings.input import EventSource
 from serving.visitors.files import GivenFile
-from serving.visitors.times import as_number, why_wrong
+from serving.visitors.times import as_numbers, why_wrong
 
 EVENTS_OPTION = "--events"
 
@@ -29,17 +29,15 @@ def times_of(
     file: GivenFile, log: EventSource, config: Config, manifest: Manifest, wrong: dict[int, str]
 ) -> np.ndarray:
     """Return the time of each row; note what cannot be one: [M] int64."""
-    name, found = log.columns.time, np.zeros(file.rows, dtype=np.int64)
+    name = log.columns.time
     if log.is_ordered_by_lines or name is None:
-        return found
-    for place, value in enumerate(file.column(name, log)):
-        try:
-            found[place] = as_number(value, log)
-            why = why_wrong(int(found[place]), config, manifest) if config.input.is_dated else None
-        except (ValueError, OverflowError):
-            why = f"is no time with time_unit={log.time_unit}"
-        if why is not None:
-            wrong.setdefault(place, f"{name}={value!r} {why}")
+        return np.zeros(file.rows, dtype=np.int64)
+    values, odd = file.column(name, log), dict[int, str]()
+    found = as_numbers(values, log, odd)
+    if config.input.is_dated:
+        odd = {**why_wrong(found, config, manifest), **odd}
+    for place, why in odd.items():
+        wrong.setdefault(place, f"{name}={values[place]!r} {why}")
     return found
 
 
