@@ -56,6 +56,7 @@ CHANNELS = "channels"  # which channels of candidates named the item; only with 
 WHY_FALLBACK, WHY_SHORT = "why_fallback", "why_short"  # null in the model's, in full lists
 RULES = "rules"  # the rules that gave an item its place, or null; only if lists are arranged
 PROPENSITY = "propensity"  # probability of the item at its place; only with `score.exploration`
+LIST_ID = "list_id"  # of scenario, user and items in their order, see `serving.publishing.list_ids`
 WHY_ABSENT = "why_absent"  # in the file of users without a list
 
 # Folders of the lists of items, and of those of users for items; also their parts of a manifest.

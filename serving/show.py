@@ -19,6 +19,7 @@ from conf.contract import (
     HISTORY_TYPES,
     ITEM_ID,
     ITEM_IDX,
+    LIST_ID,
     POSITION,
     PROPENSITY,
     REASONS,
@@ -94,6 +95,7 @@ def run(config: Config, *, user_id: str, scenario: str | None = None) -> dict[st
         **seen.told,
         **_of_scenario(scenario, figures, is_in=bool(rows) or absent is not None),
         "history": [_shown_event(event, by_idx) for event in events],
+        "list_id": rows[0].get(LIST_ID) if rows else None,
         "list": [_shown_row(row, by_id) for row in rows],
         **_reasons_of_list(rows, absent),
     }

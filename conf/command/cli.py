@@ -17,7 +17,7 @@ from conf.command.delivering import add_deliver
 from conf.command.looking import AudienceName, ItemId, UserId, looked_up
 from conf.command.managing import add_managing
 from conf.command.manual import manual_address
-from conf.command.measuring import Role, add_evaluate
+from conf.command.measuring import Role, add_evaluate, add_outcome
 from conf.command.running import (
     AsJson,
     ConfigPath,
@@ -132,6 +132,7 @@ add_plain(
 
 
 add_evaluate(app, LOOK)
+add_outcome(app, LOOK)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -124,7 +124,7 @@ def run_command(
     work: Work,
 ) -> None:
     """Load the configuration, do the work, and print the result."""
-    from conf.command.cells import printable
+    from conf.command.printing.cells import printable
     from conf.runs.scratch import folders_of
     from conf.settings.load import load_config
 
@@ -148,7 +148,7 @@ def run_command(
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
-    from conf.command.tables import print_result
+    from conf.command.printing.tables import print_result
 
     result = masked_result(result)
     with whole_output():
@@ -158,14 +158,14 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
             print_result(result)
 
 
-def day(text: str | None) -> str | None:
+def day(text: str | None, option: str = "--date") -> str | None:
     """Return `text` after checking that it is a date."""
     if text is None:
         return None
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
-        raise ConfigError(f"--date={text!r} is not a date; write it as YYYY-MM-DD") from error
+        raise ConfigError(f"{option}={text!r} is not a date; write it as YYYY-MM-DD") from error
 
 
 class _WithoutSecrets(logging.Filter):

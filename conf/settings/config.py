@@ -14,11 +14,13 @@ from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
 from conf.settings.publishing.deliver import AnyTarget, broken_delivery_rules
+from conf.settings.publishing.outcome import Outcome
 from conf.settings.publishing.publish import Publish
 from conf.settings.publishing.retention import Retention
 from conf.settings.rules import broken_rules
 from conf.settings.rules.candidates import broken_candidate_rules
 from conf.settings.rules.lists import broken_list_rules
+from conf.settings.rules.outcome import broken_outcome_rules
 from conf.settings.rules.roles import broken_ranker_rules
 from conf.settings.rules.scenarios import broken_scenario_rules
 from conf.settings.rules.scoring import broken_score_rules
@@ -155,6 +157,8 @@ class Config(Section):
     """Who sees new lists."""
     retention: Retention = Retention()
     """What `headrace gc` keeps."""
+    outcome: Outcome = Outcome()
+    """What `headrace outcome` counts."""
     compare: Compare = Compare()
     """What `headrace compare` measures."""
     tune: Tune = Tune()
@@ -176,6 +180,7 @@ class Config(Section):
             similar_items=self.score.similar_items is not None,
             audiences=bool(self.score.audiences),
         )
+        problems += broken_outcome_rules(self.input, self.etl, self.outcome)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -15,6 +15,7 @@ from conf.contract import (
     AUDIENCES,
     CHANNELS,
     ITEM_ID,
+    LIST_ID,
     POSITION,
     PROPENSITY,
     REASONS,
@@ -36,7 +37,7 @@ _TEXT, _REAL, _INT = pa.string(), pa.float32(), pa.int32()
 _USERS = {
     USER_ID: _TEXT, POSITION: _INT, ITEM_ID: _TEXT, SCORE: _REAL, SOURCE: _TEXT, REASONS: _TEXT,
     WHY_FALLBACK: _TEXT, WHY_SHORT: _TEXT, TEXTS: _TEXT, CHANNELS: _TEXT, RULES: _TEXT,
-    PROPENSITY: _REAL,
+    PROPENSITY: _REAL, LIST_ID: _TEXT,
 }  # fmt: skip
 _OTHERS = {
     SIMILAR_ITEMS: {ITEM_ID: _TEXT, POSITION: _INT, SIMILAR_ID: _TEXT, SCORE: _REAL},

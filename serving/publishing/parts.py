@@ -20,6 +20,7 @@ from conf.contract import (
     CHANNELS,
     ITEM_ID,
     ITEM_IDX,
+    LIST_ID,
     NUM_RESERVED,
     POSITION,
     PROPENSITY,
@@ -48,6 +49,7 @@ from conf.workspace.parquet import (
     told_if_damaged,
 )
 from conf.workspace.storage import raise_storage_failure
+from serving.publishing.list_ids import list_ids
 from serving.rules.possible import FALLBACK_REASONS, SHORT_REASONS
 
 _REASON = pa.struct([pa.field(ITEM_ID, pa.string()), pa.field("weight", pa.float32())])
@@ -61,8 +63,10 @@ LISTS_SCHEMA = pa.schema(
         pa.field(REASONS, pa.list_(_REASON)),
         pa.field(WHY_FALLBACK, pa.string()),
         pa.field(WHY_SHORT, pa.string()),
+        pa.field(LIST_ID, pa.string()),
     ]
 )
+"""Lists of earlier releases have no `list_id`."""
 _CHANNELS = pa.field(CHANNELS, pa.list_(pa.string()))
 CHANNELS_SCHEMA = LISTS_SCHEMA.append(_CHANNELS)
 """Of lists that are made of candidates; the channels of a fallback are null."""
@@ -147,7 +151,11 @@ def read_row_group(folder: Path, group: RowGroup, columns: list[str]) -> pa.Tabl
 
 
 def lists_table(
-    user_ids: pa.Array, item_ids: pa.Array, lists: PartLists, channels: Sequence[str] = ()
+    user_ids: pa.Array,
+    item_ids: pa.Array,
+    lists: PartLists,
+    channels: Sequence[str] = (),
+    scenario: str | None = None,
 ) -> pa.Table:
     """Return lists as rows of `LISTS_SCHEMA`, one row per user and position.
 
@@ -156,21 +164,24 @@ def lists_table(
         item_ids: [V]
         lists: Lists of these users.
         channels: Names of the channels by bit; if there are any, the rows have their column.
+        scenario: What the lists are for; None: they are the default ones.
     """
     row, place = np.nonzero(lists.item_idx >= 0)
     sources = pa.array([SOURCE_MODEL, SOURCE_FALLBACK])
     is_popular = lists.why_fallback[row] > 0
     if lists.rules is not None:
         is_popular = is_popular | lists.rules[REFILL][row, place]
+    items = item_ids.take(pa.array(lists.item_idx[row, place]))
     columns = [
         user_ids.take(pa.array(row)),
         pa.array(place + 1, pa.int32()),
-        item_ids.take(pa.array(lists.item_idx[row, place])),
+        items,
         pa.array(lists.scores[row, place], pa.float32()),
         sources.take(pa.array(is_popular.astype(np.int8))),
         _reasons(lists.reason_idx[row, place], lists.reason_weight[row, place], item_ids),
         texts_of(lists.why_fallback[row], FALLBACK_REASONS),
         texts_of(lists.why_short[row], SHORT_REASONS),
+        _list_ids(scenario, user_ids, items, row),
     ]
     if channels:
         columns.append(_names_of_channels(lists.channels[row, place], channels))
@@ -185,6 +196,16 @@ def lists_table(
         has_propensity=lists.propensity is not None,
     )
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _list_ids(
+    scenario: str | None, user_ids: pa.Array, items: pa.Array, row: np.ndarray
+) -> pa.Array:
+    """Return the id of the list that each row is in: [rows], which are in the order of `row`."""
+    owners, starts, counts = np.unique(row, return_index=True, return_counts=True)
+    offsets = np.append(starts, len(row))
+    found = list_ids(scenario, user_ids.take(pa.array(owners)), items, offsets)
+    return found.take(pa.array(np.repeat(np.arange(len(owners)), counts)))
 
 
 def _names_of_channels(bits: np.ndarray, channels: Sequence[str]) -> pa.Array:

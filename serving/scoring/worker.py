@@ -172,7 +172,7 @@ class _Making:
             lists: Of N users.
         """
         item_ids = self.maker.loaded.item_ids
-        table = lists_table(user_ids, item_ids, lists, self.maker.channels)
+        table = lists_table(user_ids, item_ids, lists, self.maker.channels, self.kind.scenario)
         if self.sentences is None:
             return table
         column = self.sentences.column(_places(lists), histories)

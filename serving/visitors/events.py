@@ -16,11 +16,11 @@ from conf.errors import InputError
 from conf.privacy.log_ids import as_files_name_them
 from conf.settings.config import Config
 from conf.settings.input import EventSource
+from serving.visitors.cells import EVENTS_OPTION, ids_of, reaches, times_of
 from serving.visitors.files import GivenFile, read_file
-from serving.visitors.times import as_number, cut, why_wrong
+from serving.visitors.times import cut
 from trainer.prediction.given import Table, numbers_in
 
-EVENTS_OPTION = "--events"
 COUNTS = ("read", "known_item", "unknown_item", "unknown_type", "shown_only", "below_min_value")
 
 
@@ -62,8 +62,8 @@ def read_events(
     """
     log, file = _log_of(config, path)
     columns, wrong = log.columns, dict[int, str]()
-    users, items = (_ids(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
-    times = _times(file, log, config, manifest, wrong)
+    users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
+    times = times_of(file, log, config, manifest, wrong)
     file.refuse(wrong)
     types, counts = _types(file, log, config, manifest)
     stays = types >= 0
@@ -94,32 +94,6 @@ def _log_of(config: Config, path: Path) -> tuple[EventSource, GivenFile]:
     )
 
 
-def _ids(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
-    values = file.column(name, log)
-    for place, value in enumerate(values):
-        if value is None:
-            wrong.setdefault(place, f"{name} is missing; every event needs a user and an item")
-    return [str(value) for value in values]
-
-
-def _times(
-    file: GivenFile, log: EventSource, config: Config, manifest: Manifest, wrong: dict[int, str]
-) -> np.ndarray:
-    """Return the time of each row; note what cannot be one: [M] int64."""
-    name, found = log.columns.time, np.zeros(file.rows, dtype=np.int64)
-    if log.is_ordered_by_lines or name is None:
-        return found
-    for place, value in enumerate(file.column(name, log)):
-        try:
-            found[place] = as_number(value, log)
-            why = why_wrong(int(found[place]), config, manifest) if config.input.is_dated else None
-        except (ValueError, OverflowError):
-            why = f"is no time with time_unit={log.time_unit}"
-        if why is not None:
-            wrong.setdefault(place, f"{name}={value!r} {why}")
-    return found
-
-
 def _types(
     file: GivenFile, log: EventSource, config: Config, manifest: Manifest
 ) -> tuple[np.ndarray, Counter[str]]:
@@ -140,20 +114,11 @@ def _types(
             counts["unknown_type"] += 1
         elif kind.shown_only:
             counts["shown_only"] += 1
-        elif kind.min_value is not None and not _reaches(value, kind.min_value, log):
+        elif kind.min_value is not None and not reaches(value, kind.min_value, log):
             counts["below_min_value"] += 1
         else:
             found[place] = numbers[str(name)]
     return found, counts
-
-
-def _reaches(value: Any, least: float, log: EventSource) -> bool:
-    try:
-        return (
-            float(str(value).replace(log.thousands or " ", "").replace(log.decimal, ".")) >= least
-        )
-    except ValueError:
-        return False
 
 
 def _with_own_numbers(numbers: np.ndarray, ids: Sequence[str]) -> np.ndarray:

@@ -96,7 +96,10 @@ def read_file(option: str, path: Path, source: Files) -> GivenFile:
             f"{_KINDS}"
         ) from error
     blank = {"", *source.null_values}
-    whole = {name: [_value(one, blank) for one in column] for name, column in columns.items()}
+    whole = {
+        name: [_value(one, blank) for one in column] if str in set(map(type, column)) else column
+        for name, column in columns.items()
+    }
     return GivenFile(option, path, whole, max(map(len, whole.values()), default=0))
 
 

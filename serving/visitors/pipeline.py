@@ -35,7 +35,8 @@ from serving.rules.possible import FALLBACK_REASONS
 from serving.rules.reading.tables import with_num_events
 from serving.scoring.list_model import load_model
 from serving.scoring.worker import PartScorer, ScoringJob
-from serving.visitors.events import COUNTS, EVENTS_OPTION, GivenEvents, read_events
+from serving.visitors.cells import EVENTS_OPTION
+from serving.visitors.events import COUNTS, GivenEvents, read_events
 from serving.visitors.files import GivenFile, read_file
 from serving.visitors.groups import NewUsers
 from serving.visitors.histories import histories_with

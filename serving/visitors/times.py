@@ -1,5 +1,7 @@
 """Times of events as numbers, in the form that the histories of a dataset have."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +17,7 @@ from conf.workspace.instants import microseconds, newest_instant
 _STEPS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _MICROSECOND = timedelta(microseconds=1)
 _MOST_LATER = timedelta(days=3653) // _MICROSECOND
+_LARGEST = 2**63 - 1
 _UNITS = {"minute": "m", "hour": "h", "day": "D", "month": "M", "year": "Y"}
 
 
@@ -47,18 +50,42 @@ def _microseconds(value: Any, zone: str | None) -> int:
     return microseconds(moment)
 
 
-def why_wrong(number: int, config: Config, manifest: Manifest) -> str | None:
-    """Return why a time cannot be right; None if it can."""
-    first = config.etl.clean.earliest_time
-    if number < microseconds(datetime.combine(first, time())):
-        return f"is before etl.clean.earliest_time={first}; most often the time unit is wrong"
-    newest = newest_instant(manifest)
-    if newest is not None and number > newest + _MOST_LATER:
-        return (
-            "is more than ten years after the dataset's newest event; most often the time unit is "
-            "wrong"
-        )
-    return None
+def as_numbers(values: Sequence[Any], log: EventSource, wrong: dict[int, str]) -> np.ndarray:
+    """Return times as `as_number` does; note those that are none: [E] -> [E] int64."""
+    if log.time_unit in _STEPS and set(map(type, values)) <= {int}:
+        with suppress(OverflowError):
+            numbers = np.array(values, dtype=np.int64)
+            if not len(numbers) or np.abs(numbers).max() < _LARGEST // _STEPS[log.time_unit]:
+                found: np.ndarray = numbers * _STEPS[log.time_unit]
+                return found
+    found = np.zeros(len(values), dtype=np.int64)
+    for place, value in enumerate(values):
+        try:
+            found[place] = as_number(value, log)
+        except (ValueError, OverflowError):
+            wrong.setdefault(place, f"is no time with time_unit={log.time_unit}")
+    return found
+
+
+def why_wrong(numbers: np.ndarray, config: Config, manifest: Manifest) -> dict[int, str]:
+    """Return why times cannot be right, by place; those that can are left out.
+
+    Args:
+        numbers: [E] microseconds since 1970 UTC.
+        config: Has the earliest time.
+        manifest: Has the newest event.
+    """
+    first, newest = config.etl.clean.earliest_time, newest_instant(manifest)
+    early = f"is before etl.clean.earliest_time={first}; most often the time unit is wrong"
+    late = (
+        "is more than ten years after the dataset's newest event; most often the time unit is wrong"
+    )
+    begin = microseconds(datetime.combine(first, time()))
+    found = dict.fromkeys(np.flatnonzero(numbers < begin).tolist(), early)
+    if newest is not None:
+        places = np.flatnonzero(numbers > newest + _MOST_LATER).tolist()
+        found |= dict.fromkeys(places, late)
+    return found
 
 
 def cut(numbers: np.ndarray, config: Config) -> np.ndarray:

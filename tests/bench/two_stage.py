@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.runs.judging import run_measure
 from conf.runs.stages import run_train
 from tests.serving.impression_shop import shop_config, write_shop

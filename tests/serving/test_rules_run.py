@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.command.told import told_rules
+from conf.command.printing.told import told_rules
 from conf.contract import ListsManifest
 from conf.errors import ConfigError
 from conf.runs.stages import run_score

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.contract import ListsManifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target

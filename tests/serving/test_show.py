@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.errors import ConfigError
 from conf.runs.stages import run_score
 from conf.settings.config import Config

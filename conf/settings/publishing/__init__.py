@@ -1,1 +1,1 @@
-"""Sections about what is published, where it is delivered to, and what is kept."""
+"""Sections about what is published, where it is delivered to, what is kept, and its outcome."""

@@ -13,7 +13,7 @@ from tests.packaging.checkout import BIN, CHECKOUT, call
 HEAVY = {"conf.settings.config", "conf.runs", "omegaconf", "pyarrow", "numpy", "ray", "torch"}
 GROUPS = {
     "The pipeline, from the log to the lists": {"etl", "train", "score", "run"},
-    "Look at results": {"show", "status", "evaluate", "predict", "card"},
+    "Look at results": {"show", "status", "evaluate", "outcome", "predict", "card"},
     "Choose a model": {"advise", "compare", "tune"},
     "Manage the workspace": {"deliver", "promote", "rollback", "gc", "erase", "generate"},
 }

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 
-from conf.command.cells import printable
+from conf.command.printing.cells import printable
 from conf.command.running import run_command
 from conf.command.stopping import stoppable
 from conf.errors import GateError

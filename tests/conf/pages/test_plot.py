@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.pages.plot import Axis, Point, Series, plot
 from conf.pages.svg import ticks
 from trainer.pages.comparison import write_comparison

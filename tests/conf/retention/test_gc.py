@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.errors import ConfigError, LockHeldError, VersionError
 from conf.runs.looking import run_status
 from conf.runs.managing import run_gc, run_rollback

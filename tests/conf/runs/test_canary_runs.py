@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.contract import ListsManifest
 from conf.errors import ConfigError, GateError, VersionError
 from conf.runs.looking import run_show, run_status

@@ -42,7 +42,7 @@ def table_of(rows: list[tuple[Any, ...]], fallback: str, reason: str | None) -> 
     sources = ["fallback" if row[0] in fallback else "model" for row in rows]
     why = [reason if source == "fallback" else None for source in sources]
     none = [None] * len(rows)
-    columns = [*map(list, zip(*rows, strict=True)), sources, none, why, none]
+    columns = [*map(list, zip(*rows, strict=True)), sources, none, why, none, none]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, LISTS_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=LISTS_SCHEMA)
 

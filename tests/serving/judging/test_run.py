@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.errors import ConfigError
 from conf.runs.judging import run_measure
 from conf.runs.stages import run_evaluate, run_train

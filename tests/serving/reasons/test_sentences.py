@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.contract import HISTORY_TYPES, Manifest
 from conf.errors import ConfigError, InputError
 from conf.runs.inputs.request_keys import lists_request

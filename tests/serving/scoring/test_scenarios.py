@@ -42,7 +42,14 @@ def job_of(config: Config, manifest: Manifest, model_id: str, folder: Path) -> S
 
 
 def rows_of(folder: Path) -> pa.Table:
-    return pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet")))
+    """Return the lists without their ids, which differ between scenarios."""
+    paths = sorted(folder.glob("part-*.parquet"))
+    return pa.concat_tables(map(pq.read_table, paths)).drop_columns("list_id")
+
+
+def ids_of(folder: Path) -> set[str]:
+    return {row["list_id"] for path in folder.glob("part-*.parquet")
+            for row in pq.read_table(path).to_pylist()}  # fmt: skip
 
 
 def made(config: Config, shop: Shop, model_id: str, folder: Path) -> Path:
@@ -86,6 +93,8 @@ def test_lists_of_a_scenario_are_those_of_a_run_with_its_settings(
         assert 0 < sum(is_in) < len(is_in)
         assert_alike(found, rows.filter(pa.array(is_in)))
     assert rows_of(together / "cart").num_rows == 3 * 60
+    assert len(ids_of(together / "cart")) == 60
+    assert ids_of(together / "cart").isdisjoint(ids_of(together))
     assert max(rows_of(together / "north")["position"].to_pylist()) == 6
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 from conf.contract import SIMILAR_ITEMS
 from conf.errors import ConfigError, HeadraceError, VersionError
 from conf.runs.inputs.request_keys import lists_request

@@ -57,6 +57,7 @@ def by_user(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     for row in rows:
         reasons = [(one["item_id"], round(one["weight"], 4)) for one in row["reasons"] or ()]
         same = {**row, "score": round(row["score"], 4), "reasons": reasons}
+        same.pop("list_id")  # it is of this user alone
         found.setdefault(same.pop("user_id"), []).append(same)
     return found
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from conf.command.cells import text_of
+from conf.command.printing.cells import text_of
 from conf.pages.text import figure, interval, share
 
 Result = dict[str, Any]

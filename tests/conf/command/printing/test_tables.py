@@ -1,6 +1,6 @@
 import pytest
 
-from conf.command.tables import print_result
+from conf.command.printing.tables import print_result
 
 
 def test_what_is_odd_about_the_files_is_said_below_the_ledger(

@@ -6,10 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from conf.command.cells import printable, text_of
-from conf.command.judged import print_judged
-from conf.command.shown import print_audience, print_item, print_user
-from conf.command.told import (
+from conf.command.printing.cells import printable, text_of
+from conf.command.printing.judged import print_judged
+from conf.command.printing.outcomes import print_outcome
+from conf.command.printing.shown import print_audience, print_item, print_user
+from conf.command.printing.told import (
     told_blend,
     told_delivered,
     told_reasons,
@@ -53,6 +54,9 @@ def print_result(result: Result) -> None:
         return
     if "judged" in result:
         print_judged(console, result)
+        return
+    if result["stage"] == "outcome":
+        print_outcome(console, result)
         return
     if result["stage"] == "compare":
         print_comparison(console, result)

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from conf.command.cells import printable, text_of
+from conf.command.printing.cells import printable, text_of
 from conf.contract import CHANNELS, PROPENSITY, RULES
 
 Result = dict[str, Any]

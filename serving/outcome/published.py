@@ -1,0 +1,120 @@
+"""What the workspace says of published lists: versions, their data, the fields of their users.
+
+Legend of shapes: U users of the log.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from conf.contract import ITEM_ID, MANIFEST_NAME, USER_ID, ListsManifest, Manifest
+from conf.errors import ConfigError, VersionError
+from conf.privacy.log_ids import Kind
+from conf.workspace.folders import listed
+from conf.workspace.instants import microseconds, newest_instant
+from conf.workspace.json_files import is_there
+from conf.workspace.parquet import read_columns
+from conf.workspace.pointers import read_pointer
+from conf.workspace.publications import publications
+from conf.workspace.versions import UNDATED, read_manifest
+from serving.outcome.codes import Codes
+from serving.outcome.policy import OPTION
+from serving.outcome.timeline import DAY, Stretch, stretches_of
+
+MOST_SEGMENTS = 100
+_NO_VALUE = "(none)"
+
+
+def published(workspace: Path) -> tuple[ListsManifest, list[Stretch]]:
+    """Return the current lists, and the stretches between publications."""
+    pointer = read_pointer(workspace, "lists")
+    if pointer is None:
+        raise VersionError(
+            f"{workspace / 'lists'} has no current version; run headrace score first"
+        )
+    history = stretches_of(publications(pointer))
+    if not history:
+        raise VersionError(
+            f"{workspace / 'lists' / 'CURRENT.json'} does not say what was published when: an "
+            "earlier release wrote it; the next publication begins its history"
+        )
+    return read_manifest(workspace, "lists", pointer["id"], ListsManifest), history
+
+
+def policy_version(workspace: Path, version: str) -> ListsManifest:
+    """Return the lists of `--policy`."""
+    if (
+        not version
+        or Path(version).name != version
+        or not is_there(workspace / "lists" / version / MANIFEST_NAME["lists"])
+    ):
+        there = [path.name for path in listed(workspace / "lists", "[!.]*") if path.is_dir()]
+        raise ConfigError(
+            f"{OPTION}={version!r} is no version of lists; there are "
+            f"{', '.join(there[-10:]) or 'none'}"
+        )
+    return read_manifest(workspace, "lists", version, ListsManifest)
+
+
+def known_ids(workspace: Path, dataset: Manifest) -> dict[Kind, pa.Array]:
+    """Return the ids of the dataset's users and items."""
+    found: dict[Kind, pa.Array] = {}
+    folder = workspace / "datasets" / dataset.id
+    kinds: tuple[tuple[Kind, str, str], ...] = (
+        ("user", "users", USER_ID), ("item", "items", ITEM_ID),
+    )  # fmt: skip
+    for kind, part, column in kinds:
+        tables = [read_columns(folder / file.path, [column]) for file in dataset.files[part]]
+        ids = pa.concat_tables(tables)[column].cast(pa.string())
+        found[kind] = ids.combine_chunks()
+    return found
+
+
+def segments_of(
+    field: str | None, workspace: Path, dataset: Manifest, user_ids: pa.Array
+) -> tuple[np.ndarray, list[str]] | None:
+    """Return the number of each user's segment, and their names."""
+    if field is None:
+        return None
+    folder = workspace / "datasets" / dataset.id
+    tables = [read_columns(folder / f.path, [USER_ID, field]) for f in dataset.files["users"]]
+    table = pa.concat_tables(tables)
+    if field not in table.column_names:
+        raise VersionError(
+            f"dataset {dataset.id} has no field {field} of users, which outcome.segment names; run "
+            "headrace run, or set it to null"
+        )
+    place = pc.index_in(user_ids, value_set=table[USER_ID].cast(pa.string()).combine_chunks())
+    codes = Codes()
+    of_user = codes.of(table[field].take(place).cast(pa.string()).fill_null(_NO_VALUE))
+    if len(codes) > MOST_SEGMENTS:
+        raise ConfigError(
+            f"outcome.segment={field!r} has {len(codes):,} values, and at most {MOST_SEGMENTS} can "
+            "be told apart; name another field"
+        )
+    return of_user, codes.texts
+
+
+def knows_until(workspace: Path, policy: ListsManifest) -> int:
+    """Return the newest instant that the policy's lists may know of, in microseconds."""
+    path = workspace / "datasets" / policy.dataset_id / MANIFEST_NAME["datasets"]
+    if is_there(path):
+        newest = newest_instant(read_manifest(workspace, "datasets", policy.dataset_id, Manifest))
+        if newest is not None:
+            return newest
+    if policy.logical_date == UNDATED:
+        return -1
+    return instant(date.fromisoformat(policy.logical_date)) + DAY - 1
+
+
+def instant(day: date) -> int:
+    """Return the first instant of a day in microseconds since 1970 UTC."""
+    return microseconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def day_of(moment: int) -> str:
+    """Return the day of an instant, YYYY-MM-DD."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).date().isoformat()
