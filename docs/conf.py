@@ -26,7 +26,7 @@ PAGES = {
     "Start": ["README", "your-data", "commands", "troubleshooting"],
     "From log to dataset": ["cleaning", "features", "files"],
     "Models": ["choosing", "training", "impressions", "two-stage", "measuring", "performance"],
-    "In production": ["lists", "rules", "diversity", "schedules", "clusters", "privacy"],
+    "In production": ["lists", "rules", "diversity", "outcome", "schedules", "clusters", "privacy"],
     "Reference": ["settings", "uses", "architecture", "CONTRIBUTING", "CHANGELOG"],
 }
 """The contents, kept here so that `index.md` reads well as it is."""
