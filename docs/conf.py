@@ -31,6 +31,7 @@ PAGES = {
         "rules",
         "diversity",
         "delivery",
+        "outcome",
         "schedules",
         "clusters",
         "privacy",

@@ -1,12 +1,17 @@
 """Literal lists and events with answers worked out by hand."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from conf.contract import ListsManifest
+from conf.erasure.lists_and_models import rebuild_lists
+from conf.erasure.rows import Target
 from conf.settings.config import Config
+from conf.workspace.versions import commit, read_manifest
 from tests.serving.outcome.published_shop import (
     DAYS,
     HOUR,
@@ -270,6 +275,29 @@ def test_a_version_that_is_gone_is_told_and_the_others_are_counted(tmp_path: Pat
     assert result["gone"] == ["first"]
     assert result["ledger"]["shown"] == {"read": 2, "counted": 1, "version_gone": 1}
     assert "lists that are gone are not counted: first" in result["notes"]
+
+
+def test_erased_users_have_no_list_any_more(tmp_path: Path) -> None:
+    config = shop(tmp_path)
+    folder, beside = tmp_path / "lists/first", tmp_path / "beside"
+    beside.mkdir()
+    manifest = read_manifest(tmp_path, "lists", "first", ListsManifest)
+    gone = frozenset({"u0"})
+    left, removed = rebuild_lists(
+        manifest, folder, beside, Target(gone, gone, frozenset({2}), ()), [False, False]
+    )
+    shutil.rmtree(folder)
+    beside.rename(folder)
+    commit(tmp_path, "lists", left)
+
+    result = counted(config, [
+        ("u0", "i2", START + 10, "seen"), ("u1", "i5", START + 10, "seen"),
+        ("u1", "i5", START + 20, "buy"),
+    ])  # fmt: skip
+
+    assert removed["lists"] == 2
+    assert result["ledger"]["shown"] == {"read": 2, "counted": 1, "user_without_list": 1}
+    assert row_of(result, "first")["rate"] == 1
 
 
 def test_the_page_is_written_and_names_no_user(tmp_path: Path) -> None:

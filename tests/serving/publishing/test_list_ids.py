@@ -1,10 +1,13 @@
 import hashlib
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from serving.publishing.list_ids import list_ids
 from serving.publishing.parts import PartLists, lists_table
+from tests.docs.samples import samples_of
+from tests.packaging.checkout import CHECKOUT
 
 
 def by_hand(scenario: str, user: str, items: list[str]) -> str:
@@ -24,6 +27,16 @@ def test_ids_are_those_that_other_programs_compute() -> None:
 
     assert ids(lists) == [by_hand("", user, items) for user, items in lists.items()]
     assert ids(lists, "cart") == [by_hand("cart", user, items) for user, items in lists.items()]
+
+
+def test_the_program_of_the_manual_computes_them() -> None:
+    page = CHECKOUT / "docs" / "outcome.md"
+    [program] = [one.text for one in samples_of(page, "python")]
+    found: dict[str, Any] = {}
+    exec(program, found)
+
+    assert found["list_id"]("", "u7", ["kettle-3", "ü"]) == ids({"u7": ["kettle-3", "ü"]})[0]
+    assert found["list_id"]("cart", "u", []) == ids({"u": []}, "cart")[0]
 
 
 def test_no_two_lists_have_one_id() -> None:
