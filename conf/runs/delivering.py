@@ -5,8 +5,8 @@ from pathlib import Path
 from conf.errors import ConfigError
 from conf.privacy.fitting import require_protected
 from conf.runs.chosen import require_sound
-from conf.runs.results import Result
-from conf.runs.stages import DONE, locked, with_delivery
+from conf.runs.results import Result, with_delivery
+from conf.runs.stages import DONE, locked
 from conf.settings.config import Config
 from conf.workspace.pointers import current_version
 

@@ -13,9 +13,9 @@ from conf.retention.versions import Key, read_versions
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import require_sound
 from conf.runs.lineage import needed_again
-from conf.runs.results import Result, manifest_of
+from conf.runs.results import Result, manifest_of, with_delivery
 from conf.runs.roles import require_role
-from conf.runs.stages import DONE, KINDS, REFUSED, locked, with_delivery
+from conf.runs.stages import DONE, KINDS, REFUSED, locked
 from conf.settings.config import Config
 from conf.workspace.pointers import (
     allow,

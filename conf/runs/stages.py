@@ -24,9 +24,12 @@ from conf.runs.inputs.list_files import list_files
 from conf.runs.inputs.request_keys import dataset_request, lists_request, model_request
 from conf.runs.lineage import base_dataset, shown_in_scenarios, shown_lists, with_start
 from conf.runs.results import (
+    FAILED,
     Result,
+    cost_of_lists,
     figures_of,
     manifest_of,
+    with_delivery,
     with_verdicts,
 )
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
@@ -41,7 +44,7 @@ from conf.workspace.versions import find_version
 log = logging.getLogger(__name__)
 
 DONE = "done"
-REFUSED, FAILED, NOT_PUBLISHED = "refused", "failed", "not published"
+REFUSED, NOT_PUBLISHED = "refused", "not published"
 KINDS = ("datasets", "models", "lists")
 
 
@@ -218,33 +221,10 @@ def _score(
             **given,
         ),
     )
+    if result["status"] == DONE:
+        cost = cost_of_lists(config.score, result["counts"]["users"], result["seconds"])
+        result |= {"cost": cost} if cost else {}
     return with_delivery(config, result)
-
-
-def with_delivery(config: Config, result: Result, target: str | None = None) -> Result:
-    """Deliver what is current now, if there are targets; return the result with what happened.
-
-    The workspace's lock is held. What is published stays so, whatever happens.
-
-    Args:
-        config: The run's configuration.
-        result: The result of the command so far.
-        target: Name of the only target; None: all.
-
-    Raises:
-        HeadraceError: When a target was not delivered to; its `made` is the result.
-    """
-    targets = {name: one for name, one in config.deliver.items() if target in (None, name)}
-    if not targets:
-        return result
-    told, error = call_stage(
-        "serving.delivery.deliver", "run", Path(config.run.output), config.run.name, targets
-    )
-    result = {**result, "delivered": told}
-    if error is not None:
-        error.made = {**result, "status": FAILED}
-        raise error
-    return result
 
 
 def _make(

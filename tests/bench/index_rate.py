@@ -19,12 +19,15 @@ import torch
 from conf.contract import NUM_RESERVED, POSITION, USER_ID, Manifest
 from conf.settings.load import load_config
 from serving import score
+from serving.ranking.topk import top_k
+from serving.rules.history import Seen
 from serving.scoring.list_model import load_model
 from tests.bench.made_up import write_dataset
 from tests.bench.score_rate import _PeakMemory
 from trainer.data.batches import histories_of
 from trainer.data.stream import read_row_groups
 from trainer.models.bundle import Trained, build_model, model_section, save_bundle
+from trainer.models.scorer import ModelScorer
 
 CORES, ROW_GROUP_ROWS, EVENTS, SAMPLE, GROUP_SIZE, SPREAD = 2, 50_000, 20, 500, 500, 1.0
 YAML = """
@@ -94,20 +97,19 @@ def _recall(
 ) -> tuple[float, float]:
     """Return the recall of some users' lists, and the CPU seconds that an exact list takes."""
     scorer = load_model(workspace, model_id, manifest).scorer
-    assert scorer is not None
+    assert isinstance(scorer, ModelScorer)
     group = manifest.row_groups("histories")[0]
     columns = ["user_idx", "history_item_idx", "history_event_type", "history_time"]
     _, found = next(read_row_groups(workspace / "datasets" / "bench", [group], columns, threads=1))
     histories, rows = histories_of(found), np.arange(min(SAMPLE, group.rows))
-    started = time.process_time()
+    ends = histories.offsets[len(rows)]
+    owner = np.repeat(rows, np.diff(histories.offsets[: len(rows) + 1]))
+    seen = Seen(torch.from_numpy(owner), torch.from_numpy(histories.values[:ends].astype(np.int64)))
+    torch.set_num_threads(1)
     with torch.no_grad():
-        scores = scorer.scores(histories, rows)
-        for row in rows:
-            scores[
-                row, histories.values[histories.offsets[row] : histories.offsets[row + 1]]
-            ] = -torch.inf
-        scores[:, :NUM_RESERVED] = -torch.inf
-        best = scores.topk(100, dim=1).indices.numpy()
+        vectors, users = scorer.item_vectors, scorer.model.encode(scorer.batch(histories, rows))
+        started = time.process_time()
+        best = top_k(users, vectors, k=100, seen=seen, block_items=16_384).item_idx.numpy()
     exact = (time.process_time() - started) / len(rows)
     lists = pq.read_table(version / "part-00000.parquet").to_pandas()
     assert (lists[POSITION] <= 100).all()
