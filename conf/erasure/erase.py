@@ -7,7 +7,7 @@ after everything that was made from it, because it holds the users' numbers.
 import logging
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ from conf.erasure.rows import (
     replace_without,
     source_files,
 )
-from conf.errors import ConfigError, HeadraceError
+from conf.erasure.targets import EraseDelivered, erase_targets, require_all_reached, result_of
+from conf.errors import ConfigError
 from conf.pages.samples import samples_of
 from conf.privacy.erased import add_erased, read_erased
 from conf.privacy.file_names import erased_names
@@ -53,11 +54,6 @@ from conf.workspace.swap import folder_beside, name_beside, swap
 from conf.workspace.versions import WORK_OWNER, read_manifest, require_files
 
 log = logging.getLogger(__name__)
-DELIVERED = "deliver"
-"""Before the name of a target, where results and receipts name folders."""
-EraseDelivered = Callable[
-    [Config, frozenset[str]], tuple[dict[str, dict[str, int]], HeadraceError | None]
-]
 _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
 
 
@@ -96,8 +92,10 @@ def run(
     _erase_orphans(workspace, target, journal)
     _erase_tables(workspace, target, journal)
     journal.models = dict(note_learned(workspace))
-    if erase_delivered is not None and config.deliver:
-        _erase_targets(config, target.names | journal.labels, journal, erase_delivered)
+    if erase_delivered is None or not config.deliver:
+        require_all_reached(config, journal)
+    else:
+        erase_targets(config, target.names | journal.labels, journal, erase_delivered)
     receipt = journal.close(keys)
     log.info("erase: %d users requested, %d found", len(people), len(journal.found))
     if not journal.found:
@@ -107,37 +105,7 @@ def run(
         )
     for model, learned in journal.models.items():
         log.warning("erase: model %s %s; %s", model, told_learned(learned), WITHOUT_THEM)
-    return {**_result("done", journal), "receipt": str(receipt)}
-
-
-def _result(status: str, journal: Journal) -> dict[str, Any]:
-    return {
-        "stage": "erase",
-        "status": status,
-        "users": len(journal.users),
-        "found": len(journal.found),
-        "not_found": len(journal.users) - len(journal.found),
-        "removed": journal.removed,
-        "anonymity": journal.anonymity,
-        "learned_from_erased": journal.models,
-    }
-
-
-def _erase_targets(
-    config: Config, names: frozenset[str], journal: Journal, erase_delivered: EraseDelivered
-) -> None:
-    """Erase users from the targets of lists; one that is not reached keeps the erasure open.
-
-    Raises:
-        HeadraceError: When one is not reached; its `made` is the result so far.
-    """
-    removed, error = erase_delivered(config, names)
-    for name, rows in removed.items():
-        journal.add(f"{DELIVERED}/{name}", rows)
-    if error is not None:
-        told = type(error)(f"the erasure is not finished, run it again with the same file: {error}")
-        told.made = _result("failed", journal)
-        raise told
+    return {**result_of("done", journal), "receipt": str(receipt)}
 
 
 def read_users(path: Path) -> frozenset[str]:

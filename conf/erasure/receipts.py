@@ -56,6 +56,8 @@ class _Noted(BaseModel):
     labels: tuple[str, ...] = ()
     """Labels of the users that only tables of identities knew, for targets of lists that were down
     when these tables lost them."""
+    targets: tuple[str, ...] = ()
+    """Targets of lists that may still hold the users."""
 
 
 class Journal:
@@ -73,6 +75,7 @@ class Journal:
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}
         self.labels = set[str]()
+        self.targets = set[str]()
         self.models: dict[str, Learned] = {}
         if is_there(self.path):
             earlier = read_record(self.path, _Noted)
@@ -83,6 +86,7 @@ class Journal:
                 )
             self.found, self.removed = set(earlier.found), earlier.removed
             self.anonymity, self.labels = earlier.anonymity, set(earlier.labels)
+            self.targets = set(earlier.targets)
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -103,6 +107,11 @@ class Journal:
     def add_labels(self, labels: Iterable[str]) -> None:
         """Note labels of the users, before the tables of identities lose them."""
         self.labels |= set(labels)
+        self._write()
+
+    def set_targets(self, names: Iterable[str]) -> None:
+        """Note the targets of lists that may still hold the users."""
+        self.targets = set(names)
         self._write()
 
     def add_anonymity(self, folder: str, report: PrivacyReport | None) -> None:
@@ -146,6 +155,7 @@ class Journal:
             "removed": self.removed,
             "anonymity": self.anonymity,
             "labels": sorted(self.labels),
+            "targets": sorted(self.targets),
         }
         write_json(self.path, state, private=True)
 

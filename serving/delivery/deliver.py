@@ -70,8 +70,10 @@ def run(
             log.error("deliver: %s: %s", name, error)
             continue
         told[name]["seconds"] = round(time.monotonic() - started, 1)
-        log.info("deliver: %s has %s: %s", name, delivery.id, told[name]["status"])
-    return told, combined(errors, "was not delivered to")
+        canary = delivery.canary
+        also = "" if canary is None else f", and {canary['id']} for {canary['share']:.4g} of users"
+        log.info("deliver: %s has %s%s: %s", name, delivery.id, also, told[name]["status"])
+    return told, combined(errors, "the current version was not delivered to")
 
 
 def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | None:
@@ -79,7 +81,7 @@ def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | 
 
     Args:
         errors: By target.
-        what: What happened to the targets, such as `was not delivered to`.
+        what: What happened, before the names of the targets.
     """
     if not errors:
         return None
@@ -90,7 +92,7 @@ def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | 
         f"{error}" if f"deliver.{name}" in str(error) else f"deliver.{name}: {error}"
         for name, error in errors.items()
     )
-    return kind(f"the current version {what} {', '.join(errors)}. {each}")
+    return kind(f"{what} {', '.join(errors)}. {each}")
 
 
 def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dict[str, Any]:
@@ -105,6 +107,11 @@ def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dic
     Raises:
         HeadraceError: When the target is down, full, not ours, or further than this delivery.
     """
+    if not delivery.kinds:
+        raise ConfigError(
+            f"{where}: {delivery.id} has none of the lists that {where} asks for, so nothing is "
+            f"delivered; name others in {where}.lists"
+        )
     state = place.state()
     require_allowed(state, delivery, where)
     version, status = _there(place, state, delivery), CURRENT

@@ -56,7 +56,7 @@ def run(
         except HeadraceError as error:
             errors[name] = error
             log.error("erase: %s: %s", name, error)
-    return removed, combined(errors, "may still hold the users in")
+    return removed, combined(errors, "lists may still hold the users in")
 
 
 def erased(

@@ -6,6 +6,7 @@ other people built on it, stay. A small table has the record of each target.
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import LiteralString, cast
 
 import pyarrow as pa
 from psycopg import errors
@@ -235,7 +236,7 @@ class Tables:
         return Counts(rows=row[0], lists=row[1])
 
     def _show(self, new: State) -> None:
-        """Let the views show a version; remove those of lists that are no longer delivered."""
+        """Let the views show a version; others that we made become empty."""
         shown = {self._view(kind): kind for kind in new.current.kinds}
         for view, kind in shown.items():
             columns = SQL(", ").join(map(Identifier, columns_of(kind)))
@@ -248,8 +249,23 @@ class Tables:
             self._comment("VIEW", view, f"{_MARK}{self._table}")
         mark = (self._schema, "v", f"{_MARK}{self._table}")
         for view, _ in self._connection.execute(_COMMENTED, mark).fetchall():
-            if view not in shown:
-                self._run(SQL("DROP VIEW {}").format(self._own(view)))
+            if view not in shown:  # rights to it, and views on it, stay
+                query = SQL("CREATE OR REPLACE VIEW {} AS SELECT {} WHERE false")
+                self._run(query.format(self._own(view), self._nothing_of(view)))
+
+    def _nothing_of(self, view: str) -> Composed:
+        """Return the columns of a view, with their types, all null."""
+        query = SQL(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = "
+            "(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = %s AND c.relname = %s) AND attnum > 0 ORDER BY attnum"
+        )
+        rows = self._connection.execute(query, (self._schema, view)).fetchall()
+        columns = [
+            SQL("NULL::{} AS {}").format(SQL(cast(LiteralString, kind)), Identifier(name))
+            for name, kind in rows
+        ]
+        return SQL(", ").join(columns)
 
     def _record(self) -> State | None:
         if self._relation(CONTROL) is None:

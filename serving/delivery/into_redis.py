@@ -284,7 +284,7 @@ class Keys:
 
 def _ours(where: str, error: RedisError, text: str) -> HeadraceError:
     wrong = (AuthenticationError, AuthorizationError, NoPermissionError)
-    if isinstance(error, wrong) or "WRONGPASS" in text or "NOAUTH" in text:
+    if isinstance(error, wrong) or "WRONGPASS" in text or "NOAUTH" in text or "DB index" in text:
         return ConfigError(f"{where}: {text}; correct its url, or the variable that it comes from")
     if isinstance(error, OutOfMemoryError):
         return StorageError(f"{where}: the server is full: {text}; give it more memory")

@@ -26,6 +26,12 @@ def index_counts(source: Source, one: Prepared) -> dict[str, int | None]:
         one: How they are made.
     """
     is_used = one.score.index is not None and isinstance(source.model.scorer, ModelScorer)
+    if one.score.index is not None and not is_used:
+        log.warning(
+            "score: score.index has no effect: %s is no network (%s)",
+            source.model.bundle.id,
+            source.model.bundle.algorithm,
+        )
     size = sample_size(source, one, "index_recall") if is_used and one.staged is None else 0
     if not size:
         return dict.fromkeys(INDEX_RECALL)

@@ -100,12 +100,21 @@ def read_logs(
     """
     acts, users = acts_of(config), Codes()
     parts, types = [], set[str]()
+    given = {"list_id": config.outcome.list_id, "position": config.outcome.position}
+    missing = {key: column for key, column in given.items() if column is not None}
     for text in files:
         name, file = _log_of(config, text)
+        log = config.input.events[name]
+        missing = {key: column for key, column in missing.items() if not file.has(column, log)}
         part, found = _part(config, manifest, config.input.events[name], file, acts)
         parts.append(part)
         types |= found
     _require_shown(config, types)
+    for key, column in missing.items():
+        raise InputError(
+            f"outcome.{key}={column!r} is a column of none of the files of {EVENTS_OPTION}; "
+            f"correct it, or set outcome.{key} to null"
+        )
     frame = pd.concat(parts, ignore_index=True)
     labels: dict[Kind, np.ndarray] = {}
     kinds: tuple[tuple[Kind, Codes], ...] = (("user", users), ("item", names.items))

@@ -34,6 +34,8 @@ from serving.outcome.timeline import DAY, Timeline
 from serving.visitors.cells import EVENTS_OPTION
 
 log = logging.getLogger(__name__)
+_MUCH = 0.05
+"""Share of impressions that may be left out before a note says so."""
 
 
 def run(
@@ -98,7 +100,7 @@ def run(
         "comparisons": compared,
         "ledger": ledger,
         "gone": [timeline.versions[number] for number in gone],
-        "notes": _notes(config, events, shown, gone, timeline) + size_warnings(compared),
+        "notes": _notes(config, events, shown, ledger, gone, timeline) + size_warnings(compared),
     }
     log.info("outcome: %d impressions of %d versions", len(shown.user), len({*shown.version}))
     if wanted is not None:
@@ -180,7 +182,12 @@ def _require_some(ledger: Ledger, timeline: Timeline, days: Days, gone: Sequence
 
 
 def _notes(
-    config: Config, events: Events, shown: Impressions, gone: Sequence[int], timeline: Timeline
+    config: Config,
+    events: Events,
+    shown: Impressions,
+    ledger: Ledger,
+    gone: Sequence[int],
+    timeline: Timeline,
 ) -> list[str]:
     """Return what a reader of the figures has to know."""
     found = []
@@ -203,7 +210,15 @@ def _notes(
             f"no event has a type that counts as a success ({', '.join(acts_of(config))}); if that "
             "is a wrong name, set outcome.acted"
         )
-    if gone:
+    told = ledger.get("shown") or ledger.get("days") or {}
+    unclear = told.get("in_several_scenarios", 0)
+    if unclear > _MUCH * told.get("read", 0):
+        found.append(
+            f"{unclear:,} of {told['read']:,} impressions are of an item that is in several lists "
+            "of its user, and count in none, so the figures are of the other items alone: log "
+            "list_id"
+        )
+    if gone and told.get("version_gone"):
         names = ", ".join(timeline.versions[number] for number in gone)
         found.append(f"lists that are gone are not counted: {names}")
     return found

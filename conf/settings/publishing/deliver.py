@@ -1,6 +1,7 @@
 """The section `deliver`: databases, stores and folders that get each published version of lists."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -179,7 +180,7 @@ def _shared_places(targets: dict[str, AnyTarget]) -> list[str]:
         place: tuple[str, ...]
         match target:
             case FilesTarget():
-                place, told = ("files", target.path), "path"
+                place, told = ("files", str(Path(target.path).resolve())), "path"
             case PostgresqlTarget():
                 place, told = ("postgresql", target.url, target.namespace, target.table), "table"
             case RedisTarget():

@@ -184,3 +184,14 @@ def test_other_lists_of_the_target_are_another_version(tmp_path: Path, site: Sit
     told = run_deliver(config.model_copy(update={"deliver": {"there": target}}))
     assert told["delivered"]["there"]["status"] == "delivered"
     assert [*told["delivered"]["there"]["kinds"]] == ["lists"]
+
+
+def test_lists_that_the_version_lacks_are_no_delivery(tmp_path: Path, site: Site) -> None:
+    write_lists(tmp_path, lists_of(3, "a"), scenarios={"cart": CART})
+    deliver(tmp_path, site)
+    write_lists(tmp_path, lists_of(3, "b"))
+    config = config_of(tmp_path, there=site.settings)
+    target = config.deliver["there"].model_copy(update={"lists": ("cart",)})
+    with pytest.raises(ConfigError, match=r"none of the lists that deliver\.there asks for"):
+        run_deliver(config.model_copy(update={"deliver": {"there": target}}))
+    assert site.read("lists") == lists_of(3, "a")

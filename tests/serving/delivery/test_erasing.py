@@ -100,6 +100,10 @@ def test_an_erasure_that_misses_a_target_stays_open(tmp_path: Path, site: Site) 
     assert all(name in site.text() for name in GONE)
     with pytest.raises(ConfigError, match="an erasure of 2 users was interrupted"):
         erase(tmp_path, config, "raw3")
+    without = with_key(config_of(tmp_path))
+    with pytest.raises(ConfigError, match=r"users in there.*put it back into deliver"):
+        erase(tmp_path, without, "raw1", "raw2")
+    assert erasure_is_open(tmp_path)
     result = erase(tmp_path, config, "raw1", "raw2")
     assert result["status"] == "done"
     assert not any(name in site.text() for name in GONE)

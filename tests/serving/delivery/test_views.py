@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from conf.errors import TargetDownError
 from tests.serving.delivery.readers import Site
@@ -73,11 +74,19 @@ def test_a_long_reader_makes_a_delivery_wait(tmp_path: Path, site: Site) -> None
     assert site.read("lists") == lists_of(3, "b")
 
 
-def test_a_scenario_that_is_no_longer_delivered_has_no_view(tmp_path: Path, site: Site) -> None:
+def test_the_view_of_a_scenario_that_is_gone_stays_and_is_empty(tmp_path: Path, site: Site) -> None:
     write_lists(tmp_path, lists_of(3, "a"), scenarios={"cart": lists_of(2, "c")})
     deliver(tmp_path, site)
+    view = SQL("CREATE VIEW {} AS SELECT * FROM {}")
+    schema, table = site.settings["schema"], f"{site.settings['table']}_cart"
+    names = [Identifier(schema, one) for one in ("mine", table)]
+    with psycopg.connect(site.settings["url"]) as connection:
+        connection.execute(view.format(*names))
     write_lists(tmp_path, lists_of(3, "b"))
     deliver(tmp_path, site, keep=0)
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        site.read("scenarios.cart")
+    assert site.read("lists") == lists_of(3, "b")
+    assert site.read("scenarios.cart") == {}
     assert len(site.versions()) == 1
+    write_lists(tmp_path, lists_of(3, "c"), scenarios={"cart": lists_of(2, "d")})
+    deliver(tmp_path, site)
+    assert site.read("scenarios.cart") == lists_of(2, "d")

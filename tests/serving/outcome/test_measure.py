@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from conf.contract import ListsManifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target
+from conf.errors import InputError
 from conf.settings.config import Config
 from conf.workspace.versions import commit, read_manifest
 from tests.serving.outcome.published_shop import (
@@ -181,6 +183,14 @@ def test_a_canary_is_seen_by_its_users_alone_until_the_next_publication(tmp_path
     [pair] = result["comparisons"]
     assert (pair["canary"], pair["base"], pair["share"]) == ("new", "old", 0.4)
     assert pair["of_canary"]["users"] == is_in.sum() and pair["of_base"]["users"] == 0
+
+
+def test_a_column_that_no_file_has_is_refused(tmp_path: Path) -> None:
+    shop(tmp_path)
+    events = [("u0", "i2", START + 10, "seen")]
+    for key in ("list_id", "position"):
+        with pytest.raises(InputError, match=f"outcome.{key}='lsit' is a column of none"):
+            counted(config_of(tmp_path, f"outcome.{key}=lsit"), events)
 
 
 def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_without_candidates_the_key_is_as_before(tmp_path: Path) -> None:
         del section[name]
     before = {"list_length", "block_users", "block_items", "drop_seen", "reasons"}
     section = {name: value for name, value in section.items() if name in before}
-    assert lists_request(config, "d", "m") == canonical_hash([3, 3, "lists", section, "d", "m"])
+    assert lists_request(config, "d", "m") == canonical_hash([3, 4, "lists", section, "d", "m"])
 
 
 def test_a_role_that_was_never_trained_stops_the_lists(shared_ray: None, tmp_path: Path) -> None:
