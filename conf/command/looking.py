@@ -49,4 +49,4 @@ def looked_up(
     if user is not None:
         return works("run_show", "looking")(config, user, scenario)
     [(name, one)] = given.items()
-    return works(name)(config, one)
+    return works(name, "looking")(config, one)
