@@ -33,7 +33,7 @@ def add_deliver(app: typer.Typer, panel: str) -> None:
         as_json: AsJson = False,
         verbose: Verbose = False,
     ) -> None:
-        """Deliver the current lists to the targets of section deliver; finish what was cut off."""
+        """Deliver the current lists to the targets of the section `deliver`; finish killed runs."""
         run_command(
             config,
             overrides,

@@ -48,7 +48,7 @@ def add_managing(app: typer.Typer, panel: str) -> None:
         app: The command.
         panel: Group of the subcommands in the help.
     """
-    text = "Make the lists that a share of the users sees (publish.share) the current ones of all."
+    text = "Make the canary (publish.share: lists that a share of the users sees) current for all."
     add_plain(app, panel, "promote", text, works("run_promote", "managing"))
     for add in (_add_rollback, _add_gc, _add_erase):
         add(app.command(rich_help_panel=panel))

@@ -69,8 +69,8 @@ def read_versions(workspace: Path) -> dict[Key, Version]:
     if doubts:
         lines = "\n".join(f"  {doubt}" for doubt in doubts)
         raise VersionError(
-            f"{workspace}: nothing is removed, because it cannot be told what these versions "
-            f"need:\n{lines}"
+            f"{workspace}: nothing is removed, because it is unknown what these versions need:\n"
+            f"{lines}"
         )
     return found
 

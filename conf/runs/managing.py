@@ -130,8 +130,8 @@ def run_gc(config: Config, dry_run: bool = False) -> Result:
     with locked(config) as lease:
         if erasure_is_open(workspace):
             raise VersionError(
-                f"{workspace}: an erasure was interrupted, and its receipt is to name what it "
-                "removes; run headrace erase again with the same users, then headrace gc"
+                f"{workspace}: an erasure was interrupted, and it has to reach all versions first; "
+                "run headrace erase again with the same users, then headrace gc"
             )
         versions = read_versions(workspace)
         asked = {Key(*named): why for named, why in needed_again(config).items()}

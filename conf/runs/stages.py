@@ -295,7 +295,7 @@ def _share(config: Config) -> float:
     """Return the share of the users that see new lists; all do if there are no lists yet."""
     share = config.publish.share
     if share < 1 and read_pointer(Path(config.run.output), "lists") is None:
-        log.info("score: nothing is published yet, so all users see the lists (publish.share=1)")
+        log.info("score: no lists are published yet, so publish.share=%g has no effect", share)
         return 1.0
     return share
 

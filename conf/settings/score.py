@@ -144,7 +144,7 @@ class Score(Section):
     validation and test measure."""
     reasons: NumReasons = 2
     """Most history items named as reasons for one recommended item; 0: none. With a network, lists
-    with reasons take about nine times as long at most, about twenty with histories of 50 items."""
+    with reasons take at most about 9 times as long; with histories of 50 items, about 20 times."""
     texts: Texts = Texts()
     """Sentences that say to people why an item is in their list."""
     similar_items: SimilarItems | None = None

@@ -150,8 +150,8 @@ def parsed_state(record: Any, where: str) -> State | None:
         return State.model_validate(record)
     except ValidationError as error:
         raise ConfigError(
-            f"{where} is there, but it is not Headrace's; give the target another name, or remove "
-            "it if nobody needs it"
+            f"{where} is there, but it is not Headrace's; choose another table, prefix or folder "
+            "for the target, or remove it if nobody needs it"
         ) from error
 
 
@@ -166,15 +166,15 @@ def require_allowed(state: State | None, delivery: Delivery, where: str) -> None
         return
     if state.run != delivery.run:
         raise ConfigError(
-            f"{where} has the lists of the run {state.run!r}, not of {delivery.run!r}; give the "
-            "target another name, so that each run has its own"
+            f"{where} has the lists of the run {state.run!r}, not of {delivery.run!r}; choose "
+            "another table, prefix or folder: each run needs its own"
         )
     if state.number > delivery.number:
         raise VersionError(
             f"{where} has number {state.number} ({state.current.id}), which was delivered later "
             f"than number {delivery.number} ({delivery.id}), so this one is refused; deliver from "
-            "the workspace that published last. If this is that workspace and it was made again, "
-            "remove what the target holds, with its record"
+            "the workspace that published last. If you deleted that workspace and this one "
+            "replaces it, remove all versions in the target, and its record"
         )
 
 

@@ -221,7 +221,7 @@ def require_passed(
         lines = "\n".join(f"  {complaint}" for complaint in refused)
         what = "are not published, the previous lists stay"
         if is_current:
-            what = "were published before and stay so, headrace rollback goes back to earlier ones"
+            what = "are already published and stay published; headrace rollback takes them back"
         error = GateError(f"lists {manifest['id']} {what}: {len(refused)} gate(s) failed\n{lines}")
         error.made = told
         raise error

@@ -215,8 +215,8 @@ def _notes(
     if unclear > _MUCH * told.get("read", 0):
         found.append(
             f"{unclear:,} of {told['read']:,} impressions are of an item that is in several lists "
-            "of its user, and count in none, so the figures are of the other items alone: log "
-            "list_id"
+            "of its user. They are not counted, so the figures cover only the other items; log "
+            "list_id to count them"
         )
     if gone and told.get("version_gone"):
         names = ", ".join(timeline.versions[number] for number in gone)

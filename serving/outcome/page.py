@@ -22,8 +22,8 @@ _RATES = (
     "user together."
 )
 _COMPARED = (
-    "Users of the canary against the others in the same time. p is how often chance alone gives a "
-    "difference this large between versions that are equally good."
+    "The users of the canary compared with all others over the same time. p is the probability of "
+    "a difference at least this large if both versions are equally good."
 )
 _POLICY = (
     "What other lists would have got at the places that were shown, estimated from the places that "

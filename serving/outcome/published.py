@@ -39,7 +39,7 @@ def published(workspace: Path) -> tuple[ListsManifest, list[Stretch]]:
     if not history:
         raise VersionError(
             f"{workspace / 'lists' / 'CURRENT.json'} does not say what was published when: an "
-            "earlier release wrote it; the next publication begins its history"
+            "earlier release wrote it; publish lists with this release, and give later events"
         )
     return read_manifest(workspace, "lists", pointer["id"], ListsManifest), history
 

@@ -155,8 +155,8 @@ def size_warnings(rows: Sequence[Row]) -> list[str]:
     return [
         f"{row['canary']} was seen by {row['of_canary']['users']:,} of "
         f"{row['of_canary']['users'] + row['of_base']['users']:,} users, but its share is "
-        f"{row['share']:.1%}: chance alone does that in {row['sizes_p']:.1g} of all cases, so the "
-        "groups may differ in more than the version"
+        f"{row['share']:.1%} (p {row['sizes_p']:.1g}); the groups may differ in more than the "
+        "version: check that all programs show the canary"
         for row in rows
         if row["sizes_p"] < _LEAST_P
     ]

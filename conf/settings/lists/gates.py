@@ -81,7 +81,7 @@ class Gates(Section):
     same rules. Not measured without `score.candidates`."""
     index_recall: Below = Below(warn_below=0.9)
     """Share of the best items of sampled users that the search with `score.index` finds. Not
-    measured without it."""
+    measured without `score.index`, or with `score.candidates`."""
     recall_users: Annotated[int, Field(ge=0)] = 200
     """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time;
     fewer if they, times the items, are more than `score.max_pairs`. 0: neither is measured."""

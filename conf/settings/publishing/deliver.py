@@ -86,9 +86,9 @@ class RedisTarget(Target):
     prefix: Prefix = "headrace"
     """Beginning of all keys."""
     ttl_hours: Annotated[int, Field(ge=48, le=24 * 3650)] | None = 96
-    """Hours until lists expire that no delivery renews. A delivery of the version that is current
-    already renews them when half of this time is over; so they last at least half of it after each
-    delivery. null: they stay until another version replaces them."""
+    """Hours until lists expire. If the target already has the current version, a delivery renews
+    them once half of this time is over. So after each delivery they last at least half of it.
+    null: they stay until another version replaces them."""
 
 
 class S3Target(Target):

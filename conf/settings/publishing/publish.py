@@ -12,5 +12,5 @@ class Publish(Section):
 
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the users that see new lists. 1: all do, and the lists become current. Below 1 they
-    are a canary: a stable share of the users sees them, the others see the current lists, until
-    `headrace promote`, `headrace rollback`, or the next lists."""
+    are a canary: a stable share of the users sees them, the others see the current lists. It ends
+    with `headrace promote`, `headrace rollback`, or lists with share 1; newer lists replace it."""

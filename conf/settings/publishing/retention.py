@@ -7,15 +7,15 @@ class Kept(Section):
     """How many versions of a kind are kept, besides those that others need."""
 
     keep: Positive = 7
-    """Number of versions that `headrace rollback` can go back to, and of the newest versions by
-    their days, that are kept; of models, for each role."""
+    """How many versions are kept that `headrace rollback` can go back to, and how many of the
+    newest ones by logical date; models are counted by role."""
     days: Positive | None = None
-    """Versions are kept too if they are of the last so many days, counted from the newest day of
-    their kind; null: only their number counts. No effect on logs without times."""
+    """Versions of the last `days` days are kept too, counted from the newest logical date of their
+    kind; null: only their number counts. No effect on logs without times."""
 
 
 class Retention(Section):
-    """What `headrace gc` keeps. Whatever is current, and what a kept version needs, always is."""
+    """What `headrace gc` keeps, besides what is current and what kept versions need."""
 
     lists: Kept = Kept()
     """Lists. Their dataset and models are kept with them."""
