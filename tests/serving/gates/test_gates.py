@@ -344,7 +344,7 @@ def test_a_refusal_of_published_lists_says_that_they_stay() -> None:
     }  # fmt: skip
     score = score_with(short_lists={"refuse_above": 0.5})
 
-    with pytest.raises(GateError, match="lists-1 are already published and stay published, headrace") as e:
+    with pytest.raises(GateError, match="lists-1 are already published and stay published") as e:
         require_passed(manifest, score, is_current=True)
 
     assert "(0.6): 590 by rules, 10 by catalogue_small, but the limit" in str(e.value)
