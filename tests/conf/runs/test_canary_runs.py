@@ -113,13 +113,13 @@ def test_the_first_lists_are_seen_by_all(shop: Path, caplog: pytest.LogCaptureFi
     (shop / "lists/WITHDRAWN.json").unlink()
     with caplog.at_level("INFO"):
         assert canary(shop)["published"] == "published"
-    assert "nothing is published yet, so all users see the lists" in caplog.text
+    assert "no lists are published yet, so publish.share=0.5 has no effect" in caplog.text
 
 
 def test_a_gate_that_became_stricter_stops_the_promotion(shop: Path) -> None:
     canary(shop)
     strict = config_of(shop, "score.gates.fallback_lists.refuse_above=0.01")
-    with pytest.raises(GateError, match=r"(?s)stay so, .*fallback_lists") as refusal:
+    with pytest.raises(GateError, match=r"(?s)stay published; .*fallback_lists") as refusal:
         run_promote(strict)
     made = refusal.value.made or {}
     assert (made["status"], made["gates"]["fallback_lists"]) == ("refused", False)
