@@ -106,7 +106,7 @@ class _Part:
 def encoded(scorer: ModelScorer, histories: Ragged, rows: np.ndarray) -> Tensor:
     """Return the vectors of the chosen rows of histories: [B, D]."""
     with torch.no_grad():
-        found: Tensor = scorer.model.encode(scorer.batch(histories, rows))
+        found = scorer.vectors(histories, rows)
     return found
 
 

@@ -19,7 +19,14 @@ import torch
 from torch import Tensor
 
 from conf.contract import NUM_RESERVED, PADDING_IDX
-from trainer.data.columns import Ragged, newest_events, padded, without_items
+from trainer.data.columns import Ragged, events_of, newest_events, padded, without_items
+from trainer.models.alike import (
+    even_groups,
+    even_lengths,
+    filled,
+    lengthened,
+    widened,
+)
 from trainer.networks.inputs import HistoryBatch
 from trainer.networks.retrieval import RetrievalModel
 
@@ -70,7 +77,8 @@ def parts_by_removal(
     model, length = network.model, network.model.history_length
     own = newest_events(histories, rows, 2 * length)  # as many events may move in as are removed
     raw, lengths = padded(own, np.arange(len(rows)), length)  # [B, N], [B]
-    batch = network.batch(own, np.arange(len(rows)))
+    even = int(even_lengths(lengths, length).max(initial=1))
+    raw, batch = widened(raw, even), lengthened(network.batch(own, np.arange(len(rows))), even)
     places = _tried(model, batch, raw, lengths, recommended)  # [B, T]
     with torch.no_grad():
         users, items = model.encode(batch), model.vectors_of(recommended.clamp(min=0))
@@ -114,9 +122,10 @@ def _tried(
     at_once = max(GRADIENT_CELLS // raw.shape[1], 1)
     for start in range(0, len(many), at_once):
         some = many[start : start + at_once]
-        there = some.to(recommended.device)
+        there = torch.from_numpy(filled(some.numpy())).to(recommended.device)
         parts = model.gradient_times_input(batch.take(there), recommended[there].clamp(min=0))
-        parts, places_of = parts.float().cpu(), first[some, None].expand(parts.shape)
+        parts = parts[: len(some)].float().cpu()
+        places_of = first[some, None].expand(parts.shape)
         of_item = torch.zeros_like(parts).scatter_add_(2, places_of, parts)  # [<= B, K, N]
         weight[some] = of_item.abs().amax(1)
     largest = weight.masked_fill(~stands, -1).topk(min(TRIED_ITEMS, raw.shape[1]), dim=1)
@@ -152,22 +161,51 @@ def _encoded_without(
     is_empty = torch.zeros(places.shape, dtype=torch.bool, device=device)
     row, column = (found.numpy() for found in torch.nonzero(places >= 0, as_tuple=True))
     item = raw[row, places.numpy()[row, column]]
+    left_over = _lengths_without(own, row, item)
+    (gone,) = np.nonzero(left_over == 0)
+    is_empty[torch.from_numpy(row[gone]), torch.from_numpy(column[gone])] = True
     most = network.model.history_length
     # Of a longer history, older events move to the front, so nothing stays where it was.
     shared = np.where(own.lengths[row] <= most, places.numpy()[row, column], 0)
-    for some in _of_like_length(np.minimum(own.lengths[row], most) - shared):
-        shorter = without_items(own, row[some], item[some])
-        at = [torch.from_numpy(found[some]).to(device) for found in (row, column)]
-        remains = shorter.lengths > 0
-        if remains.any():
-            stays = torch.from_numpy(remains).to(device)
-            batch = network.batch(shorter, np.flatnonzero(remains))
-            same = torch.from_numpy(shared[some][remains]).to(device)
-            same = same.minimum(batch.lengths - 1)  # [M], at least one event follows
-            found = network.model.encode_changed(memory, at[0][stays], same, _rest(batch, same))
-            left[at[0][stays], at[1][stays]] = found
-        is_empty[at[0], at[1]] = torch.from_numpy(~remains).to(device)
+    lengths = np.minimum(left_over, most)
+    shared = np.minimum(shared, lengths - 1)  # at least one event follows
+    (there,) = np.nonzero(left_over)
+    for some, length, most_shared in _alike(
+        lengths[there] - shared[there], shared[there], raw.shape[1]
+    ):
+        chosen = there[filled(some)]
+        batch = network.batch(without_items(own, row[chosen], item[chosen]), np.arange(len(chosen)))
+        same = torch.from_numpy(shared[chosen]).to(device)
+        rest = lengthened(_rest(batch, same), length)
+        at = [torch.from_numpy(found[chosen]).to(device) for found in (row, column)]
+        # Rows that fill up have the values of the first one.
+        found = network.model.encode_changed(memory, at[0], same, rest, most_shared)
+        left[at[0], at[1]] = found
     return left, is_empty
+
+
+def _lengths_without(own: Ragged, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return how many events each of the histories has without an item: [S], [S] -> [S] int64."""
+    row, _, item = events_of(own, rows)
+    return np.bincount(row[item != items[row]], minlength=len(rows))
+
+
+def _alike(
+    follow: np.ndarray, shared: np.ndarray, longest: int
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Yield the indices of rows that are encoded together, with the lengths of their parts.
+
+    Args:
+        follow: [S] events that are encoded.
+        shared: [S] events before them.
+        longest: Most events of both.
+    """
+    even = np.where(shared > 0, even_lengths(shared, longest), 0)
+    for most in np.unique(even).tolist():
+        (chosen,) = np.nonzero(even == most)
+        lengths = even_lengths(follow[chosen], longest)
+        for some, length in even_groups(lengths, cells_at_once=CELLS_AT_ONCE):
+            yield chosen[some], length, most
 
 
 def _rest(batch: HistoryBatch, shared: Tensor) -> HistoryBatch:
@@ -181,13 +219,3 @@ def _rest(batch: HistoryBatch, shared: Tensor) -> HistoryBatch:
     item_idx = batch.item_idx[rows, places].where(is_there, PADDING_IDX)
     context = (None if part is None else part[rows, places] for part in batch[2:])
     return HistoryBatch(item_idx, lengths, *context)
-
-
-def _of_like_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the indices of rows in groups of similar length that are encoded together."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        stop = start + max(CELLS_AT_ONCE // max(int(lengths[order[start]]), 1), 1)
-        yield order[start:stop]
-        start = stop

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from conf.contract import NO_ITEM, NUM_RESERVED
 from trainer.data.batches import history_batch
 from trainer.data.columns import Ragged
+from trainer.models.alike import even_groups, even_lengths, filled
 from trainer.models.attribution import first_of_item
 from trainer.models.scorer import Scorer
 
@@ -36,6 +38,8 @@ def explain(
 ) -> Reasons:
     """Return the reasons for each item that a model of any kind recommends.
 
+    Those of a user do not depend on the other users, see `trainer.models.alike`.
+
     Args:
         scorer: The model.
         histories: Item numbers, oldest first.
@@ -43,21 +47,23 @@ def explain(
         recommended: [B, K] int64, `NO_ITEM` if a list is shorter.
         num_reasons: R
     """
-    longest = int(histories.lengths[rows].max(initial=1))
-    rows_at_once = max(CELLS_AT_ONCE // longest, 1)
-    parts = []
-    for start in range(0, len(rows), rows_at_once):
-        some = rows[start : start + rows_at_once]
-        wanted = recommended[start : start + rows_at_once]
-        carried = scorer.contributions(histories, some, wanted)  # [<= B, K, L]
-        items = history_batch(histories, some, longest).item_idx.to(carried.device)
-        parts.append(_strongest(items, carried.float(), num_reasons))
-    return joined(parts)
-
-
-def joined(parts: list[Reasons]) -> Reasons:
-    """Return the reasons of several groups of users as one."""
-    return Reasons(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    shape = (*recommended.shape, num_reasons)
+    found = Reasons(
+        torch.full(shape, NO_ITEM, device=recommended.device),
+        torch.zeros(shape, device=recommended.device),
+    )
+    lengths = even_lengths(histories.lengths[rows])
+    for some, length in even_groups(lengths, cells_at_once=CELLS_AT_ONCE):
+        at = torch.from_numpy(some).to(recommended.device)
+        chosen = filled(some)
+        wanted = recommended[torch.from_numpy(chosen).to(recommended.device)]
+        parts = scorer.contributions(histories, rows[chosen], wanted)[: len(some)].float()
+        parts = F.pad(parts, (0, length - parts.shape[2]))  # [<= B, K, L]
+        items = history_batch(histories, rows[some], length).item_idx
+        items = F.pad(items, (0, length - items.shape[1])).to(parts.device)  # [<= B, L]
+        for target, part in zip(found, _strongest(items, parts, num_reasons), strict=True):
+            target[at] = part.to(target.device)
+    return found
 
 
 def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
@@ -78,5 +84,4 @@ def _strongest(item_idx: Tensor, carried: Tensor, num_reasons: int) -> Reasons:
     named = item_idx[:, None].expand_as(carried).gather(2, place)
     named = named.where(weight > 0, NO_ITEM)
     missing = (0, num_reasons - weight.shape[2])
-    pad = torch.nn.functional.pad
-    return Reasons(pad(named, missing, value=NO_ITEM), pad(weight, missing))
+    return Reasons(F.pad(named, missing, value=NO_ITEM), F.pad(weight, missing))

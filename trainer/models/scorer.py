@@ -14,6 +14,7 @@ from torch import Tensor
 from conf.contract import NUM_RESERVED, UNKNOWN_IDX
 from trainer.data.batches import history_batch
 from trainer.data.columns import Ragged
+from trainer.models.alike import even_groups, even_lengths, filled, filled_tensor, lengthened
 from trainer.models.attribution import parts_by_removal
 from trainer.networks.inputs import HistoryBatch
 from trainer.networks.retrieval import RetrievalModel
@@ -79,9 +80,18 @@ class ModelScorer:
 
     def scores(self, histories: Ragged, rows: np.ndarray) -> Tensor:
         """Return [B, V] float32, -inf for unknown items."""
-        encoded = self.model.encode(self.batch(histories, rows))  # [B, D]
-        scores: Tensor = encoded @ self.item_vectors.T
+        vectors = filled_tensor(self.vectors(histories, rows))
+        scores: Tensor = (vectors @ self.item_vectors.T)[: len(rows)]
         return scores if self.left_out is None else scores.masked_fill(self.left_out, -torch.inf)
+
+    def vectors(self, histories: Ragged, rows: np.ndarray) -> Tensor:
+        """Return the vectors of the chosen rows, each the same whatever the other rows: [B, D]."""
+        found = self.item_vectors.new_zeros((len(rows), self.item_vectors.shape[1]))
+        lengths = even_lengths(histories.lengths[rows], self.model.history_length)
+        for some, length in even_groups(lengths):
+            batch = lengthened(self.batch(histories, rows[filled(some)]), length)
+            found[torch.from_numpy(some).to(found.device)] = self.model.encode(batch)[: len(some)]
+        return found
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:
         """Return [B, K, L] float32, an item's contribution at one event: see `attribution`."""

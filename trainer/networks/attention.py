@@ -119,7 +119,7 @@ class AttentionEncoder(HistoryEncoder):
         rotation: Tensor | None = self.rotation  # type: ignore[assignment]
         if rotation is not None:
             rotation = rotation[:, places][:, :, None]  # [2, M, 1, T, E / 2]
-        most = int(changed.shared.max())  # P
+        most = changed.most_shared  # P
         is_shared = torch.arange(most, device=hidden.device) < changed.shared[:, None]  # [M, P]
         is_before = steps <= steps[:, None]  # [T, T]
         sees = torch.cat(

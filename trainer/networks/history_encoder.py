@@ -3,7 +3,7 @@
 Pure torch. Histories are padded at the end, and every encoder except the bidirectional one is
 causal. So events never see padding, and no mask is needed.
 
-Legend of shapes: B rows, L length, D width, M changed rows, T longest rest.
+Legend of shapes: B rows, L length, D width, M changed rows, T longest rest, P most shared.
 """
 
 from typing import NamedTuple
@@ -24,6 +24,8 @@ class Changed(NamedTuple):
     """[M, T, D] input vectors from there on, padded at the end."""
     lengths: Tensor
     """[M] int64, number of positions of the rest, at least 1."""
+    most_shared: int
+    """P, at least the largest of `shared`."""
 
 
 class HistoryEncoder(nn.Module):
@@ -75,7 +77,7 @@ class HistoryEncoder(nn.Module):
         """
         (embedded,) = memory
         room = changed.rest.shape[1]
-        length = int((changed.shared + changed.lengths).max())
+        length = min(changed.most_shared + room, embedded.shape[1])
         whole = F.pad(embedded, (0, 0, 0, room))[changed.owner]  # [M, L + T, D]
         places = changed.shared[:, None] + torch.arange(room, device=embedded.device)  # [M, T]
         whole.scatter_(1, places[..., None].expand_as(changed.rest), changed.rest)

@@ -138,7 +138,12 @@ class RetrievalModel(nn.Module):
         return self.encoder.memory(self.embed(batch))
 
     def encode_changed(
-        self, memory: list[Tensor], owner: Tensor, shared: Tensor, rest: HistoryBatch
+        self,
+        memory: list[Tensor],
+        owner: Tensor,
+        shared: Tensor,
+        rest: HistoryBatch,
+        most_shared: int,
     ) -> Tensor:
         """Return the vectors of users whose histories begin like others: [M, D].
 
@@ -147,8 +152,9 @@ class RetrievalModel(nn.Module):
             owner: [M] row that each begins like.
             shared: [M] number of events that they share.
             rest: [M, T] the events from there on, at least one of each.
+            most_shared: At least the largest of `shared`, at most the length of the others.
         """
-        changed = Changed(owner, shared, self.embed(rest), rest.lengths)
+        changed = Changed(owner, shared, self.embed(rest), rest.lengths, most_shared)
         return self._scaled(self.encoder.last_of_changed(memory, changed)) / self.temperature
 
     def targets(self, batch: TrainBatch) -> Targets:
