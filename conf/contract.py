@@ -300,6 +300,9 @@ class ListsManifest(ListFigures):
     """Counts of the lists of items; None: there are none."""
     audiences: dict[str, dict[str, int]] = {}
     """Counts of the lists of users for items, by the name of the audience."""
+    basis: dict[str, str] = {}
+    """Hash of what all lists of a kind follow from, by the key of `lists_key`; it is missing where
+    the lists may change with every version."""
 
 
 MANIFESTS: dict[str, type[BaseModel]] = {

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,15 +21,18 @@ from conf.contract import (
 from conf.masking.origins import public_config
 from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
-from conf.workspace.folders import own_folder
+from conf.workspace.folders import emptied, own_folder
 from conf.workspace.publications import ShownLists
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.audiences.items import items_of_audiences
 from serving.audiences.merged import write_audiences
 from serving.audiences.worker import PARTS, AudienceScorer
+from serving.carrying.earlier import base_of
+from serving.carrying.merged import DifferentListsError
 from serving.gates.rule_checks import RuleCheck
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.scorable import require_scorable
+from serving.kinds.unchanged import bases
 from serving.kinds.written import described
 from serving.publishing.parts import missing_parts, read_item_ids
 from serving.scoring.list_model import ListModel, load_model
@@ -96,9 +100,27 @@ def run(
         audiences=members,
         seed=config.run.seed,
     )  # fmt: skip
-    _score_missing(config, job, manifest, model)
-    commit(workspace, "lists", _checked(source, kinds, job))
+    basis = bases(source, kinds)
+    if score.keep_unchanged:
+        job = replace(job, base=base_of(workspace, manifest, basis))
+    _score_all(config, job, manifest, model)
+    commit(workspace, "lists", checked(source, kinds, job, basis))
     return version
+
+
+def _score_all(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
+    """Score what is missing; without the earlier version if its lists are other ones."""
+    try:
+        _score_missing(config, job, manifest, model)
+    except DifferentListsError as error:
+        assert job.base is not None  # else nothing is compared
+        log.warning(
+            "score: the lists of %s cannot be kept: %s; the lists of all users are made again",
+            job.base.lists_id,
+            error,
+        )
+        emptied(job.folder)
+        _score_missing(config, replace(job, base=None), manifest, model)
 
 
 def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
@@ -124,7 +146,14 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
             if work.missing:
                 count = sum(work.rows[part] for part in work.missing)
                 with shown_progress(count, work.what) as progress:
-                    score_parts(work.worker, job, work.missing, progress)
+                    num_kept = score_parts(work.worker, job, work.missing, progress)
+                if num_kept and job.base is not None:
+                    log.info(
+                        "score: %s lists are those of %s, as nothing that they follow from has "
+                        "changed",
+                        f"{num_kept:,}",
+                        job.base.lists_id,
+                    )
 
 
 def _missing_users(config: Config, job: ScoringJob, manifest: Manifest) -> list[int]:
@@ -152,7 +181,12 @@ def _rows(manifest: Manifest) -> list[int]:
     return [group.rows for group in manifest.row_groups("histories")]
 
 
-def _checked(source: Source, kinds: Sequence[Prepared], job: ScoringJob) -> ListsManifest:
+def checked(
+    source: Source,
+    kinds: Sequence[Prepared],
+    job: ScoringJob,
+    basis: Mapping[str | None, str],
+) -> ListsManifest:
     """Read the lists back, write the tables of users without one, and return the manifest."""
     manifest, score, folder = source.manifest, source.config.score, job.folder
     similar: dict[str, int] | None = None
@@ -188,6 +222,7 @@ def _checked(source: Source, kinds: Sequence[Prepared], job: ScoringJob) -> List
         similar_items=similar,
         audiences=audiences,
         scenarios=scenarios,
+        basis={lists_key(name): key for name, key in basis.items()},
         **figures,
     )
 

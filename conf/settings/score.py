@@ -114,7 +114,7 @@ class Scenario(Section):
         return found
 
 
-_OF_SCORE_ALONE = {"scenarios", "similar_items", "audiences"}
+_OF_SCORE_ALONE = {"scenarios", "similar_items", "audiences", "keep_unchanged"}
 
 
 def wrong_names(channels: dict[str, Channel]) -> list[str]:
@@ -139,6 +139,10 @@ class Score(Section):
     """Items scored together. Memory grows with this number times `score.block_users`."""
     index: Index | None = None
     """Approximate search for the best items, for networks over large catalogues; null: exact."""
+    keep_unchanged: bool = True
+    """Whether users keep their lists of an earlier version when nothing that these follow from has
+    changed: the user's events, the model, the rules. The lists are the same ones, in less time;
+    false: the lists of all users are made again."""
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""

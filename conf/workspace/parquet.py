@@ -58,6 +58,12 @@ def read_columns(
         return pq.read_table(path, columns=kept, filters=filters, page_checksum_verification=True)
 
 
+def read_whole(path: Path) -> pa.Table:
+    """Return all columns of a version's file; raises as `read_columns` does."""
+    with told_if_damaged(path):
+        return pq.read_table(path, page_checksum_verification=True)
+
+
 def open_parquet(path: Path, metadata: Any = None) -> pq.ParquetFile:
     """Open a file of a version; a page that does not match its checksum is an error when read.
 

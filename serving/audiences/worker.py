@@ -18,7 +18,7 @@ from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.history import known_to_model
 from serving.rules.part import PartRules
 from serving.rules.reading.tables import dated
-from serving.scoring.worker import PartScorer, ScoringJob
+from serving.scoring.worker import PartScorer, Scored, ScoringJob
 from trainer.data.batches import rows_of_like_length
 from trainer.data.columns import Ragged
 
@@ -61,8 +61,8 @@ class AudienceScorer:
         self.wanted = every[(every < model.num_items) & model.pools.model[every]]  # [M]
         self.users_at_once = users_at_once(job.score, model.num_items)
 
-    def score(self, part: int) -> int:
-        """Write the best users of one part for each audience; return the users of the part."""
+    def score(self, part: int) -> Scored:
+        """Write the best users of one part for each audience."""
         users, histories = self.parts.read(part)
         best = self.best(part, users, histories)
         numbers, ids = users[USER_IDX].to_numpy(), users[USER_ID].cast(pa.string())
@@ -80,7 +80,7 @@ class AudienceScorer:
             tables.append(pa.Table.from_arrays(columns, schema=PART_SCHEMA))
         path = self.job.folder / AUDIENCES / PARTS / part_name(part)
         write_part(path, pa.concat_tables(tables), request=self.job.request, num_users=len(numbers))
-        return len(numbers)
+        return Scored(len(numbers))
 
     def best(self, part: int, users: pa.Table, histories: Ragged) -> dict[str, np.ndarray]:
         """Return for each audience the share of each user, 0 for users who are not in it: [N].

@@ -20,6 +20,7 @@ from torch import Tensor
 from conf.contract import NO_ITEM, NUM_RESERVED
 from serving.rules.allowed import Adjusting
 from serving.rules.history import Seen
+from trainer.models.alike import filled_tensor
 
 Adjust = Callable[[int, Tensor], None]
 """Takes the place of a block's first item after the reserved numbers, and its scores: [N, U]."""
@@ -75,18 +76,19 @@ def top_k(
         adjust: Changes the scores of a block; None: nothing does.
         adjusting: Changes scores after that; only those that may enter a list are computed.
     """
-    by_user = user_vectors.T.contiguous()  # [D, U]
+    by_user = filled_tensor(user_vectors).T.contiguous()  # [D, U], with further users of zeros
 
     def fill(start: int, scores: Tensor) -> None:
         torch.mm(item_vectors[start : start + len(scores)], by_user, out=scores)
         if left_out is not None:
             scores[left_out[start : start + len(scores)]] = -torch.inf
         if adjust is not None:
-            adjust(start - NUM_RESERVED, scores)
+            adjust(start - NUM_RESERVED, scores[:, : len(user_vectors)])
 
     return _best_of_blocks(
         fill,
         user_vectors,
+        width=by_user.shape[1],
         num_items=len(item_vectors),
         k=k,
         seen=seen,
@@ -127,6 +129,7 @@ def top_k_of_scores(
     return _best_of_blocks(
         fill,
         scores,
+        width=len(scores),
         num_items=scores.shape[1],
         k=k,
         seen=seen,
@@ -139,6 +142,7 @@ def _best_of_blocks(
     fill: Callable[[int, Tensor], None],
     like: Tensor,
     *,
+    width: int,
     num_items: int,
     k: int,
     seen: Seen,
@@ -148,8 +152,9 @@ def _best_of_blocks(
     """Return the best items of all blocks.
 
     Args:
-        fill: Takes the number of a block's first item and writes the block's scores: [N, U].
+        fill: Takes the number of a block's first item and writes the block's scores: [N, width].
         like: [U, any], with the dtype and device of the scores.
+        width: U, or more with users of whom nothing is found.
         num_items: V
         k: K
         seen: Pairs that are left out.
@@ -163,14 +168,14 @@ def _best_of_blocks(
     )
     starts = _starts(num_items, block_items, on_cpu=like.device.type == "cpu")
     largest = max((stop - start for start, stop in pairwise(starts)), default=0)
-    buffer = like.new_empty((-(-largest // CHUNK) * CHUNK, users))
+    buffer = like.new_empty((-(-largest // CHUNK) * CHUNK, width))
     # For long lists, bounds of changed scores rule out too few chunks.
     is_applied = adjusting is not None and k > SHORT_LISTS and not adjusting.only_cuts
     found: list[_Found] = []
     for (start, stop), seen_here in zip(pairwise(starts), _by_block(seen, starts), strict=True):
         size = stop - start  # N
-        scores = buffer[: -(-size // CHUNK) * CHUNK]  # [C * CHUNK, U]
-        fill(start, scores[:size])
+        fill(start, buffer[:size])
+        scores = buffer[: -(-size // CHUNK) * CHUNK, :users]  # [C * CHUNK, U]
         scores[size:] = -torch.inf
         scores[seen_here.item_idx - start, seen_here.rows] = -torch.inf
         if is_applied and adjusting is not None:

@@ -37,18 +37,29 @@ class UserVectors:
         return self.part.vectors(self.rows[rows])
 
     @contextmanager
-    def of_part(self, histories: Ragged, served: np.ndarray, block_users: int) -> Iterator[None]:
+    def of_part(
+        self,
+        histories: Ragged,
+        served: np.ndarray,
+        block_users: int,
+        rows: np.ndarray | None = None,
+    ) -> Iterator[None]:
         """Remember the users of a part during the block.
 
         Args:
             histories: [N] as the model knows them.
             served: [N] bool, users who are encoded apart from the others.
             block_users: Users encoded together.
+            rows: Users of the part who are asked for, others seldom; None: all of them.
         """
+        asked = np.ones(len(served), dtype=bool)
+        if rows is not None:
+            asked[:] = False
+            asked[rows] = True
         batches = [
             batch
-            for rows in (np.flatnonzero(served), np.flatnonzero(~served))
-            for batch in rows_of_like_length(histories, rows, block_users)
+            for chosen in (asked & served, asked & ~served, ~asked)
+            for batch in rows_of_like_length(histories, np.flatnonzero(chosen), block_users)
         ]
         self.part = _Part(self.scorer, histories, batches)
         self.choose(None)
@@ -63,7 +74,7 @@ class UserVectors:
             return
         whole, self.asked = self.part.histories, None
         self.chosen, self.rows = whole, np.arange(len(whole.lengths))
-        if rows is not None:
+        if rows is not None and len(rows) < len(whole.lengths):
             self.chosen, self.rows = chosen_rows(whole, rows), rows
 
     def _is_chosen(self, histories: Ragged) -> bool:

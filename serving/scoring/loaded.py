@@ -60,6 +60,12 @@ class Loaded:
         """Return the popular items."""
         return popular_items(self.model.train_weights)
 
+    @property
+    def columns(self) -> list[str]:
+        """Return the columns of histories that lists may follow from."""
+        more = context_columns(self.manifest, "histories")
+        return [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
+
     def read(self, part: int, fields: Sequence[str]) -> tuple[pa.Table, Ragged]:
         """Return the users of a row group, with some of their fields, and their histories.
 
@@ -68,9 +74,7 @@ class Loaded:
         """
         manifest = self.manifest
         group = manifest.row_groups("histories")[part]
-        more = context_columns(manifest, "histories")
-        columns = [USER_IDX, HISTORY_ITEMS, HISTORY_TYPES, HISTORY_TIMES, *more]
-        _, found = next(read_row_groups(self.dataset, [group], columns, threads=1))
+        _, found = next(read_row_groups(self.dataset, [group], self.columns, threads=1))
         users = read_row_group(
             self.dataset, manifest.row_groups("users")[part], [USER_IDX, USER_ID, *fields]
         )
@@ -82,13 +86,20 @@ class Loaded:
         return users, histories_of(found)
 
     @contextmanager
-    def at_hand(self, histories: Ragged, ranker: Ranker | None, block_users: int) -> Iterator[None]:
+    def at_hand(
+        self,
+        histories: Ragged,
+        ranker: Ranker | None,
+        block_users: int,
+        rows: np.ndarray | None = None,
+    ) -> Iterator[None]:
         """Remember the users of a part during the block, see `UserVectors`.
 
         Args:
             histories: [N] histories of the part.
             ranker: That of the main model.
             block_users: Users scored together.
+            rows: Users of the part who are scored; None: all of them.
         """
         if not isinstance(ranker, NetworkRanker):
             yield
@@ -97,7 +108,7 @@ class Loaded:
         owner = np.repeat(np.arange(users), histories.lengths)
         served = why_unserved(owner, histories.values, users, self.model.pools) == 0
         known = known_to_model(histories, self.model.num_items, self.model.unknown)
-        with ranker.vectors.of_part(known, served, block_users):
+        with ranker.vectors.of_part(known, served, block_users, rows):
             yield
 
     def choose(self, ranker: Ranker | None, rows: np.ndarray | None) -> None:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from conf.errors import ConfigError, HeadraceError
 from conf.settings.score import Score
-from serving.scoring.worker import ScoringJob
+from serving.scoring.worker import Scored, ScoringJob
 
 log = logging.getLogger(__name__)
 MAX_WORKER_DEATHS = 3
@@ -35,12 +35,14 @@ class Worker(Protocol):
 
     def __init__(self, job: ScoringJob) -> None: ...
 
-    def score(self, part: int) -> int:
-        """Write a part and return how many lists it was made for."""
+    def score(self, part: int) -> Scored:
+        """Write a part."""
 
 
-def score_parts(worker: type[Worker], job: ScoringJob, parts: list[int], progress: Shown) -> None:
+def score_parts(worker: type[Worker], job: ScoringJob, parts: list[int], progress: Shown) -> int:
     """Score the parts on workers; each takes the next part when it has finished one.
+
+    Returns the number of lists that are those of an earlier version.
 
     Ray restarts a worker that died and repeats its part, up to `MAX_WORKER_DEATHS` times.
     """
@@ -51,10 +53,11 @@ def score_parts(worker: type[Worker], job: ScoringJob, parts: list[int], progres
         max_task_retries=MAX_WORKER_DEATHS,
     )
     actors: list[Any] = [actor.remote(job) for _ in range(_num_workers(job.score, len(parts)))]
-    pool = ActorPool(actors)
+    pool, num_kept = ActorPool(actors), 0
     try:
-        for count in pool.map_unordered(lambda actor, part: actor.score.remote(part), parts):
-            progress.add(count)
+        for found in pool.map_unordered(lambda actor, part: actor.score.remote(part), parts):
+            progress.add(found.rows)
+            num_kept += found.kept
     except RayTaskError as error:
         if isinstance(error.cause, HeadraceError):
             raise error.cause from error
@@ -68,6 +71,7 @@ def score_parts(worker: type[Worker], job: ScoringJob, parts: list[int], progres
     finally:
         for one in actors:
             ray.kill(one)  # the next workers need the room
+    return num_kept
 
 
 def _num_workers(score: Score, num_parts: int) -> int:

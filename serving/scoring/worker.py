@@ -6,6 +6,7 @@ Legend of shapes: N users of a part, B users of a batch, K list length, R reason
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,15 @@ from conf.contract import (
     NO_ITEM,
     TEXTS,
     USER_ID,
+    USER_IDX,
     Manifest,
 )
+from conf.errors import VersionError
 from conf.settings.score import Score
 from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
+from serving.carrying.earlier import Base, Earlier, Kept
+from serving.carrying.merged import DifferentListsError, merged, rows_to_score, with_boosts
 from serving.publishing.parts import (
     PartLists,
     is_complete,
@@ -39,6 +44,15 @@ from serving.scoring.loaded import Loaded
 from serving.scoring.maker import ListMaker
 from serving.scoring.staged import Stages
 from trainer.data.columns import Ragged
+
+
+class Scored(NamedTuple):
+    """What a worker did for a part."""
+
+    rows: int
+    """Users or items of the part."""
+    kept: int = 0
+    """Lists of an earlier version that are kept."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +81,12 @@ class ScoringJob:
     """Numbers of the items of each audience."""
     seed: int = 0
     """`run.seed`, which exploration draws by."""
+    base: Base | None = None
+    """The earlier version whose lists users may keep; None: the lists of all users are made."""
 
     def for_main_model(self) -> "ScoringJob":
         """Return the job for what the main model makes alone: similar items and audiences."""
-        return replace(self, scenarios=(), stages=None, templates={})
+        return replace(self, scenarios=(), stages=None, templates={}, base=None)
 
     @property
     def kinds(self) -> list[ListKind]:
@@ -96,34 +112,74 @@ class PartScorer:
         for kind in job.kinds:
             self.makings.append(_Making(kind, self.loaded, self.makings, job.seed))
         self.maker: ListMaker = self.makings[0].maker
+        self.earlier: Earlier | None = None
+        if job.base is not None:
+            self.earlier = Earlier(job.workspace, job.base, self.loaded.columns)
 
-    def score(self, part: int) -> int:
-        """Write the lists of one row group's users and return the number of users.
+    def score(self, part: int) -> Scored:
+        """Write the lists of one row group's users.
 
         Of several kinds of lists, those whose part is complete are not made again.
+
+        Raises:
+            DifferentListsError: When a list differs from the one that should be the same.
         """
         users, histories = self.read(part)
         given = {"request": self.job.request, "num_users": users.num_rows}
+        works = [
+            self._work(making, path, users, histories)
+            for making in self.makings
+            if not is_complete(path := making.path(self.job.folder, part), **given)
+        ]
+        rows = None
+        if self.earlier is not None and works:
+            rows = np.unique(np.concatenate([one.in_part for one in works]))
         block_users = self.job.score.block_users
-        with self.loaded.at_hand(histories, self.maker.own_ranker, block_users):
-            for making in self.makings:
-                path = making.kind.folder_in(self.job.folder) / part_name(part)
-                if len(self.makings) == 1 or not is_complete(path, **given):
-                    self._write(making, path, users, histories)
-        return int(users.num_rows)
+        with self.loaded.at_hand(histories, self.maker.own_ranker, block_users, rows):
+            for work in works:
+                self._write(work, users.num_rows)
+        num_kept = sum(int(one.kept.is_kept.sum()) for one in works if one.kept is not None)
+        return Scored(int(users.num_rows), num_kept)
 
-    def _write(self, making: "_Making", path: Path, users: pa.Table, histories: Ragged) -> None:
-        """Write the lists of one kind for the users of a part."""
-        maker, num_users, chosen = making.maker, users.num_rows, None
+    def _work(self, making: "_Making", path: Path, users: pa.Table, histories: Ragged) -> "_Work":
+        """Return what is to be done for one kind of lists of a part."""
+        chosen = np.arange(users.num_rows)
         if making.members is not None:
             chosen = np.flatnonzero(making.members.of(users))
             users, histories = users.take(pa.array(chosen)), chosen_rows(histories, chosen)
-        self.loaded.choose(maker.own_ranker, chosen)
+        kept, scored = None, np.arange(len(chosen))
+        if self.earlier is not None:
+            try:
+                kept = making.kept(self.earlier, users, histories)
+            except VersionError as error:
+                raise DifferentListsError(str(error)) from error
+        if kept is not None:
+            scored = rows_to_score(kept, users[USER_IDX].to_numpy())
+        return _Work(making, path, users, histories, chosen, kept, scored)
+
+    def _write(self, work: "_Work", num_users: int) -> None:
+        """Write the lists of one kind for the users of a part."""
+        making, kept = work.making, work.kept
+        maker, users, histories = making.maker, work.users, work.histories
+        self.loaded.choose(maker.own_ranker, work.in_part)
         user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
+        if kept is not None:
+            users, histories = (
+                users.take(pa.array(work.scored)),
+                chosen_rows(histories, work.scored),
+            )
+        ids = user_ids.take(pa.array(work.scored))
         rules = maker.for_part(users, histories)
-        table = making.table(user_ids, histories, maker.lists(histories, rules))
-        ledger = None if rules is None else maker.ledger(users, histories, rules)
-        write_part(path, table, request=self.job.request, num_users=num_users, ledger=ledger)
+        table = making.table(ids, histories, maker.lists(histories, rules))
+        if kept is not None:
+            table = merged(kept, table, user_ids, work.scored)
+            self.loaded.choose(maker.own_ranker, work.chosen)
+            whole = maker.for_part(work.users, work.histories)
+            if rules is not None and whole is not None:
+                whole.counts.update(with_boosts(rules.counts, table))
+            rules = whole
+        ledger = None if rules is None else maker.ledger(work.users, work.histories, rules)
+        write_part(work.path, table, request=self.job.request, num_users=num_users, ledger=ledger)
 
     def table(self, user_ids: pa.Array, histories: Ragged, lists: PartLists) -> pa.Table:
         """Return default lists as rows, see `_Making.table`."""
@@ -133,6 +189,29 @@ class PartScorer:
         """Return a part's users, with the fields that rules use, and their histories."""
         fields = {field for making in self.makings for field in making.user_fields}
         return self.loaded.read(part, sorted(fields))
+
+
+class _Work(NamedTuple):
+    """Lists of one kind that are written for a part."""
+
+    making: "_Making"
+    path: Path
+    users: pa.Table
+    """[N] users who get lists of this kind."""
+    histories: Ragged
+    """[N]"""
+    chosen: np.ndarray
+    """[N] rows of the part."""
+    kept: Kept | None
+    """Lists of an earlier version; None: all are made."""
+    scored: np.ndarray
+    """[M] rows of `users`, whose lists are made."""
+
+    @property
+    def in_part(self) -> np.ndarray:
+        """Return the users whose lists are made: [M] rows of the part."""
+        found: np.ndarray = self.chosen[self.scored]
+        return found
 
 
 class _Making:
@@ -162,6 +241,22 @@ class _Making:
         """Return the fields of users that rules and the condition use."""
         of_rules = [] if self.maker.book is None else self.maker.book.user_fields
         return [*of_rules, *(() if self.members is None else self.members.fields)]
+
+    def path(self, version: Path, part: int) -> Path:
+        """Return the file of a part in the folder of a version."""
+        return self.kind.folder_in(version) / part_name(part)
+
+    def kept(self, earlier: Earlier, users: pa.Table, histories: Ragged) -> Kept | None:
+        """Return which users keep their lists of an earlier version; None: nobody does."""
+        book = self.maker.book
+        return earlier.kept(
+            self.kind.score,
+            self.kind.scenario,
+            users,
+            histories,
+            fields=[] if book is None else book.user_fields,
+            since=[] if book is None else [rule.since for rule in book.past],
+        )
 
     def table(self, user_ids: pa.Array, histories: Ragged, lists: PartLists) -> pa.Table:
         """Return lists as rows, one per user and position, with their sentences.

@@ -36,7 +36,7 @@ from serving.rules.book import RuleBook
 from serving.rules.history import known_to_model
 from serving.rules.part import PartRules
 from serving.scoring.list_model import ListModel, is_personal
-from serving.scoring.worker import PartScorer, ScoringJob
+from serving.scoring.worker import PartScorer, Scored, ScoringJob
 from serving.similar.like_user import histories_of_items
 from trainer.data.columns import Ragged
 from trainer.models.item_to_item import ItemToItem
@@ -177,14 +177,14 @@ class SimilarScorer:
         if isinstance(self.maker.scorer, ItemToItem):
             self.ranker = _CountedRanker(self.ranker, self.maker.scorer)
 
-    def score(self, part: int) -> int:
-        """Write the lists of one part of the items and return the number of items."""
+    def score(self, part: int) -> Scored:
+        """Write the lists of one part of the items."""
         items = items_of_part(part, len(self.loaded.item_ids))
         best = self.similar(items)
         table = self._table(items, best)
         path = self.job.folder / SIMILAR_ITEMS / part_name(part)
         write_part(path, table, request=self.job.request, num_users=len(items))
-        return len(items)
+        return Scored(len(items))
 
     def similar(self, items: np.ndarray) -> TopK:
         """Return the most similar items of each item, none for those that the model lacks.

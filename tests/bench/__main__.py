@@ -17,6 +17,7 @@ from tests.bench import (
     stream_rate,
     top_k_rate,
     train_rate,
+    unchanged_rate,
 )
 
 BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "train": train_rate.measure,
     "score": score_rate.measure,
     "top-k": top_k_rate.measure,
+    "unchanged": unchanged_rate.measure,
     "etl": etl_scale.measure,
     "features": etl_features.measure_usual,
 }

@@ -30,11 +30,14 @@ _RULED = 2
 again."""
 _IN_NO_LIST = {
     "workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share", "max_pairs",
+    "keep_unchanged",
 }  # fmt: skip
 _LATER = (
     "audiences", "candidates", "objective", "value", "context", "texts", "similar_items", "rules",
     "items_now", "diversity", "exploration", "scenarios", "index",
 )  # fmt: skip
+LISTS_CODE = (CONTRACT_VERSION, _LISTS, _STAGED, _RULED)
+"""Lists that another code made are not kept."""
 _COUNTING = 2
 """Raise it when the fit of counting models to confidences changes: those models are made again."""
 _RANKING = 2
@@ -189,6 +192,12 @@ def _of_scenario(name: str, scenario: Scenario) -> dict[str, Any]:
     if file is not None:
         found["texts"]["file"] = _hash_of(f"score.scenarios.{name}.texts.file", file)
     return found
+
+
+def section_of_lists(score: Score) -> dict[str, Any]:
+    """Return what lists of one kind depend on in their section, but for what files contain."""
+    others = {"scenarios", "audiences", "similar_items"}
+    return score.model_dump(mode="json", exclude=_IN_NO_LIST | others)
 
 
 def _unset(score: Score) -> set[str]:

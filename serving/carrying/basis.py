@@ -1,0 +1,133 @@
+"""What all lists of one kind follow from, as a hash: with another one no list is kept.
+
+Legend of shapes: V catalogue of the model, D width.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from conf.contract import NUM_RESERVED, Manifest
+from conf.runs.inputs.request_keys import LISTS_CODE, section_of_lists
+from conf.settings.score import Score
+from conf.workspace.hashes import canonical_hash
+from serving.reasons.sentences import Sentences
+from serving.rules.book import RuleBook
+from serving.rules.possible import Pools
+from trainer.models.scorer import ModelScorer, Scorer
+
+_ITEMS_AT_ONCE = 65_536
+
+
+def why_not_kept(score: Score, *, has_stages: bool) -> str | None:
+    """Return the setting with which each list may change with every version; None: there is none.
+
+    Args:
+        score: The section as it is for these lists.
+        has_stages: Whether the lists are made of candidates, or a ranking model orders them.
+    """
+    rules = score.rules
+    changing = {
+        "score.candidates": has_stages,
+        "score.exploration": score.exploration is not None,
+        "score.diversity": score.diversity is not None,
+        "score.rules.fatigue": rules is not None and rules.fatigue is not None,
+        "score.rules.caps": rules is not None and bool(rules.caps),
+        "score.rules.pins": rules is not None and bool(rules.pins),
+        "score.rules.shares": rules is not None and bool(rules.shares),
+    }
+    return next((name for name, is_set in changing.items() if is_set), None)
+
+
+def basis_of(
+    score: Score,
+    *,
+    model_id: str,
+    scorer: Scorer,
+    num_items: int,
+    pools: Pools,
+    manifest: Manifest,
+    book: RuleBook | None,
+    sentences: Sentences | None,
+) -> str:
+    """Return the hash of all that lists of a kind follow from, besides each user's own.
+
+    Items that the model does not know are not part of it: they are in no list of the model.
+
+    Args:
+        score: The section as it is for these lists, for which `why_not_kept` names nothing.
+        model_id: The main model.
+        scorer: It.
+        num_items: V
+        pools: Items that lists may contain.
+        manifest: The dataset.
+        book: The rules; None: there are none.
+        sentences: They write the sentences; None: there are none.
+    """
+    digest = hashlib.sha256()
+    plain = [LISTS_CODE, section_of_lists(score), model_id, manifest.event_types, num_items]
+    digest.update(canonical_hash(plain).encode())
+    for values in _arrays(scorer, num_items, pools):
+        _add(digest, values)
+    if book is not None:
+        _add_rules(digest, book, num_items)
+    if sentences is not None:
+        _add_sentences(digest, sentences, num_items)
+    return digest.hexdigest()
+
+
+def _arrays(scorer: Scorer, num_items: int, pools: Pools) -> Iterator[np.ndarray]:
+    """Yield what the model makes of the dataset's items."""
+    yield np.flatnonzero(pools.model)
+    if scorer.unknown is not None:
+        yield np.flatnonzero(scorer.unknown)
+    if not isinstance(scorer, ModelScorer):
+        return
+    with torch.no_grad():
+        yield scorer.item_vectors.float().cpu().numpy()  # [V, D]
+        for start in range(0, num_items, _ITEMS_AT_ONCE):  # as events of a history
+            some = torch.arange(start, min(start + _ITEMS_AT_ONCE, num_items), device=scorer.device)
+            yield scorer.model.items(some).float().cpu().numpy()
+
+
+def _add_rules(digest: Any, book: RuleBook, num_items: int) -> None:
+    known = num_items - NUM_RESERVED
+    _add(digest, book.kept[book.kept < num_items])
+    for boost in book.boosts:
+        _add(digest, boost.values[:num_items])
+    used = [*book.by_group, *book.boosts_by_group]
+    # The SQL has the day of the run in it, and names the fields by their places.
+    told = [[one.key, one.sql, sorted(one.user_fields)] for one in used]
+    digest.update(canonical_hash([told, book.user_fields]).encode())
+    if used:
+        names = set(book.conditions.marks).union(*(one.item_fields for one in used))
+        _add_table(digest, book.conditions.items.select(sorted(names)).slice(0, known))
+
+
+def _add_sentences(digest: Any, sentences: Sentences, num_items: int) -> None:
+    templates: Mapping[str, Any] = sentences.templates
+    told = [
+        sentences.algorithm,
+        {name: repr(one) for name, one in templates.items()},
+        sentences.titles[:num_items],
+        sentences.groups[:num_items],
+    ]
+    digest.update(canonical_hash(told).encode())
+    _add(digest, sentences.weights)
+    _add(digest, sentences.is_new[:num_items])
+
+
+def _add(digest: Any, values: np.ndarray) -> None:
+    digest.update(f"{values.dtype}{values.shape}".encode())
+    digest.update(np.ascontiguousarray(values).data)
+
+
+def _add_table(digest: Any, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()  # as Parquet, which leaves out what is below missing values
+    pq.write_table(table.combine_chunks(), sink, compression="none")
+    digest.update(sink.getvalue())

@@ -1,0 +1,279 @@
+"""The earlier version whose lists may be kept, and which users it has unchanged.
+
+Legend of shapes: N users of a part, E users of an earlier row group, R rows of lists.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from conf.contract import (
+    HISTORY_TIMES,
+    HISTORY_TYPES,
+    SOURCE,
+    SOURCE_MODEL,
+    USER_ID,
+    USER_IDX,
+    WHY_SHORT,
+    ListsManifest,
+    Manifest,
+    lists_key,
+)
+from conf.errors import VersionError
+from conf.settings.score import Score
+from conf.workspace.parquet import read_whole
+from conf.workspace.pointers import read_pointer
+from conf.workspace.publications import canary_of
+from conf.workspace.versions import read_manifest
+from serving.publishing.parts import part_name, read_row_group
+from serving.rules.event_rules import past_rules
+from trainer.data.batches import histories_of
+from trainer.data.columns import Ragged, events_of
+from trainer.data.stream import read_row_groups
+
+log = logging.getLogger(__name__)
+_MOST_TRIED = 3
+"""Versions that are looked at, newest first."""
+
+
+class Base(NamedTuple):
+    """An earlier version of lists with the dataset that it was made of."""
+
+    lists_id: str
+    dataset_id: str
+    kinds: frozenset[str | None]
+    """Scenarios whose lists may be kept; None: the default lists."""
+
+
+def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]) -> Base | None:
+    """Return the newest published version whose lists may be kept; None: there is none.
+
+    Args:
+        workspace: Folder of the workspace.
+        manifest: The new dataset.
+        basis: Of `serving.carrying.basis`, by scenario; None: the default lists.
+    """
+    pointer = read_pointer(workspace, "lists")
+    if pointer is None or not basis:
+        return None
+    canary = canary_of(pointer)
+    names = [*([] if canary is None else [canary.id]), pointer["id"], *pointer["previous"]]
+    for name in names[:_MOST_TRIED]:
+        try:
+            lists = read_manifest(workspace, "lists", name, ListsManifest)
+            dataset = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
+        except VersionError as error:
+            log.info("score: keeps no lists of %s: %s", name, error)
+            continue
+        kinds = [kind for kind, key in basis.items() if lists.basis.get(lists_key(kind)) == key]
+        if kinds and _numbers_are_kept(manifest, dataset):
+            return Base(name, dataset.id, frozenset(kinds))
+    return None
+
+
+def _numbers_are_kept(manifest: Manifest, earlier: Manifest) -> bool:
+    """Return whether all that is numbered in the earlier dataset has the same number now."""
+    now, then = manifest.vocabularies, earlier.vocabularies
+    return now.keys() == then.keys() and all(now[key].goes_on_from(then[key]) for key in then)
+
+
+class Kept(NamedTuple):
+    """The users of a part that keep their lists, and these."""
+
+    is_kept: np.ndarray
+    """[N] bool"""
+    rows: pa.Table
+    """[R] rows of their lists."""
+    owner: np.ndarray
+    """[R] int64, row of the user in the part."""
+
+
+class _Group(NamedTuple):
+    """A row group of the earlier dataset."""
+
+    users: pa.Table
+    """[E]"""
+    histories: Ragged
+    """[E]"""
+
+
+class Earlier:
+    """The earlier lists and their dataset, for the parts of the new one."""
+
+    def __init__(self, workspace: Path, base: Base, columns: Sequence[str]) -> None:
+        """Read which users are where.
+
+        Args:
+            workspace: Folder of the workspace.
+            base: The earlier version.
+            columns: Columns of histories that lists may follow from.
+        """
+        self.base, self.columns = base, columns
+        self.lists = workspace / "lists" / base.lists_id
+        self.dataset = workspace / "datasets" / base.dataset_id
+        self.manifest = read_manifest(workspace, "datasets", base.dataset_id, Manifest)
+        size = self.manifest.vocabularies["user"].size
+        self.group, self.row = (np.full(size, -1) for _ in range(2))  # by the user's number
+        for number, group in enumerate(self.manifest.row_groups("users")):
+            users = read_row_group(self.dataset, group, [USER_IDX])[USER_IDX].to_numpy()
+            self.group[users], self.row[users] = number, np.arange(len(users))
+        self._read = lru_cache(maxsize=4)(self._group)
+
+    def kept(
+        self,
+        score: Score,
+        scenario: str | None,
+        users: pa.Table,
+        histories: Ragged,
+        *,
+        fields: Sequence[str],
+        since: Sequence[int | None],
+    ) -> Kept | None:
+        """Return which users of a part keep their lists; None: nobody does.
+
+        Args:
+            score: The section as it is for these lists.
+            scenario: What the lists are for; None: they are the default ones.
+            users: N users with their numbers, ids and fields.
+            histories: [N]
+            fields: Fields of users that these lists follow from.
+            since: Of `past_rules`, in their order, for the new dataset.
+        """
+        if scenario not in self.base.kinds:
+            return None
+        numbers = users[USER_IDX].to_numpy()
+        there = np.flatnonzero(numbers < len(self.group))
+        there = there[self.group[numbers[there]] >= 0]
+        is_kept = np.zeros(users.num_rows, dtype=bool)
+        rows: list[pa.Table] = []
+        owners: list[np.ndarray] = []
+        for number in np.unique(self.group[numbers[there]]).tolist():
+            group = self._read(number, tuple(fields))
+            new = there[self.group[numbers[there]] == number]
+            old = self.row[numbers[new]]
+            same = equal_histories(histories, new, group.histories, old)
+            for name in (USER_ID, *fields):
+                same &= _equal(users[name], new, group.users[name], old)
+            new, old = new[same], old[same]
+            aged = self._aged(score, group.histories, old, since)
+            new, old = new[~aged], old[~aged]
+            row_of = np.full(group.users.num_rows, -1)
+            row_of[old] = new
+            table, owner = self._rows(score, scenario, number, group.users[USER_ID], row_of)
+            rows.append(table)
+            owners.append(owner)
+            is_kept[owner] = True
+        if not is_kept.any():
+            return None
+        return Kept(is_kept, pa.concat_tables(rows), np.concatenate(owners))
+
+    def _group(self, number: int, fields: tuple[str, ...]) -> _Group:
+        group = self.manifest.row_groups("histories")[number]
+        _, found = next(read_row_groups(self.dataset, [group], [*self.columns], threads=1))
+        columns = [USER_IDX, USER_ID, *fields]
+        users = read_row_group(self.dataset, self.manifest.row_groups("users")[number], columns)
+        return _Group(users, histories_of(found))
+
+    def _rows(
+        self, score: Score, scenario: str | None, number: int, ids: pa.Array, row_of: np.ndarray
+    ) -> tuple[pa.Table, np.ndarray]:
+        """Return the lists of a row group that are kept: whole ones of the model.
+
+        Others depend on which items are popular.
+
+        Args:
+            score: The section as it is for these lists.
+            scenario: What the lists are for.
+            number: Of the row group.
+            ids: [E]
+            row_of: [E] row in the new part of each user who is unchanged, -1 for others.
+        """
+        folder = self.lists if scenario is None else self.lists / scenario
+        path = folder / part_name(number)
+        table = read_whole(path)
+        user = pc.index_in(table[USER_ID], value_set=ids.cast(pa.string()).combine_chunks())
+        user = user.to_numpy()
+        is_whole = pc.equal(table[SOURCE], SOURCE_MODEL).to_numpy() & (
+            pc.is_null(table[WHY_SHORT]).to_numpy()
+        )
+        lengths = np.bincount(user[is_whole], minlength=len(row_of))
+        stays = (lengths[user] == score.list_length) & (row_of[user] >= 0)
+        return table.filter(pa.array(stays)), row_of[user[stays]]
+
+    def _aged(
+        self, score: Score, histories: Ragged, rows: np.ndarray, since: Sequence[int | None]
+    ) -> np.ndarray:
+        """Return whose events have become too old for a rule: [B] bool.
+
+        Args:
+            score: With the rules.
+            histories: [E]
+            rows: [B]
+            since: See `kept`.
+        """
+        found = np.zeros(len(rows), dtype=bool)
+        beside = histories.beside or {}
+        for rule, now in zip(past_rules(score, self.manifest), since, strict=True):
+            if rule.since == now or rule.since is None or now is None:
+                continue
+            events = events_of(histories, rows)
+            at = histories.offsets[rows][events.row] + events.place
+            times = beside[HISTORY_TIMES][at]
+            counts = np.isin(beside[HISTORY_TYPES][at], rule.event_types)
+            counts &= (times >= min(rule.since, now)) & (times < max(rule.since, now))
+            found[events.row[counts]] = True
+        return found
+
+
+def equal_histories(one: Ragged, rows: np.ndarray, other: Ragged, others: np.ndarray) -> np.ndarray:
+    """Return whether each of the chosen histories is the same as another: [B] bool.
+
+    Args:
+        one: Histories with the other columns of their events.
+        rows: [B]
+        other: Histories.
+        others: [B] the row that each is compared with.
+    """
+    beside = {"": (one.values, other.values)}
+    mine, theirs = one.beside or {}, other.beside or {}
+    if mine.keys() != theirs.keys():
+        return np.zeros(len(rows), dtype=bool)
+    beside |= {name: (mine[name], theirs[name]) for name in mine}
+    same: np.ndarray = one.lengths[rows] == other.lengths[others]
+    (chosen,) = np.nonzero(same)
+    row, place, _ = events_of(one, rows[chosen])
+    at = one.offsets[rows[chosen]][row] + place
+    other_at = other.offsets[others[chosen]][row] + place
+    for values, other_values in beside.values():
+        same[chosen[row[_differ(values[at], other_values[other_at])]]] = False
+    return same
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return where values have other bits, so that equal missing numbers are equal."""
+    if one.dtype != other.dtype:
+        return np.ones(len(one), dtype=bool)
+    shape = (len(one), one.dtype.itemsize)
+    mine, theirs = (
+        np.ascontiguousarray(values).view(np.uint8).reshape(shape) for values in (one, other)
+    )
+    differ: np.ndarray = (mine != theirs).any(1)
+    return differ
+
+
+def _equal(
+    one: pa.ChunkedArray, rows: np.ndarray, other: pa.ChunkedArray, others: np.ndarray
+) -> np.ndarray:
+    """Return whether each value is the same as another, missing ones included: [B] bool."""
+    if one.type != other.type:
+        return np.zeros(len(rows), dtype=bool)
+    mine, theirs = one.take(pa.array(rows)), other.take(pa.array(others))
+    both_null = pc.and_(pc.is_null(mine), pc.is_null(theirs))
+    same = pc.or_(pc.fill_null(pc.equal(mine, theirs), False), both_null)
+    return np.asarray(same.combine_chunks().to_numpy(zero_copy_only=False), dtype=bool)

@@ -1,0 +1,147 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from conf.contract import SCORE, ListsManifest
+from conf.runs.stages import run_score
+from conf.workspace.parquet import describe_parquet
+from conf.workspace.versions import commit, read_manifest
+from tests.serving.carrying.two_days import (
+    ACTIVE,
+    USERS,
+    Shop,
+    both_ways,
+    first_day,
+    second_day,
+)
+
+ENCODERS = ["attention", "bidirectional", "gru", "cnn", "caser", "mean"]
+RULES = (
+    "score.rules={where: {in_stock: 'stock > 0', afford: 'item.price < user.budget + 10'},"
+    " boosts: {near: {where: 'item.region = user.region', times: 1.5}}}"
+)
+SCENARIO = (
+    "score.scenarios.cart={users: \"user.region = 'north'\", list_length: 3, reasons: 1,"
+    " rules: {where: {in_stock: 'stock > 0'}}}"
+)
+OF_EVENTS = "score.rules={leave_out: {bought: {events: [buy]}, viewed: {events: [view], days: 30}}}"
+KEPT = "lists are those of"
+
+
+def idle(shop: Shop) -> int:
+    """Return how many users have a history, so that their list is the model's, and did nothing."""
+    return sum(bool(own) for user, own in enumerate(shop.histories) if user not in ACTIVE)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_lists_that_are_kept_are_those_of_a_full_run(encoder: str, tmp_path: Path) -> None:
+    own = [f"train.model.encoder={encoder}", "train.model.history_length=20"]
+    shop = first_day(tmp_path, *own)
+    kept, full, num_kept = both_ways(shop, second_day(shop), *own)
+    assert kept == full
+    assert num_kept == idle(shop) > USERS / 2
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [RULES],
+        [SCENARIO],
+        [OF_EVENTS],
+        ["score.reasons=0", "score.drop_seen=false"],
+        ["score.texts.languages=[en, de]", "score.list_length=7"],
+        ["train.model.similarity=cosine", "score.cpus_per_worker=2"],
+    ],
+)
+def test_the_same_with_settings_of_lists(own: list[str], tmp_path: Path) -> None:
+    shop = first_day(tmp_path, *own)
+    kept, full, num_kept = both_ways(shop, second_day(shop), *own)
+    assert kept == full
+    assert num_kept > USERS / 4
+
+
+def test_the_same_with_a_counting_model(tmp_path: Path) -> None:
+    own = ["train.algorithm=item_knn"]
+    shop = first_day(tmp_path, *own, counts=True)
+    kept, full, num_kept = both_ways(shop, second_day(shop), *own)
+    assert kept == full
+    assert num_kept > USERS / 2
+
+
+def test_other_stock_makes_all_lists_again(tmp_path: Path) -> None:
+    shop = first_day(tmp_path, RULES)
+    kept, full, num_kept = both_ways(shop, second_day(shop, stock=1), RULES)
+    assert kept == full and num_kept == 0
+
+
+def test_users_who_did_something_have_new_lists(tmp_path: Path) -> None:
+    shop = first_day(tmp_path)
+    kept, full, num_kept = both_ways(shop, second_day(shop, everybody=True))
+    assert kept == full and num_kept == 0
+
+
+def day_of(shop: Shop, caplog: pytest.LogCaptureFixture, *overrides: str) -> tuple[Any, int]:
+    """Run the command's function; return the result and how many lists were kept."""
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        made = run_score(shop.config(*overrides))
+    told = [record.getMessage() for record in caplog.records if KEPT in record.getMessage()]
+    return made, int(told[0].split(KEPT)[0].split()[-1].replace(",", "")) if told else 0
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_run_keeps_lists_and_finds_out_if_they_are_other_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = first_day(tmp_path)
+    first, _ = day_of(shop, caplog)
+    _, num_kept = day_of(shop, caplog, "score.list_length=3")
+    assert num_kept == 0
+    run_score(shop.config())  # the current lists again
+    before = {path: path.read_bytes() for path in (tmp_path / "lists").glob("*.json")}
+    second_day(shop)
+    second, num_kept = day_of(shop, caplog)
+    assert num_kept == idle(shop)
+    folder = tmp_path / "lists" / second["id"]
+    kept = files_of(folder)
+
+    def again(*overrides: str) -> int:
+        """Forget the second day's lists and make them again."""
+        shutil.rmtree(folder)
+        for path, content in before.items():
+            path.write_bytes(content)
+        made, found = day_of(shop, caplog, *overrides)
+        assert made["id"] == second["id"] and files_of(folder) == kept
+        return found
+
+    assert again("score.keep_unchanged=false") == 0
+    change_scores(tmp_path, first["id"])  # as if another arithmetic had made them
+    assert again() == 0
+    assert "cannot be kept" in caplog.text
+
+
+def files_of(folder: Path) -> dict[str, Any]:
+    """Return all files; of the manifest all but the setting that says how they were made."""
+    found: dict[str, Any] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    manifest = json.loads(found["lists.json"])
+    del manifest["checksum"], manifest["config"]["score"]["keep_unchanged"]
+    return {**found, "lists.json": manifest}
+
+
+def change_scores(workspace: Path, version: str) -> None:
+    folder = workspace / "lists" / version
+    manifest = read_manifest(workspace, "lists", version, ListsManifest)
+    for path in folder.glob("part-*.parquet"):
+        table = pq.read_table(path)
+        place = table.schema.get_field_index(SCORE)
+        scores = pa.array(table[SCORE].to_numpy() * (1 + 1e-6), pa.float32())
+        table = table.set_column(place, table.schema.field(place), scores)
+        pq.write_table(table, path, write_page_checksum=True)
+    parts = tuple(describe_parquet(folder, folder / one.path) for one in manifest.files["lists"])
+    files = {**manifest.files, "lists": parts}
+    commit(workspace, "lists", manifest.model_copy(update={"files": files}))
