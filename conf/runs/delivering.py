@@ -8,7 +8,8 @@ from conf.runs.chosen import require_sound
 from conf.runs.results import Result, with_delivery
 from conf.runs.stages import DONE, locked
 from conf.settings.config import Config
-from conf.workspace.pointers import current_version
+from conf.workspace.pointers import current_version, read_pointer
+from conf.workspace.publications import canary_of
 
 
 def run_deliver(config: Config, target: str | None = None) -> Result:
@@ -28,8 +29,11 @@ def run_deliver(config: Config, target: str | None = None) -> Result:
     if target is not None and target not in targets:
         raise ConfigError(f"--target={target!r} is no target: {', '.join(targets)}")
     with locked(config):
-        version = current_version(Path(config.run.output), "lists")
-        require_sound(config, "lists", version)
-        require_protected(config, "lists", version, "run headrace score to make others")
+        workspace = Path(config.run.output)
+        version = current_version(workspace, "lists")
+        canary = canary_of(read_pointer(workspace, "lists"))
+        for shown in (version, *([] if canary is None else [canary.id])):
+            require_sound(config, "lists", shown)
+            require_protected(config, "lists", shown, "run headrace score to make others")
         result = {"stage": "deliver", "status": DONE, "id": version}
         return with_delivery(config, result, target)

@@ -30,7 +30,7 @@ from conf.workspace.hashes import canonical_hash
 from conf.workspace.mending import mend
 from conf.workspace.parquet import open_parquet, told_if_damaged
 from conf.workspace.pointers import POINTER_NAME, read_pointer
-from conf.workspace.publications import in_canary, publications
+from conf.workspace.publications import in_canary
 from conf.workspace.versions import read_manifest
 
 AUDIENCE = "audience"
@@ -145,19 +145,11 @@ class Published:
                 f"{workspace / 'lists'} has no {POINTER_NAME}: no lists are published, so there "
                 "is nothing to deliver; run headrace score first"
             )
-        self.run, self.pointer, self._workspace = run, pointer, workspace
+        self.run, self._workspace = run, workspace
+        self.number: int = pointer["number"]  # a canary, a rollback and a promotion raise it too
         self.current = read_manifest(workspace, "lists", pointer["id"], ListsManifest)
         canary = pointer.get("canary")
         self.canary = None if canary is None else {key: canary[key] for key in ("id", "share")}
-
-    @cached_property
-    def number(self) -> int:
-        """Return the number of the newest publication, that of a canary included."""
-        found: list[int] = [
-            self.pointer["number"],
-            (self.pointer.get("canary") or {}).get("number", 0),
-        ]
-        return max(found + [one.number for one in publications(self.pointer)[:1]])
 
     @cached_property
     def _other(self) -> ListsManifest | None:

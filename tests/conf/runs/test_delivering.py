@@ -27,7 +27,7 @@ def delivered_to(folder: Path) -> State:
 
 def test_scores_are_delivered_and_rolled_back(tmp_path: Path) -> None:
     workspaces.make_shop(tmp_path)
-    folder = tmp_path / "delivered"
+    folder = Path(f"{tmp_path}-delivered")
     config = with_target(tmp_path, kind="jsonl", path=str(folder))
     result = run_score(config)
     assert result["published"] == "published"

@@ -27,7 +27,9 @@ from conf.errors import (
 )
 from conf.runs.delivering import run_deliver
 from conf.settings.load import load_config
+from conf.workspace.pointers import publish
 from serving.delivery.places import require_client
+from serving.delivery.texts import said
 from tests.serving.delivery import servers
 from tests.serving.delivery.conftest import KINDS
 from tests.serving.delivery.readers import Site, redis_site
@@ -54,7 +56,7 @@ def require_no_password(error: HeadraceError) -> None:
 @pytest.mark.parametrize("kind", NETWORK)
 def test_a_server_that_is_down_is_tried_again_later(tmp_path: Path, site: Site) -> None:
     write_lists(tmp_path, lists_of(3, "a"))
-    files = {"kind": "csv", "path": str(tmp_path / "files")}
+    files = {"kind": "csv", "path": f"{tmp_path}-files"}
     config = config_of(tmp_path, down=at_port(site, servers.free_port()), files=files)
     with pytest.raises(
         TargetDownError, match=r"not delivered to down\. deliver\.down: .*answer"
@@ -276,13 +278,17 @@ def test_a_delivery_needs_no_ray() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_a_damaged_version_is_not_delivered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_canary", [False, True])
+def test_a_damaged_version_is_not_delivered(tmp_path: Path, of_canary: bool) -> None:
     version = write_lists(tmp_path, lists_of(3, "a"))
+    if of_canary:
+        version = write_lists(tmp_path, lists_of(3, "b"), is_published=False)
+        publish(tmp_path, "lists", version, "2026-05-31", share=0.5)
     (tmp_path / "lists" / version / "part-00001.parquet").write_bytes(b"")
-    config = config_of(tmp_path, there={"kind": "csv", "path": str(tmp_path / "out")})
+    config = config_of(tmp_path, there={"kind": "csv", "path": f"{tmp_path}-out"})
     with pytest.raises(VersionError, match="has 0 bytes"):
         run_deliver(config)
-    assert not (tmp_path / "out").exists()
+    assert not Path(f"{tmp_path}-out").exists()
 
 
 @pytest.mark.parametrize(
@@ -295,6 +301,18 @@ def test_a_damaged_version_is_not_delivered(tmp_path: Path) -> None:
 def test_a_target_has_to_be_named(tmp_path: Path, deliver_: Any, target: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         run_deliver(config_of(tmp_path, **deliver_), target)
+
+
+@pytest.mark.parametrize("password", ["se/cret-word", "se?cret", "cret#s@word"])
+def test_a_password_that_is_not_escaped_is_masked_too(password: str) -> None:
+    url = f"postgresql://shop:{password}@host/shop"
+    assert password not in said(ValueError(f"could not use {password} of shop"), url)
+
+
+def test_a_short_password_does_not_mask_the_letters_of_a_message() -> None:
+    url = "redis://:e@host:1/0"
+    told = said(ValueError("the server redis://:e@host:1 ended, password=e"), url)
+    assert told == "the server redis://:***@host:1 ended, password=***"
 
 
 def test_secrets_of_targets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
