@@ -156,7 +156,7 @@ def run_erase(config: Config, users: Path) -> Result:
 
 
 def _erase_delivered(
-    config: Config, names: frozenset[str]
+    config: Config, names: frozenset[str], before: str
 ) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
     """Remove users from the targets of section `deliver`, see `serving.delivery.erasing.run`."""
     found: tuple[dict[str, dict[str, int]], HeadraceError | None] = call_stage(
@@ -166,5 +166,6 @@ def _erase_delivered(
         config.run.name,
         config.deliver,
         names,
+        before,
     )
     return found

@@ -102,11 +102,15 @@ def with_delivery(config: Config, result: Result, target: str | None = None) -> 
     Raises:
         HeadraceError: When a target was not delivered to; its `made` is the result.
     """
-    targets = {name: one for name, one in config.deliver.items() if target in (None, name)}
-    if not targets:
+    if not config.deliver:
         return result
     told, error = call_stage(
-        "serving.delivery.deliver", "run", Path(config.run.output), config.run.name, targets
+        "serving.delivery.deliver",
+        "run",
+        Path(config.run.output),
+        config.run.name,
+        config.deliver,
+        target,
     )
     result = {**result, "delivered": told}
     if error is not None:

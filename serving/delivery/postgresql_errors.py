@@ -43,6 +43,7 @@ def connected(where: str, settings: PostgresqlTarget) -> "psycopg.Connection[Any
         ) from None
     limits: dict[str, Any] = {
         "connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "keepalives_idle": seconds,
+        "keepalives_interval": max(1, seconds // 3), "keepalives_count": 3,
         "application_name": "headrace",
     }  # fmt: skip
     with told(where, settings):

@@ -119,9 +119,12 @@ def test_what_a_cut_off_delivery_left_is_erased_too(tmp_path: Path, site: Site) 
     config = with_key(config_of(tmp_path, there=site.settings))
     write_lists(tmp_path, lists_for(NAMES, "a"), number=3)
     run_deliver(config)
-    target = config.deliver["there"]
+    targets = config.deliver
+    target = targets["there"]
     place = opened("there", target)
-    place.stage("000009_0123abcd", Published(tmp_path, "shop").delivery(target, form_of(target)))
+    place.stage(
+        "000009_0123abcd", Published(tmp_path, "shop").delivery("there", targets, form_of(target))
+    )
     place.close()
     erase(tmp_path, config, *GONE)
     assert "000009_0123abcd" not in site.versions()

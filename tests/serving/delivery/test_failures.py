@@ -258,6 +258,8 @@ def test_large_files_are_uploaded_in_parts(tmp_path: Path, site: Site) -> None:
     assert client.head_object(Bucket="shop-lists", Key=name)["ETag"].count("-") == 1
     # A killed upload is aborted by the next delivery.
     left = f"{begin}/000001_0123abcd/part-00000.parquet"
+    mark = left.replace("part-00000.parquet", ".headrace")
+    client.put_object(Bucket="shop-lists", Key=mark, Body=b"")
     client.create_multipart_upload(Bucket="shop-lists", Key=left)
     assert deliver(tmp_path, site, part_mib=5)["status"] == "current"
     found = client.list_multipart_uploads(Bucket="shop-lists", Prefix=begin).get("Uploads", [])

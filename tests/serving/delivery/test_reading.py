@@ -19,7 +19,7 @@ from tests.serving.delivery.shops import config_of, lists_of, table_of, write_li
 def kind_of(workspace: Path, **target: Any) -> Kind:
     there = {"kind": "csv", "path": "out", **target}
     config = config_of(workspace, there=there)
-    return Published(workspace, "shop").delivery(config.deliver["there"]).kinds[0]
+    return Published(workspace, "shop").delivery("there", config.deliver).kinds[0]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 100])
