@@ -21,6 +21,7 @@ from serving.delivery.reading import AUDIENCE, Delivery, Kind
 from serving.delivery.versions import (
     Change,
     Counts,
+    DamagedRecordError,
     NotOursError,
     State,
     Version,
@@ -275,7 +276,10 @@ class Tables:
         query = SQL("SELECT record FROM {} WHERE name = %s FOR UPDATE").format(self._own(CONTROL))
         row = self._connection.execute(query, (self._table,)).fetchone()
         where = f"{self._where}: the row {self._table} of {self._schema}.{CONTROL}"
-        return None if row is None else parsed_state(row[0], where, lambda: True)
+        try:
+            return None if row is None else parsed_state(row[0], where, lambda: True)
+        except NotOursError as error:  # nobody else writes to a table that is ours
+            raise DamagedRecordError(f"{where} is damaged") from error
 
     def _lock(self) -> None:
         """Wait for other deliveries to this schema, until the transaction ends."""
