@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from conf.contract import (
+    AUDIENCE,
     AUDIENCES,
     CHANNELS,
     ITEM_ID,
@@ -29,7 +30,6 @@ from conf.contract import (
     WHY_FALLBACK,
     WHY_SHORT,
 )
-from serving.delivery.reading import AUDIENCE
 
 NESTED = (REASONS, TEXTS, CHANNELS, RULES)
 """Columns that are JSON where a target has no nested types."""

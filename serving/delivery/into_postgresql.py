@@ -13,11 +13,11 @@ from psycopg import errors
 from psycopg.sql import SQL, Composed, Identifier, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from conf.contract import AUDIENCES, ITEM_ID, POSITION, SIMILAR_ITEMS, USER_ID
+from conf.contract import AUDIENCE, AUDIENCES, ITEM_ID, POSITION, SIMILAR_ITEMS, USER_ID
 from conf.settings.publishing.deliver import PostgresqlTarget
 from serving.delivery.forms import NESTED, Forms, columns_of
 from serving.delivery.postgresql_errors import connected, told
-from serving.delivery.reading import AUDIENCE, Delivery, Kind
+from serving.delivery.reading import Delivery, Kind
 from serving.delivery.versions import (
     Change,
     Counts,

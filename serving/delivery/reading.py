@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import (
+    AUDIENCE,
     AUDIENCES,
     ITEM_ID,
     SIMILAR_ITEMS,
@@ -35,8 +36,6 @@ from conf.workspace.pointers import POINTER_NAME, read_pointer
 from conf.workspace.publications import in_canary
 from conf.workspace.versions import read_manifest
 
-AUDIENCE = "audience"
-"""Column with the name of the audience, which files of lists have in their names."""
 _ROWS_AT_ONCE = 20_000
 _FORMAT = 1
 """Raise it when targets get other rows of the same lists: all versions are then delivered again."""
