@@ -19,6 +19,7 @@ from conf.privacy.protection import protection_of, require_own_key_id
 from conf.runs.by_name import call_stage
 from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
+from conf.runs.delivering import with_delivery
 from conf.runs.inputs.input_files import fingerprint_inputs
 from conf.runs.inputs.list_files import list_files
 from conf.runs.inputs.request_keys import dataset_request, lists_request, model_request
@@ -29,7 +30,6 @@ from conf.runs.results import (
     cost_of_lists,
     figures_of,
     manifest_of,
-    with_delivery,
     with_verdicts,
 )
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import TargetDownError
-from conf.runs.delivering import run_deliver
-from conf.runs.managing import run_rollback
+from conf.runs.managing import run_deliver, run_rollback
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.pointers import current_version, read_pointer

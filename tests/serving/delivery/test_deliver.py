@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from conf.errors import ConfigError, VersionError
-from conf.runs.delivering import run_deliver
-from conf.runs.managing import run_rollback
+from conf.runs.managing import run_deliver, run_rollback
 from conf.workspace.pointers import promote, publish, rollback
 from conf.workspace.publications import in_canary
 from serving.delivery.places import form_of, opened

@@ -16,8 +16,7 @@ from conf.privacy.erased import erasure_is_open
 from conf.privacy.identities import KIND, LABEL, NUMBER, RAW_ID, SCHEMA, identities_folder
 from conf.privacy.keys import load_keys
 from conf.privacy.sealing import pseudonym
-from conf.runs.delivering import run_deliver
-from conf.runs.managing import run_erase, run_rollback
+from conf.runs.managing import run_deliver, run_erase, run_rollback
 from conf.settings.config import Config
 from tests.serving.delivery import servers
 from tests.serving.delivery.conftest import KINDS

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from conf.errors import ConfigError, VersionError
 from conf.privacy.delivered import read_delivered
-from conf.runs.delivering import run_deliver
+from conf.runs.managing import run_deliver
 from serving.delivery.versions import MARK
 from tests.serving.delivery import servers
 from tests.serving.delivery.conftest import KINDS
