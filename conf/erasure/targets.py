@@ -68,13 +68,15 @@ def _require_all_reached(config: Config, journal: Journal, error: HeadraceError 
     left = {
         name
         for place, name in journal.targets.items()
-        if place in got_lists or (place not in places and name not in places.values())
+        if place in got_lists
+        or name not in places.values()
+        or (place in places and error is None)
     }
     told = [] if error is None else [str(error)]
     if left:
         told.append(
-            f"lists may still hold the users in {', '.join(sorted(left))}, which an "
-            "interrupted erasure did not reach and deliver names no longer at that place; put "
+            f"lists may still hold the users in {', '.join(sorted(left))}: no erasure has reached "
+            f"{'it' if len(left) == 1 else 'them'} yet at the place that deliver named before; put "
             f"{'it' if len(left) == 1 else 'them'} back into deliver"
         )
     if not told:

@@ -65,12 +65,12 @@ def run(
             with closing(opened(name, targets[name])) as place:
                 _warn_of_place(workspace, place, delivery, targets)
                 told[name] = delivered(place, delivery, where, keep=targets[name].keep)
+            note_delivered(workspace, delivery.place, name, delivery.number)
         except FAILURES as error:
             errors[name] = as_ours(error, workspace, where)
             told[name] = {"status": FAILED, "error": str(errors[name])}
             log.error("deliver: %s: %s", name, errors[name])
             continue
-        note_delivered(workspace, delivery.place, name, delivery.number)
         told[name]["seconds"] = round(time.monotonic() - started, 1)
         canary = delivery.canary
         also = "" if canary is None else f", and {canary['id']} for {canary['share']:.4g} of users"
