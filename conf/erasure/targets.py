@@ -68,9 +68,7 @@ def _require_all_reached(config: Config, journal: Journal, error: HeadraceError 
     left = {
         name
         for place, name in journal.targets.items()
-        if place in got_lists
-        or name not in places.values()
-        or (place in places and error is None)
+        if place in got_lists or name not in places.values() or (place in places and error is None)
     }
     told = [] if error is None else [str(error)]
     if left:
