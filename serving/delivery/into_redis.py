@@ -303,6 +303,12 @@ class Keys:
         except RedisError as error:
             text = said(error, self._settings.url)
             raise _ours(self._where, error, text) from None  # the cause may hold the address
+        except UnicodeError as error:  # a host that can be no name, or bytes of another program
+            text = said(error, self._settings.url)
+            raise ConfigError(
+                f"{self._where}: {text}; correct its url, or choose another prefix if the keys of "
+                "this one are not Headrace's"
+            ) from None
 
 
 def _ours(where: str, error: RedisError, text: str) -> HeadraceError:

@@ -66,6 +66,8 @@ def told(where: str, settings: PostgresqlTarget) -> Iterator[None]:
     except psycopg.Error as error:
         text = said(error, settings.url)
         raise _ours(where, error, text) from None  # the cause's text may hold the address
+    except UnicodeError as error:  # a host that can be no name
+        raise ConfigError(f"{where}: {said(error, settings.url)}; {_FIX}") from None
 
 
 def _ours(where: str, error: psycopg.Error, text: str) -> HeadraceError:

@@ -94,6 +94,10 @@ def test_wrong_credentials_are_told_without_them(tmp_path: Path, site: Site) -> 
         ("postgresql", "url", "postgresql://shop:wrong@@h:port:/x?y=z%"),
         ("postgresql", "url", "postgresql://shop:{}@127.0.0.1:{}/nowhere"),
         ("redis", "url", "http://:wrong@127.0.0.1/0"),
+        ("redis", "url", "redis://:wrong@127.0.0.1:99999999/0"),
+        ("redis", "url", "redis://:wrong@a..b/0"),
+        ("postgresql", "url", "postgresql://:wrong@127.0.0.1:99999999/shop"),
+        ("postgresql", "url", "postgresql://:wrong@a..b/shop"),
         ("s3", "bucket", "no-such-bucket"),
     ],
 )

@@ -111,6 +111,17 @@ def test_what_only_looks_like_a_version_is_left(tmp_path: Path, site: Site) -> N
 
 
 @pytest.mark.parametrize("kind", ["redis"])
+def test_bytes_of_another_program_are_left(tmp_path: Path, site: Site) -> None:
+    write_lists(tmp_path, lists_of(3, "a"))
+    client: Any = redis.Redis.from_url(site.settings["url"])
+    key = f"{site.settings['prefix']}:current"
+    client.set(key, b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"deliver.there: .*another prefix"):
+        deliver(tmp_path, site)
+    assert client.get(key) == b"\xff\xfe"
+
+
+@pytest.mark.parametrize("kind", ["redis"])
 def test_versions_whose_note_was_evicted_are_found(tmp_path: Path, site: Site) -> None:
     write_lists(tmp_path, lists_of(3, "a"))
     deliver(tmp_path, site)
