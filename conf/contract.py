@@ -61,6 +61,7 @@ WHY_ABSENT = "why_absent"  # in the file of users without a list
 
 # Folders of the lists of items, and of those of users for items; also their parts of a manifest.
 SIMILAR_ITEMS, AUDIENCES = "similar_items", "audiences"
+AUDIENCE = "audience"  # name of an audience, where lists of several are one table
 SIMILAR_ID = "similar_id"  # in lists of items, the item that is like `item_id`
 
 MANIFEST_NAME: dict[str, str] = {

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import conf
-from conf.command.delivering import add_deliver
 from conf.command.looking import AudienceName, ItemId, UserId, looked_up
 from conf.command.managing import add_managing
 from conf.command.manual import manual_address
@@ -238,7 +237,6 @@ _add_writing(
 )
 
 
-add_deliver(app, MANAGE)
 add_managing(app, MANAGE)
 
 

@@ -1,8 +1,7 @@
-"""The subcommands that manage a workspace: promote, roll back, remove versions and people."""
+"""The subcommands that manage a workspace: deliver, promote, roll back, remove, erase."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +35,15 @@ Allowed = Annotated[
         metavar="ID",
     ),
 ]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="Name in the section deliver. Default: all targets.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Remove nothing; print what would be removed.")
 ]
@@ -48,67 +56,69 @@ def add_managing(app: typer.Typer, panel: str) -> None:
         app: The command.
         panel: Group of the subcommands in the help.
     """
+    app.command(rich_help_panel=panel)(deliver)
     text = "Make the canary (publish.share: lists that a share of the users sees) current for all."
     add_plain(app, panel, "promote", text, works("run_promote", "managing"))
-    for add in (_add_rollback, _add_gc, _add_erase):
-        add(app.command(rich_help_panel=panel))
+    for subcommand in (rollback, gc, erase):
+        app.command(rich_help_panel=panel)(subcommand)
     text = "Write the log of a made-up shop to input.root."
     add_plain(app, panel, "generate", text, works("run_generate"))
 
 
-_Add = Callable[[Callable[..., None]], Callable[..., None]]
+def deliver(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    target: TargetName = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Deliver the current lists to the targets of the section `deliver`; finish killed runs."""
+    _manage("run_deliver", config, overrides, as_json, verbose, target)
 
 
-def _add_rollback(add: _Add) -> None:
-    @add
-    def rollback(
-        config: ConfigPath,
-        overrides: Overrides = None,
-        kind: Kind = None,
-        role: Role = MAIN,
-        allow: Allowed = None,
-        as_json: AsJson = False,
-        verbose: Verbose = False,
-    ) -> None:
-        """Take a canary back, or make the previous version current again."""
-        run_command(
-            config,
-            overrides,
-            as_json,
-            verbose,
-            lambda c: works("run_rollback", "managing")(c, kind, allow, role),
-        )
+def rollback(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    kind: Kind = None,
+    role: Role = MAIN,
+    allow: Allowed = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take a canary back, or make the previous version current again."""
+    _manage("run_rollback", config, overrides, as_json, verbose, kind, allow, role)
 
 
-def _add_gc(add: _Add) -> None:
-    @add
-    def gc(
-        config: ConfigPath,
-        overrides: Overrides = None,
-        dry_run: DryRun = False,
-        as_json: AsJson = False,
-        verbose: Verbose = False,
-    ) -> None:
-        """Remove old versions that nothing needs, as the section `retention` says."""
-        run_command(
-            config,
-            overrides,
-            as_json,
-            verbose,
-            lambda c: works("run_gc", "managing")(c, dry_run),
-        )
+def gc(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove old versions that nothing needs, as the section `retention` says."""
+    _manage("run_gc", config, overrides, as_json, verbose, dry_run)
 
 
-def _add_erase(add: _Add) -> None:
-    @add
-    def erase(
-        config: ConfigPath,
-        users: UsersFile,
-        overrides: Overrides = None,
-        as_json: AsJson = False,
-        verbose: Verbose = False,
-    ) -> None:
-        """Remove users' rows from all versions and name the models that learned from them."""
-        run_command(
-            config, overrides, as_json, verbose, lambda c: works("run_erase", "managing")(c, users)
-        )
+def erase(
+    config: ConfigPath,
+    users: UsersFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove users' rows from all versions and name the models that learned from them."""
+    _manage("run_erase", config, overrides, as_json, verbose, users)
+
+
+def _manage(
+    function: str,
+    config: Path,
+    overrides: list[str] | None,
+    as_json: bool,
+    verbose: bool,
+    *given: Any,
+) -> None:
+    """Run a function of `conf.runs.managing` with the configuration and what is given."""
+    work = works(function, "managing")
+    run_command(config, overrides, as_json, verbose, lambda loaded: work(loaded, *given))

@@ -36,7 +36,7 @@ from conf.erasure.rows import (
     replace_without,
     source_files,
 )
-from conf.erasure.targets import EraseDelivered, erase_targets, require_all_reached, result_of
+from conf.erasure.targets import EraseDelivered, erase_targets, places_of
 from conf.errors import ConfigError
 from conf.pages.samples import samples_of
 from conf.privacy.erased import add_erased, read_erased
@@ -65,8 +65,8 @@ def run(
     Args:
         config: The run's configuration.
         users: The file.
-        erase_delivered: Removes users, given all their names, from the targets that lists were
-            delivered to; returns removed rows by target, and an error if one was not reached.
+        erase_delivered: Removes users from the targets that lists were delivered to; None: they
+            are left.
 
     Raises:
         ConfigError: When there is no key, or the file names nobody.
@@ -80,10 +80,11 @@ def run(
     # One hash a user, the same on a second run, when the workspace has fewer forms of the id.
     people = frozenset(erased_hash(keys.erased, plain_form(raw_id)) for raw_id in written)
     journal = Journal(workspace, people)
+    if erase_delivered is not None:
+        journal.add_targets(places_of(config))  # before anything is erased, as a kill may follow
     _remove_leavings(workspace, config.ray.storage)
     raw_ids = all_forms(workspace, written)
-    if config.deliver:
-        journal.add_labels(_known_labels(workspace, raw_ids, keys))
+    journal.add_labels(_known_labels(workspace, raw_ids, keys))
     add_erased(workspace, keys, (erased_hash(keys.erased, raw_id) for raw_id in raw_ids))
     for dataset in _versions(workspace, "datasets"):
         _erase_dataset(workspace, dataset, raw_ids, keys, journal)
@@ -92,10 +93,7 @@ def run(
     _erase_orphans(workspace, target, journal)
     _erase_tables(workspace, target, journal)
     journal.models = dict(note_learned(workspace))
-    if erase_delivered is None or not config.deliver:
-        require_all_reached(config, journal)
-    else:
-        erase_targets(config, target.names | journal.labels, journal, erase_delivered)
+    erase_targets(config, target.names | journal.labels, journal, erase_delivered)
     receipt = journal.close(keys)
     log.info("erase: %d users requested, %d found", len(people), len(journal.found))
     if not journal.found:
@@ -105,7 +103,7 @@ def run(
         )
     for model, learned in journal.models.items():
         log.warning("erase: model %s %s; %s", model, told_learned(learned), WITHOUT_THEM)
-    return {**result_of("done", journal), "receipt": str(receipt)}
+    return {**journal.result("done"), "receipt": str(receipt)}
 
 
 def read_users(path: Path) -> frozenset[str]:

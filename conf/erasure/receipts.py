@@ -2,15 +2,16 @@
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from conf.contract import PrivacyReport
 from conf.errors import ConfigError, VersionError
-from conf.privacy.erased import JOURNAL, erased_folder
+from conf.privacy.erased import JOURNAL, erased_folder, erased_mark
 from conf.privacy.keys import Keys, sign
 from conf.privacy.learned import Learned
 from conf.workspace.json_files import is_there, read_record, write_json
@@ -56,8 +57,11 @@ class _Noted(BaseModel):
     labels: tuple[str, ...] = ()
     """Labels of the users that only tables of identities knew, for targets of lists that were down
     when these tables lost them."""
-    targets: tuple[str, ...] = ()
-    """Targets of lists that may still hold the users."""
+    targets: dict[str, str] = {}
+    """Places that may still hold lists of the users, with the names of the targets; see
+    `conf.settings.publishing.places.place_key`."""
+    erased_before: str = ""
+    """Mark of the users who had been erased when this erasure began."""
 
 
 class Journal:
@@ -75,7 +79,8 @@ class Journal:
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}
         self.labels = set[str]()
-        self.targets = set[str]()
+        self.targets = dict[str, str]()
+        self.erased_before = erased_mark(workspace, is_erasure=True)
         self.models: dict[str, Learned] = {}
         if is_there(self.path):
             earlier = read_record(self.path, _Noted)
@@ -86,7 +91,7 @@ class Journal:
                 )
             self.found, self.removed = set(earlier.found), earlier.removed
             self.anonymity, self.labels = earlier.anonymity, set(earlier.labels)
-            self.targets = set(earlier.targets)
+            self.targets, self.erased_before = earlier.targets, earlier.erased_before
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -109,10 +114,29 @@ class Journal:
         self.labels |= set(labels)
         self._write()
 
-    def set_targets(self, names: Iterable[str]) -> None:
-        """Note the targets of lists that may still hold the users."""
-        self.targets = set(names)
+    def add_targets(self, places: Mapping[str, str]) -> None:
+        """Note places that may hold lists of the users, with the names of the targets."""
+        self.targets |= places
         self._write()
+
+    def reached(self, places: Iterable[str]) -> None:
+        """Note that places hold no lists of the users any more."""
+        for place in places:
+            self.targets.pop(place, None)
+        self._write()
+
+    def result(self, status: str) -> dict[str, Any]:
+        """Return the result of the erasure so far, with what became of it."""
+        return {
+            "stage": "erase",
+            "status": status,
+            "users": len(self.users),
+            "found": len(self.found),
+            "not_found": len(self.users) - len(self.found),
+            "removed": self.removed,
+            "anonymity": self.anonymity,
+            "learned_from_erased": self.models,
+        }
 
     def add_anonymity(self, folder: str, report: PrivacyReport | None) -> None:
         """Note the figures about anonymity of a dataset after the erasure, if it promises any."""
@@ -155,7 +179,8 @@ class Journal:
             "removed": self.removed,
             "anonymity": self.anonymity,
             "labels": sorted(self.labels),
-            "targets": sorted(self.targets),
+            "targets": self.targets,
+            "erased_before": self.erased_before,
         }
         write_json(self.path, state, private=True)
 

@@ -79,8 +79,12 @@ def remember_secrets(written: Any, resolved: Any) -> None:
 
 
 def passwords_in(address: str) -> set[str]:
-    """Return the passwords in an address, as they are written and as they are meant."""
+    """Return the passwords in an address, as they are written and as they are meant.
+
+    One with a `/`, `?` or `#` that should have been escaped is found too, whole.
+    """
     found = set(_PASSWORD.findall(address))
+    found.add(address.partition("://")[2].rpartition("@")[0].partition(":")[2])
     with suppress(ValueError):  # it is no address
         found.add(urlsplit(address).password or "")
     return {form for one in found for form in (one, unquote(one)) if form}

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from conf.errors import ConfigError
 from conf.privacy.keys import Keys, sign
 from conf.workspace.folders import PRIVATE, close_to_others, listed, own_folder
+from conf.workspace.hashes import canonical_hash
 from conf.workspace.json_files import is_there, read_json, read_record, write_json
 
 FOLDER = "erased"
@@ -65,6 +66,24 @@ def has_erased(workspace: Path) -> bool:
 def erasure_is_open(workspace: Path) -> bool:
     """Return whether an erasure was interrupted, or runs now."""
     return is_there(workspace / FOLDER / JOURNAL)
+
+
+def erased_mark(workspace: Path, *, is_erasure: bool = False) -> str:
+    """Return a text that is another one after each erasure of more users; "" if nobody was erased.
+
+    While an erasure is open, lists may still have its users, and the mark is that of no other time.
+
+    Args:
+        workspace: Folder of the workspace.
+        is_erasure: Whether it is the erasure itself that asks.
+
+    Raises:
+        VersionError: When the file of the hashes is damaged.
+    """
+    entries = _entries(workspace / FOLDER / _NAME)
+    hashes = sorted({one for entry in entries for one in entry.hashes})
+    is_open = not is_erasure and erasure_is_open(workspace)
+    return canonical_hash([hashes, is_open])[:16] if hashes or is_open else ""
 
 
 def read_erased(workspace: Path, keys: Keys) -> tuple[ErasedUsers, ...]:

@@ -1,35 +1,54 @@
-"""Deliver the published lists to the targets of section `deliver`."""
+"""The targets of section `deliver`: give them what is published, and erase users from them."""
 
 from pathlib import Path
 
-from conf.errors import ConfigError
-from conf.privacy.fitting import require_protected
-from conf.runs.chosen import require_sound
-from conf.runs.results import Result, with_delivery
-from conf.runs.stages import DONE, locked
+from conf.errors import HeadraceError
+from conf.runs.by_name import call_stage
+from conf.runs.results import FAILED, Result
 from conf.settings.config import Config
-from conf.workspace.pointers import current_version
 
 
-def run_deliver(config: Config, target: str | None = None) -> Result:
-    """Deliver the current lists to all targets, or to one.
+def with_delivery(config: Config, result: Result, target: str | None = None) -> Result:
+    """Deliver what is current now, if there are targets; return the result with what happened.
+
+    The workspace's lock is held. What is published stays so, whatever happens.
 
     Args:
         config: The run's configuration.
-        target: Name of the target; None: all.
+        result: The result of the command so far.
+        target: Name of the only target; None: all.
 
     Raises:
-        ConfigError: When there is no such target.
-        HeadraceError: When a target was not delivered to; its `made` says what the others have.
+        HeadraceError: When a target was not delivered to; its `made` is the result.
     """
-    targets = config.deliver
-    if not targets:
-        raise ConfigError("deliver: there are no targets; name one in the section deliver")
-    if target is not None and target not in targets:
-        raise ConfigError(f"--target={target!r} is no target: {', '.join(targets)}")
-    with locked(config):
-        version = current_version(Path(config.run.output), "lists")
-        require_sound(config, "lists", version)
-        require_protected(config, "lists", version, "run headrace score to make others")
-        result = {"stage": "deliver", "status": DONE, "id": version}
-        return with_delivery(config, result, target)
+    if not config.deliver:
+        return result
+    told, error = call_stage(
+        "serving.delivery.deliver",
+        "run",
+        Path(config.run.output),
+        config.run.name,
+        config.deliver,
+        target,
+    )
+    result = {**result, "delivered": told}
+    if error is not None:
+        error.made = {**result, "status": FAILED}
+        raise error
+    return result
+
+
+def erase_delivered(
+    config: Config, names: frozenset[str], before: str
+) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
+    """Remove users from the targets of section `deliver`, see `serving.delivery.erasing.run`."""
+    found: tuple[dict[str, dict[str, int]], HeadraceError | None] = call_stage(
+        "serving.delivery.erasing",
+        "run",
+        Path(config.run.output),
+        config.run.name,
+        config.deliver,
+        names,
+        before,
+    )
+    return found

@@ -1,10 +1,10 @@
-"""Manage a workspace: show lists to all, go back to earlier ones, remove versions and people."""
+"""Manage a workspace: show lists to all, deliver them, go back, remove versions and people."""
 
 import logging
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
-from conf.errors import ConfigError, GateError, HeadraceError, VersionError
+from conf.errors import ConfigError, GateError, VersionError
 from conf.privacy.erased import erasure_is_open
 from conf.privacy.fitting import other_key, require_protected
 from conf.privacy.learned import warn_of_erased
@@ -12,13 +12,15 @@ from conf.retention.plan import folders_to_remove, plan_of, told_plan
 from conf.retention.versions import Key, read_versions
 from conf.runs.by_name import call_stage
 from conf.runs.chosen import require_sound
+from conf.runs.delivering import erase_delivered, with_delivery
 from conf.runs.lineage import needed_again
-from conf.runs.results import Result, manifest_of, with_delivery
+from conf.runs.results import Result, manifest_of
 from conf.runs.roles import require_role
 from conf.runs.stages import DONE, KINDS, REFUSED, locked
 from conf.settings.config import Config
 from conf.workspace.pointers import (
     allow,
+    current_version,
     promote,
     read_pointer,
     required_canary,
@@ -97,6 +99,33 @@ def run_promote(config: Config) -> Result:
         return with_delivery(config, {**found, "warnings": verdicts["warnings"]})
 
 
+def run_deliver(config: Config, target: str | None = None) -> Result:
+    """Deliver the current lists to all targets, or to one.
+
+    Args:
+        config: The run's configuration.
+        target: Name of the target; None: all.
+
+    Raises:
+        ConfigError: When there is no such target.
+        HeadraceError: When a target was not delivered to; its `made` says what the others have.
+    """
+    targets = config.deliver
+    if not targets:
+        raise ConfigError("deliver: there are no targets; name one in the section deliver")
+    if target is not None and target not in targets:
+        raise ConfigError(f"--target={target!r} is no target: {', '.join(targets)}")
+    with locked(config):
+        workspace = Path(config.run.output)
+        version = current_version(workspace, "lists")
+        canary = canary_of(read_pointer(workspace, "lists"))
+        for shown in (version, *([] if canary is None else [canary.id])):
+            require_sound(config, "lists", shown)
+            require_protected(config, "lists", shown, "run headrace score to make others")
+        result = {"stage": "deliver", "status": DONE, "id": version}
+        return with_delivery(config, result, target)
+
+
 def _warn(config: Config, kind: str, version: str) -> None:
     """Log what a version that is gone back to shows of people."""
     workspace = Path(config.run.output)
@@ -150,21 +179,6 @@ def run_erase(config: Config, users: Path) -> Result:
     """Remove the users that a file names from the whole workspace."""
     with locked(config, is_erasure=True):
         result: Result = call_stage(
-            "conf.erasure.erase", "run", config, users=users, erase_delivered=_erase_delivered
+            "conf.erasure.erase", "run", config, users=users, erase_delivered=erase_delivered
         )
     return result
-
-
-def _erase_delivered(
-    config: Config, names: frozenset[str]
-) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
-    """Remove users from the targets of section `deliver`, see `serving.delivery.erasing.run`."""
-    found: tuple[dict[str, dict[str, int]], HeadraceError | None] = call_stage(
-        "serving.delivery.erasing",
-        "run",
-        Path(config.run.output),
-        config.run.name,
-        config.deliver,
-        names,
-    )
-    return found

@@ -7,8 +7,6 @@ from typing import Any
 from conf.contract import CARD_NAME, MANIFEST_NAME, MANIFESTS, METRICS_NAME, REPORT_NAME, Bundle
 from conf.errors import VersionError
 from conf.privacy.learned import learned_from_erased
-from conf.runs.by_name import call_stage
-from conf.settings.config import Config
 from conf.settings.score import Score
 from conf.workspace.folders import manifests_of
 from conf.workspace.json_files import is_there, read_json, read_named, read_record
@@ -87,32 +85,6 @@ def cost_of_lists(score: Score, users: int, seconds: float) -> dict[str, float]:
         "users_per_second": round(users / seconds, 1),
         "core_hours_per_million_users": round(cores * seconds / 3600 / users * 1e6, 2),
     }
-
-
-def with_delivery(config: Config, result: Result, target: str | None = None) -> Result:
-    """Deliver what is current now, if there are targets; return the result with what happened.
-
-    The workspace's lock is held. What is published stays so, whatever happens.
-
-    Args:
-        config: The run's configuration.
-        result: The result of the command so far.
-        target: Name of the only target; None: all.
-
-    Raises:
-        HeadraceError: When a target was not delivered to; its `made` is the result.
-    """
-    targets = {name: one for name, one in config.deliver.items() if target in (None, name)}
-    if not targets:
-        return result
-    told, error = call_stage(
-        "serving.delivery.deliver", "run", Path(config.run.output), config.run.name, targets
-    )
-    result = {**result, "delivered": told}
-    if error is not None:
-        error.made = {**result, "status": FAILED}
-        raise error
-    return result
 
 
 def metrics_of(folder: Path) -> Result:

@@ -19,6 +19,7 @@ from conf.privacy.protection import protection_of, require_own_key_id
 from conf.runs.by_name import call_stage
 from conf.runs.candidates import chosen_models, stages_of, warn_of_erased_in
 from conf.runs.chosen import MAKE_AGAIN, chosen_version, require_publishable, require_sound
+from conf.runs.delivering import with_delivery
 from conf.runs.inputs.input_files import fingerprint_inputs
 from conf.runs.inputs.list_files import list_files
 from conf.runs.inputs.request_keys import dataset_request, lists_request, model_request
@@ -29,7 +30,6 @@ from conf.runs.results import (
     cost_of_lists,
     figures_of,
     manifest_of,
-    with_delivery,
     with_verdicts,
 )
 from conf.runs.roles import ALREADY_DONE, config_of, role_configs, with_roles
@@ -268,7 +268,7 @@ def _make(
             **with_verdicts(figures_of(folder, manifest), verdicts),
         }
 
-    seen_as, share = _seen_as(workspace, kind, version, role), 1.0
+    seen_as, share = _seen_as(workspace, kind, version, role)
     try:
         verdicts = _require_passed(config, kind, version, manifest, role, seen_as is not None)
     except GateError as error:
@@ -282,13 +282,18 @@ def _make(
     return told(status, published, verdicts)
 
 
-def _seen_as(workspace: Path, kind: str, version: str, role: str) -> str | None:
-    """Return as what readers see a version, current or canary; None: they do not see it."""
+def _seen_as(workspace: Path, kind: str, version: str, role: str) -> tuple[str | None, float]:
+    """Return as what readers see a version, current or canary, and which share of the users does.
+
+    None: they do not see it.
+    """
     pointer = read_pointer(workspace, kind, role) or {}
     canary = canary_of(pointer)
     if pointer.get("id") == version:
-        return CURRENT
-    return CANARY if canary is not None and canary.id == version else None
+        return CURRENT, 1.0
+    if canary is not None and canary.id == version:
+        return CANARY, canary.share
+    return None, 1.0
 
 
 def _share(config: Config) -> float:

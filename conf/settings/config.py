@@ -13,10 +13,11 @@ from conf.settings.choosing import Compare, Tune, broken_comparison_rules, broke
 from conf.settings.etl import Etl
 from conf.settings.input import Input
 from conf.settings.privacy import Privacy
-from conf.settings.publishing.deliver import AnyTarget, broken_delivery_rules
+from conf.settings.publishing.deliver import AnyTarget
 from conf.settings.publishing.outcome import Outcome
 from conf.settings.publishing.publish import Publish
 from conf.settings.publishing.retention import Retention
+from conf.settings.publishing.target_rules import broken_delivery_rules
 from conf.settings.rules import broken_rules
 from conf.settings.rules.candidates import broken_candidate_rules
 from conf.settings.rules.lists import broken_list_rules
@@ -179,6 +180,7 @@ class Config(Section):
             [*self.score.scenarios],
             similar_items=self.score.similar_items is not None,
             audiences=bool(self.score.audiences),
+            folders={"run.output": self.run.output, "input.root": self.input.root},
         )
         problems += broken_outcome_rules(self.input, self.etl, self.outcome)
         if problems:

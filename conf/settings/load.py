@@ -17,13 +17,12 @@ from conf.masking.origins import is_secret_key, remember_secrets
 from conf.masking.texts import MASK, masked
 from conf.settings.config import Config
 from conf.settings.key_tree import described
-from conf.settings.publishing.credentials import written_credentials
+from conf.settings.publishing.credentials import comes_from_environment, written_credentials
 from conf.workspace.output_file import write_whole
 
 _VARIABLE = re.compile(r"Environment variable '([^']*)' not found")
 _SECRETS = {"key": "key_file", "former_keys": "former_key_files"}  # and what else to write
 _MAY_HOLD_SECRETS = re.compile(r"privacy|spark|spark\.conf|deliver(\.\w+)?")
-_FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -51,7 +50,10 @@ def _checked(path: Path, tree: Any, overrides: Sequence[str] = ()) -> Config:
 def _described(detail: ErrorDetails) -> str:
     """Return a message about one problem; the value of a secret key is not in it."""
     place = tuple(map(str, detail["loc"]))
-    is_hidden = is_secret_key(place) or (place[:1] == ("deliver",) and len(place) < 3)
+    is_target = place[:1] == ("deliver",)
+    is_hidden = is_secret_key(place) or (
+        is_target and (len(place) < 3 or place[-1].endswith("url"))
+    )  # an address that is refused may hold a password
     return described({**detail, "input": MASK} if is_hidden else detail, Config)
 
 
@@ -137,7 +139,7 @@ def _require_key_from_environment(path: Path, tree: Any) -> None:
     for setting, instead in _SECRETS.items():
         value = section.get(setting)
         for key in value if isinstance(value, list) else [value]:
-            if key is None or (isinstance(key, str) and _FROM_ENVIRONMENT.match(key)):
+            if key is None or comes_from_environment(key):
                 continue
             raise ConfigError(
                 f"{path}: privacy.{setting} holds the key itself, which is not allowed; write "

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from conf.contract import (
+    AUDIENCE,
     AUDIENCES,
     POSITION,
     SCORE,
@@ -23,7 +24,7 @@ from conf.settings.score import Score
 from conf.workspace.folders import remove
 from conf.workspace.json_files import written_whole
 from conf.workspace.parquet import describe_parquet, read_columns
-from serving.audiences.worker import AUDIENCE, PART_SCHEMA, PARTS, best_first
+from serving.audiences.worker import PART_SCHEMA, PARTS, best_first
 from serving.publishing.parts import part_name
 
 AUDIENCE_SCHEMA = pa.schema(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from conf.contract import AUDIENCES, SCORE, USER_ID, USER_IDX
+from conf.contract import AUDIENCE, AUDIENCES, SCORE, USER_ID, USER_IDX
 from serving.audiences.comparable import share_of, shares
 from serving.audiences.items import conditions_of, users_conditions
 from serving.publishing.parts import part_name, read_row_group, write_part
@@ -22,7 +22,6 @@ from serving.scoring.worker import PartScorer, Scored, ScoringJob
 from trainer.data.batches import rows_of_like_length
 from trainer.data.columns import Ragged
 
-AUDIENCE = "audience"
 PARTS = "parts"
 """Folder of the parts, next to the audiences that are made of them."""
 PART_SCHEMA = pa.schema(

@@ -11,43 +11,43 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from conf.errors import (
-    ConfigError,
-    HeadraceError,
-    InputError,
-    StorageError,
-    TargetDownError,
-    VersionError,
-)
+from conf.errors import ConfigError, HeadraceError, StorageError
+from conf.privacy.delivered import note_delivered, places_left, read_delivered
 from conf.settings.publishing.deliver import AnyTarget
+from conf.settings.publishing.places import place_key
+from serving.delivery.failures import FAILURES, as_ours, combined
 from serving.delivery.places import form_of, opened
 from serving.delivery.reading import Delivery, Published
 from serving.delivery.versions import (
     Counts,
+    DamagedRecordError,
     Place,
     State,
     Version,
     changed,
+    is_up_to_date,
     leftovers,
+    mended_state,
     new_label,
+    or_none,
     require_allowed,
 )
 
 log = logging.getLogger(__name__)
 
 DELIVERED, SWITCHED, CURRENT, FAILED = "delivered", "switched", "current", "failed"
-_WORST_FIRST = (ConfigError, InputError, VersionError, StorageError, HeadraceError, TargetDownError)
 
 
 def run(
-    workspace: Path, run: str, targets: Mapping[str, AnyTarget]
+    workspace: Path, run: str, targets: Mapping[str, AnyTarget], only: str | None = None
 ) -> tuple[dict[str, dict[str, Any]], HeadraceError | None]:
-    """Deliver the published lists to every target.
+    """Deliver the published lists to every target; one that fails does not stop the others.
 
     Args:
         workspace: Folder of the workspace, whose lock is held.
         run: Name of the run.
-        targets: Their settings by name.
+        targets: Settings of all targets by name.
+        only: Name of the only target that is delivered to; None: all.
 
     Returns:
         What happened, by target, and the error that names the targets that failed; None: none did.
@@ -58,16 +58,18 @@ def run(
     published = Published(workspace, run)
     told: dict[str, dict[str, Any]] = {}
     errors: dict[str, HeadraceError] = {}
-    for name, target in targets.items():
-        started = time.monotonic()
-        delivery = published.delivery(target, form_of(target))
+    for name in targets if only is None else [only]:
+        where, started = f"deliver.{name}", time.monotonic()
         try:
-            with closing(opened(name, target)) as place:
-                told[name] = delivered(place, delivery, f"deliver.{name}", keep=target.keep)
-        except HeadraceError as error:
-            errors[name] = error
-            told[name] = {"status": FAILED, "error": str(error)}
-            log.error("deliver: %s: %s", name, error)
+            delivery = published.delivery(name, targets, form_of(targets[name]))
+            with closing(opened(name, targets[name])) as place:
+                _warn_of_place(workspace, place, delivery, targets)
+                told[name] = delivered(place, delivery, where, keep=targets[name].keep)
+            note_delivered(workspace, delivery.place, name, delivery.number)
+        except FAILURES as error:
+            errors[name] = as_ours(error, workspace, where)
+            told[name] = {"status": FAILED, "error": str(errors[name])}
+            log.error("deliver: %s: %s", name, errors[name])
             continue
         told[name]["seconds"] = round(time.monotonic() - started, 1)
         canary = delivery.canary
@@ -76,23 +78,35 @@ def run(
     return told, combined(errors, "the current version was not delivered to")
 
 
-def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | None:
-    """Return one error for those of several targets: that of the kind that a retry helps least.
+def _warn_of_place(
+    workspace: Path, place: Place, delivery: Delivery, targets: Mapping[str, AnyTarget]
+) -> None:
+    """Warn if a place has lost what was delivered there, or a target has got another place."""
+    noted = read_delivered(workspace)
+    before = noted.get(delivery.place)
+    if before is not None:
+        if _is_empty(place):
+            log.warning(
+                "deliver.%s is empty, although number %d was delivered there at %s: somebody has "
+                "removed it, or the address leads to another server now; all lists are delivered "
+                "again",
+                delivery.target, before.number, before.at,
+            )  # fmt: skip
+        return
+    left = places_left(workspace, {place_key(one): name for name, one in targets.items()})
+    if delivery.target in left.values():
+        log.warning(
+            "deliver.%s was at another place before: the lists there stay, and no erasure reaches "
+            "them; remove them by hand",
+            delivery.target,
+        )
 
-    Args:
-        errors: By target.
-        what: What happened, before the names of the targets.
-    """
-    if not errors:
-        return None
-    kind = next(kind for kind in _WORST_FIRST if any(isinstance(e, kind) for e in errors.values()))
-    if kind is HeadraceError and all(isinstance(e, TargetDownError) for e in errors.values()):
-        kind = TargetDownError
-    each = "; ".join(
-        f"{error}" if f"deliver.{name}" in str(error) else f"deliver.{name}: {error}"
-        for name, error in errors.items()
-    )
-    return kind(f"{what} {', '.join(errors)}. {each}")
+
+def _is_empty(place: Place) -> bool:
+    try:
+        return place.state() is None
+    except DamagedRecordError:
+        return False
 
 
 def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dict[str, Any]:
@@ -112,7 +126,7 @@ def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dic
             f"{where}: {delivery.id} has none of the lists that {where} asks for, so nothing is "
             f"delivered; name others in {where}.lists"
         )
-    state = place.state()
+    state = mended_state(place, delivery)
     require_allowed(state, delivery, where)
     version, status = _there(place, state, delivery), CURRENT
     if version is None:
@@ -120,7 +134,7 @@ def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dic
     elif state is not None and (version, delivery.number) != (state.current, state.number):
         status = SWITCHED
     replaces = None if state is None else state.current.version
-    if status != CURRENT:
+    if status != CURRENT or (state is not None and not is_up_to_date(state, delivery)):
         found = version
         state = place.switch(
             lambda old: changed(
@@ -138,7 +152,7 @@ def _there(place: Place, state: State | None, delivery: Delivery) -> Version | N
     """Return the version of this content that the target has whole; None: it has none."""
     if state is None:
         return None
-    for one in (state.current, *state.held):
+    for one in state.versions():
         is_current = one is state.current and state.number == delivery.number
         if one.content == delivery.content and place.holds(one, delivery, is_current=is_current):
             return one
@@ -156,7 +170,7 @@ def _staged(place: Place, delivery: Delivery, where: str) -> Version:
         written = place.stage(label, delivery)
         _require_equal(written, place.counts(label, delivery), where)
     except HeadraceError:
-        with suppress(HeadraceError):  # the first error tells more
+        with suppress(HeadraceError):  # the first error says more
             place.drop(label)
         _require_still_allowed(place, delivery, where)
         raise
@@ -171,10 +185,10 @@ def _staged(place: Place, delivery: Delivery, where: str) -> Version:
 
 
 def _require_still_allowed(place: Place, delivery: Delivery, where: str) -> None:
-    """Tell of a later delivery: it removes what this one has written so far."""
+    """Raise the error about a later delivery: it removes what this one has written so far."""
     state = None
     with suppress(HeadraceError):
-        state = place.state()
+        state = or_none(place.state)
     require_allowed(state, delivery, where)
 
 

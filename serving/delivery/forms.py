@@ -4,7 +4,7 @@ Every form of a kind has the same columns in every version; those that a version
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from conf.contract import (
+    AUDIENCE,
     AUDIENCES,
     CHANNELS,
     ITEM_ID,
@@ -29,7 +30,6 @@ from conf.contract import (
     WHY_FALLBACK,
     WHY_SHORT,
 )
-from serving.delivery.reading import AUDIENCE
 
 NESTED = (REASONS, TEXTS, CHANNELS, RULES)
 """Columns that are JSON where a target has no nested types."""
@@ -90,6 +90,14 @@ class Forms:
             f"ORDER BY {_quoted(POSITION)})) AS document FROM given GROUP BY owner",
         )
         yield from zip(found["owner"].to_pylist(), found["document"].to_pylist(), strict=True)
+
+    def num_rows(self, documents: Sequence[str]) -> int:
+        """Return how many rows documents have together; what is no JSON has none."""
+        if not documents:
+            return 0
+        given = pa.table({"document": pa.array(documents, pa.string())})
+        query = "SELECT sum(json_array_length(document)) AS n FROM given WHERE json_valid(document)"
+        return int(self._select(given, query)["n"][0].as_py() or 0)
 
     def _whole(self, table: pa.Table) -> pa.Table:
         """Return the table with all columns; a score that is not finite is null."""

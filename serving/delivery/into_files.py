@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,28 +11,53 @@ from typing import IO, Any
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
 from conf.errors import ConfigError, StorageError, TargetDownError, VersionError
 from conf.settings.publishing.deliver import FilesTarget
 from conf.workspace.folders import listed, remove
 from conf.workspace.hashes import hash_file
-from conf.workspace.json_files import is_there, read_json, sync_folder, write_json
+from conf.workspace.json_files import is_there, read_json, read_record, sync_folder, write_json
 from conf.workspace.pointers import POINTER_NAME
 from conf.workspace.storage import raise_storage_failure
 from serving.delivery.forms import Forms
 from serving.delivery.reading import Delivery, Kind
 from serving.delivery.versions import (
+    DAMAGED_MANIFEST,
+    MARK,
+    NOTHING,
     Change,
     Counts,
     State,
     Version,
     is_label,
+    or_none,
     parsed_state,
+    unreadable,
 )
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 _LOCK = ".deliver.lock"
 _LEVEL = 6  # of compression; 9 takes several times as long
+
+
+class _File(BaseModel):
+    """The file of a kind of lists, in a manifest."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int
+    lists: int
+
+
+class _Manifest(BaseModel):
+    """What a reader needs of the manifest of a version."""
+
+    files: dict[str, _File]
+    """By kind of lists."""
 
 
 class Folder:
@@ -57,23 +83,23 @@ class Folder:
     def state(self) -> State | None:
         """Return what `CURRENT.json` says."""
         path = self._root / POINTER_NAME
+        where = f"{self._where}: {path}"
         with self._told():
             if not is_there(path):
                 return None
             try:
                 record = read_json(path)
             except VersionError as error:
-                raise ConfigError(
-                    f"{self._where}: {path} is not Headrace's, or damaged; give the target another "
-                    "folder, or remove the file if nobody needs it"
-                ) from error
-        return parsed_state(record, f"{self._where}: {path}")
+                content = path.read_bytes() if path.is_file() else None
+                raise unreadable(content, where, self._has_versions) from error
+            return parsed_state(record, where, self._has_versions)
 
     def stage(self, label: str, delivery: Delivery) -> dict[str, Counts]:
-        """Write the files of a version, its manifest last."""
+        """Write the files of a version: the mark that it is ours first, its manifest last."""
         folder, files, counts = self._root / label, {}, {}
         with self._told():
             folder.mkdir()
+            (folder / MARK).touch()
             for kind in delivery.kinds:
                 path = folder / self._name(kind.name)
                 counts[kind.name], digest = self._write(path, kind)
@@ -91,10 +117,10 @@ class Folder:
         """Return the counts of the files whose bytes are those that were written, else 0."""
         folder, found = self._root / label, {}
         with self._told():
-            for kind, file in read_json(folder / MANIFEST)["files"].items():
-                is_whole = hash_file(folder / file["path"]) == file["sha256"]
-                keys = ("rows", "lists")
-                found[kind] = Counts(**{key: file[key] if is_whole else 0 for key in keys})
+            for kind, file in read_record(folder / MANIFEST, _Manifest).files.items():
+                is_whole = hash_file(folder / file.path) == file.sha256
+                counts = Counts(rows=file.rows, lists=file.lists)
+                found[kind] = counts if is_whole else NOTHING
         return found
 
     def holds(self, version: Version, delivery: Delivery, *, is_current: bool) -> bool:
@@ -103,11 +129,14 @@ class Folder:
         with self._told():
             if not (folder / MANIFEST).is_file():
                 return False
-            files = read_json(folder / MANIFEST)["files"].values()
-            sizes = {file["path"]: file["bytes"] for file in files}
-            paths = [folder / name for name in sizes]
+            try:
+                files = read_record(folder / MANIFEST, _Manifest).files.values()
+            except VersionError:
+                log.warning(DAMAGED_MANIFEST, self._where, version.version)
+                return False
+            sizes = {folder / file.path: file.bytes for file in files}
             if not all(
-                path.is_file() and path.stat().st_size == sizes[path.name] for path in paths
+                path.is_file() and path.stat().st_size == size for path, size in sizes.items()
             ):
                 return False
         return is_current or self.counts(version.version, delivery) == version.kinds
@@ -115,7 +144,7 @@ class Folder:
     def switch(self, change: Change) -> State:
         """Replace `CURRENT.json` in one step, while no other delivery does."""
         with self._told(), self._locked():
-            old = self.state()
+            old = or_none(self.state)
             new = change(old)
             if new is old:
                 return new
@@ -128,20 +157,30 @@ class Folder:
         return new
 
     def labels(self) -> Iterable[str]:
-        """Return the names of the folders of versions."""
+        """Return the names of the folders of versions that have our mark, or nothing at all yet."""
         with self._told():
-            return [path.name for path in listed(self._root) if is_label(path.name)]
+            return [
+                path.name
+                for path in listed(self._root)
+                if is_label(path.name) and (is_there(path / MARK) or not listed(path))
+            ]
 
     def drop(self, label: str) -> None:
-        """Remove the folder of a version, its manifest first."""
+        """Remove the folder of a version: its manifest first, our mark last."""
         with self._told(), self._locked():
-            state = self.state()
+            state, folder = or_none(self.state), self._root / label
             if state is None or label not in state.named():
-                (self._root / label / MANIFEST).unlink(missing_ok=True)
-                remove(self._root / label)
+                (folder / MANIFEST).unlink(missing_ok=True)
+                for path in listed(folder):
+                    if path.name != MARK:
+                        remove(path)
+                remove(folder)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+    def _has_versions(self) -> bool:
+        return any(is_there(path / MARK) for path in listed(self._root) if is_label(path.name))
 
     def _name(self, kind: str) -> str:
         return f"{kind}.{self._settings.kind}" + (".gz" if self._settings.gzip else "")

@@ -13,18 +13,20 @@ from psycopg import errors
 from psycopg.sql import SQL, Composed, Identifier, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from conf.contract import AUDIENCES, ITEM_ID, POSITION, SIMILAR_ITEMS, USER_ID
-from conf.errors import ConfigError
+from conf.contract import AUDIENCE, AUDIENCES, ITEM_ID, POSITION, SIMILAR_ITEMS, USER_ID
 from conf.settings.publishing.deliver import PostgresqlTarget
 from serving.delivery.forms import NESTED, Forms, columns_of
 from serving.delivery.postgresql_errors import connected, told
-from serving.delivery.reading import AUDIENCE, Delivery, Kind
+from serving.delivery.reading import Delivery, Kind
 from serving.delivery.versions import (
     Change,
     Counts,
+    DamagedRecordError,
+    NotOursError,
     State,
     Version,
     is_label,
+    or_none,
     parsed_state,
 )
 
@@ -117,7 +119,7 @@ class Tables:
         with self._connection.transaction():
             self._connection.execute(f"SET LOCAL lock_timeout = {_MOMENT_MS}")
             self._lock()
-            old = self._record()
+            old = or_none(self._record)
             new = change(old)
             if new is old:
                 return new
@@ -143,7 +145,7 @@ class Tables:
             try:
                 with self._connection.transaction():
                     self._lock()
-                    state = self._record()
+                    state = or_none(self._record)
                     if state is not None and label in state.named():
                         return
                     for name, own in self._commented():
@@ -239,6 +241,7 @@ class Tables:
         """Let the views show a version; others that we made become empty."""
         shown = {self._view(kind): kind for kind in new.current.kinds}
         for view, kind in shown.items():
+            self._require_own(view)
             columns = SQL(", ").join(map(Identifier, columns_of(kind)))
             table = self._of(new.current.version, kind)
             self._run(
@@ -273,7 +276,10 @@ class Tables:
         query = SQL("SELECT record FROM {} WHERE name = %s FOR UPDATE").format(self._own(CONTROL))
         row = self._connection.execute(query, (self._table,)).fetchone()
         where = f"{self._where}: the row {self._table} of {self._schema}.{CONTROL}"
-        return None if row is None else parsed_state(row[0], where)
+        try:
+            return None if row is None else parsed_state(row[0], where, lambda: True)
+        except NotOursError as error:  # nobody else writes to a table that is ours
+            raise DamagedRecordError(f"{where} is damaged") from error
 
     def _lock(self) -> None:
         """Wait for other deliveries to this schema, until the transaction ends."""
@@ -329,8 +335,8 @@ class Tables:
     def _run(self, statement: Composed) -> None:
         self._connection.execute(statement)
 
-    def _foreign(self, name: str) -> ConfigError:
-        return ConfigError(
+    def _foreign(self, name: str) -> NotOursError:
+        return NotOursError(
             f"{self._where}: {self._schema}.{name} is there, but it is not Headrace's, so it is "
             "left as it is; choose another table or schema, or remove it if nobody needs it"
         )

@@ -32,18 +32,20 @@ from serving.delivery.forms import Forms
 from serving.delivery.reading import Delivery, Kind, keys_of
 from serving.delivery.texts import said
 from serving.delivery.versions import (
+    MADE_BY,
     Change,
     Counts,
     State,
     Version,
     is_label,
+    or_none,
     parsed_state,
 )
 
 _AT_ONCE = 500
 _HOUR_SECONDS = 3600
+_OWN = "made_by"  # the first key of each version, which says that it is ours
 _WHOLE = "whole"  # a key that is there if all others of the version were written
-_ROWS = "rows"  # a hash of the number of rows by kind
 _MOST_TRIES = 20
 Item = TypeVar("Item")
 
@@ -80,25 +82,24 @@ class Keys:
     def state(self) -> State | None:
         """Return the record under `prefix:current`."""
         with self._told():
+            self._client.scard(self._staging)  # refused if it is no set, and so none of ours
             return self._parsed(self._client.get(self._pointer))
 
     def stage(self, label: str, delivery: Delivery) -> dict[str, Counts]:
         """Write all documents, reading each back; the label is noted first."""
         with self._told():
+            self._find_lost()
             self._client.sadd(self._staging, label)
+            self._client.set(self._key(label, _OWN), MADE_BY, ex=self._ttl)
             counts = {kind.name: self._write(label, kind) for kind in delivery.kinds}
             self._client.set(self._key(label, _WHOLE), delivery.content, ex=self._ttl)
         return counts
 
     def counts(self, label: str, delivery: Delivery) -> dict[str, Counts]:
-        """Return how many lists are there, and their rows as they were read back when written."""
+        """Return the counts of the documents that are there."""
         with self._told():
-            noted = self._client.hgetall(self._key(label, _ROWS))
             return {
-                kind.name: Counts(
-                    rows=int(noted.get(kind.name, 0)),
-                    lists=self._present(label, kind),
-                )
+                kind.name: self._counted(kind.name, self._keys_of(label, kind))
                 for kind in delivery.kinds
             }
 
@@ -116,16 +117,15 @@ class Keys:
                 for kind in delivery.kinds:
                     for keys in self._keys_of(version.version, kind):
                         self._renew(keys)
-                self._renew([whole, self._key(version.version, _ROWS)])
-            found = {kind.name: self._present(version.version, kind) for kind in delivery.kinds}
-        return found == {name: count.lists for name, count in version.kinds.items()}
+                self._renew([whole, self._key(version.version, _OWN)])
+        return self.counts(version.version, delivery) == version.kinds
 
     def switch(self, change: Change) -> State:
         """Replace the record in one step; begin again if another delivery was faster."""
         for _ in range(_MOST_TRIES):
             with self._told(), self._client.pipeline() as pipe:
                 pipe.watch(self._pointer)
-                old = self._parsed(pipe.get(self._pointer))
+                old = or_none(self._parsed, pipe.get(self._pointer))
                 new = change(old)
                 if new is old:
                     return new
@@ -150,18 +150,17 @@ class Keys:
     def labels(self) -> Iterable[str]:
         """Return the labels that were noted before anything was written under them."""
         with self._told():
-            found: set[str] = self._client.smembers(self._staging)
-            return sorted(filter(is_label, found))
+            self._find_lost()
+            return self._noted()
 
     def drop(self, label: str) -> None:
         """Remove all keys of a version, then its note."""
         with self._told():
-            state = self._parsed(self._client.get(self._pointer))
+            state = or_none(self._parsed, self._client.get(self._pointer))
             if state is not None and label in state.named():
                 return
             self._client.unlink(self._key(label, _WHOLE))
-            found = self._client.scan_iter(match=f"{self._key(label)}:*", count=1000)
-            for keys in _pieces(found):
+            for keys in _pieces(self._scanned(f"{label}:*")):
                 self._client.unlink(*keys)
             self._client.srem(self._staging, label)
 
@@ -174,13 +173,14 @@ class Keys:
             names: Their ids, or labels.
         """
         state = self.state()
-        versions = [] if state is None else [state.current, *state.held]
+        versions = () if state is None else state.versions()
         found: dict[str, dict[str, tuple[int, Counts]]] = {}
         with self._told():
             for one in versions:
+                removed = {kind: self._without(one.version, kind, names) for kind in one.kinds}
                 found[one.version] = {
-                    kind: self._without(one.version, kind, counts, names)
-                    for kind, counts in one.kinds.items()
+                    kind: (rows, self._counted(kind, self._found_of(one.version, kind)))
+                    for kind, rows in removed.items()
                 }
         return found
 
@@ -200,7 +200,29 @@ class Keys:
         return ":".join((self._prefix, label, *more))
 
     def _parsed(self, record: Any) -> State | None:
-        return parsed_state(record, f"{self._where}: the key {self._pointer}")
+        where = f"{self._where}: the key {self._pointer}"
+        return parsed_state(record, where, lambda: bool(self._noted()))
+
+    def _noted(self) -> list[str]:
+        found: set[str] = self._client.smembers(self._staging)
+        return sorted(filter(is_label, found))
+
+    def _find_lost(self) -> None:
+        """Note versions of ours again if the note of them is gone, such as evicted.
+
+        Only then are all keys of the server looked through.
+        """
+        if self._noted():
+            return
+        keys = self._client.scan_iter(f"{self._prefix}:*:{_OWN}", count=1000, _type="STRING")
+        found = [key for key in keys if self._client.get(key) == MADE_BY]
+        labels = [key.removeprefix(f"{self._prefix}:").partition(":")[0] for key in found]
+        for label in filter(is_label, labels):
+            self._client.sadd(self._staging, label)
+
+    def _scanned(self, pattern: str) -> Iterator[str]:
+        """Yield the keys of a pattern, below the prefix."""
+        yield from self._client.scan_iter(match=f"{self._prefix}:{pattern}", count=1000)
 
     def _write(self, label: str, kind: Kind) -> Counts:
         """Write the documents of a kind; each piece is read back and compared."""
@@ -219,9 +241,6 @@ class Keys:
                         "is full and evicts keys (maxmemory-policy); give it more memory"
                     )
             rows, lists = rows + table.num_rows, lists + found
-        self._client.hset(self._key(label, _ROWS), kind.name, str(rows))
-        if self._ttl is not None:
-            self._client.expire(self._key(label, _ROWS), self._ttl)
         return Counts(rows=rows, lists=lists)
 
     def _keys_of(self, label: str, kind: Kind) -> Iterator[list[str]]:
@@ -230,9 +249,17 @@ class Keys:
             for piece in _pieces(names):
                 yield [self._key(label, kind.name, name) for name in piece]
 
-    def _present(self, label: str, kind: Kind) -> int:
-        """Return how many documents of a kind are there."""
-        return sum(int(self._client.exists(*keys)) for keys in self._keys_of(label, kind))
+    def _found_of(self, label: str, kind: str) -> Iterator[Sequence[str]]:
+        """Yield the keys that are there of a kind's documents, in pieces."""
+        yield from _pieces(set(self._scanned(f"{label}:{kind}:*")))  # a scan may repeat a key
+
+    def _counted(self, kind: str, keys: Iterable[Sequence[str]]) -> Counts:
+        """Return the counts of the documents under keys, those that are there."""
+        forms, rows, lists = Forms(kind), 0, 0
+        for piece in keys:
+            documents = [one for one in self._client.mget(piece) if one is not None]
+            rows, lists = rows + forms.num_rows(documents), lists + len(documents)
+        return Counts(rows=rows, lists=lists)
 
     def _renew(self, keys: Sequence[str]) -> None:
         """Give keys their whole time again."""
@@ -244,33 +271,29 @@ class Keys:
                     pipe.expire(key, self._ttl)
             pipe.execute()
 
-    def _without(
-        self, label: str, kind: str, counts: Counts, names: frozenset[str]
-    ) -> tuple[int, Counts]:
+    def _without(self, label: str, kind: str, names: frozenset[str]) -> int:
+        """Remove users from the lists of a kind; return how many rows that were."""
         if kind == SIMILAR_ITEMS:
-            return 0, counts
-        removed_rows = removed = 0
+            return 0
         if kind == AUDIENCES:
-            found = self._client.scan_iter(match=f"{self._key(label, kind)}:*", count=1000)
-            for key in list(found):
-                rows = json.loads(self._client.get(key) or "[]")
-                left = [row for row in rows if row[USER_ID] not in names]
-                if len(left) < len(rows):
-                    removed_rows += len(rows) - len(left)
-                    removed += not left
-                    self._client.set(key, json.dumps(left, ensure_ascii=False), keepttl=True)
-                    if not left:
-                        self._client.unlink(key)
-        else:
-            for piece in _pieces(sorted(names)):
-                keys = [self._key(label, kind, name) for name in piece]
-                documents = [one for one in self._client.mget(keys) if one is not None]
-                removed_rows += sum(len(json.loads(one)) for one in documents)
-                removed += len(documents)
-                self._client.unlink(*keys)
-        left_rows = counts.rows - removed_rows
-        self._client.hset(self._key(label, _ROWS), kind, str(left_rows))
-        return removed_rows, Counts(rows=left_rows, lists=counts.lists - removed)
+            found = list(self._found_of(label, kind))
+            return sum(self._without_users(key, names) for keys in found for key in keys)
+        removed = 0
+        for piece in _pieces(sorted(names)):
+            keys = [self._key(label, kind, name) for name in piece]
+            removed += self._counted(kind, [keys]).rows
+            self._client.unlink(*keys)
+        return removed
+
+    def _without_users(self, key: str, names: frozenset[str]) -> int:
+        """Remove users from an audience; return how many."""
+        rows = json.loads(self._client.get(key) or "[]")
+        left = [row for row in rows if row[USER_ID] not in names]
+        if not left:
+            self._client.unlink(key)
+        elif len(left) < len(rows):
+            self._client.set(key, json.dumps(left, ensure_ascii=False), keepttl=True)
+        return len(rows) - len(left)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -280,6 +303,12 @@ class Keys:
         except RedisError as error:
             text = said(error, self._settings.url)
             raise _ours(self._where, error, text) from None  # the cause may hold the address
+        except UnicodeError as error:  # a host that can be no name, or bytes of another program
+            text = said(error, self._settings.url)
+            raise ConfigError(
+                f"{self._where}: {text}; correct its url, or choose another prefix if the keys of "
+                "this one are not Headrace's"
+            ) from None
 
 
 def _ours(where: str, error: RedisError, text: str) -> HeadraceError:

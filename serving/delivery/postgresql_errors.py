@@ -43,6 +43,7 @@ def connected(where: str, settings: PostgresqlTarget) -> "psycopg.Connection[Any
         ) from None
     limits: dict[str, Any] = {
         "connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "keepalives_idle": seconds,
+        "keepalives_interval": max(1, seconds // 3), "keepalives_count": 3,
         "application_name": "headrace",
     }  # fmt: skip
     with told(where, settings):
@@ -65,6 +66,8 @@ def told(where: str, settings: PostgresqlTarget) -> Iterator[None]:
     except psycopg.Error as error:
         text = said(error, settings.url)
         raise _ours(where, error, text) from None  # the cause's text may hold the address
+    except UnicodeError as error:  # a host that can be no name
+        raise ConfigError(f"{where}: {said(error, settings.url)}; {_FIX}") from None
 
 
 def _ours(where: str, error: psycopg.Error, text: str) -> HeadraceError:

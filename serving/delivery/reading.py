@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import (
+    AUDIENCE,
     AUDIENCES,
     ITEM_ID,
     SIMILAR_ITEMS,
@@ -25,16 +26,16 @@ from conf.contract import (
     lists_key,
 )
 from conf.errors import VersionError
-from conf.settings.publishing.deliver import DEFAULT_LISTS, Target
+from conf.privacy.erased import erased_mark
+from conf.settings.publishing.deliver import DEFAULT_LISTS, AnyTarget
+from conf.settings.publishing.places import place_key
 from conf.workspace.hashes import canonical_hash
 from conf.workspace.mending import mend
 from conf.workspace.parquet import open_parquet, told_if_damaged
 from conf.workspace.pointers import POINTER_NAME, read_pointer
-from conf.workspace.publications import in_canary, publications
+from conf.workspace.publications import in_canary
 from conf.workspace.versions import read_manifest
 
-AUDIENCE = "audience"
-"""Column with the name of the audience, which files of lists have in their names."""
 _ROWS_AT_ONCE = 20_000
 _FORMAT = 1
 """Raise it when targets get other rows of the same lists: all versions are then delivered again."""
@@ -115,6 +116,14 @@ class Delivery(NamedTuple):
     kinds: tuple[Kind, ...]
     content: str
     """Hash of what a target gets: ids, share, and the content of the files."""
+    erased: str
+    """Mark of the users that are erased from these lists."""
+    target: str
+    """Name of the target."""
+    place: str
+    """Its place, see `conf.settings.publishing.places.place_key`."""
+    others: Mapping[str, str]
+    """Places of the other targets of the configuration, by name."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -133,8 +142,13 @@ def num_lists(table: pa.Table, key: str) -> int:
 class Published:
     """The lists that a workspace has published."""
 
-    def __init__(self, workspace: Path, run: str) -> None:
+    def __init__(self, workspace: Path, run: str, *, is_erasure: bool = False) -> None:
         """Read the pointer and the manifests that it leads to.
+
+        Args:
+            workspace: Folder of the workspace.
+            run: Name of the run.
+            is_erasure: Whether an erasure asks that has reached these lists already.
 
         Raises:
             VersionError: When nothing is published, or a file is missing or damaged.
@@ -145,19 +159,12 @@ class Published:
                 f"{workspace / 'lists'} has no {POINTER_NAME}: no lists are published, so there "
                 "is nothing to deliver; run headrace score first"
             )
-        self.run, self.pointer, self._workspace = run, pointer, workspace
+        self.run, self._workspace = run, workspace
+        self.number: int = pointer["number"]  # a canary, a rollback and a promotion raise it too
+        self.erased = erased_mark(workspace, is_erasure=is_erasure)
         self.current = read_manifest(workspace, "lists", pointer["id"], ListsManifest)
         canary = pointer.get("canary")
         self.canary = None if canary is None else {key: canary[key] for key in ("id", "share")}
-
-    @cached_property
-    def number(self) -> int:
-        """Return the number of the newest publication, that of a canary included."""
-        found: list[int] = [
-            self.pointer["number"],
-            (self.pointer.get("canary") or {}).get("number", 0),
-        ]
-        return max(found + [one.number for one in publications(self.pointer)[:1]])
 
     @cached_property
     def _other(self) -> ListsManifest | None:
@@ -165,13 +172,16 @@ class Published:
             return None
         return read_manifest(self._workspace, "lists", self.canary["id"], ListsManifest)
 
-    def delivery(self, target: Target, form: Any = None) -> Delivery:
+    def delivery(self, name: str, targets: Mapping[str, AnyTarget], form: Any = None) -> Delivery:
         """Return what a target gets.
 
         Args:
-            target: Its settings.
+            name: Its name.
+            targets: Settings of all targets, by name.
             form: What else its content depends on, such as compression.
         """
+        target = targets[name]
+        places = {other: place_key(one) for other, one in targets.items()}
         wanted = target.lists or (DEFAULT_LISTS, *self.current.scenarios)
         names = [None if one == DEFAULT_LISTS else one for one in wanted]
         kinds = [self._of_users(name) for name in names if self._has(name)]
@@ -186,7 +196,8 @@ class Published:
         content = canonical_hash([_FORMAT, self.run, ids, files, form])
         return Delivery(
             self.run, self.number, self.current.id, self.canary,
-            self.current.logical_date, tuple(kinds), content,
+            self.current.logical_date, tuple(kinds), content, self.erased,
+            name, places.pop(name), places,
         )  # fmt: skip
 
     def _has(self, scenario: str | None) -> bool:

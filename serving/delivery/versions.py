@@ -5,19 +5,26 @@ which no reader knows; the record is replaced in one step then. What the record 
 left from a delivery that was cut off, or of a version that is no longer kept.
 """
 
+import json
+import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from conf.errors import ConfigError, VersionError
+from conf.errors import ConfigError, HeadraceError, VersionError
 from serving.delivery.reading import Delivery
 
+log = logging.getLogger(__name__)
+
 MADE_BY: Final = "headrace"
-_LABEL = re.compile(r"(\d{6,12})_[0-9a-f]{8}")
+MARK: Final = ".headrace"
+"""Name of a file or an object in each version that we wrote: what lacks it is not ours."""
+DAMAGED_MANIFEST: Final = "%s: the manifest of version %s is damaged, so it is not used again"
+_LABEL = re.compile(r"^\d{6,12}_[0-9a-f]{8}$")
 
 
 class Counts(BaseModel):
@@ -29,12 +36,15 @@ class Counts(BaseModel):
     lists: int
 
 
+NOTHING: Final = Counts(rows=0, lists=0)
+
+
 class Version(BaseModel):
     """A delivered version."""
 
     model_config = ConfigDict(frozen=True)
 
-    version: str
+    version: Annotated[str, Field(pattern=_LABEL.pattern)]
     """Its label in the target: the number of the delivery that wrote it, and eight digits."""
     id: str
     """The lists in the workspace."""
@@ -45,6 +55,8 @@ class Version(BaseModel):
     """Hash of what it was made from; empty: an erasure has changed it."""
     kinds: dict[str, Counts]
     """By kind of lists."""
+    erased: str = ""
+    """Mark of the erased users that it is without, see `conf.privacy.erased.erased_mark`."""
 
 
 class State(BaseModel):
@@ -55,6 +67,10 @@ class State(BaseModel):
     made_by: Literal["headrace"] = MADE_BY
     run: str
     """Name of the run that delivers here."""
+    target: str = ""
+    """Name of the target in `deliver` when the record was written."""
+    place: str = ""
+    """Its place as the configuration had it, see `conf.settings.publishing.places`."""
     number: int
     """Number of the publication that was delivered last; one with a smaller number is refused."""
     delivered_at: str
@@ -65,7 +81,19 @@ class State(BaseModel):
 
     def named(self) -> set[str]:
         """Return the labels of all versions."""
-        return {one.version for one in (self.current, *self.held)}
+        return {one.version for one in self.versions()}
+
+    def versions(self) -> tuple[Version, ...]:
+        """Return all versions, the current one first."""
+        return (self.current, *self.held)
+
+
+class NotOursError(ConfigError):
+    """What a target holds is of another run or another program, so it is left as it is."""
+
+
+class DamagedRecordError(VersionError):
+    """The record of a target is ours, but it cannot be read."""
 
 
 Change = Callable[[State | None], State]
@@ -78,7 +106,8 @@ class Place(Protocol):
         """Return the record; None: nothing was delivered here yet.
 
         Raises:
-            ConfigError: When what has its name is not ours.
+            NotOursError: When what has its name is not ours.
+            DamagedRecordError: When it is ours, but cannot be read.
         """
 
     def stage(self, label: str, delivery: Delivery) -> dict[str, Counts]:
@@ -93,13 +122,15 @@ class Place(Protocol):
     def switch(self, change: Change) -> State:
         """Replace the record in one step, with a lock or a condition; return the new one.
 
+        A record that is damaged counts as none.
+
         Args:
             change: Takes the record as it is at that moment and returns the new one. If it returns
                 the same, nothing is changed. Its errors refuse the switch.
         """
 
     def labels(self) -> Iterable[str]:
-        """Return the labels of all versions that are there, wholly or in part."""
+        """Return the labels of all versions of ours that are there, wholly or in part."""
 
     def drop(self, label: str) -> None:
         """Remove a version that the record does not name."""
@@ -115,7 +146,7 @@ def new_label(number: int) -> str:
 
 def is_label(text: str) -> bool:
     """Return whether a name is that of a version."""
-    return _LABEL.fullmatch(text) is not None
+    return _LABEL.match(text) is not None
 
 
 def leftovers(labels: Iterable[str], state: State | None) -> list[str]:
@@ -126,21 +157,27 @@ def leftovers(labels: Iterable[str], state: State | None) -> list[str]:
     if state is None:
         return []
     return [
-        label
-        for label in labels
-        if label not in state.named() and int(label.partition("_")[0]) <= state.number
+        label for label in labels if label not in state.named() and number_of(label) <= state.number
     ]
 
 
-def parsed_state(record: Any, where: str) -> State | None:
+def number_of(label: str) -> int:
+    """Return the number of the delivery that wrote a version."""
+    return int(label.partition("_")[0])
+
+
+def parsed_state(record: Any, where: str, has_versions: Callable[[], bool]) -> State | None:
     """Return a record as it was stored; None stays None.
 
     Args:
         record: A mapping, or its JSON as text.
         where: What messages call its place.
+        has_versions: Returns whether the target has versions of ours; asked only if the record
+            does not say whose it is.
 
     Raises:
-        ConfigError: When it is not ours.
+        NotOursError: When it is not ours.
+        DamagedRecordError: When it is ours, but cannot be read.
     """
     if record is None:
         return None
@@ -149,10 +186,53 @@ def parsed_state(record: Any, where: str) -> State | None:
             return State.model_validate_json(record)
         return State.model_validate(record)
     except ValidationError as error:
-        raise ConfigError(
-            f"{where} is there, but it is not Headrace's; choose another table, prefix or folder "
-            "for the target, or remove it if nobody needs it"
-        ) from error
+        raise unreadable(record, where, has_versions) from error
+
+
+def unreadable(record: Any, where: str, has_versions: Callable[[], bool]) -> HeadraceError:
+    """Return the error for a record that is none of ours, or damaged; see `parsed_state`."""
+    value = record
+    if isinstance(record, str | bytes):
+        try:
+            value = json.loads(record)
+        except ValueError:
+            value = None
+    is_mapping = isinstance(value, dict)
+    if value.get("made_by") == MADE_BY if is_mapping else has_versions():
+        return DamagedRecordError(f"{where} is damaged")
+    return NotOursError(
+        f"{where} is there, but it is not Headrace's; choose another table, prefix or folder "
+        "for the target, or remove it if nobody needs it"
+    )
+
+
+def or_none(read: Callable[..., State | None], *given: Any) -> State | None:
+    """Return the record that a function returns for what is given; None also if it is damaged."""
+    try:
+        return read(*given)
+    except DamagedRecordError:
+        return None
+
+
+def mended_state(place: Place, delivery: Delivery) -> State | None:
+    """Return the record of a target; None if it is damaged, as the delivery writes it again.
+
+    Raises:
+        NotOursError: When what has its name is not ours.
+        VersionError: When a version of a later number is there, although the record is lost.
+    """
+    try:
+        return place.state()
+    except DamagedRecordError as error:
+        latest = max((number_of(label) for label in place.labels()), default=0)
+        if latest > delivery.number:
+            raise VersionError(
+                f"{error}, and a version there has number {latest}, which is later than number "
+                f"{delivery.number} ({delivery.id}); deliver from the workspace that published "
+                "last, or remove all versions in the target, and its record"
+            ) from error
+        log.warning("%s; the lists are delivered again, and the record is written new", error)
+        return None
 
 
 def require_allowed(state: State | None, delivery: Delivery, where: str) -> None:
@@ -164,10 +244,12 @@ def require_allowed(state: State | None, delivery: Delivery, where: str) -> None
     """
     if state is None:
         return
-    if state.run != delivery.run:
+    require_own(state, delivery.run, where)
+    if state.target != delivery.target and delivery.others.get(state.target) == state.place:
         raise ConfigError(
-            f"{where} has the lists of the run {state.run!r}, not of {delivery.run!r}; choose "
-            "another table, prefix or folder: each run needs its own"
+            f"{where} has the lists of deliver.{state.target}: both names lead to one place, "
+            "although they are written differently; take one of them out of deliver, or give it "
+            "another table, prefix or folder"
         )
     if state.number > delivery.number:
         raise VersionError(
@@ -176,6 +258,30 @@ def require_allowed(state: State | None, delivery: Delivery, where: str) -> None
             "the workspace that published last. If you deleted that workspace and this one "
             "replaces it, remove all versions in the target, and its record"
         )
+
+
+def require_own(state: State | None, run: str, where: str) -> None:
+    """Refuse a target of another run.
+
+    Args:
+        state: Its record.
+        run: Name of the run that asks.
+        where: What messages call the target.
+
+    Raises:
+        NotOursError: When another run delivers there.
+    """
+    if state is not None and state.run != run:
+        raise NotOursError(
+            f"{where} has the lists of the run {state.run!r}, not of {run!r}; choose "
+            "another table, prefix or folder: each run needs its own"
+        )
+
+
+def is_up_to_date(state: State, delivery: Delivery) -> bool:
+    """Return whether a record has the names of a delivery, and no version with erased users."""
+    names = (state.target, state.place) == (delivery.target, delivery.place)
+    return names and all(one.erased == delivery.erased for one in state.versions())
 
 
 def changed(
@@ -188,6 +294,9 @@ def changed(
     where: str,
 ) -> State:
     """Return the record after a switch; the same record if another publisher was faster.
+
+    An earlier version stays only if it is without all users that are erased now. That the content
+    of `version` equals that of the workspace's lists shows the same for this one.
 
     Args:
         state: The record now.
@@ -210,12 +319,16 @@ def changed(
         earlier = [
             one
             for one in (own, *state.held)
-            if one.content != delivery.content and one.version != version.version
+            if one.content != delivery.content
+            and one.version != version.version
+            and one.erased == delivery.erased
         ]
     return State(
         run=delivery.run,
+        target=delivery.target,
+        place=delivery.place,
         number=delivery.number,
         delivered_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        current=version,
+        current=version.model_copy(update={"erased": delivery.erased}),
         held=tuple(earlier[:keep]),
     )

@@ -4,9 +4,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_FROM_ENVIRONMENT = re.compile(r"^\$\{oc\.env:\w+(, *null)?\}$")
-_REFERENCE = re.compile(r"\$\{[^{}]*\}")
+_VARIABLE = r"\$\{oc\.env:\s*\w+\s*(,\s*null\s*)?\}"
+_REFERENCE = re.compile(rf"{_VARIABLE}|\$\{{[^{{}}:]*\}}")
+"""To a variable without a default, or to another key."""
 _IN_QUERY = re.compile(r"(?:^|[?&\s])(?:ssl)?password\s*=\s*([^&\s]+)", re.IGNORECASE)
+
+
+def comes_from_environment(value: Any) -> bool:
+    """Return whether a value of the file is a variable, `${oc.env:NAME}`, that has no default.
+
+    A default would be the credential itself.
+    """
+    return re.fullmatch(_VARIABLE, str(value)) is not None
 
 
 def written_credentials(tree: Any) -> Iterator[str]:
@@ -19,7 +28,7 @@ def written_credentials(tree: Any) -> Iterator[str]:
     for name, target in targets.items() if isinstance(targets, dict) else ():
         for key in ("access_key", "secret_key"):
             value = target.get(key) if isinstance(target, dict) else None
-            if value is not None and not _FROM_ENVIRONMENT.match(str(value)):
+            if value is not None and not comes_from_environment(value):
                 yield (
                     f"deliver.{name}.{key} holds the credential itself, which is not allowed; "
                     "write ${oc.env:NAME} and put it into that variable"

@@ -1,7 +1,6 @@
 """The section `deliver`: databases, stores and folders that get each published version of lists."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -11,8 +10,8 @@ from conf.settings.section import Folder, Name, Positive, Section
 DEFAULT_LISTS = "default"
 """Name of the lists of `score` itself among those of scenarios."""
 LONGEST_TABLE = 30
-_LONGEST_IDENTIFIER = 63  # of PostgreSQL, in bytes
-_LONGEST_VERSION = len("_v") + len("000000000000_0123abcd")
+_SERVERS = re.compile(r"((\[[^\]]*\]|[^:,]*)(:\d*)?,?)*")
+_IN_OPTIONS = re.compile(r"(/[^?@]*)?\?[^@=]*=.*", re.DOTALL)  # as in /shop?user=a@b
 
 Kept = Annotated[int, Field(ge=0, le=1000)]
 
@@ -26,7 +25,26 @@ def _prefix(text: str) -> str:
     return text.rstrip("/:")
 
 
+def _address(url: str) -> str:
+    if _is_cut_short(url):
+        raise ValueError(
+            "has a / ? or # before the @, so its password ends too early; write these characters "
+            "of a password as %2F, %3F and %23, also in the variable that it comes from"
+        )
+    return url
+
+
+def _is_cut_short(url: str) -> bool:
+    """Return whether an @ comes after the part of an address that ends with the server."""
+    server, rest = re.fullmatch(r"([^/?#]*)(.*)", url.partition("://")[2], re.DOTALL).groups()  # type: ignore[union-attr]
+    if "@" not in rest:
+        return False
+    has_server = "@" in server or _SERVERS.fullmatch(server)
+    return not (has_server and _IN_OPTIONS.fullmatch(rest))
+
+
 Prefix = Annotated[str, AfterValidator(_prefix)]
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Target(Section):
@@ -53,7 +71,8 @@ class FilesTarget(Target):
     """jsonl: a JSON object a line. csv: comma, double quotes and a header; columns that hold lists
     or texts by language are JSON."""
     path: Folder
-    """Folder of the target. Each version has a folder in it, and `CURRENT.json` names one."""
+    """Folder of the target, outside of the workspace and of `input.root`. Each version has a folder
+    in it, and `CURRENT.json` names one."""
     gzip: bool = False
     """Whether the files are compressed."""
 
@@ -65,7 +84,7 @@ class PostgresqlTarget(Target):
 
     kind: Literal["postgresql"]
     """A table for each version and kind of lists, and a view that shows the current one."""
-    url: str
+    url: Address
     """Address, such as `postgresql://USER:PASSWORD@HOST:5432/DATABASE`. Take it, or its password,
     from the environment: `${oc.env:NAME}`."""
     namespace: Annotated[str, Field(alias="schema", pattern=r"^[a-z_][a-z0-9_]{0,40}$")] = "public"
@@ -80,7 +99,7 @@ class RedisTarget(Target):
 
     kind: Literal["redis"]
     """A JSON document for each user and kind of lists, and a key that names the current version."""
-    url: str
+    url: Address
     """Address, such as `redis://:PASSWORD@HOST:6379/0`, or `rediss://` for TLS. Take it, or its
     password, from the environment: `${oc.env:NAME}`."""
     prefix: Prefix = "headrace"
@@ -116,82 +135,3 @@ class S3Target(Target):
 AnyTarget = Annotated[
     FilesTarget | PostgresqlTarget | RedisTarget | S3Target, Field(discriminator="kind")
 ]
-
-
-def broken_delivery_rules(
-    targets: dict[str, AnyTarget], scenarios: list[str], *, similar_items: bool, audiences: bool
-) -> list[str]:
-    """Return a message for each broken rule between targets and the lists that there are.
-
-    Args:
-        targets: The section, by name.
-        scenarios: Names of the scenarios.
-        similar_items: Whether there are lists of items.
-        audiences: Whether there are audiences.
-    """
-    known = [DEFAULT_LISTS, *scenarios]
-    found = []
-    for name, target in targets.items():
-        wrong = [one for one in target.lists or () if one not in known]
-        if wrong:
-            found.append(
-                f"deliver.{name}.lists has {wrong[0]!r}, which is no name in score.scenarios; "
-                f"there are: {', '.join(known)}"
-            )
-        for key, is_there in (("similar_items", similar_items), ("audiences", audiences)):
-            if getattr(target, key) and not is_there:
-                found.append(
-                    f"deliver.{name}.{key} is true, but there are none; set score.{key}, or "
-                    f"leave deliver.{name}.{key} out"
-                )
-        if isinstance(target, PostgresqlTarget):
-            found += _about_names(name, target, scenarios)
-        if isinstance(target, S3Target) and (target.access_key is None) != (
-            target.secret_key is None
-        ):
-            found.append(
-                f"deliver.{name}.access_key and deliver.{name}.secret_key belong together; set "
-                "both, or neither"
-            )
-    return found + _shared_places(targets)
-
-
-def _about_names(name: str, target: PostgresqlTarget, scenarios: list[str]) -> list[str]:
-    wanted = (
-        scenarios if target.lists is None else [one for one in target.lists if one != "default"]
-    )
-    too_long = [
-        one
-        for one in wanted
-        if len(f"{target.table}_{one}") + _LONGEST_VERSION > _LONGEST_IDENTIFIER
-    ]
-    return [
-        f"deliver.{name}.table={target.table!r} makes a name of more than {_LONGEST_IDENTIFIER} "
-        f"bytes with the scenario {one}; choose a shorter one"
-        for one in too_long[:1]
-    ]
-
-
-def _shared_places(targets: dict[str, AnyTarget]) -> list[str]:
-    """Two targets in one place would replace each other's lists."""
-    taken: dict[tuple[str, ...], str] = {}
-    found = []
-    for name, target in targets.items():
-        place: tuple[str, ...]
-        match target:
-            case FilesTarget():
-                place, told = ("files", str(Path(target.path).resolve())), "path"
-            case PostgresqlTarget():
-                place, told = ("postgresql", target.url, target.namespace, target.table), "table"
-            case RedisTarget():
-                place, told = ("redis", target.url, target.prefix), "prefix"
-            case _:
-                place = ("s3", str(target.endpoint_url), target.bucket, target.prefix)
-                told = "prefix"
-        if place in taken:
-            found.append(
-                f"deliver.{name} and deliver.{taken[place]} have one place; give "
-                f"deliver.{name}.{told} another value"
-            )
-        taken[place] = name
-    return found

@@ -125,7 +125,8 @@ def test_a_gate_that_became_stricter_stops_the_promotion(shop: Path) -> None:
     assert (made["status"], made["gates"]["fallback_lists"]) == ("refused", False)
     with pytest.raises(GateError) as again:
         canary(shop, "score.gates.fallback_lists.refuse_above=0.01")
-    assert (again.value.made or {})["published"] == "canary"
+    told = again.value.made or {}
+    assert (told["published"], told["share"]) == ("canary", 0.5)
     assert "canary" in run_status(config_of(shop))["lists"]
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import TargetDownError
-from conf.runs.delivering import run_deliver
-from conf.runs.managing import run_rollback
+from conf.runs.managing import run_deliver, run_rollback
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from conf.workspace.pointers import current_version, read_pointer
@@ -27,7 +26,7 @@ def delivered_to(folder: Path) -> State:
 
 def test_scores_are_delivered_and_rolled_back(tmp_path: Path) -> None:
     workspaces.make_shop(tmp_path)
-    folder = tmp_path / "delivered"
+    folder = Path(f"{tmp_path}-delivered")
     config = with_target(tmp_path, kind="jsonl", path=str(folder))
     result = run_score(config)
     assert result["published"] == "published"

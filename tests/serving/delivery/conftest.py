@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,11 +46,11 @@ def store() -> Iterator[servers.Server]:
 
 
 @pytest.fixture
-def site(kind: str, tmp_path: Path, request: Any) -> Site:
+def site(kind: str, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Site:
     """Return an empty target of a kind; the test names the kind as a parameter."""
     place = f"test_{next(_numbers)}"
     if kind in ("jsonl", "csv"):
-        return files_site(tmp_path / "delivered", kind, packed=kind == "csv")
+        return files_site(tmp_path_factory.mktemp("to") / "delivered", kind, packed=kind == "csv")
     if kind == "postgresql":
         return postgresql_site(request.getfixturevalue("postgresql").url, place)
     if kind == "redis":

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from conf.errors import ConfigError, VersionError
-from conf.runs.delivering import run_deliver
-from conf.runs.managing import run_rollback
+from conf.runs.managing import run_deliver, run_rollback
 from conf.workspace.pointers import promote, publish, rollback
 from conf.workspace.publications import in_canary
 from serving.delivery.places import form_of, opened
@@ -93,8 +92,9 @@ def test_a_smaller_number_is_refused_at_the_switch_too(tmp_path: Path, site: Sit
     early, late = tmp_path / "early", tmp_path / "late"
     write_lists(early, lists_of(5, "early"), number=6)
     write_lists(late, lists_of(5, "late"), number=7)
-    target = config_of(early, there=site.settings).deliver["there"]
-    delivery = Published(early, "shop").delivery(target, form_of(target))
+    targets = config_of(early, there=site.settings).deliver
+    target = targets["there"]
+    delivery = Published(early, "shop").delivery("there", targets, form_of(target))
     place = opened("there", target)
     label = new_label(6)
     place.stage(label, delivery)
@@ -125,9 +125,12 @@ def test_what_a_cut_off_delivery_left_is_removed_by_the_next(tmp_path: Path, sit
     write_lists(tmp_path, lists_of(5, "a"), number=3)
     deliver(tmp_path, site)
     write_lists(tmp_path, lists_of(5, "b"), number=5)
-    target = config_of(tmp_path, there=site.settings).deliver["there"]
+    targets = config_of(tmp_path, there=site.settings).deliver
+    target = targets["there"]
     place = opened("there", target)
-    place.stage(new_label(5), Published(tmp_path, "shop").delivery(target, form_of(target)))
+    place.stage(
+        new_label(5), Published(tmp_path, "shop").delivery("there", targets, form_of(target))
+    )
     place.close()
     assert len(site.versions()) == 2
     assert site.read("lists") == lists_of(5, "a")

@@ -2,15 +2,11 @@
 
 import importlib
 import json
-import random
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +21,11 @@ from conf.errors import (
     TargetDownError,
     VersionError,
 )
-from conf.runs.delivering import run_deliver
+from conf.runs.managing import run_deliver
 from conf.settings.load import load_config
+from conf.workspace.pointers import publish
 from serving.delivery.places import require_client
+from serving.delivery.texts import said
 from tests.serving.delivery import servers
 from tests.serving.delivery.conftest import KINDS
 from tests.serving.delivery.readers import Site, redis_site
@@ -54,7 +52,7 @@ def require_no_password(error: HeadraceError) -> None:
 @pytest.mark.parametrize("kind", NETWORK)
 def test_a_server_that_is_down_is_tried_again_later(tmp_path: Path, site: Site) -> None:
     write_lists(tmp_path, lists_of(3, "a"))
-    files = {"kind": "csv", "path": str(tmp_path / "files")}
+    files = {"kind": "csv", "path": f"{tmp_path}-files"}
     config = config_of(tmp_path, down=at_port(site, servers.free_port()), files=files)
     with pytest.raises(
         TargetDownError, match=r"not delivered to down\. deliver\.down: .*answer"
@@ -96,6 +94,10 @@ def test_wrong_credentials_are_told_without_them(tmp_path: Path, site: Site) -> 
         ("postgresql", "url", "postgresql://shop:wrong@@h:port:/x?y=z%"),
         ("postgresql", "url", "postgresql://shop:{}@127.0.0.1:{}/nowhere"),
         ("redis", "url", "http://:wrong@127.0.0.1/0"),
+        ("redis", "url", "redis://:wrong@127.0.0.1:99999999/0"),
+        ("redis", "url", "redis://:wrong@a..b/0"),
+        ("postgresql", "url", "postgresql://:wrong@127.0.0.1:99999999/shop"),
+        ("postgresql", "url", "postgresql://:wrong@a..b/shop"),
         ("s3", "bucket", "no-such-bucket"),
     ],
 )
@@ -192,76 +194,6 @@ def test_of_two_publishers_the_later_one_wins(tmp_path: Path, site: Site) -> Non
     assert len(site.versions()) == 1
 
 
-@contextmanager
-def store_without_conditions() -> Iterator[int]:
-    """Run a store that writes every object, whatever the conditions."""
-    objects: dict[str, bytes] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
-            self.answer(200)
-
-        def do_GET(self) -> None:
-            self.answer(200 if self.path in objects else 404, objects.get(self.path, b""))
-
-        def do_HEAD(self) -> None:
-            self.answer(200 if self.path in objects else 404)
-
-        def do_DELETE(self) -> None:
-            objects.pop(self.path, None)
-            self.answer(204)
-
-        def answer(self, code: int, body: bytes = b"") -> None:
-            self.send_response(code)
-            self.send_header("ETag", '"a"')
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
-    assert not objects  # the probe is removed
-
-
-@pytest.mark.parametrize("kind", ["s3"])
-def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path, site: Site) -> None:
-    write_lists(tmp_path, lists_of(3, "a"))
-    with store_without_conditions() as port:
-        config = config_of(tmp_path, there=at_port(site, port))
-        with pytest.raises(ConfigError, match="ignores the conditions If-Match and If-None-Match"):
-            run_deliver(config)
-
-
-@pytest.mark.parametrize("kind", ["s3"])
-def test_large_files_are_uploaded_in_parts(tmp_path: Path, site: Site) -> None:
-    noise = random.Random(1)
-    lists = {f"u{user}": [noise.randbytes(400).hex()] for user in range(8_000)}
-    version = write_lists(tmp_path, lists, parts=1)
-    part = tmp_path / "lists" / version / "part-00000.parquet"
-    assert part.stat().st_size > 5 << 20
-    deliver(tmp_path, site, part_mib=5)
-    client = servers.s3_client(site.settings["endpoint_url"])
-    begin = site.settings["prefix"]
-    (name,) = (
-        one["Key"]
-        for one in client.list_objects_v2(Bucket="shop-lists", Prefix=begin)["Contents"]
-        if one["Key"].endswith(".parquet")
-    )
-    assert client.head_object(Bucket="shop-lists", Key=name)["ETag"].count("-") == 1
-    # A killed upload is aborted by the next delivery.
-    left = f"{begin}/000001_0123abcd/part-00000.parquet"
-    client.create_multipart_upload(Bucket="shop-lists", Key=left)
-    assert deliver(tmp_path, site, part_mib=5)["status"] == "current"
-    found = client.list_multipart_uploads(Bucket="shop-lists", Prefix=begin).get("Uploads", [])
-    assert found == []
-
-
 def test_a_missing_client_is_named_with_its_extra() -> None:
     with pytest.raises(ConfigError, match=r"needs the package psycopg9.*headrace\[postgresql\]"):
         require_client("psycopg9", "postgresql", "deliver.web")
@@ -276,13 +208,17 @@ def test_a_delivery_needs_no_ray() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_a_damaged_version_is_not_delivered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_canary", [False, True])
+def test_a_damaged_version_is_not_delivered(tmp_path: Path, of_canary: bool) -> None:
     version = write_lists(tmp_path, lists_of(3, "a"))
+    if of_canary:
+        version = write_lists(tmp_path, lists_of(3, "b"), is_published=False)
+        publish(tmp_path, "lists", version, "2026-05-31", share=0.5)
     (tmp_path / "lists" / version / "part-00001.parquet").write_bytes(b"")
-    config = config_of(tmp_path, there={"kind": "csv", "path": str(tmp_path / "out")})
+    config = config_of(tmp_path, there={"kind": "csv", "path": f"{tmp_path}-out"})
     with pytest.raises(VersionError, match="has 0 bytes"):
         run_deliver(config)
-    assert not (tmp_path / "out").exists()
+    assert not Path(f"{tmp_path}-out").exists()
 
 
 @pytest.mark.parametrize(
@@ -295,6 +231,18 @@ def test_a_damaged_version_is_not_delivered(tmp_path: Path) -> None:
 def test_a_target_has_to_be_named(tmp_path: Path, deliver_: Any, target: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         run_deliver(config_of(tmp_path, **deliver_), target)
+
+
+@pytest.mark.parametrize("password", ["se/cret-word", "se?cret", "cret#s@word"])
+def test_a_password_that_is_not_escaped_is_masked_too(password: str) -> None:
+    url = f"postgresql://shop:{password}@host/shop"
+    assert password not in said(ValueError(f"could not use {password} of shop"), url)
+
+
+def test_a_short_password_does_not_mask_the_letters_of_a_message() -> None:
+    url = "redis://:e@host:1/0"
+    told = said(ValueError("the server redis://:e@host:1 ended, password=e"), url)
+    assert told == "the server redis://:***@host:1 ended, password=***"
 
 
 def test_secrets_of_targets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conf.runs.delivering import run_deliver
+from conf.runs.managing import run_deliver
 from tests.serving.delivery.readers import Lists, Site
 from tests.serving.delivery.shops import config_of, lists_of, write_lists
 

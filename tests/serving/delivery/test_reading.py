@@ -7,19 +7,30 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from conf.contract import USER_ID
+from conf.contract import (
+    AUDIENCE,
+    AUDIENCES,
+    POSITION,
+    SCORE,
+    SIMILAR_ITEMS,
+    TEXTS,
+    USER_ID,
+)
 from conf.errors import VersionError
 from conf.workspace.json_files import read_json, write_json
+from serving.audiences.merged import AUDIENCE_SCHEMA
 from serving.delivery import reading
-from serving.delivery.forms import Forms
+from serving.delivery.forms import Forms, columns_of
 from serving.delivery.reading import Kind, Published, keys_of, num_lists
+from serving.publishing.parts import lists_schema
+from serving.similar.worker import SIMILAR_SCHEMA
 from tests.serving.delivery.shops import config_of, lists_of, table_of, write_lists
 
 
 def kind_of(workspace: Path, **target: Any) -> Kind:
     there = {"kind": "csv", "path": "out", **target}
     config = config_of(workspace, there=there)
-    return Published(workspace, "shop").delivery(config.deliver["there"]).kinds[0]
+    return Published(workspace, "shop").delivery("there", config.deliver).kinds[0]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 100])
@@ -79,6 +90,19 @@ def test_a_score_that_is_not_finite_is_null_in_json() -> None:
     ((owner, document),) = Forms("lists").documents(table, "user_id")
     assert (owner, [row["score"] for row in json.loads(document)]) == ("a", [None, 0.5])
     assert "user_id" not in json.loads(document)[0]
+
+
+def test_targets_have_the_columns_of_the_published_lists() -> None:
+    whole = lists_schema(has_channels=True, has_rules=True, has_propensity=True)
+    told = {field.name for field in whole} | {TEXTS}
+    assert {*columns_of("lists")} == {*columns_of("scenarios.cart")} == told
+    assert [*columns_of(SIMILAR_ITEMS)] == SIMILAR_SCHEMA.names
+    assert [*columns_of(AUDIENCES)] == [AUDIENCE, POSITION, USER_ID, SCORE]
+    assert {*columns_of(AUDIENCES)} == {AUDIENCE, *AUDIENCE_SCHEMA.names}
+    for schema, kind in ((whole, "lists"), (SIMILAR_SCHEMA, SIMILAR_ITEMS),
+                         (AUDIENCE_SCHEMA, AUDIENCES)):  # fmt: skip
+        plain = {field.name: field.type for field in schema if not pa.types.is_nested(field.type)}
+        assert plain == {name: columns_of(kind)[name] for name in plain}
 
 
 def test_columns_that_a_version_lacks_are_null() -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from omegaconf import OmegaConf
 
-from conf.runs.delivering import run_deliver
+from conf.runs.managing import run_deliver
 from conf.settings.load import load_config
 from tests.docs.samples import samples_of
 from tests.packaging.checkout import CHECKOUT

@@ -9,6 +9,7 @@ from conf.errors import ConfigError
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.settings.publishing.deliver import S3Target
+from conf.settings.publishing.places import place_key
 
 YAML = """
 run: {name: shop, output: workspace}
@@ -29,6 +30,9 @@ def loaded(tmp_path: Path, *overrides: str) -> Config:
 def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_DATABASE", "postgresql://shop:hush@host/shop")
     monkeypatch.setenv("SHOP_WORD", "hush")
+    monkeypatch.setenv("SHOP_OPTIONS", "redis://[::1]:1/0?username=a@b")
+    for name, mark in {"SLASH": "/", "QUESTION": "?", "HASH": "#"}.items():
+        monkeypatch.setenv(name, f"hush{mark}hush")
 
 
 @pytest.mark.parametrize(
@@ -49,19 +53,65 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("{kind: s3, bucket: shop, endpoint_url: 'http://a:b@c'}", r"endpoint_url"),
         ("{kind: mysql}", r"'mysql' found using 'kind'"),
         ("{path: out}", r"kind"),
+        ("{kind: csv, path: out, lists: [cart, cart]}", r"deliver.a.lists has 'cart' twice"),
+        ("{kind: csv, path: workspace/lists/out}", r"path=.* is in the folder run.output='workspa"),
+        ("{kind: csv, path: none/../none}", r"path=.* is in the folder input.root='none'"),
+        *(
+            (
+                f"{{kind: {kind}, url: '{scheme}://u:${{oc.env:{name}}}@h/0'{more}}}",
+                r"deliver.a.\w+.url: has a / \? or # before the @.*%2F, %3F and %23",
+            )
+            for kind, scheme, more in (
+                ("redis", "redis", ""),
+                ("postgresql", "postgresql", ", table: shop"),
+            )
+            for name in ("SLASH", "QUESTION", "HASH")
+        ),
     ],
 )
 def test_a_wrong_target_is_refused(tmp_path: Path, target: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=told) as caught:
         loaded(tmp_path, f"deliver.a={target}")
+    assert "hush" not in str(caught.value)
 
 
-def test_two_targets_have_two_places(tmp_path: Path) -> None:
-    one = "{kind: csv, path: out}"
-    with pytest.raises(
-        ConfigError, match=r"deliver.b and deliver.a have one place.*deliver.b.path"
-    ):
-        loaded(tmp_path, f"deliver.a={one}", f"deliver.b={one}")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{kind: csv, path: out}", "{kind: jsonl, path: ../out/../x/../out}"),
+        ("{kind: redis, url: 'redis://a@Cache/0', prefix: s}",
+         "{kind: redis, url: 'rediss://cache:6379?db=0', prefix: 's:'}"),
+        ("{kind: redis, url: 'unix:///run/r.sock'}", "{kind: redis, url: 'unix://b@/run/r.sock?db=0'}"),
+        ("{kind: postgresql, table: t, url: 'postgresql://a@HOST/shop'}",
+         "{kind: postgresql, table: t, url: 'postgres://b@host:5432/shop?sslmode=require'}"),
+        ("{kind: postgresql, table: t, url: 'postgresql://host,two:1/shop'}",
+         "{kind: postgresql, table: t, url: 'host=HOST,two port=5432,1 dbname=shop user=a'}"),
+        ("{kind: s3, bucket: shop, endpoint_url: 'http://Store'}",
+         "{kind: s3, bucket: shop, prefix: headrace/, endpoint_url: 'http://store:80/'}"),
+    ],
+)  # fmt: skip
+def test_two_targets_have_two_places_however_they_are_written(
+    tmp_path: Path, one: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    one = one.replace("path: out", f"path: {folder}")
+    with pytest.raises(ConfigError, match=r"deliver.b and deliver.a have one place.*deliver.b"):
+        loaded(tmp_path, "score.scenarios={}", f"deliver.a={one}", f"deliver.b={other}")
+
+
+def test_two_servers_are_two_places(tmp_path: Path) -> None:
+    urls = ("redis://h/0", "redis://h/1", "redis://h:1/0", "redis://i/0", "redis://[::1]/0")
+    named = {f"t{n}": f"deliver.t{n}={{kind: redis, url: '{url}'}}" for n, url in enumerate(urls)}
+    found = loaded(tmp_path, *named.values()).deliver
+    assert len({place_key(target) for target in found.values()}) == len(urls)
+
+
+def test_a_scenario_is_not_called_like_the_lists_of_score_itself(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"score.scenarios has 'default'.*another name"):
+        loaded(tmp_path, "deliver.a={kind: csv, path: out}", "score.scenarios.default={}")
+    assert loaded(tmp_path, "score.scenarios.default={}").score.scenarios
 
 
 @pytest.mark.parametrize(
@@ -71,6 +121,9 @@ def test_two_targets_have_two_places(tmp_path: Path) -> None:
         "{kind: redis, url: 'redis://:hush${oc.env:SHOP_WORD}@host/0'}",
         "{kind: postgresql, table: t, url: 'postgresql://host/db?user=a&password=hush'}",
         "{kind: postgresql, table: t, url: 'host=h password=hush'}",
+        "{kind: redis, url: 'redis://:${oc.env:SHOP_NONE,hush}@host/0'}",
+        "{kind: redis, url: '${oc.env:SHOP_NONE,redis://:hush@host/0}'}",
+        "{kind: s3, bucket: shop, access_key: '${oc.env:A,hush}', secret_key: '${oc.env:B}'}",
         "{kind: s3, bucket: shop, access_key: hush, secret_key: '${oc.env:SHOP_WORD}'}",
         "{kind: s3, bucket: shop, access_key: '${oc.env:SHOP_WORD}', secret_key: hush}",
     ],
@@ -84,7 +137,8 @@ def test_a_credential_in_the_file_is_refused_and_not_shown(tmp_path: Path, targe
 @pytest.mark.parametrize(
     "url",
     ["redis://host/0", "redis://user@host/0", "redis://:${oc.env:SHOP_WORD}@host:1/0",
-     "${oc.env:SHOP_DATABASE}"],
+     "${oc.env:SHOP_DATABASE}", "${oc.env:SHOP_NONE,redis://host/0}",
+     "${oc.env:SHOP_OPTIONS}"],
 )  # fmt: skip
 def test_an_address_without_one_is_taken(tmp_path: Path, url: str) -> None:
     assert "a" in loaded(tmp_path, f"deliver.a={{kind: redis, url: '{url}'}}").deliver

@@ -1,0 +1,59 @@
+"""Failures of one target: they do not end the delivery to the others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from conf.errors import (
+    ConfigError,
+    HeadraceError,
+    InputError,
+    StorageError,
+    TargetDownError,
+    VersionError,
+)
+from conf.workspace.storage import storage_error
+
+FAILURES: Final = (HeadraceError, OSError, pa.ArrowException, duckdb.Error)
+"""What a delivery to a target may raise: errors of ours, of disks, and of reading the lists."""
+_WORST_FIRST = (ConfigError, InputError, VersionError, StorageError, HeadraceError, TargetDownError)
+
+
+def as_ours(error: BaseException, workspace: Path, where: str) -> HeadraceError:
+    """Return a failure as an error of ours.
+
+    Args:
+        error: One of `FAILURES`.
+        workspace: Folder of the workspace.
+        where: What messages call the target.
+    """
+    if isinstance(error, HeadraceError):
+        return error
+    told = storage_error(error, [workspace])
+    if told is not None:
+        return told
+    text = " ".join(str(error).split()) or type(error).__name__
+    kind = StorageError if isinstance(error, OSError) else HeadraceError
+    return kind(f"{where}: {text}")
+
+
+def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | None:
+    """Return one error for those of several targets: that of the kind that a retry helps least.
+
+    Args:
+        errors: By target.
+        what: What happened, before the names of the targets.
+    """
+    if not errors:
+        return None
+    kind = next(kind for kind in _WORST_FIRST if any(isinstance(e, kind) for e in errors.values()))
+    if kind is HeadraceError and all(isinstance(e, TargetDownError) for e in errors.values()):
+        kind = TargetDownError
+    each = "; ".join(
+        f"{error}" if f"deliver.{name}" in str(error) else f"deliver.{name}: {error}"
+        for name, error in errors.items()
+    )
+    return kind(f"{what} {', '.join(errors)}. {each}")
