@@ -15,8 +15,8 @@ from torch import Tensor
 
 from trainer.networks.inputs import HistoryBatch
 
-STEP = 8
-"""Padded lengths up to 64 are multiples of it; longer ones of an eighth of the next power of 2."""
+STEP = 4
+"""Padded lengths up to 32 are multiples of it; longer ones of an eighth of the next power of 2."""
 ROWS = 16
 """Numbers of rows are multiples of it."""
 
@@ -31,7 +31,7 @@ def even_lengths(lengths: np.ndarray, longest: int | None = None) -> np.ndarray:
     used = np.maximum(lengths, 1)
     if longest is not None:
         used = np.minimum(used, longest)
-    step = np.maximum(STEP, 2 ** np.ceil(np.log2(used)).astype(np.int64) // STEP)
+    step = np.maximum(STEP, 2 ** np.ceil(np.log2(used)).astype(np.int64) // 8)
     up: np.ndarray = -(-used // step) * step
     return up if longest is None else np.minimum(up, longest)
 
