@@ -74,7 +74,7 @@ def run(
     timeline = Timeline(history, user_ids, config.run.name)
     days = _days(events, first, last)
     manifests, gone = _manifests(
-        workspace, timeline, days, has_older=config.outcome.list_id is not None
+        workspace, timeline, days, has_others=config.outcome.list_id is not None
     )
     reader = Reader(workspace, user_ids, names)
     shown, ledger = join(
@@ -139,7 +139,7 @@ def _days(events: Events, first: date | None, last: date | None) -> Days:
 
 
 def _manifests(
-    workspace: Path, timeline: Timeline, days: Days, *, has_older: bool
+    workspace: Path, timeline: Timeline, days: Days, *, has_others: bool
 ) -> tuple[dict[int, ListsManifest], list[int]]:
     """Return the versions that events can be of, by number, and those of the days that are gone.
 
@@ -147,11 +147,11 @@ def _manifests(
         workspace: Folder of the workspace.
         timeline: Has the versions.
         days: Days of the events.
-        has_older: Whether events may name lists that were current before these days.
+        has_others: Whether events may name lists that were current before these days.
     """
     current, found, gone = timeline.current_in(days.start, days.end), {}, []
     for number, name in enumerate(timeline.versions):
-        if number not in current and not has_older:
+        if number not in current and not has_others:
             continue
         if is_there(workspace / "lists" / name / MANIFEST_NAME["lists"]):
             found[number] = read_manifest(workspace, "lists", name, ListsManifest)
@@ -163,7 +163,7 @@ def _manifests(
 def _require_some(ledger: Ledger, timeline: Timeline, days: Days, gone: Sequence[int]) -> None:
     """Refuse events of which none is of a list."""
     told = ledger.get("shown") or ledger.get("days") or {}
-    if sum(told.get(name, 0) for name in ("counted", "counted_of_an_older_list")):
+    if sum(told.get(name, 0) for name in ("counted", "counted_of_another_list")):
         return
     why = ", ".join(f"{name} {count:,}" for name, count in told.items() if name != "counted")
     first, last = day_of(days.start), day_of(days.end - 1)

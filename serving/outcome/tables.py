@@ -99,10 +99,12 @@ def _number(value: float) -> float | None:
 def comparison_rows(
     shown: Impressions, timeline: Timeline, scenarios: Sequence[str], most: float
 ) -> list[Row]:
-    """Return canaries against the versions that the other users saw at the same time.
+    """Return canaries against the versions that the other users were to see at the same time.
 
-    Stretches with the same two versions and the same share are one comparison: the users of both
-    sides are the same in all of them.
+    Users count by the group that they are assigned to, whatever list they saw (intention to treat):
+    what an app shows of other lists depends on the user, and leaving it out would make the groups
+    differ in more than chance. Stretches with the same two versions and the same share are one
+    comparison: the users of both sides are the same in all of them.
     """
     stretches: dict[tuple[str, str, float], list[int]] = {}
     for number, one in enumerate(timeline.stretches):
@@ -110,7 +112,7 @@ def comparison_rows(
             stretches.setdefault((one.canary, one.base, one.share), []).append(number)
     found = []
     for (canary, base, share), numbers in stretches.items():
-        here = np.isin(shown.stretch, numbers) & ~shown.is_older
+        here = np.isin(shown.stretch, numbers)
         for scenario, name in enumerate(scenarios):
             chosen = here & (shown.listed.scenario == scenario)
             members = timeline.members(numbers[0])[shown.user]

@@ -162,27 +162,72 @@ def test_an_act_counts_for_the_last_showing_and_by_its_worth(tmp_path: Path) -> 
     assert result["ledger"]["acts"] == {"read": 3, "counted": 3}
 
 
-def test_a_canary_is_seen_by_its_users_alone_until_the_next_publication(tmp_path: Path) -> None:
-    users = 40
-    write_shop(tmp_path, users, 8)
+USERS, SHARE = 40, 0.4
+
+
+def canary_at_noon(workspace: Path) -> np.ndarray:
+    """Publish a canary and the next lists within one day; return who is in the canary: [U] bool.
+
+    The lists of `old` have i2, those of the canary `new` i3, and those of `next` i4.
+    """
+    write_shop(workspace, USERS, 8)
     for name, first in (("old", 0), ("new", 1), ("next", 2)):
-        write_lists(tmp_path, name, Lists(np.full((users, 1), first)))
+        write_lists(workspace, name, Lists(np.full((USERS, 1), first)))
     publish_history(
-        tmp_path, ("old", START, 1), ("new", START + 100, 0.4), ("next", START + 200, 1)
+        workspace, ("old", START, 1), ("new", START + 100, SHARE), ("next", START + 200, 1)
     )
-    config, is_in = config_of(tmp_path), members_of(users, 0.4)
+    return members_of(USERS, SHARE)
+
+
+@pytest.mark.parametrize("shown", ["seen", "null"])
+def test_both_groups_of_a_canary_are_counted_from_its_publication_to_the_next(
+    tmp_path: Path, shown: str
+) -> None:
+    """All users see everything before, during and after it, on one day."""
+    is_in = canary_at_noon(tmp_path)
     events = [
         (f"u{user}", f"i{item}", START + second, "seen")
-        for second in (50, 150, 250) for user in range(users) for item in (2, 3, 4)
+        for second in (50, 150, 160, 250) for user in range(USERS) for item in (2, 3, 4)
     ]  # fmt: skip
 
-    result = counted(config, events)
+    result = counted(config_of(tmp_path, f"outcome.shown={shown}"), events)
 
-    shown = {row["version"]: row["shown"] for row in result["versions"]}
-    assert shown == {"old": users, "new": int(is_in.sum()), "next": users}
+    base = USERS - int(is_in.sum())
+    counts = {row["version"]: (row["users"], row["shown"]) for row in result["versions"]}
+    assert counts == {
+        "old": (USERS, USERS + base), "new": (USERS - base, USERS - base), "next": (USERS, USERS),
+    }  # fmt: skip
     [pair] = result["comparisons"]
-    assert (pair["canary"], pair["base"], pair["share"]) == ("new", "old", 0.4)
-    assert pair["of_canary"]["users"] == is_in.sum() and pair["of_base"]["users"] == 0
+    assert (pair["canary"], pair["base"], pair["share"]) == ("new", "old", SHARE)
+    for side, number in (("of_canary", USERS - base), ("of_base", base)):
+        assert (pair[side]["users"], pair[side]["shown"]) == (number, number)
+    assert not any("its share is" in note for note in result["notes"])
+
+
+def test_users_are_compared_by_their_group_whatever_list_they_saw(tmp_path: Path) -> None:
+    """The app of half of the canary's users still has the list of before, and it sells."""
+    is_in = canary_at_noon(tmp_path)
+    ids = {name: _ids(tmp_path / "lists" / name) for name in ("old", "new")}
+    late = np.flatnonzero(is_in)[::2]
+    events, lists = [], []
+    for user in range(USERS):
+        saw = "new" if is_in[user] and user not in late else "old"
+        item = {"old": "i2", "new": "i3"}[saw]
+        events.append((f"u{user}", item, START + 150, "seen"))
+        lists.append(ids[saw][f"u{user}"])
+    events += [(f"u{user}", "i2", START + 160, "buy") for user in late]
+    lists += [ids["old"][f"u{user}"] for user in late]
+
+    result = counted(config_of(tmp_path, "outcome.list_id=list"), events, columns={"list": lists})
+
+    assert result["ledger"]["shown"] == {
+        "read": USERS, "counted": USERS - len(late), "counted_of_another_list": len(late),
+    }  # fmt: skip
+    [pair] = result["comparisons"]
+    canary, base = pair["of_canary"], pair["of_base"]
+    assert (canary["users"], canary["acted"]) == (is_in.sum(), len(late))
+    assert (base["users"], base["acted"]) == (USERS - is_in.sum(), 0)
+    assert row_of(result, "new")["users"] == is_in.sum() - len(late)
 
 
 def test_a_column_that_no_file_has_is_refused(tmp_path: Path) -> None:
@@ -220,7 +265,7 @@ def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> 
     result = counted(config, events, columns={"list": given, "place": pa.array(places)})
 
     assert result["ledger"]["shown"] == {
-        "read": 8, "counted": 3, "counted_of_an_older_list": 1, "another_place": 1,
+        "read": 8, "counted": 3, "counted_of_another_list": 1, "another_place": 1,
         "in_several_scenarios": 1, "unknown_list": 2,
     }  # fmt: skip
     assert row_of(result, "first", "cart")["acted"] == 1
