@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conf.workspace.instants import DAY, HOUR
 from serving.outcome.events import ACT, NO_LIST, OTHER, SHOWN, TOO_SMALL, Events
 from serving.outcome.joining import last_before
 from serving.outcome.listed import Listed
@@ -32,10 +33,8 @@ from serving.outcome.showings import (
     shown_rows,
     whole_lists,
 )
-from serving.outcome.timeline import DAY, Timeline
+from serving.outcome.timeline import Timeline
 
-HOUR = 3_600_000_000
-"""Microseconds of an hour."""
 Ledger = dict[str, dict[str, int]]
 
 

@@ -3,7 +3,7 @@
 Legend of shapes: U users of the log.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from conf.contract import ITEM_ID, MANIFEST_NAME, USER_ID, ListsManifest, Manife
 from conf.errors import ConfigError, VersionError
 from conf.privacy.log_ids import Kind
 from conf.workspace.folders import listed
-from conf.workspace.instants import microseconds, newest_instant
+from conf.workspace.instants import DAY, first_instant, newest_instant
 from conf.workspace.json_files import is_there
 from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import read_pointer
@@ -22,7 +22,7 @@ from conf.workspace.publications import publications
 from conf.workspace.versions import UNDATED, read_manifest
 from serving.outcome.codes import Codes
 from serving.outcome.policy import OPTION
-from serving.outcome.timeline import DAY, Stretch, stretches_of
+from serving.outcome.timeline import Stretch, stretches_of
 
 MOST_SEGMENTS = 100
 _NO_VALUE = "(none)"
@@ -107,14 +107,4 @@ def knows_until(workspace: Path, policy: ListsManifest) -> int:
             return newest
     if policy.logical_date == UNDATED:
         return -1
-    return instant(date.fromisoformat(policy.logical_date)) + DAY - 1
-
-
-def instant(day: date) -> int:
-    """Return the first instant of a day in microseconds since 1970 UTC."""
-    return microseconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
-
-
-def day_of(moment: int) -> str:
-    """Return the day of an instant, YYYY-MM-DD."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).date().isoformat()
+    return first_instant(date.fromisoformat(policy.logical_date)) + DAY - 1

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conf.workspace.instants import DAY
 from serving.outcome.events import NO_LIST, NO_PLACE, SHOWN, Events
 from serving.outcome.joining import Found, find
 from serving.outcome.listed import Listed
-from serving.outcome.timeline import DAY, NO_VERSION, Timeline
+from serving.outcome.timeline import NO_VERSION, Timeline
 
 WHY = (
     "counted", "counted_of_another_list", "shown_again", "duplicates", "other_days",

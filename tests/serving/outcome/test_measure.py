@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from conf.command.printing.tables import print_result
 from conf.contract import ListsManifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target
@@ -18,17 +19,16 @@ from tests.serving.outcome.published_shop import (
     DAYS,
     HOUR,
     START,
-    Event,
     Lists,
     config_of,
-    members_of,
+    counted,
+    list_ids,
     outcome_of,
     publish_history,
-    write_events,
+    row_of,
     write_lists,
     write_shop,
 )
-from tests.serving.tiny_shop import read_lists
 
 FIRST = Lists(np.array([[0, 1], [2, 3], [4, 5]]))
 """u0 has i2 and i3, u1 has i4 and i5, u2 has i6 and i7."""
@@ -41,20 +41,6 @@ def shop(workspace: Path, *overrides: str, **more: Any) -> Config:
     write_lists(workspace, "second", SECOND)
     publish_history(workspace, ("first", START, 1), ("second", START + DAYS, 1))
     return config_of(workspace, *overrides)
-
-
-def counted(config: Config, events: list[Event], **more: Any) -> dict[str, Any]:
-    columns = more.pop("columns", {})
-    path = write_events(Path(config.run.output) / "events.parquet", events, **columns)
-    return outcome_of(config, path, **more)
-
-
-def row_of(result: dict[str, Any], version: str, scenario: str | None = None) -> dict[str, Any]:
-    [row] = [
-        row for row in result["versions"]
-        if row["version"] == version and row["scenario"] == scenario
-    ]  # fmt: skip
-    return row
 
 
 def test_events_are_joined_with_the_version_that_was_current(tmp_path: Path) -> None:
@@ -148,7 +134,9 @@ def test_without_events_of_showings_whole_lists_count_on_active_days(tmp_path: P
     assert "outcome.shown is null" in result["notes"][1]
 
 
-def test_an_act_counts_for_the_last_showing_and_by_its_worth(tmp_path: Path) -> None:
+def test_an_act_counts_for_the_last_showing_and_by_its_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = shop(tmp_path, "outcome.acted={buy: 2, view: 0.5}", "outcome.within_hours=48")
 
     result = counted(config, [
@@ -159,75 +147,17 @@ def test_an_act_counts_for_the_last_showing_and_by_its_worth(tmp_path: Path) -> 
 
     assert row_of(result, "first")["rate"] == 0.25
     assert row_of(result, "second")["rate"] == 2
+    acted = {"buy": 2, "view": 0.5}
+    assert result["counts"] == {"shown": "seen", "acted": acted, "within_hours": 48}
+    print_result(result)
+    for text in (capsys.readouterr().out, Path(result["page"]).read_text()):
+        said = " ".join(text.split())
+        for part in (
+            "an item of a list with an event seen", "buy (worth 2), view (worth 0.5)",
+            "at most 48 hours after it was shown", "shown (seen)", "rate (mean worth)",
+        ):  # fmt: skip
+            assert part in said
     assert result["ledger"]["acts"] == {"read": 3, "counted": 3}
-
-
-USERS, SHARE = 40, 0.4
-
-
-def canary_at_noon(workspace: Path) -> np.ndarray:
-    """Publish a canary and the next lists within one day; return who is in the canary: [U] bool.
-
-    The lists of `old` have i2, those of the canary `new` i3, and those of `next` i4.
-    """
-    write_shop(workspace, USERS, 8)
-    for name, first in (("old", 0), ("new", 1), ("next", 2)):
-        write_lists(workspace, name, Lists(np.full((USERS, 1), first)))
-    publish_history(
-        workspace, ("old", START, 1), ("new", START + 100, SHARE), ("next", START + 200, 1)
-    )
-    return members_of(USERS, SHARE)
-
-
-@pytest.mark.parametrize("shown", ["seen", "null"])
-def test_both_groups_of_a_canary_are_counted_from_its_publication_to_the_next(
-    tmp_path: Path, shown: str
-) -> None:
-    """All users see everything before, during and after it, on one day."""
-    is_in = canary_at_noon(tmp_path)
-    events = [
-        (f"u{user}", f"i{item}", START + second, "seen")
-        for second in (50, 150, 160, 250) for user in range(USERS) for item in (2, 3, 4)
-    ]  # fmt: skip
-
-    result = counted(config_of(tmp_path, f"outcome.shown={shown}"), events)
-
-    base = USERS - int(is_in.sum())
-    counts = {row["version"]: (row["users"], row["shown"]) for row in result["versions"]}
-    assert counts == {
-        "old": (USERS, USERS + base), "new": (USERS - base, USERS - base), "next": (USERS, USERS),
-    }  # fmt: skip
-    [pair] = result["comparisons"]
-    assert (pair["canary"], pair["base"], pair["share"]) == ("new", "old", SHARE)
-    for side, number in (("of_canary", USERS - base), ("of_base", base)):
-        assert (pair[side]["users"], pair[side]["shown"]) == (number, number)
-    assert not any("its share is" in note for note in result["notes"])
-
-
-def test_users_are_compared_by_their_group_whatever_list_they_saw(tmp_path: Path) -> None:
-    """The app of half of the canary's users still has the list of before, and it sells."""
-    is_in = canary_at_noon(tmp_path)
-    ids = {name: _ids(tmp_path / "lists" / name) for name in ("old", "new")}
-    late = np.flatnonzero(is_in)[::2]
-    events, lists = [], []
-    for user in range(USERS):
-        saw = "new" if is_in[user] and user not in late else "old"
-        item = {"old": "i2", "new": "i3"}[saw]
-        events.append((f"u{user}", item, START + 150, "seen"))
-        lists.append(ids[saw][f"u{user}"])
-    events += [(f"u{user}", "i2", START + 160, "buy") for user in late]
-    lists += [ids["old"][f"u{user}"] for user in late]
-
-    result = counted(config_of(tmp_path, "outcome.list_id=list"), events, columns={"list": lists})
-
-    assert result["ledger"]["shown"] == {
-        "read": USERS, "counted": USERS - len(late), "counted_of_another_list": len(late),
-    }  # fmt: skip
-    [pair] = result["comparisons"]
-    canary, base = pair["of_canary"], pair["of_base"]
-    assert (canary["users"], canary["acted"]) == (is_in.sum(), len(late))
-    assert (base["users"], base["acted"]) == (USERS - is_in.sum(), 0)
-    assert row_of(result, "new")["users"] == is_in.sum() - len(late)
 
 
 def test_a_column_that_no_file_has_is_refused(tmp_path: Path) -> None:
@@ -246,7 +176,7 @@ def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> 
     publish_history(tmp_path, ("first", START, 1), ("second", START + DAYS, 1))
     config = config_of(tmp_path, "outcome.list_id=list", "outcome.position=place")
     ids = {
-        scenario: _ids(tmp_path / "lists/first" / scenario)["u0"] for scenario in ("", "cart")
+        scenario: list_ids(tmp_path / "lists/first" / scenario)["u0"] for scenario in ("", "cart")
     }  # fmt: skip
     events = [
         ("u0", "i2", START + 10, "seen"),  # of the cart
@@ -272,10 +202,6 @@ def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> 
     assert row_of(result, "first", "cart")["shown"] == 2
     assert row_of(result, "first")["shown"] == 1 and row_of(result, "first")["acted"] == 0
     assert row_of(result, "second")["by_position"][2]["shown"] == 1
-
-
-def _ids(folder: Path) -> dict[str, str]:
-    return {row["user_id"]: row["list_id"] for row in read_lists(folder)}
 
 
 def test_channels_and_segments_are_counted_apart(tmp_path: Path) -> None:
