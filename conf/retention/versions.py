@@ -11,7 +11,7 @@ from conf.errors import VersionError
 from conf.privacy.identities import identities_folder
 from conf.workspace.folders import listed, manifests_of
 from conf.workspace.json_files import is_there, read_checked
-from conf.workspace.mending import mend
+from conf.workspace.mending import mend, told_value
 from conf.workspace.pointers import published_roles, read_pointer
 from conf.workspace.publications import canary_of
 from conf.workspace.versions import UNDATED
@@ -80,8 +80,8 @@ def _read(kind: str, path: Path) -> Version:
     if manifest["id"] != path.parent.name:
         raise VersionError(f"{path} is the manifest of {manifest['id']}; {mend(path)}")
     if not _is_day(manifest["logical_date"]):
-        day = manifest["logical_date"]
-        raise VersionError(f"{path} is damaged: logical_date is {day!r}; {mend(path)}")
+        day = told_value(manifest["logical_date"])
+        raise VersionError(f"{path} is damaged: logical_date is {day}; {mend(path)}")
     needs = [Key("datasets", manifest["dataset_id"])] if kind != "datasets" else []
     if kind == "lists":
         models = (manifest["model_id"], *manifest.get("models", {}).values())
