@@ -1,6 +1,7 @@
 """All versions of a workspace with what each of them needs, read from the manifests alone."""
 
 import os
+import stat
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ from conf.privacy.identities import identities_folder
 from conf.workspace.folders import listed, manifests_of
 from conf.workspace.json_files import is_there, read_checked
 from conf.workspace.mending import mend, told_value
-from conf.workspace.pointers import published_roles, read_pointer
+from conf.workspace.pointers import published_roles, read_pointer, withdrawn_versions
 from conf.workspace.publications import canary_of
 from conf.workspace.versions import UNDATED
 
@@ -129,6 +130,20 @@ class Pointed(NamedTuple):
         return "" if self.role == MAIN else f" (role {self.role})"
 
 
+def withdrawn_in(workspace: Path) -> frozenset[Key]:
+    """Return the versions of all kinds and roles that were rolled back.
+
+    Raises:
+        VersionError: When a list of them, or a pointer, is damaged.
+    """
+    return frozenset(
+        Key(kind, version)
+        for kind in KINDS
+        for role in (MAIN, *published_roles(workspace, kind))
+        for version in withdrawn_versions(workspace, kind, role)
+    )
+
+
 def pointers_of(workspace: Path) -> Iterator[Pointed]:
     """Yield all pointers of a workspace.
 
@@ -159,11 +174,20 @@ def folders_of(workspace: Path, key: Key) -> list[Path]:
     return [folder for folder in folders if is_there(folder)]
 
 
-def bytes_in(folder: Path) -> int:
-    """Return the size of all files in a folder; links count as nothing."""
+def bytes_in(folder: Path, counted: set[tuple[int, int]]) -> int:
+    """Return the bytes of the files in a folder; links to files count nothing.
+
+    Args:
+        folder: The folder.
+        counted: Device and inode of each file that was counted before; it grows. A file with
+            several names (hard links) counts once.
+    """
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
             found = (Path(place) / name).lstat()
-            total += found.st_size
+            key = found.st_dev, found.st_ino
+            if stat.S_ISREG(found.st_mode) and key not in counted:
+                counted.add(key)
+                total += found.st_size
     return total

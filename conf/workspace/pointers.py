@@ -307,6 +307,15 @@ def allow(workspace: Path, kind: str, version: str, role: str = MAIN) -> None:
     write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
 
 
+def withdrawn_versions(workspace: Path, kind: str, role: str = MAIN) -> list[str]:
+    """Return the versions that were rolled back, the last one first.
+
+    Raises:
+        VersionError: When the list of them, or the pointer, is damaged.
+    """
+    return _withdrawn(workspace, kind, read_pointer(workspace, kind, role) or {}, role)
+
+
 def _withdrawn(workspace: Path, kind: str, pointer: dict[str, Any], role: str) -> list[str]:
     """Return the withdrawn versions; a pointer that was lost does not bring them back.
 

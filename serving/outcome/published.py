@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from conf.contract import ITEM_ID, MANIFEST_NAME, USER_ID, ListsManifest, Manifest
 from conf.errors import ConfigError, VersionError
 from conf.privacy.log_ids import Kind
-from conf.workspace.folders import listed
+from conf.workspace.folders import manifests_of
 from conf.workspace.instants import DAY, first_instant, newest_instant
 from conf.workspace.json_files import is_there
 from conf.workspace.parquet import read_columns
@@ -51,7 +51,7 @@ def policy_version(workspace: Path, version: str) -> ListsManifest:
         or Path(version).name != version
         or not is_there(workspace / "lists" / version / MANIFEST_NAME["lists"])
     ):
-        there = [path.name for path in listed(workspace / "lists", "[!.]*") if path.is_dir()]
+        there = [path.parent.name for path in manifests_of(workspace, "lists")]
         raise ConfigError(
             f"{OPTION}={version!r} is no version of lists; there are "
             f"{', '.join(there[-10:]) or 'none'}"
