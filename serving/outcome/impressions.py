@@ -57,7 +57,7 @@ class Impressions(NamedTuple):
     """[M] rows of the lists."""
 
     def taken(self, chosen: np.ndarray) -> "Impressions":
-        """Return some of the impressions."""
+        """Return some of the impressions, given by their places or as a mask."""
         columns = {name: getattr(self, name)[chosen] for name in self._fields[:-1]}
         return self._replace(**columns, listed=self.listed.taken(chosen))
 

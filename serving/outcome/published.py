@@ -29,7 +29,12 @@ _NO_VALUE = "(none)"
 
 
 def published(workspace: Path) -> tuple[ListsManifest, list[Stretch]]:
-    """Return the current lists, and the stretches between publications."""
+    """Return the current lists, and the stretches between publications, the oldest first.
+
+    Raises:
+        VersionError: When nothing is published, or the pointer or the lists are damaged, or the
+            pointer does not say what was published when.
+    """
     pointer = read_pointer(workspace, "lists")
     if pointer is None:
         raise VersionError(
@@ -45,7 +50,16 @@ def published(workspace: Path) -> tuple[ListsManifest, list[Stretch]]:
 
 
 def policy_version(workspace: Path, version: str) -> ListsManifest:
-    """Return the lists of `--policy`."""
+    """Return the lists of `--policy`.
+
+    Args:
+        workspace: Folder of the workspace.
+        version: The text of the option.
+
+    Raises:
+        ConfigError: When it is no version of lists.
+        VersionError: When their manifest is damaged.
+    """
     if (
         not version
         or Path(version).name != version
@@ -60,7 +74,11 @@ def policy_version(workspace: Path, version: str) -> ListsManifest:
 
 
 def known_ids(workspace: Path, dataset: Manifest) -> dict[Kind, pa.Array]:
-    """Return the ids of the dataset's users and items."""
+    """Return the ids of the dataset's users and items, by kind; items in the order of numbers.
+
+    Raises:
+        VersionError: When a file is damaged, or gone.
+    """
     found: dict[Kind, pa.Array] = {}
     folder = workspace / "datasets" / dataset.id
     kinds: tuple[tuple[Kind, str, str], ...] = (
@@ -76,7 +94,21 @@ def known_ids(workspace: Path, dataset: Manifest) -> dict[Kind, pa.Array]:
 def segments_of(
     field: str | None, workspace: Path, dataset: Manifest, user_ids: pa.Array
 ) -> tuple[np.ndarray, list[str]] | None:
-    """Return the number of each user's segment, and their names."""
+    """Return the segment of each user.
+
+    Args:
+        field: Field of users (`outcome.segment`); None: there are no segments.
+        workspace: Folder of the workspace.
+        dataset: Has the field.
+        user_ids: [U]
+
+    Returns:
+        [U] number of each user's segment, and the names by number; None without a field.
+
+    Raises:
+        ConfigError: When there are more than `MOST_SEGMENTS`.
+        VersionError: When the dataset lacks the field, or a file is damaged.
+    """
     if field is None:
         return None
     folder = workspace / "datasets" / dataset.id
@@ -99,7 +131,10 @@ def segments_of(
 
 
 def knows_until(workspace: Path, policy: ListsManifest) -> int:
-    """Return the newest instant that the policy's lists may know of, in microseconds."""
+    """Return the newest instant that the policy's lists may know of, in microseconds since 1970.
+
+    It is that of its dataset, or if that is gone, the end of its logical date; -1 without a date.
+    """
     path = workspace / "datasets" / policy.dataset_id / MANIFEST_NAME["datasets"]
     if is_there(path):
         newest = newest_instant(read_manifest(workspace, "datasets", policy.dataset_id, Manifest))
