@@ -79,7 +79,8 @@ def read_versions(workspace: Path) -> dict[Key, Version]:
 def _read(kind: str, path: Path) -> Version:
     manifest = read_checked(path, MANIFESTS[kind])
     if manifest["id"] != path.parent.name:
-        raise VersionError(f"{path} is the manifest of {manifest['id']}; {mend(path)}")
+        told = told_value(manifest["id"])
+        raise VersionError(f"{path} is the manifest of {told}; {mend(path)}")
     if not _is_day(manifest["logical_date"]):
         day = told_value(manifest["logical_date"])
         raise VersionError(f"{path} is damaged: logical_date is {day}; {mend(path)}")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from conf.contract import DataFile
 from conf.errors import VersionError
 from conf.workspace.hashes import canonical_hash
-from conf.workspace.mending import mend, told_value
+from conf.workspace.mending import LONGEST, mend, told_value
 from conf.workspace.storage import raise_storage_failure
 
 CHECKSUM = "checksum"  # last key of a mapping: the SHA-256 of all others
@@ -81,7 +81,7 @@ def read_record(path: Path, model: type[Record]) -> Record:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "as a whole"
+        where = ".".join(map(str, first["loc"]))[:LONGEST] or "as a whole"
         raise VersionError(
             f"{path} is damaged or of another release: {where}: {first['msg']}; {mend(path)}"
         ) from error

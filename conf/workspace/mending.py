@@ -6,14 +6,14 @@ from conf.contract import MANIFEST_NAME
 
 _STAGES = {"datasets": "etl", "models": "train", "lists": "score"}
 _ELSE = "restore it, or remove it and run again"
-_LONGEST = 100
+LONGEST = 100
 """Characters of a damaged value that a message has."""
 
 
 def told_value(value: object) -> str:
-    """Return a damaged value for a message, cut after 100 characters."""
+    """Return a damaged value for a message, cut after `LONGEST` characters."""
     text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def mend(path: Path) -> str:

@@ -256,7 +256,7 @@ def leave_erasure_open(shop: Path) -> None:
     [
         (damage_manifest, r"(?s)nothing is removed.*l7/lists\.json is damaged.*m8/bundle\.json is"),
         (damage_day, r"l7/lists\.json is damaged: logical_date is 'soon'"),
-        (other_manifest, r"l7/lists\.json is the manifest of l8"),
+        (other_manifest, r"l7/lists\.json is the manifest of 'l8'"),
         (damage_pointer, r"CURRENT\.json is damaged"),
         (remove_current, r"l29 is published, but it is not there"),
         (link_version, r"l7 is a link, and links are not followed"),
