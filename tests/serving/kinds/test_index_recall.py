@@ -60,8 +60,3 @@ def test_an_index_without_its_library_is_refused(
     write_model(tiny_config(tmp_path), manifest)
     with pytest.raises(ConfigError, match=r"install headrace\[index\]"):
         run_score(tiny_config(tmp_path, "score.index={}"))
-
-
-def test_an_index_is_not_for_gpus(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="searched on CPUs"):
-        tiny_config(tmp_path, "score.index={}", "score.gpus_per_worker=1")
