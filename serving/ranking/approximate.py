@@ -8,6 +8,7 @@ Source: Sivic and Zisserman 2003; Johnson, Douze and Jegou 2019 (faiss).
 Legend of shapes: U users, V places of items, D width, K items found, F items searched for.
 """
 
+import logging
 import math
 from functools import cached_property
 from importlib.util import find_spec
@@ -24,6 +25,9 @@ from serving.ranking.barred import Find, seen_of_rows
 from serving.ranking.topk import Adjust, TopK
 from serving.rules.allowed import Adjusting
 from serving.rules.history import Seen
+from trainer.models.scorer import ModelScorer, Scorer
+
+log = logging.getLogger(__name__)
 
 LISTS_PER_ROOT, LEAST_PROBES, SEARCHED_SHARE = 4, 8, 32
 MOST_FOUND = 1_024
@@ -31,13 +35,25 @@ MOST_FOUND = 1_024
 _SAMPLES_PER_LIST, _ROUNDS = 64, 10  # of k-means
 
 
-def require_faiss() -> None:
-    """Refuse an index without the library that makes it.
+def require_index(
+    stage: str, scorer: Scorer | None, model: str, why_unused: str | None = None
+) -> None:
+    """Refuse `score.index` without the library that makes the index; warn if nothing uses it.
+
+    Args:
+        stage: The command, for messages.
+        scorer: The main model; None: it scores pairs.
+        model: Its id and its algorithm, for messages.
+        why_unused: Why no list of a network is found with the index; None: some are.
 
     Raises:
-        ConfigError: When it is not installed.
+        ConfigError: When the library is not installed.
     """
-    if find_spec("faiss") is None:
+    if not isinstance(scorer, ModelScorer):
+        why_unused = f"model {model} is no network"
+    if why_unused is not None:
+        log.warning("%s: score.index has no effect: %s; set it to null", stage, why_unused)
+    elif find_spec("faiss") is None:
         raise ConfigError(
             "score.index needs faiss, which is not installed; install headrace[index], or set "
             "score.index to null for exact lists"
