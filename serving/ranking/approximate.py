@@ -90,7 +90,8 @@ class ItemIndex:
         found = faiss.IndexIVFFlat(
             faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT
         )
-        found.nprobe = self.settings.probes or max(lists // SEARCHED_SHARE, LEAST_PROBES)
+        probes = self.settings.probes or max(lists // SEARCHED_SHARE, LEAST_PROBES)
+        found.nprobe = min(probes, lists)
         found.cp.niter = _ROUNDS
         found.cp.min_points_per_centroid = 1
         found.cp.max_points_per_centroid = _SAMPLES_PER_LIST

@@ -91,6 +91,7 @@ class Gates(Section):
     @classmethod
     def _with_defaults(cls, given: Any, info: Any) -> Any:
         """Let a limit that is not set keep the gate's own default."""
-        if not isinstance(given, Mapping):
+        default = cls.model_fields[info.field_name].default
+        if not isinstance(given, Mapping) or not isinstance(default, Section):
             return given
-        return {**cls.model_fields[info.field_name].default.model_dump(), **given}
+        return {**default.model_dump(), **given}

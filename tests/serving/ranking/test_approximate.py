@@ -44,7 +44,7 @@ def test_an_index_whose_groups_are_all_searched_is_exact(lists: int | None) -> N
     left_out = torch.zeros(ITEMS, dtype=torch.bool)
     left_out[::7] = True
     exact = exactly(items, left_out)
-    index = ItemIndex(items, left_out, Index(lists=lists, probes=ITEMS))
+    index = ItemIndex(items, left_out, Index(lists=lists, probes=10**20))
 
     found = index.best(users, k=K, seen=seen, exact=exact)
 
