@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.privacy.identities import identities_folder
 from conf.privacy.protection import protection_of
-from conf.runs.inputs.input_files import InputFile, names_hidden_in_errors
+from conf.runs.inputs.input_files import InputFile, input_sources, names_hidden_in_errors
 from conf.runs.scratch import folders_of
 from conf.settings.config import Config
 from conf.settings.etl import Etl, acts_differ
@@ -47,6 +47,7 @@ from etl.impressions.rows import NumberedLog
 from etl.leaks.check import check_leaks
 from etl.privacy.identities import store_identities
 from etl.privacy.rows import without_dropped
+from etl.reading.files.file_kinds import unpacked_bytes
 from etl.report.write import write_report
 from etl.spark.columns import (
     CONFIDENCE,
@@ -61,9 +62,6 @@ from etl.spark.folders import SCRATCH, finish, refused_folder, store, work_folde
 from etl.spark.session import spark_session
 
 log = logging.getLogger(__name__)
-
-_PACKED, _PACKED_TIMES = {".gz", ".bz2", ".zst", ".parquet", ".orc", ".avro"}, 10
-"""Suffixes of files that are smaller than their rows, and how many times."""
 
 
 def run(
@@ -89,7 +87,8 @@ def run(
     """
     datasets = Path(config.run.output).absolute() / "datasets"
     num_bytes = sum(file.bytes for files in inputs.values() for file in files)
-    unpacked = sum(_unpacked(file) for files in inputs.values() for file in files)
+    sources = input_sources(config)
+    unpacked = sum(unpacked_bytes(sources[name], one) for name in inputs for one in inputs[name])
     num_files = sum(len(files) for files in inputs.values())
     log.info("etl: starting Spark for %d files, %.1f MiB", num_files, num_bytes / (1 << 20))
     job = _checked_job(config, inputs, logical_date, request)
@@ -221,11 +220,6 @@ def _store_identities(job: DatasetJob, made: Made, dataset_id: str, work: Path) 
         scratch=work / SCRATCH / "identities",
         folder=identities_folder(work.parents[1], dataset_id),
     )
-
-
-def _unpacked(file: InputFile) -> int:
-    """Return about how many bytes the rows of a file have as plain text."""
-    return file.bytes * (_PACKED_TIMES if file.path.suffix in _PACKED else 1)
 
 
 def _session(config: Config, work: Path, num_bytes: int) -> AbstractContextManager[SparkSession]:

@@ -30,6 +30,7 @@ from serving.audiences.worker import PARTS, AudienceScorer
 from serving.carrying.earlier import base_of
 from serving.carrying.merged import DifferentListsError
 from serving.gates.rule_checks import RuleCheck
+from serving.kinds.index_recall import IndexRecall
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.scorable import require_scorable
 from serving.kinds.unchanged import bases
@@ -80,7 +81,7 @@ def run(
     manifest = read_manifest(workspace, "datasets", dataset_id, Manifest)
     require_same_vocabulary(read_manifest(workspace, "models", model_id, Bundle), manifest)
     model = load_model(workspace, model_id, manifest)
-    require_scorable(score, manifest)
+    require_scorable(score, manifest, model)
     item_ids = read_item_ids(workspace / "datasets" / dataset_id, manifest)
     source = Source(config, manifest, model, item_ids, models or {}, files)
     kinds = prepared(source, shown, shown_in)
@@ -200,8 +201,9 @@ def checked(
     files |= of_audiences
     figures: dict[str, Any] = {}
     scenarios: dict[str, ScenarioLists] = {}
+    index = IndexRecall(source)
     for one in kinds:
-        found, parts = described(source, one, folder)
+        found, parts = described(source, one, folder, index)
         name = one.kind.scenario
         files[lists_key(name)] = parts
         if name is None:

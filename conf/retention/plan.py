@@ -20,6 +20,7 @@ from conf.retention.versions import (
     bytes_in,
     folders_of,
     pointers_of,
+    withdrawn_in,
 )
 from conf.settings.publishing.retention import Kept, Retention
 from conf.workspace.folders import listed
@@ -37,6 +38,8 @@ class Plan(NamedTuple):
     """All others, in the order of their removal."""
     identities: tuple[Path, ...]
     """Tables of identities whose dataset is gone, and that no version that stays needs."""
+    withdrawn: tuple[Key, ...]
+    """Versions that were rolled back and are there; some stay, the others are removed."""
 
 
 def plan_of(
@@ -55,7 +58,8 @@ def plan_of(
 
     Raises:
         ConfigError: When `retention.hold` names no version.
-        VersionError: When a pointer is damaged, or names a version that is not there.
+        VersionError: When a pointer or a list of withdrawn versions is damaged, or a pointer names
+            a version that is not there.
     """
     reasons: dict[Key, str] = {}
     for pointed in pointers_of(workspace):
@@ -68,7 +72,9 @@ def plan_of(
     kept_now = _with_needs({key: why for key, why in reasons.items() if key in versions}, versions)
     order = sorted(versions.values(), key=lambda one: (KINDS.index(one.key.kind), _age(one)))
     removed = tuple(one for one in order if one.key not in kept_now)
-    return Plan(kept_now, removed, _orphans(workspace, [versions[key] for key in kept_now]))
+    withdrawn = tuple(sorted(key for key in withdrawn_in(workspace) if key in versions))
+    orphans = _orphans(workspace, [versions[key] for key in kept_now])
+    return Plan(kept_now, removed, orphans, withdrawn)
 
 
 def folders_to_remove(workspace: Path, plan: Plan) -> list[Path]:
@@ -81,20 +87,32 @@ def told_plan(workspace: Path, plan: Plan) -> dict[str, Any]:
     """Return a plan as entries of the result.
 
     Returns:
-        `removed`: by kind, id and bytes of what goes; `kept`: by kind, the reason of each id that
-        stays; `removed_bytes`: the sum.
+        `removed`: by kind, id and bytes of what goes; a file with several names counts where it is
+        removed first; `kept`: by kind, the reason of each id that stays; `removed_bytes`: the sum;
+        `withdrawn_versions`: by kind, the ids that were rolled back, whether they stay or go.
     """
     removed: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
+    counted = set[tuple[int, int]]()
     for one in plan.removed:
         folders = folders_of(workspace, one.key)
-        removed[one.key.kind][one.key.id] = sum(bytes_in(folder) for folder in folders)
+        sizes = [bytes_in(folder, counted) for folder in folders]
+        removed[one.key.kind][one.key.id] = sum(sizes)
     if plan.identities:
-        removed[IDENTITIES] = {folder.name: bytes_in(folder) for folder in plan.identities}
+        orphans = {folder.name: bytes_in(folder, counted) for folder in plan.identities}
+        removed[IDENTITIES] = orphans
     kept: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
     for key in sorted(plan.kept, reverse=True):
-        kept[key.kind][key.id] = plan.kept[key]
-    total = sum(size for sizes in removed.values() for size in sizes.values())
-    return {"removed": removed, "removed_bytes": total, "kept": kept}
+        told = "; it was rolled back" if key in plan.withdrawn else ""
+        kept[key.kind][key.id] = plan.kept[key] + told
+    withdrawn: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for key in plan.withdrawn:
+        withdrawn[key.kind].append(key.id)
+    return {
+        "removed": removed,
+        "removed_bytes": sum(size for sizes in removed.values() for size in sizes.values()),
+        "kept": kept,
+        "withdrawn_versions": withdrawn,
+    }
 
 
 def _add(reasons: dict[Key, str], more: Mapping[Key, str]) -> None:

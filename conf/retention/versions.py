@@ -1,6 +1,7 @@
 """All versions of a workspace with what each of them needs, read from the manifests alone."""
 
 import os
+import stat
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -11,8 +12,8 @@ from conf.errors import VersionError
 from conf.privacy.identities import identities_folder
 from conf.workspace.folders import listed, manifests_of
 from conf.workspace.json_files import is_there, read_checked
-from conf.workspace.mending import mend
-from conf.workspace.pointers import published_roles, read_pointer
+from conf.workspace.mending import mend, told_value
+from conf.workspace.pointers import published_roles, read_pointer, withdrawn_versions
 from conf.workspace.publications import canary_of
 from conf.workspace.versions import UNDATED
 
@@ -78,10 +79,11 @@ def read_versions(workspace: Path) -> dict[Key, Version]:
 def _read(kind: str, path: Path) -> Version:
     manifest = read_checked(path, MANIFESTS[kind])
     if manifest["id"] != path.parent.name:
-        raise VersionError(f"{path} is the manifest of {manifest['id']}; {mend(path)}")
+        told = told_value(manifest["id"])
+        raise VersionError(f"{path} is the manifest of {told}; {mend(path)}")
     if not _is_day(manifest["logical_date"]):
-        day = manifest["logical_date"]
-        raise VersionError(f"{path} is damaged: logical_date is {day!r}; {mend(path)}")
+        day = told_value(manifest["logical_date"])
+        raise VersionError(f"{path} is damaged: logical_date is {day}; {mend(path)}")
     needs = [Key("datasets", manifest["dataset_id"])] if kind != "datasets" else []
     if kind == "lists":
         models = (manifest["model_id"], *manifest.get("models", {}).values())
@@ -129,6 +131,20 @@ class Pointed(NamedTuple):
         return "" if self.role == MAIN else f" (role {self.role})"
 
 
+def withdrawn_in(workspace: Path) -> frozenset[Key]:
+    """Return the versions of all kinds and roles that were rolled back.
+
+    Raises:
+        VersionError: When a list of them, or a pointer, is damaged.
+    """
+    return frozenset(
+        Key(kind, version)
+        for kind in KINDS
+        for role in (MAIN, *published_roles(workspace, kind))
+        for version in withdrawn_versions(workspace, kind, role)
+    )
+
+
 def pointers_of(workspace: Path) -> Iterator[Pointed]:
     """Yield all pointers of a workspace.
 
@@ -159,11 +175,20 @@ def folders_of(workspace: Path, key: Key) -> list[Path]:
     return [folder for folder in folders if is_there(folder)]
 
 
-def bytes_in(folder: Path) -> int:
-    """Return the size of all files in a folder; links count as nothing."""
+def bytes_in(folder: Path, counted: set[tuple[int, int]]) -> int:
+    """Return the bytes of the files in a folder; links to files count nothing.
+
+    Args:
+        folder: The folder.
+        counted: Device and inode of each file that was counted before; it grows. A file with
+            several names (hard links) counts once.
+    """
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
             found = (Path(place) / name).lstat()
-            total += found.st_size
+            key = found.st_dev, found.st_ino
+            if stat.S_ISREG(found.st_mode) and key not in counted:
+                counted.add(key)
+                total += found.st_size
     return total

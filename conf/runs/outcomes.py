@@ -31,8 +31,14 @@ def run_outcome(
         policy: Version whose lists are estimated; None: none.
         output: HTML file to write; None: one in `comparisons/` of the workspace.
 
+    Returns:
+        `stage`, `status`, what `serving.outcome.measure.run` returns, and `page`, the path.
+
     Raises:
-        ConfigError: When the options do not go together.
+        ConfigError: When the options do not go together, or do not fit the workspace.
+        InputError: When a file of events is wrong or of other days, or when the policy cannot be
+            estimated in any scenario; then `made` has the other figures.
+        VersionError: When nothing is published, or a version is damaged or gone.
     """
     first, last = _days(*days)
     if not events:
@@ -58,12 +64,16 @@ def run_outcome(
 
 
 def _days(day: str | None, first: str | None, last: str | None) -> tuple[date | None, date | None]:
-    """Return the first and the last day."""
+    """Return the first and the last day, None for the options that are not given.
+
+    Raises:
+        ConfigError: When the options contradict each other.
+    """
     if day is not None and (first is not None or last is not None):
         raise ConfigError("--date is one day, and --from and --to are others; leave one out")
     if day is not None:
         first = last = day
     begin, end = (None if one is None else date.fromisoformat(one) for one in (first, last))
     if begin is not None and end is not None and end < begin:
-        raise ConfigError(f"--to={end} is before --from={begin}; exchange them")
+        raise ConfigError(f"--to={end} is before --from={begin}; swap them")
     return begin, end

@@ -1,10 +1,11 @@
 """The section `score`: how lists are made, and which gates they must pass."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from conf.contract import AUDIENCES, MAIN, RANKER, SIMILAR_ITEMS
+from conf.contract import AUDIENCES, MAIN, RANKER, SIMILAR_ITEMS, SOURCES
 from conf.settings.counting import CountingName
 from conf.settings.lists.audiences import Audience
 from conf.settings.lists.diversity import Diversity, Exploration
@@ -122,6 +123,15 @@ def wrong_names(channels: dict[str, Channel]) -> list[str]:
     return [name for name in channels if name in (MAIN, RANKER)]
 
 
+def _refuse_sources(names: Iterable[str]) -> None:
+    wrong = [name for name in names if name in SOURCES]
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]!r} is what figures call a source of items ({', '.join(SOURCES)}); choose "
+            "another name"
+        )
+
+
 class Score(Section):
     """How lists are made, and when they may be published."""
 
@@ -198,6 +208,7 @@ class Score(Section):
         wrong = wrong_names(channels or {})
         if wrong:
             raise ValueError(f"{wrong[0]!r} is the role of another model; choose another name")
+        _refuse_sources(channels or {})
         if len(channels or {}) > MOST_CHANNELS:
             raise ValueError(f"there are more than {MOST_CHANNELS} channels; name fewer")
         return channels
@@ -207,6 +218,7 @@ class Score(Section):
     def _scenarios_have_folders_of_their_own(
         cls, scenarios: dict[str, Scenario]
     ) -> dict[str, Scenario]:
+        _refuse_sources(scenarios)
         folders = {SIMILAR_ITEMS: "the lists of items", AUDIENCES: "the audiences"}
         for name in scenarios:
             other = folders.setdefault(name.lower(), name)

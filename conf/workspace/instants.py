@@ -1,6 +1,6 @@
-"""Instants of events: those that one user has twice, and the newest of a dataset."""
+"""Instants as microseconds since 1970 UTC: of days and events, and the newest of a dataset."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +8,9 @@ import pyarrow as pa
 from conf.contract import HISTORY_TIMES, Manifest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+HOUR, DAY = timedelta(hours=1) // _MICROSECOND, timedelta(days=1) // _MICROSECOND
+"""Microseconds of an hour and of a day."""
 
 
 def num_tied(histories: pa.Table | pa.RecordBatch | None) -> int:
@@ -52,4 +55,14 @@ def first_held_out(manifest: Manifest) -> int | None:
 def microseconds(moment: datetime) -> int:
     """Return a moment in microseconds since 1970 UTC; without an offset it is in UTC."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def first_instant(day: date) -> int:
+    """Return the first instant of a day (UTC) in microseconds since 1970 UTC."""
+    return microseconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def day_of(moment: int) -> str:
+    """Return the day (UTC) of an instant in microseconds since 1970 UTC, as YYYY-MM-DD."""
+    return (_EPOCH + moment * _MICROSECOND).date().isoformat()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from conf.contract import DataFile
 from conf.errors import VersionError
 from conf.workspace.hashes import canonical_hash
-from conf.workspace.mending import mend
+from conf.workspace.mending import LONGEST, mend, told_value
 from conf.workspace.storage import raise_storage_failure
 
 CHECKSUM = "checksum"  # last key of a mapping: the SHA-256 of all others
@@ -65,7 +65,8 @@ def read_json(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]
         )
     unknown = [] if keys is None else [key for key in value if key not in keys]
     if unknown:
-        raise VersionError(f"{path} is damaged: its key {unknown[0]!r} is not known; {mend(path)}")
+        key = told_value(unknown[0])
+        raise VersionError(f"{path} is damaged: its key {key} is not known; {mend(path)}")
     return value
 
 
@@ -80,7 +81,7 @@ def read_record(path: Path, model: type[Record]) -> Record:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "as a whole"
+        where = ".".join(map(str, first["loc"]))[:LONGEST] or "as a whole"
         raise VersionError(
             f"{path} is damaged or of another release: {where}: {first['msg']}; {mend(path)}"
         ) from error
@@ -210,7 +211,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
+        raise ValueError(f"the key {told_value(twice)} occurs twice")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What to do about a damaged file of a workspace: it depends on what the file is."""
+"""What to say about a damaged file of a workspace: what is in it, and what to do about it."""
 
 from pathlib import Path
 
@@ -6,6 +6,14 @@ from conf.contract import MANIFEST_NAME
 
 _STAGES = {"datasets": "etl", "models": "train", "lists": "score"}
 _ELSE = "restore it, or remove it and run again"
+LONGEST = 100
+"""Characters of a damaged value that a message has."""
+
+
+def told_value(value: object) -> str:
+    """Return a damaged value for a message, cut after `LONGEST` characters."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def mend(path: Path) -> str:
@@ -35,9 +43,12 @@ def mend(path: Path) -> str:
 def _of_pointer(path: Path, kind: str) -> str:
     if path.name.startswith("WITHDRAWN"):
         return "restore it; if you remove it, versions that were rolled back can be published again"
+    lost = "headrace rollback then knows no earlier version"
+    if kind == "lists":
+        lost += ", headrace outcome nothing of the days before, and a canary is over"
     return (
         f"restore it, or remove it and run headrace {_STAGES[kind]} (or headrace run): that "
-        "publishes again, but headrace rollback then knows no earlier version"
+        f"publishes again, but {lost}"
     )
 
 

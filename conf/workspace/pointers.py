@@ -12,7 +12,7 @@ from conf.contract import MAIN, MANIFEST_NAME
 from conf.errors import ConfigError, VersionError
 from conf.workspace.folders import listed
 from conf.workspace.json_files import is_there, read_json, write_json
-from conf.workspace.mending import mend
+from conf.workspace.mending import mend, told_value
 from conf.workspace.publications import (
     CANARY,
     PUBLISHED,
@@ -20,6 +20,7 @@ from conf.workspace.publications import (
     canary_of,
     is_canary,
     is_history,
+    is_name,
     with_canary,
     with_publication,
     without_canary,
@@ -50,30 +51,19 @@ def read_pointer(workspace: Path, kind: str, role: str = MAIN) -> dict[str, Any]
         return None
     pointer = {PUBLISHED: [], **read_json(path, _POINTED)}
     is_right = {
-        "id": _is_name, "number": lambda value: type(value) is int, "logical_date": _is_name,
+        "id": is_name, "number": lambda value: type(value) is int, "logical_date": is_name,
         "previous": _are_names, "withdrawn": _are_names, PUBLISHED: is_history,
-        CANARY: _is_canary,
+        CANARY: is_canary,
     }  # fmt: skip
     for key, is_so in is_right.items():
         if not is_so(pointer.get(key)):
-            state = f"{key} is {pointer[key]!r}" if key in pointer else f"it has no {key}"
+            state = f"{key} is {told_value(pointer[key])}" if key in pointer else f"it has no {key}"
             raise VersionError(f"{path} is damaged: {state}; {mend(path)}")
     return pointer
 
 
-def _is_name(value: object) -> bool:
-    """Return whether a value is the name of a folder in this one."""
-    is_text = isinstance(value, str) and value.isprintable()
-    return is_text and value not in ("", ".", "..") and Path(str(value)).name == value
-
-
 def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_name, value))
-
-
-def _is_canary(value: object) -> bool:
-    named = value["id"] if is_canary(value) and isinstance(value, dict) else "none"
-    return is_canary(value) and _is_name(named)
+    return isinstance(value, list) and all(map(is_name, value))
 
 
 def current_version(workspace: Path, kind: str, role: str = MAIN) -> str:
@@ -199,9 +189,8 @@ def promote(
         ConfigError: When there is no canary.
         VersionError: When a writer with a later number has published before.
     """
-    canary = required_canary(workspace, kind, role)
-    pointer = read_pointer(workspace, kind, role)
-    assert pointer is not None  # as it has a canary
+    pointer = read_pointer(workspace, kind, role) or {}
+    canary = _canary_in(pointer, workspace, kind, role)
     number = _number(workspace, kind, canary.id, pointer, number, role)
     _point(workspace, kind, _as_current(pointer, canary.id, canary.logical_date, number), role)
     return canary.id, str(pointer["id"])
@@ -213,7 +202,11 @@ def required_canary(workspace: Path, kind: str, role: str = MAIN) -> Canary:
     Raises:
         ConfigError: When there is none.
     """
-    canary = canary_of(read_pointer(workspace, kind, role))
+    return _canary_in(read_pointer(workspace, kind, role), workspace, kind, role)
+
+
+def _canary_in(pointer: dict[str, Any] | None, workspace: Path, kind: str, role: str) -> Canary:
+    canary = canary_of(pointer)
     if canary is None:
         raise ConfigError(
             f"{_named(workspace, kind, role)} has no canary, so there is nothing to promote; lists "
@@ -272,6 +265,7 @@ def rollback(
 
     Raises:
         ConfigError: When there is no canary, and no version to go back to.
+        VersionError: When a writer with a later number has published before.
     """
     pointer = read_pointer(workspace, kind, role) or {}
     canary = canary_of(pointer)
@@ -285,9 +279,9 @@ def rollback(
         changes = {
             **pointer, "id": previous[0], "logical_date": day, "previous": previous[1:],
         }  # fmt: skip
+    number = _number(workspace, kind, changes["id"], pointer, number, role)
     withdrawn = list(dict.fromkeys([left, *_withdrawn(workspace, kind, pointer, role)]))
     write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
-    number = pointer["number"] + 1 if number is None else number
     changes |= {"number": number, "withdrawn": withdrawn}
     _point(workspace, kind, with_publication(changes, changes["id"], number), role)
     return str(changes["id"]), left
@@ -311,6 +305,15 @@ def allow(workspace: Path, kind: str, version: str, role: str = MAIN) -> None:
     if pointer is not None:
         _point(workspace, kind, {**pointer, "withdrawn": withdrawn}, role)
     write_json(_path(workspace, kind, WITHDRAWN_NAME, role), {"ids": withdrawn})
+
+
+def withdrawn_versions(workspace: Path, kind: str, role: str = MAIN) -> list[str]:
+    """Return the versions that were rolled back, the last one first.
+
+    Raises:
+        VersionError: When the list of them, or the pointer, is damaged.
+    """
+    return _withdrawn(workspace, kind, read_pointer(workspace, kind, role) or {}, role)
 
 
 def _withdrawn(workspace: Path, kind: str, pointer: dict[str, Any], role: str) -> list[str]:

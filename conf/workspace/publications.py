@@ -5,6 +5,7 @@ A canary is a version that a stable share of the users sees before the others do
 
 import hashlib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,22 +60,33 @@ def canary_of(pointer: dict[str, Any] | None) -> Canary | None:
     return None if found is None else Canary(**found)
 
 
+def is_name(value: object) -> bool:
+    """Return whether a value that was read is the name of a folder, not a path."""
+    is_text = isinstance(value, str) and value.isprintable()
+    return is_text and value not in ("", ".", "..") and Path(str(value)).name == value
+
+
 def is_canary(value: object) -> bool:
     """Return whether a value of a pointer is a canary, or None."""
     if value is None:
         return True
     if not isinstance(value, dict) or {*value} != {*Canary._fields}:
         return False
-    named = all(isinstance(value[key], str) for key in ("id", "at", "logical_date"))
-    share = value["share"]
-    is_share = isinstance(share, float) and 0 < share < 1
-    return named and is_share and type(value["number"]) is int
+    is_named = is_name(value["id"]) and is_name(value["logical_date"])
+    is_share = isinstance(value["share"], float) and 0 < value["share"] < 1
+    return is_named and is_share and type(value["number"]) is int and _is_instant(value["at"])
 
 
 def with_canary(
     pointer: dict[str, Any], version: str, logical_date: str, number: int, share: float
 ) -> dict[str, Any]:
-    """Return a pointer whose canary is a version from now on; the current version stays."""
+    """Return a pointer whose canary is a version from now on; the current version stays.
+
+    A pointer of an earlier release has no history. It gets one in which the current version is
+    published now, so that it is known what the users outside the canary see.
+    """
+    if not pointer.get(PUBLISHED):
+        pointer = with_publication(pointer, pointer["id"], pointer["number"])
     changed = with_publication({**pointer, "number": number}, version, number, share)
     at = changed[PUBLISHED][0]["at"]
     return {**changed, CANARY: Canary(version, share, number, at, logical_date)._asdict()}
@@ -110,13 +122,19 @@ def is_history(value: object) -> bool:
 def _is_entry(value: object) -> bool:
     if not isinstance(value, dict) or set(value) != set(Publication._fields):
         return False
-    is_right = isinstance(value["id"], str) and type(value["number"]) is int
+    is_share = type(value["share"]) in (int, float) and 0 < value["share"] <= 1
+    is_right = is_name(value["id"]) and type(value["number"]) is int
+    return is_right and is_share and _is_instant(value["at"])
+
+
+def _is_instant(value: object) -> bool:
+    """Return whether a value that was read is an instant with its time zone."""
     try:
-        at = datetime.fromisoformat(value["at"])
-    except (TypeError, ValueError):
+        at = datetime.fromisoformat(str(value))
+        at.astimezone(UTC)  # it has to be in the calendar there too
+    except (ValueError, OverflowError):
         return False
-    share = value["share"]
-    return is_right and at.tzinfo is not None and type(share) in (int, float) and 0 < share <= 1
+    return isinstance(value, str) and at.tzinfo is not None
 
 
 def all_shown(pointer: dict[str, Any], salt: str) -> list[ShownLists]:

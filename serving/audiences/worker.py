@@ -113,8 +113,6 @@ class AudienceScorer:
         scores = scores.masked_fill(~torch.isfinite(scores), -torch.inf)
         allowed = rules.allowed(rows).to(scores.device)
         found = shares(scorer, scores, allowed.seen)[:, self.wanted]
-        if allowed.left_out is not None:
-            found[:, allowed.left_out.cpu().numpy()[self.wanted]] = 0
         if rules.kept is None:
             return found
         is_kept = np.isin(self.wanted, rules.kept)

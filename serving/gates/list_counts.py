@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from conf.contract import (
@@ -29,6 +28,7 @@ from conf.contract import (
 )
 from conf.settings.score import Score
 from conf.workspace.parquet import told_if_damaged
+from serving.gates.possible_lists import Could, could_have
 from serving.gates.propensities import count_bad_propensities
 from serving.gates.row_counts import (
     NumberedRows,
@@ -51,17 +51,9 @@ from serving.publishing.parts import (
     read_row_group,
     texts_of,
 )
-from serving.rules.guaranteed import Guaranteed, Sure, sure_candidates, with_candidates
+from serving.rules.guaranteed import Guaranteed
 from serving.rules.members import Members
-from serving.rules.possible import (
-    SHORT_REASONS,
-    UNEXPLAINED,
-    Pools,
-    count_possible,
-    seen_pairs,
-    why_short,
-    why_unserved,
-)
+from serving.rules.possible import SHORT_REASONS, UNEXPLAINED, Pools, why_short
 
 
 class Checked(NamedTuple):
@@ -227,22 +219,15 @@ def check_lists(
     """
     users, catalogue = len(user_ids), len(item_ids)
     rows = numbered(lists, user_ids, item_ids)
-    owner = pc.list_parent_indices(histories).to_numpy().astype(np.int64)
-    events = histories.flatten().to_numpy().astype(np.int64)
-    seen = seen_pairs(owner, events, catalogue) if drop_seen else np.zeros(0, dtype=np.int64)
+    could = could_have(histories, pools, drop_seen=drop_seen, guaranteed=guaranteed)
     lengths = np.bincount(rows.user[rows.is_known], minlength=users)  # [N]
-    should_fall_back = why_unserved(owner, events, users, pools) > 0  # [N]
-    falls_back = should_fall_back.copy()
+    falls_back = could.falls_back.copy()  # [N]
     falls_back[rows.user[rows.is_known]] = rows.is_fallback[rows.is_known]
-    possible, sure = count_possible(seen, users, pools), None
-    if guaranteed is not None:
-        possible = with_candidates(possible, guaranteed, seen, owner, events)
-        sure = sure_candidates(guaranteed, owner, events, users)
-    ruled = _ruled(check, lists, rows, pools, seen, falls_back, list_length, sure)
+    ruled = _ruled(check, lists, rows, pools, could, falls_back, list_length)
     codes = why_short(
         lengths,
         falls_back,
-        possible,
+        could.possible,
         items=catalogue - NUM_RESERVED,
         list_length=list_length,
         has_candidates=guaranteed is not None,
@@ -258,10 +243,10 @@ def check_lists(
             "full_lists": int((lengths == list_length).sum()),
             "users_without_lists": int(is_absent.sum()),
             "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
-            "unscored_users": int((falls_back & ~should_fall_back).sum()),
+            "unscored_users": int((falls_back & ~could.falls_back).sum()),
             "rule_violations": ruled.num_broken,
             "bad_propensities": 0 if share is None else count_bad_propensities(lists, share),
-            **_row_counts(lists, rows, seen, catalogue, ruled.num_rises),
+            **_row_counts(lists, rows, could.seen, catalogue, ruled.num_rises),
         },
         Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
         _fallbacks(lists, rows),
@@ -288,12 +273,21 @@ def _ruled(
     lists: pa.Table,
     rows: NumberedRows,
     pools: Pools,
-    seen: np.ndarray,
+    could: Could,
     falls_back: np.ndarray,
     list_length: int,
-    sure: Sequence[Sure] | None,
 ) -> _Ruled:
-    """Evaluate the rules again; the arguments are those of `check_lists`."""
+    """Evaluate the rules again.
+
+    Args:
+        check: Evaluates them for the users of the part; None: there are none.
+        lists: M rows.
+        rows: The same with numbers.
+        pools: Items that lists may contain.
+        could: What the lists could have without rules.
+        falls_back: [N] bool, users whose list is not the model's.
+        list_length: Items that each list should have.
+    """
     if check is None:
         return _Ruled(0)
     known = Rows(
@@ -302,8 +296,8 @@ def _ruled(
     ).chosen(rows.is_known)  # fmt: skip
     num_broken = int(check.violations(known, rows.is_fallback[rows.is_known]).sum())
     return _Ruled(
-        num_broken + check.num_lacking(pools, seen, known, falls_back, sure),
-        check.most(pools, seen, known, falls_back, list_length, sure),
+        num_broken + check.num_lacking(pools, could.seen, known, falls_back, could.sure),
+        check.most(pools, could.seen, known, falls_back, list_length, could.sure),
         check.num_rises(known, rows.is_fallback[rows.is_known]),
     )
 

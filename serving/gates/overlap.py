@@ -45,40 +45,30 @@ class Overlap(NamedTuple):
 
 
 def overlap_with_current(
-    workspace: Path,
-    folder: Path,
-    *,
-    parts: int,
-    logical_date: str,
-    item_ids: pa.Array,
-    length: int,
-    scenario: str | None = None,
+    current: "CurrentLists | None", folder: Path, *, parts: int, item_ids: pa.Array, length: int
 ) -> Overlap:
     """Return the overlap of new lists with those that they would replace.
 
     If the lengths differ, only as many items of each list count as the shorter length has.
 
     Args:
-        workspace: Folder of the workspace.
+        current: The lists that they would replace; None: there are none.
         folder: Folder of the new lists.
         parts: Their number of parts.
-        logical_date: Their day; lists of a later day are not compared.
         item_ids: [V] raw ids of the dataset, null at the reserved numbers.
         length: Their `score.list_length`.
-        scenario: They are compared with lists of this scenario; None: with the default lists.
     """
-    previous = current_lists(workspace, logical_date, scenario)
-    if previous is None:
+    if current is None:
         return Overlap(None, 0, None)
-    length = min(length, previous.length)
-    new, old = [folder / part_name(part) for part in range(parts)], previous.paths
+    length = min(length, current.length)
+    new, old = [folder / part_name(part) for part in range(parts)], current.paths
     users = chosen_users(new)
     mean, compared = mean_jaccard(
         _lists_of(users, new, item_ids, length),
         _lists_of(users, old, item_ids, length),
         len(item_ids),
     )
-    return Overlap(previous.id, compared, mean)
+    return Overlap(current.id, compared, mean)
 
 
 class UserLists(NamedTuple):

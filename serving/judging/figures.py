@@ -70,15 +70,19 @@ def figures_of(
         kinds=kinds,
     )
     gained = _gains(ranked, how.length)
+    leads = _leads(gained, how.reference)
     segments = segment_figures(gained, users, divisions, seed=how.seed)
     whole = segments.get("all", {}).get("all", {})
     rows = {
         name: {
             "figures": figures(rank_counts(torch.from_numpy(ranks), max(how.at)), how.at),
             "bounds": whole.get(name, {}),
-            "lists": _of_lists(ranked.given[name], events, kinds, len(users)),
+            "lists": {
+                **list_figures(ranked.given[name], events, kinds),
+                "items_per_list": _per_list(ranked.given[name], len(users)),
+            },
             "seconds": round(ranked.seconds[name], 2),
-            "difference": _differences(gained, name, users, how),
+            "difference": _differences(leads.get(name, {}), users, how.seed),
         }
         for name, ranks in ranked.ranks.items()
     }
@@ -89,26 +93,14 @@ def figures_of(
         "reference": how.reference,
         "rows": rows,
         "segments": segments,
-        "differences": segment_figures(
-            _leads(gained, how.reference), users, divisions, seed=how.seed
-        ),
+        "differences": segment_figures(leads, users, divisions, seed=how.seed),
         "named": _shares([part.named for part in parts], users, how.seed),
         "excluded": _shares([part.excluded for part in parts], users, how.seed),
     }
 
 
-def _of_lists(given: Given, events: np.ndarray, kinds: np.ndarray, targets: int) -> dict[str, Any]:
-    """Return the figures of the items of all lists.
-
-    Args:
-        given: How often each item is in a list.
-        events: [V] training events of each item.
-        kinds: [V] of `popularity_of`.
-        targets: Number of lists.
-    """
-    places = int(given.times.sum())
-    per_list = places / targets if targets else None
-    return {**list_figures(given, events, kinds), "items_per_list": per_list}
+def _per_list(given: Given, targets: int) -> float | None:
+    return int(given.times.sum()) / targets if targets else None
 
 
 def _gains(ranked: Ranked, length: int) -> dict[str, dict[str, np.ndarray]]:
@@ -129,14 +121,13 @@ def _leads(
 
 
 def _differences(
-    gained: Mapping[str, Mapping[str, np.ndarray]], name: str, users: np.ndarray, how: Measured
+    leads: Mapping[str, np.ndarray], users: np.ndarray, seed: int
 ) -> dict[str, dict[str, float | None]]:
-    if name == how.reference or not len(users):
-        return {}
-    base = gained[how.reference]
+    none = np.zeros(len(users))
     return {
-        key: difference(values, base[key], users, seed=how.seed)._asdict()
-        for key, values in gained[name].items()
+        key: difference(lead, none, users, seed=seed)._asdict()
+        for key, lead in leads.items()
+        if len(users)
     }
 
 

@@ -16,6 +16,7 @@ from serving.judging.moment import Part, manifest_at
 from serving.judging.steps import MODEL, POPULARITY, RANKER_ALONE, steps_of
 from serving.judging.work import Judged, Judging, judge_groups
 from serving.publishing.parts import read_item_ids
+from serving.ranking.approximate import require_index
 from serving.rules.reading.given import read_given
 from serving.scoring.arranged import require_arrangeable
 from serving.scoring.list_model import load_model
@@ -107,6 +108,8 @@ def prepared(
         has_model=model.scorer is not None,
         pairs_alone=targets * int(model.pools.model.sum()),
     )
+    if score.index is not None:
+        require_index("evaluate", model.scorer, f"{model_id} ({model.bundle.algorithm})")
     given = read_given(config, manifest, read_item_ids(folder, manifest), files)
     require_arrangeable(score, model, folder, manifest, given)
     if not steps:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from serving.kinds.prepared import Prepared, Source
-from serving.kinds.recall import pairs_of, sample_size, sampled_parts
+from serving.kinds.samples import exact_channel, pairs_of, samples_of
 from serving.scoring.staged import channel_of_model
 from trainer.models.scorer import ModelScorer
 
@@ -18,45 +18,34 @@ log = logging.getLogger(__name__)
 INDEX_RECALL = ("index_users", "index_best_items", "index_found_items")
 
 
-def index_counts(source: Source, one: Prepared) -> dict[str, int | None]:
-    """Return the counts `INDEX_RECALL`; None if the lists are not found with an index.
+class IndexRecall:
+    """Measures the recall of all lists of a run; the index is built once."""
 
-    Args:
-        source: What the lists are made from.
-        one: How they are made.
-    """
-    is_used = one.score.index is not None and isinstance(source.model.scorer, ModelScorer)
-    if one.score.index is not None and not is_used:
-        log.warning(
-            "score: score.index has no effect: %s is no network (%s)",
-            source.model.bundle.id,
-            source.model.bundle.algorithm,
+    def __init__(self, source: Source) -> None:
+        """Take what the lists are made from."""
+        self.source = source
+
+    def counts(self, one: Prepared) -> dict[str, int | None]:
+        """Return the counts `INDEX_RECALL` of lists; None if they are not found with an index."""
+        source, score = self.source, one.score
+        is_network = isinstance(source.model.scorer, ModelScorer)
+        size = 0 if score.index is None else score.gates.recall_users
+        if not size or not is_network or one.staged is not None:
+            return dict.fromkeys(INDEX_RECALL)
+        given = ("index", score.list_length, source.model, score, torch.device("cpu"))
+        ways = (exact_channel(source, score.list_length), channel_of_model(*given, source.ranker))
+        total: Counter[str] = Counter(dict.fromkeys(INDEX_RECALL, 0))
+        for sample in samples_of(source, one, source.model.pools, size):
+            best, found = (pairs_of(sample.named(way, sample.rules), source) for way in ways)
+            total.update(
+                index_users=len(sample.numbers),
+                index_best_items=len(best),
+                index_found_items=int(np.isin(best, found).sum()),
+            )
+        log.info(
+            "score: the index finds %d of the %d best items of %d users",
+            total["index_found_items"],
+            total["index_best_items"],
+            total["index_users"],
         )
-    size = sample_size(source, one, "index_recall") if is_used and one.staged is None else 0
-    if not size:
-        return dict.fromkeys(INDEX_RECALL)
-    exact = one.score.model_copy(update={"index": None})
-    given = (one.score.list_length, source.model)
-    ways = [
-        channel_of_model(name, *given, score, torch.device("cpu"))
-        for name, score in (("exact", exact), ("index", one.score))
-    ]
-    total: Counter[str] = Counter(dict.fromkeys(INDEX_RECALL, 0))
-    for users, histories, rules in sampled_parts(source, one, source.model.pools, size):
-        numbers, rows = np.zeros(users.num_rows, np.int64), np.arange(users.num_rows)
-        best, found = (
-            pairs_of(way.for_part(histories, numbers).names(rows, rules).item_idx, source)
-            for way in ways
-        )
-        total.update(
-            index_users=users.num_rows,
-            index_best_items=len(best),
-            index_found_items=int(np.isin(best, found).sum()),
-        )
-    log.info(
-        "score: the index finds %d of the %d best items of %d users",
-        total["index_found_items"],
-        total["index_best_items"],
-        total["index_users"],
-    )
-    return dict(total)
+        return dict(total)

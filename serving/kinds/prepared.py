@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,9 @@ from conf.settings.config import Config
 from conf.settings.rules.scenarios import of_scenario
 from conf.settings.score import Scenario, Score
 from conf.workspace.publications import ShownLists
+from serving.kinds.scorable import warn_of_context, warn_of_dropped
 from serving.publishing.parts import read_row_group
+from serving.ranking.rankers import Ranker, make_ranker
 from serving.reasons.templates import load_templates
 from serving.rules.book import RuleBook
 from serving.rules.members import Members
@@ -58,6 +60,14 @@ class Source:
     def dataset(self) -> Path:
         """Return the folder of the dataset."""
         return self.workspace / "datasets" / self.manifest.id
+
+    @cached_property
+    def ranker(self) -> Ranker | None:
+        """Return the ranker of the main model, one for all lists; None if it scores pairs."""
+        model, score = self.model, self.config.score
+        if model.scorer is None:
+            return None
+        return make_ranker(model.scorer, score, model_id=model.bundle.id, num_items=model.num_items)
 
 
 @dataclass(frozen=True)
@@ -167,14 +177,14 @@ def _prepared(
         if staged is None:
             cpu = torch.device("cpu")
             of_dataset = (source.workspace, source.manifest, source.model)
-            staged = load_staged(*of_dataset, stages, score, cpu)
-            _warn_of_context(staged)
+            staged = load_staged(*of_dataset, stages, score, cpu, source.ranker)
+            warn_of_context(staged)
     first = others[0].kind.given if others else None
     given = _given(source, config, files, own, first, told)
     if shown:
         versions = [shown_version(source.workspace, one, name) for one in shown]
         given = given._replace(shown=versions, item_ids=source.item_ids)
-    _warn_of_dropped(source.manifest, score, own, told)
+    warn_of_dropped(source.manifest, score, own, told)
     rules = _item_rules(source, score.with_list_rules(), given)
     require_arrangeable(score, source.model, source.dataset, source.manifest, given)
     return Prepared(
@@ -268,40 +278,6 @@ def _require_some(source: Source, members: Members) -> None:
         f"{members.key}={members.text!r} is true for none of the {users:,} users of dataset "
         f"{source.manifest.id}; correct the condition, or remove the scenario"
     )
-
-
-def _warn_of_dropped(manifest: Manifest, score: Score, own: Scenario | None, told: Told) -> None:
-    """Warn of settings about types of events that the dataset has only in part."""
-    kept = manifest.config.get("etl", {}).get("repeated_items")
-    if kept not in ("first", "last"):
-        return
-    asked: dict[str, Sequence[str]] = {}
-    if score.rules is not None and (own is None or own.rules is not None):
-        for name, rule in score.rules.leave_out.items():
-            asked[f"score.rules.leave_out.{name}"] = rule.events
-        if score.rules.fatigue is not None:
-            asked["score.rules.fatigue"] = score.rules.fatigue.events
-    if score.exploration is not None and (own is None or own.exploration is not None):
-        asked["score.exploration"] = score.exploration.successes
-    for key, types in asked.items():
-        if types and {*manifest.event_types} - {*types}:
-            what = (
-                f"{key} misses some events of the type {' or '.join(types)}: of a user's events "
-                f"with an item, dataset {manifest.id} has only the {kept} (etl.repeated_items="
-                f"{kept}); keep has all, strongest has one of the type with the largest weight"
-            )
-            log.warning("score: %s", told(what))
-
-
-def _warn_of_context(staged: Staged) -> None:
-    if staged.without_value:
-        log.warning(
-            "score: the ranker takes %s, of which nothing is known when lists are made: it is "
-            "given a missing value; set score.context, or train without them: "
-            "ranker.ranking.features_left_out (train.ranking.features_left_out if the main model "
-            "ranks)",
-            ", ".join(staged.without_value),
-        )
 
 
 def _item_rules(

@@ -12,7 +12,7 @@ from serving.gates.losses import losses
 from serving.gates.overlap import current_lists, overlap_with_current
 from serving.gates.rule_checks import RuleCheck
 from serving.gates.verdicts import figures_of, judged
-from serving.kinds.index_recall import index_counts
+from serving.kinds.index_recall import IndexRecall
 from serving.kinds.prepared import Prepared, Source
 from serving.kinds.recall import recall_counts
 from serving.publishing.parts import describe_parts, read_ledger, write_absent
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def described(
-    source: Source, one: Prepared, version: Path
+    source: Source, one: Prepared, version: Path, index: IndexRecall
 ) -> tuple[dict[str, Any], tuple[DataFile, ...]]:
     """Read lists of one kind back and write the table of the users without one.
 
@@ -31,6 +31,7 @@ def described(
         source: What they are made from.
         one: How they are made.
         version: Folder of the version.
+        index: Measures what an index finds.
 
     Returns:
         What `ListFigures` holds, and the manifest's entries of the parts.
@@ -38,14 +39,9 @@ def described(
     manifest, score, folder = source.manifest, one.score, one.kind.folder_in(version)
     parts = len(manifest.row_groups("histories"))
     found = _counted(source, one, folder)
+    current = current_lists(source.workspace, manifest.logical_date, one.kind.scenario)
     overlap = overlap_with_current(
-        source.workspace,
-        folder,
-        parts=parts,
-        logical_date=manifest.logical_date,
-        item_ids=source.item_ids,
-        length=score.list_length,
-        scenario=one.kind.scenario,
+        current, folder, parts=parts, item_ids=source.item_ids, length=score.list_length
     )
     ledger = read_ledger(folder, parts)
     diverse = ledger.pop(DIVERSITY, None)
@@ -54,14 +50,14 @@ def described(
         **found.counts,
         "compared_users": overlap.users,
         **losses(
-            current_lists(source.workspace, manifest.logical_date, one.kind.scenario),
+            current,
             folder,
             parts=parts,
             length=score.list_length,
             listed_items=found.counts["listed_items"],
         ),
         **recall_counts(source, one),
-        **index_counts(source, one),
+        **index.counts(one),
     }
     reasons = Counter(found.absent[WHY_ABSENT].to_pylist())
     made = ListFigures(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serving.outcome.rates import bounds_of_share, ratios
+from serving.outcome.rates import bounds_of_share, joined, ratios
 
 IPS, SNIPS, DR = "ips", "snips", "dr"
 ESTIMATORS = (IPS, SNIPS, DR)
@@ -131,10 +131,9 @@ def effective_users(logged: Logged, groups: np.ndarray, num_groups: int) -> np.n
 
     Source: Kish 1965, by the sums of the users' weights.
     """
-    base = int(logged.user.max(initial=0)) + 1
-    pairs, owner = np.unique(groups * base + logged.user, return_inverse=True)
-    sums = np.bincount(owner, logged.weights, minlength=len(pairs))
-    return _kish(pairs // base, num_groups, sums)
+    group, owner = joined(groups, logged.user)
+    sums = np.bincount(owner, logged.weights, minlength=len(group))
+    return _kish(group, num_groups, sums)
 
 
 def effective_successes(logged: Logged, groups: np.ndarray, num_groups: int) -> np.ndarray:

@@ -15,14 +15,23 @@ from conf.contract import Manifest
 from conf.errors import ConfigError, InputError
 from conf.privacy.log_ids import Kind, as_files_name_them, has_labels
 from conf.settings.config import Config
-from conf.settings.input import EventSource
+from conf.settings.input import ColumnName, EventSource
 from serving.outcome.codes import Codes
-from serving.visitors.cells import EVENTS_OPTION, ids_of, reaches, times_of
+from serving.visitors.cells import (
+    EVENTS_OPTION,
+    ids_of,
+    logs_of,
+    optional,
+    reaches,
+    times_of,
+    types_of,
+)
 from serving.visitors.files import GivenFile, read_file
 
 OTHER, SHOWN, ACT, TOO_SMALL = range(4)
 """What an event is; TOO_SMALL: an act whose value is below `min_value` of its type."""
 NO_LIST, NO_PLACE = -1, 0
+_LAST_PLACE = 2**31 - 1
 
 
 class Events(NamedTuple):
@@ -98,75 +107,41 @@ def read_logs(
         InputError: When a file cannot be read, lacks a column, or has a row that is wrong, or when
             no event is of the type `outcome.shown`.
     """
+    logs = [_log_of(config, text) for text in files]
+    _require_columns(config, logs)
     acts, users = acts_of(config), Codes()
-    parts, types = [], set[str]()
-    given = {"list_id": config.outcome.list_id, "position": config.outcome.position}
-    missing = {key: column for key, column in given.items() if column is not None}
-    for text in files:
-        name, file = _log_of(config, text)
-        log = config.input.events[name]
-        missing = {key: column for key, column in missing.items() if not file.has(column, log)}
-        part, found = _part(config, manifest, config.input.events[name], file, acts)
-        parts.append(part)
-        types |= found
-    _require_shown(config, types)
-    for key, column in missing.items():
-        raise InputError(
-            f"outcome.{key}={column!r} is a column of none of the files of {EVENTS_OPTION}; "
-            f"correct it, or set outcome.{key} to null"
-        )
-    frame = pd.concat(parts, ignore_index=True)
-    labels: dict[Kind, np.ndarray] = {}
-    kinds: tuple[tuple[Kind, Codes], ...] = (("user", users), ("item", names.items))
-    for kind, codes in kinds:
-        own = Codes()
-        raw = own.of(pa.array(frame[kind], pa.string()))
-        as_listed = _as_listed(config, manifest, kind, own.texts, known[kind])
-        labels[kind] = np.array([codes.number(one) for one in as_listed], dtype=np.int64)[raw]
-    lists = names.lists.of(pa.array(frame["list_id"], pa.string()))
-    same = ["event_id", "user", "item", "type"]
-    is_copy = frame.duplicated([*same, "time", "list_id", "place"])
-    is_copy |= frame["event_id"].notna() & frame.duplicated(same)
+    frame = pd.concat(
+        [_part(config, manifest, log, file, acts) for log, file in logs], ignore_index=True
+    )
+    _require_shown(config, set(frame["type"]))
     return Events(
-        users.texts,
-        labels["user"],
-        labels["item"],
-        frame["time"].to_numpy(np.int64),
-        frame["kind"].to_numpy(np.int8),
-        frame["worth"].to_numpy(np.float64),
-        lists,
-        frame["place"].to_numpy(np.int64),
-        is_copy.to_numpy(bool),
+        user=_numbers(config, manifest, "user", frame, users, known),
+        item=_numbers(config, manifest, "item", frame, names.items, known),
+        user_ids=users.texts,
+        time=frame["time"].to_numpy(np.int64),
+        kind=frame["kind"].to_numpy(np.int8),
+        worth=frame["worth"].to_numpy(np.float64),
+        list_id=names.lists.of(pa.array(frame["list_id"], pa.string())),
+        place=frame["place"].to_numpy(np.int64),
+        is_copy=_copies(frame),
     )
 
 
-def _log_of(config: Config, text: str) -> tuple[str, GivenFile]:
-    """Return the name of the log that a file is of, and the file."""
+def _log_of(config: Config, text: str) -> tuple[EventSource, GivenFile]:
+    """Return the log that a file of `--events` is of, and the file."""
     logs, (name, is_named, rest) = config.input.events, text.partition("=")
     if is_named and name in logs:
-        return name, read_file(EVENTS_OPTION, Path(rest), logs[name])
-    read = {one: read_file(EVENTS_OPTION, Path(text), log) for one, log in logs.items()}
-    fit = [
-        one
-        for one, file in read.items()
-        if all(file.has(column, logs[one]) for column in _needed(logs[one]))
-    ]
-    if not fit:
-        wanted = "; ".join(f"{one}: {', '.join(map(_told, _needed(logs[one])))}" for one in logs)
-        there = ", ".join(list(next(iter(read.values())).columns)[:30])
-        raise InputError(
-            f"{EVENTS_OPTION}={text!r} has the columns {there}, but needs those of a log of "
-            f"input.events ({wanted}); rename them"
-        )
+        return logs[name], read_file(EVENTS_OPTION, Path(rest), logs[name])
+    fit = dict(logs_of(config, Path(text), _needed))
     if len(fit) > 1:
         raise ConfigError(
             f"{EVENTS_OPTION}={text!r} has the columns of several logs of input.events "
-            f"({', '.join(fit)}); say which one it is: {EVENTS_OPTION} {fit[0]}={text}"
+            f"({', '.join(fit)}); say which one it is: {EVENTS_OPTION} {next(iter(fit))}={text}"
         )
-    return fit[0], read[fit[0]]
+    return next((logs[one], file) for one, file in fit.items())
 
 
-def _needed(log: EventSource) -> list[Any]:
+def _needed(log: EventSource) -> list[ColumnName]:
     columns = log.columns
     return [
         one
@@ -175,54 +150,71 @@ def _needed(log: EventSource) -> list[Any]:
     ]
 
 
-def _told(column: Any) -> str:
-    return column if isinstance(column, str) else " or ".join(column)
+def _require_columns(config: Config, logs: Sequence[tuple[EventSource, GivenFile]]) -> None:
+    """Refuse a column of the section `outcome` that no file has."""
+    outcome = config.outcome
+    for key, column in (("list_id", outcome.list_id), ("position", outcome.position)):
+        if column is not None and not any(file.has(column, log) for log, file in logs):
+            raise InputError(
+                f"outcome.{key}={column!r} is a column of none of the files of {EVENTS_OPTION}; "
+                f"correct it, or set outcome.{key} to null"
+            )
 
 
 def _part(
-    config: Config, manifest: Manifest, log: EventSource, file: GivenFile, acts: dict[str, float]
-) -> tuple[pd.DataFrame, set[str]]:
-    """Return the rows of a file, and the types that are in it."""
+    config: Config,
+    manifest: Manifest,
+    log: EventSource,
+    file: GivenFile,
+    acts: Mapping[str, float],
+) -> pd.DataFrame:
+    """Return the rows of a file."""
     columns, wrong = log.columns, dict[int, str]()
-    frame = {
-        "user": ids_of(file, log, columns.user_id, wrong),
-        "item": ids_of(file, log, columns.item_id, wrong),
-        "time": times_of(file, log, config, manifest, wrong),
-    }
-    names = [log.event_type or next(iter(config.etl.event_types))] * file.rows
-    if columns.event_type is not None:
-        names = [str(one) for one in file.column(columns.event_type, log)]
-    values = _optional(file, log, columns.value)
-    outcome = config.outcome
-    codes = Codes(names)
-    is_shown = {one: one == outcome.shown for one in codes.numbers}
-    kinds = [SHOWN if is_shown[one] else ACT if one in acts else OTHER for one in names]
-    for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        rule = config.etl.event_types.get(name)
-        if kinds[place] == ACT and rule is not None and rule.min_value is not None:
-            kinds[place] = ACT if reaches(value, rule.min_value, log) else TOO_SMALL
-    places = [
-        _place(one, row, wrong) for row, one in enumerate(_optional(file, log, outcome.position))
-    ]
+    users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
+    times = times_of(file, log, config, manifest, wrong)
+    positions = optional(file, log, config.outcome.position)
+    places = [_place(one, row, wrong) for row, one in enumerate(positions)]
     file.refuse(wrong)
+    types = types_of(file, log, config)
     return pd.DataFrame(
         {
-            **frame,
-            "type": names,
-            "kind": np.array(kinds, dtype=np.int8),
-            "worth": [acts.get(one, 0.0) for one in names],
-            "list_id": _texts(_optional(file, log, outcome.list_id)),
-            "place": places,
-            "event_id": _texts(_optional(file, log, columns.event_id)),
+            "user": users,
+            "item": items,
+            "time": times,
+            "type": types,
+            "kind": _kinds(config, log, types, optional(file, log, columns.value), acts),
+            "worth": np.array([acts.get(one, 0.0) for one in types], dtype=np.float64),
+            "list_id": _texts(optional(file, log, config.outcome.list_id)),
+            "place": np.array(places, dtype=np.int64),
+            "event_id": _texts(optional(file, log, columns.event_id)),
         }
-    ), set(codes.numbers)
+    )
 
 
-def _optional(file: GivenFile, log: EventSource, name: Any) -> Sequence[Any]:
-    """Return a column, all None if the file lacks it."""
-    if name is None or not file.has(name, log):
-        return [None] * file.rows
-    return file.column(name, log)
+def _kinds(
+    config: Config,
+    log: EventSource,
+    types: Sequence[str],
+    values: Sequence[Any],
+    acts: Mapping[str, float],
+) -> np.ndarray:
+    """Return what each event is: [M] int8."""
+    shown, known = config.outcome.shown, config.etl.event_types
+    kind_of = {one: SHOWN if one == shown else ACT if one in acts else OTHER for one in set(types)}
+    kinds = np.array([kind_of[one] for one in types], dtype=np.int8)
+    for place in np.flatnonzero(kinds == ACT).tolist():
+        rule = known.get(types[place])
+        if rule is not None and rule.min_value is not None:
+            kinds[place] = ACT if reaches(values[place], rule.min_value, log) else TOO_SMALL
+    return kinds
+
+
+def _copies(frame: pd.DataFrame) -> np.ndarray:
+    """Return which events an earlier one equals: in all columns, or with its event id."""
+    same = ["event_id", "user", "item", "type"]
+    found = frame.duplicated([*same, "time", "list_id", "place"])
+    found |= frame["event_id"].notna() & frame.duplicated(same)
+    return found.to_numpy(bool)
 
 
 def _texts(values: Sequence[Any]) -> pd.Series:
@@ -235,7 +227,7 @@ def _place(value: Any, row: int, wrong: dict[int, str]) -> int:
         return NO_PLACE
     try:
         number = float(value)
-        if number >= 1 and number.is_integer():
+        if 1 <= number <= _LAST_PLACE and number.is_integer():
             return int(number)
     except (TypeError, ValueError):
         pass
@@ -243,13 +235,25 @@ def _place(value: Any, row: int, wrong: dict[int, str]) -> int:
     return NO_PLACE
 
 
-def _as_listed(
-    config: Config, manifest: Manifest, kind: Kind, ids: list[str], known: pa.Array
-) -> list[str]:
-    """Return ids of events as lists have them; those that are labels already stay."""
+def _numbers(
+    config: Config,
+    manifest: Manifest,
+    kind: Kind,
+    frame: pd.DataFrame,
+    codes: Codes,
+    known: Mapping[Kind, pa.Array],
+) -> np.ndarray:
+    """Return the number of each event's id, as lists have it: [E] int64.
+
+    Ids of the log get the labels that the dataset gave them; those that are labels already stay.
+    """
+    own = Codes()
+    raw = own.of(pa.array(frame[kind], pa.string()))
     convert = as_files_name_them(config, manifest, kind, f"outcome {EVENTS_OPTION}")
-    there = set(known.to_pylist()) if has_labels(manifest, kind) else set[str]()
-    return [one if one in there else convert(one) for one in ids]
+    labels = set(known[kind].to_pylist()) if has_labels(manifest, kind) else set[str]()
+    as_listed = [one if one in labels else convert(one) for one in own.texts]
+    found: np.ndarray = np.array([codes.number(one) for one in as_listed], dtype=np.int64)[raw]
+    return found
 
 
 def _require_shown(config: Config, types: set[str]) -> None:

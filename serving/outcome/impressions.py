@@ -1,7 +1,8 @@
 """Impressions with what was acted on, and what became of every event.
 
-An impression is one item of a list for one user on one day (UTC), at its first showing. An act
-counts for the last impression of its item before it, in each scenario.
+An impression is one item of a list for one user on one day (UTC), at its first showing. Each
+publication during the day starts this over, so both groups of a canary are counted from its first
+instant on. An act counts for the last impression of its item before it, in each scenario.
 
 Legend of shapes: E events, M impressions, A acts.
 """
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conf.workspace.instants import DAY, HOUR
 from serving.outcome.events import ACT, NO_LIST, OTHER, SHOWN, TOO_SMALL, Events
 from serving.outcome.joining import last_before
 from serving.outcome.listed import Listed
@@ -18,7 +20,7 @@ from serving.outcome.showings import (
     COUNTED,
     GONE,
     NOT_LISTED,
-    OLDER,
+    OTHER_LIST,
     UNKNOWN,
     WHY,
     Days,
@@ -26,15 +28,13 @@ from serving.outcome.showings import (
     ReadLists,
     Showings,
     first_of,
-    of_older_lists,
+    of_other_lists,
     showings_of,
     shown_rows,
     whole_lists,
 )
-from serving.outcome.timeline import DAY, Timeline
+from serving.outcome.timeline import Timeline
 
-HOUR = 3_600_000_000
-"""Microseconds of an hour."""
 Ledger = dict[str, dict[str, int]]
 
 
@@ -49,15 +49,15 @@ class Impressions(NamedTuple):
     """[M] int64, number in the timeline."""
     stretch: np.ndarray
     """[M] int64"""
-    is_older: np.ndarray
-    """[M] bool, of a list that the user was no longer to see."""
+    is_other: np.ndarray
+    """[M] bool, of another list than the user was to see."""
     reward: np.ndarray
     """[M] float64, worth of the most valuable act on it; 0: none."""
     listed: Listed
     """[M] rows of the lists."""
 
     def taken(self, chosen: np.ndarray) -> "Impressions":
-        """Return some of the impressions."""
+        """Return some of the impressions, given by their places or as a mask."""
         columns = {name: getattr(self, name)[chosen] for name in self._fields[:-1]}
         return self._replace(**columns, listed=self.listed.taken(chosen))
 
@@ -101,7 +101,7 @@ def join(
         else:
             parts.append(whole_lists(showings, version, rows))
     if has_shown:
-        parts += of_older_lists(showings, events, timeline, read, readable)
+        parts += of_other_lists(showings, events, timeline, read, readable)
         is_unknown = ~np.isin(events.item[showings.event], catalogue)
         showings.why[(showings.why == NOT_LISTED) & is_unknown] = UNKNOWN
     found = _impressions(showings, parts)
@@ -121,7 +121,8 @@ def _impressions(showings: Showings, parts: list[Matched]) -> Impressions:
         Listed(*map(np.concatenate, columns)) if parts else Listed(*[none] * len(Listed._fields))
     )
     time = showings.time[showing]
-    key = [showings.user[showing], time // DAY, version, listed.scenario, listed.position]
+    stretch = showings.stretch[showing]
+    key = [showings.user[showing], time // DAY, stretch, version, listed.scenario, listed.position]
     first = first_of(key, time)
     again = np.setdiff1d(np.arange(len(showing)), first)
     showings.why[showing[again]] = AGAIN
@@ -130,8 +131,8 @@ def _impressions(showings: Showings, parts: list[Matched]) -> Impressions:
         user=showings.user[showing],
         time=showings.time[showing],
         version=version[first],
-        stretch=showings.stretch[showing],
-        is_older=showings.why[showing] == OLDER,
+        stretch=stretch[first],
+        is_other=showings.why[showing] == OTHER_LIST,
         reward=np.zeros(len(first)),
         listed=listed.taken(first),
     )

@@ -52,7 +52,7 @@ class Listed(NamedTuple):
     """[R] int64, -1 in lists of earlier releases."""
 
     def taken(self, rows: np.ndarray) -> "Listed":
-        """Return some of the rows."""
+        """Return some of the rows, given by their places or as a mask."""
         return Listed(*(column[rows] for column in self))
 
 
@@ -60,12 +60,18 @@ class Reader:
     """Reads versions with one numbering of all that they name."""
 
     def __init__(self, workspace: Path, user_ids: pa.Array, names: Names) -> None:
-        """Take the ids of the users whose lists are read."""
+        """Take what is read of.
+
+        Args:
+            workspace: Folder of the workspace.
+            user_ids: [U] ids of the users whose lists are read, as in the lists.
+            names: Gets the items and lists that are read.
+        """
         self.workspace, self.user_ids, self.names = workspace, user_ids, names
         self.scenarios, self.channels = Codes(), Codes()
 
     def read(self, manifest: ListsManifest, users: np.ndarray | None = None) -> Listed:
-        """Return the lists of a version.
+        """Return the lists of a version, of all its scenarios.
 
         Args:
             manifest: The version.

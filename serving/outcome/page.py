@@ -4,39 +4,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from conf.pages import outcomes as told
 from conf.pages.blocks import Chart, Section, Table
 from conf.pages.page import Page, Tile
 from conf.pages.plot import Axis, Point, Series, plot
-from conf.pages.text import NOTHING, figure, interval, number, share
+from conf.pages.text import figure, interval, number
 from conf.workspace.hashes import canonical_hash
 from conf.workspace.output_file import write_whole
 
 COMPARISONS = "comparisons"
 """Folder in the workspace."""
 Result = dict[str, Any]
-_HEADER = ["users", "shown", "acted on", "rate", "95% interval"]
-_ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dr": "doubly robust"}
-_RATES = (
-    "Shown: items of a list, once for each user and day. Rate: mean worth of an item that was "
-    "shown; if all acts are worth 1, the share that was acted on. The interval takes the rows of a "
-    "user together."
-)
 _COMPARED = (
-    "The users of the canary compared with all others over the same time. p is the probability of "
-    "a difference at least this large if both versions are equally good."
+    "The users of the canary compared with all others over the same time, by the group that they "
+    "are assigned to, whatever list they saw. p is the probability of a difference at least this "
+    "large if both versions are equally good."
 )
 _POLICY = (
     "What other lists would have got at the places that were shown, estimated from the places that "
     "were drawn at random. Support: places at which the item of those lists could have been."
 )
+_REFUSED = "The log has too little of what these lists would show, so there is no estimate of them."
 
 
 def write_outcome(workspace: Path, result: Result, output: Path | None) -> Path:
-    """Write the page and return its path; without an output it is named after its content."""
+    """Write the page and return its path.
+
+    Args:
+        workspace: Folder of the workspace.
+        result: Of `headrace outcome`.
+        output: The file; None: one in `comparisons/` that is named after all of the result, so two
+            runs have one file only if they say the same.
+    """
     if output is None:
         days = "-to-".join(dict.fromkeys(result["days"]))
-        hashed = canonical_hash([result["versions"], result["comparisons"], result["ledger"]])
-        output = workspace / COMPARISONS / f"outcome-{days}-{hashed[:12]}.html"
+        name = f"outcome-{days}-{canonical_hash(result)[:12]}.html"
+        output = workspace / COMPARISONS / name
         output.parent.mkdir(parents=True, exist_ok=True)
     write_whole(output, outcome_page(result).render())
     return output
@@ -44,7 +47,7 @@ def write_outcome(workspace: Path, result: Result, output: Path | None) -> Path:
 
 def outcome_page(result: Result) -> Page:
     """Return the page with the result of `headrace outcome`."""
-    days = " to ".join(dict.fromkeys(result["days"]))
+    days = told.days_of(result)
     return Page(
         kind="Outcome",
         title=days,
@@ -54,6 +57,7 @@ def outcome_page(result: Result) -> Page:
             _rates(result),
             *([_comparisons(result)] if result["comparisons"] else []),
             *(_policy(one) for one in result.get("policies", ())),
+            *([_refused(result)] if result.get("refused") else []),
             _ledger(result),
         ],
     )
@@ -67,117 +71,70 @@ def _tiles(result: Result) -> list[Tile]:
         Tile("acted on", number(sum(row["acted"] for row in rows))),
     ]
     for row in result["comparisons"][:1]:
-        if row["difference"]:
-            found = row["difference"]
-            bounds = interval(found, sign="+")
-            tiles.append(Tile("canary", figure(found["value"], sign="+"), bounds))
+        found = row["difference"]
+        tiles.append(Tile("canary", figure(found["value"], sign="+"), interval(found, sign="+")))
     return tiles
 
 
-def _named(row: Result) -> str:
-    return f"{row['version']}, {row['scenario']}" if row["scenario"] else str(row["version"])
-
-
 def _rates(result: Result) -> Section:
-    rows = result["versions"]
-    tables = [_rate_table("Versions", "version", {_named(row): row for row in rows})]
-    folded = []
-    for row in rows:
-        for key, what in (
-            ("by_position", "place"), ("by_channel", "channel"), ("by_segment", "segment"),
-        ):  # fmt: skip
-            if row.get(key):
-                folded.append(_rate_table(f"{_named(row)} by {what}", what, row[key]))
-    charts = [_chart(row) for row in rows if len(row["by_position"]) > 1]
-    return Section("rates", "What was shown", _RATES, tables=tables, charts=charts, folded=folded)
-
-
-def _rate_table(caption: str, what: str, rows: Mapping[Any, Result]) -> Table:
-    cells = [
-        [
-            str(name),
-            *(number(row[key]) for key in ("users", "shown", "acted")),
-            figure(row["rate"]),
-            interval(row),
-        ]
+    counts, rows = result["counts"], told.rates_named(result)
+    tables = [_rate_table("Versions", "lists", rows, counts)]
+    folded = [
+        _rate_table(title, what, inner, counts)
         for name, row in rows.items()
+        for title, what, inner in told.breakdowns(name, row)
     ]
-    return Table(caption, [what, *_HEADER], cells)
+    charts = [_chart(name, row, counts) for name, row in rows.items()
+              if len(row["by_position"]) > 1]  # fmt: skip
+    note = f"{told.what_counts(counts)} The interval takes the rows of a user together."
+    return Section("rates", "What was shown", note, tables=tables, charts=charts, folded=folded)
 
 
-def _chart(row: Result) -> Chart:
+def _rate_table(caption: str, what: str, rows: Mapping[Any, Result], counts: Result) -> Table:
+    cells = [[str(name), *told.rate_cells(row)] for name, row in rows.items()]
+    return Table(caption, [what, *told.rate_header(counts)], cells)
+
+
+def _chart(name: str, row: Result, counts: Result) -> Chart:
     places = row["by_position"]
     points = [
         Point(float(place), one["rate"], "", one["low"], one["high"])
         for place, one in places.items()
         if one["rate"] is not None
     ]
-    title = f"{_named(row)}: rate by place"
+    title = f"{name}: rate by place"
     drawing = plot(title, [Series("rate", points)], Axis("place"), Axis("rate"))
-    return Chart(title, drawing, _rate_table(title, "place", places))
+    return Chart(title, drawing, _rate_table(title, "place", places, counts))
 
 
 def _comparisons(result: Result) -> Section:
-    rows = []
-    for row in result["comparisons"]:
-        found = row["difference"] or dict.fromkeys(("value", "low", "high", "p"))
-        where = f", {row['scenario']}" if row["scenario"] else ""
-        rows.append(
-            [
-                f"{row['canary']}{where}",
-                row["base"],
-                share(row["share"]),
-                *(figure(row[side]["rate"]) for side in ("of_canary", "of_base")),
-                figure(found["value"], sign="+"),
-                interval(found, sign="+"),
-                figure(found["p"], 3),
-            ]
-        )
-    header = ["canary", "other users", "share", "its rate", "their rate", "difference",
-              "95% interval", "p"]  # fmt: skip
-    return Section("canaries", "Canaries", _COMPARED, tables=[Table("Canaries", header, rows, 2)])
+    rows = [told.compared_cells(row) for row in result["comparisons"]]
+    table = Table("Canaries", told.COMPARED_HEADER, rows, 2)
+    return Section("canaries", "Canaries", _COMPARED, tables=[table])
 
 
 def _policy(found: Result) -> Section:
-    where = f", {found['scenario']}" if found["scenario"] else ""
-    rows = [["all", number(found["places"]), *_estimates(found)]]
-    rows += [
-        [str(place), number(row["places"]), *_estimates(row)]
-        for place, row in found["by_position"].items()
+    scenario = found["scenario"]
+    tables = [
+        Table("Estimates", told.ESTIMATE_HEADER, told.estimate_rows(found)),
+        Table("How sure", ["", ""], told.policy_facts(found)),
     ]
-    header = ["place", "shown"]
-    for name in _ESTIMATORS.values():
-        header += [name, "95% interval"]
-    lead, was = found["lead"], found["logged"]
-    facts = [
-        ["support", share(found["support"])],
-        ["places with the item of these lists", number(found["matched"])],
-        ["effective users", f"{found['effective_users']:,.0f}"],
-        ["mean weight, 1 if all is well", figure(found["mean_weight"], 3)],
-        ["rate of the lists that were shown", f"{figure(was['value'])} ({interval(was)})"],
-        ["lead, doubly robust", f"{figure(lead['value'], sign='+')} ({interval(lead, sign='+')})"],
-        ["p", figure(lead["p"], 3)],
-        *([name.replace("_", " "), number(count)] for name, count in found["left_out"].items()),
-    ]
-    anchor = f"policy-{found['scenario'] or 'lists'}"
-    tables = [Table("Estimates", header, rows), Table("How sure", ["", ""], facts)]
-    return Section(anchor, f"{found['policy']}{where}", _POLICY, tables=tables)
+    return Section(
+        "policy" if scenario is None else f"policy-{scenario}",
+        told.lists_named(found["policy"], scenario),
+        f"{_POLICY} {told.support_told(found)}.",
+        tables=tables,
+    )
 
 
-def _estimates(row: Result) -> list[str]:
-    cells: list[str] = []
-    for name in _ESTIMATORS:
-        one = row[name]
-        cells += [NOTHING, NOTHING] if one is None else [figure(one["value"]), interval(one)]
-    return cells
+def _refused(result: Result) -> Section:
+    rows = [[told.lists_named(one["policy"], one["scenario"]), one["why"]]
+            for one in result["refused"]]  # fmt: skip
+    table = Table("Refused", ["lists", "why"], rows, 2)
+    return Section("refused", "Not estimated", _REFUSED, tables=[table])
 
 
 def _ledger(result: Result) -> Section:
-    rows = [
-        [what, name.replace("_", " "), number(count)]
-        for what, counts in result["ledger"].items()
-        for name, count in counts.items()
-    ]
-    table = Table("Ledger", ["of", "what became of it", "count"], rows, 2)
-    return Section("ledger", "Ledger", " ".join(f"{note}." for note in result["notes"]),
-                   tables=[table])  # fmt: skip
+    table = Table("Ledger", told.LEDGER_HEADER, told.ledger_rows(result["ledger"]), 2)
+    notes = " ".join(f"{note}." for note in result["notes"])
+    return Section("ledger", "Ledger", notes, tables=[table])

@@ -5,13 +5,12 @@ at which the policy's item could have been. The item that was drawn or kept coul
 propensity. Another one could only be where a place was open to chance, and only if it is not fixed
 at another place of the same list: exploration draws items that are not in the list.
 
-Legend of shapes: M impressions, R rows of lists.
+Legend of shapes: M impressions, P places with an item of the policy, R rows of lists.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from conf.errors import InputError
 from serving.outcome.estimators import (
@@ -26,28 +25,60 @@ from serving.outcome.estimators import (
 from serving.outcome.impressions import Impressions
 from serving.outcome.joining import find
 from serving.outcome.listed import Listed
-from serving.outcome.rates import bounds_of_share, critical, ratios
+from serving.outcome.rates import LEAST_P, bounds_of_share, ratios, tested
+from trainer.evaluation.intervals import FEWEST_USERS, Difference, as_bound
 
 OPTION = "--policy"
 FEWEST_SUCCESSES = 10
 """Fewest effective successes for an estimate: with fewer, intervals are too narrow."""
 _CERTAIN = 1 - 1e-6
+_MOST_WEIGHT = 1.01
+"""A mean weight above it is no rounding."""
+_IMPOSSIBLE = "impossible_propensity"
+_FIXES = {
+    "without_propensity": "set score.exploration, publish lists, and give the events after that",
+    "before_the_policys_data_ended": "give events from after the newest event of the policy's "
+    "dataset: it may know what happened before",
+    "user_without_the_policys_list": "choose a version that has lists of these users",
+    "place_beyond_the_policys_list": "choose a version with longer lists",
+    _IMPOSSIBLE: "these lists are wrong: run headrace score, publish its lists, and give the "
+    "events after that",
+}
+"""Why an impression is left out, in this order, and what to do if all of them are."""
+_MORE = (
+    "take the events of more days or users, or let more places be drawn (score.exploration.share)"
+)
 
 
 class Limits(NamedTuple):
     """Below these there is no estimate."""
 
     min_support: float
+    """Of the share of what the policy shows that the log can answer."""
     min_effective: int
+    """Of the effective number of users."""
 
 
 class Cases(NamedTuple):
-    """Places of a scenario that the log can say something about, and what was left out."""
+    """Places of a scenario that were shown and have an item of the policy; what was left out."""
 
     logged: Logged
+    """[P]"""
     supported: np.ndarray
-    """[M] bool, whether the policy's item could have been there."""
+    """[P] bool, whether the policy's item could have been there."""
     left_out: dict[str, int]
+    """Impressions by the reason; with the places they add up to all of the scenario."""
+
+
+class _Reach(NamedTuple):
+    """How much of what the policy shows the log has."""
+
+    support: float
+    """Share of the places whose item could have been shown."""
+    mean_weight: Difference
+    """Of the places with support; p is against 1, its value if all items could be drawn."""
+    effective_users: float
+    effective_successes: float
 
 
 def cases_of(
@@ -62,32 +93,36 @@ def cases_of(
         versions: [R] the version that each row of them is in.
         knows_until: Microseconds; the policy may know what happened up to then.
     """
-    has = np.isfinite(shown.listed.propensity)
-    early = has & (shown.time <= knows_until)
+    propensity = shown.listed.propensity
     at = find([policy.user, policy.position], [shown.user, shown.listed.position])
-    has_policy = np.isin(shown.user, policy.user)
-    left_out = {
-        "without_propensity": int((~has).sum()),
-        "before_the_policys_data_ended": int(early.sum()),
-        "user_without_the_policys_list": int((has & ~early & ~has_policy).sum()),
-        "place_beyond_the_policys_list": int((has & ~early & has_policy & (at.num == 0)).sum()),
-    }
-    kept = np.flatnonzero(has & ~early & (at.num > 0))
+    why = (
+        np.isnan(propensity),
+        shown.time <= knows_until,
+        ~np.isin(shown.user, policy.user),
+        at.num == 0,
+        ~((propensity > 0) & (propensity <= 1)),
+    )
+    is_left, left_out = np.ones(len(propensity), dtype=bool), dict[str, int]()
+    for name, holds in zip(_FIXES, why, strict=True):
+        left_out[name] = int((is_left & holds).sum())
+        is_left &= ~holds
+    kept = np.flatnonzero(is_left)
     one, wanted = shown.taken(kept), policy.item[at.row[kept]]
-    propensity = one.listed.propensity
     kept_items = np.flatnonzero(~lists.is_explored)  # they cannot be drawn
     fixed = lists.taken(kept_items)
     elsewhere = find(
         [versions[kept_items], fixed.user, fixed.item], [one.version, one.user, wanted]
     ).num
-    is_same = one.listed.item == wanted
-    supported = is_same | ((propensity < _CERTAIN) & (elsewhere == 0))
-    logged = Logged(one.user, one.listed.position, one.listed.item, wanted, propensity, one.reward)
+    is_open = (one.listed.propensity < _CERTAIN) & (elsewhere == 0)
+    logged = Logged(
+        one.user, one.listed.position, one.listed.item, wanted, one.listed.propensity, one.reward
+    )
+    supported = (logged.item == wanted) | is_open
     return Cases(logged, supported, {name: n for name, n in left_out.items() if n})
 
 
 def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[str, Any]:
-    """Return the estimates, in all and by position.
+    """Return the estimates, in all and by position, and which part of the log they are of.
 
     Args:
         name: Id of the policy's version.
@@ -95,74 +130,138 @@ def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[
         limits: Below them nothing is estimated.
         most: Largest possible reward.
 
+    Returns:
+        `shown`: impressions of the scenario, the sum of `left_out` (by reason) and of `places`,
+        those with an item of the policy; `supported`: the places whose item could have been there,
+        and their share `support`; all else is of these alone: `users`, `matched` (places that have
+        the policy's item), `effective_users`, `effective_successes`, `mean_weight`, `logged` (the
+        rate of what was shown), a value with bounds for each of `ESTIMATORS`, `lead`,
+        `by_position`.
+
     Raises:
         InputError: When the log has too little of what the policy would show.
     """
-    places, support = len(cases.supported), _share(cases.supported)
-    left_out = ", ".join(f"{why} {count:,}" for why, count in cases.left_out.items())
-    _require(
-        places > 0,
-        name,
-        f"no place of the lists that were shown is left ({left_out})",
-        "give events of lists with a propensity, from after the newest event of the policy's "
-        "dataset: it may know what happened before",
-    )
-    _require(
-        support >= limits.min_support,
-        name,
-        f"only {support:.1%} of the {places:,} places have an item that could have been shown "
-        f"there, and outcome.min_support is {limits.min_support:.0%}",
-        "the lists with exploration must be able to show what the policy shows: choose a policy "
-        "that is closer to them, or let more places be drawn (score.exploration.share)",
-    )
+    places, supported = len(cases.supported), int(cases.supported.sum())
+    _require_places(name, cases)
+    _require_support(name, cases, limits)
     logged = Logged(*(column[cases.supported] for column in cases.logged))
-    one = np.zeros(len(logged.user), dtype=np.int64)
-    reached = ratios(one, 1, logged.user, logged.weights)
-    _, upper = _bounds_of_mean(reached.value[0], reached.variance[0], int(reached.users[0]))
-    effective = float(effective_users(logged, one, 1)[0])
-    successes = float(effective_successes(logged, one, 1)[0])
-    _require(
-        effective >= limits.min_effective,
-        name,
-        f"the effective number of users is {effective:,.0f}, and outcome.min_effective is "
-        f"{limits.min_effective:,}",
-        _MORE,
-    )
-    _require(
-        upper >= limits.min_support,
-        name,
-        f"the mean weight of the places is {reached.value[0]:.2f} (at most {upper:.2f}), though it "
-        "is 1 if all of the policy's items could be drawn; rules or histories keep them from the "
-        "users",
-        "choose a policy whose lists keep to the same rules",
-    )
-    _require(
-        successes >= FEWEST_SUCCESSES,
-        name,
-        f"the places that count are worth {successes:.1f} successes, and an interval needs "
-        f"{FEWEST_SUCCESSES}",
-        _MORE,
-    )
+    reach = _reach_of(logged, supported / places)
+    _require_users(name, reach, limits)
+    _require_weights(name, reach, limits)
     return {
         "policy": name,
-        "places": places,
-        "support": support,
-        "users": int(reached.users[0]),
-        "matched": int((logged.weights > 0).sum()),
-        "effective_users": effective,
-        "effective_successes": successes,
-        "mean_weight": float(reached.value[0]),
+        "shown": places + sum(cases.left_out.values()),
         "left_out": cases.left_out,
+        "places": places,
+        "supported": supported,
+        "support": reach.support,
+        "users": len(np.unique(logged.user)),
+        "matched": int((logged.weights > 0).sum()),
+        "effective_users": reach.effective_users,
+        "effective_successes": reach.effective_successes,
+        "mean_weight": reach.mean_weight.value,
         "logged": _logged_value(logged, most),
-        **_told(estimates(logged, one, 1, most), 0),
-        "lead": _lead(logged),
-        "by_position": _by_position(logged, limits, most),
+        **_told(estimates(logged, _one_group(logged), 1, most), 0),
+        "lead": _lead(logged)._asdict(),
+        "by_position": _by_position(cases, limits, most),
     }
 
 
-_MORE = (
-    "take the events of more days or users, or let more places be drawn (score.exploration.share)"
-)
+def _reach_of(logged: Logged, support: float) -> _Reach:
+    one = _one_group(logged)
+    found = ratios(one, 1, logged.user, logged.weights)
+    value, variance, freedom = found.value[0], found.variance[0], int(found.users[0]) - 1
+    return _Reach(
+        support,
+        tested(float(value), float(variance), freedom, null=1.0),
+        float(effective_users(logged, one, 1)[0]),
+        float(effective_successes(logged, one, 1)[0]),
+    )
+
+
+def _require_places(name: str, cases: Cases) -> None:
+    """Refuse a log without a place that has an item of the policy, or with wrong propensities."""
+    left_out = ", ".join(f"{why} {count:,}" for why, count in cases.left_out.items())
+    most = max(cases.left_out, key=lambda why: cases.left_out[why], default="")
+    _require(
+        len(cases.supported) > 0,
+        name,
+        f"no place of the lists that were shown is left ({left_out})",
+        _FIXES.get(most, _MORE),
+    )
+    impossible = cases.left_out.get(_IMPOSSIBLE, 0)
+    _require(
+        not impossible,
+        name,
+        f"{impossible:,} places of the lists that were shown have a propensity that is not above "
+        "0 and at most 1",
+        _FIXES[_IMPOSSIBLE],
+    )
+
+
+def _require_support(name: str, cases: Cases, limits: Limits) -> None:
+    """Refuse a policy most of whose items could not have been shown."""
+    support = float(cases.supported.mean())
+    _require(
+        support >= limits.min_support,
+        name,
+        f"only {support:.1%} of the {len(cases.supported):,} places have an item that could have "
+        f"been shown there, and outcome.min_support is {limits.min_support:.0%}",
+        "the lists with exploration must be able to show what the policy shows: choose a policy "
+        "that is closer to them, or let more places be drawn (score.exploration.share)",
+    )
+
+
+def _require_users(name: str, reach: _Reach, limits: Limits) -> None:
+    """Refuse a log that is worth too few users or successes for an interval."""
+    least = max(limits.min_effective, FEWEST_USERS)
+    _require(
+        reach.effective_users >= least,
+        name,
+        f"the effective number of users is {reach.effective_users:,.0f}, and "
+        f"{_least_users(limits)}",
+        _MORE,
+    )
+    _require(
+        reach.effective_successes >= FEWEST_SUCCESSES,
+        name,
+        f"the places that count are worth {reach.effective_successes:.1f} successes, and an "
+        f"interval needs {FEWEST_SUCCESSES}",
+        _MORE,
+    )
+
+
+def _least_users(limits: Limits) -> str:
+    if limits.min_effective < FEWEST_USERS:
+        return f"an interval needs {FEWEST_USERS}"
+    return f"outcome.min_effective is {limits.min_effective:,}"
+
+
+def _require_weights(name: str, reach: _Reach, limits: Limits) -> None:
+    """Refuse a policy whose items were drawn less often than the propensities say, or more often.
+
+    The mean weight of the places with support is 1 in the mean if all items could be drawn, less
+    if rules or histories keep some from their users, and never more.
+    """
+    mean, high, p = (getattr(reach.mean_weight, key) for key in ("value", "high", "p"))
+    upper = mean if high is None else high
+    _require(
+        reach.support * min(upper, 1.0) >= limits.min_support,
+        name,
+        f"the mean weight of the places is {mean:.2f} (at most {upper:.2f}), though it is 1 if all "
+        f"of the policy's items could be drawn; with {reach.support:.1%} of the places, the log "
+        f"has at most {reach.support * min(upper, 1.0):.1%} of what the policy shows, and "
+        f"outcome.min_support is {limits.min_support:.0%}; rules or histories keep its items from "
+        "the users",
+        "choose a policy whose lists keep to the same rules",
+    )
+    _require(
+        mean <= _MOST_WEIGHT or (p is not None and p >= LEAST_P),
+        name,
+        f"the mean weight of the places is {mean:.2f}, and above 1 it cannot be: the policy has "
+        "the items that were drawn more often than chance gives, or the propensities are wrong",
+        "choose a policy that was not made by the same draw, such as lists without exploration",
+    )
 
 
 def _require(holds: bool, name: str, why: str, fix: str) -> None:
@@ -170,46 +269,43 @@ def _require(holds: bool, name: str, why: str, fix: str) -> None:
         raise InputError(f"{OPTION}={name!r} cannot be estimated: {why}; {fix}")
 
 
-def _share(chosen: np.ndarray) -> float:
-    return float(chosen.mean()) if len(chosen) else 0.0
-
-
-def _bounds_of_mean(value: float, variance: float, users: int) -> tuple[float, float]:
-    half = float(critical(np.array(users - 1)) * np.sqrt(variance))
-    return value - half, value + half
+def _one_group(logged: Logged) -> np.ndarray:
+    """Return the group of all places: [P] int64."""
+    return np.zeros(len(logged.user), dtype=np.int64)
 
 
 def _logged_value(logged: Logged, most: float) -> dict[str, float | None]:
     """Return what the lists that were shown got at the same places."""
-    one = np.zeros(len(logged.user), dtype=np.int64)
-    found = ratios(one, 1, logged.user, logged.reward)
+    found = ratios(_one_group(logged), 1, logged.user, logged.reward)
     low, high = bounds_of_share(found, most)
-    return {"value": float(found.value[0]), "low": float(low[0]), "high": float(high[0])}
+    return {"value": float(found.value[0]), "low": as_bound(low[0]), "high": as_bound(high[0])}
 
 
-def _lead(logged: Logged) -> dict[str, float]:
+def _lead(logged: Logged) -> Difference:
     """Return by how much the policy is better than what was shown, by the DR estimate."""
-    one = np.zeros(len(logged.user), dtype=np.int64)
+    one = _one_group(logged)
     found = ratios(one, 1, logged.user, doubly_robust(logged) - logged.reward)
-    freedom = effective_users(logged, one, 1) - 1
-    value, error = float(found.value[0]), float(np.sqrt(found.variance[0]))
-    half = float(critical(freedom)[0]) * error
-    p = 2 * float(special.stdtr(freedom[0], -abs(value) / error)) if error > 0 else 1.0
-    return {"value": value, "low": value - half, "high": value + half, "p": p}
+    freedom = float(effective_users(logged, one, 1)[0]) - 1
+    return tested(float(found.value[0]), float(found.variance[0]), freedom)
 
 
-def _by_position(logged: Logged, limits: Limits, most: float) -> dict[int, dict[str, Any]]:
-    """Return the estimates of each place; one with too little for an interval has None."""
-    positions, groups = np.unique(logged.position, return_inverse=True)
-    number = len(positions)
+def _by_position(cases: Cases, limits: Limits, most: float) -> dict[int, dict[str, Any]]:
+    """Return the estimates of each place; one with too little for an estimate has None."""
+    positions, whole = np.unique(cases.logged.position, return_inverse=True)
+    number, groups = len(positions), whole[cases.supported]
+    logged = Logged(*(column[cases.supported] for column in cases.logged))
     found = estimates(logged, groups, number, most)
     effective = effective_users(logged, groups, number)
     successes = effective_successes(logged, groups, number)
-    places = np.bincount(groups, minlength=number)
-    enough = (effective >= limits.min_effective) & (successes >= FEWEST_SUCCESSES)
+    places, supported = (np.bincount(one, minlength=number) for one in (whole, groups))
+    enough = (effective >= max(limits.min_effective, FEWEST_USERS)) & (
+        successes >= FEWEST_SUCCESSES
+    )
+    enough &= supported >= limits.min_support * places
     return {
         int(position): {
             "places": int(places[at]),
+            "supported": int(supported[at]),
             "effective_users": float(effective[at]),
             **(_told(found, at) if enough[at] else dict.fromkeys(ESTIMATORS)),
         }

@@ -3,7 +3,7 @@
 Legend of shapes: U users of the log.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from conf.contract import ITEM_ID, MANIFEST_NAME, USER_ID, ListsManifest, Manifest
 from conf.errors import ConfigError, VersionError
 from conf.privacy.log_ids import Kind
-from conf.workspace.folders import listed
-from conf.workspace.instants import microseconds, newest_instant
+from conf.workspace.folders import manifests_of
+from conf.workspace.instants import DAY, first_instant, newest_instant
 from conf.workspace.json_files import is_there
 from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import read_pointer
@@ -22,14 +22,19 @@ from conf.workspace.publications import publications
 from conf.workspace.versions import UNDATED, read_manifest
 from serving.outcome.codes import Codes
 from serving.outcome.policy import OPTION
-from serving.outcome.timeline import DAY, Stretch, stretches_of
+from serving.outcome.timeline import Stretch, stretches_of
 
 MOST_SEGMENTS = 100
 _NO_VALUE = "(none)"
 
 
 def published(workspace: Path) -> tuple[ListsManifest, list[Stretch]]:
-    """Return the current lists, and the stretches between publications."""
+    """Return the current lists, and the stretches between publications, the oldest first.
+
+    Raises:
+        VersionError: When nothing is published, or the pointer or the lists are damaged, or the
+            pointer does not say what was published when.
+    """
     pointer = read_pointer(workspace, "lists")
     if pointer is None:
         raise VersionError(
@@ -45,13 +50,22 @@ def published(workspace: Path) -> tuple[ListsManifest, list[Stretch]]:
 
 
 def policy_version(workspace: Path, version: str) -> ListsManifest:
-    """Return the lists of `--policy`."""
+    """Return the lists of `--policy`.
+
+    Args:
+        workspace: Folder of the workspace.
+        version: The text of the option.
+
+    Raises:
+        ConfigError: When it is no version of lists.
+        VersionError: When their manifest is damaged.
+    """
     if (
         not version
         or Path(version).name != version
         or not is_there(workspace / "lists" / version / MANIFEST_NAME["lists"])
     ):
-        there = [path.name for path in listed(workspace / "lists", "[!.]*") if path.is_dir()]
+        there = [path.parent.name for path in manifests_of(workspace, "lists")]
         raise ConfigError(
             f"{OPTION}={version!r} is no version of lists; there are "
             f"{', '.join(there[-10:]) or 'none'}"
@@ -60,7 +74,11 @@ def policy_version(workspace: Path, version: str) -> ListsManifest:
 
 
 def known_ids(workspace: Path, dataset: Manifest) -> dict[Kind, pa.Array]:
-    """Return the ids of the dataset's users and items."""
+    """Return the ids of the dataset's users and items, by kind; items in the order of numbers.
+
+    Raises:
+        VersionError: When a file is damaged, or gone.
+    """
     found: dict[Kind, pa.Array] = {}
     folder = workspace / "datasets" / dataset.id
     kinds: tuple[tuple[Kind, str, str], ...] = (
@@ -76,7 +94,21 @@ def known_ids(workspace: Path, dataset: Manifest) -> dict[Kind, pa.Array]:
 def segments_of(
     field: str | None, workspace: Path, dataset: Manifest, user_ids: pa.Array
 ) -> tuple[np.ndarray, list[str]] | None:
-    """Return the number of each user's segment, and their names."""
+    """Return the segment of each user.
+
+    Args:
+        field: Field of users (`outcome.segment`); None: there are no segments.
+        workspace: Folder of the workspace.
+        dataset: Has the field.
+        user_ids: [U]
+
+    Returns:
+        [U] number of each user's segment, and the names by number; None without a field.
+
+    Raises:
+        ConfigError: When there are more than `MOST_SEGMENTS`.
+        VersionError: When the dataset lacks the field, or a file is damaged.
+    """
     if field is None:
         return None
     folder = workspace / "datasets" / dataset.id
@@ -99,7 +131,10 @@ def segments_of(
 
 
 def knows_until(workspace: Path, policy: ListsManifest) -> int:
-    """Return the newest instant that the policy's lists may know of, in microseconds."""
+    """Return the newest instant that the policy's lists may know of, in microseconds since 1970.
+
+    It is that of its dataset, or if that is gone, the end of its logical date; -1 without a date.
+    """
     path = workspace / "datasets" / policy.dataset_id / MANIFEST_NAME["datasets"]
     if is_there(path):
         newest = newest_instant(read_manifest(workspace, "datasets", policy.dataset_id, Manifest))
@@ -107,14 +142,4 @@ def knows_until(workspace: Path, policy: ListsManifest) -> int:
             return newest
     if policy.logical_date == UNDATED:
         return -1
-    return instant(date.fromisoformat(policy.logical_date)) + DAY - 1
-
-
-def instant(day: date) -> int:
-    """Return the first instant of a day in microseconds since 1970 UTC."""
-    return microseconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
-
-
-def day_of(moment: int) -> str:
-    """Return the day of an instant, YYYY-MM-DD."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).date().isoformat()
+    return first_instant(date.fromisoformat(policy.logical_date)) + DAY - 1

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-LEVEL = 0.95
-FEWEST_USERS = 2
-"""Fewest users for bounds."""
+from trainer.evaluation.intervals import FEWEST_USERS, LEVEL, Difference
+
+LEAST_P = 0.001
+"""Below this probability, what is seen is no chance."""
 
 
 class Ratios(NamedTuple):
@@ -29,14 +30,25 @@ class Ratios(NamedTuple):
     """[G] int64"""
 
 
-class Difference(NamedTuple):
-    """One rate minus another, of other users."""
+class Joined(NamedTuple):
+    """The users of each group, numbered."""
 
-    value: float
-    low: float
-    high: float
-    p: float
-    """Two-sided p-value of Welch's test."""
+    group: np.ndarray
+    """[P] int64, group of each pair of group and user."""
+    owner: np.ndarray
+    """[M] int64, pair of each row."""
+
+
+def joined(groups: np.ndarray, users: np.ndarray) -> Joined:
+    """Return the pairs of group and user that rows are of.
+
+    Args:
+        groups: [M] group of each row.
+        users: [M] user of each row.
+    """
+    base = int(users.max(initial=0)) + 1
+    pairs, owner = np.unique(groups * base + users, return_inverse=True)
+    return Joined(pairs // base, owner)
 
 
 def ratios(
@@ -56,11 +68,9 @@ def ratios(
         below: [M] what is summed below it; None: 1 for each row.
     """
     below = np.ones(len(groups)) if below is None else below
-    base = int(users.max(initial=0)) + 1
-    pairs, owner = np.unique(groups * base + users, return_inverse=True)  # [P], [M]
-    group = pairs // base
+    group, owner = joined(groups, users)  # [P], [M]
     num_users = np.bincount(group, minlength=num_groups)
-    sums = [np.bincount(owner, one, minlength=len(pairs)) for one in (above, below)]
+    sums = [np.bincount(owner, one, minlength=len(group)) for one in (above, below)]
     over, under = (np.bincount(group, one, minlength=num_groups) for one in sums)  # [G]
     with np.errstate(divide="ignore", invalid="ignore"):
         value = over / under
@@ -101,8 +111,8 @@ def bounds_of_share(
     return np.where(few, np.nan, low), np.where(few, np.nan, high)
 
 
-def difference(first: Ratios, second: Ratios) -> Difference | None:
-    """Return the first ratio minus the second, of different users; None if one has no variance.
+def difference(first: Ratios, second: Ratios) -> Difference:
+    """Return the first ratio minus the second, of different users, by Welch's test.
 
     Source: Welch 1947.
 
@@ -110,15 +120,30 @@ def difference(first: Ratios, second: Ratios) -> Difference | None:
         first: Of one group.
         second: Of one group.
     """
-    value = float(first.value[0] - second.value[0])
     parts = np.array([first.variance[0], second.variance[0]])
     total = float(parts.sum())
-    if not np.isfinite(total) or total <= 0:
-        return None
-    freedom = total**2 / float((parts**2 / (np.array([first.users[0], second.users[0]]) - 1)).sum())
-    error = float(np.sqrt(total))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = float((parts**2 / (np.array([first.users[0], second.users[0]]) - 1)).sum())
+    freedom = total**2 / spread if spread > 0 else 0.0
+    return tested(float(first.value[0] - second.value[0]), total, freedom)
+
+
+def tested(value: float, variance: float, freedom: float, null: float = 0.0) -> Difference:
+    """Return an estimate with its 95% bounds, and the p-value of what it is without an effect.
+
+    Args:
+        value: The estimate; NaN for none.
+        variance: Its variance. NaN or 0: there is nothing to test, so bounds and p are None.
+        freedom: Degrees of freedom of Student's t, at least 1 is taken.
+        null: What the estimate would be without an effect.
+    """
+    if np.isnan(value):
+        return Difference(None, None, None, None)
+    if not np.isfinite(variance) or variance <= 0:
+        return Difference(value, None, None, None)
+    error = float(np.sqrt(variance))
     half = float(critical(np.array(freedom))) * error
-    p = 2 * float(special.stdtr(freedom, -abs(value) / error))
+    p = 2 * float(special.stdtr(max(freedom, 1), -abs(value - null) / error))
     return Difference(value, value - half, value + half, p)
 
 

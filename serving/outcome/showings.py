@@ -8,19 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from conf.workspace.instants import DAY
 from serving.outcome.events import NO_LIST, NO_PLACE, SHOWN, Events
 from serving.outcome.joining import Found, find
 from serving.outcome.listed import Listed
-from serving.outcome.timeline import DAY, NO_VERSION, Timeline
+from serving.outcome.timeline import NO_VERSION, Timeline
 
 WHY = (
-    "counted", "counted_of_an_older_list", "shown_again", "duplicates", "other_days",
+    "counted", "counted_of_another_list", "shown_again", "duplicates", "other_days",
     "before_the_first_publication", "version_gone", "user_without_list", "unknown_item",
     "not_in_the_list", "another_place", "in_several_scenarios", "unknown_list",
 )  # fmt: skip
 """What becomes of a showing."""
 (
-    COUNTED, OLDER, AGAIN, COPY, OTHER_DAY, NOT_YET, GONE, NO_USER, UNKNOWN, NOT_LISTED,
+    COUNTED, OTHER_LIST, AGAIN, COPY, OTHER_DAY, NOT_YET, GONE, NO_USER, UNKNOWN, NOT_LISTED,
     ELSEWHERE, SEVERAL, NO_SUCH_LIST,
 ) = range(len(WHY))  # fmt: skip
 ReadLists = Callable[[int, np.ndarray], Listed]
@@ -85,7 +86,7 @@ def showings_of(events: Events, timeline: Timeline, days: Days, *, has_shown: bo
     found = Showings(event, user, time, stretch, version, why)
     if has_shown:
         return found
-    first = first_of([user, time // DAY, version], time)
+    first = first_of([user, time // DAY, stretch, version], time)
     return Showings(*(column[first] for column in found))
 
 
@@ -150,14 +151,14 @@ def _match(rows: Listed, events: Events, event: np.ndarray) -> tuple[Found, np.n
     return Found(count, row), why
 
 
-def of_older_lists(
+def of_other_lists(
     showings: Showings,
     events: Events,
     timeline: Timeline,
     read: ReadLists,
     readable: frozenset[int],
 ) -> list[Matched]:
-    """Return what was shown of lists that their users were no longer to see.
+    """Return what was shown of other lists than those that their users were to see.
 
     An app may keep a list for longer than it is current. Such events name it by its `list_id`.
     """
@@ -172,7 +173,7 @@ def of_older_lists(
         match, why = _match(rows, events, showings.event[here])
         is_there = why == COUNTED
         chosen = here[is_there]
-        showings.why[chosen] = OLDER
+        showings.why[chosen] = OTHER_LIST
         rows = rows.taken(match.row[is_there])
         found.append(Matched(chosen, np.full(len(chosen), version), rows))
     return found

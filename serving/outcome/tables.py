@@ -10,12 +10,11 @@ import numpy as np
 from scipy import special
 
 from serving.outcome.impressions import Impressions
-from serving.outcome.rates import Ratios, bounds_of_share, difference, ratios
+from serving.outcome.rates import LEAST_P, Ratios, bounds_of_share, difference, ratios
 from serving.outcome.timeline import Timeline
+from trainer.evaluation.intervals import as_bound
 
 Row = dict[str, Any]
-_LEAST_P = 0.001
-"""Below this probability the sizes of two groups are no chance."""
 
 
 def version_rows(
@@ -35,6 +34,12 @@ def version_rows(
         channels: Names of the channels by bit.
         segments: [U] number of each user's segment, and their names; None: there are none.
         most: Largest possible reward.
+
+    Returns:
+        For each: `version`, `scenario` (None: the default lists), `canary` (share of the users that
+        saw it as a canary, None if it was the version of all or of the others), `users`, `shown`
+        and `acted` (impressions), `rate` with `low` and `high`, and the same figures
+        `by_position`, `by_channel` and, with segments, `by_segment`.
     """
     found = []
     for version, name in enumerate(timeline.versions):
@@ -43,7 +48,12 @@ def version_rows(
             if not len(chosen):
                 continue
             part = shown.taken(chosen)
-            row: Row = {"version": name, "scenario": scenario or None}
+            own = np.unique(part.stretch[~part.is_other])
+            row: Row = {
+                "version": name,
+                "scenario": scenario or None,
+                "canary": timeline.canary_share(version, own),
+            }
             row |= _one(part, np.zeros(len(chosen), dtype=np.int64), 1, most)[0]
             row["by_position"] = _by_position(part, most)
             row["by_channel"] = _by_channel(part, channels, most)
@@ -84,25 +94,23 @@ def _one(shown: Impressions, groups: np.ndarray, num_groups: int, most: float) -
             "users": int(rates.users[at]),
             "shown": int(rates.rows[at]),
             "acted": int(acted[at]),
-            "rate": _number(rates.value[at]),
-            "low": _number(low[at]),
-            "high": _number(high[at]),
+            "rate": as_bound(rates.value[at]),
+            "low": as_bound(low[at]),
+            "high": as_bound(high[at]),
         }
         for at in range(num_groups)
     ]
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
 def comparison_rows(
     shown: Impressions, timeline: Timeline, scenarios: Sequence[str], most: float
 ) -> list[Row]:
-    """Return canaries against the versions that the other users saw at the same time.
+    """Return canaries against the versions that the other users were to see at the same time.
 
-    Stretches with the same two versions and the same share are one comparison: the users of both
-    sides are the same in all of them.
+    Users count by the group that they are assigned to, whatever list they saw (intention to treat):
+    what an app shows of other lists depends on the user, and leaving it out would make the groups
+    differ in more than chance. Stretches with the same two versions and the same share are one
+    comparison: the users of both sides are the same in all of them.
     """
     stretches: dict[tuple[str, str, float], list[int]] = {}
     for number, one in enumerate(timeline.stretches):
@@ -110,7 +118,7 @@ def comparison_rows(
             stretches.setdefault((one.canary, one.base, one.share), []).append(number)
     found = []
     for (canary, base, share), numbers in stretches.items():
-        here = np.isin(shown.stretch, numbers) & ~shown.is_older
+        here = np.isin(shown.stretch, numbers)
         for scenario, name in enumerate(scenarios):
             chosen = here & (shown.listed.scenario == scenario)
             members = timeline.members(numbers[0])[shown.user]
@@ -136,8 +144,7 @@ def _compared(canary: Impressions, base: Impressions, share: float, most: float)
         one = np.zeros(len(side.user), dtype=np.int64)
         rates.append(ratios(one, 1, side.user, side.reward))
         row[name] = _one(side, one, 1, most)[0]
-    found = difference(*rates)
-    row["difference"] = None if found is None else found._asdict()
+    row["difference"] = difference(*rates)._asdict()
     row["sizes_p"] = _sizes_p(int(rates[0].users[0]), int(rates[1].users[0]), share)
     return row
 
@@ -158,5 +165,5 @@ def size_warnings(rows: Sequence[Row]) -> list[str]:
         f"{row['share']:.1%} (p {row['sizes_p']:.1g}); the groups may differ in more than the "
         "version: check that all programs show the canary"
         for row in rows
-        if row["sizes_p"] < _LEAST_P
+        if row["sizes_p"] < LEAST_P
     ]

@@ -4,7 +4,6 @@ Legend of shapes: E instants, U users, S stretches.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +13,6 @@ from conf.workspace.instants import microseconds
 from conf.workspace.publications import Publication, in_canary
 
 NO_VERSION = -1
-DAY = timedelta(days=1) // timedelta(microseconds=1)
-"""Microseconds of a day."""
 
 
 class Stretch(NamedTuple):
@@ -104,6 +101,22 @@ class Timeline:
             if one.start < end and ends > start:
                 found |= {name for name in (one.base, one.canary) if name is not None}
         return {self.versions.index(name) for name in found}
+
+    def canary_share(self, version: int, stretches: np.ndarray) -> float | None:
+        """Return the largest share of users that saw a version as a canary.
+
+        Args:
+            version: Number of the version.
+            stretches: Numbers of the stretches in which it was seen.
+
+        Returns:
+            None if in one of them, or in none, it was the version of all or of the other users.
+        """
+        name = self.versions[version]
+        seen: list[Stretch] = [self.stretches[one] for one in stretches.tolist()]
+        if not seen or any(one.canary != name for one in seen):
+            return None
+        return max(one.share for one in seen)
 
     def first_shown(self, version: int) -> int:
         """Return when a version was published first, in microseconds."""

@@ -25,6 +25,7 @@ from conf.contract import (
     POSITION,
     PROPENSITY,
     REASONS,
+    RULE_EXPLORED,
     RULES,
     SCORE,
     SOURCE,
@@ -70,7 +71,7 @@ LISTS_SCHEMA = pa.schema(
 _CHANNELS = pa.field(CHANNELS, pa.list_(pa.string()))
 CHANNELS_SCHEMA = LISTS_SCHEMA.append(_CHANNELS)
 """Of lists that are made of candidates; the channels of a fallback are null."""
-REFILL, PIN, BOOST, EXPLORED = "refill", "pin:", "boost:", "explored"
+REFILL, PIN, BOOST, EXPLORED = "refill", "pin:", "boost:", RULE_EXPLORED
 """What the column of rules says; a name follows the colon."""
 RULED_SCHEMA = LISTS_SCHEMA.append(pa.field(RULES, pa.list_(pa.string())))
 """With `score.rules`, and other settings that arrange lists."""

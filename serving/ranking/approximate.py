@@ -1,14 +1,18 @@
 """Find users' best items with an index that searches a part of the catalogue.
 
 The index is an inverted file (IVF): items are divided into groups by their vectors, and only the
-groups nearest to a user are searched. The scores of what is found are exact.
+groups nearest to a user are searched. The scores of what is found are exact. The index is in main
+memory and is searched by the CPU, wherever the vectors are.
 Source: Sivic and Zisserman 2003; Johnson, Douze and Jegou 2019 (faiss).
 
 Legend of shapes: U users, V places of items, D width, K items found, F items searched for.
 """
 
+import logging
 import math
+from functools import cached_property
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +25,9 @@ from serving.ranking.barred import Find, seen_of_rows
 from serving.ranking.topk import Adjust, TopK
 from serving.rules.allowed import Adjusting
 from serving.rules.history import Seen
+from trainer.models.scorer import ModelScorer, Scorer
+
+log = logging.getLogger(__name__)
 
 LISTS_PER_ROOT, LEAST_PROBES, SEARCHED_SHARE = 4, 8, 32
 MOST_FOUND = 1_024
@@ -28,13 +35,25 @@ MOST_FOUND = 1_024
 _SAMPLES_PER_LIST, _ROUNDS = 64, 10  # of k-means
 
 
-def require_faiss() -> None:
-    """Refuse an index without the library that makes it.
+def require_index(
+    stage: str, scorer: Scorer | None, model: str, why_unused: str | None = None
+) -> None:
+    """Refuse `score.index` without the library that makes the index; warn if nothing uses it.
+
+    Args:
+        stage: The command, for messages.
+        scorer: The main model; None: it scores pairs.
+        model: Its id and its algorithm, for messages.
+        why_unused: Why no list of a network is found with the index; None: some are.
 
     Raises:
-        ConfigError: When it is not installed.
+        ConfigError: When the library is not installed.
     """
-    if find_spec("faiss") is None:
+    if not isinstance(scorer, ModelScorer):
+        why_unused = f"model {model} is no network"
+    if why_unused is not None:
+        log.warning("%s: score.index has no effect: %s; set it to null", stage, why_unused)
+    elif find_spec("faiss") is None:
         raise ConfigError(
             "score.index needs faiss, which is not installed; install headrace[index], or set "
             "score.index to null for exact lists"
@@ -42,48 +61,59 @@ def require_faiss() -> None:
 
 
 class ItemIndex:
-    """An index of item vectors by place."""
+    """An index of item vectors by place, built at the first search."""
 
     def __init__(self, vectors: Tensor, left_out: Tensor | None, settings: Index) -> None:
-        """Build the index, on one thread, so that it is the same each time.
+        """Take the vectors.
 
         Args:
             vectors: [V, D], the reserved numbers first.
             left_out: [V] bool, items that are never found; None: none.
             settings: Size of the index.
         """
-        import faiss
-
-        self.vectors = vectors
-        kept = torch.ones(len(vectors), dtype=torch.bool)
+        self.vectors, self.settings = vectors, settings
+        kept = np.ones(len(vectors), dtype=bool)
         kept[:NUM_RESERVED] = False
         if left_out is not None:
-            kept &= ~left_out
-        places = kept.nonzero()[:, 0].numpy()
-        lists = settings.lists or round(LISTS_PER_ROOT * math.sqrt(len(places)))
-        lists = max(min(lists, len(places)), 1)
-        width = vectors.shape[1]
-        self.index = faiss.IndexIVFFlat(
+            kept &= ~left_out.cpu().numpy()
+        self.places = np.flatnonzero(kept)
+        """Items that can be found, ascending."""
+
+    @cached_property
+    def index(self) -> Any:
+        """The index of faiss, built on one thread, so that it is the same each time."""
+        import faiss
+
+        rows = np.ascontiguousarray(self.vectors.cpu().numpy()[self.places], dtype=np.float32)
+        lists = self.settings.lists or round(LISTS_PER_ROOT * math.sqrt(len(rows)))
+        lists, width = min(lists, len(rows)), rows.shape[1]
+        found = faiss.IndexIVFFlat(
             faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT
         )
-        self.index.nprobe = settings.probes or max(lists // SEARCHED_SHARE, LEAST_PROBES)
-        self.index.cp.niter = _ROUNDS
-        self.index.cp.min_points_per_centroid = 1
-        self.index.cp.max_points_per_centroid = _SAMPLES_PER_LIST
-        rows = np.ascontiguousarray(vectors.numpy()[places], dtype=np.float32)
+        probes = self.settings.probes or max(lists // SEARCHED_SHARE, LEAST_PROBES)
+        found.nprobe = min(probes, lists)
+        found.cp.niter = _ROUNDS
+        found.cp.min_points_per_centroid = 1
+        found.cp.max_points_per_centroid = _SAMPLES_PER_LIST
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
-        if len(places):
-            self.index.train(rows)
-            self.index.add_with_ids(rows, places)
-        faiss.omp_set_num_threads(threads)
-
-    def search(self, users: Tensor, count: int) -> np.ndarray:
-        """Return places of items for each user, -1 for none: [U, F] int64."""
-        if not self.index.ntotal or not len(users):
-            return np.full((len(users), count), NO_ITEM)
-        found: np.ndarray = self.index.search(users.numpy().astype(np.float32), count)[1]
+        try:
+            found.train(rows)
+            found.add_with_ids(rows, self.places)
+        finally:
+            faiss.omp_set_num_threads(threads)
         return found
+
+    def search(self, users: Tensor, count: int) -> TopK:
+        """Return the best of the searched items of each user, in no order: [U, F].
+
+        Args:
+            users: [U, D]
+            count: F, at least 1 and at most the number of items.
+        """
+        rows = np.ascontiguousarray(users.cpu().numpy(), dtype=np.float32)
+        found = (torch.from_numpy(part).to(users.device) for part in self.index.search(rows, count))
+        return TopK(*found)
 
     def best(
         self,
@@ -93,7 +123,6 @@ class ItemIndex:
         k: int,
         seen: Seen,
         exact: Find,
-        left_out: Tensor | None = None,
         adjust: Adjust | None = None,
         adjusting: Adjusting | None = None,
     ) -> TopK:
@@ -102,40 +131,30 @@ class ItemIndex:
         Args:
             users: [U, D]
             k: K
-            seen: Pairs that are left out.
-            exact: Finds the items of users for whom the index finds too few, and of all if scores
-                are changed.
-            left_out: [V] bool, items that no list may contain; None: no such items.
+            seen: Pairs that are left out, by place.
+            exact: Finds the items of users for whom the index finds too few. It finds those of all
+                users if scores are changed, and if more items are asked for than the index gives.
             adjust: See `Find`.
             adjusting: See `Find`.
         """
-        if adjust is not None or adjusting is not None:
+        is_changed = adjust is not None or adjusting is not None
+        if is_changed or k > MOST_FOUND or k >= len(self.places) or not len(users):
             return exact(users, k=k, seen=seen, adjust=adjust, adjusting=adjusting)
-        most_seen = int(torch.bincount(seen.rows, minlength=1).max())
-        count = min(k + most_seen, MOST_FOUND, max(int(self.index.ntotal), 1))
-        places = torch.from_numpy(self.search(users, count))  # [U, F]
-        places = places.sort(dim=1).values  # of equal scores, the smaller number comes first
-        scores = torch.einsum("ud,ufd->uf", users, self.vectors[places.clamp(min=0)])
-        scores[places < 0] = -torch.inf
-        scores[
-            torch.isin(_pairs(places, len(self.vectors)), _keys(seen, len(self.vectors)))
-        ] = -torch.inf
-        if left_out is not None:
-            scores[left_out[places.clamp(min=0)]] = -torch.inf
+        size = len(self.vectors)
+        pairs = torch.unique(seen.rows * size + seen.item_idx)
+        most_seen = int(torch.bincount(pairs // size, minlength=1).max())
+        found = self.search(users, min(k + most_seen, MOST_FOUND, len(self.places)))
+        places, order = found.item_idx.sort(dim=1)  # of equal scores, the smaller number is first
+        scores = found.scores.gather(1, order)  # [U, F]
+        rows = torch.arange(len(users), device=users.device)[:, None]
+        is_seen = torch.isin(rows * size + places, pairs)
+        scores[(places < 0) | is_seen] = -torch.inf
         best = _best_of(scores, places, k)
         short = (best.item_idx[:, -1] < 0).nonzero()[:, 0]
         if len(short):
             own = seen_of_rows(seen, short, len(users))
             best.scores[short], best.item_idx[short] = exact(users[short], k=k, seen=own)
         return best
-
-
-def _pairs(places: Tensor, num_places: int) -> Tensor:
-    return torch.arange(len(places))[:, None] * num_places + places
-
-
-def _keys(seen: Seen, num_places: int) -> Tensor:
-    return seen.rows * num_places + seen.item_idx
 
 
 def _best_of(scores: Tensor, places: Tensor, k: int) -> TopK:

@@ -106,30 +106,10 @@ class _ModelPart(NamedTuple):
         asked = rows[self.asks[rows]]
         if not len(asked):
             return Named(items, np.ones(len(rows), dtype=bool))
-        fitting = _Fitting(rules, self.channel.num_items)
-        found = self.channel.ranker.rank(self.histories, asked, k=count, rules=fitting)
+        found = self.channel.ranker.rank(self.histories, asked, k=count, rules=rules)
         is_there = np.isin(rows, found.rows)
         items[is_there] = found.best.item_idx.cpu().numpy()
         return Named(items, is_there | ~self.asks[rows])
-
-
-class _Fitting(NamedTuple):
-    """Rules for a model whose catalogue is smaller than the dataset's."""
-
-    rules: Rules
-    num_items: int
-
-    @property
-    def kept(self) -> np.ndarray | None:
-        """See `Rules`; the ranker itself leaves out what its model lacks."""
-        return self.rules.kept
-
-    def allowed(self, rows: np.ndarray) -> Allowed:
-        """See `Rules`."""
-        allowed = self.rules.allowed(rows)
-        if allowed.left_out is None:
-            return allowed
-        return allowed._replace(left_out=allowed.left_out[: self.num_items])
 
 
 @dataclass(frozen=True)
@@ -163,7 +143,7 @@ class _OrderedPart(NamedTuple):
     def names(self, rows: np.ndarray, rules: Rules) -> Named:
         """See `PartChannel`."""
         allowed = rules.allowed(rows)
-        is_kept = _kept(rules, allowed, len(self.channel.pool))
+        is_kept = _kept(rules, len(self.channel.pool))
         items = np.full((len(rows), self.channel.count), NO_ITEM, dtype=np.int64)
         barred = _Barred(rules, allowed, len(self.channel.pool))
         groups = self.groups[rows]
@@ -189,13 +169,11 @@ class _Barred:
         return barred
 
 
-def _kept(rules: Rules, allowed: Allowed, size: int) -> np.ndarray:
+def _kept(rules: Rules, size: int) -> np.ndarray:
     """Return which items some user may get: [V] bool."""
     found = np.full(size, rules.kept is None)
     if rules.kept is not None:
         found[rules.kept] = True
-    if allowed.left_out is not None:
-        found &= ~allowed.left_out.cpu().numpy()
     return found
 
 
@@ -244,7 +222,7 @@ class WholeCatalogue:
     def names(self, rows: np.ndarray, rules: Rules) -> Named:
         """See `PartChannel`."""
         allowed = rules.allowed(rows)
-        items = np.flatnonzero(self.pool & _kept(rules, allowed, len(self.pool)))
+        items = np.flatnonzero(self.pool & _kept(rules, len(self.pool)))
         named = np.tile(items, (len(rows), 1))
         places = np.full(len(self.pool), -1)
         places[items] = np.arange(len(items))

@@ -7,7 +7,7 @@ need no more memory than those of a network.
 Legend of shapes: B users of a batch, V catalogue, D width, K items found.
 """
 
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -85,38 +85,44 @@ class NetworkRanker:
             finite = torch.isfinite(users).all(1)  # [B]
             users, rows = users[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(users.device)
-            shelved = self._shelf(rules)
-            left_out = allowed.left_out_with(shelved.left_out)
-            find: Find = partial(
-                top_k,
-                item_vectors=shelved.vectors,
-                block_items=self.score.block_items,
-                left_out=left_out,
-            )
-            if shelved.approximate is not None:
-                find = partial(shelved.approximate.best, exact=find, left_out=left_out)
+            shelf, find = self._shelved(rules)
             best = best_unbarred(
                 find,
                 users,
-                shelved.shelf.placed(allowed.seen),
+                shelf.placed(allowed.seen),
                 allowed.masks,
                 k=k,
                 adjusting=allowed.adjusting,
             )
-        return RankedLists(rows, shelved.shelf.numbered(best))
+        return RankedLists(rows, shelf.numbered(best))
 
-    def _shelf(self, rules: Rules) -> "_Shelved":
+    def _shelved(self, rules: Rules) -> "_Shelved":
         """Return the items that the rules leave."""
         found = self.shelves.get(id(rules.kept))
         if found is None or found.shelf.kept is not rules.kept:  # a shelf keeps its array alive
             vectors, left_out = self.scorer.item_vectors, self.scorer.left_out
             shelf = Shelf(rules.kept, len(vectors), vectors.device)
-            own = None if left_out is None else shelf.of_items(left_out)
-            vectors, approximate = shelf.of_items(vectors), None
-            if self.score.index is not None:
-                approximate = ItemIndex(vectors, own, self.score.index)
-            found = self.shelves[id(rules.kept)] = _Shelved(shelf, vectors, own, approximate)
+            if shelf.numbers is None:
+                find = self.whole
+            else:
+                own = None if left_out is None else shelf.of_items(left_out)
+                find = self._find(shelf.of_items(vectors), own)
+            found = self.shelves[id(rules.kept)] = _Shelved(shelf, find)
         return found
+
+    @cached_property
+    def whole(self) -> Find:
+        """Finds items among all of the model: all rules that leave all of them share its index."""
+        return self._find(self.scorer.item_vectors, self.scorer.left_out)
+
+    def _find(self, vectors: Tensor, left_out: Tensor | None) -> Find:
+        """Return what finds items by their vectors, without those that are left out."""
+        exact: Find = partial(
+            top_k, item_vectors=vectors, block_items=self.score.block_items, left_out=left_out
+        )
+        if self.score.index is None:
+            return exact
+        return partial(ItemIndex(vectors, left_out, self.score.index).best, exact=exact)
 
     def _require_finite_items(self) -> None:
         if not self.is_checked and not bool(torch.isfinite(self.scorer.item_vectors).all()):
@@ -128,14 +134,11 @@ class NetworkRanker:
 
 
 class _Shelved(NamedTuple):
-    """The items that rules leave, by place."""
+    """The items that rules leave."""
 
     shelf: Shelf
-    vectors: Tensor
-    left_out: Tensor | None
-    """Items that the model does not know; None: there are none."""
-    approximate: ItemIndex | None
-    """None: the search is exact."""
+    find: Find
+    """Finds the best of them, by place."""
 
 
 class ScoresRanker:
@@ -163,11 +166,8 @@ class ScoresRanker:
                 scores, rows = scores[finite], rows[finite.cpu().numpy()]
             allowed = rules.allowed(rows).to(scores.device)
             shelf = Shelf(rules.kept, scores.shape[1], scores.device)
-            find = partial(
-                top_k_of_scores, block_items=self.score.block_items, left_out=allowed.left_out
-            )
             best = best_unbarred(
-                find,
+                partial(top_k_of_scores, block_items=self.score.block_items),
                 shelf.of_items(scores.T).T,
                 shelf.placed(allowed.seen),
                 allowed.masks,

@@ -23,9 +23,9 @@ class Shelf:
             num_items: V
             device: Where the scores are.
         """
-        self.kept = kept
+        self.kept, self.num_items = kept, num_items
         self.numbers: Tensor | None = None
-        """[2 + M] int64; None: the places are the numbers."""
+        """[2 + M] int64; None: the places are the numbers, since all items are left."""
         if kept is None or np.searchsorted(kept, num_items) == num_items - NUM_RESERVED:
             return
         of_model = kept[: np.searchsorted(kept, num_items)]
@@ -39,12 +39,13 @@ class Shelf:
         return rows if self.numbers is None else rows[self.numbers]
 
     def placed(self, seen: Seen) -> Seen:
-        """Return the pairs whose items are left, with places in place of numbers."""
+        """Return the pairs whose items are left, by place; items newer than the model are not."""
+        known = seen.item_idx < self.num_items
+        rows, place = seen.rows[known], seen.item_idx[known]
         if self.numbers is None:
-            return seen
-        known = seen.item_idx < len(self.places)
-        place = self.places[seen.item_idx[known]]
-        return Seen(seen.rows[known][place >= 0], place[place >= 0])
+            return Seen(rows, place)
+        place = self.places[place]
+        return Seen(rows[place >= 0], place[place >= 0])
 
     def numbered(self, best: TopK) -> TopK:
         """Return the best places as numbers of items: [U, K]."""

@@ -103,7 +103,6 @@ def top_k_of_scores(
     k: int,
     seen: Seen,
     block_items: int,
-    left_out: Tensor | None = None,
     adjust: Adjust | None = None,
     adjusting: Adjusting | None = None,
 ) -> TopK:
@@ -114,15 +113,12 @@ def top_k_of_scores(
         k: K
         seen: Pairs that are left out.
         block_items: Items processed together.
-        left_out: [V] bool, items that no list may contain; None: no such items.
         adjust: Changes the scores of a block; None: nothing does.
         adjusting: Changes scores after that; only those that may enter a list are computed.
     """
 
     def fill(start: int, block: Tensor) -> None:
         block.copy_(scores[:, start : start + len(block)].T)
-        if left_out is not None:
-            block[left_out[start : start + len(block)]] = -torch.inf
         if adjust is not None:
             adjust(start - NUM_RESERVED, block)
 

@@ -1,7 +1,7 @@
 """What each user may get, asked for by whatever ranks: rules act before the best items are cut.
 
-Legend of shapes: U users asked for, V catalogue, S pairs of user and item, M items that some user
-may get, G groups of users, N items of a block, C chunks of it, P chunks of single users.
+Legend of shapes: U users asked for, S pairs of user and item, M items that some user may get,
+G groups of users, N items of a block, C chunks of it, P chunks of single users.
 """
 
 from typing import NamedTuple, Protocol
@@ -128,8 +128,6 @@ class Allowed(NamedTuple):
 
     seen: Seen
     """Pairs that are left out."""
-    left_out: Tensor | None
-    """[V] bool, items that none of them may get; None: no such items."""
     masks: UserMasks | None = None
     """What differs between users in other ways; None: nothing."""
     adjusting: Adjusting | None = None
@@ -137,16 +135,7 @@ class Allowed(NamedTuple):
 
     def to(self, device: torch.device) -> "Allowed":
         """Return the same on a device."""
-        left_out = None if self.left_out is None else self.left_out.to(device)
-        return Allowed(
-            Seen(*(tensor.to(device) for tensor in self.seen)), left_out, self.masks, self.adjusting
-        )
-
-    def left_out_with(self, more: Tensor | None) -> Tensor | None:
-        """Return the items that none may get, with others: [V] bool; None: no such items."""
-        if more is None or self.left_out is None:
-            return more if self.left_out is None else self.left_out
-        return self.left_out | more
+        return self._replace(seen=Seen(*(tensor.to(device) for tensor in self.seen)))
 
 
 class Rules(Protocol):
@@ -198,4 +187,4 @@ class HistoryRules:
 
     def allowed(self, rows: np.ndarray) -> Allowed:
         """See `Rules`."""
-        return Allowed(seen_items(self.histories, rows) if self.drop_seen else nothing_seen(), None)
+        return Allowed(seen_items(self.histories, rows) if self.drop_seen else nothing_seen())

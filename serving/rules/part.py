@@ -59,7 +59,7 @@ class PartRules:
 
     def allowed(self, rows: np.ndarray) -> Allowed:
         """See `serving.rules.allowed.Rules`."""
-        return Allowed(self.pairs(rows), None, self.masks(rows), self._boosts(rows))
+        return Allowed(self.pairs(rows), self.masks(rows), self._boosts(rows))
 
     def _boosts(self, rows: np.ndarray) -> Boosts | None:
         book = self.book
@@ -294,7 +294,7 @@ class OnlyPins:
 
     def allowed(self, rows: np.ndarray) -> Allowed:
         """See `serving.rules.allowed.Rules`."""
-        return Allowed(nothing_seen(), None)
+        return Allowed(nothing_seen())
 
 
 class PairMasks:

@@ -1,19 +1,53 @@
-"""Cells of a file of events: ids, times and values. Nothing here needs a model.
+"""A file of events: the log that it is of, ids, times, types and values. Nothing needs a model.
 
 Legend of shapes: M rows of the file.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from conf.contract import Manifest
+from conf.errors import InputError
 from conf.settings.config import Config
-from conf.settings.input import EventSource
-from serving.visitors.files import GivenFile
+from conf.settings.input import ColumnName, EventSource
+from serving.visitors.files import GivenFile, read_file, told_column
 from serving.visitors.times import as_numbers, why_wrong
 
 EVENTS_OPTION = "--events"
+Needed = Callable[[EventSource], Sequence[ColumnName]]
+"""Returns the columns that a file of a log must have."""
+
+
+def logs_of(config: Config, path: Path, needed: Needed) -> Iterator[tuple[str, GivenFile]]:
+    """Yield the logs of `input.events` whose columns a file has, with the file read as theirs.
+
+    Args:
+        config: Declares the logs.
+        path: The file.
+        needed: Which columns it must have.
+
+    Raises:
+        InputError: When the file cannot be read, or has the columns of no log.
+    """
+    logs, fits = config.input.events, False
+    there: list[str] = []
+    for name, log in logs.items():
+        file = read_file(EVENTS_OPTION, path, log)
+        there = there or list(file.columns)
+        if all(file.has(column, log) for column in needed(log)):
+            fits = True
+            yield name, file
+    if not fits:
+        wanted = "; ".join(
+            f"{name}: {', '.join(map(told_column, needed(log)))}" for name, log in logs.items()
+        )
+        raise InputError(
+            f"{EVENTS_OPTION}={str(path)!r} has the columns {', '.join(there[:30])}, but needs "
+            f"those of a log of input.events ({wanted}); rename them"
+        )
 
 
 def ids_of(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
@@ -39,6 +73,20 @@ def times_of(
     for place, why in odd.items():
         wrong.setdefault(place, f"{name}={values[place]!r} {why}")
     return found
+
+
+def types_of(file: GivenFile, log: EventSource, config: Config) -> list[str]:
+    """Return the type of each row, that of the log if it has no such column: [M]."""
+    if log.columns.event_type is None:
+        return [log.event_type or next(iter(config.etl.event_types))] * file.rows
+    return [str(one) for one in file.column(log.columns.event_type, log)]
+
+
+def optional(file: GivenFile, log: EventSource, name: ColumnName | None) -> Sequence[Any]:
+    """Return a column, all None if it has no name or the file lacks it: [M]."""
+    if name is None or not file.has(name, log):
+        return [None] * file.rows
+    return file.column(name, log)
 
 
 def reaches(value: Any, least: float, log: EventSource) -> bool:

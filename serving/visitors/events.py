@@ -6,18 +6,25 @@ Legend of shapes: M rows of the file, E events that are kept.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from conf.contract import ITEM_ID, UNKNOWN_IDX, Manifest
-from conf.errors import InputError
 from conf.privacy.log_ids import as_files_name_them
 from conf.settings.config import Config
-from conf.settings.input import EventSource
-from serving.visitors.cells import EVENTS_OPTION, ids_of, reaches, times_of
-from serving.visitors.files import GivenFile, read_file
+from conf.settings.input import ColumnName, EventSource
+from serving.visitors.cells import (
+    EVENTS_OPTION,
+    ids_of,
+    logs_of,
+    optional,
+    reaches,
+    times_of,
+    types_of,
+)
+from serving.visitors.files import GivenFile
 from serving.visitors.times import cut
 from trainer.prediction.given import Table, numbers_in
 
@@ -60,7 +67,8 @@ def read_events(
     Raises:
         InputError: When the file cannot be read, lacks a column, or has a row that is wrong.
     """
-    log, file = _log_of(config, path)
+    name, file = next(logs_of(config, path, _needed))
+    log = config.input.events[name]
     columns, wrong = log.columns, dict[int, str]()
     users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
     times = times_of(file, log, config, manifest, wrong)
@@ -78,20 +86,8 @@ def read_events(
     return events, counts
 
 
-def _log_of(config: Config, path: Path) -> tuple[EventSource, GivenFile]:
-    """Return the first log whose columns the file has, and the file read as that log's."""
-    logs = config.input.events
-    for log in logs.values():
-        file = read_file(EVENTS_OPTION, path, log)
-        if all(file.has(name, log) for name in (log.columns.user_id, log.columns.item_id)):
-            return log, file
-    wanted = "; ".join(
-        f"{name}: {log.columns.user_id}, {log.columns.item_id}" for name, log in logs.items()
-    )
-    raise InputError(
-        f"{EVENTS_OPTION}={str(path)!r} has the columns {', '.join(list(file.columns)[:30])}, but "
-        f"needs those of a log of input.events ({wanted}); rename them"
-    )
+def _needed(log: EventSource) -> tuple[ColumnName, ColumnName]:
+    return log.columns.user_id, log.columns.item_id
 
 
 def _types(
@@ -99,25 +95,19 @@ def _types(
 ) -> tuple[np.ndarray, Counter[str]]:
     """Return the number of each row's type, -1 for rows that are left out, and their counts."""
     kinds, counts = config.etl.event_types, Counter(dict.fromkeys(COUNTS, 0))
-    own = log.event_type or next(iter(kinds))
-    names = [own] * file.rows
-    if log.columns.event_type is not None:
-        names = file.column(log.columns.event_type, log)
-    values: Sequence[Any] = [None] * file.rows
-    if log.columns.value is not None and file.has(log.columns.value, log):
-        values = file.column(log.columns.value, log)
+    names, values = types_of(file, log, config), optional(file, log, log.columns.value)
     numbers = {name: number for number, name in enumerate(manifest.event_types)}
     found = np.full(file.rows, -1, dtype=np.int32)
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        kind = kinds.get(str(name))
-        if kind is None or str(name) not in numbers:
+        kind = kinds.get(name)
+        if kind is None or name not in numbers:
             counts["unknown_type"] += 1
         elif kind.shown_only:
             counts["shown_only"] += 1
         elif kind.min_value is not None and not reaches(value, kind.min_value, log):
             counts["below_min_value"] += 1
         else:
-            found[place] = numbers[str(name)]
+            found[place] = numbers[name]
     return found, counts
 
 

@@ -26,7 +26,7 @@ class GivenFile(NamedTuple):
     option: str
     path: Path
     columns: Mapping[str, list[Any]]
-    """[M] values each, None for missing and blank ones."""
+    """[M] values each, None for missing and blank ones, and for NaN."""
     rows: int
     """M"""
 
@@ -46,9 +46,8 @@ class GivenFile(NamedTuple):
         """
         found = self._found(name, source)
         if found is None:
-            wanted = name if isinstance(name, str) else " or ".join(name)
             raise InputError(
-                f"{self.option}={str(self.path)!r} has no column {wanted}, only "
+                f"{self.option}={str(self.path)!r} has no column {told_column(name)}, only "
                 f"{', '.join(list(self.columns)[:30])}; its columns are named as those of the input"
             )
         return self.columns[found]
@@ -75,6 +74,11 @@ class GivenFile(NamedTuple):
             raise InputError(f"{self.option}={str(self.path)!r}: {told}{more}; correct the file")
 
 
+def told_column(name: ColumnName) -> str:
+    """Return a column of the configuration, or several of which a file has one, for people."""
+    return name if isinstance(name, str) else " or ".join(name)
+
+
 def read_file(option: str, path: Path, source: Files) -> GivenFile:
     """Return the content of a file; its name tells its kind.
 
@@ -97,14 +101,18 @@ def read_file(option: str, path: Path, source: Files) -> GivenFile:
         ) from error
     blank = {"", *source.null_values}
     whole = {
-        name: [_value(one, blank) for one in column] if str in set(map(type, column)) else column
+        name: column if {str, float}.isdisjoint(map(type, column)) else _values(column, blank)
         for name, column in columns.items()
     }
     return GivenFile(option, path, whole, max(map(len, whole.values()), default=0))
 
 
-def _value(value: Any, blank: set[str]) -> Any:
-    return None if isinstance(value, str) and value.strip() in blank else value
+def _values(column: list[Any], blank: set[str]) -> list[Any]:
+    """Return a column with None for blank texts and for numbers that are none (NaN)."""
+    return [
+        None if (isinstance(one, str) and one.strip() in blank) or one != one else one
+        for one in column
+    ]
 
 
 def _csv(path: Path, source: Files) -> dict[str, list[Any]]:

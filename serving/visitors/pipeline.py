@@ -221,8 +221,9 @@ def _job(
     item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
     source = Source(config, manifest, model, item_ids, models, files)
     kind = prepared(source, shown, {})[0].kind
+    exact = kind.score.model_copy(update={"index": None})  # few users are not worth an index
     return ScoringJob(
-        workspace, manifest.id, model_id, "", workspace, kind.score,
+        workspace, manifest.id, model_id, "", workspace, exact,
         stages=kind.stages,
         templates=kind.templates,
         given=kind.given,

@@ -11,6 +11,7 @@ from typing import Any
 from tests.bench import (
     etl_features,
     etl_scale,
+    index_rate,
     large_catalogue,
     peer,
     score_rate,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
 ON_REQUEST: dict[str, Callable[[Path], dict[str, Any]]] = {
     "features-16m": etl_features.measure_large,
     "features-skew": etl_features.measure_skew,
+    "index": index_rate.measure,
     "large-catalogue": large_catalogue.measure,
     "peer": peer.measure,
 }

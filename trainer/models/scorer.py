@@ -98,8 +98,8 @@ class ModelScorer:
         return parts_by_removal(self, histories, rows, recommended)
 
     def to(self, device: torch.device) -> "ModelScorer":
-        """Return the same model on the device."""
-        return ModelScorer(self.model, device)
+        """Return the same model on the device; itself, with its vectors, if it is there already."""
+        return self if device == self.device else ModelScorer(self.model, device)
 
     def batch(self, histories: Ragged, rows: np.ndarray) -> HistoryBatch:
         """Return the chosen rows as input of the model, with `UNKNOWN_IDX` for unknown items."""

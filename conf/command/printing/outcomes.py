@@ -1,113 +1,86 @@
 """Print what happened after lists were published."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from conf.pages.text import NOTHING, figure, interval, number, share
+from conf.pages import outcomes as told
+from conf.pages.text import figure, interval, number
 
 Result = dict[str, Any]
-RATE_HEADER = ("users", "shown", "acted on", "rate", "95% interval")
-ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dr": "doubly robust"}
+_BETWEEN = "-"
 
 
 def print_outcome(console: Console, result: Result) -> None:
     """Print rates by version and place, comparisons, estimates and the ledger."""
-    days = " to ".join(dict.fromkeys(result["days"]))
-    rows = result["versions"]
-    _print_rates(console, f"lists shown on {days}", {_named(one): one for one in rows})
-    for row in rows:
-        for key, what in (("by_position", "place"), ("by_channel", "channel"),
-                          ("by_segment", "segment")):  # fmt: skip
-            if len(row.get(key, ())) > 1:
-                _print_rates(console, f"{_named(row)}: by {what}", row[key])
+    header, rates = told.rate_header(result["counts"]), told.rates_named(result)
+    _say(console, told.what_counts(result["counts"]))
+    _print_rates(console, f"lists shown on {told.days_of(result)}", header, rates)
+    for name, row in rates.items():
+        for title, _, rows in told.breakdowns(name, row):
+            if len(rows) > 1:
+                _print_rates(console, title, header, rows)
     if result["comparisons"]:
-        _print_comparisons(console, result)
+        title = "canary minus the version of the other users"
+        compared = [told.compared_cells(row) for row in result["comparisons"]]
+        _print_table(console, title, told.COMPARED_HEADER, compared, num_names=2)
     for one in result.get("policies", ()):
         _print_policy(console, one)
+    for one in result.get("refused", ()):
+        _say(console, f"refused: {told.lists_named(one['policy'], one['scenario'])}: {one['why']}")
     _print_ledger(console, result["ledger"])
     for note in result["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"note: {note}")
     if "page" in result:
-        console.print(f"page: {result['page']}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"page: {result['page']}")
 
 
-def rate_cells(row: Result) -> list[str]:
-    """Return the cells of `RATE_HEADER`."""
-    counts = [number(row[key]) for key in ("users", "shown", "acted")]
-    return [*counts, figure(row["rate"]), interval(row, "-")]
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def estimate_cells(row: Result) -> list[str]:
-    """Return the value and the interval of each estimator, dashes where there is none."""
-    return [
-        cell
-        for name in ESTIMATORS
-        for cell in (
-            (NOTHING, NOTHING)
-            if row[name] is None
-            else (figure(row[name]["value"]), interval(row[name], "-"))
-        )
-    ]
-
-
-def _named(row: Result) -> str:
-    return f"{row['version']}, {row['scenario']}" if row["scenario"] else str(row["version"])
-
-
-def _print_rates(console: Console, title: str, rows: dict[Any, Result]) -> None:
+def _print_table(
+    console: Console,
+    title: str,
+    header: Iterable[str],
+    rows: Iterable[Sequence[str]],
+    num_names: int = 1,
+) -> None:
     table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in RATE_HEADER:
-        table.add_column(name, justify="right")
-    for name, row in rows.items():
-        table.add_row(str(name), *rate_cells(row))
+    for place, name in enumerate(header):
+        table.add_column(name, justify="left" if place < num_names else "right")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
 
 
-def _print_comparisons(console: Console, result: Result) -> None:
-    table = Table(title="canary minus the version of the other users", title_justify="left")
-    for name in ("canary", "other users", "share", "rates", "difference", "95% interval", "p"):
-        table.add_column(name, justify="left" if name in ("canary", "other users") else "right")
-    for row in result["comparisons"]:
-        found = row["difference"] or dict.fromkeys(("value", "low", "high", "p"))
-        rates = (figure(row[side]["rate"]) for side in ("of_canary", "of_base"))
-        where = f", {row['scenario']}" if row["scenario"] else ""
-        table.add_row(
-            f"{row['canary']}{where}",
-            row["base"],
-            share(row["share"]),
-            " and ".join(rates),
-            figure(found["value"], sign="+"),
-            interval(found, sign="+"),
-            figure(found["p"], 3),
-        )
-    console.print(table)
+def _print_rates(
+    console: Console, title: str, header: Sequence[str], rows: Mapping[Any, Result]
+) -> None:
+    cells = [[str(name), *told.rate_cells(row, _BETWEEN)] for name, row in rows.items()]
+    _print_table(console, title, ["", *header], cells)
 
 
 def _print_policy(console: Console, found: Result) -> None:
-    where = f", {found['scenario']}" if found["scenario"] else ""
-    table = Table(
-        title=f"what {found['policy']}{where} would have got; support {share(found['support'])}, "
-        f"{found['effective_users']:,.0f} effective users",
-        title_justify="left",
+    name = told.lists_named(found["policy"], found["scenario"])
+    _print_table(
+        console,
+        f"what {name} would have got; {found['effective_users']:,.0f} effective users",
+        told.ESTIMATE_HEADER,
+        told.estimate_rows(found, _BETWEEN),
     )
-    table.add_column("place")
-    for name in ESTIMATORS.values():
-        table.add_column(name, justify="right")
-        table.add_column("", justify="right")
-    table.add_row("all", *estimate_cells(found))
-    for place, row in found["by_position"].items():
-        table.add_row(str(place), *estimate_cells(row))
-    console.print(table)
     lead, was = found["lead"], found["logged"]
-    console.print(
-        f"the lists that were shown: {figure(was['value'])} ({interval(was, '-')}); lead of the "
-        f"others: {figure(lead['value'], sign='+')} ({interval(lead, sign='+')}), "
-        f"p {figure(lead['p'], 3)}",
-        highlight=False,
+    _say(console, told.support_told(found))
+    _say(
+        console,
+        f"the lists that were shown, at the same places: {figure(was['value'])} "
+        f"({interval(was, _BETWEEN)}); lead of the others: {figure(lead['value'], sign='+')} "
+        f"({interval(lead, sign='+')}), p {figure(lead['p'], 3)}",
     )
+    for why, count in found["left_out"].items():
+        _say(console, f"left out of {found['shown']:,}: {why} {count:,}")
 
 
 def _print_ledger(console: Console, ledger: Result) -> None:

@@ -83,13 +83,15 @@ class Gates(Section):
     """Share of the best items of sampled users that the search with `score.index` finds. Not
     measured without `score.index`, or with `score.candidates`."""
     recall_users: Annotated[int, Field(ge=0)] = 200
-    """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time;
-    fewer if they, times the items, are more than `score.max_pairs`. 0: neither is measured."""
+    """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time. A
+    ranker scores fewer of them if they, times the items, are more than `score.max_pairs`. 0:
+    neither is measured."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _with_defaults(cls, given: Any, info: Any) -> Any:
         """Let a limit that is not set keep the gate's own default."""
-        if not isinstance(given, Mapping):
+        default = cls.model_fields[info.field_name].default
+        if not isinstance(given, Mapping) or not isinstance(default, Section):
             return given
-        return {**cls.model_fields[info.field_name].default.model_dump(), **given}
+        return {**default.model_dump(), **given}

@@ -6,8 +6,9 @@ from conf.settings.section import Positive, Section
 class Index(Section):
     """An inverted file of the item vectors (IVF of faiss); only some of its lists are searched.
 
-    Needs the extra `index`. The scores of the items that are found are exact. Users for whom too
-    few items are found, and rules that differ between users or change scores, are searched exactly.
+    Needs the extra `index`. The scores of the items that are found are exact. The search is exact
+    for users for whom too few items are found, if rules change scores, and for `score --events`.
+    With GPUs the users are encoded there, and the index is searched on the CPU.
     """
 
     lists: Positive | None = None

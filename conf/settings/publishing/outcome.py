@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from conf.settings.section import Name, Positive, Section, Share
 
-Worth = Annotated[float, Field(gt=0)]
+Worth = Annotated[float, Field(ge=1e-9, le=1e9)]
 
 
 class Outcome(Section):
@@ -20,8 +20,8 @@ class Outcome(Section):
     """Types of events that are successes, with what one is worth, such as
     `{purchase: 1, view: 0.1}`; of several acts on one item the most valuable counts. {}: all of
     `etl.event_types` that are not `shown_only` and have a weight above 0, at 1 each."""
-    within_hours: Annotated[float, Field(gt=0)] = 24
-    """Hours after an item was shown in which an act on it counts."""
+    within_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 24
+    """Hours after an item was shown in which an act on it counts, at most those of a year."""
     list_id: str | None = None
     """Column of the events with the `list_id` of the list that was shown or acted on; null: events
     are joined with lists by user, item and time. Events without a value are joined like this

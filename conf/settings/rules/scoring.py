@@ -12,11 +12,6 @@ from conf.settings.train import Train
 
 def broken_score_rules(given: Input, train: Train, privacy: Privacy, score: Score) -> Iterator[str]:
     """Yield a message for each broken rule between `score` and the other sections."""
-    if score.index is not None and score.gpus_per_worker:
-        yield (
-            f"score.index is set, but score.gpus_per_worker={score.gpus_per_worker}: the index is "
-            "searched on CPUs; set score.index to null, or score.gpus_per_worker to 0"
-        )
     yield from _about_diversity(train, score)
     yield from _about_texts(given, privacy, score)
 

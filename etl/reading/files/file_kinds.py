@@ -34,6 +34,8 @@ from etl.reading.files.padding import end_of_gzip, length_without_padding
 _CODEC_OF_SUFFIX = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
 _WIDE_ENCODINGS = ("16", "32", "ucs", "auto")
 _CHUNK_BYTES = 1 << 20
+_PACKED_TIMES = 10
+"""How many times as large as a packed file its rows are."""
 
 UNPACK_ERRORS = (EOFError, OSError, ValueError, zlib.error)
 
@@ -41,6 +43,12 @@ UNPACK_ERRORS = (EOFError, OSError, ValueError, zlib.error)
 def codec_of_name(path: Path) -> str:
     """Return the compression that Spark assumes for a text file, `text` for none."""
     return _CODEC_OF_SUFFIX.get(path.suffix, TEXT)
+
+
+def unpacked_bytes(source: Source, file: InputFile) -> int:
+    """Return about how many bytes the rows of a file have as plain text."""
+    is_plain = source.format in TEXT_FORMATS and codec_of_name(file.path) == TEXT
+    return file.bytes * (1 if is_plain else _PACKED_TIMES)
 
 
 def why_misnamed(source: Source, file: InputFile) -> str | None:

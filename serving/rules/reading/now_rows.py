@@ -31,13 +31,15 @@ def read_rows(path: Path, section: ItemsNow) -> Iterator[tuple[Any, ...] | None]
     """Yield the id and the fields of each row as they are in a file; None for a broken row.
 
     Raises:
-        InputError: When the file cannot be read, or lacks a column.
+        InputError: When the file cannot be read, or does not have each column once.
     """
     names = [section.id_column, *(field.column or name for name, field in section.fields.items())]
     try:
         yield from _READERS[section.format](path, names)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(
+    except InputError:
+        raise
+    except (pa.ArrowException, csv.Error, OSError, ValueError, OverflowError) as error:
+        raise InputError(  # a time that Python has not is an OverflowError
             f"score.items_now: {path} cannot be read as {section.format}: {error}; correct the "
             "file, or score.items_now.format"
         ) from None
@@ -71,11 +73,11 @@ def _csv_rows(path: Path, names: list[str]) -> Iterator[tuple[Any, ...] | None]:
 
 def _json_rows(path: Path, names: list[str]) -> Iterator[tuple[Any, ...] | None]:
     with pa.input_stream(str(path), compression="detect") as stream:
-        lines = stream.read().decode().splitlines()
+        lines = stream.read().decode("utf-8-sig").split("\n")  # others may be in a text
     for line in filter(str.strip, lines):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # also a number of thousands of digits
             row = None
         yield tuple(row.get(name) for name in names) if isinstance(row, dict) else None
 
@@ -101,6 +103,12 @@ def _require(path: Path, names: list[str], present: list[str]) -> None:
             f"{', '.join(present[:30])}; correct score.items_now.id_column or "
             "score.items_now.fields.NAME.column"
         )
+    twice = [name for name in dict.fromkeys(names) if present.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"score.items_now: {path} has the column {', '.join(twice)} more than once; keep one "
+            "of them"
+        )
 
 
 def converted(value: Any, kind: str) -> Any:
@@ -119,8 +127,8 @@ def _integer(value: Any) -> int:
         number = Decimal(value.strip() if isinstance(value, str) else value)
     except ArithmeticError as error:
         raise ValueError(value) from error
-    if not number.is_finite() or number % 1 or not -(2**63) <= number < 2**63:
-        raise ValueError(value)
+    if not number.is_finite() or not -(2**63) <= number < 2**63 or number % 1:
+        raise ValueError(value)  # % fails for large numbers
     return int(number)
 
 

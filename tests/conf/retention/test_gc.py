@@ -72,7 +72,8 @@ def test_what_nothing_needs_goes_and_all_else_stays(shop: Path) -> None:
     }
     reasons = result["kept"]
     assert reasons["lists"]["l29"] == "current"
-    assert reasons["lists"]["l30"] == "one of the 5 newest"
+    assert reasons["lists"]["l30"] == "one of the 5 newest; it was rolled back"
+    assert result["withdrawn_versions"] == {"lists": ["l30"], "models": [], "datasets": []}
     assert reasons["lists"]["l24"] == "rollback can go back to it"
     assert reasons["lists"]["l3"] == "retention.hold"
     assert reasons["models"]["r30"] == "current (role ranker)"
@@ -255,7 +256,7 @@ def leave_erasure_open(shop: Path) -> None:
     [
         (damage_manifest, r"(?s)nothing is removed.*l7/lists\.json is damaged.*m8/bundle\.json is"),
         (damage_day, r"l7/lists\.json is damaged: logical_date is 'soon'"),
-        (other_manifest, r"l7/lists\.json is the manifest of l8"),
+        (other_manifest, r"l7/lists\.json is the manifest of 'l8'"),
         (damage_pointer, r"CURRENT\.json is damaged"),
         (remove_current, r"l29 is published, but it is not there"),
         (link_version, r"l7 is a link, and links are not followed"),
@@ -296,6 +297,29 @@ def test_another_run_keeps_it_out(shop: Path) -> None:
     with workspace_lock(shop, 60), pytest.raises(LockHeldError):
         run_gc(config_of(shop, retention=RETENTION))
     assert there(shop) == before
+
+
+def test_a_file_counts_once_and_links_count_nothing(shop: Path) -> None:
+    retention = {"lists": {"keep": 1}}
+    before = run_gc(config_of(shop, retention=retention), True)
+    large = shop / "lists/l5/part-00009.parquet"
+    large.write_bytes(b"x" * 100_000)
+    (shop / "lists/l6/part-00009.parquet").hardlink_to(large)
+    (shop / "lists/l6/part-00010.parquet").hardlink_to(large)
+    (shop / "lists/l7/link").symlink_to(shop / "models")
+
+    result = run_gc(config_of(shop, retention=retention), True)
+
+    assert {"l5", "l6", "l7"} <= {*result["removed"]["lists"]}
+    assert result["removed_bytes"] == before["removed_bytes"] + 100_000
+    assert result["removed"]["lists"]["l6"] == before["removed"]["lists"]["l6"]
+    assert result["removed"]["lists"]["l7"] == before["removed"]["lists"]["l7"]
+
+
+def test_a_list_of_withdrawn_versions_that_is_damaged_stops_it(shop: Path) -> None:
+    (shop / "lists/WITHDRAWN.json").write_text('{"ids": ["../x"]}')
+    with pytest.raises(VersionError, match=r"WITHDRAWN\.json is damaged"):
+        run_gc(config_of(shop, retention=RETENTION))
 
 
 def test_an_empty_workspace_has_nothing_to_remove(tmp_path: Path) -> None:

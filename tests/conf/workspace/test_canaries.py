@@ -128,9 +128,15 @@ def test_a_writer_who_comes_too_late_changes_no_canary(tmp_path: Path) -> None:
     for share in (0.1, 1.0):
         with pytest.raises(VersionError, match="published number 7; c with number 6"):
             put(tmp_path, "c", share, number=6)
-    with pytest.raises(VersionError, match="comes too late"):
-        promote(tmp_path, "lists", 6)
+    for change in (promote, rollback):
+        with pytest.raises(VersionError, match="comes too late"):
+            change(tmp_path, "lists", 6)
     assert state(tmp_path) == ("a", [], "b", [])
+    put(tmp_path, "b", number=9)
+    with pytest.raises(VersionError, match="published number 9; a with number 8 comes too late"):
+        rollback(tmp_path, "lists", 8)
+    assert state(tmp_path) == ("b", ["a"], None, [])
+    assert not (tmp_path / "lists/WITHDRAWN.json").exists()
 
 
 def test_without_a_canary_there_is_nothing_to_promote(tmp_path: Path) -> None:
@@ -145,7 +151,7 @@ def test_without_a_canary_there_is_nothing_to_promote(tmp_path: Path) -> None:
     "change",
     [
         {"share": 1.0}, {"share": 0}, {"share": "0.1"}, {"id": "../x"}, {"id": 3}, {"at": None},
-        {"number": 1.5}, {"more": 1},
+        {"number": 1.5}, {"more": 1}, {"at": "soon"}, {"logical_date": "../x"},
     ],
 )  # fmt: skip
 def test_a_damaged_canary_is_told(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -155,6 +161,15 @@ def test_a_damaged_canary_is_told(tmp_path: Path, change: dict[str, Any]) -> Non
     write_json(tmp_path / "lists/CURRENT.json", {**found, "canary": found["canary"] | change})
     with pytest.raises(VersionError, match=r"CURRENT\.json is damaged: canary is"):
         read_pointer(tmp_path, "lists")
+
+
+def test_the_history_of_an_earlier_release_begins_with_what_the_others_see(tmp_path: Path) -> None:
+    put(tmp_path, "a", number=3)
+    found = {key: value for key, value in pointer(tmp_path).items() if key != "published"}
+    write_json(tmp_path / "lists/CURRENT.json", found)
+    put(tmp_path, "b", 0.1)
+    assert history(tmp_path) == [("b", 0.1), ("a", 1.0)]
+    assert [one.number for one in publications(pointer(tmp_path))] == [4, 3]
 
 
 def test_who_has_seen_what(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ SHOP = Path("/data/shop")
     ("path", "has", "lacks"),
     [
         ("erased/hashes.json", "do not remove it", "run again"),
-        ("lists/CURRENT.json", "headrace score", "--kind"),
-        ("models/CURRENT-ranker.json", "headrace train", "--kind"),
+        ("lists/CURRENT.json", "headrace outcome nothing of the days before", "--kind"),
+        ("models/CURRENT-ranker.json", "headrace train", "outcome"),
         ("lists/WITHDRAWN.json", "can be published again", "headrace score"),
         (
             "lists/a-1/part-00000.parquet",

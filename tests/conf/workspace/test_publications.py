@@ -58,6 +58,10 @@ ENTRY = {"id": "a", "number": 1, "at": "2026-01-31T00:00:00+00:00", "share": 1.0
         [{**ENTRY, "at": 7}],
         [{**ENTRY, "share": 0}],
         [{**ENTRY, "number": "1"}],
+        [{**ENTRY, "id": "../../etc"}],
+        [{**ENTRY, "id": ""}],
+        [{**ENTRY, "at": "9999-12-31T23:59:59-23:59"}],
+        [{**ENTRY, "id": "x" * 5000 + "/"}],
     ],
 )
 def test_a_damaged_history_is_told(tmp_path: Path, damage: object) -> None:
@@ -66,8 +70,11 @@ def test_a_damaged_history_is_told(tmp_path: Path, damage: object) -> None:
     pointer = {**json.loads(path.read_text()), "published": damage}
     del pointer["checksum"]
     path.write_text(json.dumps(pointer))
-    with pytest.raises(VersionError, match="published is"):
+    with pytest.raises(VersionError, match="published is") as error:
         read_pointer(tmp_path, "lists")
+    assert len(str(error.value)) < 600
+    assert "remove it and run headrace score" in str(error.value)
+    assert "headrace outcome nothing of the days before" in str(error.value)
 
 
 def test_a_canary_has_the_share_of_the_users_that_it_says() -> None:

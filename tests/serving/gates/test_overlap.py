@@ -11,7 +11,7 @@ from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
 from serving.gates import overlap
-from serving.gates.overlap import Overlap, overlap_with_current
+from serving.gates.overlap import Overlap, current_lists, overlap_with_current
 
 ITEM_IDS = pa.array([None, None, "x", "y", "z", "w"])
 Lists = dict[str, str]
@@ -46,10 +46,8 @@ def published(
 
 def measured(workspace: Path, parts: list[Lists], length: int = 2) -> Overlap:
     folder = write(workspace, "new", parts)
-    return overlap_with_current(
-        workspace, folder, parts=len(parts), logical_date="2026-01-31", item_ids=ITEM_IDS,
-        length=length,
-    )  # fmt: skip
+    current = current_lists(workspace, "2026-01-31")
+    return overlap_with_current(current, folder, parts=len(parts), item_ids=ITEM_IDS, length=length)
 
 
 def test_it_is_the_mean_jaccard_index_over_users_with_both_lists(tmp_path: Path) -> None:

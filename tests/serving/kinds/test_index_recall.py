@@ -10,7 +10,12 @@ import pytest
 
 from conf.errors import ConfigError, GateError
 from conf.runs.stages import run_score
+from serving.kinds.index_recall import IndexRecall
+from serving.kinds.prepared import Source, prepared
+from serving.publishing.parts import read_item_ids
 from serving.ranking import approximate
+from serving.ranking.rankers import NetworkRanker
+from serving.scoring.list_model import load_model
 from tests.serving.tiny_shop import tiny_config, write_dataset, write_model
 
 ITEMS, USERS = 400, 60
@@ -26,6 +31,23 @@ def lists_of(workspace: Path, *overrides: str) -> tuple[dict[str, list[str]], di
     table = pq.ParquetDataset(sorted(folder.glob("part-*.parquet"))).read().to_pandas()
     found = table.sort_values("position").groupby("user_id").item_id.apply(list)
     return found.to_dict(), json.loads((folder / "lists.json").read_text())
+
+
+def test_all_lists_of_a_run_are_measured_with_one_index(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path, histories(), items=ITEMS)
+    config = tiny_config(tmp_path, "score.index={lists: 20, probes: 4}",
+                         "score.scenarios={cart: {list_length: 9}, home: {drop_seen: false}}",
+                         "score.scenarios.cart.rules.where={all: 'true'}")  # fmt: skip
+    model = load_model(tmp_path, write_model(config, manifest), manifest)
+    ids = read_item_ids(tmp_path / "datasets" / manifest.id, manifest)
+    source = Source(config, manifest, model, ids, {}, {})
+    recall = IndexRecall(source)
+
+    counts = [recall.counts(one) for one in prepared(source, (), {})]
+
+    assert [one["index_best_items"] for one in counts] == [4 * USERS, 9 * USERS, 4 * USERS]
+    assert isinstance(source.ranker, NetworkRanker)
+    assert all(one.find is source.ranker.whole for one in source.ranker.shelves.values())
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -60,8 +82,3 @@ def test_an_index_without_its_library_is_refused(
     write_model(tiny_config(tmp_path), manifest)
     with pytest.raises(ConfigError, match=r"install headrace\[index\]"):
         run_score(tiny_config(tmp_path, "score.index={}"))
-
-
-def test_an_index_is_not_for_gpus(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="searched on CPUs"):
-        tiny_config(tmp_path, "score.index={}", "score.gpus_per_worker=1")

@@ -27,6 +27,12 @@ from tests.serving.staged_shop import (
 CASES = [Case(), Case(where=True, files=True, refill=False), Case(where=True, boosts=0.4)]
 
 
+WITHOUT_MODEL = (
+    "score.candidates={}", "score.candidates={pop: {from: popularity, count: 7, by: country}, "
+    "picks: {from: list, path: picks.txt, count: 3}}",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> StagedShop:
     return write_staged(tmp_path_factory.mktemp("shop"))
@@ -73,12 +79,8 @@ def test_it_is_the_share_of_the_best_items_that_a_channel_names(
     shop: StagedShop, kind: str, case: Case
 ) -> None:
     rules = overrides(case, shop.workspace) if case != Case() else []
-    without_model = (
-        "score.candidates={}", "score.candidates={pop: {from: popularity, count: 7, by: country}, "
-        "picks: {from: list, path: picks.txt, count: 3}}",
-    )  # fmt: skip
     channels = ("pop", "picks") if kind == "fused" else ("net", "pop", "picks")
-    made = made_by(shop, kind, *rules, *(without_model if kind == "fused" else ()))
+    made = made_by(shop, kind, *rules, *(WITHOUT_MODEL if kind == "fused" else ()))
     known = known_of(made_by(shop, kind))
 
     _, _, counts = measured(made)
@@ -94,6 +96,14 @@ def test_few_users_are_the_same_ones_each_time(shop: StagedShop) -> None:
         made = made_by(shop, "ranked", f"score.gates.recall_users={size}")
         _, _, counts = measured(made)
         assert counts == expected(Case(), known, sample(size))
+
+
+def test_the_best_items_of_a_network_are_found_exactly_for_all_users(shop: StagedShop) -> None:
+    """Neither an index nor the bound of a ranker's pairs has an effect on them."""
+    known = known_of(made_by(shop, "fused"))
+    settings = ("score.index={lists: 3, probes: 1}", "score.max_pairs=1")
+    _, _, counts = measured(made_by(shop, "fused", *WITHOUT_MODEL, *settings))
+    assert counts == expected(Case(), known, list(range(USERS)), ("pop", "picks"))
 
 
 def test_its_cost_is_bounded(shop: StagedShop, caplog: pytest.LogCaptureFixture) -> None:

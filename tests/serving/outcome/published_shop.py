@@ -17,7 +17,7 @@ from conf.workspace.parquet import describe_parquet
 from conf.workspace.publications import in_canary
 from conf.workspace.versions import commit, new_folder
 from serving.publishing.parts import EXPLORED, REFILL, PartLists, lists_table, write_part
-from tests.serving.tiny_shop import DAY, tiny_config, write_dataset
+from tests.serving.tiny_shop import DAY, read_lists, tiny_config, write_dataset
 
 TYPED = (
     "input.events.log.columns.event_type=type",
@@ -201,3 +201,22 @@ def shown_and_bought(
 def outcome_of(config: Config, *files: Path | str, **more: Any) -> dict[str, Any]:
     """Return the result of `headrace outcome`."""
     return run_outcome(config, [str(file) for file in files], **more)
+
+
+def counted(config: Config, events: list[Event], **more: Any) -> dict[str, Any]:
+    columns = more.pop("columns", {})
+    path = write_events(Path(config.run.output) / "events.parquet", events, **columns)
+    return outcome_of(config, path, **more)
+
+
+def row_of(result: dict[str, Any], version: str, scenario: str | None = None) -> dict[str, Any]:
+    [row] = [
+        row for row in result["versions"]
+        if row["version"] == version and row["scenario"] == scenario
+    ]  # fmt: skip
+    return row
+
+
+def list_ids(folder: Path) -> dict[str, str]:
+    """Return the id of each user's list in a folder of lists."""
+    return {row["user_id"]: row["list_id"] for row in read_lists(folder)}

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from conf.command.printing.tables import print_result
 from conf.contract import ListsManifest
 from conf.erasure.lists_and_models import rebuild_lists
 from conf.erasure.rows import Target
@@ -18,17 +19,16 @@ from tests.serving.outcome.published_shop import (
     DAYS,
     HOUR,
     START,
-    Event,
     Lists,
     config_of,
-    members_of,
+    counted,
+    list_ids,
     outcome_of,
     publish_history,
-    write_events,
+    row_of,
     write_lists,
     write_shop,
 )
-from tests.serving.tiny_shop import read_lists
 
 FIRST = Lists(np.array([[0, 1], [2, 3], [4, 5]]))
 """u0 has i2 and i3, u1 has i4 and i5, u2 has i6 and i7."""
@@ -41,20 +41,6 @@ def shop(workspace: Path, *overrides: str, **more: Any) -> Config:
     write_lists(workspace, "second", SECOND)
     publish_history(workspace, ("first", START, 1), ("second", START + DAYS, 1))
     return config_of(workspace, *overrides)
-
-
-def counted(config: Config, events: list[Event], **more: Any) -> dict[str, Any]:
-    columns = more.pop("columns", {})
-    path = write_events(Path(config.run.output) / "events.parquet", events, **columns)
-    return outcome_of(config, path, **more)
-
-
-def row_of(result: dict[str, Any], version: str, scenario: str | None = None) -> dict[str, Any]:
-    [row] = [
-        row for row in result["versions"]
-        if row["version"] == version and row["scenario"] == scenario
-    ]  # fmt: skip
-    return row
 
 
 def test_events_are_joined_with_the_version_that_was_current(tmp_path: Path) -> None:
@@ -148,7 +134,9 @@ def test_without_events_of_showings_whole_lists_count_on_active_days(tmp_path: P
     assert "outcome.shown is null" in result["notes"][1]
 
 
-def test_an_act_counts_for_the_last_showing_and_by_its_worth(tmp_path: Path) -> None:
+def test_an_act_counts_for_the_last_showing_and_by_its_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = shop(tmp_path, "outcome.acted={buy: 2, view: 0.5}", "outcome.within_hours=48")
 
     result = counted(config, [
@@ -159,30 +147,17 @@ def test_an_act_counts_for_the_last_showing_and_by_its_worth(tmp_path: Path) -> 
 
     assert row_of(result, "first")["rate"] == 0.25
     assert row_of(result, "second")["rate"] == 2
+    acted = {"buy": 2, "view": 0.5}
+    assert result["counts"] == {"shown": "seen", "acted": acted, "within_hours": 48}
+    print_result(result)
+    for text in (capsys.readouterr().out, Path(result["page"]).read_text()):
+        said = " ".join(text.split())
+        for part in (
+            "an item of a list with an event seen", "buy (worth 2), view (worth 0.5)",
+            "at most 48 hours after it was shown", "shown (seen)", "rate (mean worth)",
+        ):  # fmt: skip
+            assert part in said
     assert result["ledger"]["acts"] == {"read": 3, "counted": 3}
-
-
-def test_a_canary_is_seen_by_its_users_alone_until_the_next_publication(tmp_path: Path) -> None:
-    users = 40
-    write_shop(tmp_path, users, 8)
-    for name, first in (("old", 0), ("new", 1), ("next", 2)):
-        write_lists(tmp_path, name, Lists(np.full((users, 1), first)))
-    publish_history(
-        tmp_path, ("old", START, 1), ("new", START + 100, 0.4), ("next", START + 200, 1)
-    )
-    config, is_in = config_of(tmp_path), members_of(users, 0.4)
-    events = [
-        (f"u{user}", f"i{item}", START + second, "seen")
-        for second in (50, 150, 250) for user in range(users) for item in (2, 3, 4)
-    ]  # fmt: skip
-
-    result = counted(config, events)
-
-    shown = {row["version"]: row["shown"] for row in result["versions"]}
-    assert shown == {"old": users, "new": int(is_in.sum()), "next": users}
-    [pair] = result["comparisons"]
-    assert (pair["canary"], pair["base"], pair["share"]) == ("new", "old", 0.4)
-    assert pair["of_canary"]["users"] == is_in.sum() and pair["of_base"]["users"] == 0
 
 
 def test_a_column_that_no_file_has_is_refused(tmp_path: Path) -> None:
@@ -201,7 +176,7 @@ def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> 
     publish_history(tmp_path, ("first", START, 1), ("second", START + DAYS, 1))
     config = config_of(tmp_path, "outcome.list_id=list", "outcome.position=place")
     ids = {
-        scenario: _ids(tmp_path / "lists/first" / scenario)["u0"] for scenario in ("", "cart")
+        scenario: list_ids(tmp_path / "lists/first" / scenario)["u0"] for scenario in ("", "cart")
     }  # fmt: skip
     events = [
         ("u0", "i2", START + 10, "seen"),  # of the cart
@@ -220,17 +195,13 @@ def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> 
     result = counted(config, events, columns={"list": given, "place": pa.array(places)})
 
     assert result["ledger"]["shown"] == {
-        "read": 8, "counted": 3, "counted_of_an_older_list": 1, "another_place": 1,
+        "read": 8, "counted": 3, "counted_of_another_list": 1, "another_place": 1,
         "in_several_scenarios": 1, "unknown_list": 2,
     }  # fmt: skip
     assert row_of(result, "first", "cart")["acted"] == 1
     assert row_of(result, "first", "cart")["shown"] == 2
     assert row_of(result, "first")["shown"] == 1 and row_of(result, "first")["acted"] == 0
     assert row_of(result, "second")["by_position"][2]["shown"] == 1
-
-
-def _ids(folder: Path) -> dict[str, str]:
-    return {row["user_id"]: row["list_id"] for row in read_lists(folder)}
 
 
 def test_channels_and_segments_are_counted_apart(tmp_path: Path) -> None:

@@ -96,7 +96,11 @@ def test_a_worse_version_is_found_out() -> None:
     assert np.mean([compared(rng, 0.1, 0.2) < 0.05 for _ in range(100)]) > 0.95
 
 
-def test_groups_without_spread_are_not_compared() -> None:
+def test_groups_without_spread_or_without_users_have_no_p() -> None:
     none = ratios(ONE, 1, np.arange(100), np.zeros(100))
+    single = ratios(ONE, 1, ONE, np.ones(100))
+    empty = ratios(ONE[:0], 1, ONE[:0], np.zeros(0))
 
-    assert difference(none, none) is None
+    assert difference(none, none) == (0.0, None, None, None)
+    assert difference(single, none) == (1.0, None, None, None)
+    assert difference(empty, none) == (None, None, None, None)

@@ -76,19 +76,38 @@ def test_a_file_with_unknown_columns(shop: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "part"),
+    ("row", "part"),
     [
-        ("user_id,item_id,time,type\n,i2,1770681610,seen\n", "row 1: user_id is missing"),
-        ("user_id,item_id,time,type\nu0,i2,noon,seen\n", "row 1: time='noon' is no time"),
-        ("user_id,item_id,time,type,place\nu0,i2,1770681610,seen,0\n", "position='0' is no place"),
-        ("user_id,item_id,time,type,place\nu0,i2,1770681610,seen,a\n", "position='a' is no place"),
+        (",i2,1770681610,seen,1", "row 1: user_id is missing"),
+        ("u0,i2,noon,seen,1", "row 1: time='noon' is no time"),
+        ("u0,i2,1770681610,seen,0", "row 1: outcome.position='0' is no place"),
+        ("u0,i2,1770681610,seen,a", "row 1: outcome.position='a' is no place"),
+        ("u0,i2,1770681610,seen,1e300", "row 1: outcome.position='1e300' is no place"),
     ],
 )
-def test_a_row_that_is_wrong(shop: Path, text: str, part: str) -> None:
+def test_a_row_that_is_wrong(shop: Path, row: str, part: str) -> None:
     path = shop / "odd.csv"
-    path.write_text(text)
+    path.write_text(f"user_id,item_id,time,type,place\n{row}\n")
 
     assert part in refused(InputError, config_of(shop, "outcome.position=place"), path)
+
+
+def test_files_without_a_single_event(shop: Path) -> None:
+    path = shop / "none.csv"
+    path.write_text("user_id,item_id,time,type\n")
+
+    told = refused(InputError, config_of(shop, "outcome.shown=null"), path)
+
+    assert "there are no events in the files" in told
+
+
+def test_numbers_that_are_none_are_missing_values(shop: Path) -> None:
+    """Some tools write NaN where a cell is empty."""
+    path = write_events(shop / "odd.parquet", [SEEN, ("u1", "i5", START + 10, "seen")],
+                        place=pa.array([1.0, np.nan]), list=pa.array([np.nan, np.nan]))  # fmt: skip
+    config = config_of(shop, "outcome.position=place", "outcome.list_id=list")
+
+    assert outcome_of(config, path)["ledger"]["shown"] == {"read": 2, "counted": 2}
 
 
 def test_a_file_that_is_not_there(shop: Path) -> None:
@@ -193,7 +212,9 @@ def test_a_segment_with_too_many_values(tmp_path: Path) -> None:
         ("outcome.segment=region", "outcome.segment='region' is not in input.users.fields"),
         ("outcome.acted={seen: 1}", "shown='seen' is also in acted"),
         ("outcome.acted={buy: 0}", "outcome.acted.buy=0"),
+        ("outcome.acted={buy: 1e308}", "outcome.acted.buy=1e+308"),
         ("outcome.within_hours=0", "outcome.within_hours=0"),
+        ("outcome.within_hours=1e300", "outcome.within_hours=1e+300"),
         ("outcome.show=x", "did you mean outcome.shown?"),
     ],
 )

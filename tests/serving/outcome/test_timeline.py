@@ -56,6 +56,8 @@ def test_a_canary_before_any_version_leaves_the_others_without() -> None:
 
 def test_what_is_replaced_within_its_second_was_never_seen() -> None:
     assert [one.base for one in stretches_of(published(("a", 0, 1), ("b", 0, 1)))] == ["b"]
+    [only] = stretches_of(published(("a", 0, 1), ("b", 0, 0.3)))
+    assert (only.base, only.canary) == ("a", "b")
 
 
 def test_the_versions_of_some_days_are_known() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from conf.contract import HISTORY_ITEMS, NO_ITEM, NUM_RESERVED, USER_IDX
 from conf.errors import VersionError
@@ -27,15 +26,12 @@ USERS = np.array([2, 3, 4])
 class WithoutItem:
     """Rules that leave out an item for everybody, and what each user has seen."""
 
-    kept: np.ndarray | None = None
-
     def __init__(self, histories: Ragged, item: int, size: int) -> None:
-        self.histories, self.item, self.size = histories, item, size
+        self.histories = histories
+        self.kept = np.setdiff1d(np.arange(NUM_RESERVED, size), [item])
 
     def allowed(self, rows: np.ndarray) -> Allowed:
-        left_out = torch.zeros(self.size, dtype=torch.bool)
-        left_out[self.item] = True
-        return Allowed(seen_items(self.histories, rows), left_out)
+        return Allowed(seen_items(self.histories, rows))
 
 
 def ordered(orders: list[list[int]], groups: list[int], count: int = 2) -> OrderedChannel:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,40 @@ def test_bad_rows_and_values_are_counted_and_told(
 def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path) -> None:
     wanted = {
         "2.0": 2, " 3.": 3, "1e3": 1000, "9007199254740993.0": 2**53 + 1, "-4.00": -4,
-        "2.5": None, "inf": None, "nan": None, "9.3e18": None, "two": None,
+        "2.5": None, "inf": None, "nan": None, "9.3e18": None, "two": None, "1e400": None,
+        "-1e400": None,
     }  # fmt: skip
     rows = {f"i{n}": f"i{n},{one},0.5,2026-02-01" for n, one in enumerate(wanted, start=30)}
     given = shop_with(tmp_path, rows_of(range(2, 42), **rows)).given()
 
     assert given.now is not None
-    assert given.now.column("stock").to_pylist()[28:38] == [*wanted.values()]
-    assert given.counts["score.items_now"]["bad_values_stock"] == 5
+    assert given.now.column("stock").to_pylist()[28:] == [*wanted.values()]
+    assert given.counts["score.items_now"]["bad_values_stock"] == 7
+
+
+def test_values_of_json_lines_and_parquet_are_judged_one_by_one(tmp_path: Path) -> None:
+    section = "score.items_now.format="
+    rows = {n: f'{{"item_id": "i{n}", "stock": {n % 4}, "price": 1, "end": "x\u2028"}}'
+            for n in range(2, 42)}  # fmt: skip
+    rows |= {
+        n: f'{{"item_id": "i{n}", "stock": {stock}, "price": 1, "end": null}}'
+        for n, stock in ((2, "1e300"), (3, "9" * 4_000), (4, "9" * 5_000), (5, "[" * 10_000))
+    }
+    text = "\ufeff" + "\r\n".join(rows.values())
+    given = shop_with(tmp_path / "a", text, f"{section}jsonl", name="now.jsonl").given()
+    assert given.now is not None
+    assert given.now.column("stock").to_pylist()[:6] == [None] * 4 + [6 % 4, 7 % 4]
+    counts = given.counts["score.items_now"]
+    assert (counts["rows_broken"], counts["bad_values_stock"], counts["missing_items"]) == (2, 2, 2)
+
+    decimals = [Decimal("3.00"), Decimal("1e30"), Decimal("1.50"), *([Decimal(0)] * 37)]
+    columns = {"item_id": [f"i{n}" for n in range(2, 42)], "stock": decimals,
+               "price": [1.0] * 40, "end": [None] * 40}  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "now")
+    content = (tmp_path / "now").read_bytes()
+    given = shop_with(tmp_path / "b", content, f"{section}parquet", name="now.parquet").given()
+    assert given.now is not None
+    assert given.now.column("stock").to_pylist() == [3, None, None, *([0] * 37)]
 
 
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
@@ -133,6 +160,8 @@ def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         ),
         ("item_id,stock\ni2,3\n", "has no column price, end; it has item_id, stock"),
         (b"item_id,stock,price,end\n\xff\xfe,1,1,1\n", "cannot be read as csv"),
+        (f"item_id,stock,price,end,{'x' * 200_000}\n", "cannot be read as csv"),
+        ("item_id,stock,price,end,stock\ni2,1,1,,2\n", "has the column stock more than once"),
     ],
 )
 def test_a_table_that_cannot_be_the_shops_is_refused(

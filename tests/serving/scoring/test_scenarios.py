@@ -184,9 +184,11 @@ def test_a_scenario_turns_off_what_the_default_lists_have() -> None:
     assert config.score.of_scenario("alike").diversity == config.score.diversity
 
 
-def test_the_folder_of_audiences_is_no_name_of_a_scenario() -> None:
-    with pytest.raises(ConfigError, match="'audiences' has the folder of the audiences"):
-        tiny_config(Path("nowhere"), "score.scenarios.audiences={list_length: 3}")
+def test_what_other_lists_and_sources_are_called_is_no_name_of_a_scenario() -> None:
+    for name, told in (("audiences", "has the folder of the audiences"),
+                       ("explored", "is what figures call a source of items")):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"'{name}' {told}"):
+            tiny_config(Path("nowhere"), f"score.scenarios.{name}={{list_length: 3}}")
 
 
 def test_the_seed_is_in_the_key_if_only_a_scenario_draws() -> None:

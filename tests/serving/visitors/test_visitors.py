@@ -16,6 +16,7 @@ from conf.privacy.keys import require_keys
 from conf.privacy.sealing import erased_hash
 from conf.runs.predicting import run_visitors
 from conf.runs.stages import run_train
+from conf.settings.lists.index import Index
 from tests.serving.impression_shop import shop_config, write_shop
 from tests.serving.tiny_shop import (
     tiny_config,
@@ -58,6 +59,20 @@ def test_events_that_are_there_already_are_not_doubled(tmp_path: Path) -> None:
     assert found == {"u0": lists["u0"], "u4": lists["u4"]}
     assert result["events"]["already_there"] == 4
     assert result["users"]["known"] == 2
+
+
+def test_users_of_a_file_are_searched_exactly(tmp_path: Path) -> None:
+    config, manifest, model_id = shop(
+        tmp_path / "w", "score.list_length=2", "score.drop_seen=false"
+    )
+    exact = published(config, manifest, model_id)
+    indexed = config.score.model_copy(update={"index": Index(lists=4, probes=1)})
+    config = config.model_copy(update={"score": indexed})
+    assert published(config, manifest, model_id) != exact  # an index misses some of the items
+
+    _, found = made(config, tmp_path, [*events_of(0, "new"), *events_of(7, "other")])
+
+    assert found == {"new": exact["u0"], "other": exact["u7"]}
 
 
 def test_newer_events_follow_the_stored_history(tmp_path: Path) -> None:

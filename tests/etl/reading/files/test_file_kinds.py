@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError
-from etl.reading.files.file_kinds import why_cut_off
+from conf.runs.inputs.input_files import InputFile
+from conf.settings.input import TableSource
+from etl.reading.files.file_kinds import unpacked_bytes, why_cut_off
 from etl.reading.files.first_bytes import kind_of_content
 from etl.reading.files.salvage import salvage
 from tests.etl.making import write_lines
@@ -32,6 +34,25 @@ PACK = {"gz": gzip.compress, "bz2": bz2.compress, "zst": zstd}
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "times"),
+    [
+        ("csv", "log.csv", 1),
+        ("csv", "log.csv.gz", 10),
+        ("jsonl", "log.zst", 10),
+        ("csv", "log.GZ", 1),  # Spark reads it as plain text
+        ("csv", "log.parquet", 1),
+        ("parquet", "log.parquet", 10),
+        ("parquet", "part-00000", 10),
+        ("orc", "log.csv", 10),
+    ],
+)
+def test_the_size_of_rows_follows_from_what_spark_unpacks(form: str, name: str, times: int) -> None:
+    source = TableSource(paths=("x",), format=form, id_column="id")
+    file = InputFile(Path(name), name, 7, 0.0, "")
+    assert unpacked_bytes(source, file) == 7 * times
 
 
 @pytest.fixture
