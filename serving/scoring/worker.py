@@ -130,6 +130,7 @@ class PartScorer:
             self._work(making, path, users, histories)
             for making in self.makings
             if not is_complete(path := making.path(self.job.folder, part), **given)
+            or len(self.makings) == 1
         ]
         rows = None
         if self.earlier is not None and works:
