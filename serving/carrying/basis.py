@@ -19,6 +19,7 @@ from conf.workspace.hashes import canonical_hash
 from serving.reasons.sentences import Sentences
 from serving.rules.book import RuleBook
 from serving.rules.possible import Pools
+from trainer.data.event_features import HISTORIES, context_columns
 from trainer.models.scorer import ModelScorer, Scorer
 
 _ITEMS_AT_ONCE = 65_536
@@ -70,7 +71,8 @@ def basis_of(
         sentences: They write the sentences; None: there are none.
     """
     digest = hashlib.sha256()
-    plain = [LISTS_CODE, section_of_lists(score), model_id, manifest.event_types, num_items]
+    of_events = [manifest.event_types, context_columns(manifest, HISTORIES)]
+    plain = [LISTS_CODE, section_of_lists(score), model_id, of_events, num_items]
     digest.update(canonical_hash(plain).encode())
     for values in _arrays(scorer, num_items, pools):
         _add(digest, values)
@@ -103,7 +105,8 @@ def _add_rules(digest: Any, book: RuleBook, num_items: int) -> None:
     used = [*book.by_group, *book.boosts_by_group]
     # The SQL has the day of the run in it, and names the fields by their places.
     told = [[one.key, one.sql, sorted(one.user_fields)] for one in used]
-    digest.update(canonical_hash([told, book.user_fields]).encode())
+    types = {name: str(book.conditions.fields.user[name]) for name in book.user_fields}
+    digest.update(canonical_hash([told, [*types.items()]]).encode())
     if used:
         names = set(book.conditions.marks).union(*(one.item_fields for one in used))
         _add_table(digest, book.conditions.items.select(sorted(names)).slice(0, known))

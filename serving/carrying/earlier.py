@@ -30,11 +30,11 @@ from conf.settings.score import Score
 from conf.workspace.parquet import read_whole
 from conf.workspace.pointers import read_pointer
 from conf.workspace.publications import canary_of
-from conf.workspace.versions import read_manifest
-from serving.publishing.parts import part_name, read_row_group
+from conf.workspace.versions import read_manifest, version_path
+from serving.publishing.parts import read_row_group
 from serving.rules.event_rules import past_rules
 from trainer.data.batches import histories_of
-from trainer.data.columns import Ragged, events_of
+from trainer.data.columns import Ragged, events_of, numbers_of
 from trainer.data.stream import read_row_groups
 
 log = logging.getLogger(__name__)
@@ -113,9 +113,13 @@ class Earlier:
             workspace: Folder of the workspace.
             base: The earlier version.
             columns: Columns of histories that lists may follow from.
+
+        Raises:
+            VersionError: When one of the two is damaged, or they do not belong together.
         """
         self.base, self.columns = base, columns
-        self.lists = workspace / "lists" / base.lists_id
+        self.folder = workspace / "lists" / base.lists_id
+        self.lists = read_manifest(workspace, "lists", base.lists_id, ListsManifest)
         self.dataset = workspace / "datasets" / base.dataset_id
         self.manifest = read_manifest(workspace, "datasets", base.dataset_id, Manifest)
         size = self.manifest.vocabularies["user"].size
@@ -144,6 +148,9 @@ class Earlier:
             histories: [N]
             fields: Fields of users that these lists follow from.
             since: Of `past_rules`, in their order, for the new dataset.
+
+        Raises:
+            VersionError: When the lists or the dataset are damaged.
         """
         if scenario not in self.base.kinds:
             return None
@@ -178,7 +185,25 @@ class Earlier:
         _, found = next(read_row_groups(self.dataset, [group], [*self.columns], threads=1))
         columns = [USER_IDX, USER_ID, *fields]
         users = read_row_group(self.dataset, self.manifest.row_groups("users")[number], columns)
+        if not np.array_equal(users[USER_IDX].to_numpy(), numbers_of(found, USER_IDX)):
+            raise VersionError(
+                f"users/ and histories/ of dataset {self.manifest.id} differ in row group {number}"
+            )
         return _Group(users, histories_of(found))
+
+    def _part(self, scenario: str | None, number: int) -> Path:
+        """Return the part with the lists of a row group's users.
+
+        Its name need not have the number: an erasure removes row groups and parts without users.
+        """
+        parts = self.lists.files[lists_key(scenario)]
+        groups = len(self.manifest.row_groups("users"))
+        if len(parts) != groups:
+            raise VersionError(
+                f"lists {self.lists.id} have {len(parts)} parts, and users/ of dataset "
+                f"{self.manifest.id} has {groups} row groups"
+            )
+        return version_path(self.folder, parts[number].path)
 
     def _rows(
         self, score: Score, scenario: str | None, number: int, ids: pa.Array, row_of: np.ndarray
@@ -194,11 +219,15 @@ class Earlier:
             ids: [E]
             row_of: [E] row in the new part of each user who is unchanged, -1 for others.
         """
-        folder = self.lists if scenario is None else self.lists / scenario
-        path = folder / part_name(number)
+        path = self._part(scenario, number)
         table = read_whole(path)
-        user = pc.index_in(table[USER_ID], value_set=ids.cast(pa.string()).combine_chunks())
-        user = user.to_numpy()
+        found = pc.index_in(table[USER_ID], value_set=ids.cast(pa.string()).combine_chunks())
+        if found.null_count:
+            raise VersionError(
+                f"{path} has lists of other users than row group {number} of users/ of dataset "
+                f"{self.manifest.id}"
+            )
+        user = found.to_numpy()
         is_whole = pc.equal(table[SOURCE], SOURCE_MODEL).to_numpy() & (
             pc.is_null(table[WHY_SHORT]).to_numpy()
         )

@@ -5,6 +5,7 @@ Legend of shapes: N users of a part, B users of a batch, K list length, R reason
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,9 +113,16 @@ class PartScorer:
         for kind in job.kinds:
             self.makings.append(_Making(kind, self.loaded, self.makings, job.seed))
         self.maker: ListMaker = self.makings[0].maker
-        self.earlier: Earlier | None = None
-        if job.base is not None:
-            self.earlier = Earlier(job.workspace, job.base, self.loaded.columns)
+
+    @cached_property
+    def earlier(self) -> Earlier | None:
+        """Return the lists that users may keep; None: those of all users are made.
+
+        Raises:
+            VersionError: When they or their dataset are damaged.
+        """
+        base = self.job.base
+        return None if base is None else Earlier(self.job.workspace, base, self.loaded.columns)
 
     def score(self, part: int) -> Scored:
         """Write the lists of one row group's users.
@@ -133,7 +141,7 @@ class PartScorer:
             or len(self.makings) == 1
         ]
         rows = None
-        if self.earlier is not None and works:
+        if self.job.base is not None and works:
             rows = np.unique(np.concatenate([one.in_part for one in works]))
         block_users = self.job.score.block_users
         with self.loaded.at_hand(histories, self.maker.own_ranker, block_users, rows):
@@ -149,11 +157,11 @@ class PartScorer:
             chosen = np.flatnonzero(making.members.of(users))
             users, histories = users.take(pa.array(chosen)), chosen_rows(histories, chosen)
         kept, scored = None, np.arange(len(chosen))
-        if self.earlier is not None:
-            try:
+        try:
+            if self.earlier is not None:
                 kept = making.kept(self.earlier, users, histories)
-            except VersionError as error:
-                raise DifferentListsError(str(error)) from error
+        except VersionError as error:
+            raise DifferentListsError(str(error)) from error
         if kept is not None:
             scored = rows_to_score(kept, users[USER_IDX].to_numpy())
         return _Work(making, path, users, histories, chosen, kept, scored)

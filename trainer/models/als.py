@@ -20,6 +20,7 @@ from torch import Tensor
 from conf.contract import NUM_RESERVED
 from conf.errors import DivergedError
 from trainer.data.columns import Ragged
+from trainer.models.alike import filled_tensor
 from trainer.models.fit_source import UserItems
 from trainer.models.history_weights import (
     WeightedEvents,
@@ -58,7 +59,8 @@ class Factors:
         events = self._events(histories, rows)
         matrices, sums = self._equations(events)  # [B, F, F], [B, F]
         users = np.linalg.solve(matrices, sums[..., None])[..., 0]  # [B, F]
-        scores = torch.from_numpy(users.astype(np.float32)) @ torch.from_numpy(self.item_factors).T
+        vectors = filled_tensor(torch.from_numpy(users.astype(np.float32)))
+        scores = (vectors @ torch.from_numpy(self.item_factors).T)[: len(rows)]
         return scores.masked_fill(torch.from_numpy(self.unknown), -torch.inf)
 
     def contributions(self, histories: Ragged, rows: np.ndarray, recommended: Tensor) -> Tensor:

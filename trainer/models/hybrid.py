@@ -92,7 +92,11 @@ def standard(scores: Tensor) -> tuple[Tensor, Tensor]:
         items = items[:, ~is_out[:, NUM_RESERVED:].any(0)]
     if not items.shape[1]:  # the model knows no item
         return scores.float(), scores.new_zeros((len(scores), 1))
-    spread, mean = torch.std_mean(items, dim=1, correction=0, keepdim=True)  # [B, 1], [B, 1]
+    # The figures of a single row would be added up in parts, one for each thread.
+    rows = items.repeat(2, 1) if len(items) == 1 else items
+    spread, mean = (  # [B, 1], [B, 1]
+        found[: len(items)] for found in torch.std_mean(rows, dim=1, correction=0, keepdim=True)
+    )
     says_nothing = items.amax(1, keepdim=True) == items.amin(1, keepdim=True)  # [B, 1]
     spread = spread.masked_fill(says_nothing, 0)
     scaled = (scores - mean) / spread.where(spread > 0, torch.inf)  # [B, V]

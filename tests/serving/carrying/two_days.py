@@ -126,10 +126,21 @@ class Ways(NamedTuple):
 
 def both_ways(shop: Shop, second: Manifest, *overrides: str) -> Ways:
     """Make the lists of both days, and those of the second one in full, in this process."""
-    config = shop.config(*overrides)
-    first = _made(shop, config, shop.first, "first", None)
+    first_lists(shop, *overrides)
+    return second_lists(shop, second, *overrides)
+
+
+def first_lists(shop: Shop, *overrides: str) -> Path:
+    """Make and publish the lists of the first day; return their folder."""
+    first = _made(shop, shop.config(*overrides), shop.first, "first", None)
     publish(shop.workspace, "lists", first.name, DAY)
-    basis = _basis(shop, config, second)
+    return first
+
+
+def second_lists(shop: Shop, second: Manifest, *overrides: str) -> Ways:
+    """Make the lists of the second day in both ways."""
+    config = shop.config(*overrides)
+    basis = basis_of_lists(shop, config, second)
     base = base_of(shop.workspace, second, basis)
     counts: list[int] = []
     kept = _made(shop, config, second, "kept", base, counts)
@@ -143,7 +154,8 @@ def _source(shop: Shop, config: Config, dataset: Manifest) -> Source:
     return Source(config, dataset, model, item_ids, {}, {})
 
 
-def _basis(shop: Shop, config: Config, dataset: Manifest) -> dict[str | None, str]:
+def basis_of_lists(shop: Shop, config: Config, dataset: Manifest) -> dict[str | None, str]:
+    """Return the basis of each kind of lists."""
     source = _source(shop, config, dataset)
     return bases(source, prepared(source, (), {}))
 

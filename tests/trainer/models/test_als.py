@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from conf.errors import DivergedError
 from tests.trainer.small_parts import best_unseen, checkerboard, matrix, ragged
@@ -79,3 +80,12 @@ def test_equations_without_a_solution_are_told_with_the_keys(changes: dict[str, 
             matrix([[2, 3, 4]] * 20, 7), factors=4, iterations=3, history_decay=1.0, seed=1,
             threads=1, **settings,
         )  # fmt: skip
+
+
+def test_a_user_has_the_same_scores_whatever_the_other_users() -> None:
+    rng = np.random.default_rng(3)
+    model = Factors(rng.normal(size=(500, 64)).astype(np.float32), 0.1, 5.0, 0.8)
+    histories = ragged([rng.integers(2, 500, 9).tolist() for _ in range(40)])
+    together = model.scores(histories, np.arange(40))
+    for rows in (np.array([7]), np.array([3, 12]), np.arange(5), np.arange(8, 25)):
+        assert torch.equal(model.scores(histories, rows), together[rows])

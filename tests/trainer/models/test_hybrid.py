@@ -208,3 +208,15 @@ def test_a_member_that_knows_no_item_adds_nothing() -> None:
     found, spread = standard(scores)
 
     assert found[:, NUM_RESERVED:].isneginf().all() and (spread == 0).all()
+
+
+def test_a_single_user_is_scaled_as_one_of_many() -> None:
+    rng = np.random.default_rng(3)
+    scores = torch.from_numpy(rng.normal(size=(3, 60_000)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together, alone = standard(scores), standard(scores[:1])
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, many[:1]) for one, many in zip(alone, together, strict=True))
