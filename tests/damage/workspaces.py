@@ -30,7 +30,7 @@ from conf.workspace.versions import commit, new_folder, read_manifest, version_i
 from serving.gates.list_counts import check_parts
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids
-from serving.score import _checked
+from serving.score import checked
 from serving.scoring.list_model import is_personal, load_model
 from serving.scoring.worker import PartScorer, ScoringJob
 from tests.conf import erasable
@@ -130,7 +130,7 @@ def _write_lists(config: Config, manifest: Manifest, model_id: str) -> None:
     model = load_model(workspace, model_id, manifest)
     item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
     source = Source(config, manifest, model, item_ids, {}, {})
-    commit(workspace, "lists", _checked(source, prepared(source, (), {}), job))
+    commit(workspace, "lists", checked(source, prepared(source, (), {}), job, {}))
     publish(workspace, "lists", version, manifest.logical_date)
 
 

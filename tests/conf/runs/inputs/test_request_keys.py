@@ -135,7 +135,7 @@ def test_lists_without_rules_keep_the_key_that_they_had_before_there_were_rules(
         "list_length": 10, "block_users": 512, "block_items": 16_384, "drop_seen": True,
         "reasons": 2,
     }  # fmt: skip
-    assert lists_request(config, "d", "m") == canonical_hash([3, 4, "lists", section, "d", "m"])
+    assert lists_request(config, "d", "m") == canonical_hash([3, 5, "lists", section, "d", "m"])
     ruled = Score.model_validate({"rules": {"where": {"a": "stock > 0"}}})
     other = config.model_copy(update={"score": ruled})
     assert lists_request(other, "d", "m") != lists_request(config, "d", "m")
