@@ -35,6 +35,7 @@ def why_not_kept(score: Score, *, has_stages: bool) -> str | None:
     rules = score.rules
     changing = {
         "score.candidates": has_stages,
+        "score.index": score.index is not None,  # its last digits follow from the batch
         "score.exploration": score.exploration is not None,
         "score.diversity": score.diversity is not None,
         "score.rules.fatigue": rules is not None and rules.fatigue is not None,

@@ -31,6 +31,7 @@ SCENARIO = (
 )
 OF_EVENTS = "score.rules={leave_out: {bought: {events: [buy]}, viewed: {events: [view], days: 30}}}"
 KEPT = "lists are those of"
+INDEX = "score.index={}"
 
 
 def idle(shop: Shop) -> int:
@@ -76,6 +77,13 @@ def test_the_same_with_a_counting_model(tmp_path: Path) -> None:
 def test_other_stock_makes_all_lists_again(tmp_path: Path) -> None:
     shop = first_day(tmp_path, RULES)
     kept, full, num_kept = both_ways(shop, second_day(shop, stock=1), RULES)
+    assert kept == full and num_kept == 0
+
+
+def test_with_an_index_all_lists_are_made(tmp_path: Path) -> None:
+    # How many items it looks for follows from the users of a batch, and so do the last digits.
+    shop = first_day(tmp_path, INDEX)
+    kept, full, num_kept = both_ways(shop, second_day(shop), INDEX)
     assert kept == full and num_kept == 0
 
 
