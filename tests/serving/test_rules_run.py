@@ -50,7 +50,7 @@ def test_any_number_of_workers_makes_the_same_lists_and_the_same_ledger(tmp_path
     assert "excluded items" in told_rules(made[0][0])["where.in_stock"]
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_rules_that_exclude_everything_leave_the_published_lists(tmp_path: Path) -> None:
     shop = random_shop(tmp_path, 6)
     publish(tmp_path, "models", shop.model_id, DAY)

@@ -1,7 +1,7 @@
 """Train, measure and publish through the real stages: one Ray for all of it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from conf.workspace.hashes import hash_file
 from conf.workspace.pointers import publish
 from conf.workspace.versions import read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
-from trainer.cluster.ray_session import ray_session
 from trainer.cluster.shares import on_workers
 from trainer.models.bundle import (
     Trained,
@@ -36,11 +35,10 @@ TEST = [2 if (user + 4) % ITEMS > 5 else 13 for user in range(60)]
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workspace(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     write_dataset(folder, TRAIN, VALID, TEST, items=ITEMS)
-    with ray_session(load_config(write_config(folder))):
-        yield folder
+    return folder
 
 
 def test_an_error_of_a_task_is_told_without_its_traceback(workspace: Path) -> None:

@@ -1,0 +1,57 @@
+"""The Ray that tests of several folders share: each process of the suite starts one at most."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+RAY = """
+run: {{name: shared, output: "{folder}"}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
+etl: {{event_types: {{view: {{}}}}}}
+ray: {{num_cpus: 2, object_store_mib: 100}}
+"""
+
+
+class OneRay:
+    """A Ray that starts when a test first needs it, and stops before one that wants none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: ExitStack | None = None
+
+    def start(self) -> None:
+        if self.running is not None:
+            return
+        from conf.settings.load import load_config
+        from trainer.cluster.ray_session import ray_session
+
+        path = self.folder / "run.yaml"
+        path.write_text(RAY.format(folder=self.folder))
+        self.running = ExitStack()
+        self.running.enter_context(ray_session(load_config(path)))
+
+    def stop(self) -> None:
+        if self.running is not None:
+            self.running.close()
+            self.running = None
+
+
+@pytest.fixture(scope="session")
+def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneRay]:
+    ray = OneRay(tmp_path_factory.mktemp("ray"))
+    yield ray
+    ray.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_ray(one_ray: OneRay) -> None:
+    """One Ray for all tests that train or score in this process."""
+    one_ray.start()
+
+
+@pytest.fixture(scope="module")
+def without_ray(one_ray: OneRay) -> None:
+    """No Ray in this process, and no variables of one for the processes that it starts."""
+    one_ray.stop()
