@@ -22,13 +22,12 @@ from trainer.models.bundle import load_scorer
 from trainer.models.markov import fit_markov
 from trainer.retrieval import train as retrieval_train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_ray")]
 
 ITEMS = 30
 # Everybody goes round the items, one after the other: Markov is always right.
 TRAIN = [[2 + (user + step) % ITEMS for step in range(4)] for user in range(60)]
 VALID, TEST = ([2 + (user + step) % ITEMS for user in range(60)] for step in (4, 5))
-pytestmark = pytest.mark.usefixtures("shared_ray")
 
 
 @pytest.fixture(scope="module")
