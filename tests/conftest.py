@@ -1,10 +1,14 @@
-"""The Ray that tests of several folders share: each process of the suite starts one at most."""
+"""Spark and Ray, which all tests of a process share: starting either takes seconds."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 RAY = """
 run: {{name: shared, output: "{folder}"}}
@@ -36,6 +40,24 @@ class OneRay:
         if self.running is not None:
             self.running.close()
             self.running = None
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
+    """One session for all tests; `run` finds it and leaves it."""
+    from etl.spark.session import spark_session
+
+    folder: Path = tmp_path_factory.mktemp("spark")
+    with spark_session(
+        name="tests",
+        master="local[2]",
+        driver_memory="1g",
+        shuffle_partitions=2,
+        conf={"spark.local.dir": str(folder)},
+        log_path=folder / "spark.log",
+        input_bytes=1 << 20,  # of a log that is not tiny; the tests' own runs set that of theirs
+    ) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,8 @@ def configured(workspace: Path, *overrides: str) -> Config:
 
 @pytest.mark.parametrize("name", ["recent_popularity", "ease"])
 def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> None:
-    config = configured(workspace, f"train.algorithm={name}", "train.baselines=[markov,als]")
+    settings = (f"train.algorithm={name}", "train.baselines=[markov,als]")
+    config = configured(workspace, *settings)
 
     trained = run_train(config)
     lists = run_score(config)
@@ -65,7 +66,7 @@ def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> Non
     metrics = trained["metrics"]
     assert set(metrics["test"]) == {"model", "markov", "als"} and metrics["test_users"] == 60
     assert 0 <= metrics["valid"]["ndcg@10"] <= 1
-    again = run_evaluate(config)["metrics"]
+    again = run_evaluate(configured(workspace, *settings, "train.workers=2"))["metrics"]
     assert all(again[key] == metrics[key] for key in ("test", "segments", "lists"))
     assert again["training"]["peak_memory_bytes"] == metrics["training"]["peak_memory_bytes"] > 1e7
     assert again["scoring"]["flops_per_example"] is None  # it counts
@@ -75,6 +76,12 @@ def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> Non
     assert (workspace / "again.html").read_bytes() == card.read_bytes()
     (entry,) = read_manifest(workspace, "models", trained["id"], Bundle).files["card"]
     assert entry.path == card.name and entry.sha256 == hash_file(card)
+
+
+def test_more_workers_than_ray_has_room_for_are_refused(workspace: Path) -> None:
+    config = configured(workspace, "train.algorithm=popularity", "train.workers=3")
+    with pytest.raises(ConfigError, match=r"train\.workers=3 .*Ray has 2 here.*ray\.num_cpus"):
+        run_train(config)
 
 
 @pytest.mark.slow
