@@ -1,4 +1,4 @@
-"""Spark and Ray, which all tests of a process share: starting either takes seconds."""
+"""Spark and Ray, which all tests of a process share, and the files of tests that begin first."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +16,27 @@ input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 100}}
 """
+FIRST = (
+    "end2end/test_line.py",
+    "end2end",
+    "docs/test_walk.py",
+    "docs/test_pages.py",
+    "etl/cleaning/accounting",
+    "etl/dataset",
+    "etl/privacy",
+)
+"""Files and folders, those of the longest tests first: one at the end would run alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(tests).as_posix()
+        found = (n for n, name in enumerate(FIRST) if f"{path}/".startswith(f"{name}/"))
+        return next(found, len(FIRST))
+
+    items.sort(key=place)  # of one place, in the order in which they were found
 
 
 class OneRay:
