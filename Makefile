@@ -83,10 +83,10 @@ check: setup ## Lint, format, types and layers
 	echo "Lint, format, types and layers are in order"
 
 test: check ## Set up, check and run the fast tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: check ## The same with the slow tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 docs: setup ## Build the manual as a site in build/docs (a broken link is an error)
 	$(BIN)/python -m docs.reference

@@ -149,21 +149,20 @@ def _require_key_from_environment(path: Path, tree: Any) -> None:
 
 
 def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Return the configuration with the changes `section.key=value`, the last one of a key last.
+    """Make the changes `section.key=value` in `base`, the last one of a key last; return it.
 
     Raises:
         ConfigError: When an override is not of that form, or its value is no YAML or of another
             kind than that of the file.
     """
-    merged: Any = base
     for override in overrides:
         key, is_set, value = override.partition("=")
         if not is_set or not all(key.split(".")):
             raise ConfigError(f"override {_shown(override)!r} is not of the form section.key=value")
         try:
-            merged = OmegaConf.merge(merged, _change(override))
+            base.merge_with(_change(override))  # `OmegaConf.merge` copies all of it each time
             if "".join(value.split()) == "{}":  # merging keeps what the section has
-                OmegaConf.update(merged, key, {}, merge=False)
+                OmegaConf.update(base, key, {}, merge=False)
         except TypeError as error:
             raise ConfigError(
                 f"override {_shown(override)!r} does not fit what the file has at {key}: "
@@ -175,8 +174,7 @@ def _merged_with(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
                 f"override {_shown(override)!r} has a value that is no YAML{why}; "
                 f"close its brackets and quotes, or put a text into quotes: \"{key}='...'\""
             ) from error
-    assert isinstance(merged, DictConfig)
-    return merged
+    return base
 
 
 def _change(override: str) -> DictConfig:

@@ -2,17 +2,22 @@
 
 import csv
 import json
+import logging
 import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 from omegaconf import OmegaConf
+from pyspark.sql import SparkSession
 
+from conf.runs.stages import run_all
+from conf.settings.load import load_config
 from tests.docs.samples import PAGES, Sample, all_samples, samples_of, shop_yaml
 from tests.packaging.checkout import BIN, CHECKOUT
 
@@ -120,21 +125,43 @@ def headrace(folder: Path, *args: str) -> dict[str, Any]:
         env={**os.environ, "HEADRACE_KEY": KEY}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    (folder / f"{args[0]}.log").write_text(done.stderr)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Write what the block logs to a file."""
+    root = logging.getLogger()
+    handler, level = logging.FileHandler(path), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
 @pytest.fixture(scope="module")
-def finished_walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Follow the first walk, with labels for the ids and a bad row; return its folder."""
+def finished_walk(
+    spark: SparkSession, shared_ray: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Follow the first walk, with labels for the ids and a bad row; return its folder.
+
+    The run is in this process; those of the other walks are by the command.
+    """
     folder = tmp_path_factory.mktemp("walk")
     write_shop(folder / "data" / "shop")
     with (folder / "data" / "shop" / "events" / "2026-03-01.csv").open("a") as file:
         file.write(",s01,1772323200,view,6.0\n")
     privacy = {"privacy": {"mode": "pseudonymise", "key": "${oc.env:HEADRACE_KEY}"}}
     OmegaConf.save(OmegaConf.merge(OmegaConf.create(shop_yaml()), privacy), folder / "shop.yaml")
-    result = headrace(folder, "run", "--config", "shop.yaml", *QUICK)
+    with pytest.MonkeyPatch.context() as patch, logged_to(folder / "run.log"):
+        patch.chdir(folder)
+        patch.setenv("HEADRACE_KEY", KEY)
+        result = run_all(load_config(Path("shop.yaml"), QUICK))
     assert result["etl"]["ledger"]["events"]["quarantined"] == {"user_missing": 1}
     assert result["score"]["counts"]["lists"] == USERS
     return folder

@@ -111,6 +111,11 @@ def shop_dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], S
     return copy
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_ray(without_ray: None) -> None:
+    """Commands start the Ray that they need."""
+
+
 def pointer(workspace: Path, kind: str) -> dict[str, Any] | None:
     path = workspace / kind / "CURRENT.json"
     return json.loads(path.read_text()) if path.exists() else None

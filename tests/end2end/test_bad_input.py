@@ -4,7 +4,11 @@ import gzip
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
+from conf.errors import InputError
+from conf.runs.stages import run_etl
+from conf.settings.load import load_config
 from conf.workspace.lock import workspace_lock
 from tests.end2end.conftest import headrace
 
@@ -48,8 +52,12 @@ def test_a_missing_folder_is_named(config: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [("", "events.csv"), (HEADER, "input.events has no")])
-def test_an_empty_log_is_refused(config: Path, text: str, said: str) -> None:
-    assert said in refuse(config, text)
+def test_an_empty_log_is_refused(spark: SparkSession, config: Path, text: str, said: str) -> None:
+    (config.parent / "log" / "events.csv").write_text(text)
+    with pytest.raises(InputError, match=said) as raised:
+        run_etl(load_config(config))
+    assert raised.value.exit_code == 3
+    assert not (config.parent / "workspace" / "datasets" / "CURRENT.json").exists()
 
 
 def test_a_missing_column_is_named_with_those_present(config: Path) -> None:

@@ -72,6 +72,7 @@ def test_a_second_run_says_it_is_done_and_starts_neither_spark_nor_ray(
         assert again[stage]["published"] == "current"
 
 
+@pytest.mark.slow
 def test_one_worker_measures_the_same_as_two(finished_shop: Finished) -> None:
     shop, result = finished_shop
 
@@ -124,6 +125,7 @@ def test_a_date_that_is_none_is_refused(finished_shop: Finished) -> None:
     assert "YYYY-MM-DD" in done.stderr
 
 
+@pytest.mark.slow
 def test_more_workers_than_row_groups_is_refused(finished_shop: Finished) -> None:
     shop, result = finished_shop
 
@@ -135,6 +137,7 @@ def test_more_workers_than_row_groups_is_refused(finished_shop: Finished) -> Non
     assert result["etl"]["id"] in done.stderr.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_more_workers_than_this_machine_has_room_for_is_refused(finished_shop: Finished) -> None:
     shop, _ = finished_shop
 

@@ -35,6 +35,30 @@ OF_ONE_MACHINE = re.compile(
     r"|pypi\.org|pythonhosted|download\.pytorch"  # hosts that pip's own settings choose
 )
 
+AGAINST = (
+    ("conf/pages", "etl.pipeline", "etl builds on conf"),
+    ("conf/pages", "torch", "conf starts none of the engines"),
+    ("conf/settings", "conf.runs.stages", "the rooms of conf"),
+    ("conf/runs", "conf.erasure.erase", "the rooms of conf"),
+    ("etl/spark", "trainer.networks.losses", "etl and trainer meet in data on disk"),
+    ("etl/spark", "serving.score", "etl and serving meet in data on disk"),
+    ("etl/spark", "ray", "etl runs without torch, ray and petastorm"),
+    ("etl/spark", "torch", "etl runs without torch, ray and petastorm"),
+    ("etl/spark", "petastorm", "etl runs without torch, ray and petastorm"),
+    ("etl/reading", "etl.privacy.rows", "the rooms of etl"),
+    ("etl/cleaning", "etl.made_up.shop", "the made-up shop is tied to nothing else"),
+    ("trainer/networks", "etl.pipeline", "etl and trainer meet in data on disk"),
+    ("trainer/networks", "serving.score", "serving builds on trainer, trainer on conf"),
+    ("trainer/networks", "pyspark", "trainer and serving run without pyspark"),
+    ("trainer/networks", "pyarrow", "models are pure torch"),
+    ("trainer/training", "trainer.retrieval.task", "the rooms of trainer"),
+    ("serving/rules", "serving.ranking.topk", "the rooms of serving"),
+    ("serving/ranking", "etl.pipeline", "etl and serving meet in data on disk"),
+    ("serving/delivery", "ray", "delivery runs without the engines"),
+    ("serving/scoring", "pyspark", "trainer and serving run without pyspark"),
+)
+"""Where an import is planted, what it imports, and the contract that it breaks."""
+
 
 def lint_imports(checkout: Path) -> tuple[int, str]:
     done = call(BIN / "lint-imports", "--no-logo", "--no-cache", cwd=checkout)
@@ -46,40 +70,30 @@ def test_layers_hold() -> None:
     assert code == 0, report
 
 
-@pytest.mark.parametrize(
-    ("room", "imported", "contract"),
-    [
-        ("conf/pages", "etl.pipeline", "etl builds on conf"),
-        ("conf/pages", "torch", "conf starts none of the engines"),
-        ("conf/settings", "conf.runs.stages", "the rooms of conf"),
-        ("conf/runs", "conf.erasure.erase", "the rooms of conf"),
-        ("etl/spark", "trainer.networks.losses", "etl and trainer meet in data on disk"),
-        ("etl/spark", "serving.score", "etl and serving meet in data on disk"),
-        ("etl/spark", "ray", "etl runs without torch, ray and petastorm"),
-        ("etl/spark", "torch", "etl runs without torch, ray and petastorm"),
-        ("etl/spark", "petastorm", "etl runs without torch, ray and petastorm"),
-        ("etl/reading", "etl.privacy.rows", "the rooms of etl"),
-        ("etl/cleaning", "etl.made_up.shop", "the made-up shop is tied to nothing else"),
-        ("trainer/networks", "etl.pipeline", "etl and trainer meet in data on disk"),
-        ("trainer/networks", "serving.score", "serving builds on trainer, trainer on conf"),
-        ("trainer/networks", "pyspark", "trainer and serving run without pyspark"),
-        ("trainer/networks", "pyarrow", "models are pure torch"),
-        ("trainer/training", "trainer.retrieval.task", "the rooms of trainer"),
-        ("serving/rules", "serving.ranking.topk", "the rooms of serving"),
-        ("serving/ranking", "etl.pipeline", "etl and serving meet in data on disk"),
-        ("serving/delivery", "ray", "delivery runs without the engines"),
-        ("serving/scoring", "pyspark", "trainer and serving run without pyspark"),
-    ],
-)
-def test_import_against_the_layers_is_found(
-    tmp_path: Path, room: str, imported: str, contract: str
-) -> None:
-    checkout = copy_of_checkout(tmp_path)
-    (checkout / room / "planted.py").write_text("import json\n")
-    code, report = lint_imports(checkout)
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout that keeps its contracts with another module in each room."""
+    copied = copy_of_checkout(tmp_path_factory.mktemp("layers"))
+    planted = {copied / room / "planted.py" for room, _, _ in AGAINST}
+    for path in planted:
+        path.write_text("import json\n")
+    code, report = lint_imports(copied)
     assert code == 0, report
-    (checkout / room / "planted.py").write_text(f"import {imported}\n")
-    code, report = lint_imports(checkout)
+    for path in planted:
+        path.unlink()
+    return copied
+
+
+@pytest.mark.parametrize(("room", "imported", "contract"), AGAINST)
+def test_import_against_the_layers_is_found(
+    checkout: Path, room: str, imported: str, contract: str
+) -> None:
+    planted = checkout / room / "planted.py"
+    planted.write_text(f"import {imported}\n")
+    try:
+        code, report = lint_imports(checkout)
+    finally:
+        planted.unlink()
     assert code == 1
     assert f"{contract} BROKEN" in report
     assert f"{room.replace('/', '.')}.planted" in report

@@ -2,12 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.tiny_shop import tiny_config
-from trainer.cluster.ray_session import ray_session
+from tests.serving.scoring_here import scoring_here
 
 
-@pytest.fixture(scope="module")
-def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray for all tests that score in this process."""
-    with ray_session(tiny_config(tmp_path_factory.mktemp("ray"))):
+@pytest.fixture
+def scored_here() -> Iterator[None]:
+    """Score in this process."""
+    with scoring_here():
         yield

@@ -1,5 +1,6 @@
 """The stage with rules, as the command runs it."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from conf.settings.load import load_config
 from conf.workspace.pointers import current_version, publish
 from conf.workspace.versions import read_manifest
 from tests.serving.random_shop import random_shop
+from tests.serving.scoring_here import scoring_here
 from tests.serving.tiny_shop import DAY
 
 WHERE = ["score.rules.where.in_stock='stock > 0'", "score.rules.where.here='region = user.region'"]
@@ -35,7 +37,8 @@ def test_any_number_of_workers_makes_the_same_lists_and_the_same_ledger(tmp_path
         shop = random_shop(folder, 5, *options, users=60)
         publish(folder, "models", shop.model_id, DAY)
 
-        result = run_score(shop.config)
+        with scoring_here() if workers == 1 else nullcontext():
+            result = run_score(shop.config)
 
         assert result["published"] == "published" and result["gates"]["rule_violations"]
         manifest = read_manifest(folder, "lists", result["id"], ListsManifest)
@@ -50,7 +53,7 @@ def test_any_number_of_workers_makes_the_same_lists_and_the_same_ledger(tmp_path
     assert "excluded items" in told_rules(made[0][0])["where.in_stock"]
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_rules_that_exclude_everything_leave_the_published_lists(tmp_path: Path) -> None:
     shop = random_shop(tmp_path, 6)
     publish(tmp_path, "models", shop.model_id, DAY)

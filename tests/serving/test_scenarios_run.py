@@ -109,6 +109,7 @@ def test_the_key_of_lists_follows_from_the_scenarios_but_not_from_their_gates(
     assert len({key(), *map(key, others)}) == 4
 
 
+@pytest.mark.usefixtures("scored_here")
 def test_a_killed_run_makes_only_the_parts_that_a_scenario_lacks(scored: Made) -> None:
     shop, result = scored
     folder = Path(result["folder"])
@@ -126,6 +127,7 @@ def test_a_killed_run_makes_only_the_parts_that_a_scenario_lacks(scored: Made) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("scored_here")
 def test_a_gate_of_a_scenario_refuses_all_lists(scored: Made) -> None:
     shop, _ = scored
     workspace = Path(shop.config.run.output)

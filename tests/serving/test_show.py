@@ -8,6 +8,7 @@ from conf.errors import ConfigError
 from conf.runs.stages import run_score
 from conf.settings.config import Config
 from serving import show
+from tests.serving.scoring_here import scoring_here
 from tests.serving.tiny_shop import CHECKOUT, tiny_config, write_dataset, write_model
 
 HISTORIES = [[2], [3], [], [2, 3, 4, 5, 6, 7], [9] * 30]
@@ -18,7 +19,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
     workspace = tmp_path_factory.mktemp("shown")
     config = tiny_config(workspace)
     write_model(config, write_dataset(workspace, HISTORIES, items=20, group_rows=2))
-    run_score(config)
+    with scoring_here():
+        run_score(config)
     return config
 
 

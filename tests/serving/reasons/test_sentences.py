@@ -126,7 +126,7 @@ def test_a_field_that_the_dataset_lacks_is_refused(tmp_path: Path) -> None:
         Sentences(TEXTS, "brand", at, manifest, "neural")
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_lists_are_published_with_sentences_and_show_prints_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Lists of candidates from several channels, against plain Python on the models' own scores."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def made(
     workspace = prepared(tmp_path_factory.mktemp("shop"))
     config = shop_config(workspace, "ranker=null", candidates())
     return config, run_train(config), run_score(config)
+
+
+@pytest.fixture(scope="module")
+def trained(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with the main model and picks."""
+    workspace = prepared(tmp_path_factory.mktemp("trained"))
+    run_train(shop_config(workspace, "ranker=null"))
+    return workspace
+
+
+@pytest.fixture
+def workspace(trained: Path, tmp_path: Path) -> Path:
+    """A copy of that shop."""
+    return Path(shutil.copytree(trained, tmp_path / "shop"))
 
 
 def by_score(scores: np.ndarray, seen: set[int], count: int) -> list[int]:
@@ -115,6 +130,7 @@ def test_models_of_channels_are_roles_and_the_lists_say_so(
     ]
 
 
+@pytest.mark.usefixtures("scored_here")
 def test_another_list_makes_other_lists(
     made: tuple[Config, dict[str, Any], dict[str, Any]],
 ) -> None:
@@ -127,14 +143,11 @@ def test_another_list_makes_other_lists(
     assert run_score(config)["id"] == scored["id"]
 
 
-def test_one_channel_of_the_main_model_gives_its_own_lists(
-    shared_ray: None, tmp_path: Path
-) -> None:
-    write_shop(tmp_path)
-    plain = shop_config(tmp_path, "ranker=null")
-    run_train(plain)
+@pytest.mark.usefixtures("scored_here")
+def test_one_channel_of_the_main_model_gives_its_own_lists(workspace: Path) -> None:
+    plain = shop_config(workspace, "ranker=null")
     alone = read_lists(Path(run_score(plain)["folder"]))
-    one = shop_config(tmp_path, "ranker=null", candidates("m: {from: model, count: 7}"))
+    one = shop_config(workspace, "ranker=null", candidates("m: {from: model, count: 7}"))
     fused = read_lists(Path(run_score(one)["folder"]))
     keys = ("user_id", "position", "item_id", "reasons", "source")
     assert [[row[key] for key in keys] for row in alone] == [
@@ -143,9 +156,8 @@ def test_one_channel_of_the_main_model_gives_its_own_lists(
     assert "channels" not in alone[0] and fused[0]["channels"] == ["m"]
 
 
-def test_a_channel_of_the_main_models_kind_is_the_main_model(
-    shared_ray: None, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("shared_ray", "scored_here")
+def test_a_channel_of_the_main_models_kind_is_the_main_model(tmp_path: Path) -> None:
     write_shop(tmp_path)
     config = shop_config(tmp_path, "ranker=null", candidates("k: {from: item_knn, count: 5}"))
     assert "roles" not in run_train(config)
@@ -162,10 +174,9 @@ def test_without_candidates_the_key_is_as_before(tmp_path: Path) -> None:
     assert lists_request(config, "d", "m") == canonical_hash([3, 4, "lists", section, "d", "m"])
 
 
-def test_a_role_that_was_never_trained_stops_the_lists(shared_ray: None, tmp_path: Path) -> None:
-    write_shop(tmp_path)
-    run_train(shop_config(tmp_path, "ranker=null"))
-    config = shop_config(tmp_path, "ranker=null", candidates("chain: {from: markov, count: 5}"))
+@pytest.mark.usefixtures("scored_here")
+def test_a_role_that_was_never_trained_stops_the_lists(workspace: Path) -> None:
+    config = shop_config(workspace, "ranker=null", candidates("chain: {from: markov, count: 5}"))
     with pytest.raises(VersionError, match=r"role chain\) has no current version"):
         run_score(config)
 
@@ -191,6 +202,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, inner: str, told: str) -> 
         shop_config(tmp_path, "ranker=null", candidates(inner))
 
 
+@pytest.mark.usefixtures("scored_here")
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -200,27 +212,25 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, inner: str, told: str) -> 
     ],
 )
 def test_a_list_that_cannot_be_used_is_an_error_of_the_input(
-    shared_ray: None, tmp_path: Path, content: bytes | None, told: str
+    workspace: Path, content: bytes | None, told: str
 ) -> None:
-    write_shop(tmp_path)
+    (workspace / "picks.txt").unlink()
     if content is not None:
-        (tmp_path / "picks.txt").write_bytes(content)
+        (workspace / "picks.txt").write_bytes(content)
     config = shop_config(
-        tmp_path, "ranker=null", candidates("p: {from: list, path: picks.txt, count: 9}")
+        workspace, "ranker=null", candidates("p: {from: list, path: picks.txt, count: 9}")
     )
-    run_train(config)
     with pytest.raises(InputError, match=told):
         run_score(config)
 
 
-def test_a_short_list_of_candidates_has_that_reason(shared_ray: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("scored_here")
+def test_a_short_list_of_candidates_has_that_reason(workspace: Path) -> None:
     """Three of four picks may be seen, so what is left is fewer than five."""
-    prepared(tmp_path)
     config = shop_config(
-        tmp_path, "ranker=null", candidates("p: {from: list, path: picks.txt, count: 9}"),
+        workspace, "ranker=null", candidates("p: {from: list, path: picks.txt, count: 9}"),
         "score.gates.short_lists.warn_above=1",
     )  # fmt: skip
-    run_train(config)
     scored = run_score(config)
     assert scored["short_lists"] == {"few_candidates": scored["counts"]["lists"]}
     assert scored["counts"]["unexplained"] == 0 and scored["counts"]["recommendable_items"] == 4

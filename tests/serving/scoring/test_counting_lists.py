@@ -201,6 +201,7 @@ def test_only_models_that_look_at_the_user_are_to_differ_between_users() -> None
     assert not is_personal(Hybrid({"a": popular, "b": markov}, {"a": 1.0, "b": 0.0}))
 
 
+@pytest.mark.usefixtures("scored_here")
 def test_the_real_path_publishes_them(tmp_path: Path) -> None:
     config, _, model_id = shop(tmp_path, "hybrid")
 

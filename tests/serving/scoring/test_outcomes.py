@@ -52,7 +52,7 @@ def test_a_small_catalogue_gives_lists_of_what_there_is(
     ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_every_user_has_rows_or_an_entry_with_the_reason(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     histories = [list(range(2, 9)), [2], list(range(2, 9)), [3], [4]]
@@ -78,7 +78,7 @@ def test_every_user_has_rows_or_an_entry_with_the_reason(tmp_path: Path) -> None
         read_manifest(tmp_path, "lists", result["id"], ListsManifest)
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_a_model_of_an_earlier_dataset_gives_everybody_a_list(tmp_path: Path) -> None:
     """The dataset has three items more than the model, which some users know alone."""
     config = tiny_config(tmp_path, "score.list_length=6")
@@ -105,7 +105,7 @@ def test_a_model_of_an_earlier_dataset_gives_everybody_a_list(tmp_path: Path) ->
     assert "u6" not in lists and model_id and manifest.id
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_a_scorer_that_loses_items_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +130,7 @@ def lose_an_item(worker: Any, job: ScoringJob, parts: list[int], progress: Any) 
         write_part(path, kept, request=job.request, num_users=users)
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_a_refused_version_leaves_the_published_one(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     write_model(config, write_dataset(tmp_path, HISTORIES, items=ITEMS))
@@ -145,7 +145,7 @@ def test_a_refused_version_leaves_the_published_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "lists").glob("*/lists.json"))) == 2
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_another_limit_is_applied_without_scoring_again(tmp_path: Path) -> None:
     strict = tiny_config(tmp_path, "score.gates.short_lists.refuse_above=0.1")
     write_model(strict, write_dataset(tmp_path, HISTORIES, items=ITEMS))
@@ -158,7 +158,7 @@ def test_another_limit_is_applied_without_scoring_again(tmp_path: Path) -> None:
     assert [text.split(":")[0] for text in result["warnings"]] == ["short_lists"]
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_new_lists_are_compared_with_the_current_ones(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     write_model(config, write_dataset(tmp_path, HISTORIES, items=ITEMS))
@@ -172,7 +172,7 @@ def test_new_lists_are_compared_with_the_current_ones(tmp_path: Path) -> None:
     assert again["counts"]["compared_users"] == 8
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, "score.drop_seen=false")
     write_model(config, write_dataset(tmp_path, HISTORIES, items=ITEMS))

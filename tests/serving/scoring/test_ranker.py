@@ -1,5 +1,6 @@
 """The ranker orders candidates: by what it predicts, weighed, times what an item is worth."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,23 @@ CANDIDATES = (
 LABELS = "ranker.ranking.labels={click: 1.0, buy: 1.0}"
 CPU = torch.device("cpu")
 
+Trained = tuple[Path, Manifest]
 
-def ready(workspace: Path, *overrides: str) -> tuple[Config, Manifest, str]:
-    """Return a shop with a trained main model and a ranker of random weights."""
+
+@pytest.fixture(scope="module")
+def trained(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A shop with a trained main model."""
+    workspace = tmp_path_factory.mktemp("trained")
     manifest = write_shop(workspace)
     run_train(shop_config(workspace, "ranker=null"))
+    return workspace, manifest
+
+
+def ready(trained: Trained, workspace: Path, *overrides: str) -> tuple[Config, Manifest, str]:
+    """Return a copy of the shop with a ranker of random weights."""
+    shutil.copytree(trained[0], workspace, dirs_exist_ok=True)
     config = shop_config(workspace, CANDIDATES, LABELS, *overrides)
-    return config, manifest, write_ranker(config, manifest)
+    return config, trained[1], write_ranker(config, trained[1])
 
 
 def lists_of(config: Config) -> dict[str, list[dict[str, Any]]]:
@@ -53,10 +64,12 @@ def lists_of(config: Config) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_lists_have_the_candidates_of_highest_value(shared_ray: None, tmp_path: Path) -> None:
+def test_lists_have_the_candidates_of_highest_value(
+    scored_here: None, trained: Trained, tmp_path: Path
+) -> None:
     """The values are worked out anew, from the predictions of all pairs."""
     config, manifest, ranker = ready(
-        tmp_path, "score.objective={click: 0.3, buy: 1.0}", "score.value=margin",
+        trained, tmp_path, "score.objective={click: 0.3, buy: 1.0}", "score.value=margin",
         "score.context={hour: 20, device: phone}",
     )  # fmt: skip
     unranked = shop_config(tmp_path, CANDIDATES, "ranker=null", "score.list_length=18")
@@ -87,9 +100,9 @@ def test_lists_have_the_candidates_of_highest_value(shared_ray: None, tmp_path: 
 
 
 def test_the_lists_name_the_ranker_and_what_it_was_not_told(
-    shared_ray: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    scored_here: None, trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config, _, ranker = ready(tmp_path, "score.context.hour=3")
+    config, _, ranker = ready(trained, tmp_path, "score.context.hour=3")
     scored = run_score(config)
     lists = read_manifest(tmp_path, "lists", scored["id"], ListsManifest)
     assert lists.models == {"ranker": ranker}
@@ -99,15 +112,19 @@ def test_the_lists_name_the_ranker_and_what_it_was_not_told(
     assert run_score(shop_config(tmp_path, CANDIDATES, LABELS))["id"] != scored["id"]
 
 
-def test_the_first_label_alone_is_the_default(shared_ray: None, tmp_path: Path) -> None:
-    config, _, _ = ready(tmp_path)
+def test_the_first_label_alone_is_the_default(
+    scored_here: None, trained: Trained, tmp_path: Path
+) -> None:
+    config, _, _ = ready(trained, tmp_path)
     same = shop_config(tmp_path, CANDIDATES, LABELS, "score.objective={click: 1.0}")
     other = shop_config(tmp_path, CANDIDATES, LABELS, "score.objective={buy: 1.0}")
     assert lists_of(config) == lists_of(same) != lists_of(other)
 
 
-def test_a_ranker_whose_scores_are_not_finite_is_noticed(shared_ray: None, tmp_path: Path) -> None:
-    config, _, ranker = ready(tmp_path)
+def test_a_ranker_whose_scores_are_not_finite_is_noticed(
+    shared_ray: None, trained: Trained, tmp_path: Path
+) -> None:
+    config, _, ranker = ready(trained, tmp_path)
     path = tmp_path / "models" / ranker / "weights.safetensors"
     weights = load_file(path)
     weights["user_embedding.weight"][5] = torch.nan  # user u3
@@ -124,8 +141,10 @@ def test_a_ranker_whose_scores_are_not_finite_is_noticed(shared_ray: None, tmp_p
     )
 
 
-def test_a_ranker_of_another_dataset_is_refused(shared_ray: None, tmp_path: Path) -> None:
-    config, manifest, _ = ready(tmp_path)
+def test_a_ranker_of_another_dataset_is_refused(
+    scored_here: None, trained: Trained, tmp_path: Path
+) -> None:
+    config, manifest, _ = ready(trained, tmp_path)
     users = manifest.vocabularies["user"].model_copy(update={"fingerprint": "others"})
     other = {**manifest.vocabularies, "user": users}
     commit(tmp_path, "datasets", manifest.model_copy(update={"vocabularies": other}))
@@ -175,7 +194,7 @@ def test_a_ranking_model_alone_orders_the_catalogue(shared_ray: None, tmp_path: 
     assert first  # nothing to explain with, and no channels
 
 
-def test_a_catalogue_that_is_too_large_needs_candidates(shared_ray: None, tmp_path: Path) -> None:
+def test_a_catalogue_that_is_too_large_needs_candidates(scored_here: None, tmp_path: Path) -> None:
     config, _, _ = alone(tmp_path, "score.max_pairs=2399")
     with pytest.raises(ConfigError, match=r"60 users times 40 items, 2,400 pairs.*max_pairs=2,399"):
         run_score(config)

@@ -75,7 +75,7 @@ def test_each_item_that_the_model_knows_has_a_list_without_itself(tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_by_vectors_the_nearest_directions_are_listed(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, WANTED, "score.similar_items.by=vectors")
     manifest = write_dataset(tmp_path, HISTORIES, items=ITEMS)
@@ -119,7 +119,7 @@ def test_a_model_that_counts_names_only_what_it_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_a_second_run_makes_nothing_and_a_missing_part_alone_is_made(tmp_path: Path) -> None:
     config, _, _ = counted_shop(tmp_path)
     first = run_score(config)
@@ -185,7 +185,7 @@ def test_unset_they_change_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_show_prints_the_list_of_an_item(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,7 +208,7 @@ def test_show_prints_the_list_of_an_item(
         run_show_item(config, "none")
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_show_of_lists_without_similar_items_says_what_to_set(tmp_path: Path) -> None:
     config = tiny_config(tmp_path)
     write_model(config, write_dataset(tmp_path, HISTORIES, items=ITEMS))
@@ -218,7 +218,7 @@ def test_show_of_lists_without_similar_items_says_what_to_set(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("by", ["model", "vectors"])
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_items_that_rules_exclude_for_everybody_are_in_no_list(tmp_path: Path, by: str) -> None:
     (tmp_path / "denied.txt").write_text("i5\ni9\n")
     rules = (f"input.root={tmp_path}", "score.rules.deny.none.path=denied.txt")

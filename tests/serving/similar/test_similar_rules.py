@@ -56,7 +56,7 @@ def allowed_order(shop: Shop, scores: np.ndarray, item: int) -> list[int]:
     return found
 
 
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 @pytest.mark.parametrize("by", ["model", "vectors"])
 def test_similar_items_obey_rules_of_their_own(tmp_path: Path, by: str) -> None:
     shop = shop_with(tmp_path / "shop", RULES, f"score.similar_items.by={by}")
@@ -112,7 +112,7 @@ def test_rules_of_similar_items_are_in_the_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shared_ray")
+@pytest.mark.usefixtures("scored_here")
 def test_what_a_counting_model_did_not_count_keeps_no_items_apart(tmp_path: Path) -> None:
     """Popular items between two of a category are no similar items, so they leave no room."""
     folder = tmp_path / "shop"

@@ -1,7 +1,7 @@
 """Train, measure and publish through the real stages: one Ray for all of it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from conf.workspace.hashes import hash_file
 from conf.workspace.pointers import publish
 from conf.workspace.versions import read_manifest
 from tests.trainer.small_parts import write_config, write_dataset
-from trainer.cluster.ray_session import ray_session
 from trainer.cluster.shares import on_workers
 from trainer.models.bundle import (
     Trained,
@@ -36,11 +35,10 @@ TEST = [2 if (user + 4) % ITEMS > 5 else 13 for user in range(60)]
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workspace(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     write_dataset(folder, TRAIN, VALID, TEST, items=ITEMS)
-    with ray_session(load_config(write_config(folder))):
-        yield folder
+    return folder
 
 
 def test_an_error_of_a_task_is_told_without_its_traceback(workspace: Path) -> None:
@@ -59,7 +57,8 @@ def configured(workspace: Path, *overrides: str) -> Config:
 
 @pytest.mark.parametrize("name", ["recent_popularity", "ease"])
 def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> None:
-    config = configured(workspace, f"train.algorithm={name}", "train.baselines=[markov,als]")
+    settings = (f"train.algorithm={name}", "train.baselines=[markov,als]")
+    config = configured(workspace, *settings)
 
     trained = run_train(config)
     lists = run_score(config)
@@ -67,7 +66,7 @@ def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> Non
     metrics = trained["metrics"]
     assert set(metrics["test"]) == {"model", "markov", "als"} and metrics["test_users"] == 60
     assert 0 <= metrics["valid"]["ndcg@10"] <= 1
-    again = run_evaluate(config)["metrics"]
+    again = run_evaluate(configured(workspace, *settings, "train.workers=2"))["metrics"]
     assert all(again[key] == metrics[key] for key in ("test", "segments", "lists"))
     assert again["training"]["peak_memory_bytes"] == metrics["training"]["peak_memory_bytes"] > 1e7
     assert again["scoring"]["flops_per_example"] is None  # it counts
@@ -77,6 +76,12 @@ def test_a_model_that_counts_goes_all_the_way(workspace: Path, name: str) -> Non
     assert (workspace / "again.html").read_bytes() == card.read_bytes()
     (entry,) = read_manifest(workspace, "models", trained["id"], Bundle).files["card"]
     assert entry.path == card.name and entry.sha256 == hash_file(card)
+
+
+def test_more_workers_than_ray_has_room_for_are_refused(workspace: Path) -> None:
+    config = configured(workspace, "train.algorithm=popularity", "train.workers=3")
+    with pytest.raises(ConfigError, match=r"train\.workers=3 .*Ray has 2 here.*ray\.num_cpus"):
+        run_train(config)
 
 
 @pytest.mark.slow

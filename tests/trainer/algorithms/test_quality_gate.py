@@ -1,7 +1,6 @@
 """A model that a baseline beats is kept, but not published: the real stages, one Ray for all."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,13 @@ from conf.settings.load import load_config
 from conf.workspace.json_files import read_json, write_json
 from conf.workspace.pointers import read_pointer
 from tests.trainer.small_parts import DAY, write_config, write_dataset
-from trainer.cluster.ray_session import ray_session
 
 ITEMS = 30
 # Everybody goes round the items: Markov's next item is always right, and none is more popular.
 ROUND = [[2 + (user + step) % ITEMS for step in range(6)] for user in range(60)]
 VALID, TEST = ([2 + (user + step) % ITEMS for user in range(60)] for step in (4, 5))
 TRAIN = [row[:4] for row in ROUND]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with ray_session(load_config(write_config(tmp_path_factory.mktemp("ray")))):
-        yield
+pytestmark = pytest.mark.usefixtures("shared_ray")
 
 
 def configured(workspace: Path, algorithm: str, gate: str, *more: str) -> Config:

@@ -1,6 +1,5 @@
 """Counting models on logs with almost nothing in them: figures without data are null."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from conf.settings.load import load_config
 from tests.strict_json import strict_json
 from tests.trainer.small_parts import write_config
 from tests.trainer.tiny_logs import LOGS, without_parts, write_log
-from trainer.cluster.ray_session import ray_session
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_ray")]
 
 MODELS = ("popularity", "recent_popularity", "markov", "item_knn", "ease", "als")
 BLEND = "train.hybrid.members=[popularity,markov,als]"
@@ -26,12 +24,6 @@ SEARCH = (
     "tune.trials=2",
     "tune.space={counting.item_knn.shrinkage: {low: 1.0, high: 9.0}}",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with ray_session(configured(tmp_path_factory.mktemp("ray"))):
-        yield
 
 
 def configured(workspace: Path, *overrides: str) -> Config:

@@ -1,7 +1,6 @@
 """`train.algorithm: auto` through the real stages, one Ray for all."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,16 @@ from conf.workspace.pointers import publish
 from conf.workspace.versions import read_manifest
 from tests.trainer.small_parts import DAY, write_config, write_dataset
 from trainer.choosing import auto
-from trainer.cluster.ray_session import ray_session
 from trainer.models.bundle import load_scorer
 from trainer.models.markov import fit_markov
 from trainer.retrieval import train as retrieval_train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_ray")]
 
 ITEMS = 30
 # Everybody goes round the items, one after the other: Markov is always right.
 TRAIN = [[2 + (user + step) % ITEMS for step in range(4)] for user in range(60)]
 VALID, TEST = ([2 + (user + step) % ITEMS for user in range(60)] for step in (4, 5))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with ray_session(load_config(write_config(tmp_path_factory.mktemp("ray")))):
-        yield
 
 
 @pytest.fixture(scope="module")

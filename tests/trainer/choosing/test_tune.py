@@ -1,7 +1,6 @@
 """Searches through the real stage: one Ray for all of them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +11,6 @@ from conf.runs.choosing import run_tune
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from tests.trainer.small_parts import write_config, write_dataset
-from trainer.cluster.ray_session import ray_session
 
 ITEMS = 12
 # Everybody goes round the items, one after the other.
@@ -24,7 +22,7 @@ RATE = "optimizer.learning_rate: {choice: [0.00001, 0.03]}"
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workspace(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tune")
     write_dataset(folder, TRAIN, VALID, VALID, items=ITEMS)
     for path in (folder / "datasets" / "small" / "test").glob("*.parquet"):
@@ -32,8 +30,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         sound = path.read_bytes()
         footer = 8 + int.from_bytes(sound[-8:-4], "little")
         path.write_bytes(b"x" * (len(sound) - footer) + sound[-footer:])
-    with ray_session(load_config(write_config(folder))):
-        yield folder
+    return folder
 
 
 def configured(workspace: Path, space: str, *overrides: str) -> Config:

@@ -49,7 +49,7 @@ TERM, INT, HUP = 15, 2, 1
         ("between", TERM),
         pytest.param("second start", TERM, marks=pytest.mark.slow),
         pytest.param("stop 0.1", TERM, marks=pytest.mark.slow),
-        ("stop 0.6", TERM),
+        pytest.param("stop 0.6", TERM, marks=pytest.mark.slow),
         pytest.param("stop 0.6", INT, marks=pytest.mark.slow),
         pytest.param("stop 0.6", HUP, marks=pytest.mark.slow),
         pytest.param("stop 1.0", TERM, marks=pytest.mark.slow),

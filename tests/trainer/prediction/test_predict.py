@@ -165,6 +165,7 @@ def test_files_that_do_not_fit_are_refused(shop: tuple[Config, Manifest, str]) -
         run_predict(config, broken, broken)
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_a_model_of_the_catalogue_predicts_no_pairs(tmp_path: Path) -> None:
     write_shop(tmp_path)
     config = shop_config(tmp_path, "ranker=null")
