@@ -12,7 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from tests.bench.runs import MILLION, overrides_for, timed_headrace, timed_python
+from tests.bench.runs import (
+    MILLION,
+    Headrace,
+    num_items,
+    overrides_for,
+    ratio_of,
+    timed_headrace,
+    timed_python,
+)
 
 DAYS = 90
 FEATURES = (
@@ -30,45 +38,52 @@ FEATURES = (
 _PARTS = ("train_impressions", "valid_impressions", "test_impressions")
 
 
-def measure(folder: Path, *, millions: Sequence[int]) -> dict[str, Any]:
-    """Run both on made-up logs of several sizes, one after the other."""
-    figures = {f"{size} million": _measure_size(folder / f"{size}", size) for size in millions}
+def measure(
+    folder: Path, *, sizes: Sequence[int], headrace: Headrace = timed_headrace
+) -> dict[str, Any]:
+    """Run both on made-up logs of so many events each, one after the other."""
+    figures = {
+        f"{events} events": _measure_size(folder / f"{events}", events, headrace)
+        for events in sizes
+    }
     costs = [own["cpu_seconds"] / own["rows_read"] for own in figures.values()]
     return {
         **figures,
-        "ratio": round(costs[-1] / costs[0], 3),
+        "ratio": ratio_of(costs[-1], costs[0]),
         "wanted_below": 1.15,
         "ratio_of": "CPU seconds an event at the largest size over those at the smallest",
     }
 
 
-measure_usual = partial(measure, millions=(1, 4))
-measure_large = partial(measure, millions=(1, 16))
+measure_usual = partial(measure, sizes=(MILLION, 4 * MILLION))
+measure_large = partial(measure, sizes=(MILLION, 16 * MILLION))
 
 
-def measure_skew(folder: Path) -> dict[str, Any]:
-    """Compare a user of a million events among a million of others with two million of others."""
+def measure_skew(
+    folder: Path, *, events: int = MILLION, headrace: Headrace = timed_headrace
+) -> dict[str, Any]:
+    """Compare a user of so many events among as many of others with twice as many of others."""
     keep = ("etl.repeated_items=keep", "etl.clean.max_events_per_user_day=null")
     figures = {}
-    for name, millions in (("skewed", 1), ("even", 2)):
-        overrides = [*_overrides(folder / name, millions), *keep]
-        timed_headrace("generate", overrides)
+    for name, size in (("skewed", events), ("even", 2 * events)):
+        overrides = [*_overrides(folder / name, size), *keep]
+        headrace("generate", overrides)
         if name == "skewed":
-            _add_busy_user(folder / name / "log", MILLION)
-        figures[name] = _etl(overrides)
+            _add_busy_user(folder / name / "log", events)
+        figures[name] = _etl(headrace, overrides)
         del figures[name]["folder"]
         shutil.rmtree(folder / name)
     return {
         **figures,
-        "ratio": round(figures["skewed"]["cpu_seconds"] / figures["even"]["cpu_seconds"], 3),
-        "ratio_of": "CPU seconds with one user of 1 million events over those without",
+        "ratio": ratio_of(figures["skewed"]["cpu_seconds"], figures["even"]["cpu_seconds"]),
+        "ratio_of": "CPU seconds with one user of half of the events over those without",
     }
 
 
-def _measure_size(folder: Path, millions: int) -> dict[str, Any]:
-    overrides = _overrides(folder, millions)
-    timed_headrace("generate", overrides)
-    ours = _etl(overrides)
+def _measure_size(folder: Path, events: int, headrace: Headrace) -> dict[str, Any]:
+    overrides = _overrides(folder, events)
+    headrace("generate", overrides)
+    ours = _etl(headrace, overrides)
     made = _made(Path(ours.pop("folder")), ours.pop("counts"))
     shutil.rmtree(folder / "workspace")
     script = ["-m", "tests.bench.polars_yardstick", str(folder / "log"), str(folder / "polars")]
@@ -78,8 +93,8 @@ def _measure_size(folder: Path, millions: int) -> dict[str, Any]:
     return {
         **ours,
         "polars": {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)},
-        "seconds_over_polars": round(ours["seconds"] / seconds, 2),
-        "cpu_over_polars": round(ours["cpu_seconds"] / cpu, 2),
+        "seconds_over_polars": ratio_of(ours["seconds"], seconds),
+        "cpu_over_polars": ratio_of(ours["cpu_seconds"], cpu),
         "same_figures": made if is_same else {"ours": made, "polars": theirs},
         "is_same": is_same,
     }
@@ -108,7 +123,7 @@ def _add_busy_user(log: Path, events: int) -> None:
     rng = np.random.default_rng(7)
     first = np.datetime64("2026-03-01")
     times = first + np.sort(rng.integers(0, DAYS * 86_400, events)).astype("timedelta64[s]")
-    numbers = rng.integers(1, 20_001, events)
+    numbers = rng.integers(1, num_items(events) + 1, events)
     table = pa.table({
         "event_id": [f"busy-{number}" for number in range(events)],
         "user_id": pa.repeat(pa.scalar("u0000001"), events),
@@ -121,12 +136,12 @@ def _add_busy_user(log: Path, events: int) -> None:
     csv.write_csv(table, log / "events/events-busy.csv")
 
 
-def _overrides(folder: Path, millions: int) -> list[str]:
-    return [*overrides_for(folder, millions * MILLION), *FEATURES]
+def _overrides(folder: Path, events: int) -> list[str]:
+    return [*overrides_for(folder, events), *FEATURES]
 
 
-def _etl(overrides: Sequence[str]) -> dict[str, Any]:
-    result, seconds, cpu = timed_headrace("etl", overrides)
+def _etl(headrace: Headrace, overrides: Sequence[str]) -> dict[str, Any]:
+    result, seconds, cpu = headrace("etl", overrides)
     rows = result["ledger"]["events"]["rows_read"]
     return {
         "rows_read": rows,

@@ -26,6 +26,7 @@ from serving.ranking.barred import Find
 from serving.ranking.topk import TopK, top_k
 from serving.rules.history import Seen, seen_items
 from serving.scoring.list_model import load_model
+from tests.bench.runs import ratio_of
 from tests.bench.score_rate import WIDTH, BenchModel, PeakMemory, bench_model, users_per_second
 from trainer.data.batches import histories_of
 from trainer.data.stream import read_row_groups
@@ -94,7 +95,7 @@ def _compared(made: BenchModel, vectors: torch.Tensor, probes: int | None) -> di
     return {
         "core_hours_per_million_users": round(of_index / users * 1e6 / 3600, 3),
         "core_hours_of_exact_search": round(of_exact / users * 1e6 / 3600, 3),
-        "ratio": round(of_exact / of_index, 2),
+        "ratio": ratio_of(of_exact, of_index),
         f"recall_at_{LENGTH}": round(float(recall), 3),
         "build_cpu_seconds": round(build, 1),
     }

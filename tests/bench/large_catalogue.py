@@ -8,6 +8,7 @@ of its own, through the trainer's own epoch and validation, and prints one JSON 
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from conf.settings.load import load_config
 from conf.workspace.pointers import current_version
 from conf.workspace.versions import read_manifest
 from tests.bench.made_up import write_dataset
-from tests.bench.runs import timed_python
+from tests.bench.runs import ratio_of, timed_python
 from trainer.cluster.machine import peak_memory_bytes
 from trainer.retrieval.task import RetrievalTask
 from trainer.training.job import TrainingJob
@@ -38,6 +39,8 @@ run: {{name: bench, output: "{folder}"}}
 input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 train:
+  precision: fp32
+  cpus_per_worker: 1
   epochs: 1
   batch_rows: {batch_rows}
   model: {{width: 64, blocks: 1, heads: 2}}
@@ -46,11 +49,13 @@ train:
 """
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """Train each case in a fresh process, on one dataset."""
+def measure(
+    folder: Path, *, items: int = ITEMS, cases: Sequence[tuple[str, str]] = CASES
+) -> dict[str, Any]:
+    """Train each case in a fresh process, on one dataset; the first two cases are compared."""
     figures = {}
-    for kind, embeddings in CASES:
-        command = ["-m", "tests.bench.large_catalogue", str(folder), kind, embeddings]
+    for kind, embeddings in cases:
+        command = ["-m", "tests.bench.large_catalogue", str(folder), kind, embeddings, str(items)]
         figures[f"{kind}, {embeddings}"], _, _ = timed_python(command)
     sparse, dense = (
         figures[f"sampled_softmax, {name}"]["cpu_seconds_a_step"]
@@ -58,7 +63,7 @@ def measure(folder: Path) -> dict[str, Any]:
     )
     return {
         **figures,
-        "ratio": round(sparse / dense, 3),
+        "ratio": ratio_of(sparse, dense),
         "ratio_of": "CPU seconds of a step with rowwise_adagrad over those with adamw on all rows",
         "wanted_below_gib": 8,
     }
@@ -91,7 +96,7 @@ def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[
         "loss": round(cursor.loss_sum / cursor.weight_sum, 4),
         config.train.metric: figure,
         "seconds_a_step": round(seconds / cursor.step, 2),
-        "cpu_seconds_a_step": round(cpu / cursor.step, 2),
+        "cpu_seconds_a_step": round(cpu / cursor.step, 6),
         "training_peak_gib": round(training_peak / 2**30, 2),
         "peak_gib": round(peak_memory_bytes(device) / 2**30, 2),
     }

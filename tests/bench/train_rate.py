@@ -12,6 +12,7 @@ from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest, catalogue_si
 from conf.settings.config import Config
 from conf.settings.load import load_config
 from tests.bench.made_up import write_dataset
+from tests.bench.runs import ratio_of
 from trainer.cluster.ray_session import ray_session
 from trainer.data.batches import block_batches
 from trainer.data.columns import concatenate
@@ -29,6 +30,8 @@ input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
 etl: {{event_types: {{view: {{}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 150}}
 train:
+  algorithm: neural
+  precision: fp32
   cpus_per_worker: 2
   epochs: {epochs}
   patience_epochs: {epochs}
@@ -37,21 +40,31 @@ train:
 """
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(
+    folder: Path,
+    *,
+    users: int = 24_000,
+    items: int = 2000,
+    mean_length: int = 20,
+    row_group_rows: int = 2000,
+    epochs: int = EPOCHS,
+) -> dict[str, Any]:
+    """Return the rates of all epochs but the first, which warms up both."""
     path = folder / "bench.yaml"
-    path.write_text(YAML.format(folder=folder, epochs=EPOCHS))
+    path.write_text(YAML.format(folder=folder, epochs=epochs))
     config = load_config(path)
-    manifest = write_dataset(folder, users=24_000, items=2000, mean_length=20, row_group_rows=2000)
+    sizes = {"users": users, "items": items, "mean_length": mean_length}
+    manifest = write_dataset(folder, **sizes, row_group_rows=row_group_rows)
     plain = _plain_loop(config, manifest, folder / "datasets" / manifest.id)
     (folder / "work").mkdir()
     with ray_session(config):
         cursor = fit_network(config, manifest, folder / "work").cursor
-    curve = cursor["curve"][1:]  # the first epoch warms up both
+    curve = cursor["curve"][1:]
     ours = sum(record["rows"] for record in curve) / sum(record["seconds"] for record in curve)
     return {
         "rows_per_second": round(ours),
         "plain_loop": round(plain),
-        "ratio": round(ours / plain, 3),
+        "ratio": ratio_of(ours, plain),
         "wanted": 0.9,
     }
 
@@ -71,7 +84,7 @@ def _plain_loop(config: Config, manifest: Manifest, dataset: Path) -> float:
         objective.parameters(), lr=options.learning_rate, betas=options.betas, fused=True
     )
     seconds = []
-    for _ in range(EPOCHS):
+    for _ in range(config.train.epochs):
         started = time.monotonic()
         for batch in batches:
             mean = objective(batch) / batch.target_weight.sum()
@@ -80,7 +93,7 @@ def _plain_loop(config: Config, manifest: Manifest, dataset: Path) -> float:
             clip_grad_norm_(objective.parameters(), options.clip_norm)
             optimizer.step()
         seconds.append(time.monotonic() - started)
-    return rows * (EPOCHS - 1) / sum(seconds[1:])
+    return rows * (config.train.epochs - 1) / sum(seconds[1:])
 
 
 def _all_batches(config: Config, manifest: Manifest, dataset: Path) -> tuple[list[TrainBatch], int]:

@@ -21,12 +21,15 @@ def scoring_here() -> Iterator[None]:
         yield
 
 
-def score_here(worker: type[Worker], job: ScoringJob, parts: list[int], progress: Shown) -> None:
+def score_here(worker: type[Worker], job: ScoringJob, parts: list[int], progress: Shown) -> int:
     """Do what one worker of Ray does, with a copy of the job, as Ray sends one."""
-    threads = torch.get_num_threads()
+    threads, num_kept = torch.get_num_threads(), 0
     try:
         one = worker(cloudpickle.loads(cloudpickle.dumps(job)))
         for part in parts:
-            progress.add(one.score(part))
+            found = one.score(part)
+            progress.add(found.rows)
+            num_kept += found.kept
     finally:
         torch.set_num_threads(threads)
+    return num_kept
