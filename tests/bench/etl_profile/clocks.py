@@ -43,16 +43,21 @@ class Clocks:
 
     def thread_seconds(self) -> dict[str, float]:
         """Return CPU seconds by group of threads; `ended` is that of threads that are gone."""
-        found: Counter[str] = Counter(dict.fromkeys((*_GROUPS, "other"), 0))
+        seconds = Counter(dict.fromkeys((*_GROUPS, "other"), 0.0))
+        for name, used in self.named_seconds().items():
+            seconds[_group(name)] += used
+        return {**seconds, "ended": max(self.cpu_seconds() - seconds.total(), 0.0)}
+
+    def named_seconds(self) -> dict[str, float]:
+        """Return CPU seconds by the name of the thread, of threads that are still there."""
+        found: Counter[str] = Counter()
         for folder in Path(f"/proc/{self.process.pid}/task").iterdir():
             try:
-                name = (folder / "comm").read_text()
-                nanos = int((folder / "schedstat").read_text().split()[0])
+                name = (folder / "comm").read_text().strip()
+                found[name] += int((folder / "schedstat").read_text().split()[0])
             except (FileNotFoundError, ProcessLookupError):
                 continue  # the thread has ended
-            found[_group(name)] += nanos
-        seconds = {group: nanos * _NANO for group, nanos in found.items()}
-        return {**seconds, "ended": max(self.cpu_seconds() - sum(seconds.values()), 0.0)}
+        return {name: nanos * _NANO for name, nanos in found.most_common()}
 
     def cpu_seconds(self) -> float:
         """Return user and system time of the JVM; without the JVM that printed its arguments."""

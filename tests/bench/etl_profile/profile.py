@@ -1,6 +1,7 @@
 """Profile ETL runs; `python -m tests.bench etl-profile [CONFIG]` prints the result as JSON."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,9 @@ from tests.bench.runs import CHECKOUT, timed_headrace
 
 DEMO = "conf/demo.yaml"
 TINY_ROWS = 12
+_MOST_NAMES = 15
+# The CPU time of a thread is lost when it ends.
+_KEEP_COMPILERS = "-XX:-UseDynamicNumberOfCompilerThreads"
 _ACTION_FIGURES = ("driver", "compilers", "gc", "rules", "codegen")
 
 
@@ -63,7 +67,13 @@ def profiled(folder: Path, config: str, overrides: Sequence[str]) -> dict[str, A
     out = folder / "events"
     out.mkdir(parents=True)
     command = [sys.executable, "-m", "tests.bench.etl_profile.watched", str(out), config]
-    subprocess.run([*command, *overrides], cwd=CHECKOUT, check=True, stdout=sys.stderr)
+    subprocess.run(
+        [*command, *overrides],
+        cwd=CHECKOUT,
+        check=True,
+        stdout=sys.stderr,
+        env={**os.environ, "JAVA_TOOL_OPTIONS": _KEEP_COMPILERS},
+    )
     seen, log = json.loads((out / "seen.json").read_text()), read_event_log(out)
     return {
         "seconds": seen["seconds"],
@@ -90,6 +100,7 @@ def _cpu(seen: Mapping[str, Any], totals: Row) -> dict[str, Any]:
         "jvm_after_session": max(seen["children_cpu_seconds"] - jvm - launcher, 0.0),
         "jvm_until_session": seen["threads_at_start"],
         "jvm_by_thread": seen["threads"],
+        "jvm_by_thread_name": dict(list(seen["thread_names"].items())[:_MOST_NAMES]),
         "tasks": totals["task_cpu_seconds"],
     }
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest import mock
 
@@ -87,6 +88,7 @@ class Watch:
             "after_actions": self._step(),
             "threads_at_start": self.at_start,
             "threads": clocks.thread_seconds(),
+            "thread_names": clocks.named_seconds(),
             "jvm_cpu_seconds": clocks.cpu_seconds(),
             "launcher_cpu_seconds": clocks.launcher_seconds(),
             "jvm": dict(clocks.beans()),
@@ -135,7 +137,7 @@ def _all_watched(watch: Watch, frame: type) -> Iterator[None]:
 
 def _place() -> str:
     """Return file, line and function of the ETL's code that runs an action."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         if path.is_relative_to(CHECKOUT / "etl"):
