@@ -1,10 +1,14 @@
-"""`python -m tests.bench [NAME ...]`: run the benchmarks and print their ratios."""
+"""`python -m tests.bench [NAME ...]`: run the benchmarks and print their figures as JSON.
+
+`python -m tests.bench etl-profile [CONFIG]` takes the path of a configuration, too.
+"""
 
 import json
 import logging
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from tests.bench import (
     train_rate,
     unchanged_rate,
 )
+from tests.bench.etl_profile import profile
 
 BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "stream": stream_rate.measure,
@@ -36,6 +41,7 @@ ON_REQUEST: dict[str, Callable[[Path], dict[str, Any]]] = {
     "index": index_rate.measure,
     "large-catalogue": large_catalogue.measure,
     "peer": peer.measure,
+    "etl-profile": profile.measure,
 }
 """Those that take many minutes: left out where no name is given."""
 
@@ -43,6 +49,8 @@ ON_REQUEST: dict[str, Callable[[Path], dict[str, Any]]] = {
 def main(names: list[str]) -> None:
     logging.getLogger().setLevel(logging.ERROR)
     known = {**BENCHMARKS, **ON_REQUEST}
+    if names[:1] == ["etl-profile"] and len(names) == 2:
+        known["etl-profile"] = partial(profile.measure, config=names.pop())
     unknown = set(names) - set(known)
     if unknown:
         sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
