@@ -73,7 +73,7 @@ def basis_of(
     """
     digest = hashlib.sha256()
     of_events = [manifest.event_types, context_columns(manifest, HISTORIES)]
-    plain = [LISTS_CODE, section_of_lists(score), model_id, of_events, num_items]
+    plain = [LISTS_CODE, torch.__version__, section_of_lists(score), model_id, of_events, num_items]
     digest.update(canonical_hash(plain).encode())
     for values in _arrays(scorer, num_items, pools):
         _add(digest, values)
