@@ -21,6 +21,7 @@ from conf.settings.config import Config
 from conf.settings.load import load_config
 from conf.workspace.pointers import current_version
 from serving import score
+from tests.listening import family_of
 from tests.serving.tiny_shop import (
     HISTORIES,
     ITEMS,
@@ -251,9 +252,9 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     def kill_the_worker() -> None:
         wait_for_part(tmp_path, main_thread().is_alive)
         (worker,) = [
-            child for child in psutil.Process().children(recursive=True)
-            if child.name().startswith("ray::PartScorer")
-            or "PartScorer" in " ".join(child.cmdline())
+            process for process in psutil.process_iter(["name", "cmdline"])
+            if process.pid in {child.pid for child in family_of(os.getpid())}
+            and "PartScorer" in " ".join([process.info["name"], *(process.info["cmdline"] or ())])
         ]  # fmt: skip
         worker.kill()
         killed.append(worker.pid)

@@ -10,7 +10,7 @@ import pytest
 
 from conf.contract import HISTORY_ITEMS, NUM_RESERVED, ListsManifest, Manifest
 from conf.errors import ConfigError, InputError, VersionError
-from conf.runs.inputs.request_keys import lists_request
+from conf.runs.inputs.request_keys import LISTS_CODE, lists_request
 from conf.runs.looking import run_show, run_status
 from conf.runs.stages import run_score, run_train
 from conf.settings.config import Config
@@ -164,14 +164,12 @@ def test_a_channel_of_the_main_models_kind_is_the_main_model(tmp_path: Path) -> 
     assert all(run_score(config)["gates"].values())
 
 
-def test_without_candidates_the_key_is_as_before(tmp_path: Path) -> None:
+def test_what_is_not_asked_for_is_not_in_the_key(tmp_path: Path) -> None:
     config = shop_config(tmp_path, "ranker=null")
-    section = config.score.model_dump(mode="json")
-    for name in ("workers", "cpus_per_worker", "gpus_per_worker", "gates", "min_full_share"):
-        del section[name]
-    before = {"list_length", "block_users", "block_items", "drop_seen", "reasons"}
-    section = {name: value for name, value in section.items() if name in before}
-    assert lists_request(config, "d", "m") == canonical_hash([3, 4, "lists", section, "d", "m"])
+    named = {"list_length", "block_users", "block_items", "drop_seen", "reasons"}
+    section = config.score.model_dump(mode="json", include=named)
+    made_of = [*LISTS_CODE[:2], "lists", section, "d", "m"]
+    assert lists_request(config, "d", "m") == canonical_hash(made_of)
 
 
 @pytest.mark.usefixtures("scored_here")
