@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from conf.workspace.folders import current_umask
 from conf.workspace.storage import storage_told
+from etl.spark.class_archive import WRITES_ARCHIVE, using_archive
 from etl.spark.launch import launch_jvm
 
 # SQL settings, which can also be set on a session that is already running.
@@ -36,7 +37,6 @@ _SQL_SETTINGS = {
 # Spark reads the times in ORC files in the time zone of the process.
 _IN_UTC = "-Duser.timezone=UTC"
 _LAUNCH_SETTINGS = {
-    "spark.driver.extraJavaOptions": _IN_UTC,
     "spark.executor.extraJavaOptions": _IN_UTC,
     "spark.speculation": "false",
     "spark.ui.enabled": "false",
@@ -47,12 +47,11 @@ _LAUNCH_SETTINGS = {
 }
 
 _EXIT_SECONDS = 30
+_WRITE_SECONDS = 600
 
 # In a run on 100,000 events, half of the CPU time goes into optimising code that is soon done.
 _SHORT_RUN_BYTES = 32 << 20
-_SHORT_RUN_SETTINGS = {
-    "spark.driver.extraJavaOptions": f"{_IN_UTC} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-}
+_SHORT_RUN_OPTIONS = " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 # With a few thousand events, generating and compiling code costs up to a quarter of the run. With
 # 100,000 events a run without it costs a quarter more.
@@ -103,12 +102,10 @@ def spark_session(
         return
     # Hadoop sets the rights of each file itself, by this one in place of the process's umask.
     umask = {"spark.hadoop.fs.permissions.umask-mode": f"{current_umask():03o}"}
-    launch = {
-        **_LAUNCH_SETTINGS,
-        **umask,
-        **(_SHORT_RUN_SETTINGS if input_bytes < _SHORT_RUN_BYTES else {}),
-    }
-    settings = {**sql, **launch, "spark.driver.memory": driver_memory, **conf}
+    short = _SHORT_RUN_OPTIONS if input_bytes < _SHORT_RUN_BYTES else ""
+    java = {"spark.driver.extraJavaOptions": _IN_UTC + short + using_archive()}
+    settings = {**sql, **_LAUNCH_SETTINGS, **umask, **java, "spark.driver.memory": driver_memory}
+    settings |= conf
     is_ours = _has_no_jvm()
     session = _start(name, master, settings, log_path)
     try:
@@ -119,7 +116,8 @@ def spark_session(
         with suppress(Py4JError, OSError):
             session.stop()
         if is_ours:
-            _end_jvm()
+            writes = any(WRITES_ARCHIVE in value for value in settings.values())
+            _end_jvm(_WRITE_SECONDS if writes else _EXIT_SECONDS)
 
 
 def _start(
@@ -147,7 +145,7 @@ def _has_no_jvm() -> bool:
     return SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
 
 
-def _end_jvm() -> None:
+def _end_jvm(most_seconds: float) -> None:
     """End the JVM, because later stages in this process need its memory."""
     gateway = SparkContext._gateway
     SparkContext._gateway = SparkContext._jvm = None
@@ -157,7 +155,7 @@ def _end_jvm() -> None:
         gateway.shutdown()
     gateway.proc.stdin.close()  # the JVM exits when its stdin ends
     try:
-        gateway.proc.wait(_EXIT_SECONDS)
+        gateway.proc.wait(most_seconds)
     except subprocess.TimeoutExpired:
         gateway.proc.kill()
 

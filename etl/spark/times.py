@@ -22,7 +22,8 @@ _ISO = (
     r"^\d{4}-\d{2}-\d{2}"
     rf"([T ]\d{{2}}:\d{{2}}(:\d{{2}}([.,]\d{{1,9}})?({_OFFSET})?)?)?$"
 )
-_ISO_OFFSET = rf"\d[T ]\d.*{_OFFSET}$"
+_ISO_OFFSET = rf"(?i)\d[T ]\d.*{_OFFSET}$"
+_SMALL = "tzucgm"  # letters of T, Z, UTC and GMT
 # Forms that Spark cannot cast, and what they are cast as.
 _ISO_SHORT = (
     (r"^(\d{4})(\d{2})(\d{2})($|[T ])", "$1-$2-$3$4"),
@@ -98,7 +99,7 @@ def _first_that_fits(column: str, patterns: Sequence[str]) -> Column:
     """
     found = []
     for pattern in patterns or (ISO,):
-        is_local = ~F.expr(f"upper({_text(column)})").rlike(_ISO_OFFSET)
+        is_local = ~F.expr(_text(column)).rlike(_ISO_OFFSET)
         if pattern != ISO:
             is_local = F.lit(not has_offset(pattern))
         micros = _micros(column, pattern)
@@ -127,8 +128,9 @@ def _text(column: str) -> str:
 
 
 def _iso_micros(column: str) -> Column:
-    text = f"replace(upper({_text(column)}), ',', '.')"
-    full = text
+    text = f"replace({_text(column)}, ',', '.')"
+    # Not upper(): its first use costs a second or two, as it looks at every letter of Unicode.
+    full = f"translate({text}, {literal(_SMALL)}, {literal(_SMALL.upper())})"
     for short, long in _ISO_SHORT:
         full = f"regexp_replace({full}, r'{short}', '{long}')"
     moment = F.when(F.expr(text).rlike(_ISO), try_cast(text, "timestamp"))

@@ -37,13 +37,12 @@ def even_lengths(lengths: np.ndarray, longest: int | None = None) -> np.ndarray:
 
 
 def even_groups(
-    lengths: np.ndarray, *, rows_at_once: int | None = None, cells_at_once: int | None = None
+    lengths: np.ndarray, *, cells_at_once: int | None = None
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Yield the indices of rows that are computed together, with their padded length.
 
     Args:
         lengths: [N] padded lengths.
-        rows_at_once: Most rows of a group; None: any number.
         cells_at_once: Most rows times length of a group, if it has more than `ROWS` rows; None:
             any number.
     """
@@ -54,8 +53,6 @@ def even_groups(
         step = int(end - first)
         if cells_at_once is not None:
             step = min(step, max(cells_at_once // length // ROWS, 1) * ROWS)
-        if rows_at_once is not None:
-            step = min(step, rows_at_once)
         for start in range(first, end, step):
             yield order[start : min(start + step, end)], length
 

@@ -43,10 +43,10 @@ class Clocks:
 
     def thread_seconds(self) -> dict[str, float]:
         """Return CPU seconds by group of threads; `ended` is that of threads that are gone."""
-        seconds = Counter(dict.fromkeys((*_GROUPS, "other"), 0.0))
+        seconds: dict[str, float] = dict.fromkeys((*_GROUPS, "other"), 0.0)
         for name, used in self.named_seconds().items():
             seconds[_group(name)] += used
-        return {**seconds, "ended": max(self.cpu_seconds() - seconds.total(), 0.0)}
+        return {**seconds, "ended": max(self.cpu_seconds() - sum(seconds.values()), 0.0)}
 
     def named_seconds(self) -> dict[str, float]:
         """Return CPU seconds by the name of the thread, of threads that are still there."""

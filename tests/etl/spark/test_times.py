@@ -36,6 +36,7 @@ def test_iso_times_are_read_in_their_zone_and_in_utc_without_one(spark: SparkSes
     forms = [
         "2026-03-01T12:34:56Z", "2026-03-01 12:34:56", "2026-03-01T13:34:56+01:00",
         "2026-03-01T07:34:56-0500", "2026-03-01t12:34:56.000z", " 2026-03-01T14:34:56+02 ",
+        "2026-03-01 12:34:56 utc", "2026-03-01T12:34:56 Gmt", "20260301t123456z",
     ]  # fmt: skip
     assert parsed(spark, "iso", *forms) == [MOMENT] * len(forms)
 
