@@ -1,9 +1,15 @@
 """The configuration's section `train`: the kind of model, and its training."""
 
 from math import comb
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from conf.settings.counting import AboveZero, Counting, CountingName
 from conf.settings.model import Loss, Model, Ranking
@@ -151,12 +157,16 @@ class Train(Section):
     max_workers: Positive = 4
     """Most training workers that the dataset shall serve: the ETL writes at least eight row groups
     for each, if there are enough rows. Another number makes another dataset."""
-    cpus_per_worker: Positive = 1
-    """CPUs of each training worker; also its number of PyTorch threads."""
+    cpus_per_worker: Literal["auto"] | Positive = "auto"
+    """CPUs of each training worker; also its number of PyTorch threads. auto: the cores of this
+    machine, which its workers share evenly; on a cluster 1."""
     gpus_per_worker: Annotated[int, Field(ge=0, le=1)] = 0
     """GPUs of each training worker; 0 trains on the CPU."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of training. bf16: mixed with fp32, and faster only on hardware made for it."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision of training. bf16: mixed with fp32, and faster only on hardware made for it. auto:
+    bf16 if the devices of all workers are made for it, else fp32; on CPUs also fp32 for networks
+    that do not gain: `train.model.width` below 128, negatives drawn for each position, or
+    `train.ranking.hidden` below 256. The model's figures say which one it was."""
     epochs: Positive = 20
     """Most epochs of a training; `train.patience_epochs` may end it earlier."""
     batch_rows: Positive = 128
@@ -214,6 +224,16 @@ class Train(Section):
     """Deaths of workers that a training survives; it continues from the newest checkpoint."""
     collective_timeout_seconds: Positive = 300
     """Seconds that a worker waits for the others before the training fails."""
+
+    @field_validator("cpus_per_worker", mode="wrap")
+    @classmethod
+    def _is_auto_or_a_number(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:  # one for each type
+            raise ValueError(
+                f"{value!r} is neither auto nor a whole number of 1 or more"
+            ) from error
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def run(
     )
     with ray_session(config), signs_of_life("evaluate"):
         require_room(config)
-        found = on_workers(config.train, asked.groups, judge_groups, asked.job)
+        found = on_workers(config, asked.groups, judge_groups, asked.job)
     return result_of(config, asked, found)
 
 

@@ -19,6 +19,7 @@ from conf.contract import Manifest
 from conf.settings.load import load_config
 from conf.workspace.pointers import current_version
 from conf.workspace.versions import read_manifest
+from trainer.cluster.ray_session import cpus_of_worker
 from trainer.data.stream import read_row_groups
 from trainer.evaluation.held_out import COLUMNS, held_out_batches
 from trainer.evaluation.metrics import figure, rank_counts
@@ -37,7 +38,7 @@ def train(path: Path, overrides: list[str], work: Path) -> list[dict[str, Any]]:
     workspace = Path(config.run.output).resolve()
     version = current_version(workspace, "datasets")
     manifest = read_manifest(workspace, "datasets", version, Manifest)
-    torch.set_num_threads(config.train.cpus_per_worker)
+    torch.set_num_threads(cpus_of_worker(config))
     device = torch.device("cpu")
     job = TrainingJob(
         config, manifest, workspace / "datasets" / version, work, 0, 1, device, task=RetrievalTask()

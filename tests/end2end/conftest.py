@@ -30,7 +30,11 @@ QUICK_TRAINING = [
     "train.batch_rows=64",
     "ray.object_store_mib=150",
     "train.cpus_per_worker=1",
+    "train.precision=fp32",
 ]
+
+
+FINISHED = ["train.workers=2", "train.cpus_per_worker=auto", "train.precision=auto"]
 
 
 def command(*args: str) -> list[str]:
@@ -92,7 +96,7 @@ def make_shop(folder: Path, more: Sequence[str] = ()) -> Shop:
 @pytest.fixture(scope="session")
 def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, dict[str, Any]]:
     """A shop whose whole line ran once, with two workers, and the result of the run."""
-    shop = make_shop(tmp_path_factory.mktemp("shop"), ["train.workers=2"])
+    shop = make_shop(tmp_path_factory.mktemp("shop"), FINISHED)
     return shop, shop.run("run")
 
 

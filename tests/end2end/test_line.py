@@ -2,12 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
 
 from tests.end2end.conftest import DATA, Shop, headrace
+from trainer.cluster.machine import num_cores
 
 Finished = tuple[Shop, dict[str, Any]]
 
@@ -31,6 +33,21 @@ def test_the_ledger_names_all_dirt_that_was_planted(finished_shop: Finished) -> 
     assert found == planted["planted"]
     assert ledger["rows_read"] == planted["rows_written"]
     assert ledger["rows_kept"] + repeated == planted["rows_clean"]
+
+
+def test_the_model_says_what_the_workers_chose_and_its_id_what_was_asked(
+    finished_shop: Finished,
+) -> None:
+    _, result = finished_shop
+    folder = Path(result["train"]["folder"])
+    asked = json.loads((folder / "bundle.json").read_text())["config"]["train"]
+    chosen = json.loads((folder / "metrics.json").read_text())["training"]
+
+    assert (asked["precision"], asked["cpus_per_worker"]) == ("auto", "auto")
+    cores = max(num_cores() // 2, 1)  # two workers share them
+    assert (chosen["precision"], chosen["cpus_per_worker"]) == ("fp32", cores)
+    card = Path(result["train"]["card"]).read_text()
+    assert "precision of training" in card and f"2, {cores}" in card
 
 
 def test_every_user_has_a_list_of_distinct_unseen_items(finished_shop: Finished) -> None:

@@ -55,7 +55,8 @@ etl:
   impressions: {{labels: {{click: [view], buy: [view]}}, negatives: logged}}
   features: {{events: {{encodings: {{device: {{kind: categorical}}}}}}}}
 ray: {{num_cpus: 2, object_store_mib: 100}}
-train: {{algorithm: item_knn, gate: warn, metrics_at: [1, 10], cpus_per_worker: 1}}
+train: {{algorithm: item_knn, gate: warn, metrics_at: [1, 10], cpus_per_worker: 1,
+  precision: fp32}}
 ranker:
   gate: warn
   batch_rows: 256

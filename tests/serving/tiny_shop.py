@@ -50,6 +50,8 @@ ray: {{num_cpus: 2, object_store_mib: 100}}
 train:
   algorithm: neural
   gate: warn
+  precision: fp32
+  cpus_per_worker: 1
   model: {{width: 8, blocks: 1, heads: 2, history_length: 6}}
 score: {{list_length: 4, block_users: {block_users}, block_items: {block_items}, reasons: 2}}
 """

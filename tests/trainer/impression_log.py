@@ -60,6 +60,7 @@ def config_for(workspace: Path, ranking: dict[str, Any], **train: Any) -> Config
         "train": {
             "algorithm": "ranking", "gate": "warn", "metric": "auc", "batch_rows": 64, "epochs": 4,
             "shuffle_block_rows": 1000, "eval_batch_rows": 128,
+            "precision": "fp32", "cpus_per_worker": 1,
             "optimizer": {"learning_rate": 0.02, "warmup_steps": 0},
             "ranking": {"width": 4, "hidden": [8], "gate_width": 4, "dropout": 0.0, **ranking},
             **train,

@@ -44,6 +44,8 @@ train:
   algorithm: neural
   gate: warn
   epochs: 1
+  precision: fp32
+  cpus_per_worker: 1
   metrics_at: [1, 10]
   model: {{width: 8, blocks: 1, heads: 1, history_length: 6}}
   counting: {{als: {{factors: 4, iterations: 3}}}}

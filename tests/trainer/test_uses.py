@@ -65,7 +65,9 @@ ELSEWHERE = {
     "algorithm": "trainer/algorithms/launch.py",
     **dict.fromkeys(("baselines", "metrics_at"), "trainer/evaluation/figures.py"),
     "eval_batch_rows": "trainer/evaluation/figures.py",
-    **dict.fromkeys(("workers", "cpus_per_worker", "gpus_per_worker"), "trainer/cluster/shares.py"),
+    **dict.fromkeys(
+        ("workers", "cpus_per_worker", "gpus_per_worker"), "trainer/cluster/ray_session.py"
+    ),
     "max_workers": "etl/dataset/parts.py",
     "stream_threads": "trainer/training/loop.py",
     "checkpoint_every_rounds": "trainer/training/loop.py",

@@ -287,7 +287,7 @@ def _for_machine(machine: Machine, advice: Advice) -> None:
             f"counting models use the {machine.cores} core(s) of one worker",
             train__workers=1,
             train__gpus_per_worker=0,
-            train__cpus_per_worker=machine.cores,
+            train__cpus_per_worker="auto",
         )
         return
     if machine.gpus:
@@ -295,16 +295,16 @@ def _for_machine(machine: Machine, advice: Advice) -> None:
             f"{machine.gpus} GPU(s)" + (" with bfloat16" * machine.has_bf16) + ": one worker each",
             train__workers=machine.gpus,
             train__gpus_per_worker=1,
-            train__precision="bf16" if machine.has_bf16 else "fp32",
+            train__precision="auto",
         )
         return
     advice.choose(
         f"no GPU: one worker on {machine.cores} core(s), because several would only share them"
-        + ("; the cores support bfloat16" * machine.has_bf16),
+        + ("; the cores have instructions for bfloat16" * machine.has_bf16),
         train__workers=1,
         train__gpus_per_worker=0,
-        train__cpus_per_worker=machine.cores,
-        train__precision="bf16" if machine.has_bf16 else "fp32",
+        train__cpus_per_worker="auto",
+        train__precision="auto",
     )
 
 

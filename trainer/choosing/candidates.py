@@ -22,6 +22,7 @@ from trainer.choosing.expected import counting_minutes, ease_memory_gib, expecte
 from trainer.cluster.machine import Machine, this_machine
 from trainer.models.counting import require_times
 from trainer.models.hybrid import NEURAL
+from trainer.training.job import gains_on_cpu
 
 log = logging.getLogger(__name__)
 PLAN_NAME = "plan.json"
@@ -85,9 +86,7 @@ def make_plan(config: Config, manifest: Manifest, profile: Profile, machine: Mac
     """Return the models to try on a dataset with this profile, on this machine."""
     plan = Plan()
     if not _is_elsewhere(config):
-        cores = min(machine.cores, config.ray.num_cpus or machine.cores)
-        advised = {"workers": 1, "gpus_per_worker": 0, "cpus_per_worker": cores}
-        plan.machine = _unwritten(config, advised)
+        plan.machine = _unwritten(config, {"workers": 1, "gpus_per_worker": 0})
     left = config.train.auto.max_minutes
     for name in _COUNTING:
         minutes = counting_minutes(name, profile, machine, config.train)
@@ -171,12 +170,13 @@ def _network(config: Config, settings: dict[str, Any]) -> Config:
 
 def _costed(train: Train) -> dict[str, Any]:
     """Return the settings that `expected_cost` needs."""
+    is_single = train.precision == "auto" and not gains_on_cpu(train)
     return {
         "train.algorithm": train.algorithm,
         "train.epochs": train.epochs,
         "train.patience_epochs": train.patience_epochs,
         "train.workers": train.workers,
-        "train.precision": train.precision,
+        "train.precision": "fp32" if is_single else train.precision,
         "train.model.encoder": train.model.encoder,
         "train.model.width": train.model.width,
         "train.model.blocks": train.model.blocks,
@@ -194,8 +194,6 @@ def _fitted_to(config: Config, manifest: Manifest, advice: Advice) -> dict[str, 
     if "workers" in settings:
         groups = max(len(manifest.row_groups("train")), 1)
         settings["workers"] = min(settings["workers"], config.train.max_workers, groups)
-    if "cpus_per_worker" in settings and config.ray.num_cpus is not None:
-        settings["cpus_per_worker"] = min(settings["cpus_per_worker"], config.ray.num_cpus)
     return _unwritten(config, settings)
 
 

@@ -47,7 +47,8 @@ def expected_cost(
     layers = blocks * inner * width**2  # multiplications of one event
     products = profile.events * (layers + scored * width)
     peak = machine.gflops * 1e9 * _SHARE_OF_PEAK["gpu" if machine.gpus else "cpu"]
-    if not machine.gpus and settings.get("train.precision") == "bf16":
+    is_bf16 = machine.has_bf16 and settings.get("train.precision", "fp32") != "fp32"
+    if not machine.gpus and is_bf16:
         peak *= _BF16_GAIN
     epoch = 3 * 2 * products / peak / max(settings["train.workers"], 1)
     weights = profile.items * width * BYTES_PER_WEIGHT / 2**30

@@ -16,6 +16,7 @@ import ray
 from conf.errors import ConfigError
 from conf.settings.config import Config
 from trainer.cluster.joined_ray import joined_ray, named_address
+from trainer.cluster.machine import num_cores
 from trainer.cluster.private_ray import private_ray
 
 _QUIET = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -56,7 +57,7 @@ def require_room(config: Config) -> None:
         return
     train = config.train
     there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    asked_for = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
+    asked_for = {"CPU": cpus_of_worker(config), "GPU": train.gpus_per_worker}
     for name, each in asked_for.items():
         needed, has = train.workers * each, there.get(name, 0)
         if needed > has:
@@ -65,3 +66,20 @@ def require_room(config: Config) -> None:
                 f"{needed} {name}s, but Ray has {has:g} here; lower one of them, raise "
                 "ray.num_cpus, or set ray.address to a cluster"
             )
+
+
+def cpus_of_worker(config: Config) -> int:
+    """Return `train.cpus_per_worker`; for `auto` this machine's cores, shared by the workers.
+
+    The machines of a cluster are not known before Ray places a worker, so there `auto` is 1.
+    """
+    train = config.train
+    if train.cpus_per_worker != "auto":
+        return train.cpus_per_worker
+    if named_address(config.ray) is not None:
+        return 1
+    cores = min(num_cores(), config.ray.num_cpus or num_cores())
+    if ray.is_initialized():  # a container may have fewer
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cores = min(cores, int(there.get("CPU", cores)))
+    return max(cores // train.workers, 1)

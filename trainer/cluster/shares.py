@@ -9,14 +9,16 @@ from ray.exceptions import RayTaskError
 
 from conf.contract import RowGroup
 from conf.errors import HeadraceError
+from conf.settings.config import Config
 from conf.settings.train import Train
+from trainer.cluster.ray_session import cpus_of_worker
 
 Shared = TypeVar("Shared")
 Found = TypeVar("Found")
 
 
 def on_workers(
-    train: Train,
+    config: Config,
     groups: Sequence[RowGroup],
     work: Callable[[Shared, Sequence[RowGroup]], list[Found]],
     shared: Shared,
@@ -26,7 +28,7 @@ def on_workers(
     Of W workers, worker w processes the groups w, w + W, w + 2 W and so on.
 
     Args:
-        train: Number of workers and the resources of each.
+        config: The section `train` has the number of workers and the resources of each.
         groups: The row groups.
         work: Returns one result for each given row group; must be a function of a module.
         shared: Passed to every worker.
@@ -36,14 +38,14 @@ def on_workers(
     """
     if not groups:
         return []
-    once = ray.put(shared)
+    once, train, cpus = ray.put(shared), config.train, cpus_of_worker(config)
     task: Any = ray.remote(_in_task).options(
-        num_cpus=train.cpus_per_worker, num_gpus=train.gpus_per_worker, max_retries=3
+        num_cpus=cpus, num_gpus=train.gpus_per_worker, max_retries=3
     )
     workers = min(train.workers, len(groups))
     shares = [groups[worker::workers] for worker in range(workers)]
     try:
-        return in_order(ray.get([task.remote(train, work, once, share) for share in shares]))
+        return in_order(ray.get([task.remote(cpus, work, once, share) for share in shares]))
     except RayTaskError as error:
         if isinstance(error.cause, HeadraceError):
             raise error.cause from None  # without Ray's traceback in its message
@@ -62,10 +64,10 @@ def device_of(train: Train) -> torch.device:
 
 
 def _in_task(
-    train: Train,
+    threads: int,
     work: Callable[[Shared, Sequence[RowGroup]], list[Found]],
     shared: Shared,
     share: Sequence[RowGroup],
 ) -> list[Found]:
-    torch.set_num_threads(train.cpus_per_worker)
+    torch.set_num_threads(threads)
     return work(shared, share)

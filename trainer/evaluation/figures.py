@@ -16,6 +16,7 @@ import torch
 
 from conf.contract import MODEL_NAME, USER_IDX, Manifest
 from conf.settings.config import Config
+from trainer.cluster.ray_session import cpus_of_worker
 from trainer.data.batches import histories_of
 from trainer.data.columns import Columns, Ragged, numbers_of
 from trainer.data.stream import read_row_groups
@@ -188,7 +189,8 @@ def refit_figures(
 def source_of(config: Config, manifest: Manifest, *, refit: bool = False) -> FitSource:
     """Return the data for counting models: the training part, with `refit` also what that adds."""
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
-    return FitSource(config.train, config.run.seed, folder, manifest, refit)
+    threads = cpus_of_worker(config)
+    return FitSource(config.train, config.run.seed, folder, manifest, refit, threads)
 
 
 def count_ranks(

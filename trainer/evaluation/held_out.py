@@ -139,7 +139,7 @@ def each_row_group(
     folder = Path(config.run.output).resolve() / "datasets" / manifest.id
     columns = columns_of(manifest, part)
     shared = _Shared(find, dict(scorers), folder, columns, device_of(config.train))
-    return on_workers(config.train, manifest.row_groups(part), _find_in_share, shared)
+    return on_workers(config, manifest.row_groups(part), _find_in_share, shared)
 
 
 class _Shared(NamedTuple):

@@ -34,7 +34,7 @@ class _Kind(NamedTuple):
 
 def fit_counting(name: str, source: FitSource) -> CountingModel:
     """Return the model of that name, fitted to the events of the source."""
-    with _torch_threads(source.train.cpus_per_worker):
+    with _torch_threads(source.threads):
         return _KINDS[name].fit(source)
 
 
@@ -123,7 +123,7 @@ def _fit_ease(source: FitSource) -> ItemToItem:
 def _fit_als(source: FitSource) -> Factors:
     matrix = user_items(source.rows(), catalogue_size(source.manifest))
     spec = source.train.counting.als.model_dump()
-    return fit_als(matrix, **spec, seed=source.seed, threads=source.train.cpus_per_worker)
+    return fit_als(matrix, **spec, seed=source.seed, threads=source.threads)
 
 
 _KINDS = {

@@ -44,6 +44,8 @@ class FitSource(NamedTuple):
     manifest: Manifest
     refit: bool = False
     """Whether the held-out events that `train.refit` names are added to the training part."""
+    threads: int = 1
+    """Threads of the fit."""
 
     def blocks(self, part: str, columns: Sequence[str]) -> Iterator[Columns]:
         """Yield the row groups of a part."""

@@ -209,6 +209,10 @@ def training_section(metrics: Metrics) -> Section:
     rows = [list(row) for row in zip(COST_HEADER, cost_cells(told), strict=True)]
     if "rows_per_second" in training:
         rows.append(["rows per second in training", f"{training['rows_per_second']:,.1f}"])
+    if "precision" in training:
+        rows.append(["precision of training", training["precision"]])
+        cpus = f"{training['workers']}, {training['cpus_per_worker']}"
+        rows.append(["workers, CPUs of each", cpus])
     cost = Table("Cost", ["property", "value"], rows)
     curve: list[dict[str, Any]] = network_figures(metrics).get("epochs", [])
     note = "" if curve else "The model is fitted without epochs, so there is no curve."

@@ -121,7 +121,7 @@ def score_part(
         part: `valid_impressions` or `test_impressions`.
     """
     shared = _Shared(config, manifest, section, weights)
-    found = on_workers(config.train, manifest.row_groups(part), _score_share, shared)
+    found = on_workers(config, manifest.row_groups(part), _score_share, shared)
     return together([rows for rows, _ in found]), sum(seconds for _, seconds in found)
 
 

@@ -44,6 +44,8 @@ class Cursor:
     """Factor of the learning rate after the plateaus so far."""
     plateau_from: int = 0
     """Epoch from which a plateau is counted."""
+    precision: str | None = None
+    """`fp32` or `bf16`, as the workers chose at the start; None before it."""
     finished: bool = False
     pruned: bool = False
     """Whether the run ended because the best figure was too low for its epoch."""

@@ -22,6 +22,7 @@ from conf.settings.config import Config
 from conf.workspace.folders import set_umask
 from conf.workspace.json_files import is_there, write_json
 from conf.workspace.storage import storage_error
+from trainer.cluster.machine import gains_from_bf16
 from trainer.data.columns import Columns, concatenate
 from trainer.data.plan import Round, plan_epoch
 from trainer.data.stream import read_row_groups
@@ -33,6 +34,7 @@ from trainer.training.job import (
     even_out_norms,
     lower_rate_at_plateau,
     most_memory,
+    precision_of,
     set_learning_rate,
     sum_over_ranks,
     to_device,
@@ -89,7 +91,7 @@ def _open_job(settings: dict[str, Any]) -> TrainingJob:
     config = Config.model_validate(settings["config"])
     set_umask(config.run.umask)  # a worker of a cluster has another one
     context, refit = ray.train.get_context(), settings["refit"]
-    torch.set_num_threads(config.train.cpus_per_worker)
+    torch.set_num_threads(settings["threads"])
     return TrainingJob(
         config=config,
         manifest=Manifest.model_validate(settings["manifest"]),
@@ -106,6 +108,7 @@ def _open_job(settings: dict[str, Any]) -> TrainingJob:
 
 def train_epoch(job: TrainingJob, learner: Learner, cursor: Cursor) -> None:
     """Train on the rest of the cursor's epoch, with checkpoints between rounds."""
+    cursor.precision = cursor.precision or precision_of(job, gains_from_bf16(job.device))
     learner.objective.train()
     rounds, started = _plan(job, cursor), time.monotonic()
     progress = ProgressWriter(job.work / PROGRESS_NAME, first_rank=job.rank == 0)
@@ -168,7 +171,7 @@ def _train_round(
         batches = task.batches(job, cursor, part, columns)
     for batch in batches:
         set_learning_rate(job, learner.optimizer, cursor)
-        loss, weight = _step(job, learner, batch)
+        loss, weight = _step(job, learner, batch, bf16=cursor.precision == "bf16")
         cursor.step += 1
         sums[:5] += torch.tensor(
             [loss, weight, batch.num_rows, batch.num_cells, batch.num_padding], dtype=torch.float64
@@ -182,12 +185,11 @@ def _train_round(
     return sums
 
 
-def _step(job: TrainingJob, learner: Learner, batch: Batch) -> tuple[float, float]:
+def _step(job: TrainingJob, learner: Learner, batch: Batch, *, bf16: bool) -> tuple[float, float]:
     """Take one optimiser step on the mean loss over all ranks; return this rank's sums."""
     batch = to_device(batch, job.device)
     weight = batch.weight
     everywhere = sum_over_ranks(job, weight.detach().clone())
-    bf16 = job.config.train.precision == "bf16"
     with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=bf16):
         loss = learner.objective(batch)
     learner.optimizer.zero_grad()

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
@@ -20,8 +21,9 @@ from conf.settings.config import Config
 from conf.settings.train import Train
 from conf.workspace.folders import remove
 from conf.workspace.json_files import is_there, read_json
-from trainer.cluster.machine import cores_gain_from_bf16
+from trainer.cluster.machine import gains_from_bf16
 from trainer.cluster.private_ray import private_folder
+from trainer.cluster.ray_session import cpus_of_worker
 from trainer.cluster.ray_signals import own_handlers
 from trainer.training.checkpoint import load_checkpoint
 from trainer.training.job import Refit, Task
@@ -93,11 +95,16 @@ def fit(
         "manifest": manifest.model_dump(mode="json"),
         "dataset": str(Path(config.run.output).resolve() / "datasets" / manifest.id),
         "work": str(work),
+        "threads": cpus_of_worker(config),
         "task": task,
         "refit": None if refit is None else asdict(refit),
         "bars": list(bars),
     }
     _warn_of_slow_products(train)
+    log.info(
+        "train: %d worker(s) with %d CPU(s) and %d GPU(s) each",
+        train.workers, settings["threads"], train.gpus_per_worker,
+    )  # fmt: skip
     epochs = train.epochs if refit is None else refit.epochs
     rows = sum(group.rows for group in manifest.row_groups(task.part))
     with (
@@ -108,6 +115,7 @@ def fit(
     state = load_checkpoint(work)
     assert state is not None and state["cursor"]["finished"], "the workers ended without a result"
     epoch_log.write(state["cursor"]["curve"])
+    log.info("train: the precision of products was %s", precision_in(config, state["cursor"]))
     if refit is None and state["cursor"]["best_figure"] is None:
         log.warning(
             "train: %s, so no epoch is better than another: the newest weights are kept",
@@ -151,10 +159,12 @@ def without_figure(metric: str, manifest: Manifest) -> str:
 
 
 def _warn_of_slow_products(train: Train) -> None:
-    if train.precision == "bf16" and not train.gpus_per_worker and not cores_gain_from_bf16():
+    if train.gpus_per_worker or train.precision != "bf16":
+        return
+    if not gains_from_bf16(torch.device("cpu")):
         log.warning(
-            "train: train.precision=bf16 does not make the cores of this machine faster; if the "
-            "workers have such cores too, use train.precision=fp32, which is faster"
+            "train: the cores of this machine have no instructions for train.precision=bf16; if "
+            "those of the workers have none either, use train.precision=auto, which is faster"
         )
 
 
@@ -167,7 +177,7 @@ class _Trainer(TorchTrainer):
 
 def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchTrainer:
     train = config.train
-    resources = {"CPU": train.cpus_per_worker, "GPU": train.gpus_per_worker}
+    resources = {"CPU": settings["threads"], "GPU": train.gpus_per_worker}
     return _Trainer(
         train_worker,
         train_loop_config=settings,
@@ -185,6 +195,14 @@ def _ray_trainer(config: Config, settings: dict[str, Any], work: Path) -> TorchT
             failure_config=FailureConfig(max_failures=train.max_failures),
         ),
     )
+
+
+def precision_in(config: Config, cursor: dict[str, Any]) -> str:
+    """Return the precision that the workers trained in.
+
+    Checkpoints of earlier releases do not have it; their `train.precision` is not `auto`.
+    """
+    return str(cursor.get("precision") or config.train.precision)
 
 
 def training_figures(
@@ -205,5 +223,7 @@ def training_figures(
             "parameters": num_parameters(weights),
             "peak_memory_bytes": max(record["peak_memory_bytes"] for record in curve),
             "workers": config.train.workers,
+            "cpus_per_worker": cpus_of_worker(config),
+            "precision": precision_in(config, cursor),
         },
     }

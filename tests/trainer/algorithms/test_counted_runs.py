@@ -47,7 +47,7 @@ def test_an_error_of_a_task_is_told_without_its_traceback(workspace: Path) -> No
 
     groups = [RowGroup(path="train/part-00000.parquet", index=0, rows=1, bytes=1)]
     with pytest.raises(DivergedError) as told:
-        on_workers(configured(workspace).train, groups, work, "the score")
+        on_workers(configured(workspace), groups, work, "the score")
     assert str(told.value) == "the score is not a number"
 
 

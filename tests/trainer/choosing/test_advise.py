@@ -52,7 +52,7 @@ def test_large_catalogues_draw_negatives_and_huge_ones_save_memory() -> None:
     assert advise(FILMS, LAPTOP).settings["train.loss.kind"] == "cross_entropy"
     assert advise(SHOP, LAPTOP).settings["train.loss.kind"] == "sampled_softmax"
     quick = advise(SHOP, replace(LAPTOP, has_bf16=True)).settings
-    assert (quick["train.loss.kind"], quick["train.precision"]) == ("cross_entropy", "bf16")
+    assert (quick["train.loss.kind"], quick["train.precision"]) == ("cross_entropy", "auto")
     large = advise(replace(SHOP, items=500_000), LAPTOP).settings
     assert large["train.loss.kind"] == "sampled_softmax"
     assert "train.optimizer.embeddings" not in large
@@ -69,8 +69,8 @@ def test_a_model_that_counts_is_named_beside_the_network_where_it_takes_seconds(
 def test_each_gpu_gets_a_worker() -> None:
     settings = advise(SHOP, SERVER).settings
     assert (settings["train.workers"], settings["train.gpus_per_worker"]) == (4, 1)
-    assert settings["train.precision"] == "bf16"
-    assert advise(SHOP, LAPTOP).settings["train.cpus_per_worker"] == 2
+    assert settings["train.precision"] == "auto"
+    assert advise(SHOP, LAPTOP).settings["train.cpus_per_worker"] == "auto"
 
 
 def test_items_that_training_lacks_are_told_of() -> None:

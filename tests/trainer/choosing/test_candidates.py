@@ -117,11 +117,7 @@ def test_impressions_do_not_lead_to_a_model_without_lists(
     assert "only a ranking model learns" in found.skipped["ranking"] and found.network
 
 
-def test_cores_are_those_of_ray_and_a_cluster_keeps_what_is_configured(
-    tmp_path: Path, manifest: Manifest
-) -> None:
-    capped = plan(tmp_path, manifest, SHOP, replace(LAPTOP, cores=8), "ray.num_cpus=2")
-    assert capped.machine["cpus_per_worker"] == 2
+def test_a_cluster_keeps_what_is_configured(tmp_path: Path, manifest: Manifest) -> None:
     cluster = plan(tmp_path, manifest, SHOP, SERVER, "ray.address=10.0.0.1:6379")
     assert cluster.machine == {} and "workers" not in cluster.settings
 

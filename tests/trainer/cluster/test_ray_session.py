@@ -5,7 +5,8 @@ import pytest
 from conf.errors import ConfigError
 from conf.settings.load import load_config
 from tests.packaging.checkout import CHECKOUT
-from trainer.cluster.ray_session import ray_session
+from trainer.cluster.machine import num_cores
+from trainer.cluster.ray_session import cpus_of_worker, ray_session
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:1"])
@@ -14,3 +15,15 @@ def test_a_ray_that_does_not_answer_is_named_at_once(address: str) -> None:
 
     with pytest.raises(ConfigError, match="does not answer"), ray_session(config):
         pytest.fail("there is no Ray")
+
+
+def test_the_workers_of_one_machine_share_its_cores() -> None:
+    def cpus(*changes: str) -> int:
+        return cpus_of_worker(load_config(Path(CHECKOUT) / "conf/demo.yaml", changes))
+
+    assert cpus() == cpus("train.cpus_per_worker=auto") == num_cores()
+    assert cpus("ray.num_cpus=1") == 1
+    assert cpus("train.workers=2") == max(num_cores() // 2, 1)
+    assert cpus("train.max_workers=999", "train.workers=999") == 1
+    assert cpus("train.cpus_per_worker=3", "ray.num_cpus=1") == 3
+    assert cpus("ray.address=10.0.0.1:6379") == 1  # nobody knows the machine yet
