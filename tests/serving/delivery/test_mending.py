@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,19 @@ def test_a_target_that_was_emptied_is_told(
     assert deliver(tmp_path, site)["status"] == "current"
     assert "places of earlier deliveries are not known any more" in caplog.text
     assert len(read_delivered(tmp_path)) == 1
+
+
+def test_a_delivery_counts_though_its_number_cannot_be_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The place is noted already; readers see the new version."""
+    config = config_of(tmp_path, web={"kind": "csv", "path": f"{tmp_path}-a"})
+    write_lists(tmp_path, lists_of(3, "a"))
+    run_deliver(config)
+    write_lists(tmp_path, lists_of(3, "b"))
+    (tmp_path / f"lists/DELIVERED.json.{os.getpid()}").mkdir()  # where it is written first
+    assert run_deliver(config)["delivered"]["web"]["status"] == "delivered"
+    assert "web has its lists, but that is not noted: " in caplog.text
 
 
 def test_a_target_that_was_moved_or_renamed_is_noticed(
