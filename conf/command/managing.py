@@ -20,6 +20,16 @@ from conf.contract import MAIN
 UsersFile = Annotated[
     Path, typer.Option("--users", help="Text file with one user id per line, as in the log.")
 ]
+Gone = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gone",
+        help="Target of lists that is gone for good and no longer in deliver: do not wait for it; "
+        "the receipt names it. May be repeated.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 Kind = Annotated[
     str | None,
     typer.Option(
@@ -104,11 +114,12 @@ def erase(
     config: ConfigPath,
     users: UsersFile,
     overrides: Overrides = None,
+    gone: Gone = None,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
     """Remove users' rows from all versions and name the models that learned from them."""
-    _manage("run_erase", config, overrides, as_json, verbose, users)
+    _manage("run_erase", config, overrides, as_json, verbose, users, gone or ())
 
 
 def _manage(

@@ -36,9 +36,10 @@ from conf.erasure.rows import (
     replace_without,
     source_files,
 )
-from conf.erasure.targets import EraseDelivered, erase_targets, places_of
+from conf.erasure.targets import EraseDelivered, erase_targets, give_up
 from conf.errors import ConfigError
 from conf.pages.samples import samples_of
+from conf.privacy.delivered import read_delivered
 from conf.privacy.erased import add_erased, read_erased
 from conf.privacy.file_names import erased_names
 from conf.privacy.identities import IDENTITIES, labels_of
@@ -47,6 +48,7 @@ from conf.privacy.learned import WITHOUT_THEM, note_learned, told_learned
 from conf.privacy.protection import require_own_key_id
 from conf.privacy.sealing import erased_hash, pseudonym, trimmed
 from conf.settings.config import Config
+from conf.settings.publishing.places import places_of
 from conf.workspace.folders import listed, manifests_of, remove, tables_in
 from conf.workspace.json_files import Record, write_json
 from conf.workspace.parquet import open_parquet
@@ -58,7 +60,11 @@ _VERSION = re.compile(r"^[\w-]+-[\d-]*(undated)?-[0-9a-f]{12}$")
 
 
 def run(
-    config: Config, *, users: Path, erase_delivered: EraseDelivered | None = None
+    config: Config,
+    *,
+    users: Path,
+    erase_delivered: EraseDelivered | None = None,
+    gone: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Erase the users of a file with one raw id per line; return what was removed where.
 
@@ -67,9 +73,11 @@ def run(
         users: The file.
         erase_delivered: Removes users from the targets that lists were delivered to; None: they
             are left.
+        gone: Names of targets that are gone for good, so that no erasure has to reach them.
 
     Raises:
-        ConfigError: When there is no key, or the file names nobody.
+        ConfigError: When there is no key, the file names nobody, or `gone` a target that is there.
+        VersionError: When it is not known where lists were delivered to, or a file is damaged.
         HeadraceError: When a target was not reached; the erasure stays open until it is run again.
     """
     keys = require_keys(config.privacy, "erasing users")
@@ -77,11 +85,15 @@ def run(
     workspace = Path(config.run.output)
     read_erased(workspace, keys)  # refuses another key than before
     require_own_key_id(workspace, keys)
+    read_delivered(workspace)  # refused if it is damaged, before anything is erased
     # One hash a user, the same on a second run, when the workspace has fewer forms of the id.
     people = frozenset(erased_hash(keys.erased, plain_form(raw_id)) for raw_id in written)
     journal = Journal(workspace, people)
     if erase_delivered is not None:
-        journal.add_targets(places_of(config))  # before anything is erased, as a kill may follow
+        journal.add_targets(
+            places_of(config.deliver)
+        )  # before anything is erased, as a kill may follow
+    give_up(config, journal, gone)
     _remove_leavings(workspace, config.ray.storage)
     raw_ids = all_forms(workspace, written)
     journal.add_labels(_known_labels(workspace, raw_ids, keys))
@@ -95,7 +107,13 @@ def run(
     journal.models = dict(note_learned(workspace))
     erase_targets(config, target.names | journal.labels, journal, erase_delivered)
     receipt = journal.close(keys)
-    log.info("erase: %d users requested, %d found", len(people), len(journal.found))
+    _tell(journal)
+    return {**journal.result("done"), "receipt": str(receipt)}
+
+
+def _tell(journal: Journal) -> None:
+    """Log how many users were found, and what learned from them."""
+    log.info("erase: %d users requested, %d found", len(journal.users), len(journal.found))
     if not journal.found:
         log.warning(
             "erase: no dataset here has any of these users; the file has one raw id on each line, "
@@ -103,7 +121,6 @@ def run(
         )
     for model, learned in journal.models.items():
         log.warning("erase: model %s %s; %s", model, told_learned(learned), WITHOUT_THEM)
-    return {**journal.result("done"), "receipt": str(receipt)}
 
 
 def read_users(path: Path) -> frozenset[str]:

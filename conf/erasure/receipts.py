@@ -16,7 +16,7 @@ from conf.privacy.keys import Keys, sign
 from conf.privacy.learned import Learned
 from conf.workspace.json_files import is_there, read_record, write_json
 
-_LATER = ("anonymity", "learned_from_erased")
+_LATER = ("anonymity", "learned_from_erased", "targets_gone")
 """Fields that receipts of earlier releases lack: signed only if they are not empty."""
 
 
@@ -41,6 +41,8 @@ class Receipt(BaseModel):
     learned_from_erased: dict[str, Learned] = {}
     """Models whose weights learned from erased users, of this or an earlier erasure, and stay as
     they were: yes, or unknown if the dataset is gone."""
+    targets_gone: dict[str, str] = {}
+    """Names of targets of lists, by place, that were not reached, as they are gone for good."""
     signature: str = ""
     """HMAC-SHA256 over all of the above."""
 
@@ -60,6 +62,8 @@ class _Noted(BaseModel):
     targets: dict[str, str] = {}
     """Places that may still hold lists of the users, with the names of the targets; see
     `conf.settings.publishing.places.place_key`."""
+    targets_gone: dict[str, str] = {}
+    """Those of `targets` that were given up."""
     erased_before: str = ""
     """Mark of the users who had been erased when this erasure began."""
 
@@ -79,7 +83,7 @@ class Journal:
         self.removed: dict[str, dict[str, int]] = {}
         self.anonymity: dict[str, dict[str, int | None]] = {}
         self.labels = set[str]()
-        self.targets = dict[str, str]()
+        self.targets, self.targets_gone = dict[str, str](), dict[str, str]()
         self.erased_before = erased_mark(workspace, is_erasure=True)
         self.models: dict[str, Learned] = {}
         if is_there(self.path):
@@ -91,7 +95,8 @@ class Journal:
                 )
             self.found, self.removed = set(earlier.found), earlier.removed
             self.anonymity, self.labels = earlier.anonymity, set(earlier.labels)
-            self.targets, self.erased_before = earlier.targets, earlier.erased_before
+            self.targets, self.targets_gone = earlier.targets, earlier.targets_gone
+            self.erased_before = earlier.erased_before
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:
@@ -125,6 +130,11 @@ class Journal:
             self.targets.pop(place, None)
         self._write()
 
+    def give_up(self, places: Mapping[str, str]) -> None:
+        """Note places that no erasure will reach, with the names of the targets."""
+        self.targets_gone |= places
+        self.reached(places)
+
     def result(self, status: str) -> dict[str, Any]:
         """Return the result of the erasure so far, with what became of it."""
         return {
@@ -136,6 +146,7 @@ class Journal:
             "removed": self.removed,
             "anonymity": self.anonymity,
             "learned_from_erased": self.models,
+            "targets_gone": self.targets_gone,
         }
 
     def add_anonymity(self, folder: str, report: PrivacyReport | None) -> None:
@@ -163,6 +174,7 @@ class Journal:
             removed=self.removed,
             anonymity=self.anonymity,
             learned_from_erased=self.models,
+            targets_gone=self.targets_gone,
         )
         signed = receipt.model_copy(update={"signature": sign(keys, _message(receipt))})
         name = f"receipt-{now:%Y%m%dT%H%M%SZ}-{signed.signature[:8]}.json"
@@ -180,6 +192,7 @@ class Journal:
             "anonymity": self.anonymity,
             "labels": sorted(self.labels),
             "targets": self.targets,
+            "targets_gone": self.targets_gone,
             "erased_before": self.erased_before,
         }
         write_json(self.path, state, private=True)

@@ -69,13 +69,14 @@ def erasure_is_open(workspace: Path) -> bool:
 
 
 def erased_mark(workspace: Path, *, is_erasure: bool = False) -> str:
-    """Return a text that is another one after each erasure of more users; "" if nobody was erased.
+    """Return a hash of the set of erased users, 16 hexadecimal digits; "" if nobody was erased.
 
-    While an erasure is open, lists may still have its users, and the mark is that of no other time.
+    While an erasure is open, the hash differs from those before and after it: lists may still have
+    its users, so a version that is delivered then is delivered again.
 
     Args:
         workspace: Folder of the workspace.
-        is_erasure: Whether it is the erasure itself that asks.
+        is_erasure: Whether the erasure itself asks; then it is the hash after its end.
 
     Raises:
         VersionError: When the file of the hashes is damaged.

@@ -1,5 +1,6 @@
 """The targets of section `deliver`: give them what is published, and erase users from them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from conf.errors import HeadraceError
@@ -39,10 +40,13 @@ def with_delivery(config: Config, result: Result, target: str | None = None) -> 
 
 
 def erase_delivered(
-    config: Config, names: frozenset[str], before: str
-) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
+    config: Config,
+    names: frozenset[str],
+    before: str,
+    note: Callable[[str, dict[str, int]], None],
+) -> tuple[set[str], HeadraceError | None]:
     """Remove users from the targets of section `deliver`, see `serving.delivery.erasing.run`."""
-    found: tuple[dict[str, dict[str, int]], HeadraceError | None] = call_stage(
+    found: tuple[set[str], HeadraceError | None] = call_stage(
         "serving.delivery.erasing",
         "run",
         Path(config.run.output),
@@ -50,5 +54,6 @@ def erase_delivered(
         config.deliver,
         names,
         before,
+        note,
     )
     return found

@@ -1,6 +1,7 @@
 """Manage a workspace: show lists to all, deliver them, go back, remove versions and people."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from conf.contract import MAIN, MANIFEST_NAME
@@ -175,10 +176,21 @@ def run_gc(config: Config, dry_run: bool = False) -> Result:
     return {"stage": "gc", "status": "dry run" if dry_run else DONE, **told}
 
 
-def run_erase(config: Config, users: Path) -> Result:
-    """Remove the users that a file names from the whole workspace."""
+def run_erase(config: Config, users: Path, gone: Sequence[str] = ()) -> Result:
+    """Remove the users that a file names from the whole workspace.
+
+    Args:
+        config: The run's configuration.
+        users: The file, with one id of the log on each line.
+        gone: Names of targets of lists that are gone for good; the receipt names them.
+    """
     with locked(config, is_erasure=True):
         result: Result = call_stage(
-            "conf.erasure.erase", "run", config, users=users, erase_delivered=erase_delivered
+            "conf.erasure.erase",
+            "run",
+            config,
+            users=users,
+            erase_delivered=erase_delivered,
+            gone=gone,
         )
     return result

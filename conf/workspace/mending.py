@@ -43,6 +43,12 @@ def mend(path: Path) -> str:
 def _of_pointer(path: Path, kind: str) -> str:
     if path.name.startswith("WITHDRAWN"):
         return "restore it; if you remove it, versions that were rolled back can be published again"
+    if path.name.startswith("DELIVERED"):
+        return (
+            "restore it. Without a backup, remove it and run headrace deliver, which notes the "
+            "places of all targets again; those of former targets stay unknown, so remove the "
+            "lists there by hand"
+        )
     lost = "headrace rollback then knows no earlier version"
     if kind == "lists":
         lost += ", headrace outcome nothing of the days before, and a canary is over"

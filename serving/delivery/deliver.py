@@ -11,10 +11,15 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from conf.errors import ConfigError, HeadraceError, StorageError
-from conf.privacy.delivered import note_delivered, places_left, read_delivered
+from conf.errors import ConfigError, HeadraceError, StorageError, VersionError
+from conf.privacy.delivered import (
+    Delivered,
+    note_delivered,
+    places_left,
+    read_delivered,
+)
 from conf.settings.publishing.deliver import AnyTarget
-from conf.settings.publishing.places import place_key
+from conf.settings.publishing.places import places_of
 from serving.delivery.failures import FAILURES, as_ours, combined
 from serving.delivery.places import form_of, opened
 from serving.delivery.reading import Delivery, Published
@@ -56,6 +61,7 @@ def run(
         VersionError: When nothing is published, or the lists are damaged.
     """
     published = Published(workspace, run)
+    noted, places = _noted(workspace), places_of(targets)
     told: dict[str, dict[str, Any]] = {}
     errors: dict[str, HeadraceError] = {}
     for name in targets if only is None else [only]:
@@ -63,14 +69,17 @@ def run(
         try:
             delivery = published.delivery(name, targets, form_of(targets[name]))
             with closing(opened(name, targets[name])) as place:
-                _warn_of_place(workspace, place, delivery, targets)
-                told[name] = delivered(place, delivery, where, keep=targets[name].keep)
-            note_delivered(workspace, delivery.place, name, delivery.number)
+                state = allowed_state(place, delivery, where)
+                _warn_of_place(noted, place, state, delivery, places)
+                # Before anything is written: a kill may follow, and an erasure has to know.
+                noted = note_delivered(workspace, noted, delivery.place, name, None)
+                told[name] = delivered(place, state, delivery, where, keep=targets[name].keep)
         except FAILURES as error:
             errors[name] = as_ours(error, workspace, where)
             told[name] = {"status": FAILED, "error": str(errors[name])}
             log.error("deliver: %s: %s", name, errors[name])
             continue
+        noted = _with_number(workspace, noted, delivery)
         told[name]["seconds"] = round(time.monotonic() - started, 1)
         canary = delivery.canary
         also = "" if canary is None else f", and {canary['id']} for {canary['share']:.4g} of users"
@@ -78,14 +87,50 @@ def run(
     return told, combined(errors, "the current version was not delivered to")
 
 
+def _noted(workspace: Path) -> dict[str, Delivered]:
+    """Return what was delivered, by place; a damaged file counts as empty and is written again."""
+    try:
+        return read_delivered(workspace)
+    except VersionError as error:
+        log.warning(
+            "deliver: the places of earlier deliveries are not known any more; only those of the "
+            "current targets are noted again: %s",
+            error,
+        )
+        return {}
+
+
+def _with_number(
+    workspace: Path, noted: dict[str, Delivered], delivery: Delivery
+) -> dict[str, Delivered]:
+    """Note the number of a delivery; a failure does not undo the delivery, so it is only logged."""
+    try:
+        return note_delivered(workspace, noted, delivery.place, delivery.target, delivery.number)
+    except (HeadraceError, OSError) as error:
+        told = as_ours(error, workspace, f"deliver.{delivery.target}")
+        log.warning("deliver: %s has its lists, but that is not noted: %s", delivery.target, told)
+        return noted
+
+
 def _warn_of_place(
-    workspace: Path, place: Place, delivery: Delivery, targets: Mapping[str, AnyTarget]
+    noted: Mapping[str, Delivered],
+    place: Place,
+    state: State | None,
+    delivery: Delivery,
+    places: Mapping[str, str],
 ) -> None:
-    """Warn if a place has lost what was delivered there, or a target has got another place."""
-    noted = read_delivered(workspace)
+    """Warn if a place has lost what was delivered there, or a target has got another place.
+
+    Args:
+        noted: What was delivered, by place.
+        place: The target.
+        state: Its record; None: there is none, or a damaged one.
+        delivery: What is to be delivered.
+        places: Names of all targets, by place.
+    """
     before = noted.get(delivery.place)
     if before is not None:
-        if _is_empty(place):
+        if before.number is not None and state is None and _is_empty(place):
             log.warning(
                 "deliver.%s is empty, although number %d was delivered there at %s: somebody has "
                 "removed it, or the address leads to another server now; all lists are delivered "
@@ -93,8 +138,7 @@ def _warn_of_place(
                 delivery.target, before.number, before.at,
             )  # fmt: skip
         return
-    left = places_left(workspace, {place_key(one): name for name, one in targets.items()})
-    if delivery.target in left.values():
+    if delivery.target in places_left(noted, places).values():
         log.warning(
             "deliver.%s was at another place before: the lists there stay, and no erasure reaches "
             "them; remove them by hand",
@@ -109,17 +153,16 @@ def _is_empty(place: Place) -> bool:
         return False
 
 
-def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dict[str, Any]:
-    """Deliver to one target, unless it has it already; return what happened.
+def allowed_state(place: Place, delivery: Delivery, where: str) -> State | None:
+    """Return the record of a target to deliver to; None: there is none, or a damaged one.
 
     Args:
         place: The target.
         delivery: What is to be delivered.
         where: What messages call the target.
-        keep: Earlier versions that stay.
 
     Raises:
-        HeadraceError: When the target is down, full, not ours, or further than this delivery.
+        HeadraceError: When the target is down, not ours, or further than this delivery.
     """
     if not delivery.kinds:
         raise ConfigError(
@@ -128,6 +171,24 @@ def delivered(place: Place, delivery: Delivery, where: str, *, keep: int) -> dic
         )
     state = mended_state(place, delivery)
     require_allowed(state, delivery, where)
+    return state
+
+
+def delivered(
+    place: Place, state: State | None, delivery: Delivery, where: str, *, keep: int
+) -> dict[str, Any]:
+    """Deliver to one target, unless it has it already; return what happened.
+
+    Args:
+        place: The target.
+        state: Its record, see `allowed_state`.
+        delivery: What is to be delivered.
+        where: What messages call the target.
+        keep: Earlier versions that stay.
+
+    Raises:
+        HeadraceError: When the target is down, full, not ours, or further than this delivery.
+    """
     version, status = _there(place, state, delivery), CURRENT
     if version is None:
         version, status = _staged(place, delivery, where), DELIVERED
@@ -169,15 +230,15 @@ def _staged(place: Place, delivery: Delivery, where: str) -> Version:
     try:
         written = place.stage(label, delivery)
         _require_equal(written, place.counts(label, delivery), where)
-    except HeadraceError:
-        with suppress(HeadraceError):  # the first error says more
+    except FAILURES:
+        with suppress(*FAILURES):  # the first error says more
             place.drop(label)
         _require_still_allowed(place, delivery, where)
         raise
     return Version(
         version=label,
         id=delivery.id,
-        canary=None if delivery.canary is None else dict(delivery.canary),
+        canary=delivery.canary,
         logical_date=delivery.logical_date,
         content=delivery.content,
         kinds=written,
@@ -187,7 +248,7 @@ def _staged(place: Place, delivery: Delivery, where: str) -> Version:
 def _require_still_allowed(place: Place, delivery: Delivery, where: str) -> None:
     """Raise the error about a later delivery: it removes what this one has written so far."""
     state = None
-    with suppress(HeadraceError):
+    with suppress(*FAILURES):
         state = or_none(place.state)
     require_allowed(state, delivery, where)
 

@@ -5,18 +5,19 @@ the lists of the workspace, and older versions are removed.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
-from conf.errors import HeadraceError, VersionError
-from conf.privacy.delivered import read_delivered
+from conf.errors import HeadraceError, TargetDownError, VersionError
+from conf.privacy.delivered import Delivered, read_delivered
 from conf.privacy.erased import erased_mark
 from conf.settings.publishing.deliver import AnyTarget
 from conf.settings.publishing.places import place_key
 from conf.workspace.pointers import read_pointer
-from serving.delivery.deliver import delivered
+from serving.delivery.deliver import allowed_state, delivered
 from serving.delivery.failures import FAILURES, as_ours, combined
 from serving.delivery.places import form_of, opened
 from serving.delivery.reading import Delivery, Published
@@ -40,13 +41,23 @@ class _WithRows(Protocol):
         """Remove the rows of users; return, by version and kind, how many, and what is left."""
 
 
+class Marks(NamedTuple):
+    """See `conf.privacy.erased.erased_mark`."""
+
+    before: str
+    """Of the users who had been erased before this erasure."""
+    now: str
+    """Of all who are erased at its end."""
+
+
 def run(
     workspace: Path,
     run: str,
     targets: Mapping[str, AnyTarget],
     names: frozenset[str],
     before: str,
-) -> tuple[dict[str, dict[str, int]], HeadraceError | None]:
+    note: Callable[[str, dict[str, int]], None],
+) -> tuple[set[str], HeadraceError | None]:
     """Remove users from all targets; their lists in the workspace are without them already.
 
     Args:
@@ -55,46 +66,53 @@ def run(
         targets: Their settings by name.
         names: The users' ids and labels.
         before: Mark of the users who had been erased before this erasure.
+        note: Is called with the name of a target and the rows that were removed there so far, by
+            kind of lists, with the number of removed versions.
 
     Returns:
-        Removed rows by target and kind of lists, with the number of removed versions, and the error
-        that names the targets that failed; None: none did.
+        Names of the targets that hold the users no more, and the error that names those that
+        failed; None: none did.
+
+    Raises:
+        VersionError: When the file of the places that got lists is damaged.
     """
-    published = None
-    if read_pointer(workspace, "lists") is not None:
-        published = Published(workspace, run, is_erasure=True)
-    marks = before, erased_mark(workspace, is_erasure=True)
+    has_lists = read_pointer(workspace, "lists") is not None
+    published = Published(workspace, run, is_erasure=True) if has_lists else None
+    marks = Marks(before, erased_mark(workspace, is_erasure=True))
     noted = read_delivered(workspace)
-    removed: dict[str, dict[str, int]] = {}
+    reached: set[str] = set()
     errors: dict[str, HeadraceError] = {}
     for name, target in targets.items():
         where = f"deliver.{name}"
         try:
-            delivery = None
-            if published is not None:
-                delivery = published.delivery(name, targets, form_of(target))
+            form = form_of(target)
+            delivery = None if published is None else published.delivery(name, targets, form)
             with closing(opened(name, target)) as place:
-                state = _state_of(place, run, where)
-                if state is None and place_key(target) in noted:
-                    log.warning(
-                        "erase: %s is empty, although lists were delivered there: if they are on "
-                        "another server now, they still have the users",
-                        where,
-                    )
-                removed[name] = erased(place, state, delivery, names, marks, where)
+                try:
+                    state = _state_of(place, run, noted.get(place_key(target)), where)
+                except NotOursError:
+                    if place_key(target) not in noted:  # nothing of ours was ever there
+                        reached.add(name)
+                    raise
+                erased(place, state, delivery, names, marks, where, partial(note, name))
+            reached.add(name)
         except FAILURES as error:
-            if isinstance(error, NotOursError) and place_key(target) not in noted:
-                removed[name] = {}  # nothing of ours was ever there
             errors[name] = as_ours(error, workspace, where)
             log.error("erase: %s: %s", name, errors[name])
-    return removed, combined(errors, "lists may still hold the users in")
+    return reached, combined(errors, "lists may still hold the users in")
 
 
-def _state_of(place: Place, run: str, where: str) -> State | None:
+def _state_of(place: Place, run: str, before: Delivered | None, where: str) -> State | None:
     """Return the record of a target that an erasure may change.
 
+    Args:
+        place: The target.
+        run: Name of the run.
+        before: What was delivered there; None: nothing was.
+        where: What messages call the target.
+
     Raises:
-        ConfigError: When it is not ours, or of another run.
+        NotOursError: When it is not ours, or of another run.
         VersionError: When it is damaged, so that nobody can say what readers see.
     """
     try:
@@ -105,6 +123,12 @@ def _state_of(place: Place, run: str, where: str) -> State | None:
             "with the same file"
         ) from error
     require_own(state, run, where)
+    if state is None and before is not None and before.number is not None:
+        log.warning(
+            "erase: %s is empty, although lists were delivered there: if they are on another "
+            "server now, they still have the users",
+            where,
+        )
     return state
 
 
@@ -113,51 +137,67 @@ def erased(
     state: State | None,
     delivery: Delivery | None,
     names: frozenset[str],
-    marks: tuple[str, str],
+    marks: Marks,
     where: str,
-) -> dict[str, int]:
-    """Remove users from one target; return removed rows by kind of lists, and removed versions.
+    note: Callable[[dict[str, int]], None],
+) -> None:
+    """Remove users from one target.
 
     Args:
         place: The target.
         state: Its record, which is ours.
         delivery: What is published now, without the users; None: nothing is.
         names: The users' ids and labels.
-        marks: Of the users who had been erased before, and of those who are erased now.
+        marks: Of the erased users.
         where: What messages call the target.
+        note: Is called with removed rows by kind of lists, and removed versions.
 
     Raises:
         HeadraceError: When they may still be there.
     """
     kept = set() if state is None else state.named()
-    removed = {"versions": 0}
-    for label in place.labels():
-        if label not in kept:  # nobody else writes now: the workspace is locked
-            place.drop(label)
-            removed["versions"] += 1
-    if state is None:
-        return removed
-    if hasattr(place, "erase_rows"):
-        found = cast(_WithRows, place).erase_rows(names)
-        for kinds in found.values():
-            for kind, (rows, _) in kinds.items():
-                removed[kind] = removed.get(kind, 0) + rows
-        left = {label: {k: c for k, (_, c) in kinds.items()} for label, kinds in found.items()}
-        renewed = place.switch(lambda old: _renewed(old, left, delivery, marks))
-        if all(one.erased == marks[-1] for one in renewed.versions()):
-            return removed  # else it missed an earlier erasure
+    removed = {"versions": _drop_others(place, kept)}
+    if state is not None:
+        is_without = False
+        if hasattr(place, "erase_rows"):
+            found = cast(_WithRows, place).erase_rows(names)
+            for kinds in found.values():
+                for kind, (rows, _) in kinds.items():
+                    removed[kind] = removed.get(kind, 0) + rows
+            note(removed)  # at once: when the erasure is run again, it does not find them
+            left = {label: {k: c for k, (_, c) in kinds.items()} for label, kinds in found.items()}
+            renewed = place.switch(lambda old: _renewed(old, left, delivery, marks))
+            is_without = all(one.erased == marks.now for one in renewed.versions())
+        if not is_without:  # files and objects, and what missed an earlier erasure
+            kept = _alone_there(place, delivery, where)
+            removed["versions"] += len(state.named() - kept)
+    note(removed)
+    if stay := sorted(set(place.labels()) - kept):
+        raise TargetDownError(
+            f"{where}: {', '.join(stay)} may have erased users, but cannot be removed while "
+            "somebody reads it in a long transaction; erase again later"
+        )
+
+
+def _alone_there(place: Place, delivery: Delivery | None, where: str) -> set[str]:
+    """Deliver what is published now, and remove all other versions; return the label that stays."""
     if delivery is None:
         raise VersionError(
             f"{where} has lists, but the workspace has none to replace them by; remove what the "
             "target holds by hand, or run headrace score, and erase again"
         )
-    delivered(place, delivery, where, keep=0)
-    alone = place.switch(_alone)
-    for label in place.labels():
-        if label not in alone.named():
-            place.drop(label)
-    removed["versions"] += len(state.named() - alone.named())
-    return removed
+    delivered(place, allowed_state(place, delivery, where), delivery, where, keep=0)
+    kept = place.switch(_alone).named()
+    _drop_others(place, kept)
+    return kept
+
+
+def _drop_others(place: Place, kept: set[str]) -> int:
+    """Remove all versions but for some; return how many."""
+    others = set(place.labels()) - kept  # nobody else writes now: the workspace is locked
+    for label in others:
+        place.drop(label)
+    return len(others)
 
 
 def _alone(state: State | None) -> State:
@@ -170,11 +210,12 @@ def _renewed(
     state: State | None,
     left: Mapping[str, Mapping[str, Counts]],
     delivery: Delivery | None,
-    marks: tuple[str, str],
+    marks: Marks,
 ) -> State:
     """Return the record with the counts that are left, and the mark of the erased users.
 
-    A version with another mark than before this erasure may have users of an earlier one.
+    A version with neither mark missed an earlier erasure: it keeps its mark, so that `erased`
+    delivers again.
 
     The current version counts as what the workspace has now, if it has as many rows and lists.
     """
@@ -185,7 +226,7 @@ def _renewed(
         changes: dict[str, Any] = {"kinds": kinds, "content": ""}
         if version.erased not in marks:
             return version.model_copy(update=changes)
-        changes["erased"] = marks[-1]
+        changes["erased"] = marks.now
         if delivery is not None and version is state.current and _is_same(state, delivery):
             expected = {kind.name: (kind.rows, kind.lists) for kind in delivery.kinds}
             found = {name: (count.rows, count.lists) for name, count in kinds.items()}
@@ -198,6 +239,5 @@ def _renewed(
 
 
 def _is_same(state: State, delivery: Delivery) -> bool:
-    same = (state.number, state.current.id) == (delivery.number, delivery.id)
-    canary = None if delivery.canary is None else dict(delivery.canary)
-    return same and state.current.canary == canary
+    there = (state.number, state.current.id, state.current.canary)
+    return there == (delivery.number, delivery.id, delivery.canary)

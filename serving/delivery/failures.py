@@ -19,7 +19,9 @@ from conf.workspace.storage import storage_error
 
 FAILURES: Final = (HeadraceError, OSError, pa.ArrowException, duckdb.Error)
 """What a delivery to a target may raise: errors of ours, of disks, and of reading the lists."""
-_WORST_FIRST = (ConfigError, InputError, VersionError, StorageError, HeadraceError, TargetDownError)
+_WORST_FIRST: Final[tuple[type[HeadraceError], ...]] = (
+    ConfigError, InputError, VersionError, StorageError,
+)  # fmt: skip
 
 
 def as_ours(error: BaseException, workspace: Path, where: str) -> HeadraceError:
@@ -49,9 +51,11 @@ def combined(errors: Mapping[str, HeadraceError], what: str) -> HeadraceError | 
     """
     if not errors:
         return None
-    kind = next(kind for kind in _WORST_FIRST if any(isinstance(e, kind) for e in errors.values()))
-    if kind is HeadraceError and all(isinstance(e, TargetDownError) for e in errors.values()):
-        kind = TargetDownError
+    found = errors.values()
+    kind = next((one for one in _WORST_FIRST if any(isinstance(e, one) for e in found)), None)
+    if kind is None:  # a retry helps only if it may help all
+        are_down = all(isinstance(error, TargetDownError) for error in found)
+        kind = TargetDownError if are_down else HeadraceError
     each = "; ".join(
         f"{error}" if f"deliver.{name}" in str(error) else f"deliver.{name}: {error}"
         for name, error in errors.items()

@@ -5,6 +5,7 @@ does not: it holds no user, and its number refuses late deliveries.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -35,12 +36,15 @@ from serving.delivery.versions import (
     MADE_BY,
     Change,
     Counts,
+    NotOursError,
     State,
     Version,
     is_label,
     or_none,
     parsed_state,
 )
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 _HOUR_SECONDS = 3600
@@ -67,6 +71,7 @@ class Keys:
             self._client: Any = redis.Redis.from_url(
                 settings.url,
                 decode_responses=True,
+                encoding_errors="replace",  # bytes of another program, or damaged ones
                 socket_timeout=seconds,
                 socket_connect_timeout=seconds,
                 client_name="headrace",
@@ -178,8 +183,12 @@ class Keys:
         with self._told():
             for one in versions:
                 removed = {kind: self._without(one.version, kind, names) for kind in one.kinds}
+                keys = self._found_in(one.version)
+                if AUDIENCES in one.kinds:
+                    audiences = keys.get(AUDIENCES, set())
+                    removed[AUDIENCES] = sum(self._without_users(key, names) for key in audiences)
                 found[one.version] = {
-                    kind: (rows, self._counted(kind, self._found_of(one.version, kind)))
+                    kind: (rows, self._counted(kind, _pieces(keys.get(kind, ()))))
                     for kind, rows in removed.items()
                 }
         return found
@@ -249,9 +258,17 @@ class Keys:
             for piece in _pieces(names):
                 yield [self._key(label, kind.name, name) for name in piece]
 
-    def _found_of(self, label: str, kind: str) -> Iterator[Sequence[str]]:
-        """Yield the keys that are there of a kind's documents, in pieces."""
-        yield from _pieces(set(self._scanned(f"{label}:{kind}:*")))  # a scan may repeat a key
+    def _found_in(self, label: str) -> dict[str, set[str]]:
+        """Return the keys of a version's documents that are there, by kind.
+
+        A scan visits all keys of the server, so there is one for all kinds. It may repeat a key.
+        """
+        found: dict[str, set[str]] = {}
+        begin = self._key(label, "")
+        for key in self._scanned(f"{label}:*:*"):
+            kind = key.removeprefix(begin).partition(":")[0]
+            found.setdefault(kind, set()).add(key)
+        return found
 
     def _counted(self, kind: str, keys: Iterable[Sequence[str]]) -> Counts:
         """Return the counts of the documents under keys, those that are there."""
@@ -272,13 +289,10 @@ class Keys:
             pipe.execute()
 
     def _without(self, label: str, kind: str, names: frozenset[str]) -> int:
-        """Remove users from the lists of a kind; return how many rows that were."""
-        if kind == SIMILAR_ITEMS:
-            return 0
-        if kind == AUDIENCES:
-            found = list(self._found_of(label, kind))
-            return sum(self._without_users(key, names) for keys in found for key in keys)
+        """Remove the lists of users, of a kind that has a list a user; return how many rows."""
         removed = 0
+        if kind in (SIMILAR_ITEMS, AUDIENCES):
+            return removed
         for piece in _pieces(sorted(names)):
             keys = [self._key(label, kind, name) for name in piece]
             removed += self._counted(kind, [keys]).rows
@@ -286,9 +300,16 @@ class Keys:
         return removed
 
     def _without_users(self, key: str, names: frozenset[str]) -> int:
-        """Remove users from an audience; return how many."""
-        rows = json.loads(self._client.get(key) or "[]")
-        left = [row for row in rows if row[USER_ID] not in names]
+        """Remove users from an audience; return how many.
+
+        One that cannot be read is removed whole, as it may hold them; the next delivery writes it.
+        """
+        try:
+            rows = json.loads(self._client.mget([key])[0] or "[]")  # None: it is no text
+            left = [row for row in rows if row[USER_ID] not in names]
+        except (ValueError, TypeError, KeyError) as error:
+            log.warning("%s: removing the damaged key %s (%s)", self._where, key, error)
+            rows = left = []
         if not left:
             self._client.unlink(key)
         elif len(left) < len(rows):
@@ -300,19 +321,12 @@ class Keys:
         """Turn errors of the client and the server into ours."""
         try:
             yield
-        except RedisError as error:
-            text = said(error, self._settings.url)
-            raise _ours(self._where, error, text) from None  # the cause may hold the address
-        except UnicodeError as error:  # a host that can be no name, or bytes of another program
-            text = said(error, self._settings.url)
-            raise ConfigError(
-                f"{self._where}: {text}; correct its url, or choose another prefix if the keys of "
-                "this one are not Headrace's"
-            ) from None
+        except (RedisError, UnicodeError) as error:  # the cause may hold the address
+            raise _ours(self._where, error, said(error, self._settings.url)) from None
 
 
-def _ours(where: str, error: RedisError, text: str) -> HeadraceError:
-    wrong = (AuthenticationError, AuthorizationError, NoPermissionError)
+def _ours(where: str, error: Exception, text: str) -> HeadraceError:
+    wrong = (AuthenticationError, AuthorizationError, NoPermissionError, UnicodeError)  # of a host
     if isinstance(error, wrong) or "WRONGPASS" in text or "NOAUTH" in text or "DB index" in text:
         return ConfigError(f"{where}: {text}; correct its url, or the variable that it comes from")
     if isinstance(error, OutOfMemoryError):
@@ -322,7 +336,7 @@ def _ours(where: str, error: RedisError, text: str) -> HeadraceError:
     if isinstance(error, ConnectionError | TimeoutError | BusyLoadingError):
         return TargetDownError(f"{where}: the server does not answer: {text}; try again later")
     if isinstance(error, ResponseError) and text.startswith("WRONGTYPE"):
-        return ConfigError(
+        return NotOursError(
             f"{where}: a key of its prefix is there, but it is not Headrace's ({text}); choose "
             "another prefix"
         )

@@ -28,7 +28,7 @@ from conf.contract import (
 from conf.errors import VersionError
 from conf.privacy.erased import erased_mark
 from conf.settings.publishing.deliver import DEFAULT_LISTS, AnyTarget
-from conf.settings.publishing.places import place_key
+from conf.settings.publishing.places import place_key, places_of
 from conf.workspace.hashes import canonical_hash
 from conf.workspace.mending import mend
 from conf.workspace.parquet import open_parquet, told_if_damaged
@@ -110,7 +110,7 @@ class Delivery(NamedTuple):
     number: int
     """Number of the newest publication: a target with a larger one is not written to."""
     id: str
-    canary: Mapping[str, Any] | None
+    canary: dict[str, Any] | None
     """`id` and `share` of the canary; None: there is none."""
     logical_date: str
     kinds: tuple[Kind, ...]
@@ -123,7 +123,7 @@ class Delivery(NamedTuple):
     place: str
     """Its place, see `conf.settings.publishing.places.place_key`."""
     others: Mapping[str, str]
-    """Places of the other targets of the configuration, by name."""
+    """Names of the other targets of the configuration, by place."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -181,7 +181,6 @@ class Published:
             form: What else its content depends on, such as compression.
         """
         target = targets[name]
-        places = {other: place_key(one) for other, one in targets.items()}
         wanted = target.lists or (DEFAULT_LISTS, *self.current.scenarios)
         names = [None if one == DEFAULT_LISTS else one for one in wanted]
         kinds = [self._of_users(name) for name in names if self._has(name)]
@@ -193,11 +192,13 @@ class Published:
             kind.name: [(part.file.sha256, part.in_canary) for part in kind.parts] for kind in kinds
         }
         ids = [self.current.id, self.canary]
+        place, places = place_key(target), places_of(targets)
+        others = {key: other for key, other in places.items() if other != name}
         content = canonical_hash([_FORMAT, self.run, ids, files, form])
         return Delivery(
             self.run, self.number, self.current.id, self.canary,
             self.current.logical_date, tuple(kinds), content, self.erased,
-            name, places.pop(name), places,
+            name, place, others,
         )  # fmt: skip
 
     def _has(self, scenario: str | None) -> bool:

@@ -49,9 +49,11 @@ _CREDENTIALS = (
 class MissingError(TargetDownError):
     """There is no such object."""
 
-    def __init__(self) -> None:
-        """Say so."""
-        super().__init__("an object is gone: another delivery has removed it; deliver again")
+    def __init__(self, where: str, name: str) -> None:
+        """Take what messages call the target, and the whole name of the object."""
+        super().__init__(
+            f"{where}: the object {name} is gone: another delivery has removed it; deliver again"
+        )
 
 
 class Store:
@@ -102,7 +104,7 @@ class Store:
     def has(self, *parts: str) -> bool:
         """Return whether there is an object."""
         try:
-            with self._told():
+            with self._told(*parts):
                 self._client.head_object(**self._at(*parts))
         except MissingError:
             return False
@@ -110,14 +112,14 @@ class Store:
 
     def read(self, *parts: str) -> tuple[bytes, str]:
         """Return the content of an object, and the mark of its content."""
-        with self._told():
+        with self._told(*parts):
             found = self._client.get_object(**self._at(*parts))
             return found["Body"].read(), found["ETag"]
 
     def hash(self, *parts: str) -> str:
         """Return the SHA-256 of an object."""
         digest = hashlib.sha256()
-        with self._told():
+        with self._told(*parts):
             body = self._client.get_object(**self._at(*parts))["Body"]
             for chunk in body.iter_chunks(_CHUNK_BYTES):
                 digest.update(chunk)
@@ -125,12 +127,12 @@ class Store:
 
     def write(self, content: bytes, *parts: str) -> None:
         """Write a small object."""
-        with self._told():
+        with self._told(*parts):
             self._client.put_object(Body=content, **self._at(*parts))
 
     def send(self, path: Path, label: str, name: str) -> dict[str, Any]:
         """Upload a file, in parts if it is large; return its name, size in bytes and SHA-256."""
-        with self._told():
+        with self._told(label, name):
             self._client.upload_file(
                 str(path), self._bucket, self.name(label, name), Config=self._transfer
             )
@@ -143,7 +145,7 @@ class Store:
         there is compared.
         """
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        with self._told():
+        with self._told(*parts):
             try:
                 self._client.put_object(Body=content, **self._at(*parts), **condition)
             except ClientError as error:
@@ -170,7 +172,7 @@ class Store:
                 and self.write_if(b"4", self.read(name)[1], name)
             )
         finally:
-            with self._told():
+            with self._told(name):
                 self._client.delete_object(**self._at(name))
         if not is_sound:
             raise ConfigError(
@@ -232,13 +234,17 @@ class Store:
         return {"Bucket": self._bucket, "Key": self.name(*parts)}
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn errors of the client and the store into ours."""
+    def _told(self, *parts: str) -> Iterator[None]:
+        """Turn errors of the client and the store into ours.
+
+        Args:
+            parts: Of the name of the object that is asked for; none: another thing is.
+        """
         try:
             yield
         except (BotoCoreError, Boto3Error, ClientError) as error:
             if _code_of(error) in _MISSING:
-                raise MissingError from None
+                raise MissingError(self._where, self.name(*parts)) from None
             text = said(error, self._settings.secret_key, self._settings.access_key)
             raise _ours(self._where, error, text) from None
         except ValueError as error:

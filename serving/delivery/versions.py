@@ -245,7 +245,7 @@ def require_allowed(state: State | None, delivery: Delivery, where: str) -> None
     if state is None:
         return
     require_own(state, delivery.run, where)
-    if state.target != delivery.target and delivery.others.get(state.target) == state.place:
+    if delivery.others.get(state.place) == state.target:
         raise ConfigError(
             f"{where} has the lists of deliver.{state.target}: both names lead to one place, "
             "although they are written differently; take one of them out of deliver, or give it "

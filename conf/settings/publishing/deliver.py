@@ -10,7 +10,8 @@ from conf.settings.section import Folder, Name, Positive, Section
 DEFAULT_LISTS = "default"
 """Name of the lists of `score` itself among those of scenarios."""
 LONGEST_TABLE = 30
-_SERVERS = re.compile(r"((\[[^\]]*\]|[^:,]*)(:\d*)?,?)*")
+_SERVER = r"(\[[^\]]*\]|[^:,\[\]]*)(:\d*)?"
+_SERVERS = re.compile(rf"{_SERVER}(,{_SERVER})*")
 _IN_OPTIONS = re.compile(r"(/[^?@]*)?\?[^@=]*=.*", re.DOTALL)  # as in /shop?user=a@b
 
 Kept = Annotated[int, Field(ge=0, le=1000)]

@@ -1,6 +1,7 @@
 """Which place a target names: the same one however its address is written, without credentials."""
 
 import re
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -37,6 +38,11 @@ def place_of(target: AnyTarget) -> tuple[str, ...]:
 def place_key(target: AnyTarget) -> str:
     """Return a hash of the place of a target, to recognise it by."""
     return canonical_hash(place_of(target))[:16]
+
+
+def places_of(targets: Mapping[str, AnyTarget]) -> dict[str, str]:
+    """Return the names of targets by their places, see `place_key`."""
+    return {place_key(target): name for name, target in targets.items()}
 
 
 def shared_places(targets: dict[str, AnyTarget]) -> list[str]:

@@ -18,6 +18,7 @@ SHOP = Path("/data/shop")
         ("lists/CURRENT.json", "headrace outcome nothing of the days before", "--kind"),
         ("models/CURRENT-ranker.json", "headrace train", "outcome"),
         ("lists/WITHDRAWN.json", "can be published again", "headrace score"),
+        ("lists/DELIVERED.json", "remove it and run headrace deliver", "headrace score"),
         (
             "lists/a-1/part-00000.parquet",
             "headrace rollback --kind lists goes back to the one before, and the same command "

@@ -1,4 +1,7 @@
-"""Read targets as a program of a shop would, each time the version that is current then."""
+"""Targets of tests: read them as a program of a shop would, and change what they hold.
+
+Each time the version is read that is current then.
+"""
 
 import csv
 import gzip
@@ -11,8 +14,13 @@ from typing import Any, NamedTuple
 import psycopg
 import pyarrow.parquet as pq
 import redis
+from psycopg.sql import SQL, Identifier
+
+from tests.serving.delivery import servers
 
 Lists = dict[str, list[str]]
+NETWORK = ("postgresql", "redis", "s3")
+RECORD = "CURRENT.json"
 
 
 class Site(NamedTuple):
@@ -146,6 +154,56 @@ def s3_site(client: Any, url: str, prefix: str, password: str) -> Site:
         "region": "us-east-1", "access_key": "shop-access", "secret_key": password,
     }  # fmt: skip
     return Site("s3", settings, read, versions, text)
+
+
+def at_port(site: Site, port: int) -> dict[str, Any]:
+    """Return the settings of a site with another port."""
+    key = "endpoint_url" if site.kind == "s3" else "url"
+    head, _, tail = site.settings[key].rpartition(":")
+    _, slash, rest = tail.partition("/")
+    return {**site.settings, key: f"{head}:{port}{slash}{rest}", "timeout_seconds": 1}
+
+
+def put(site: Site, name: str, content: str) -> None:
+    """Write a file, an object or a key of a target; the record is called `CURRENT.json`."""
+    if site.kind == "s3":
+        client, prefix = _store_of(site)
+        client.put_object(Bucket="shop-lists", Key=f"{prefix}/{name}", Body=content.encode())
+    elif site.kind == "redis":
+        client = redis.Redis.from_url(site.settings["url"])
+        key = "current" if name == RECORD else name
+        client.set(f"{site.settings['prefix']}:{key}", content)
+    elif site.kind == "postgresql":
+        table = Identifier(site.settings["schema"], "headrace_versions")
+        with psycopg.connect(site.settings["url"]) as connection:
+            statement = SQL("UPDATE {} SET record = %s").format(table)
+            connection.execute(statement, (json.dumps({"content": content}),))
+    else:
+        path = Path(site.settings["path"]) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def empty_out(site: Site) -> None:
+    """Remove all that a target holds."""
+    if site.kind == "s3":
+        client, prefix = _store_of(site)
+        found = client.list_objects_v2(Bucket="shop-lists", Prefix=f"{prefix}/")["Contents"]
+        for one in found:
+            client.delete_object(Bucket="shop-lists", Key=one["Key"])
+    elif site.kind == "redis":
+        redis.Redis.from_url(site.settings["url"]).flushdb()
+    elif site.kind == "postgresql":
+        with psycopg.connect(site.settings["url"]) as connection:
+            connection.execute(f"DROP SCHEMA {site.settings['schema']} CASCADE".encode())
+    else:
+        folder = Path(site.settings["path"])
+        folder.rename(folder.with_name("elsewhere"))
+
+
+def _store_of(site: Site) -> tuple[Any, str]:
+    """Return a client of the store and the prefix in it."""
+    return servers.s3_client(site.settings["endpoint_url"]), site.settings["prefix"]
 
 
 def _by_user(rows: Iterator[tuple[str, int, str]] | Any) -> Lists:

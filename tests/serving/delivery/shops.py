@@ -1,4 +1,4 @@
-"""Small workspaces with published lists, written as the scorer leaves them, and configurations."""
+"""Small workspaces with published lists, written as the scorer leaves them; deliver and erase."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conf.contract import DataFile, ListFigures, ListsManifest, ScenarioLists
+from conf.runs.managing import run_deliver, run_erase
 from conf.settings.config import Config
 from conf.workspace.hashes import canonical_hash
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
+from serving.delivery.places import form_of, opened
+from serving.delivery.reading import Published
+from serving.delivery.versions import Place
+from tests.serving.delivery.readers import Site
 
 RUN = "shop"
+KEY = "0123456789abcdef0123456789abcdef"
+NAMES = [f"token{number}token" for number in range(6)]
+GONE, LEFT = NAMES[1:3], [NAMES[0], *NAMES[3:]]
+"""Users of `NAMES` whom tests erase, and the others."""
 _REASON = pa.struct([pa.field("item_id", pa.string()), pa.field("weight", pa.float32())])
 SCHEMA = pa.schema(
     [
@@ -121,6 +130,48 @@ def config_of(workspace: Path, **deliver: Any) -> Config:
         "etl": {"event_types": {"view": {}}},
         "deliver": deliver,
     })  # fmt: skip
+
+
+def with_key(config: Config) -> Config:
+    """Return a configuration with a key, which an erasure needs."""
+    privacy = {"privacy": {"key": KEY}}
+    return Config.model_validate({**config.model_dump(mode="json", by_alias=True), **privacy})
+
+
+def deliver(workspace: Path, site: Site, **more: Any) -> dict[str, Any]:
+    """Deliver what is published to the site; return what is told of it."""
+    config = config_of(workspace, there={**site.settings, **more})
+    told: dict[str, Any] = run_deliver(config)["delivered"]["there"]
+    return told
+
+
+def staged(workspace: Path, config: Config, label: str) -> Place:
+    """Write a version to the target `there`, as a delivery that is cut off; return the target."""
+    place = opened("there", config.deliver["there"])
+    form = form_of(config.deliver["there"])
+    place.stage(label, Published(workspace, RUN).delivery("there", config.deliver, form))
+    return place
+
+
+def lists_for(names: Sequence[str], mark: str) -> dict[str, list[str]]:
+    """Return lists of some users, whose items tell which version they are of."""
+    return {name: [f"{mark}-{place}" for place in range(3)] for name in names}
+
+
+def write_two(workspace: Path, config: Config, names: Sequence[str]) -> None:
+    """Deliver two versions with lists, a scenario and an audience."""
+    for mark in "ab":
+        lists = lists_for(names, mark)
+        audiences = {"tents": names, "few": names[1:2]}
+        write_lists(workspace, lists, scenarios={"cart": lists}, audiences=audiences)
+        run_deliver(config)
+
+
+def erase(workspace: Path, config: Config, *users: str, gone: Sequence[str] = ()) -> dict[str, Any]:
+    """Erase users, and give up targets that are gone; return the result."""
+    path = workspace / "users.txt"
+    path.write_text("\n".join(users))
+    return run_erase(config, path, gone)
 
 
 def _figures(lists: Lists) -> dict[str, Any]:

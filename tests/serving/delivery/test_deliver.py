@@ -11,26 +11,19 @@ from conf.errors import ConfigError, VersionError
 from conf.runs.managing import run_deliver, run_rollback
 from conf.workspace.pointers import promote, publish, rollback
 from conf.workspace.publications import in_canary
-from serving.delivery.places import form_of, opened
-from serving.delivery.reading import Published
 from serving.delivery.versions import new_label
 from tests.serving.delivery.conftest import KINDS
 from tests.serving.delivery.readers import Site
 from tests.serving.delivery.shops import (
     config_of,
+    deliver,
     lists_of,
+    staged,
     write_lists,
 )
 
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 CART = {"u1": ["cart-0"], "u2": ["cart-1", "cart-2"]}
-
-
-def deliver(workspace: Path, site: Site, **more: Any) -> dict[str, Any]:
-    """Deliver what is published to the site; return what is told of it."""
-    config = config_of(workspace, there={**site.settings, **more})
-    told: dict[str, Any] = run_deliver(config)["delivered"]["there"]
-    return told
 
 
 def test_readers_see_all_lists_of_the_current_version(tmp_path: Path, site: Site) -> None:
@@ -92,12 +85,8 @@ def test_a_smaller_number_is_refused_at_the_switch_too(tmp_path: Path, site: Sit
     early, late = tmp_path / "early", tmp_path / "late"
     write_lists(early, lists_of(5, "early"), number=6)
     write_lists(late, lists_of(5, "late"), number=7)
-    targets = config_of(early, there=site.settings).deliver
-    target = targets["there"]
-    delivery = Published(early, "shop").delivery("there", targets, form_of(target))
-    place = opened("there", target)
     label = new_label(6)
-    place.stage(label, delivery)
+    place = staged(early, config_of(early, there=site.settings), label)
     deliver(late, site)
     assert label not in site.versions()
 
@@ -125,13 +114,7 @@ def test_what_a_cut_off_delivery_left_is_removed_by_the_next(tmp_path: Path, sit
     write_lists(tmp_path, lists_of(5, "a"), number=3)
     deliver(tmp_path, site)
     write_lists(tmp_path, lists_of(5, "b"), number=5)
-    targets = config_of(tmp_path, there=site.settings).deliver
-    target = targets["there"]
-    place = opened("there", target)
-    place.stage(
-        new_label(5), Published(tmp_path, "shop").delivery("there", targets, form_of(target))
-    )
-    place.close()
+    staged(tmp_path, config_of(tmp_path, there=site.settings), new_label(5)).close()
     assert len(site.versions()) == 2
     assert site.read("lists") == lists_of(5, "a")
     last = deliver(tmp_path, site, keep=0)["version"]

@@ -7,8 +7,7 @@ import pytest
 import redis
 
 from tests.serving.delivery.readers import Site
-from tests.serving.delivery.shops import lists_of, write_lists
-from tests.serving.delivery.test_deliver import deliver
+from tests.serving.delivery.shops import deliver, lists_of, write_lists
 
 pytestmark = pytest.mark.parametrize("kind", ["redis"])
 HOUR = 3600

@@ -12,11 +12,9 @@ from typing import Any
 
 import psycopg
 import pytest
-import redis
 
 from conf.errors import (
     ConfigError,
-    HeadraceError,
     StorageError,
     TargetDownError,
     VersionError,
@@ -28,25 +26,9 @@ from serving.delivery.places import require_client
 from serving.delivery.texts import said
 from tests.serving.delivery import servers
 from tests.serving.delivery.conftest import KINDS
-from tests.serving.delivery.readers import Site, redis_site
-from tests.serving.delivery.shops import config_of, lists_of, write_lists
-from tests.serving.delivery.test_deliver import deliver
-
-NETWORK = ("postgresql", "redis", "s3")
-
-
-def at_port(site: Site, port: int) -> dict[str, Any]:
-    """Return the settings of a site with another port."""
-    key = "endpoint_url" if site.kind == "s3" else "url"
-    head, _, tail = site.settings[key].rpartition(":")
-    _, slash, rest = tail.partition("/")
-    return {**site.settings, key: f"{head}:{port}{slash}{rest}", "timeout_seconds": 1}
-
-
-def require_no_password(error: HeadraceError) -> None:
-    told = f"{error} {error.made} {error.__cause__}"
-    assert servers.PASSWORD not in told
-    assert "wrong" not in told
+from tests.serving.delivery.readers import NETWORK, RECORD, Site, at_port, put, redis_site
+from tests.serving.delivery.servers import require_no_password
+from tests.serving.delivery.shops import config_of, deliver, lists_of, write_lists
 
 
 @pytest.mark.parametrize("kind", NETWORK)
@@ -137,20 +119,9 @@ def test_a_foreign_view_of_a_scenario_is_left_as_it_is(tmp_path: Path, site: Sit
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "redis", "s3"])
-def test_a_foreign_record_is_left_as_it_is(tmp_path: Path, site: Site, request: Any) -> None:
+def test_a_foreign_record_is_left_as_it_is(tmp_path: Path, site: Site) -> None:
     write_lists(tmp_path, lists_of(3, "a"))
-    content = json.dumps({"id": "of another program"})
-    if site.kind == "jsonl":
-        path = Path(site.settings["path"]) / "CURRENT.json"
-        path.parent.mkdir()
-        path.write_text(content)
-    elif site.kind == "redis":
-        client = redis.Redis.from_url(site.settings["url"])
-        client.set(f"{site.settings['prefix']}:current", content)
-    else:
-        servers.s3_client(site.settings["endpoint_url"]).put_object(
-            Bucket="shop-lists", Key=f"{site.settings['prefix']}/CURRENT.json", Body=content
-        )
+    put(site, RECORD, json.dumps({"id": "of another program"}))
     before = site.text()
     with pytest.raises(ConfigError, match="not Headrace's"):
         deliver(tmp_path, site)

@@ -2,51 +2,20 @@
 
 import json
 import logging
-from collections.abc import Callable
+import os
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import redis
-from psycopg.sql import SQL, Identifier
 
 from conf.errors import ConfigError, VersionError
 from conf.privacy.delivered import read_delivered
 from conf.runs.managing import run_deliver
 from serving.delivery.versions import MARK
-from tests.serving.delivery import servers
 from tests.serving.delivery.conftest import KINDS
-from tests.serving.delivery.readers import Site
-from tests.serving.delivery.shops import config_of, lists_of, write_lists
-from tests.serving.delivery.test_deliver import deliver
-
-RECORD = "CURRENT.json"
-
-
-def store_of(site: Site) -> tuple[Any, str]:
-    """Return a client of the store and the prefix in it."""
-    return servers.s3_client(site.settings["endpoint_url"]), site.settings["prefix"]
-
-
-def put(site: Site, name: str, content: str) -> None:
-    """Write a file, an object or a key of a target; the record is called `CURRENT.json`."""
-    if site.kind == "s3":
-        client, prefix = store_of(site)
-        client.put_object(Bucket="shop-lists", Key=f"{prefix}/{name}", Body=content.encode())
-    elif site.kind == "redis":
-        client = redis.Redis.from_url(site.settings["url"])
-        key = "current" if name == RECORD else name
-        client.set(f"{site.settings['prefix']}:{key}", content)
-    elif site.kind == "postgresql":
-        table = Identifier(site.settings["schema"], "headrace_versions")
-        with psycopg.connect(site.settings["url"]) as connection:
-            statement = SQL("UPDATE {} SET record = %s").format(table)
-            connection.execute(statement, (json.dumps({"content": content}),))
-    else:
-        path = Path(site.settings["path"]) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+from tests.serving.delivery.readers import RECORD, Site, empty_out, put
+from tests.serving.delivery.shops import config_of, deliver, lists_of, write_lists
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,7 +85,7 @@ def test_bytes_of_another_program_are_left(tmp_path: Path, site: Site) -> None:
     client: Any = redis.Redis.from_url(site.settings["url"])
     key = f"{site.settings['prefix']}:current"
     client.set(key, b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"deliver.there: .*another prefix"):
+    with pytest.raises(ConfigError, match=r"deliver.there: .*another table, prefix"):
         deliver(tmp_path, site)
     assert client.get(key) == b"\xff\xfe"
 
@@ -150,23 +119,6 @@ def test_the_rows_that_are_there_are_counted(tmp_path: Path, site: Site) -> None
     assert site.read("lists") == lists_of(3, "a")
 
 
-def empty_out(site: Site, rename: Callable[[Path], Any] | None = None) -> None:
-    """Remove all that a target holds."""
-    if site.kind == "s3":
-        client, prefix = store_of(site)
-        found = client.list_objects_v2(Bucket="shop-lists", Prefix=f"{prefix}/")["Contents"]
-        for one in found:
-            client.delete_object(Bucket="shop-lists", Key=one["Key"])
-    elif site.kind == "redis":
-        redis.Redis.from_url(site.settings["url"]).flushdb()
-    elif site.kind == "postgresql":
-        with psycopg.connect(site.settings["url"]) as connection:
-            connection.execute(f"DROP SCHEMA {site.settings['schema']} CASCADE".encode())
-    else:
-        folder = Path(site.settings["path"])
-        folder.rename(folder.with_name("elsewhere"))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_target_that_was_emptied_is_told(
     tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
@@ -184,6 +136,19 @@ def test_a_target_that_was_emptied_is_told(
     assert deliver(tmp_path, site)["status"] == "current"
     assert "places of earlier deliveries are not known any more" in caplog.text
     assert len(read_delivered(tmp_path)) == 1
+
+
+def test_a_delivery_counts_though_its_number_cannot_be_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The place is noted already; readers see the new version."""
+    config = config_of(tmp_path, web={"kind": "csv", "path": f"{tmp_path}-a"})
+    write_lists(tmp_path, lists_of(3, "a"))
+    run_deliver(config)
+    write_lists(tmp_path, lists_of(3, "b"))
+    (tmp_path / f"lists/DELIVERED.json.{os.getpid()}").mkdir()  # where it is written first
+    assert run_deliver(config)["delivered"]["web"]["status"] == "delivered"
+    assert "web has its lists, but that is not noted: " in caplog.text
 
 
 def test_a_target_that_was_moved_or_renamed_is_noticed(

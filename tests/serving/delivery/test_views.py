@@ -9,8 +9,7 @@ from psycopg.sql import SQL, Identifier
 
 from conf.errors import TargetDownError
 from tests.serving.delivery.readers import Site
-from tests.serving.delivery.shops import lists_of, write_lists
-from tests.serving.delivery.test_deliver import deliver
+from tests.serving.delivery.shops import deliver, lists_of, write_lists
 
 pytestmark = pytest.mark.parametrize("kind", ["postgresql"])
 

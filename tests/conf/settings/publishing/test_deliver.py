@@ -17,6 +17,8 @@ input: {root: none, events: {log: {paths: [none], time_unit: seconds}}}
 etl: {event_types: {view: {}}}
 score: {scenarios: {cart: {}, a_scenario_with_a_rather_long_name_of_its_own: {}}}
 """
+MARKS = {"SLASH": "/", "QUESTION": "?", "HASH": "#", "OPTION": "?a=b", "BOTH": "/x?a=b"}
+"""What passwords have in their middle, by the name of their variable."""
 PLACE = {"kind": "csv", "path": "out"}
 
 
@@ -31,7 +33,7 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_DATABASE", "postgresql://shop:hush@host/shop")
     monkeypatch.setenv("SHOP_WORD", "hush")
     monkeypatch.setenv("SHOP_OPTIONS", "redis://[::1]:1/0?username=a@b")
-    for name, mark in {"SLASH": "/", "QUESTION": "?", "HASH": "#"}.items():
+    for name, mark in MARKS.items():
         monkeypatch.setenv(name, f"hush{mark}hush")
 
 
@@ -65,7 +67,7 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
                 ("redis", "redis", ""),
                 ("postgresql", "postgresql", ", table: shop"),
             )
-            for name in ("SLASH", "QUESTION", "HASH")
+            for name in MARKS
         ),
     ],
 )
