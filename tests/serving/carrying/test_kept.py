@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from conf.contract import SCORE, ListsManifest
 from conf.runs.stages import run_score
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.versions import commit, read_manifest
+from serving.publishing.parts import part_name
 from tests.serving.carrying.two_days import (
     ACTIVE,
     USERS,
@@ -128,7 +130,7 @@ def test_a_run_keeps_lists_and_finds_out_if_they_are_other_ones(
         return found
 
     assert again("score.keep_unchanged=false") == 0
-    change_scores(tmp_path, first["id"])  # as if another arithmetic had made them
+    change_scores(tmp_path, first["id"])
     assert again() == 0
     assert "cannot be kept" in caplog.text
 
@@ -141,15 +143,16 @@ def files_of(folder: Path) -> dict[str, Any]:
     return {**found, "lists.json": manifest}
 
 
-def change_scores(workspace: Path, version: str) -> None:
+def change_scores(workspace: Path, version: str, parts: Sequence[int] = range(5)) -> None:
+    """Change all scores in some parts, as if another arithmetic had made them."""
     folder = workspace / "lists" / version
     manifest = read_manifest(workspace, "lists", version, ListsManifest)
-    for path in folder.glob("part-*.parquet"):
+    for path in (folder / part_name(part) for part in parts):
         table = pq.read_table(path)
         place = table.schema.get_field_index(SCORE)
         scores = pa.array(table[SCORE].to_numpy() * (1 + 1e-6), pa.float32())
         table = table.set_column(place, table.schema.field(place), scores)
         pq.write_table(table, path, write_page_checksum=True)
-    parts = tuple(describe_parquet(folder, folder / one.path) for one in manifest.files["lists"])
-    files = {**manifest.files, "lists": parts}
+    entries = tuple(describe_parquet(folder, folder / one.path) for one in manifest.files["lists"])
+    files = {**manifest.files, "lists": entries}
     commit(workspace, "lists", manifest.model_copy(update={"files": files}))
