@@ -30,12 +30,12 @@ from serving.audiences.merged import write_audiences
 from serving.audiences.worker import PARTS, AudienceScorer
 from serving.carrying.attempts import finish, remove_work, work_folder
 from serving.carrying.earlier import Base, base_of
-from serving.carrying.merged import DifferentListsError
+from serving.carrying.merged import NotKeptError
 from serving.gates.rule_checks import RuleCheck
+from serving.kinds.bases import bases
 from serving.kinds.index_recall import IndexRecall
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.scorable import require_scorable
-from serving.kinds.unchanged import bases
 from serving.kinds.written import described
 from serving.publishing.parts import missing_parts, read_item_ids
 from serving.scoring.list_model import ListModel, load_model
@@ -136,7 +136,7 @@ def _score_all(config: Config, job: ScoringJob, manifest: Manifest, model: ListM
         remove_work(job.folder.parent, but=work)
         try:
             _score_missing(config, replace(job, folder=own_folder(work)), manifest, model)
-        except DifferentListsError as error:
+        except NotKeptError as error:
             log.warning(
                 "score: the lists of %s cannot be kept: %s; the lists of all users are made again",
                 job.base.lists_id,
@@ -174,7 +174,7 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
                 count = sum(work.rows[part] for part in work.missing)
                 with shown_progress(count, work.what) as progress:
                     num_kept = score_parts(work.worker, job, work.missing, progress)
-                if num_kept and job.base is not None:
+                if num_kept and job.base is not None:  # of users
                     log.info(
                         "score: %s lists are those of %s, as nothing that they follow from has "
                         "changed",

@@ -19,8 +19,8 @@ from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
 from serving.carrying.earlier import Base, base_of
+from serving.kinds.bases import bases
 from serving.kinds.prepared import Source, prepared
-from serving.kinds.unchanged import bases
 from serving.publishing.parts import read_item_ids
 from serving.score import checked, job_of
 from serving.scoring.list_model import load_model

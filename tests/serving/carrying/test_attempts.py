@@ -1,6 +1,5 @@
 """Runs that are interrupted while they keep lists, or after they found that they cannot."""
 
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +12,16 @@ from serving import score
 from serving.publishing.parts import part_name, write_part
 from serving.scoring.pool import Shown, Worker
 from serving.scoring.worker import ScoringJob
-from tests.serving.carrying.test_kept import change_scores, files_of
+from tests.serving.carrying.changed_lists import (
+    change_lists,
+    files_of,
+    full_run,
+    other_scores,
+)
 from tests.serving.carrying.two_days import (
     NEW_GROUP,
     NEW_USERS,
     USERS,
-    Shop,
     first_day,
     second_day,
 )
@@ -59,20 +62,14 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     return Runs(monkeypatch)
 
 
-def full_run(shop: Shop) -> Path:
-    """Make the second day's lists in a copy of the workspace, all of them; return their folder."""
-    other = shop.workspace.with_name("full")
-    shutil.copytree(shop.workspace, other)
-    made = run_score(shop.config(f"run.output={other}", "score.keep_unchanged=false"))
-    return Path(made["folder"])
-
-
 def test_once_lists_cannot_be_kept_neither_a_later_run_nor_a_late_worker_keeps_any(
     tmp_path: Path, runs: Runs
 ) -> None:
     shop = first_day(tmp_path / "shop")
     first = run_score(shop.config())
-    change_scores(shop.workspace, first["id"], parts=[0])  # users of the new part 0 alone
+    change_lists(
+        shop.workspace, first["id"], other_scores, parts=[0]
+    )  # users of the new part 0 alone
     second_day(shop)
     full = full_run(shop)
     runs.jobs.clear()

@@ -12,8 +12,8 @@ from conf.settings.load import load_config
 from conf.workspace.pointers import current_version, publish
 from conf.workspace.versions import commit
 from serving.carrying.earlier import Base, base_of
+from serving.kinds.bases import bases
 from serving.kinds.prepared import Source, prepared
-from serving.kinds.unchanged import bases
 from serving.publishing.parts import read_item_ids
 from serving.score import checked, job_of
 from serving.scoring.list_model import load_model
@@ -32,6 +32,8 @@ REQUEST = "5e" * 32
 ACTIVE = (4, 17, 18, 60, 99, 149)
 """Users with an event on the second day."""
 NOW, HOUR = 1_769_000_000_000_000, 3_600_000_000
+NEXT_DAY = "2026-02-01"
+"""`as_of` of the second day, after `DAY`; rules with days count back from there."""
 REGIONS = ("north", "south", None)
 
 
@@ -79,12 +81,15 @@ def second_day(shop: Shop, *, stock: int = 0, everybody: bool = False) -> Manife
         histories.append(rng.integers(2, ITEMS + NEW_ITEMS + 2, 3).tolist())
         times.append([NOW, NOW + HOUR, NOW + 2 * HOUR])
     item, user = (shop.first.vocabularies[name] for name in ("item", "user"))
-    return _write(
+    second = _write(
         shop.workspace, "day-2", histories, times, ITEMS + NEW_ITEMS, stock=stock,
         group_rows=NEW_GROUP,
         fingerprint="vocabulary-2", earlier=((item.size, item.fingerprint),),
         earlier_users=((user.size, user.fingerprint),),
     )  # fmt: skip
+    second = second.model_copy(update={"as_of": NEXT_DAY})
+    commit(shop.workspace, "datasets", second)
+    return second
 
 
 def _write(
