@@ -165,6 +165,7 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
         works.append(_Work("users for audiences", AudienceScorer, rows, missing))
     if not any(work.missing for work in works):
         return
+    num_kept = 0
     with ray_session(config):
         for work in works:
             there = len(work.rows) - len(work.missing)
@@ -173,14 +174,13 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
             if work.missing:
                 count = sum(work.rows[part] for part in work.missing)
                 with shown_progress(count, work.what) as progress:
-                    num_kept = score_parts(work.worker, job, work.missing, progress)
-                if num_kept and job.base is not None:  # of users
-                    log.info(
-                        "score: %s lists are those of %s, as nothing that they follow from has "
-                        "changed",
-                        f"{num_kept:,}",
-                        job.base.lists_id,
-                    )
+                    num_kept += score_parts(work.worker, job, work.missing, progress)
+    if num_kept and job.base is not None:
+        log.info(
+            "score: %s lists are those of %s, as nothing that they follow from has changed",
+            f"{num_kept:,}",
+            job.base.lists_id,
+        )
 
 
 def _missing_users(config: Config, job: ScoringJob, manifest: Manifest) -> list[int]:

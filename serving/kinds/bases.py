@@ -19,6 +19,9 @@ def bases(source: Source, kinds: Sequence[Prepared]) -> dict[str | None, str]:
     Args:
         source: What the lists are made from.
         kinds: All kinds of lists.
+
+    Raises:
+        ConfigError: When the dataset lacks the field of `score.texts.field`.
     """
     found = {}
     for one in kinds:

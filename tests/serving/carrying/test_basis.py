@@ -6,12 +6,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from conf.contract import TITLE, Manifest
+from conf.contract import TITLE, Bundle, Manifest
+from conf.workspace.hashes import hash_file
 from conf.workspace.parquet import describe_parquet
+from conf.workspace.pointers import current_version
+from conf.workspace.versions import commit, read_manifest
 from serving.carrying import basis
 from tests.serving.carrying.two_days import Shop, basis_of_lists, first_day
-from tests.serving.tiny_shop import write_model
+from trainer.models.bundle import WEIGHTS_NAME
 
 TEXTS, BOOST = (
     "score.texts.languages=[en]",
@@ -79,10 +83,22 @@ def test_another_release_gives_another_basis(shop: Shop, monkeypatch: pytest.Mon
     assert torch.__version__ in basis._RELEASES
 
 
-def test_other_weights_of_one_id_give_another_basis(tmp_path: Path) -> None:
-    own = first_day(tmp_path)
-    before = basis_with(own)
-    (model,) = (path for path in (tmp_path / "models").iterdir() if path.is_dir())
-    (model / "bundle.json").unlink()
-    assert write_model(own.config(), own.first, fill=0.5) == model.name
-    assert basis_with(own) != before
+@pytest.mark.parametrize("counts", [False, True])
+def test_other_weights_of_one_id_give_another_basis(counts: bool, tmp_path: Path) -> None:
+    own = ["train.algorithm=item_knn"] if counts else []
+    shop = first_day(tmp_path, *own, counts=counts)
+    before = basis_with(shop, *own)
+    bundle = read_manifest(tmp_path, "models", current_version(tmp_path, "models"), Bundle)
+    path = tmp_path / "models" / bundle.id / WEIGHTS_NAME
+    weights = load_file(path)
+    names = [name for name in weights if not name.startswith("items.")]  # such as of an encoder
+    name = next(name for name in names if weights[name].is_floating_point())
+    save_file({**weights, name: weights[name] + 1}, path)
+    changed = {"sha256": hash_file(path), "bytes": path.stat().st_size}
+    files = tuple(
+        file.model_copy(update=changed) if file.path == WEIGHTS_NAME else file
+        for file in bundle.files["model"]
+    )
+    entries = {**bundle.files, "model": files}
+    commit(tmp_path, "models", bundle.model_copy(update={"files": entries}))
+    assert basis_with(shop, *own) != before
