@@ -7,7 +7,7 @@ everything done starts neither Spark nor Ray, and `conf` does not depend on the 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from conf.contract import MAIN
@@ -57,7 +57,7 @@ def run_etl(config: Config, logical_date: str | None = None) -> Result:
 def run_train(config: Config, logical_date: str | None = None) -> Result:
     """Train on the current dataset, or on that of `logical_date`, unless the model exists."""
     warn_of_settings(config)
-    with locked(config) as lease:
+    with locked(config) as lease, _one_ray():
         return _train_all(config, chosen_version(config, "datasets", logical_date), lease)
 
 
@@ -79,7 +79,7 @@ def run_all(config: Config, logical_date: str | None = None) -> Result:
     """
     warn_of_settings(config)
     parts: Result = {}
-    with locked(config) as lease:
+    with locked(config) as lease, _one_ray():
         try:
             parts["etl"] = _etl(config, logical_date, lease)
             parts["train"] = _train_all(config, parts["etl"]["id"], lease)
@@ -280,6 +280,12 @@ def _make(
         day = manifest["logical_date"]
         published = publish(workspace, kind, version, day, number, role=role, share=share)
     return told(status, published, verdicts)
+
+
+def _one_ray() -> AbstractContextManager[None]:
+    """Let all that is trained and scored in the block share one Ray."""
+    session: AbstractContextManager[None] = call_stage("trainer.cluster.lasting", "one_ray")
+    return session
 
 
 def _seen_as(workspace: Path, kind: str, version: str, role: str) -> tuple[str | None, float]:

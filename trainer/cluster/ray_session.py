@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 # Ray reads these when it is imported or started: no usage report, Ray Train V2, and
 # CUDA_VISIBLE_DEVICES left as it is for workers without a GPU.
@@ -16,6 +16,7 @@ import ray
 from conf.errors import ConfigError
 from conf.settings.config import Config
 from trainer.cluster.joined_ray import joined_ray, named_address
+from trainer.cluster.lasting import kept_open
 from trainer.cluster.machine import num_cores
 from trainer.cluster.private_ray import private_ray
 
@@ -27,6 +28,7 @@ def ray_session(config: Config) -> Iterator[None]:
     """Connect to Ray for the block and disconnect afterwards; a Ray started here is stopped.
 
     If this process is already connected to Ray, the block uses that connection and leaves it open.
+    In a block of `one_ray`, what is started here lasts until that block ends.
 
     Raises:
         BusyError: When Ray does not start on this machine in time.
@@ -37,12 +39,10 @@ def ray_session(config: Config) -> Iterator[None]:
         yield
         return
     address = named_address(config.ray)
-    if address is None:
-        with private_ray(config.ray, _QUIET):
-            yield
-    else:
-        with joined_ray(address, _QUIET):
-            yield
+    session = private_ray(config.ray, _QUIET) if address is None else joined_ray(address, _QUIET)
+    with ExitStack() as here:
+        (kept_open() or here).enter_context(session)
+        yield
 
 
 def require_room(config: Config) -> None:

@@ -166,9 +166,9 @@ def test_a_scenario_draws_though_the_default_lists_do_not(tmp_path: Path, defaul
     )
 
 
-def test_a_scenario_turns_off_what_the_default_lists_have() -> None:
+def test_a_scenario_turns_off_what_the_default_lists_have(tmp_path: Path) -> None:
     config = tiny_config(
-        Path("nowhere"),
+        tmp_path,
         "score.list_length=4",
         "score.diversity={weight: 0.3, among: 8}",
         "score.exploration={share: 0.1}",
@@ -184,17 +184,17 @@ def test_a_scenario_turns_off_what_the_default_lists_have() -> None:
     assert config.score.of_scenario("alike").diversity == config.score.diversity
 
 
-def test_what_other_lists_and_sources_are_called_is_no_name_of_a_scenario() -> None:
+def test_what_other_lists_and_sources_are_called_is_no_name_of_a_scenario(tmp_path: Path) -> None:
     for name, told in (("audiences", "has the folder of the audiences"),
                        ("explored", "is what figures call a source of items")):  # fmt: skip
         with pytest.raises(ConfigError, match=f"'{name}' {told}"):
-            tiny_config(Path("nowhere"), f"score.scenarios.{name}={{list_length: 3}}")
+            tiny_config(tmp_path, f"score.scenarios.{name}={{list_length: 3}}")
 
 
-def test_the_seed_is_in_the_key_if_only_a_scenario_draws() -> None:
+def test_the_seed_is_in_the_key_if_only_a_scenario_draws(tmp_path: Path) -> None:
     def key(seed: int, scenario: str) -> str:
         given = (f"run.seed={seed}", f"score.scenarios.a={scenario}")
-        return lists_request(tiny_config(Path("nowhere"), *given), "d", "m")
+        return lists_request(tiny_config(tmp_path, *given), "d", "m")
 
     assert key(1, "{exploration: {share: 0.2}}") != key(2, "{exploration: {share: 0.2}}")
     assert key(1, "{list_length: 3}") == key(2, "{list_length: 3}")
@@ -264,9 +264,9 @@ def test_types_that_the_dataset_has_in_part_are_told(
     assert len(told) == len(keys) * is_told
 
 
-def test_a_table_of_today_is_used_by_exploration_alone() -> None:
+def test_a_table_of_today_is_used_by_exploration_alone(tmp_path: Path) -> None:
     config = tiny_config(
-        Path("nowhere"),
+        tmp_path,
         "input.root=nowhere",
         "score.items_now={paths: [now.csv], fields: {price: {type: number}}}",
         "score.scenarios.drawn={exploration: {share: 0.1}}",
@@ -275,9 +275,9 @@ def test_a_table_of_today_is_used_by_exploration_alone() -> None:
     assert config.score.of_scenario("drawn").items_now is not None
 
 
-def test_a_table_of_today_counts_where_something_uses_it() -> None:
+def test_a_table_of_today_counts_where_something_uses_it(tmp_path: Path) -> None:
     config = tiny_config(
-        Path("nowhere"),
+        tmp_path,
         "input.root=nowhere",
         "score.items_now={paths: [now.csv], fields: {price: {type: number}}}",
         "score.diversity={weight: 0.3, by: price}",

@@ -1,10 +1,11 @@
 """A Ray that is started for one run: loopback, token, folder, priority, and who may join it."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,21 @@ from trainer.cluster.ray_room import require_room_for_objects
 from trainer.cluster.ray_session import ray_session
 
 JOIN = """
-import sys
+import json, os, sys
 from pathlib import Path
 from conf.errors import HeadraceError
 from conf.settings.load import load_config
 from trainer.cluster.ray_session import ray_session
-try:
-    with ray_session(load_config(Path("conf/demo.yaml"), sys.argv[1:])):
-        print("joined")
-except HeadraceError as error:
-    print(error.exit_code, error)
+config = load_config(Path("conf/demo.yaml"), sys.argv[2:])
+for variables in json.loads(sys.argv[1]):
+    os.environ.update(variables)
+    try:
+        with ray_session(config):
+            print("joined")
+    except HeadraceError as error:
+        print(error.exit_code, error)
+    for name in variables:
+        del os.environ[name]
 """
 
 
@@ -40,8 +46,19 @@ def configured(*overrides: str) -> Config:
 
 def join(address: str, *overrides: str, **variables: str) -> str:
     """Return what another process sees that opens a session."""
+    return _join([{}], f"ray.address={address}", *overrides, **variables)
+
+
+def refusals(name: str, values: Sequence[object]) -> list[str]:
+    """Return what another process sees that opens a session for each value of a variable."""
+    told = _join([{name: str(value)} for value in values], "ray.address=null").splitlines()
+    assert len(told) == len(values), told
+    return told
+
+
+def _join(each: Sequence[Mapping[str, str]], *overrides: str, **variables: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", JOIN, f"ray.address={address}", *overrides],
+        [sys.executable, "-c", JOIN, json.dumps(each), *overrides],
         cwd=CHECKOUT, env={**os.environ, **variables}, text=True, capture_output=True, timeout=300,
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -120,16 +137,14 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_a_folder_that_ray_cannot_use_is_named(tmp_path: Path, name: str) -> None:
-    place = tmp_path / name
-    if name == "a-file":
-        place.touch()
-    elif name != "missing":
-        place.mkdir()
-    told = join("null", RAY_TMPDIR=str(place))
-    assert told.startswith(f"2 {PLACES[name].format(place)}; "), told
-    assert "name another folder in the variable RAY_TMPDIR" in told.splitlines()[0]
+def test_a_folder_that_ray_cannot_use_is_named(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in PLACES]
+    places[1].touch()
+    places[2].mkdir()
+    told = refusals("RAY_TMPDIR", places)
+    for place, line in zip(places, told, strict=True):
+        assert line.startswith(f"2 {PLACES[place.name].format(place)}; "), line
+        assert "name another folder in the variable RAY_TMPDIR" in line
 
 
 SIZES = {
@@ -145,10 +160,10 @@ def test_an_object_store_that_ray_cannot_make_is_refused_before_it_starts(size: 
         require_room_for_objects(config.ray.object_store_mib)
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "somewhere", "127.0.0.1:port"])
-def test_what_is_no_address_of_a_cluster_is_refused(address: str) -> None:
-    told = join("null", RAY_ADDRESS=address)
-    assert told.startswith(f"2 RAY_ADDRESS={address!r} is no address of a Ray cluster"), told
+def test_what_is_no_address_of_a_cluster_is_refused() -> None:
+    addresses = ["http://127.0.0.1:8265", "somewhere", "127.0.0.1:port"]
+    for address, line in zip(addresses, refusals("RAY_ADDRESS", addresses), strict=True):
+        assert line.startswith(f"2 RAY_ADDRESS={address!r} is no address of a Ray cluster"), line
 
 
 DIES = """

@@ -1,6 +1,9 @@
 """Counts that stay right when Spark runs tasks again."""
 
 import logging
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from pyspark.sql import functions as F
 from etl.cleaning.accounting.tally import Count
 from etl.spark.columns import NOT_DECODED, VERDICT
 from etl.spark.folders import store
+from tests.packaging.checkout import CHECKOUT
 
 ROWS, TASKS, AFTER = 1000, 4, 8
 EXPECTED = {"rows": ROWS, "user_id": 100, NOT_DECODED: 200, "bad_not_decoded": 50}
@@ -49,20 +53,47 @@ def losing(
     return passed
 
 
-def test_rows_are_counted_once_when_tasks_run_again(
-    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
+def lost_and_stored(spark: SparkSession, folder: Path) -> Count:
+    """Store rows of which Spark loses some on the way, and makes them again."""
     count = Count(some_rows(spark), are_trimmed=False)
     rows = count.counted_rows()
     local = Path(spark.sparkContext.getConf().get("spark.local.dir") or "")
     lost = rows.repartition(AFTER, "user_id").mapInArrow(
-        losing(local, tmp_path / "mark"), rows.schema
+        losing(local, folder / "mark"), rows.schema
     )
-    stored = store(lost, tmp_path / "stored")
+    stored = store(lost, folder / "stored")
     assert stored.count() == ROWS and stored.columns == ["user_id", VERDICT]
+    return count
+
+
+def test_rows_are_counted_once_when_tasks_run_again(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    count = lost_and_stored(spark, tmp_path)
     assert count.result(tmp_path / "stored") == EXPECTED
     assert AGAIN in caplog.text  # else no task ran again, and this test shows nothing
+
+
+@pytest.mark.slow
+def test_a_local_spark_that_lost_rows_goes_on_for_as_long_as_it_is_needed(tmp_path: Path) -> None:
+    """Its heartbeats fail from then on, of which 60 in a row used to end it: for ten minutes."""
+    script = f"""
+        import time
+        from pathlib import Path
+        from etl.spark.session import spark_session
+        from tests.etl.cleaning.accounting.test_tally import lost_and_stored
+        folder, conf = Path({str(tmp_path)!r}), {{"spark.executor.heartbeatInterval": "50ms"}}
+        with spark_session(name="t", master="local[2]", driver_memory="1g", shuffle_partitions=2,
+                           conf=conf | {{"spark.local.dir": str(folder / "local")}},
+                           log_path=folder / "log", input_bytes=1) as spark:
+            lost_and_stored(spark, folder)
+            time.sleep(8)
+            assert spark.range(1000).repartition(3).count() == 1000
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    subprocess.run(command, cwd=CHECKOUT, check=True, timeout=120)
+    assert (tmp_path / "log").read_text().count("Ignoring error") > 60  # else nothing is shown
 
 
 def test_rows_are_not_counted_again_when_every_task_runs_once(
