@@ -1,18 +1,14 @@
 """Earlier lists, or their dataset, that are no longer as they were written."""
 
-import re
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from conf.contract import HISTORY_CONTEXT, SCORE, Column, ListsManifest, Manifest
+from conf.contract import HISTORY_CONTEXT, Column, ListsManifest, Manifest
 from conf.erasure.erase import run as erase
-from conf.runs.stages import run_score
 from conf.workspace.versions import read_manifest
 from serving.carrying.merged import NotKeptError
 from serving.publishing.parts import part_name
-from tests.serving.carrying.changed_lists import change_lists, files_of, full_run
 from tests.serving.carrying.two_days import (
     ACTIVE,
     Shop,
@@ -69,26 +65,6 @@ def test_a_damaged_earlier_file_means_that_no_list_is_kept(part: str, tmp_path: 
     path.write_bytes(content)
     with pytest.raises(NotKeptError, match=rf"{path.parent.name}/{path.name}.* is damaged"):
         second_lists(shop, second)
-
-
-def with_whole_scores(table: pa.Table) -> pa.Table:
-    """Return lists whose scores have another type, and are too large for that of new lists."""
-    place = table.schema.get_field_index(SCORE)
-    return table.set_column(place, SCORE, pa.array(range(2**60, 2**60 + len(table))))
-
-
-@pytest.mark.usefixtures("scored_here")
-def test_if_earlier_lists_have_another_type_all_lists_are_made(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    shop = first_day(tmp_path / "shop")
-    first = run_score(shop.config())
-    second_day(shop)
-    full = full_run(shop)
-    change_lists(shop.workspace, first["id"], with_whole_scores)
-    made = run_score(shop.config())
-    assert re.search(r"cannot be kept: .*score \(int64\).*score \(float\)", caplog.text)
-    assert files_of(Path(made["folder"])) == files_of(full)
 
 
 def test_lists_of_a_dataset_with_other_columns_of_events_are_others(tmp_path: Path) -> None:
