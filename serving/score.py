@@ -21,19 +21,21 @@ from conf.contract import (
 from conf.masking.origins import public_config
 from conf.runs.inputs.input_files import InputFile
 from conf.settings.config import Config
-from conf.workspace.folders import emptied, own_folder
+from conf.workspace.folders import own_folder
+from conf.workspace.json_files import is_there
 from conf.workspace.publications import ShownLists
 from conf.workspace.versions import commit, new_folder, read_manifest, version_id
 from serving.audiences.items import items_of_audiences
 from serving.audiences.merged import write_audiences
 from serving.audiences.worker import PARTS, AudienceScorer
-from serving.carrying.earlier import base_of
-from serving.carrying.merged import DifferentListsError
+from serving.carrying.attempts import finish, remove_work, work_folder
+from serving.carrying.earlier import Base, base_of
+from serving.carrying.merged import NotKeptError
 from serving.gates.rule_checks import RuleCheck
+from serving.kinds.bases import bases
 from serving.kinds.index_recall import IndexRecall
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.scorable import require_scorable
-from serving.kinds.unchanged import bases
 from serving.kinds.written import described
 from serving.publishing.parts import missing_parts, read_item_ids
 from serving.scoring.list_model import ListModel, load_model
@@ -85,43 +87,67 @@ def run(
     item_ids = read_item_ids(workspace / "datasets" / dataset_id, manifest)
     source = Source(config, manifest, model, item_ids, models or {}, files)
     kinds = prepared(source, shown, shown_in)
+    basis, base = bases(source, kinds), None
+    folder = workspace / "lists" / version_id(config.run.name, manifest.logical_date, request)
+    if score.keep_unchanged and not is_there(folder):  # see `serving.carrying.attempts`
+        base = base_of(workspace, manifest, basis)
+    job = job_of(source, kinds, request=request, folder=folder, base=base)
+    _score_all(config, job, manifest, model)
+    commit(workspace, "lists", checked(source, kinds, job, basis))
+    return folder.name
+
+
+def job_of(
+    source: Source, kinds: Sequence[Prepared], *, request: str, folder: Path, base: Base | None
+) -> ScoringJob:
+    """Return what workers need to make lists.
+
+    Args:
+        source: What the lists are made from.
+        kinds: All kinds of lists, the default ones first.
+        request: Key of the lists.
+        folder: Folder of the version.
+        base: The earlier version whose lists users may keep; None: all lists are made.
+
+    Raises:
+        ConfigError: When a rule or an audience cannot be evaluated, or leaves nothing.
+    """
+    config, manifest, model = source.config, source.manifest, source.model
     default, *scenarios = (one.kind for one in kinds)
-    members = items_of_audiences(config, manifest, model, item_ids, default.given, files)
-    similar = prepared_similar(source, default.given)
-    version = version_id(config.run.name, manifest.logical_date, request)
-    folder = new_folder(workspace, "lists", version)
-    job = ScoringJob(
-        workspace, dataset_id, model_id, request, folder, score,
+    of_items = (source.item_ids, default.given, source.files)
+    return ScoringJob(
+        source.workspace, manifest.id, model.bundle.id, request, folder, config.score,
         umask=config.run.umask,
         stages=default.stages,
         templates=default.templates,
         given=default.given,
         scenarios=tuple(scenarios),
-        similar=similar,
-        audiences=members,
+        similar=prepared_similar(source, default.given),
+        audiences=items_of_audiences(config, manifest, model, *of_items),
         seed=config.run.seed,
+        base=base,
     )  # fmt: skip
-    basis = bases(source, kinds)
-    if score.keep_unchanged:
-        job = replace(job, base=base_of(workspace, manifest, basis))
-    _score_all(config, job, manifest, model)
-    commit(workspace, "lists", checked(source, kinds, job, basis))
-    return version
 
 
 def _score_all(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
-    """Score what is missing; without the earlier version if its lists are other ones."""
-    try:
-        _score_missing(config, job, manifest, model)
-    except DifferentListsError as error:
-        assert job.base is not None  # else nothing is compared
-        log.warning(
-            "score: the lists of %s cannot be kept: %s; the lists of all users are made again",
-            job.base.lists_id,
-            error,
-        )
-        emptied(job.folder)
-        _score_missing(config, replace(job, base=None), manifest, model)
+    """Score what is missing; without the earlier version if its lists cannot be kept."""
+    work = work_folder(job.folder, job.request)
+    if job.base is not None:
+        remove_work(job.folder.parent, but=work)
+        try:
+            _score_missing(config, replace(job, folder=own_folder(work)), manifest, model)
+        except NotKeptError as error:
+            log.warning(
+                "score: the lists of %s cannot be kept: %s; the lists of all users are made again",
+                job.base.lists_id,
+                error,
+            )
+        else:
+            finish(work, job.folder)
+            return
+    new_folder(job.workspace, "lists", job.folder.name)  # from now on no list is kept
+    remove_work(job.folder.parent)
+    _score_missing(config, replace(job, base=None), manifest, model)
 
 
 def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: ListModel) -> None:
@@ -139,6 +165,7 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
         works.append(_Work("users for audiences", AudienceScorer, rows, missing))
     if not any(work.missing for work in works):
         return
+    num_kept = 0
     with ray_session(config):
         for work in works:
             there = len(work.rows) - len(work.missing)
@@ -147,14 +174,13 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
             if work.missing:
                 count = sum(work.rows[part] for part in work.missing)
                 with shown_progress(count, work.what) as progress:
-                    num_kept = score_parts(work.worker, job, work.missing, progress)
-                if num_kept and job.base is not None:
-                    log.info(
-                        "score: %s lists are those of %s, as nothing that they follow from has "
-                        "changed",
-                        f"{num_kept:,}",
-                        job.base.lists_id,
-                    )
+                    num_kept += score_parts(work.worker, job, work.missing, progress)
+    if num_kept and job.base is not None:
+        log.info(
+            "score: %s lists are those of %s, as nothing that they follow from has changed",
+            f"{num_kept:,}",
+            job.base.lists_id,
+        )
 
 
 def _missing_users(config: Config, job: ScoringJob, manifest: Manifest) -> list[int]:

@@ -151,8 +151,9 @@ class Score(Section):
     """Approximate search for the best items, for networks over large catalogues; null: exact."""
     keep_unchanged: bool = True
     """Whether users keep their lists of an earlier version when nothing that these follow from has
-    changed: the user's events, the model, the rules. The lists are the same ones, in less time;
-    false: the lists of all users are made again."""
+    changed: the user's events, the model, the rules. They are the same lists in less time, if the
+    machine computes a user alike in any batch; a sample of the users is compared. false: the lists
+    of all users are made again."""
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""

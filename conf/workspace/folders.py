@@ -121,8 +121,11 @@ def emptied(folder: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder with all that is in it, a file, or a link, but not what it leads to."""
+    """Remove a folder with all that is in it, a file, or a link, but not what it leads to.
+
+    A file may be gone already, such as the temporary one of a worker that still writes.
+    """
     if path.is_symlink() or (is_there(path) and not path.is_dir()):
-        path.unlink()
+        path.unlink(missing_ok=True)
     elif path.is_dir():
         shutil.rmtree(path)

@@ -1,18 +1,20 @@
-"""What all lists of one kind follow from, as a hash: with another one no list is kept.
+"""What all lists of one kind depend on, as a hash: with another one no list is kept.
 
-Legend of shapes: V catalogue of the model, D width.
+Legend of shapes: V catalogue of the model.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import scipy
 import torch
 
-from conf.contract import NUM_RESERVED, Manifest
+from conf.contract import NUM_RESERVED, Bundle, Manifest
 from conf.runs.inputs.request_keys import LISTS_CODE, section_of_lists
 from conf.settings.score import Score
 from conf.workspace.hashes import canonical_hash
@@ -20,9 +22,11 @@ from serving.reasons.sentences import Sentences
 from serving.rules.book import RuleBook
 from serving.rules.possible import Pools
 from trainer.data.event_features import HISTORIES, context_columns
+from trainer.models.bundle import WEIGHTS_NAME
 from trainer.models.scorer import ModelScorer, Scorer
 
-_ITEMS_AT_ONCE = 65_536
+_RELEASES = (torch.__version__, np.__version__, scipy.__version__, duckdb.__version__)
+"""Of what computes scores and evaluates rules."""
 
 
 def why_not_kept(score: Score, *, has_stages: bool) -> str | None:
@@ -49,7 +53,7 @@ def why_not_kept(score: Score, *, has_stages: bool) -> str | None:
 def basis_of(
     score: Score,
     *,
-    model_id: str,
+    bundle: Bundle,
     scorer: Scorer,
     num_items: int,
     pools: Pools,
@@ -57,25 +61,33 @@ def basis_of(
     book: RuleBook | None,
     sentences: Sentences | None,
 ) -> str:
-    """Return the hash of all that lists of a kind follow from, besides each user's own.
+    """Return the hash of everything that lists of a kind depend on.
 
-    Items that the model does not know are not part of it: they are in no list of the model.
+    The users' own events and fields are not part of it. Items that the model does not know are left
+    out: no list of the model contains them. Cores and GPUs of the workers are part of it, as others
+    add up sums in another order.
 
     Args:
         score: The section as it is for these lists, for which `why_not_kept` names nothing.
-        model_id: The main model.
-        scorer: It.
+        bundle: The main model; two trainings with one id may end with different weights.
+        scorer: Its scorer, on the CPU.
         num_items: V
         pools: Items that lists may contain.
         manifest: The dataset.
         book: The rules; None: there are none.
-        sentences: They write the sentences; None: there are none.
+        sentences: Writes the sentences; None: there are none.
     """
     digest = hashlib.sha256()
-    of_events = [manifest.event_types, context_columns(manifest, HISTORIES)]
-    plain = [LISTS_CODE, torch.__version__, section_of_lists(score), model_id, of_events, num_items]
+    weights = [file.sha256 for file in bundle.files["model"] if file.path == WEIGHTS_NAME]
+    plain = [
+        [LISTS_CODE, _RELEASES],
+        [section_of_lists(score), score.cpus_per_worker, score.gpus_per_worker],
+        [bundle.id, bundle.algorithm, bundle.model, weights],
+        [manifest.event_types, context_columns(manifest, HISTORIES)],
+        num_items,
+    ]
     digest.update(canonical_hash(plain).encode())
-    for values in _arrays(scorer, num_items, pools):
+    for values in _arrays(scorer, pools):
         _add(digest, values)
     if book is not None:
         _add_rules(digest, book, num_items)
@@ -84,18 +96,14 @@ def basis_of(
     return digest.hexdigest()
 
 
-def _arrays(scorer: Scorer, num_items: int, pools: Pools) -> Iterator[np.ndarray]:
-    """Yield what the model makes of the dataset's items."""
+def _arrays(scorer: Scorer, pools: Pools) -> Iterator[np.ndarray]:
+    """Yield what the model takes from the dataset: which items it knows, and their features."""
     yield np.flatnonzero(pools.model)
     if scorer.unknown is not None:
         yield np.flatnonzero(scorer.unknown)
-    if not isinstance(scorer, ModelScorer):
-        return
-    with torch.no_grad():
-        yield scorer.item_vectors.float().cpu().numpy()  # [V, D]
-        for start in range(0, num_items, _ITEMS_AT_ONCE):  # as events of a history
-            some = torch.arange(start, min(start + _ITEMS_AT_ONCE, num_items), device=scorer.device)
-            yield scorer.model.items(some).float().cpu().numpy()
+    if isinstance(scorer, ModelScorer):
+        for tensor in scorer.model.items.state_dict().values():
+            yield tensor.cpu().contiguous().view(torch.uint8).numpy()
 
 
 def _add_rules(digest: Any, book: RuleBook, num_items: int) -> None:
@@ -105,9 +113,9 @@ def _add_rules(digest: Any, book: RuleBook, num_items: int) -> None:
         _add(digest, boost.values[:num_items])
     used = [*book.by_group, *book.boosts_by_group]
     # The SQL has the day of the run in it, and names the fields by their places.
-    told = [[one.key, one.sql, sorted(one.user_fields)] for one in used]
+    rule_texts = [[one.key, one.sql, sorted(one.user_fields)] for one in used]
     types = {name: str(book.conditions.fields.user[name]) for name in book.user_fields}
-    digest.update(canonical_hash([told, [*types.items()]]).encode())
+    digest.update(canonical_hash([rule_texts, [*types.items()]]).encode())
     if used:
         names = set(book.conditions.marks).union(*(one.item_fields for one in used))
         _add_table(digest, book.conditions.items.select(sorted(names)).slice(0, known))
@@ -115,13 +123,13 @@ def _add_rules(digest: Any, book: RuleBook, num_items: int) -> None:
 
 def _add_sentences(digest: Any, sentences: Sentences, num_items: int) -> None:
     templates: Mapping[str, Any] = sentences.templates
-    told = [
+    texts = [
         sentences.algorithm,
         {name: repr(one) for name, one in templates.items()},
         sentences.titles[:num_items],
         sentences.groups[:num_items],
     ]
-    digest.update(canonical_hash(told).encode())
+    digest.update(canonical_hash(texts).encode())
     _add(digest, sentences.weights)
     _add(digest, sentences.is_new[:num_items])
 

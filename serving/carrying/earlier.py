@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from conf.contract import (
-    HISTORY_TIMES,
-    HISTORY_TYPES,
     SOURCE,
     SOURCE_MODEL,
     USER_ID,
@@ -32,14 +30,18 @@ from conf.workspace.pointers import read_pointer
 from conf.workspace.publications import canary_of
 from conf.workspace.versions import read_manifest, version_path
 from serving.publishing.parts import read_row_group
-from serving.rules.event_rules import past_rules
+from serving.rules.event_rules import counting_events, past_rules
 from trainer.data.batches import histories_of
 from trainer.data.columns import Ragged, events_of, numbers_of
 from trainer.data.stream import read_row_groups
 
 log = logging.getLogger(__name__)
 _MOST_TRIED = 3
-"""Versions that are looked at, newest first."""
+"""Versions that are looked at, newest first. In older ones fewer users are unchanged."""
+_OTHER_BASIS = (
+    "another model, code, settings of lists or workers, rules, or other fields of items made them"
+)
+_OTHER_NUMBERS = "users or items have other numbers now; etl.vocabulary: extend keeps the numbers"
 
 
 class Base(NamedTuple):
@@ -54,6 +56,9 @@ class Base(NamedTuple):
 def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]) -> Base | None:
     """Return the newest published version whose lists may be kept; None: there is none.
 
+    It is the newest with lists of any kind that fit, also if an older one has more such kinds. If
+    there is none, the log has the reasons.
+
     Args:
         workspace: Folder of the workspace.
         manifest: The new dataset.
@@ -64,21 +69,28 @@ def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]
         return None
     canary = canary_of(pointer)
     names = [*([] if canary is None else [canary.id]), pointer["id"], *pointer["previous"]]
+    reasons = {}
     for name in names[:_MOST_TRIED]:
         try:
             lists = read_manifest(workspace, "lists", name, ListsManifest)
             dataset = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
         except VersionError as error:
-            log.info("score: keeps no lists of %s: %s", name, error)
+            reasons[name] = str(error)
             continue
         kinds = [kind for kind, key in basis.items() if lists.basis.get(lists_key(kind)) == key]
-        if kinds and _numbers_are_kept(manifest, dataset):
+        if not kinds:
+            reasons[name] = _OTHER_BASIS
+        elif not _numbers_are_kept(manifest, dataset):
+            reasons[name] = _OTHER_NUMBERS
+        else:
             return Base(name, dataset.id, frozenset(kinds))
+    for name, why in reasons.items():
+        log.info("score: keeps no lists of %s: %s", name, why)
     return None
 
 
 def _numbers_are_kept(manifest: Manifest, earlier: Manifest) -> bool:
-    """Return whether all that is numbered in the earlier dataset has the same number now."""
+    """Return whether every user and item of the earlier dataset has the same number now."""
     now, then = manifest.vocabularies, earlier.vocabularies
     return now.keys() == then.keys() and all(now[key].goes_on_from(then[key]) for key in then)
 
@@ -123,10 +135,12 @@ class Earlier:
         self.dataset = workspace / "datasets" / base.dataset_id
         self.manifest = read_manifest(workspace, "datasets", base.dataset_id, Manifest)
         size = self.manifest.vocabularies["user"].size
-        self.group, self.row = (np.full(size, -1) for _ in range(2))  # by the user's number
+        # By the user's number; small, as every worker has them for all users.
+        self.group, self.row = (np.full(size, -1, dtype=np.int32) for _ in range(2))
         for number, group in enumerate(self.manifest.row_groups("users")):
             users = read_row_group(self.dataset, group, [USER_IDX])[USER_IDX].to_numpy()
             self.group[users], self.row[users] = number, np.arange(len(users))
+        # A part's users are in few groups, which its kinds of lists and the next part need too.
         self._read = lru_cache(maxsize=4)(self._group)
 
     def kept(
@@ -247,21 +261,19 @@ class Earlier:
             since: See `kept`.
         """
         found = np.zeros(len(rows), dtype=bool)
-        beside = histories.beside or {}
         for rule, now in zip(past_rules(score, self.manifest), since, strict=True):
             if rule.since == now or rule.since is None or now is None:
                 continue
-            events = events_of(histories, rows)
-            at = histories.offsets[rows][events.row] + events.place
-            times = beside[HISTORY_TIMES][at]
-            counts = np.isin(beside[HISTORY_TYPES][at], rule.event_types)
-            counts &= (times >= min(rule.since, now)) & (times < max(rule.since, now))
+            first, end = sorted((rule.since, now))
+            events, counts = counting_events(rule.event_types, histories, rows, first, end)
             found[events.row[counts]] = True
         return found
 
 
 def equal_histories(one: Ragged, rows: np.ndarray, other: Ragged, others: np.ndarray) -> np.ndarray:
     """Return whether each of the chosen histories is the same as another: [B] bool.
+
+    It has the same events in the same order, and all their columns have the same dtypes and bits.
 
     Args:
         one: Histories with the other columns of their events.

@@ -1,7 +1,7 @@
 """Put lists that are kept and lists that were made into one part, as if all had been made.
 
 A sample of the users who keep their lists is scored all the same. If one of these lists differs,
-something that lists follow from was overlooked, or this machine adds up in another order in other
+the basis lacks something that lists depend on, or this machine adds up in another order in other
 batches: then no list is kept.
 
 Legend of shapes: N users of a part, M users who are scored, R rows of lists.
@@ -20,24 +20,29 @@ from serving.carrying.earlier import Kept
 from serving.publishing.parts import BOOST
 
 _ONE_IN = 64
-"""Of the users who keep their lists, one in so many is scored, and at least one of a part."""
+"""Of the users who keep their lists, one in so many is scored, and at least one of a part: less
+than 2% of the work. Each version has its own sample, so that in time every user is compared."""
 _RULE = "score.rules.boosts."
 
 
-class DifferentListsError(VersionError):
-    """A list that should be the same is another one."""
+class NotKeptError(VersionError):
+    """Lists of the earlier version cannot be kept: they are damaged, or one of them differs."""
 
 
-def rows_to_score(kept: Kept, user_idx: np.ndarray) -> np.ndarray:
+def rows_to_score(kept: Kept, user_idx: np.ndarray, request: str) -> np.ndarray:
     """Return the users who are scored: [M] rows of the part, ascending.
 
     Args:
         kept: The lists that are kept.
         user_idx: [N] numbers of the users.
+        request: Request of the version, in hexadecimal digits; it chooses the sample.
     """
+    turn = int(request[:8], 16)
     (rows,) = np.nonzero(kept.is_kept)
-    sample = rows[user_idx[rows] % _ONE_IN == 0]
-    return np.union1d(np.flatnonzero(~kept.is_kept), sample if len(sample) else rows[:1])
+    sample = rows[user_idx[rows] % _ONE_IN == turn % _ONE_IN]
+    if not len(sample):
+        sample = rows[[turn % len(rows)]]
+    return np.union1d(np.flatnonzero(~kept.is_kept), sample)
 
 
 def merged(kept: Kept, made: pa.Table, user_ids: pa.Array, scored: np.ndarray) -> pa.Table:
@@ -50,30 +55,37 @@ def merged(kept: Kept, made: pa.Table, user_ids: pa.Array, scored: np.ndarray) -
         scored: [M] of `rows_to_score`.
 
     Raises:
-        DifferentListsError: When a list of the sample differs from that which is kept.
+        NotKeptError: When the two have other columns, or a list of the sample differs from that
+            which is kept.
     """
+    if not kept.rows.schema.equals(made.schema):
+        raise NotKeptError(
+            f"their columns are {_columns(kept.rows)}, and those of new lists {_columns(made)}"
+        )
+    rows = kept.rows.cast(made.schema)  # without the metadata of files
     ids = user_ids.take(pa.array(scored))
     owner = scored[pc.index_in(made[USER_ID], value_set=ids).to_numpy().astype(np.int64)]
-    if kept.rows.schema.names != made.schema.names:
-        raise DifferentListsError(f"lists have the columns {', '.join(kept.rows.schema.names)}")
-    rows = kept.rows.cast(made.schema)
-    in_sample = kept.is_kept[owner]
-    sample = owner[in_sample]
-    again = rows.filter(pa.array(np.isin(kept.owner, sample)))
-    order = np.argsort(kept.owner[np.isin(kept.owner, sample)], kind="stable")
-    if not again.take(pa.array(order)).equals(made.filter(pa.array(in_sample))):
-        raise DifferentListsError(_told(again, made.filter(pa.array(in_sample))))
-    new = ~in_sample
-    both = pa.concat_tables([made.filter(pa.array(new)), rows])
-    order = np.argsort(np.concatenate([owner[new], kept.owner]), kind="stable")
+    is_sampled = kept.is_kept[owner]
+    is_compared = np.isin(kept.owner, owner[is_sampled])
+    order = np.argsort(kept.owner[is_compared], kind="stable")
+    earlier = rows.filter(pa.array(is_compared)).take(pa.array(order))
+    again = made.filter(pa.array(is_sampled))
+    if not earlier.equals(again):
+        raise NotKeptError(_first_difference(earlier, again))
+    both = pa.concat_tables([made.filter(pa.array(~is_sampled)), rows])
+    order = np.argsort(np.concatenate([owner[~is_sampled], kept.owner]), kind="stable")
     return both.take(pa.array(order)).combine_chunks()
 
 
-def _told(earlier: pa.Table, made: pa.Table) -> str:
+def _columns(table: pa.Table) -> str:
+    return ", ".join(f"{column.name} ({column.type})" for column in table.schema)
+
+
+def _first_difference(earlier: pa.Table, made: pa.Table) -> str:
     """Return which user's list differs."""
     for user in pc.unique(made[USER_ID]).to_pylist():
-        is_it = pc.equal(made[USER_ID], user)
-        if not made.filter(is_it).equals(earlier.filter(pc.equal(earlier[USER_ID], user))):
+        one, other = (table.filter(pc.equal(table[USER_ID], user)) for table in (earlier, made))
+        if not one.equals(other):
             return f"the list of user {user!r} differs"
     return "lists are missing"
 
@@ -81,17 +93,21 @@ def _told(earlier: pa.Table, made: pa.Table) -> str:
 def with_boosts(counts: Mapping[str, Counter[str]], table: pa.Table) -> dict[str, Counter[str]]:
     """Return what was counted of the rules, with the boosts counted in all rows of a part.
 
+    Only boosts can touch a list that is kept: it is whole, without refilled places, and with rules
+    that pin, cap or share places no list is kept. So all other counts are those of the made lists.
+    A new count of rules that such lists can have must be corrected here too.
+
     Args:
         counts: What was counted when a part of the lists was made, by the rule's name.
         table: The lists of all users of the part.
     """
-    found = {name: Counter(some) for name, some in counts.items()}
+    found = {name: Counter(of_rule) for name, of_rule in counts.items()}
     rules = table[RULES].combine_chunks()
     marks, places = rules.flatten(), pc.list_parent_indices(rules)
     for name in found:
         if name.startswith(_RULE):
-            is_it = pc.equal(marks, BOOST + name.removeprefix(_RULE))
-            users = table[USER_ID].take(places.filter(is_it))
+            is_boost = pc.equal(marks, BOOST + name.removeprefix(_RULE))
+            users = table[USER_ID].take(places.filter(is_boost))
             found[name]["boosted_places"] = len(users)
             found[name]["lists_touched"] = len(pc.unique(users))
     return found

@@ -79,6 +79,8 @@ class Prepared:
     """Channels and ranker; None: the lists are those of the main model alone."""
     members: Members | None
     """Who gets lists; None: all users."""
+    book: RuleBook | None
+    """The rules; None: there are none."""
     rules: Mapping[str, Mapping[str, int]]
     """What each rule excludes for all users."""
     own: Scenario | None
@@ -185,7 +187,7 @@ def _prepared(
         versions = [shown_version(source.workspace, one, name) for one in shown]
         given = given._replace(shown=versions, item_ids=source.item_ids)
     warn_of_dropped(source.manifest, score, own, told)
-    rules = _item_rules(source, score.with_list_rules(), given)
+    book, rules = _item_rules(source, score.with_list_rules(), given)
     require_arrangeable(score, source.model, source.dataset, source.manifest, given)
     return Prepared(
         ListKind(
@@ -198,6 +200,7 @@ def _prepared(
         ),
         staged,
         members,
+        book,
         rules,
         own,
     )
@@ -282,8 +285,8 @@ def _require_some(source: Source, members: Members) -> None:
 
 def _item_rules(
     source: Source, score: Score, given: Given, about_users: str | None = None
-) -> dict[str, dict[str, int]]:
-    """Evaluate the rules that are the same for all users; return what each excludes.
+) -> tuple[RuleBook | None, dict[str, dict[str, int]]]:
+    """Evaluate the rules that are the same for all users; return all rules, and what each excludes.
 
     Args:
         source: What the lists are made from.
@@ -295,7 +298,7 @@ def _item_rules(
         ConfigError: When a rule cannot be evaluated, or when no item is left.
     """
     if score.rules is None:
-        return {}
+        return None, {}
     book = RuleBook(source.dataset, source.manifest, score, given)
     if about_users is not None and book.user_fields:
         keys = ", ".join(one.key for one in [*book.by_group, *book.boosts_by_group])
@@ -311,7 +314,7 @@ def _item_rules(
             f"the rules exclude all {items:,} items of dataset {source.manifest.id} for everybody: "
             f"{told}; correct the rules, or the fields that they use"
         )
-    return {
+    return book, {
         name: {**given.counts.get(name, {}), **counts.get(name, {})}
         for name in [*given.counts, *counts]
     }

@@ -1,9 +1,10 @@
 """The vectors of users: those of the part at hand are made once, for all its lists.
 
-A user's vector does not depend on which lists ask for it: the users of a part are always encoded in
-the same batches.
+A user's vector does not depend on the other users of its batch, see `trainer.models.alike`. So it
+does not matter which lists ask for it first.
 
-Legend of shapes: N users of a part, U users chosen from it, B users asked for, D width.
+Legend of shapes: N users of a part, M of them whose lists are made, U users chosen from it, B users
+asked for, D width.
 """
 
 from collections.abc import Iterator
@@ -50,7 +51,8 @@ class UserVectors:
             histories: [N] as the model knows them.
             served: [N] bool, users who are encoded apart from the others.
             block_users: Users encoded together.
-            rows: Users of the part who are asked for, others seldom; None: all of them.
+            rows: [M] rows of the users who are encoded together first, and others only if somebody
+                asks for them, such as the counts of rules; None: all users.
         """
         asked = np.ones(len(served), dtype=bool)
         if rows is not None:

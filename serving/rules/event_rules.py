@@ -1,8 +1,9 @@
 """Pairs of user and item that lists leave out because of what the user did.
 
-Legend of shapes: U users asked for, S pairs; a pair may occur more than once.
+Legend of shapes: U users asked for, E events of theirs, S pairs; a pair may occur more than once.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from conf.contract import HISTORY_TIMES, HISTORY_TYPES, Manifest
 from conf.settings.score import Score
 from conf.workspace.instants import newest_instant
 from serving.rules.history import Seen
-from trainer.data.columns import Ragged, events_of
+from trainer.data.columns import Events, Ragged, events_of
 from trainer.models.popularity import MICROSECONDS_PER_DAY
 
 
@@ -60,10 +61,35 @@ def past_pairs(rule: PastRule, histories: Ragged, rows: np.ndarray) -> Seen:
         histories: Histories of the dataset, with the types and times of the events.
         rows: [U]
     """
+    events, counts = counting_events(rule.event_types, histories, rows, rule.since)
+    return Seen(torch.from_numpy(events.row[counts]), torch.from_numpy(events.item[counts]))
+
+
+def counting_events(
+    event_types: Sequence[int],
+    histories: Ragged,
+    rows: np.ndarray,
+    since: int | None,
+    until: int | None = None,
+) -> tuple[Events, np.ndarray]:
+    """Return the E events of the chosen rows, and which of them are of some types and times.
+
+    Args:
+        event_types: The types.
+        histories: Histories of the dataset, with the types and times of the events.
+        rows: [U]
+        since: Microseconds since 1970 UTC of the first instant; None: any.
+        until: The instant after the last one; None: any.
+
+    Returns:
+        The events, and for each whether it counts: [E] bool.
+    """
     events = events_of(histories, rows)
     beside = histories.beside or {}
     at = histories.offsets[rows][events.row] + events.place
-    counts = np.isin(beside[HISTORY_TYPES][at], rule.event_types)
-    if rule.since is not None:
-        counts &= beside[HISTORY_TIMES][at] >= rule.since
-    return Seen(torch.from_numpy(events.row[counts]), torch.from_numpy(events.item[counts]))
+    counts = np.isin(beside[HISTORY_TYPES][at], event_types)
+    if since is not None:
+        counts &= beside[HISTORY_TIMES][at] >= since
+    if until is not None:
+        counts &= beside[HISTORY_TIMES][at] < until
+    return events, counts

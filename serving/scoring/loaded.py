@@ -99,7 +99,7 @@ class Loaded:
             histories: [N] histories of the part.
             ranker: That of the main model.
             block_users: Users scored together.
-            rows: Users of the part who are scored; None: all of them.
+            rows: [M] rows of the users whose lists are made; None: all of them.
         """
         if not isinstance(ranker, NetworkRanker):
             yield

@@ -25,7 +25,7 @@ from conf.settings.score import Score
 from conf.workspace.folders import set_umask
 from conf.workspace.versions import read_manifest
 from serving.carrying.earlier import Base, Earlier, Kept
-from serving.carrying.merged import DifferentListsError, merged, rows_to_score, with_boosts
+from serving.carrying.merged import NotKeptError, merged, rows_to_score, with_boosts
 from serving.publishing.parts import (
     PartLists,
     is_complete,
@@ -115,14 +115,14 @@ class PartScorer:
         self.maker: ListMaker = self.makings[0].maker
 
     @cached_property
-    def earlier(self) -> Earlier | None:
-        """Return the lists that users may keep; None: those of all users are made.
+    def earlier(self) -> Earlier:
+        """Return the lists that users may keep, of the job's base.
 
         Raises:
             VersionError: When they or their dataset are damaged.
         """
-        base = self.job.base
-        return None if base is None else Earlier(self.job.workspace, base, self.loaded.columns)
+        assert self.job.base is not None
+        return Earlier(self.job.workspace, self.job.base, self.loaded.columns)
 
     def score(self, part: int) -> Scored:
         """Write the lists of one row group's users.
@@ -130,7 +130,7 @@ class PartScorer:
         Of several kinds of lists, those whose part is complete are not made again.
 
         Raises:
-            DifferentListsError: When a list differs from the one that should be the same.
+            NotKeptError: When earlier lists are damaged, or one differs from the list made now.
         """
         users, histories = self.read(part)
         given = {"request": self.job.request, "num_users": users.num_rows}
@@ -146,7 +146,7 @@ class PartScorer:
         block_users = self.job.score.block_users
         with self.loaded.at_hand(histories, self.maker.own_ranker, block_users, rows):
             for work in works:
-                self._write(work, users.num_rows)
+                self._write(work, users, histories)
         num_kept = sum(int(one.kept.is_kept.sum()) for one in works if one.kept is not None)
         return Scored(int(users.num_rows), num_kept)
 
@@ -155,40 +155,37 @@ class PartScorer:
         chosen = np.arange(users.num_rows)
         if making.members is not None:
             chosen = np.flatnonzero(making.members.of(users))
-            users, histories = users.take(pa.array(chosen)), chosen_rows(histories, chosen)
         kept, scored = None, np.arange(len(chosen))
-        try:
-            if self.earlier is not None:
-                kept = making.kept(self.earlier, users, histories)
-        except VersionError as error:
-            raise DifferentListsError(str(error)) from error
-        if kept is not None:
-            scored = rows_to_score(kept, users[USER_IDX].to_numpy())
-        return _Work(making, path, users, histories, chosen, kept, scored)
+        if self.job.base is not None:
+            own = _rows_of(users, histories, chosen)
+            try:
+                kept = making.kept(self.earlier, *own)
+            except VersionError as error:
+                raise NotKeptError(str(error)) from error
+            if kept is not None:
+                scored = rows_to_score(kept, own[0][USER_IDX].to_numpy(), self.job.request)
+        return _Work(making, path, chosen, kept, scored)
 
-    def _write(self, work: "_Work", num_users: int) -> None:
+    def _write(self, work: "_Work", of_part: pa.Table, histories_of_part: Ragged) -> None:
         """Write the lists of one kind for the users of a part."""
-        making, kept = work.making, work.kept
-        maker, users, histories = making.maker, work.users, work.histories
+        making, kept, maker = work.making, work.kept, work.making.maker
         self.loaded.choose(maker.own_ranker, work.in_part)
-        user_ids = users[USER_ID].cast(pa.string()).combine_chunks()
-        if kept is not None:
-            users, histories = (
-                users.take(pa.array(work.scored)),
-                chosen_rows(histories, work.scored),
-            )
-        ids = user_ids.take(pa.array(work.scored))
+        users, histories = _rows_of(of_part, histories_of_part, work.in_part)
         rules = maker.for_part(users, histories)
+        ids = users[USER_ID].cast(pa.string()).combine_chunks()
         table = making.table(ids, histories, maker.lists(histories, rules))
         if kept is not None:
-            table = merged(kept, table, user_ids, work.scored)
+            users, histories = _rows_of(of_part, histories_of_part, work.chosen)
+            ids = users[USER_ID].cast(pa.string()).combine_chunks()
+            table = merged(kept, table, ids, work.scored)
             self.loaded.choose(maker.own_ranker, work.chosen)
-            whole = maker.for_part(work.users, work.histories)
-            if rules is not None and whole is not None:
-                whole.counts.update(with_boosts(rules.counts, table))
-            rules = whole
-        ledger = None if rules is None else maker.ledger(work.users, work.histories, rules)
-        write_part(work.path, table, request=self.job.request, num_users=num_users, ledger=ledger)
+            of_made, rules = rules, maker.for_part(users, histories)
+            if of_made is not None:
+                assert rules is not None  # a kind has rules for all users or for none
+                rules.counts.update(with_boosts(of_made.counts, table))
+        ledger = None if rules is None else maker.ledger(users, histories, rules)
+        given = {"request": self.job.request, "num_users": of_part.num_rows}
+        write_part(work.path, table, **given, ledger=ledger)
 
     def table(self, user_ids: pa.Array, histories: Ragged, lists: PartLists) -> pa.Table:
         """Return default lists as rows, see `_Making.table`."""
@@ -200,21 +197,24 @@ class PartScorer:
         return self.loaded.read(part, sorted(fields))
 
 
+def _rows_of(users: pa.Table, histories: Ragged, rows: np.ndarray) -> tuple[pa.Table, Ragged]:
+    """Return the chosen users of a part and their histories."""
+    if len(rows) == users.num_rows:
+        return users, histories
+    return users.take(pa.array(rows)), chosen_rows(histories, rows)
+
+
 class _Work(NamedTuple):
     """Lists of one kind that are written for a part."""
 
     making: "_Making"
     path: Path
-    users: pa.Table
-    """[N] users who get lists of this kind."""
-    histories: Ragged
-    """[N]"""
     chosen: np.ndarray
-    """[N] rows of the part."""
+    """[N] rows of the part of the users who get lists of this kind."""
     kept: Kept | None
     """Lists of an earlier version; None: all are made."""
     scored: np.ndarray
-    """[M] rows of `users`, whose lists are made."""
+    """[M] places in `chosen` of the users whose lists are made."""
 
     @property
     def in_part(self) -> np.ndarray:

@@ -19,12 +19,12 @@ from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
 from serving.carrying.earlier import Base, base_of
+from serving.kinds.bases import bases
 from serving.kinds.prepared import Source, prepared
-from serving.kinds.unchanged import bases
 from serving.publishing.parts import read_item_ids
-from serving.score import checked
+from serving.score import checked, job_of
 from serving.scoring.list_model import load_model
-from serving.scoring.worker import PartScorer, ScoringJob
+from serving.scoring.worker import PartScorer
 from tests.bench.made_up import ragged, write_dataset
 from trainer.models.bundle import Trained, build_model, model_section, save_bundle
 
@@ -127,7 +127,7 @@ def _seconds(
     base: Base | None = None if workspace is None else base_of(workspace, dataset, basis)
     folder = root / "lists" / version
     folder.mkdir(parents=True)
-    job = ScoringJob(root, dataset.id, model_id, "r", folder, config.score, base=base)
+    job = job_of(source, kinds, request="b" * 64, folder=folder, base=base)
     scorer = PartScorer(job)
     kept = sum(scorer.score(part).kept for part in range(len(dataset.row_groups("histories"))))
     commit(root, "lists", checked(source, kinds, job, basis))

@@ -30,9 +30,9 @@ from conf.workspace.versions import commit, new_folder, read_manifest, version_i
 from serving.gates.list_counts import check_parts
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids
-from serving.score import checked
+from serving.score import checked, job_of
 from serving.scoring.list_model import is_personal, load_model
-from serving.scoring.worker import PartScorer, ScoringJob
+from serving.scoring.worker import PartScorer
 from tests.conf import erasable
 from tests.serving import tiny_shop
 from trainer.choosing.study import Outcome, ask, open_study, outcomes, settings_of, tell
@@ -123,14 +123,15 @@ def _write_lists(config: Config, manifest: Manifest, model_id: str) -> None:
     request = tiny_shop.request_of(config, manifest.id, model_id)
     version = version_id(config.run.name, manifest.logical_date, request)
     folder = new_folder(workspace, "lists", version)
-    job = ScoringJob(workspace, manifest.id, model_id, request, folder, config.score)
-    scorer = PartScorer(job)
-    for part in range(len(manifest.row_groups("histories"))):
-        scorer.score(part)
     model = load_model(workspace, model_id, manifest)
     item_ids = read_item_ids(workspace / "datasets" / manifest.id, manifest)
     source = Source(config, manifest, model, item_ids, {}, {})
-    commit(workspace, "lists", checked(source, prepared(source, (), {}), job, {}))
+    kinds = prepared(source, (), {})
+    job = job_of(source, kinds, request=request, folder=folder, base=None)
+    scorer = PartScorer(job)
+    for part in range(len(manifest.row_groups("histories"))):
+        scorer.score(part)
+    commit(workspace, "lists", checked(source, kinds, job, {}))
     publish(workspace, "lists", version, manifest.logical_date)
 
 

@@ -69,7 +69,7 @@ def filled_tensor(rows: Tensor) -> Tensor:
 
 
 def widened(values: np.ndarray, length: int) -> np.ndarray:
-    """Return rows with zeros up to a length: [B, ...] -> [B, L]."""
+    """Return rows with zeros up to a length, of the same dtype: [B, N] -> [B, max(N, L)]."""
     return np.pad(values, ((0, 0), (0, max(length - values.shape[1], 0))))
 
 

@@ -1,16 +1,18 @@
-import json
 import shutil
+from collections import Counter
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from conf.contract import SCORE, ListsManifest
+from conf.contract import SOURCE, SOURCE_MODEL, USER_ID, WHY_SHORT
 from conf.runs.stages import run_score
-from conf.workspace.parquet import describe_parquet
-from conf.workspace.versions import commit, read_manifest
+from tests.serving.carrying.changed_lists import change_lists, files_of, other_scores
 from tests.serving.carrying.two_days import (
     ACTIVE,
     USERS,
@@ -48,22 +50,47 @@ def test_lists_that_are_kept_are_those_of_a_full_run(encoder: str, tmp_path: Pat
     assert num_kept == idle(shop) > USERS / 2
 
 
+def whole_lists(full: dict[str, bytes], folder: str, length: int) -> set[int]:
+    """Return the users with a list of the model of the full length."""
+    tables = [
+        pq.read_table(BytesIO(content))
+        for path, content in full.items()
+        if Path(path).parent == Path(folder)
+    ]
+    rows = pa.concat_tables(tables).filter(pc.field(SOURCE) == SOURCE_MODEL)
+    counts = Counter(rows.filter(pc.field(WHY_SHORT).is_null())[USER_ID].to_pylist())
+    return {int(user.removeprefix("u")) for user, count in counts.items() if count == length}
+
+
+def aged(shop: Shop) -> set[int]:
+    """Return the users with a view that is 30 days before the first day, not the second."""
+    first, end = (int(datetime(2026, 1, day, tzinfo=UTC).timestamp()) * 10**6 for day in (1, 2))
+    return {u for u, own in enumerate(shop.times) if any(first <= t < end for t in own[::2])}
+
+
 @pytest.mark.parametrize(
-    "own",
+    ("own", "lengths"),
     [
-        [RULES],
-        [SCENARIO],
-        [OF_EVENTS],
-        ["score.reasons=0", "score.drop_seen=false"],
-        ["score.texts.languages=[en, de]", "score.list_length=7"],
-        ["train.model.similarity=cosine", "score.cpus_per_worker=2"],
+        ([RULES], {"": 4}),
+        ([SCENARIO], {"": 4, "cart": 3}),
+        ([OF_EVENTS], {"": 4}),
+        (["score.reasons=0", "score.drop_seen=false"], {"": 4}),
+        (["score.texts.languages=[en, de]", "score.list_length=7"], {"": 7}),
+        (["train.model.similarity=cosine", "score.cpus_per_worker=2"], {"": 4}),
     ],
 )
-def test_the_same_with_settings_of_lists(own: list[str], tmp_path: Path) -> None:
+def test_the_same_with_settings_of_lists(
+    own: list[str], lengths: dict[str, int], tmp_path: Path
+) -> None:
     shop = first_day(tmp_path, *own)
     kept, full, num_kept = both_ways(shop, second_day(shop), *own)
     assert kept == full
-    assert num_kept > USERS / 4
+    unchanged = set(range(USERS)) - {*ACTIVE}
+    if own == [OF_EVENTS]:
+        assert unchanged & aged(shop)
+        unchanged -= aged(shop)
+    keepable = [len(whole_lists(full, *one) & unchanged) for one in lengths.items()]
+    assert all(keepable) and num_kept == sum(keepable)
 
 
 def test_the_same_with_a_counting_model(tmp_path: Path) -> None:
@@ -128,28 +155,6 @@ def test_a_run_keeps_lists_and_finds_out_if_they_are_other_ones(
         return found
 
     assert again("score.keep_unchanged=false") == 0
-    change_scores(tmp_path, first["id"])  # as if another arithmetic had made them
+    change_lists(tmp_path, first["id"], other_scores)
     assert again() == 0
     assert "cannot be kept" in caplog.text
-
-
-def files_of(folder: Path) -> dict[str, Any]:
-    """Return all files; of the manifest all but the setting that says how they were made."""
-    found: dict[str, Any] = {path.name: path.read_bytes() for path in folder.iterdir()}
-    manifest = json.loads(found["lists.json"])
-    del manifest["checksum"], manifest["config"]["score"]["keep_unchanged"]
-    return {**found, "lists.json": manifest}
-
-
-def change_scores(workspace: Path, version: str) -> None:
-    folder = workspace / "lists" / version
-    manifest = read_manifest(workspace, "lists", version, ListsManifest)
-    for path in folder.glob("part-*.parquet"):
-        table = pq.read_table(path)
-        place = table.schema.get_field_index(SCORE)
-        scores = pa.array(table[SCORE].to_numpy() * (1 + 1e-6), pa.float32())
-        table = table.set_column(place, table.schema.field(place), scores)
-        pq.write_table(table, path, write_page_checksum=True)
-    parts = tuple(describe_parquet(folder, folder / one.path) for one in manifest.files["lists"])
-    files = {**manifest.files, "lists": parts}
-    commit(workspace, "lists", manifest.model_copy(update={"files": files}))

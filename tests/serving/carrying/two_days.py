@@ -12,21 +12,28 @@ from conf.settings.load import load_config
 from conf.workspace.pointers import current_version, publish
 from conf.workspace.versions import commit
 from serving.carrying.earlier import Base, base_of
+from serving.kinds.bases import bases
 from serving.kinds.prepared import Source, prepared
-from serving.kinds.unchanged import bases
 from serving.publishing.parts import read_item_ids
-from serving.score import checked
+from serving.score import checked, job_of
 from serving.scoring.list_model import load_model
-from serving.scoring.worker import PartScorer, ScoringJob
+from serving.scoring.pool import shown_progress
+from serving.scoring.worker import PartScorer
+from tests.serving.scoring_here import score_here
 from tests.serving.tiny_shop import DAY, write_config, write_dataset, write_model
 from tests.trainer.small_parts import matrix
 from trainer.models.bundle import Trained, save_bundle
 from trainer.models.item_knn import fit_item_knn
 
 USERS, NEW_USERS, ITEMS, NEW_ITEMS = 150, 7, 60, 3
+GROUP, NEW_GROUP = 37, 41
+"""Users of a row group on the two days."""
+REQUEST = "5e" * 32
 ACTIVE = (4, 17, 18, 60, 99, 149)
 """Users with an event on the second day."""
 NOW, HOUR = 1_769_000_000_000_000, 3_600_000_000
+NEXT_DAY = "2026-02-01"
+"""`as_of` of the second day, after `DAY`; rules with days count back from there."""
 REGIONS = ("north", "south", None)
 
 
@@ -74,16 +81,20 @@ def second_day(shop: Shop, *, stock: int = 0, everybody: bool = False) -> Manife
         histories.append(rng.integers(2, ITEMS + NEW_ITEMS + 2, 3).tolist())
         times.append([NOW, NOW + HOUR, NOW + 2 * HOUR])
     item, user = (shop.first.vocabularies[name] for name in ("item", "user"))
-    return _write(
-        shop.workspace, "day-2", histories, times, ITEMS + NEW_ITEMS, stock=stock, group_rows=41,
+    second = _write(
+        shop.workspace, "day-2", histories, times, ITEMS + NEW_ITEMS, stock=stock,
+        group_rows=NEW_GROUP,
         fingerprint="vocabulary-2", earlier=((item.size, item.fingerprint),),
         earlier_users=((user.size, user.fingerprint),),
     )  # fmt: skip
+    second = second.model_copy(update={"as_of": NEXT_DAY})
+    commit(shop.workspace, "datasets", second)
+    return second
 
 
 def _write(
     workspace: Path, name: str, histories: list[list[int]], times: list[list[int]], items: int,
-    *, stock: int = 0, group_rows: int = 37, **more: Any,
+    *, stock: int = 0, group_rows: int = GROUP, **more: Any,
 ) -> Manifest:  # fmt: skip
     numbers = np.arange(items)
     users = np.arange(len(histories))
@@ -132,20 +143,18 @@ def both_ways(shop: Shop, second: Manifest, *overrides: str) -> Ways:
 
 def first_lists(shop: Shop, *overrides: str) -> Path:
     """Make and publish the lists of the first day; return their folder."""
-    first = _made(shop, shop.config(*overrides), shop.first, "first", None)
-    publish(shop.workspace, "lists", first.name, DAY)
-    return first
+    folder, _ = _made(shop, shop.config(*overrides), shop.first, "first", None)
+    publish(shop.workspace, "lists", folder.name, DAY)
+    return folder
 
 
 def second_lists(shop: Shop, second: Manifest, *overrides: str) -> Ways:
     """Make the lists of the second day in both ways."""
     config = shop.config(*overrides)
-    basis = basis_of_lists(shop, config, second)
-    base = base_of(shop.workspace, second, basis)
-    counts: list[int] = []
-    kept = _made(shop, config, second, "kept", base, counts)
-    full = _made(shop, config, second, "full", None)
-    return Ways(_parts(kept), _parts(full), sum(counts))
+    base = base_of(shop.workspace, second, basis_of_lists(shop, config, second))
+    kept, num_kept = _made(shop, config, second, "kept", base)
+    full, _ = _made(shop, config, second, "full", None)
+    return Ways(_parts(kept), _parts(full), num_kept)
 
 
 def _source(shop: Shop, config: Config, dataset: Manifest) -> Source:
@@ -161,31 +170,20 @@ def basis_of_lists(shop: Shop, config: Config, dataset: Manifest) -> dict[str | 
 
 
 def _made(
-    shop: Shop,
-    config: Config,
-    dataset: Manifest,
-    version: str,
-    base: Base | None,
-    counts: list[int] | None = None,
-) -> Path:
-    """Write and commit lists; return their folder."""
+    shop: Shop, config: Config, dataset: Manifest, version: str, base: Base | None
+) -> tuple[Path, int]:
+    """Write and commit lists; return their folder, and how many are kept."""
     source = _source(shop, config, dataset)
     kinds = prepared(source, (), {})
-    default, *scenarios = (one.kind for one in kinds)
     folder = shop.workspace / "lists" / version
-    for kind in (default, *scenarios):
-        kind.folder_in(folder).mkdir(parents=True)
-    job = ScoringJob(
-        shop.workspace, dataset.id, source.model.bundle.id, "r", folder, config.score,
-        templates=default.templates, given=default.given, scenarios=tuple(scenarios), base=base,
-    )  # fmt: skip
-    scorer = PartScorer(job)
-    for part in range(len(dataset.row_groups("histories"))):
-        found = scorer.score(part)
-        if counts is not None:
-            counts.append(found.kept)
+    for one in kinds:
+        one.kind.folder_in(folder).mkdir(parents=True)
+    job = job_of(source, kinds, request=REQUEST, folder=folder, base=base)
+    groups = dataset.row_groups("histories")
+    with shown_progress(sum(group.rows for group in groups), "users") as progress:
+        num_kept = score_here(PartScorer, job, [*range(len(groups))], progress)
     commit(shop.workspace, "lists", checked(source, kinds, job, bases(source, kinds)))
-    return folder
+    return folder, num_kept
 
 
 def _parts(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Find the earlier version of lists whose users may keep theirs."""
+"""The basis of each kind of lists of a run, see `serving.carrying.basis`."""
 
 import logging
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from conf.contract import lists_key
 from serving.carrying.basis import basis_of, why_not_kept
 from serving.kinds.prepared import Prepared, Source
 from serving.reasons.sentences import Sentences
-from serving.rules.book import RuleBook
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +14,14 @@ log = logging.getLogger(__name__)
 def bases(source: Source, kinds: Sequence[Prepared]) -> dict[str | None, str]:
     """Return the basis of each kind of lists that has one, by its scenario.
 
+    It is also needed with `score.keep_unchanged: false`: the next run compares its own with it.
+
     Args:
         source: What the lists are made from.
         kinds: All kinds of lists.
+
+    Raises:
+        ConfigError: When the dataset lacks the field of `score.texts.field`.
     """
     found = {}
     for one in kinds:
@@ -25,8 +29,8 @@ def bases(source: Source, kinds: Sequence[Prepared]) -> dict[str | None, str]:
         if why is None:
             found[one.kind.scenario] = _basis(source, one)
         elif source.config.score.keep_unchanged:
-            told = one.told(f"score: with {why}, no user keeps an earlier list")
-            log.info("%s (%s)", told, lists_key(one.kind.scenario))
+            text = one.told(f"score: with {why}, no user keeps an earlier list")
+            log.info("%s (%s)", text, lists_key(one.kind.scenario))
     return found
 
 
@@ -34,19 +38,17 @@ def _basis(source: Source, one: Prepared) -> str:
     model, kind = source.model, one.kind
     score = kind.score.with_list_rules()
     assert model.scorer is not None  # else there are stages
-    book = sentences = None
-    if score.rules is not None:
-        book = RuleBook(source.dataset, source.manifest, score, kind.given)
+    sentences = None
     if kind.templates:
         field, algorithm = score.texts.field, model.bundle.algorithm
         sentences = Sentences(kind.templates, field, source.dataset, source.manifest, algorithm)
     return basis_of(
         score,
-        model_id=model.bundle.id,
+        bundle=model.bundle,
         scorer=model.scorer,
         num_items=model.num_items,
         pools=model.pools,
         manifest=source.manifest,
-        book=book,
+        book=one.book,
         sentences=sentences,
     )
