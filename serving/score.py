@@ -116,7 +116,7 @@ def _score_all(config: Config, job: ScoringJob, manifest: Manifest, model: ListM
     except DifferentListsError as error:
         assert job.base is not None  # else nothing is compared
         log.warning(
-            "score: the lists of %s cannot be kept: %s; the lists of all users are made again",
+            "score: lists of %s cannot be reused: %s; all lists are made again",
             job.base.lists_id,
             error,
         )
@@ -150,8 +150,7 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
                     num_kept = score_parts(work.worker, job, work.missing, progress)
                 if num_kept and job.base is not None:
                     log.info(
-                        "score: %s lists are those of %s, as nothing that they follow from has "
-                        "changed",
+                        "score: reused %s unchanged lists of %s",
                         f"{num_kept:,}",
                         job.base.lists_id,
                     )

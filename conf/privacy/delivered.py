@@ -49,7 +49,12 @@ def read_delivered(workspace: Path) -> dict[str, Delivered]:
         return _Noted.model_validate(read_json(path)).places
     except (VersionError, ValidationError) as error:
         why = " ".join(str(error).split())[:200]
-        log.warning("%s: the places of earlier deliveries are not known any more (%s)", path, why)
+        log.warning(
+            "%s is damaged (%s), so earlier places of targets are not known, and erasures cannot "
+            "warn about them; restore it, or check by hand where lists were delivered before",
+            path,
+            why,
+        )
         return {}
 
 

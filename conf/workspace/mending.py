@@ -43,12 +43,15 @@ def mend(path: Path) -> str:
 def _of_pointer(path: Path, kind: str) -> str:
     if path.name.startswith("WITHDRAWN"):
         return "restore it; if you remove it, versions that were rolled back can be published again"
-    lost = "headrace rollback then knows no earlier version"
+    lost = "headrace rollback has no earlier version"
     if kind == "lists":
-        lost += ", headrace outcome nothing of the days before, and a canary is over"
+        lost += (
+            ", headrace outcome cannot count earlier days, and a canary ends (all users see the "
+            "current lists)"
+        )
     return (
-        f"restore it, or remove it and run headrace {_STAGES[kind]} (or headrace run): that "
-        f"publishes again, but {lost}"
+        f"restore it, or remove it and run headrace {_STAGES[kind]} (or headrace run), which "
+        f"publishes again; afterwards {lost}"
     )
 
 

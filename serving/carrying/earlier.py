@@ -69,7 +69,7 @@ def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]
             lists = read_manifest(workspace, "lists", name, ListsManifest)
             dataset = read_manifest(workspace, "datasets", lists.dataset_id, Manifest)
         except VersionError as error:
-            log.info("score: keeps no lists of %s: %s", name, error)
+            log.info("score: cannot reuse lists of %s: %s", name, error)
             continue
         kinds = [kind for kind, key in basis.items() if lists.basis.get(lists_key(kind)) == key]
         if kinds and _numbers_are_kept(manifest, dataset):

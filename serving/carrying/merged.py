@@ -55,7 +55,8 @@ def merged(kept: Kept, made: pa.Table, user_ids: pa.Array, scored: np.ndarray) -
     ids = user_ids.take(pa.array(scored))
     owner = scored[pc.index_in(made[USER_ID], value_set=ids).to_numpy().astype(np.int64)]
     if kept.rows.schema.names != made.schema.names:
-        raise DifferentListsError(f"lists have the columns {', '.join(kept.rows.schema.names)}")
+        old, now = (", ".join(one.schema.names) for one in (kept.rows, made))
+        raise DifferentListsError(f"their columns ({old}) are not those of new lists ({now})")
     rows = kept.rows.cast(made.schema)
     in_sample = kept.is_kept[owner]
     sample = owner[in_sample]
@@ -74,7 +75,7 @@ def _told(earlier: pa.Table, made: pa.Table) -> str:
     for user in pc.unique(made[USER_ID]).to_pylist():
         is_it = pc.equal(made[USER_ID], user)
         if not made.filter(is_it).equals(earlier.filter(pc.equal(earlier[USER_ID], user))):
-            return f"the list of user {user!r} differs"
+            return f"the new list of user {user!r} differs"
     return "lists are missing"
 
 

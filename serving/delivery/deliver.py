@@ -97,7 +97,7 @@ def _warn_of_place(
     if delivery.target in left.values():
         log.warning(
             "deliver.%s was at another place before: the lists there stay, and no erasure reaches "
-            "them; remove them by hand",
+            "them; remove them by hand, then their entry in lists/DELIVERED.json",
             delivery.target,
         )
 

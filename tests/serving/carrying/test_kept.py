@@ -30,7 +30,7 @@ SCENARIO = (
     " rules: {where: {in_stock: 'stock > 0'}}}"
 )
 OF_EVENTS = "score.rules={leave_out: {bought: {events: [buy]}, viewed: {events: [view], days: 30}}}"
-KEPT = "lists are those of"
+KEPT = "unchanged lists of"
 INDEX = "score.index={}"
 
 
@@ -130,7 +130,7 @@ def test_a_run_keeps_lists_and_finds_out_if_they_are_other_ones(
     assert again("score.keep_unchanged=false") == 0
     change_scores(tmp_path, first["id"])  # as if another arithmetic had made them
     assert again() == 0
-    assert "cannot be kept" in caplog.text
+    assert "cannot be reused" in caplog.text
 
 
 def files_of(folder: Path) -> dict[str, Any]:

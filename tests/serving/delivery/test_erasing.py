@@ -252,7 +252,7 @@ def test_an_erasure_warns_of_targets_that_it_does_not_reach(
     write_lists(tmp_path, lists_for(NAMES, "a"))
     run_deliver(config)
     assert erase(tmp_path, with_key(config_of(tmp_path)), *GONE)["status"] == "done"
-    assert "lists were delivered to web, at a place that deliver names no longer" in caplog.text
+    assert "erase: web got lists at a place that is no longer in the section deliver" in caplog.text
     Path(f"{tmp_path}-a").rename(f"{tmp_path}-b")
     assert erase(tmp_path, config, *GONE)["status"] == "done"
     assert "deliver.web is empty, although lists were delivered there" in caplog.text
