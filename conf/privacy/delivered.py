@@ -48,7 +48,8 @@ def read_delivered(workspace: Path) -> dict[str, Delivered]:
     try:
         return _Noted.model_validate(read_json(path)).places
     except (VersionError, ValidationError) as error:
-        why = " ".join(str(error).split())[:200]
+        text = str(error).partition(";")[0].removeprefix(f"{path} is damaged: ")
+        why = " ".join(text.split())[:200]
         log.warning(
             "%s is damaged (%s), so earlier places of targets are not known, and erasures cannot "
             "warn about them; restore it, or check by hand where lists were delivered before",
