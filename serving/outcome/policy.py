@@ -184,7 +184,7 @@ def _require_places(name: str, cases: Cases) -> None:
     _require(
         len(cases.supported) > 0,
         name,
-        f"no impression has an item of these lists ({left_out})",
+        f"no impression is left ({left_out})",
         _FIXES.get(most, _MORE),
     )
     impossible = cases.left_out.get(_IMPOSSIBLE, 0)

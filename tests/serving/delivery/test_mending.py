@@ -65,7 +65,7 @@ def test_a_damaged_record_is_written_again(
         deliver(early, site)
     told = deliver(tmp_path, site)
     assert told["status"] == "delivered"
-    assert "is damaged; the lists are delivered again" in caplog.text
+    assert "is damaged; all lists are delivered again" in caplog.text
     assert site.read("lists") == lists_of(3, "a")
     assert site.versions() == {told["version"]} != {first}
     assert deliver(tmp_path, site)["status"] == "current"

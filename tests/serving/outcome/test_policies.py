@@ -106,7 +106,7 @@ def test_too_few_successes_are_refused(tmp_path: Path) -> None:
     bought = np.flatnonzero(np.array(table["type"].to_pylist()) == "buy")
     write_events(events, table.take(pa.array([*range(USERS * PLACES), *bought[:3]])))
 
-    with pytest.raises(InputError, match=r"are worth 0.* successes, and an interval needs 10"):
+    with pytest.raises(InputError, match=r"number of successes is 0.*, and an interval needs 10"):
         outcome_of(shop.config(), events, policy="other")
 
 
