@@ -241,12 +241,18 @@ def _constraints(metadata: Any) -> list[Any]:
 def _limits(metadata: list[Any]) -> str:
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     limits = [
-        f"{text} {getattr(one, name)}"
+        f"{text} {_number(getattr(one, name))}"
         for one in metadata
         for name, text in words.items()
         if hasattr(one, name)
     ]
     return ", " + " and ".join(limits) if limits else ""
+
+
+def _number(value: float) -> str:
+    """Return a limit without an exponent, with commas between groups of digits."""
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.12f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _default_text(field: FieldInfo) -> str:

@@ -138,7 +138,7 @@ def _score_all(config: Config, job: ScoringJob, manifest: Manifest, model: ListM
             _score_missing(config, replace(job, folder=own_folder(work)), manifest, model)
         except NotKeptError as error:
             log.warning(
-                "score: the lists of %s cannot be kept: %s; the lists of all users are made again",
+                "score: lists of %s cannot be reused: %s; all lists are made again",
                 job.base.lists_id,
                 error,
             )
@@ -177,7 +177,7 @@ def _score_missing(config: Config, job: ScoringJob, manifest: Manifest, model: L
                     num_kept += score_parts(work.worker, job, work.missing, progress)
     if num_kept and job.base is not None:
         log.info(
-            "score: %s lists are those of %s, as nothing that they follow from has changed",
+            "score: reused %s unchanged lists of %s",
             f"{num_kept:,}",
             job.base.lists_id,
         )

@@ -81,8 +81,9 @@ def erase_targets(
     _require_all_reached(places, former, journal, error)
     for name in former.values():
         log.warning(
-            "erase: lists were delivered to %s, at a place that deliver names no longer; they may "
-            "have the users and are not reached: remove them by hand",
+            "erase: %s got lists at a place that is no longer in the section deliver. They may "
+            "still hold the users. Remove them by hand, then the entry with this target in "
+            "lists/DELIVERED.json; or put the place back into deliver",
             name,
         )
 

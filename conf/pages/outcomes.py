@@ -14,11 +14,11 @@ ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dr": "doubly robust"}
 BOUNDS = "95% interval"
 COMPARED_HEADER = ("canary", "other users", "its rate", "their rate", "difference", BOUNDS, "p")
 ESTIMATE_HEADER = (
-    "place", "shown", "with support", *(cell for name in ESTIMATORS.values()
+    "position", "impressions", "with support", *(cell for name in ESTIMATORS.values()
                                         for cell in (name, BOUNDS)),
 )  # fmt: skip
 LEDGER_HEADER = ("of", "what became of it", "count")
-_BREAKDOWNS = {"by_position": "place", "by_channel": "channel", "by_segment": "segment"}
+_BREAKDOWNS = {"by_position": "position", "by_channel": "channel", "by_segment": "segment"}
 
 
 def lists_named(version: str, scenario: str | None, canary: float | None = None) -> str:
@@ -43,7 +43,8 @@ def what_counts(counts: Result) -> str:
     shown = (
         "a whole list, on each day with an event of its user"
         if counts["shown"] is None
-        else f"an item of a list with an event {counts['shown']}, once for each user and day"
+        else f"an item of a list with an event of type {counts['shown']}, counted once per user, "
+        "day and publication"
     )
     acted = ", ".join(f"{name} (worth {worth:g})" for name, worth in counts["acted"].items())
     return (
@@ -81,7 +82,7 @@ def rates_named(result: Result) -> dict[str, Result]:
 
 
 def breakdowns(name: str, row: Result) -> Iterator[tuple[str, str, Mapping[Any, Result]]]:
-    """Yield a title, what is told apart, and the rows, of each breakdown of a row of rates."""
+    """Yield a title, what the rows are by, and the rows, of each breakdown of a row of rates."""
     for key, what in _BREAKDOWNS.items():
         if row.get(key):
             yield f"{name}: by {what}", what, row[key]
@@ -101,7 +102,7 @@ def compared_cells(row: Result) -> list[str]:
 
 
 def estimate_rows(found: Result, between: str = " to ") -> list[list[str]]:
-    """Return the rows of `ESTIMATE_HEADER` of a policy: of all places, and of each."""
+    """Return the rows of `ESTIMATE_HEADER` of a policy: of all positions, and of each."""
     rows = {"all": found, **{str(place): row for place, row in found["by_position"].items()}}
     return [
         [
@@ -122,8 +123,8 @@ def support_told(found: Result) -> str:
     """Return which part of the log the estimates of a policy are of."""
     supported, places = number(found["supported"]), number(found["places"])
     return (
-        f"{supported} of {places} places ({share(found['support'])}) could have had the item of "
-        "these lists; the estimates are of these places alone"
+        f"{supported} of {places} impressions ({share(found['support'])}) could have had the item "
+        "of these lists; the estimates are of these impressions alone"
     )
 
 
@@ -133,17 +134,20 @@ def policy_facts(found: Result) -> list[list[str]]:
     return [
         ["shown in this scenario", number(found["shown"])],
         *([_spaced(name), number(count)] for name, count in found["left_out"].items()),
-        ["places with an item of these lists", number(found["places"])],
+        ["impressions with an item of these lists", number(found["places"])],
         ["of these, with support", number(found["supported"])],
         ["support", share(found["support"])],
-        ["places that had the item of these lists", number(found["matched"])],
+        ["impressions that had the item of these lists", number(found["matched"])],
         ["effective users", f"{found['effective_users']:,.0f}"],
-        ["mean weight, 1 if all is well", figure(found["mean_weight"], 3)],
+        ["mean weight (1 if all items could be drawn)", figure(found["mean_weight"], 3)],
         [
-            "rate of the lists that were shown, same places",
+            "rate of the lists that were shown, same impressions",
             f"{figure(was['value'])} ({interval(was)})",
         ],
-        ["lead, doubly robust", f"{figure(lead['value'], sign='+')} ({interval(lead, sign='+')})"],
+        [
+            "lead of these lists (doubly robust)",
+            f"{figure(lead['value'], sign='+')} ({interval(lead, sign='+')})",
+        ],
         ["p", figure(lead["p"], 3)],
     ]
 

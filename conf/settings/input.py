@@ -205,7 +205,7 @@ class Input(Section):
     """The raw log, and the tables of items and users."""
 
     root: Folder
-    """Folder that all paths are relative to."""
+    """Folder that the paths of `input` and `score` are relative to."""
     events: Annotated[dict[str, EventSource], Field(min_length=1)]
     """The logs, by names of your own. Together they are one log: views here, purchases there. Their
     order counts only if `input.events.NAME.columns.time` is null: then a user's events of one log

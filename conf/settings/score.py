@@ -127,8 +127,8 @@ def _refuse_sources(names: Iterable[str]) -> None:
     wrong = [name for name in names if name in SOURCES]
     if wrong:
         raise ValueError(
-            f"{wrong[0]!r} is what figures call a source of items ({', '.join(SOURCES)}); choose "
-            "another name"
+            f"{wrong[0]!r} is reserved for a source of items (reserved: {', '.join(SOURCES)}); "
+            "choose another name"
         )
 
 
@@ -150,10 +150,9 @@ class Score(Section):
     index: Index | None = None
     """Approximate search for the best items, for networks over large catalogues; null: exact."""
     keep_unchanged: bool = True
-    """Whether users keep their lists of an earlier version when nothing that these follow from has
-    changed: the user's events, the model, the rules. They are the same lists in less time, if the
-    machine computes a user alike in any batch; a sample of the users is compared. false: the lists
-    of all users are made again."""
+    """Whether lists of an earlier version are reused for users whose inputs have not changed:
+    events, model, rules. The result is the same, if the machine computes a user alike in any
+    batch, which a sample checks, and takes less time. false: all lists are made again."""
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""

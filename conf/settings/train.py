@@ -38,7 +38,7 @@ class Hybrid(Section):
     grid_parts: Positive = 4
     """The search for the weights begins with a grid: all multiples of 1 / grid_parts that add up
     to 1. With M members these are (grid_parts + M - 1)! / grid_parts! / (M - 1)! blends, at most
-    10000."""
+    10,000."""
     halvings: Annotated[int, Field(ge=0, le=8)] = 3
     """Rounds after the grid; each halves the step and tries one step between every two members."""
 

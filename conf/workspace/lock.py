@@ -185,7 +185,7 @@ def _content(path: Path) -> dict[str, Any]:
         return read_json(path)
     except VersionError as error:
         if path.name == LOCK_NAME:
-            log.warning("%s is damaged, so the lock is free; the file is written anew", path)
+            log.warning("%s is damaged, so the lock is free; the file is written again", path)
         else:
             log.warning("the lock goes on without this file: %s", error)
         return {}

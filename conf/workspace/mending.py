@@ -49,12 +49,15 @@ def _of_pointer(path: Path, kind: str) -> str:
             "places of all targets again; those of former targets stay unknown, so remove the "
             "lists there by hand"
         )
-    lost = "headrace rollback then knows no earlier version"
+    lost = "headrace rollback has no earlier version"
     if kind == "lists":
-        lost += ", headrace outcome nothing of the days before, and a canary is over"
+        lost += (
+            ", headrace outcome cannot count earlier days, and a canary ends (all users see the "
+            "current lists)"
+        )
     return (
-        f"restore it, or remove it and run headrace {_STAGES[kind]} (or headrace run): that "
-        f"publishes again, but {lost}"
+        f"restore it, or remove it and run headrace {_STAGES[kind]} (or headrace run), which "
+        f"publishes again; afterwards {lost}"
     )
 
 

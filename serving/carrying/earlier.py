@@ -85,7 +85,7 @@ def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]
         else:
             return Base(name, dataset.id, frozenset(kinds))
     for name, why in reasons.items():
-        log.info("score: keeps no lists of %s: %s", name, why)
+        log.info("score: cannot reuse lists of %s: %s", name, why)
     return None
 
 

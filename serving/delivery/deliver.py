@@ -141,7 +141,7 @@ def _warn_of_place(
     if delivery.target in places_left(noted, places).values():
         log.warning(
             "deliver.%s was at another place before: the lists there stay, and no erasure reaches "
-            "them; remove them by hand",
+            "them; remove them by hand, then their entry in lists/DELIVERED.json",
             delivery.target,
         )
 

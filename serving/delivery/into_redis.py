@@ -140,7 +140,7 @@ class Keys:
                     raise TargetDownError(
                         f"{self._where}: version {label} is gone before it was switched to: "
                         "another delivery has removed it, or the server is full and evicts keys; "
-                        "deliver again"
+                        "deliver again, or give the server more memory"
                     )
                 pipe.multi()
                 pipe.set(self._pointer, new.model_dump_json())
@@ -246,7 +246,7 @@ class Keys:
                     *_, back = pipe.execute()
                 if back != [document for _, document in piece]:
                     raise StorageError(
-                        f"{self._where}: the server does not hold what was just written to it: it "
+                        f"{self._where}: the server does not hold what was written to it: it "
                         "is full and evicts keys (maxmemory-policy); give it more memory"
                     )
             rows, lists = rows + table.num_rows, lists + found

@@ -213,7 +213,8 @@ class Store:
                 )
                 kept = [one for one in answer.get("Errors", ()) if one.get("Code") not in _MISSING]
                 if kept:
-                    text = f"{len(kept)} objects stay, such as {kept[0].get('Key')}: "
+                    what = f"{len(kept)} of the objects, such as {kept[0].get('Key')}"
+                    text = f"the store did not delete {what}: "
                     told = {**kept[0], "Message": text + str(kept[0].get("Message"))}
                     raise ClientError({"Error": told}, "DeleteObjects")
 
@@ -284,7 +285,7 @@ def _ours(where: str, error: BaseException, text: str) -> HeadraceError:
         return StorageError(f"{where}: the store is full: {text}; make room")
     is_cut_off = isinstance(error, ConnectionError | HTTPClientError | ReadTimeoutError)
     if is_cut_off or isinstance(error, S3UploadFailedError) or _is_of_server(error):
-        return TargetDownError(f"{where}: the store does not answer: {text}; try again later")
+        return TargetDownError(f"{where}: the store is down or busy: {text}; try again later")
     if isinstance(error, BotoCoreError):
         return ConfigError(f"{where}: {text}; correct its settings")
     return HeadraceError(f"{where}: {text}")

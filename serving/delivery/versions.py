@@ -231,7 +231,7 @@ def mended_state(place: Place, delivery: Delivery) -> State | None:
                 f"{delivery.number} ({delivery.id}); deliver from the workspace that published "
                 "last, or remove all versions in the target, and its record"
             ) from error
-        log.warning("%s; the lists are delivered again, and the record is written new", error)
+        log.warning("%s; all lists are delivered again, with a new record", error)
         return None
 
 
@@ -247,7 +247,7 @@ def require_allowed(state: State | None, delivery: Delivery, where: str) -> None
     require_own(state, delivery.run, where)
     if delivery.others.get(state.place) == state.target:
         raise ConfigError(
-            f"{where} has the lists of deliver.{state.target}: both names lead to one place, "
+            f"{where} has the lists of deliver.{state.target}: both addresses mean the same place, "
             "although they are written differently; take one of them out of deliver, or give it "
             "another table, prefix or folder"
         )

@@ -29,8 +29,8 @@ def bases(source: Source, kinds: Sequence[Prepared]) -> dict[str | None, str]:
         if why is None:
             found[one.kind.scenario] = _basis(source, one)
         elif source.config.score.keep_unchanged:
-            text = one.told(f"score: with {why}, no user keeps an earlier list")
-            log.info("%s (%s)", text, lists_key(one.kind.scenario))
+            text = one.told(f"none are reused, because {why} may change all of them")
+            log.info("score: %s: %s", lists_key(one.kind.scenario), text)
     return found
 
 

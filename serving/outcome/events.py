@@ -231,7 +231,7 @@ def _place(value: Any, row: int, wrong: dict[int, str]) -> int:
             return int(number)
     except (TypeError, ValueError):
         pass
-    wrong.setdefault(row, f"outcome.position={value!r} is no place; places are 1, 2, 3, ...")
+    wrong.setdefault(row, f"outcome.position={value!r} is no position; positions are 1, 2, 3, ...")
     return NO_PLACE
 
 

@@ -16,15 +16,15 @@ COMPARISONS = "comparisons"
 """Folder in the workspace."""
 Result = dict[str, Any]
 _COMPARED = (
-    "The users of the canary compared with all others over the same time, by the group that they "
-    "are assigned to, whatever list they saw. p is the probability of a difference at least this "
-    "large if both versions are equally good."
+    "Compares the users of the canary with all other users over the same time. Users count in "
+    "their assigned group, whatever list they saw. p is the probability of a difference at least "
+    "this large if both versions are equally good."
 )
 _POLICY = (
-    "What other lists would have got at the places that were shown, estimated from the places that "
-    "were drawn at random. Support: places at which the item of those lists could have been."
+    "What other lists would have got, estimated from the items that were drawn at random. Support: "
+    "impressions that could have had the item of those lists."
 )
-_REFUSED = "The log has too little of what these lists would show, so there is no estimate of them."
+_REFUSED = "There is no estimate for these lists. The table has the reasons."
 
 
 def write_outcome(workspace: Path, result: Result, output: Path | None) -> Path:
@@ -102,9 +102,9 @@ def _chart(name: str, row: Result, counts: Result) -> Chart:
         for place, one in places.items()
         if one["rate"] is not None
     ]
-    title = f"{name}: rate by place"
-    drawing = plot(title, [Series("rate", points)], Axis("place"), Axis("rate"))
-    return Chart(title, drawing, _rate_table(title, "place", places, counts))
+    title = f"{name}: rate by position"
+    drawing = plot(title, [Series("rate", points)], Axis("position"), Axis("rate"))
+    return Chart(title, drawing, _rate_table(title, "position", places, counts))
 
 
 def _comparisons(result: Result) -> Section:

@@ -45,9 +45,7 @@ _FIXES = {
     "events after that",
 }
 """Why an impression is left out, in this order, and what to do if all of them are."""
-_MORE = (
-    "take the events of more days or users, or let more places be drawn (score.exploration.share)"
-)
+_MORE = "take the events of more days or users, or draw more positions (score.exploration.share)"
 
 
 class Limits(NamedTuple):
@@ -186,15 +184,14 @@ def _require_places(name: str, cases: Cases) -> None:
     _require(
         len(cases.supported) > 0,
         name,
-        f"no place of the lists that were shown is left ({left_out})",
+        f"no impression is left ({left_out})",
         _FIXES.get(most, _MORE),
     )
     impossible = cases.left_out.get(_IMPOSSIBLE, 0)
     _require(
         not impossible,
         name,
-        f"{impossible:,} places of the lists that were shown have a propensity that is not above "
-        "0 and at most 1",
+        f"{impossible:,} impressions have a propensity that is not above 0 and at most 1",
         _FIXES[_IMPOSSIBLE],
     )
 
@@ -205,10 +202,10 @@ def _require_support(name: str, cases: Cases, limits: Limits) -> None:
     _require(
         support >= limits.min_support,
         name,
-        f"only {support:.1%} of the {len(cases.supported):,} places have an item that could have "
-        f"been shown there, and outcome.min_support is {limits.min_support:.0%}",
+        f"only {support:.1%} of the {len(cases.supported):,} impressions could have had the "
+        f"policy's item, and outcome.min_support is {limits.min_support:.0%}",
         "the lists with exploration must be able to show what the policy shows: choose a policy "
-        "that is closer to them, or let more places be drawn (score.exploration.share)",
+        "that is closer to them, or draw more positions (score.exploration.share)",
     )
 
 
@@ -225,8 +222,8 @@ def _require_users(name: str, reach: _Reach, limits: Limits) -> None:
     _require(
         reach.effective_successes >= FEWEST_SUCCESSES,
         name,
-        f"the places that count are worth {reach.effective_successes:.1f} successes, and an "
-        f"interval needs {FEWEST_SUCCESSES}",
+        f"the effective number of successes is {reach.effective_successes:.1f}, and an interval "
+        f"needs {FEWEST_SUCCESSES}",
         _MORE,
     )
 
@@ -245,21 +242,21 @@ def _require_weights(name: str, reach: _Reach, limits: Limits) -> None:
     """
     mean, high, p = (getattr(reach.mean_weight, key) for key in ("value", "high", "p"))
     upper = mean if high is None else high
+    covered = reach.support * min(upper, 1.0)
     _require(
-        reach.support * min(upper, 1.0) >= limits.min_support,
+        covered >= limits.min_support,
         name,
-        f"the mean weight of the places is {mean:.2f} (at most {upper:.2f}), though it is 1 if all "
-        f"of the policy's items could be drawn; with {reach.support:.1%} of the places, the log "
-        f"has at most {reach.support * min(upper, 1.0):.1%} of what the policy shows, and "
-        f"outcome.min_support is {limits.min_support:.0%}; rules or histories keep its items from "
-        "the users",
-        "choose a policy whose lists keep to the same rules",
+        f"the log covers at most {covered:.1%} of what the policy shows (support "
+        f"{reach.support:.1%} times mean weight {min(upper, 1.0):.2f}, its upper bound), and "
+        f"outcome.min_support is {limits.min_support:.0%}: rules or histories excluded some of its "
+        "items",
+        "choose a policy that follows the same rules",
     )
     _require(
         mean <= _MOST_WEIGHT or (p is not None and p >= LEAST_P),
         name,
-        f"the mean weight of the places is {mean:.2f}, and above 1 it cannot be: the policy has "
-        "the items that were drawn more often than chance gives, or the propensities are wrong",
+        f"the mean weight is {mean:.2f}, significantly above 1: the propensities are wrong, or the "
+        "policy contains items because they were drawn",
         "choose a policy that was not made by the same draw, such as lists without exploration",
     )
 

@@ -14,7 +14,7 @@ _BETWEEN = "-"
 
 
 def print_outcome(console: Console, result: Result) -> None:
-    """Print rates by version and place, comparisons, estimates and the ledger."""
+    """Print rates by version and position, comparisons, estimates and the ledger."""
     header, rates = told.rate_header(result["counts"]), told.rates_named(result)
     _say(console, told.what_counts(result["counts"]))
     _print_rates(console, f"lists shown on {told.days_of(result)}", header, rates)
@@ -75,8 +75,9 @@ def _print_policy(console: Console, found: Result) -> None:
     _say(console, told.support_told(found))
     _say(
         console,
-        f"the lists that were shown, at the same places: {figure(was['value'])} "
-        f"({interval(was, _BETWEEN)}); lead of the others: {figure(lead['value'], sign='+')} "
+        f"the lists that were shown, same impressions: {figure(was['value'])} "
+        f"({interval(was, _BETWEEN)}); lead of {found['policy']} (doubly robust): "
+        f"{figure(lead['value'], sign='+')} "
         f"({interval(lead, sign='+')}), p {figure(lead['p'], 3)}",
     )
     for why, count in found["left_out"].items():

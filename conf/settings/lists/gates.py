@@ -83,8 +83,8 @@ class Gates(Section):
     """Share of the best items of sampled users that the search with `score.index` finds. Not
     measured without `score.index`, or with `score.candidates`."""
     recall_users: Annotated[int, Field(ge=0)] = 200
-    """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time. A
-    ranker scores fewer of them if they, times the items, are more than `score.max_pairs`. 0:
+    """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time.
+    With a ranker, `candidate_recall` takes fewer if users times items exceeds `score.max_pairs`. 0:
     neither is measured."""
 
     @field_validator("*", mode="before")

@@ -31,14 +31,15 @@ def written_credentials(tree: Any) -> Iterator[str]:
             if value is not None and not comes_from_environment(value):
                 yield (
                     f"deliver.{name}.{key} holds the credential itself, which is not allowed; "
-                    "write ${oc.env:NAME} and put it into that variable"
+                    "write ${oc.env:NAME} without a default, and put the credential into that "
+                    "variable"
                 )
         url = target.get("url") if isinstance(target, dict) else None
         if isinstance(url, str) and _has_password(url):
             yield (
                 f"deliver.{name}.url holds a password, which is not allowed; write "
-                "${oc.env:NAME} in its place, or for the whole address, and put it into that "
-                "variable"
+                "${oc.env:NAME}, without a default, in its place or for the whole address, and put "
+                "it into that variable"
             )
 
 

@@ -72,8 +72,9 @@ class FilesTarget(Target):
     """jsonl: a JSON object a line. csv: comma, double quotes and a header; columns that hold lists
     or texts by language are JSON."""
     path: Folder
-    """Folder of the target, outside of the workspace and of `input.root`. Each version has a folder
-    in it, and `CURRENT.json` names one."""
+    """Folder of the target, relative to the folder in which the command runs. It must be outside of
+    the workspace and of `input.root`. Each version has a folder in it, and `CURRENT.json` names
+    one."""
     gzip: bool = False
     """Whether the files are compressed."""
 

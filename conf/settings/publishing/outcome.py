@@ -21,19 +21,20 @@ class Outcome(Section):
     `{purchase: 1, view: 0.1}`; of several acts on one item the most valuable counts. {}: all of
     `etl.event_types` that are not `shown_only` and have a weight above 0, at 1 each."""
     within_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 24
-    """Hours after an item was shown in which an act on it counts, at most those of a year."""
+    """An act counts if it happens at most this many hours after the item was shown."""
     list_id: str | None = None
     """Column of the events with the `list_id` of the list that was shown or acted on; null: events
     are joined with lists by user, item and time. Events without a value are joined like this
     too."""
     position: str | None = None
-    """Column of the events with the place in the list at which the item was shown, from 1; events
-    with another place than in the list are not counted. null: the place is not compared."""
+    """Column of the events with the position in the list at which the item was shown, from 1;
+    events with another position than in the list are not counted. null: the position is not
+    compared."""
     segment: Name | None = None
     """Field of `input.users.fields` whose values are counted apart; null: none."""
     min_support: Share = 0.8
-    """Smallest share of the places of a policy's lists at which its items could have been shown:
-    with less, `--policy` gives no estimate."""
+    """Smallest share of the impressions that could have had the item of a policy's list: with less,
+    `--policy` gives no estimate."""
     min_effective: Positive = 100
     """Smallest effective number of users, by the weights of the estimate: with less, `--policy`
     gives none."""

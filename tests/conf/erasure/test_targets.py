@@ -76,7 +76,7 @@ def test_an_erasure_warns_of_targets_that_it_does_not_reach(
     tmp_path: Path, shop: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert erase(tmp_path, with_key(config_of(tmp_path)), *GONE)["status"] == "done"
-    assert "lists were delivered to web, at a place that deliver names no longer" in caplog.text
+    assert "web got lists at a place that is no longer in the section deliver" in caplog.text
     Path(f"{tmp_path}-a").rename(f"{tmp_path}-b")
     assert erase(tmp_path, shop, *GONE)["status"] == "done"
     assert "deliver.web is empty, although lists were delivered there" in caplog.text

@@ -15,7 +15,7 @@ SHOP = Path("/data/shop")
     ("path", "has", "lacks"),
     [
         ("erased/hashes.json", "do not remove it", "run again"),
-        ("lists/CURRENT.json", "headrace outcome nothing of the days before", "--kind"),
+        ("lists/CURRENT.json", "headrace outcome cannot count earlier days", "--kind"),
         ("models/CURRENT-ranker.json", "headrace train", "outcome"),
         ("lists/WITHDRAWN.json", "can be published again", "headrace score"),
         ("lists/DELIVERED.json", "remove it and run headrace deliver", "headrace score"),

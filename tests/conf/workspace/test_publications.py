@@ -74,7 +74,7 @@ def test_a_damaged_history_is_told(tmp_path: Path, damage: object) -> None:
         read_pointer(tmp_path, "lists")
     assert len(str(error.value)) < 600
     assert "remove it and run headrace score" in str(error.value)
-    assert "headrace outcome nothing of the days before" in str(error.value)
+    assert "headrace outcome cannot count earlier days" in str(error.value)
 
 
 def test_a_canary_has_the_share_of_the_users_that_it_says() -> None:

@@ -42,7 +42,7 @@ def test_the_newest_version_that_fits_is_the_base_also_a_canary(
         assert base() == "first" and "keeps no lists" not in caplog.text
         publish_copy(shop, "other-3", fits=False)
         assert base() is None  # looking further back is not worth it
-        assert "keeps no lists of other-3: another model, code, settings" in caplog.text
+        assert "cannot reuse lists of other-3: another model, code, settings" in caplog.text
         publish_copy(shop, "canary", fits=True, share=0.2)
         assert base() == "canary"
 
@@ -57,5 +57,5 @@ def test_with_other_numbers_no_list_is_kept_and_the_log_says_what_to_set(
     second = shop.first.model_copy(update={"vocabularies": vocabularies})
     with caplog.at_level("INFO"):
         assert base_of(tmp_path, second, basis_of_lists(shop, shop.config(), second)) is None
-    assert "keeps no lists of first: users or items have other numbers" in caplog.text
+    assert "cannot reuse lists of first: users or items have other numbers" in caplog.text
     assert "etl.vocabulary: extend" in caplog.text

@@ -32,7 +32,7 @@ SCENARIO = (
     " rules: {where: {in_stock: 'stock > 0'}}}"
 )
 OF_EVENTS = "score.rules={leave_out: {bought: {events: [buy]}, viewed: {events: [view], days: 30}}}"
-KEPT = "lists are those of"
+KEPT = "unchanged lists of"
 INDEX = "score.index={}"
 
 
@@ -157,4 +157,4 @@ def test_a_run_keeps_lists_and_finds_out_if_they_are_other_ones(
     assert again("score.keep_unchanged=false") == 0
     change_lists(tmp_path, first["id"], other_scores)
     assert again() == 0
-    assert "cannot be kept" in caplog.text
+    assert "cannot be reused" in caplog.text

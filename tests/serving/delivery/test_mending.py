@@ -34,7 +34,7 @@ def test_a_damaged_record_is_written_again(
         deliver(early, site)
     told = deliver(tmp_path, site)
     assert told["status"] == "delivered"
-    assert "is damaged; the lists are delivered again" in caplog.text
+    assert "is damaged; all lists are delivered again" in caplog.text
     assert site.read("lists") == lists_of(3, "a")
     assert site.versions() == {told["version"]} != {first}
     assert deliver(tmp_path, site)["status"] == "current"
@@ -134,7 +134,7 @@ def test_a_target_that_was_emptied_is_told(
     (tmp_path / "lists/DELIVERED.json").write_text("{")
     caplog.clear()
     assert deliver(tmp_path, site)["status"] == "current"
-    assert "places of earlier deliveries are not known any more" in caplog.text
+    assert "earlier places of targets are not known" in caplog.text
     assert len(read_delivered(tmp_path)) == 1
 
 

@@ -113,7 +113,7 @@ def test_objects_that_a_store_keeps_are_told(site: Site, code: str, error: Any) 
             if error is None:
                 store.delete(["a"])
                 return
-            with pytest.raises(error, match="1 objects stay, such as a: It stays") as caught:
+            with pytest.raises(error, match="1 of the objects, such as a: It stays") as caught:
                 store.delete(["a"])
     require_no_password(caught.value)
 

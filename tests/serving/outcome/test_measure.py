@@ -153,7 +153,7 @@ def test_an_act_counts_for_the_last_showing_and_by_its_worth(
     for text in (capsys.readouterr().out, Path(result["page"]).read_text()):
         said = " ".join(text.split())
         for part in (
-            "an item of a list with an event seen", "buy (worth 2), view (worth 0.5)",
+            "an item of a list with an event of type seen", "buy (worth 2), view (worth 0.5)",
             "at most 48 hours after it was shown", "shown (seen)", "rate (mean worth)",
         ):  # fmt: skip
             assert part in said

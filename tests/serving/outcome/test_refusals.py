@@ -80,9 +80,9 @@ def test_a_file_with_unknown_columns(shop: Path) -> None:
     [
         (",i2,1770681610,seen,1", "row 1: user_id is missing"),
         ("u0,i2,noon,seen,1", "row 1: time='noon' is no time"),
-        ("u0,i2,1770681610,seen,0", "row 1: outcome.position='0' is no place"),
-        ("u0,i2,1770681610,seen,a", "row 1: outcome.position='a' is no place"),
-        ("u0,i2,1770681610,seen,1e300", "row 1: outcome.position='1e300' is no place"),
+        ("u0,i2,1770681610,seen,0", "row 1: outcome.position='0' is no position"),
+        ("u0,i2,1770681610,seen,a", "row 1: outcome.position='a' is no position"),
+        ("u0,i2,1770681610,seen,1e300", "row 1: outcome.position='1e300' is no position"),
     ],
 )
 def test_a_row_that_is_wrong(shop: Path, row: str, part: str) -> None:

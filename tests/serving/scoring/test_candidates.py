@@ -184,9 +184,9 @@ def test_a_role_that_was_never_trained_stops_the_lists(workspace: Path) -> None:
     [
         ("a: {from: model, count: 2}", r"score\.list_length=5, but the channels .* name 2 items"),
         ("main: {from: model, count: 9}", "'main' is the role of another model"),
-        ("model: {from: popularity, count: 9}", "'model' is what figures call a source of items"),
-        ("fallback: {from: model, count: 9}", "'fallback' is what figures call a source of items"),
-        ("explored: {from: model, count: 9}", "'explored' is what figures call a source of items"),
+        ("model: {from: popularity, count: 9}", "'model' is reserved for a source of items"),
+        ("fallback: {from: model, count: 9}", "'fallback' is reserved for a source of items"),
+        ("explored: {from: model, count: 9}", "'explored' is reserved for a source of items"),
         ("a: {from: markov, count: 9, by: country}", r"by='country' is only for popularity"),
         ("a: {from: popularity, count: 9, by: town}", r"by='town' is no field of input\.users"),
         ("a: {from: list, count: 9}", "from is 'list', but path is missing"),

@@ -186,7 +186,7 @@ def test_a_scenario_turns_off_what_the_default_lists_have(tmp_path: Path) -> Non
 
 def test_what_other_lists_and_sources_are_called_is_no_name_of_a_scenario(tmp_path: Path) -> None:
     for name, told in (("audiences", "has the folder of the audiences"),
-                       ("explored", "is what figures call a source of items")):  # fmt: skip
+                       ("explored", "is reserved for a source of items")):  # fmt: skip
         with pytest.raises(ConfigError, match=f"'{name}' {told}"):
             tiny_config(tmp_path, f"score.scenarios.{name}={{list_length: 3}}")
 
