@@ -178,7 +178,8 @@ def _figures(
     scenarios, channels = read.reader.scenarios.texts, read.reader.channels.texts
     segments = segments_of(config.outcome.segment, workspace, read.dataset, read.reader.user_ids)
     most = max(acts.values())
-    compared = comparison_rows(shown, timeline, scenarios, most)
+    there = frozenset(timeline.versions[number] for number in read.manifests)
+    compared = comparison_rows(shown, timeline, scenarios, most, there)
     notes = notes_of(config, read.events, shown, ledger, read.gone, timeline)
     return {
         "days": [day_of(read.days.start), day_of(read.days.end - 1)],

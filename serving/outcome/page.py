@@ -24,7 +24,7 @@ _POLICY = (
     "What other lists would have got at the places that were shown, estimated from the places that "
     "were drawn at random. Support: places at which the item of those lists could have been."
 )
-_REFUSED = "The log has too little of what these lists would show, so there is no estimate of them."
+_REFUSED = "The log cannot say what these lists would have got, for these reasons."
 
 
 def write_outcome(workspace: Path, result: Result, output: Path | None) -> Path:
