@@ -30,7 +30,6 @@ from serving.audiences.worker import PARTS, AudienceScorer
 from serving.carrying.earlier import base_of
 from serving.carrying.merged import DifferentListsError
 from serving.gates.rule_checks import RuleCheck
-from serving.kinds.index_recall import IndexRecall
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.scorable import require_scorable
 from serving.kinds.unchanged import bases
@@ -201,16 +200,15 @@ def checked(
     files |= of_audiences
     figures: dict[str, Any] = {}
     scenarios: dict[str, ScenarioLists] = {}
-    index = IndexRecall(source)
     for one in kinds:
-        found, parts = described(source, one, folder, index)
+        found, parts = described(source, one, folder)
         name = one.kind.scenario
         files[lists_key(name)] = parts
         if name is None:
-            figures = found
+            figures = dict(found)
         else:
             scenarios[name] = ScenarioLists(
-                **found, list_length=one.score.list_length, users_where=one.kind.users_where
+                **dict(found), list_length=one.score.list_length, users_where=one.kind.users_where
             )
     return ListsManifest(
         id=folder.name,
