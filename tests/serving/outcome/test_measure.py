@@ -249,9 +249,7 @@ def test_lists_without_ids_of_an_earlier_release_are_joined_by_user_and_item(
 
 def test_a_version_that_is_gone_is_told_and_the_others_are_counted(tmp_path: Path) -> None:
     config = shop(tmp_path)
-    for path in sorted((tmp_path / "lists/first").iterdir()):
-        path.unlink()
-    (tmp_path / "lists/first").rmdir()
+    shutil.rmtree(tmp_path / "lists/first")
 
     result = counted(config, [
         ("u0", "i2", START + 10, "seen"), ("u0", "i3", START + DAYS + 10, "seen"),
@@ -267,8 +265,8 @@ def test_a_list_that_is_there_is_found_though_the_current_one_is_gone(tmp_path: 
     config = shop(tmp_path, "outcome.list_id=list")
     ids = list_ids(tmp_path / "lists/first")
     write_lists(tmp_path, "third", SECOND)
-    days = enumerate(("first", "second", "third"))
-    publish_history(tmp_path, *((name, START + day * DAYS, 1) for day, name in days))
+    names = ("first", "second", "third")
+    publish_history(tmp_path, *((name, START + n * DAYS, 1) for n, name in enumerate(names)))
     shutil.rmtree(tmp_path / "lists/second")
 
     result = counted(
