@@ -16,17 +16,16 @@ from conf.errors import ConfigError, InputError
 from conf.privacy.log_ids import Kind, as_files_name_them, has_labels
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource
-from serving.outcome.codes import Codes
-from serving.visitors.cells import (
+from serving.given_files.cells import (
     EVENTS_OPTION,
-    ids_of,
+    Cells,
     logs_of,
     optional,
     reaches,
-    times_of,
-    types_of,
+    read_cells,
 )
-from serving.visitors.files import GivenFile, read_file
+from serving.given_files.reading import GivenFile, read_file
+from serving.outcome.joining import Codes
 
 OTHER, SHOWN, ACT, TOO_SMALL = range(4)
 """What an event is; TOO_SMALL: an act whose value is below `min_value` of its type."""
@@ -174,44 +173,36 @@ def _part(
     acts: Mapping[str, float],
 ) -> pd.DataFrame:
     """Return the rows of a file."""
-    columns, wrong = log.columns, dict[int, str]()
-    users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
-    times = times_of(file, log, config, manifest, wrong)
+    wrong = dict[int, str]()
     positions = optional(file, log, config.outcome.position)
     places = [_place(one, row, wrong) for row, one in enumerate(positions)]
-    file.refuse(wrong)
-    types = types_of(file, log, config)
+    cells = read_cells(file, log, config, manifest, wrong)
     return pd.DataFrame(
         {
-            "user": users,
-            "item": items,
-            "time": times,
-            "type": types,
-            "kind": _kinds(config, log, types, optional(file, log, columns.value), acts),
-            "worth": np.array([acts.get(one, 0.0) for one in types], dtype=np.float64),
+            "user": cells.users,
+            "item": cells.items,
+            "time": cells.times,
+            "type": cells.types,
+            "kind": _kinds(config, log, cells, acts),
+            "worth": np.array([acts.get(one, 0.0) for one in cells.types], dtype=np.float64),
             "list_id": _texts(optional(file, log, config.outcome.list_id)),
             "place": np.array(places, dtype=np.int64),
-            "event_id": _texts(optional(file, log, columns.event_id)),
-            "value": _texts(optional(file, log, columns.value)),
+            "event_id": _texts(optional(file, log, log.columns.event_id)),
+            "value": _texts(cells.values),
         }
     )
 
 
-def _kinds(
-    config: Config,
-    log: EventSource,
-    types: Sequence[str],
-    values: Sequence[Any],
-    acts: Mapping[str, float],
-) -> np.ndarray:
+def _kinds(config: Config, log: EventSource, cells: Cells, acts: Mapping[str, float]) -> np.ndarray:
     """Return what each event is: [M] int8."""
+    types = cells.types
     shown, known = config.outcome.shown, config.etl.event_types
     kind_of = {one: SHOWN if one == shown else ACT if one in acts else OTHER for one in set(types)}
     kinds = np.array([kind_of[one] for one in types], dtype=np.int8)
     for place in np.flatnonzero(kinds == ACT).tolist():
         rule = known.get(types[place])
         if rule is not None and rule.min_value is not None:
-            kinds[place] = ACT if reaches(values[place], rule.min_value, log) else TOO_SMALL
+            kinds[place] = ACT if reaches(cells.values[place], rule.min_value, log) else TOO_SMALL
     return kinds
 
 
