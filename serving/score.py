@@ -33,7 +33,6 @@ from serving.carrying.earlier import Base, base_of
 from serving.carrying.merged import NotKeptError
 from serving.gates.rule_checks import RuleCheck
 from serving.kinds.bases import bases
-from serving.kinds.index_recall import IndexRecall
 from serving.kinds.prepared import Prepared, Source, prepared, prepared_similar
 from serving.kinds.scorable import require_scorable
 from serving.kinds.written import described
@@ -227,16 +226,15 @@ def checked(
     files |= of_audiences
     figures: dict[str, Any] = {}
     scenarios: dict[str, ScenarioLists] = {}
-    index = IndexRecall(source)
     for one in kinds:
-        found, parts = described(source, one, folder, index)
+        found, parts = described(source, one, folder)
         name = one.kind.scenario
         files[lists_key(name)] = parts
         if name is None:
-            figures = found
+            figures = dict(found)
         else:
             scenarios[name] = ScenarioLists(
-                **found, list_length=one.score.list_length, users_where=one.kind.users_where
+                **dict(found), list_length=one.score.list_length, users_where=one.kind.users_where
             )
     return ListsManifest(
         id=folder.name,

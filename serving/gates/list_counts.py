@@ -23,7 +23,6 @@ from conf.contract import (
     SCORE,
     USER_ID,
     USER_IDX,
-    WHY_FALLBACK,
     Manifest,
 )
 from conf.settings.score import Score
@@ -33,9 +32,9 @@ from serving.gates.propensities import count_bad_propensities
 from serving.gates.row_counts import (
     NumberedRows,
     Rows,
-    count_bad_scores,
     count_channels,
-    count_misplaced,
+    count_fallbacks,
+    count_rows,
     hashes_of,
     marked_rows,
     numbered,
@@ -111,25 +110,15 @@ def check_parts(
         members: The users that should have lists; None: all.
     """
     dataset = workspace / "datasets" / manifest.id
-    item_ids = read_item_ids(dataset, manifest)
-    total, fields = _Total(pools), set() if check is None else {*check.user_fields}
-    fields |= set() if members is None else {*members.fields}
-    columns = [HISTORY_ITEMS] if check is None else EVENTS
+    item_ids, total = read_item_ids(dataset, manifest), _Total(pools)
     schema = lists_schema(
         has_channels=bool(score.candidates),
         has_rules=check is not None,
         has_propensity=score.exploration is not None,
     )
-    groups = zip(manifest.row_groups("users"), manifest.row_groups("histories"), strict=True)
-    for part, (users, histories) in enumerate(groups):
-        path = folder / part_name(part)
-        with told_if_damaged(path):
-            lists = pq.read_table(path, schema=schema, page_checksum_verification=True)
-        of_users = read_row_group(dataset, users, [USER_ID, USER_IDX, *sorted(fields)])
-        of_histories = read_row_group(dataset, histories, columns)
-        if members is not None:
-            is_in = pa.array(members.of(of_users))
-            of_users, of_histories = of_users.filter(is_in), of_histories.filter(is_in)
+    for part in range(len(manifest.row_groups("users"))):
+        lists = _lists_in(folder / part_name(part), schema)
+        of_users, of_histories = _of_part(dataset, manifest, part, check, members)
         total.add(
             check_lists(
                 lists,
@@ -145,6 +134,31 @@ def check_parts(
             )
         )
     return total.checked(score, is_personal=is_personal, has_rules=check is not None)
+
+
+def _lists_in(path: Path, schema: pa.Schema) -> pa.Table:
+    with told_if_damaged(path):
+        return pq.read_table(path, schema=schema, page_checksum_verification=True)
+
+
+def _of_part(
+    dataset: Path,
+    manifest: Manifest,
+    part: int,
+    check: RuleCheck | None,
+    members: Members | None,
+) -> tuple[pa.Table, pa.Table]:
+    """Return the users of a part that should have lists, and their histories: N rows each."""
+    fields = set() if check is None else {*check.user_fields}
+    fields |= set() if members is None else {*members.fields}
+    columns = [HISTORY_ITEMS] if check is None else EVENTS
+    of_users, of_histories = (manifest.row_groups(name)[part] for name in ("users", "histories"))
+    users = read_row_group(dataset, of_users, [USER_ID, USER_IDX, *sorted(fields)])
+    histories = read_row_group(dataset, of_histories, columns)
+    if members is None:
+        return users, histories
+    is_in = pa.array(members.of(users))
+    return users.filter(is_in), histories.filter(is_in)
 
 
 class _Total:
@@ -217,7 +231,7 @@ def check_lists(
         check: Evaluates the rules again for these users; None: there are none.
         share: `score.exploration.share`; None: nothing is drawn.
     """
-    users, catalogue = len(user_ids), len(item_ids)
+    users = len(user_ids)
     rows = numbered(lists, user_ids, item_ids)
     could = could_have(histories, pools, drop_seen=drop_seen, guaranteed=guaranteed)
     lengths = np.bincount(rows.user[rows.is_known], minlength=users)  # [N]
@@ -228,7 +242,7 @@ def check_lists(
         lengths,
         falls_back,
         could.possible,
-        items=catalogue - NUM_RESERVED,
+        items=len(item_ids) - NUM_RESERVED,
         list_length=list_length,
         has_candidates=guaranteed is not None,
         most=ruled.most,
@@ -236,25 +250,34 @@ def check_lists(
     why, is_absent = texts_of(codes, SHORT_REASONS), lengths == 0
     absent = [user_ids.filter(pa.array(is_absent)), why.filter(pa.array(is_absent))]
     of_model = rows.of_model & ~marked_rows(lists, EXPLORED)
+    listed = np.bincount(rows.item[of_model], minlength=len(item_ids)).astype(bool)
+    counts = {
+        **_list_counts(lengths, codes, list_length),
+        "unscored_users": int((falls_back & ~could.falls_back).sum()),
+        "rule_violations": ruled.num_broken,
+        "bad_propensities": 0 if share is None else count_bad_propensities(lists, share),
+        **count_rows(lists, rows, could.seen, len(item_ids), ruled.num_rises),
+    }
     return CheckedPart(
-        {
-            "users": users,
-            "lists": int((~is_absent).sum()),
-            "full_lists": int((lengths == list_length).sum()),
-            "users_without_lists": int(is_absent.sum()),
-            "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
-            "unscored_users": int((falls_back & ~could.falls_back).sum()),
-            "rule_violations": ruled.num_broken,
-            "bad_propensities": 0 if share is None else count_bad_propensities(lists, share),
-            **_row_counts(lists, rows, could.seen, catalogue, ruled.num_rises),
-        },
-        Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
-        _fallbacks(lists, rows),
-        pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
-        hashes_of(rows.user[of_model], rows.item[of_model]),
-        np.bincount(rows.item[of_model], minlength=catalogue).astype(bool) & pools.model,
-        count_channels(lists),
+        counts=counts,
+        short_lists=Counter(why.filter(pa.array(~is_absent & (codes > 0))).to_pylist()),
+        fallbacks=count_fallbacks(lists, rows),
+        absent=pa.Table.from_arrays(absent, schema=ABSENT_SCHEMA),
+        hashes=hashes_of(rows.user[of_model], rows.item[of_model]),
+        listed=listed & pools.model,
+        channels=count_channels(lists),
     )
+
+
+def _list_counts(lengths: np.ndarray, codes: np.ndarray, list_length: int) -> dict[str, int]:
+    """Return the counts of users and of their lists, by length and by why they are short: [N]."""
+    return {
+        "users": len(lengths),
+        "lists": int((lengths > 0).sum()),
+        "full_lists": int((lengths == list_length).sum()),
+        "users_without_lists": int((lengths == 0).sum()),
+        "unexplained": int((codes == SHORT_REASONS.index(UNEXPLAINED)).sum()),
+    }
 
 
 class _Ruled(NamedTuple):
@@ -300,30 +323,3 @@ def _ruled(
         check.most(pools, could.seen, known, falls_back, list_length, could.sure),
         check.num_rises(known, rows.is_fallback[rows.is_known]),
     )
-
-
-def _row_counts(
-    lists: pa.Table, rows: NumberedRows, seen: np.ndarray, catalogue: int, num_rises: int | None
-) -> dict[str, int]:
-    pairs = (rows.user * catalogue + rows.item)[rows.is_known]
-    from_fallback = int(rows.is_fallback[rows.starts].sum())
-    return {
-        "rows": lists.num_rows,
-        "model_lists": len(rows.starts) - from_fallback,
-        "model_rows": int((~rows.is_fallback).sum()),
-        "fallback_lists": from_fallback,
-        "unknown_ids": int((~rows.is_known).sum()),
-        "duplicate_items": len(pairs) - len(np.unique(pairs)),
-        "seen_items": int(np.isin(pairs, seen).sum()),
-        "misplaced_rows": count_misplaced(lists[POSITION].to_numpy(), rows.user, rows.starts),
-        "bad_scores": count_bad_scores(lists[SCORE].to_numpy(), rows.starts, num_rises),
-    }
-
-
-def _fallbacks(lists: pa.Table, rows: NumberedRows) -> Counter[str]:
-    """Return the number of fallback lists by reason."""
-    first = rows.starts[rows.is_fallback[rows.starts]]
-    reasons: list[str] = (
-        lists[WHY_FALLBACK].take(pa.array(first)).fill_null(UNEXPLAINED).to_pylist()
-    )
-    return Counter(reasons)

@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from serving.rules.guaranteed import Guaranteed, Sure, sure_candidates, with_candidates
-from serving.rules.possible import Pools, Possible, count_possible, seen_pairs, why_unserved
+from serving.rules.possible import (
+    Pools,
+    Possible,
+    count_possible,
+    events_of,
+    seen_pairs,
+    why_unserved,
+)
 
 
 class Could(NamedTuple):
@@ -42,8 +48,7 @@ def could_have(
         guaranteed: What channels of candidates name for sure; None: there are no candidates.
     """
     users = len(histories)
-    owner = pc.list_parent_indices(histories).to_numpy().astype(np.int64)
-    events = histories.flatten().to_numpy().astype(np.int64)
+    owner, events = events_of(histories)
     seen = np.zeros(0, dtype=np.int64)
     if drop_seen:
         seen = seen_pairs(owner, events, len(pools.model))

@@ -10,8 +10,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from conf.contract import CHANNELS, ITEM_ID, NUM_RESERVED, RULES, SOURCE, SOURCE_FALLBACK, USER_ID
+from conf.contract import (
+    CHANNELS,
+    ITEM_ID,
+    NUM_RESERVED,
+    POSITION,
+    RULES,
+    SCORE,
+    SOURCE,
+    SOURCE_FALLBACK,
+    USER_ID,
+    WHY_FALLBACK,
+)
 from serving.publishing.parts import EXPLORED, PIN, REFILL
+from serving.rules.possible import UNEXPLAINED
 
 
 class Rows(NamedTuple):
@@ -156,3 +168,39 @@ def count_channels(lists: pa.Table) -> Counter[str]:
     if CHANNELS not in lists.schema.names:
         return Counter()
     return Counter(pc.list_flatten(lists[CHANNELS]).to_pylist())
+
+
+def count_rows(
+    lists: pa.Table, rows: NumberedRows, seen: np.ndarray, catalogue: int, num_rises: int | None
+) -> dict[str, int]:
+    """Return the counts of the rows of a part, and of the errors in them.
+
+    Args:
+        lists: M rows.
+        rows: The same with numbers.
+        seen: Pairs of `serving.rules.possible.seen_pairs` that lists must not contain.
+        catalogue: V
+        num_rises: Rows that break the order of scores for no good reason; None: there are no rules.
+    """
+    pairs = (rows.user * catalogue + rows.item)[rows.is_known]
+    from_fallback = int(rows.is_fallback[rows.starts].sum())
+    return {
+        "rows": lists.num_rows,
+        "model_lists": len(rows.starts) - from_fallback,
+        "model_rows": int((~rows.is_fallback).sum()),
+        "fallback_lists": from_fallback,
+        "unknown_ids": int((~rows.is_known).sum()),
+        "duplicate_items": len(pairs) - len(np.unique(pairs)),
+        "seen_items": int(np.isin(pairs, seen).sum()),
+        "misplaced_rows": count_misplaced(lists[POSITION].to_numpy(), rows.user, rows.starts),
+        "bad_scores": count_bad_scores(lists[SCORE].to_numpy(), rows.starts, num_rises),
+    }
+
+
+def count_fallbacks(lists: pa.Table, rows: NumberedRows) -> Counter[str]:
+    """Return the number of fallback lists by reason."""
+    first = rows.starts[rows.is_fallback[rows.starts]]
+    reasons: list[str] = (
+        lists[WHY_FALLBACK].take(pa.array(first)).fill_null(UNEXPLAINED).to_pylist()
+    )
+    return Counter(reasons)

@@ -17,7 +17,7 @@ from trainer.evaluation.figures import users_in
 from trainer.evaluation.intervals import difference
 from trainer.evaluation.list_figures import list_figures
 from trainer.evaluation.metrics import METRICS, figures, gains, rank_counts
-from trainer.evaluation.ranks import Given, Ranked, joined
+from trainer.evaluation.ranks import Ranked, joined
 from trainer.evaluation.segments import Division, divisions_of, popularity_of, segment_figures
 
 SHARE = "share"
@@ -62,12 +62,9 @@ def figures_of(
     ranked = joined([part.ranked for part in parts], names)
     events = read_train_events(folder, manifest)
     kinds, users = popularity_of(events), ranked.users
+    trained = users_in(folder, manifest, "train")
     divisions = divisions_of(
-        users,
-        ranked.lengths,
-        ranked.targets,
-        trained_users=users_in(folder, manifest, "train"),
-        kinds=kinds,
+        users, ranked.lengths, ranked.targets, trained_users=trained, kinds=kinds
     )
     gained = _gains(ranked, how.length)
     leads = _leads(gained, how.reference)
@@ -75,16 +72,11 @@ def figures_of(
     whole = segments.get("all", {}).get("all", {})
     rows = {
         name: {
-            "figures": figures(rank_counts(torch.from_numpy(ranks), max(how.at)), how.at),
+            **_row(name, ranked, events, kinds, how.at),
             "bounds": whole.get(name, {}),
-            "lists": {
-                **list_figures(ranked.given[name], events, kinds),
-                "items_per_list": _per_list(ranked.given[name], len(users)),
-            },
-            "seconds": round(ranked.seconds[name], 2),
             "difference": _differences(leads.get(name, {}), users, how.seed),
         }
-        for name, ranks in ranked.ranks.items()
+        for name in ranked.ranks
     }
     return {
         "targets": len(users),
@@ -99,8 +91,20 @@ def figures_of(
     }
 
 
-def _per_list(given: Given, targets: int) -> float | None:
-    return int(given.times.sum()) / targets if targets else None
+def _row(
+    name: str, ranked: Ranked, events: np.ndarray, kinds: np.ndarray, at: Sequence[int]
+) -> dict[str, Any]:
+    """Return what one kind of lists gets without the others."""
+    ranks, given = torch.from_numpy(ranked.ranks[name]), ranked.given[name]
+    targets = len(ranked.users)
+    return {
+        "figures": figures(rank_counts(ranks, max(at)), at),
+        "lists": {
+            **list_figures(given, events, kinds),
+            "items_per_list": int(given.times.sum()) / targets if targets else None,
+        },
+        "seconds": round(ranked.seconds[name], 2),
+    }
 
 
 def _gains(ranked: Ranked, length: int) -> dict[str, dict[str, np.ndarray]]:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from conf.contract import HISTORY_ITEMS, NO_ITEM, USER_ID, USER_IDX
@@ -22,7 +21,7 @@ from serving.ranking.user_vectors import chosen_rows
 from serving.rules.allowed import HistoryRules, Rules
 from serving.rules.book import RuleBook
 from serving.rules.part import PartRules
-from serving.rules.possible import Pools, why_unserved
+from serving.rules.possible import Pools, events_of, why_unserved
 from serving.scoring.loaded import Loaded
 from serving.scoring.staged import channel_of_model
 from trainer.data.columns import Ragged
@@ -80,9 +79,7 @@ def _sampled_rows(source: Source, one: Prepared, pools: Pools, size: int) -> dic
     for part, (users, histories) in enumerate(groups):
         table = read_row_group(source.dataset, users, [USER_ID, *fields])
         events = read_row_group(source.dataset, histories, [HISTORY_ITEMS])[HISTORY_ITEMS]
-        whole = events.combine_chunks()
-        owner = pc.list_parent_indices(whole).to_numpy().astype(np.int64)
-        items = whole.flatten().to_numpy().astype(np.int64)
+        owner, items = events_of(events.combine_chunks())
         is_asked = why_unserved(owner, items, table.num_rows, pools) == 0
         is_asked &= True if members is None else members.of(table)
         ids = table[USER_ID].cast(pa.string()).to_pylist()

@@ -55,13 +55,13 @@ def require_scorable(score: Score, manifest: Manifest, model: ListModel) -> None
 def _why_not_searched(score: Score) -> str | None:
     """Return why a network makes no list of these settings with `score.index`; None: it does."""
     similar = score.similar_items
-    if similar is not None and similar.by == "model" and not _changes_scores(similar.rules):
+    if similar is not None and similar.by == "model" and not changes_scores(similar.rules):
         return None
     of_network = [
         one
         for one in score.sections.values()
         if any(channel.source == "model" for channel in (one.candidates or {}).values())
-        or (one.candidates is None and not _changes_scores(one.rules))
+        or (one.candidates is None and not changes_scores(one.rules))
     ]
     if of_network:
         return None
@@ -71,7 +71,8 @@ def _why_not_searched(score: Score) -> str | None:
     )
 
 
-def _changes_scores(rules: ListRules | None) -> bool:
+def changes_scores(rules: ListRules | None) -> bool:
+    """Return whether rules change scores: then the search is exact even with `score.index`."""
     return rules is not None and (bool(rules.boosts) or rules.least_score is not None)
 
 

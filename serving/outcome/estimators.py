@@ -38,6 +38,8 @@ class Logged(NamedTuple):
     """[M] float64, probability of the item that was shown."""
     reward: np.ndarray
     """[M] float64"""
+    support: np.ndarray
+    """[M] float64, 1 where the policy's item could have been; see `serving.outcome.support`."""
 
     @property
     def weights(self) -> np.ndarray:
@@ -46,7 +48,7 @@ class Logged(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """The value of a policy in each group: the mean reward of a place."""
+    """The value of a policy in each group: the mean reward of a place with support."""
 
     value: np.ndarray
     """[G] float64"""
@@ -68,11 +70,12 @@ def estimates(
         most: Largest possible reward; bounds are cut at 0 and there.
     """
     weights, by = logged.weights, (groups, num_groups, logged.user)
+    support = logged.support
     effective = effective_users(logged, groups, num_groups)
     found = {
-        IPS: ratios(*by, weights * logged.reward),
+        IPS: ratios(*by, weights * logged.reward, support),
         SNIPS: ratios(*by, weights * logged.reward, weights),
-        DR: ratios(*by, doubly_robust(logged)),
+        DR: ratios(*by, doubly_robust(logged), support),
     }
     return {
         name: Estimate(one.value, *bounds_of_share(one, most, effective))
@@ -83,11 +86,12 @@ def estimates(
 def doubly_robust(logged: Logged) -> np.ndarray:
     """Return what each place adds to the doubly robust estimate: [M] float64.
 
-    It is the reward that a model expects of the policy's item, and the weighted error of the model
-    where the policy's item was shown. The model of a user is fitted on other users.
+    It is the reward that a model expects of the policy's item, as often as the place counts, and
+    the weighted error of the model where the policy's item was shown. The model of a user is fitted
+    on other users.
     """
     shown, wanted = expected_rewards(logged)
-    found: np.ndarray = wanted + logged.weights * (logged.reward - shown)
+    found: np.ndarray = logged.support * wanted + logged.weights * (logged.reward - shown)
     return found
 
 

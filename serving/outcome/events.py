@@ -16,26 +16,31 @@ from conf.errors import ConfigError, InputError
 from conf.privacy.log_ids import Kind, as_files_name_them, has_labels
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource
-from serving.outcome.codes import Codes
-from serving.visitors.cells import (
+from serving.given_files.cells import (
     EVENTS_OPTION,
-    ids_of,
+    Cells,
     logs_of,
     optional,
     reaches,
-    times_of,
-    types_of,
+    read_cells,
 )
-from serving.visitors.files import GivenFile, read_file
+from serving.given_files.reading import GivenFile, read_file
+from serving.outcome.joining import Codes
 
 OTHER, SHOWN, ACT, TOO_SMALL = range(4)
 """What an event is; TOO_SMALL: an act whose value is below `min_value` of its type."""
 NO_LIST, NO_PLACE = -1, 0
+_DTYPES = {
+    "user": np.int64, "item": np.int64, "time": np.int64, "kind": np.int8, "worth": np.float64,
+    "list_id": np.int64, "place": np.int64,
+}  # fmt: skip
+_ORDER = ("place", "list_id", "worth", "kind", "item", "time", "user")
+"""By what events are sorted, the last one first."""
 _LAST_PLACE = 2**31 - 1
 
 
 class Events(NamedTuple):
-    """The events of all files, in their order."""
+    """The events of all files, in an order that does not depend on that of files and rows."""
 
     user_ids: list[str]
     """[U] as in the lists."""
@@ -114,15 +119,14 @@ def read_logs(
         [_part(config, manifest, log, file, acts) for log, file in logs], ignore_index=True
     )
     _require_shown(config, set(frame["type"]))
+    frame["user"] = _numbers(config, manifest, "user", frame, users, known)
+    frame["item"] = _numbers(config, manifest, "item", frame, names.items, known)
+    frame["list_id"] = _coded(frame["list_id"], names.lists)
+    order = np.lexsort([frame[name] for name in _ORDER])
+    frame = frame.iloc[order]
     return Events(
-        user=_numbers(config, manifest, "user", frame, users, known),
-        item=_numbers(config, manifest, "item", frame, names.items, known),
         user_ids=users.texts,
-        time=frame["time"].to_numpy(np.int64),
-        kind=frame["kind"].to_numpy(np.int8),
-        worth=frame["worth"].to_numpy(np.float64),
-        list_id=names.lists.of(pa.array(frame["list_id"], pa.string())),
-        place=frame["place"].to_numpy(np.int64),
+        **{name: frame[name].to_numpy(kind) for name, kind in _DTYPES.items()},
         is_copy=_copies(frame),
     )
 
@@ -169,50 +173,46 @@ def _part(
     acts: Mapping[str, float],
 ) -> pd.DataFrame:
     """Return the rows of a file."""
-    columns, wrong = log.columns, dict[int, str]()
-    users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
-    times = times_of(file, log, config, manifest, wrong)
+    wrong = dict[int, str]()
     positions = optional(file, log, config.outcome.position)
     places = [_place(one, row, wrong) for row, one in enumerate(positions)]
-    file.refuse(wrong)
-    types = types_of(file, log, config)
+    cells = read_cells(file, log, config, manifest, wrong)
     return pd.DataFrame(
         {
-            "user": users,
-            "item": items,
-            "time": times,
-            "type": types,
-            "kind": _kinds(config, log, types, optional(file, log, columns.value), acts),
-            "worth": np.array([acts.get(one, 0.0) for one in types], dtype=np.float64),
+            "user": cells.users,
+            "item": cells.items,
+            "time": cells.times,
+            "type": cells.types,
+            "kind": _kinds(config, log, cells, acts),
+            "worth": np.array([acts.get(one, 0.0) for one in cells.types], dtype=np.float64),
             "list_id": _texts(optional(file, log, config.outcome.list_id)),
             "place": np.array(places, dtype=np.int64),
-            "event_id": _texts(optional(file, log, columns.event_id)),
+            "event_id": _texts(optional(file, log, log.columns.event_id)),
+            "value": _texts(cells.values),
         }
     )
 
 
-def _kinds(
-    config: Config,
-    log: EventSource,
-    types: Sequence[str],
-    values: Sequence[Any],
-    acts: Mapping[str, float],
-) -> np.ndarray:
+def _kinds(config: Config, log: EventSource, cells: Cells, acts: Mapping[str, float]) -> np.ndarray:
     """Return what each event is: [M] int8."""
+    types = cells.types
     shown, known = config.outcome.shown, config.etl.event_types
     kind_of = {one: SHOWN if one == shown else ACT if one in acts else OTHER for one in set(types)}
     kinds = np.array([kind_of[one] for one in types], dtype=np.int8)
     for place in np.flatnonzero(kinds == ACT).tolist():
         rule = known.get(types[place])
         if rule is not None and rule.min_value is not None:
-            kinds[place] = ACT if reaches(values[place], rule.min_value, log) else TOO_SMALL
+            kinds[place] = ACT if reaches(cells.values[place], rule.min_value, log) else TOO_SMALL
     return kinds
 
 
 def _copies(frame: pd.DataFrame) -> np.ndarray:
-    """Return which events an earlier one equals: in all columns, or with its event id."""
-    same = ["event_id", "user", "item", "type"]
-    found = frame.duplicated([*same, "time", "list_id", "place"])
+    """Return which events an earlier one equals: in all columns that are read, or its event id.
+
+    An event that is a success is no copy of one whose value is too small.
+    """
+    same = ["event_id", "user", "item", "type", "kind"]
+    found = frame.duplicated([*same, "time", "list_id", "place", "value"])
     found |= frame["event_id"].notna() & frame.duplicated(same)
     return found.to_numpy(bool)
 
@@ -248,12 +248,20 @@ def _numbers(
     Ids of the log get the labels that the dataset gave them; those that are labels already stay.
     """
     own = Codes()
-    raw = own.of(pa.array(frame[kind], pa.string()))
+    raw = _coded(frame[kind], own)
     convert = as_files_name_them(config, manifest, kind, f"outcome {EVENTS_OPTION}")
     labels = set(known[kind].to_pylist()) if has_labels(manifest, kind) else set[str]()
     as_listed = [one if one in labels else convert(one) for one in own.texts]
     found: np.ndarray = np.array([codes.number(one) for one in as_listed], dtype=np.int64)[raw]
     return found
+
+
+def _coded(texts: pd.Series, codes: Codes) -> np.ndarray:
+    """Return the number of each text: [E] int64; new ones are numbered in their own order."""
+    column = pa.array(texts, pa.string())
+    for text in sorted(column.unique().drop_null().to_pylist()):
+        codes.number(text)
+    return codes.of(column)
 
 
 def _require_shown(config: Config, types: set[str]) -> None:

@@ -24,8 +24,8 @@ from conf.contract import (
     lists_key,
 )
 from conf.workspace.parquet import read_columns
-from serving.outcome.codes import Codes
 from serving.outcome.events import Names
+from serving.outcome.joining import Codes
 from serving.publishing.parts import EXPLORED
 
 _COLUMNS = (USER_ID, POSITION, ITEM_ID, SOURCE, CHANNELS, RULES, PROPENSITY, LIST_ID)

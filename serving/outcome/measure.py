@@ -15,9 +15,10 @@ from conf.settings.config import Config
 from conf.workspace.instants import DAY, day_of, first_instant
 from conf.workspace.json_files import is_there
 from conf.workspace.versions import read_manifest
-from serving.outcome.codes import Codes
+from serving.given_files.cells import EVENTS_OPTION
 from serving.outcome.events import Events, Names, acts_of, read_logs
 from serving.outcome.impressions import Impressions, Ledger, join
+from serving.outcome.joining import Codes
 from serving.outcome.listed import Listed, Reader, no_rows
 from serving.outcome.notes import notes_of, require_some
 from serving.outcome.policy import OPTION, Limits, cases_of, judged_policy
@@ -31,7 +32,6 @@ from serving.outcome.published import (
 from serving.outcome.showings import Days
 from serving.outcome.tables import comparison_rows, size_warnings, version_rows
 from serving.outcome.timeline import Timeline
-from serving.visitors.cells import EVENTS_OPTION
 
 log = logging.getLogger(__name__)
 Result = dict[str, Any]
@@ -178,7 +178,8 @@ def _figures(
     scenarios, channels = read.reader.scenarios.texts, read.reader.channels.texts
     segments = segments_of(config.outcome.segment, workspace, read.dataset, read.reader.user_ids)
     most = max(acts.values())
-    compared = comparison_rows(shown, timeline, scenarios, most)
+    there = frozenset(timeline.versions[number] for number in read.manifests)
+    compared = comparison_rows(shown, timeline, scenarios, most, there)
     notes = notes_of(config, read.events, shown, ledger, read.gone, timeline)
     return {
         "days": [day_of(read.days.start), day_of(read.days.end - 1)],

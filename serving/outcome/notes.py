@@ -10,11 +10,11 @@ import numpy as np
 from conf.errors import InputError, VersionError
 from conf.settings.config import Config
 from conf.workspace.instants import HOUR, day_of
+from serving.given_files.cells import EVENTS_OPTION
 from serving.outcome.events import ACT, TOO_SMALL, Events, acts_of
 from serving.outcome.impressions import Impressions, Ledger
 from serving.outcome.showings import Days
 from serving.outcome.timeline import Timeline
-from serving.visitors.cells import EVENTS_OPTION
 
 _MUCH = 0.05
 """Share of impressions that may be left out before a note says so."""

@@ -1,9 +1,7 @@
 """The value of another version's lists, estimated from lists with exploration.
 
 Only what the log can answer counts: places with a propensity, shown after the policy's data ended,
-at which the policy's item could have been. The item that was drawn or kept could be there with its
-propensity. Another one could only be where a place was open to chance, and only if it is not fixed
-at another place of the same list: exploration draws items that are not in the list.
+at which the policy's item could have been, see `serving.outcome.support`.
 
 Legend of shapes: M impressions, P places with an item of the policy, R rows of lists.
 """
@@ -26,12 +24,12 @@ from serving.outcome.impressions import Impressions
 from serving.outcome.joining import find
 from serving.outcome.listed import Listed
 from serving.outcome.rates import LEAST_P, bounds_of_share, ratios, tested
+from serving.outcome.support import support_of
 from trainer.evaluation.intervals import FEWEST_USERS, Difference, as_bound
 
 OPTION = "--policy"
 FEWEST_SUCCESSES = 10
 """Fewest effective successes for an estimate: with fewer, intervals are too narrow."""
-_CERTAIN = 1 - 1e-6
 _MOST_WEIGHT = 1.01
 """A mean weight above it is no rounding."""
 _IMPOSSIBLE = "impossible_propensity"
@@ -44,7 +42,7 @@ _FIXES = {
     _IMPOSSIBLE: "these lists are wrong: run headrace score, publish its lists, and give the "
     "events after that",
 }
-"""Why an impression is left out, in this order, and what to do if all of them are."""
+"""Why an impression is left out and what to do if all of them are."""
 _MORE = "take the events of more days or users, or draw more positions (score.exploration.share)"
 
 
@@ -56,16 +54,35 @@ class Limits(NamedTuple):
     min_effective: int
     """Of the effective number of users."""
 
+    @property
+    def least_users(self) -> int:
+        """Return the fewest effective users of an estimate; an interval needs some."""
+        return max(self.min_effective, FEWEST_USERS)
+
 
 class Cases(NamedTuple):
     """Places of a scenario that were shown and have an item of the policy; what was left out."""
 
     logged: Logged
     """[P]"""
-    supported: np.ndarray
-    """[P] bool, whether the policy's item could have been there."""
     left_out: dict[str, int]
     """Impressions by the reason; with the places they add up to all of the scenario."""
+
+    @property
+    def counting(self) -> np.ndarray:
+        """Return which places count in the estimates: [P] bool."""
+        found: np.ndarray = self.logged.support != 0
+        return found
+
+    @property
+    def places(self) -> Logged:
+        """Return the places that count in the estimates."""
+        return Logged(*(column[self.counting] for column in self.logged))
+
+    @property
+    def supported(self) -> int:
+        """Return how many places could have had the policy's item, as an estimate."""
+        return max(round(float(self.logged.support.sum())), 0)
 
 
 class _Reach(NamedTuple):
@@ -93,30 +110,29 @@ def cases_of(
     """
     propensity = shown.listed.propensity
     at = find([policy.user, policy.position], [shown.user, shown.listed.position])
-    why = (
-        np.isnan(propensity),
-        shown.time <= knows_until,
-        ~np.isin(shown.user, policy.user),
-        at.num == 0,
-        ~((propensity > 0) & (propensity <= 1)),
-    )
+    why = {
+        "without_propensity": np.isnan(propensity),
+        "before_the_policys_data_ended": shown.time <= knows_until,
+        "user_without_the_policys_list": ~np.isin(shown.user, policy.user),
+        "place_beyond_the_policys_list": at.num == 0,
+        _IMPOSSIBLE: ~((propensity > 0) & (propensity <= 1)),
+    }
     is_left, left_out = np.ones(len(propensity), dtype=bool), dict[str, int]()
-    for name, holds in zip(_FIXES, why, strict=True):
+    for name, holds in why.items():
         left_out[name] = int((is_left & holds).sum())
         is_left &= ~holds
     kept = np.flatnonzero(is_left)
     one, wanted = shown.taken(kept), policy.item[at.row[kept]]
-    kept_items = np.flatnonzero(~lists.is_explored)  # they cannot be drawn
-    fixed = lists.taken(kept_items)
-    elsewhere = find(
-        [versions[kept_items], fixed.user, fixed.item], [one.version, one.user, wanted]
-    ).num
-    is_open = (one.listed.propensity < _CERTAIN) & (elsewhere == 0)
     logged = Logged(
-        one.user, one.listed.position, one.listed.item, wanted, one.listed.propensity, one.reward
+        one.user,
+        one.listed.position,
+        one.listed.item,
+        wanted,
+        one.listed.propensity,
+        one.reward,
+        support_of(one, wanted, lists, versions),
     )
-    supported = (logged.item == wanted) | is_open
-    return Cases(logged, supported, {name: n for name, n in left_out.items() if n})
+    return Cases(logged, {name: n for name, n in left_out.items() if n})
 
 
 def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[str, Any]:
@@ -130,20 +146,19 @@ def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[
 
     Returns:
         `shown`: impressions of the scenario, the sum of `left_out` (by reason) and of `places`,
-        those with an item of the policy; `supported`: the places whose item could have been there,
-        and their share `support`; all else is of these alone: `users`, `matched` (places that have
-        the policy's item), `effective_users`, `effective_successes`, `mean_weight`, `logged` (the
-        rate of what was shown), a value with bounds for each of `ESTIMATORS`, `lead`,
-        `by_position`.
+        those with an item of the policy; `supported`: the places whose item could have been there
+        (an estimate, see `serving.outcome.support`), and their share `support`; all else is of
+        these alone: `users`, `matched` (places that have the policy's item), `effective_users`,
+        `effective_successes`, `mean_weight`, `logged` (the rate of what was shown), a value with
+        bounds for each of `ESTIMATORS`, `lead`, `by_position`.
 
     Raises:
         InputError: When the log has too little of what the policy would show.
     """
-    places, supported = len(cases.supported), int(cases.supported.sum())
+    places, logged = len(cases.logged.user), cases.places
     _require_places(name, cases)
     _require_support(name, cases, limits)
-    logged = Logged(*(column[cases.supported] for column in cases.logged))
-    reach = _reach_of(logged, supported / places)
+    reach = _reach_of(logged, cases.supported / places)
     _require_users(name, reach, limits)
     _require_weights(name, reach, limits)
     return {
@@ -151,7 +166,7 @@ def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[
         "shown": places + sum(cases.left_out.values()),
         "left_out": cases.left_out,
         "places": places,
-        "supported": supported,
+        "supported": cases.supported,
         "support": reach.support,
         "users": len(np.unique(logged.user)),
         "matched": int((logged.weights > 0).sum()),
@@ -167,7 +182,7 @@ def judged_policy(name: str, cases: Cases, limits: Limits, most: float) -> dict[
 
 def _reach_of(logged: Logged, support: float) -> _Reach:
     one = _one_group(logged)
-    found = ratios(one, 1, logged.user, logged.weights)
+    found = ratios(one, 1, logged.user, logged.weights, logged.support)
     value, variance, freedom = found.value[0], found.variance[0], int(found.users[0]) - 1
     return _Reach(
         support,
@@ -182,7 +197,7 @@ def _require_places(name: str, cases: Cases) -> None:
     left_out = ", ".join(f"{why} {count:,}" for why, count in cases.left_out.items())
     most = max(cases.left_out, key=lambda why: cases.left_out[why], default="")
     _require(
-        len(cases.supported) > 0,
+        len(cases.logged.user) > 0,
         name,
         f"no impression is left ({left_out})",
         _FIXES.get(most, _MORE),
@@ -198,11 +213,12 @@ def _require_places(name: str, cases: Cases) -> None:
 
 def _require_support(name: str, cases: Cases, limits: Limits) -> None:
     """Refuse a policy most of whose items could not have been shown."""
-    support = float(cases.supported.mean())
+    places = len(cases.logged.user)
+    support = cases.supported / places
     _require(
-        support >= limits.min_support,
+        support > 0 and support >= limits.min_support,
         name,
-        f"only {support:.1%} of the {len(cases.supported):,} impressions could have had the "
+        f"only {support:.1%} of the {places:,} impressions could have had the "
         f"policy's item, and outcome.min_support is {limits.min_support:.0%}",
         "the lists with exploration must be able to show what the policy shows: choose a policy "
         "that is closer to them, or draw more positions (score.exploration.share)",
@@ -211,9 +227,8 @@ def _require_support(name: str, cases: Cases, limits: Limits) -> None:
 
 def _require_users(name: str, reach: _Reach, limits: Limits) -> None:
     """Refuse a log that is worth too few users or successes for an interval."""
-    least = max(limits.min_effective, FEWEST_USERS)
     _require(
-        reach.effective_users >= least,
+        reach.effective_users >= limits.least_users,
         name,
         f"the effective number of users is {reach.effective_users:,.0f}, and "
         f"{_least_users(limits)}",
@@ -273,15 +288,17 @@ def _one_group(logged: Logged) -> np.ndarray:
 
 def _logged_value(logged: Logged, most: float) -> dict[str, float | None]:
     """Return what the lists that were shown got at the same places."""
-    found = ratios(_one_group(logged), 1, logged.user, logged.reward)
+    support = logged.support
+    found = ratios(_one_group(logged), 1, logged.user, support * logged.reward, support)
     low, high = bounds_of_share(found, most)
     return {"value": float(found.value[0]), "low": as_bound(low[0]), "high": as_bound(high[0])}
 
 
 def _lead(logged: Logged) -> Difference:
     """Return by how much the policy is better than what was shown, by the DR estimate."""
-    one = _one_group(logged)
-    found = ratios(one, 1, logged.user, doubly_robust(logged) - logged.reward)
+    one, support = _one_group(logged), logged.support
+    gained = doubly_robust(logged) - support * logged.reward
+    found = ratios(one, 1, logged.user, gained, support)
     freedom = float(effective_users(logged, one, 1)[0]) - 1
     return tested(float(found.value[0]), float(found.variance[0]), freedom)
 
@@ -289,16 +306,14 @@ def _lead(logged: Logged) -> Difference:
 def _by_position(cases: Cases, limits: Limits, most: float) -> dict[int, dict[str, Any]]:
     """Return the estimates of each place; one with too little for an estimate has None."""
     positions, whole = np.unique(cases.logged.position, return_inverse=True)
-    number, groups = len(positions), whole[cases.supported]
-    logged = Logged(*(column[cases.supported] for column in cases.logged))
+    number, groups, logged = len(positions), whole[cases.counting], cases.places
     found = estimates(logged, groups, number, most)
     effective = effective_users(logged, groups, number)
     successes = effective_successes(logged, groups, number)
-    places, supported = (np.bincount(one, minlength=number) for one in (whole, groups))
-    enough = (effective >= max(limits.min_effective, FEWEST_USERS)) & (
-        successes >= FEWEST_SUCCESSES
-    )
-    enough &= supported >= limits.min_support * places
+    places = np.bincount(whole, minlength=number)
+    supported = np.bincount(whole, cases.logged.support, minlength=number).round().clip(min=0)
+    enough = (effective >= limits.least_users) & (successes >= FEWEST_SUCCESSES)
+    enough &= (supported > 0) & (supported >= limits.min_support * places)
     return {
         int(position): {
             "places": int(places[at]),

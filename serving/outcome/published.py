@@ -20,7 +20,7 @@ from conf.workspace.parquet import read_columns
 from conf.workspace.pointers import read_pointer
 from conf.workspace.publications import publications
 from conf.workspace.versions import UNDATED, read_manifest
-from serving.outcome.codes import Codes
+from serving.outcome.joining import Codes
 from serving.outcome.policy import OPTION
 from serving.outcome.timeline import Stretch, stretches_of
 

@@ -140,14 +140,13 @@ def _match(rows: Listed, events: Events, event: np.ndarray) -> tuple[Found, np.n
         anywhere[of_key] = loose.num
         count[of_key] = np.where(use, strict.num, loose.num)
         row[of_key] = np.where(use, strict.row, loose.row)
-    # A list of somebody else is as good as none.
-    foreign = (count > 0) & (rows.user[row] != user) if len(rows.user) else count > 0
     why = np.full(len(event), COUNTED, dtype=np.int8)
     why[count > 1] = SEVERAL
     why[count == 0] = NOT_LISTED
     why[(count == 0) & (anywhere > 0)] = ELSEWHERE
-    known = np.isin(events.list_id[event], rows.list_id)
-    why[names_list & (~known | foreign)] = NO_SUCH_LIST
+    # A list of somebody else is as good as none.
+    is_own = find([rows.list_id, rows.user], [events.list_id[event], user]).num > 0
+    why[names_list & ~is_own] = NO_SUCH_LIST
     return Found(count, row), why
 
 
@@ -161,19 +160,21 @@ def of_other_lists(
     """Return what was shown of other lists than those that their users were to see.
 
     An app may keep a list for longer than it is current. Such events name it by its `list_id`.
+    Lists with the same id are equal, so the newest version that has the list decides.
     """
     found = []
+    names_list = events.list_id[showings.event] != NO_LIST
     published = {number: timeline.first_shown(number) for number in readable}
     for version in sorted(published, key=lambda number: -published[number]):
-        left = showings.why == NO_SUCH_LIST
+        left = (showings.why == NO_SUCH_LIST) | ((showings.why == GONE) & names_list)
         here = np.flatnonzero(left & (showings.time >= published[version]))
         if not len(here):
             continue
         rows = read(version, np.unique(showings.user[here]))
         match, why = _match(rows, events, showings.event[here])
-        is_there = why == COUNTED
+        is_known, is_there = why != NO_SUCH_LIST, why == COUNTED
+        showings.why[here[is_known]] = np.where(is_there, OTHER_LIST, why)[is_known]
         chosen = here[is_there]
-        showings.why[chosen] = OTHER_LIST
         rows = rows.taken(match.row[is_there])
         found.append(Matched(chosen, np.full(len(chosen), version), rows))
     return found

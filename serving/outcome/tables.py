@@ -103,18 +103,30 @@ def _one(shown: Impressions, groups: np.ndarray, num_groups: int, most: float) -
 
 
 def comparison_rows(
-    shown: Impressions, timeline: Timeline, scenarios: Sequence[str], most: float
+    shown: Impressions,
+    timeline: Timeline,
+    scenarios: Sequence[str],
+    most: float,
+    readable: frozenset[str],
 ) -> list[Row]:
     """Return canaries against the versions that the other users were to see at the same time.
 
     Users count by the group that they are assigned to, whatever list they saw (intention to treat):
     what an app shows of other lists depends on the user, and leaving it out would make the groups
     differ in more than chance. Stretches with the same two versions and the same share are one
-    comparison: the users of both sides are the same in all of them.
+    comparison: the users of both sides are the same in all of them. Without the lists of one side
+    there is none.
+
+    Args:
+        shown: [M]
+        timeline: Has the versions.
+        scenarios: As for `version_rows`.
+        most: Largest possible reward.
+        readable: Ids of the versions that are there.
     """
     stretches: dict[tuple[str, str, float], list[int]] = {}
     for number, one in enumerate(timeline.stretches):
-        if one.canary is not None and one.base is not None:
+        if one.canary in readable and one.base in readable:
             stretches.setdefault((one.canary, one.base, one.share), []).append(number)
     found = []
     for (canary, base, share), numbers in stretches.items():

@@ -68,13 +68,18 @@ def users_at_once(score: Score, num_items: int) -> int:
 
 
 class NetworkRanker:
-    """Ranks by a network's dot products, block by block."""
+    """Ranks by a network's dot products, block by block.
+
+    For each set of rules that leaves out items it keeps, as long as it lives, the vectors of the
+    items that are left, [M, D] of the scorer's type, and with `score.index` an index of them.
+    """
 
     def __init__(self, scorer: ModelScorer, score: Score, model_id: str) -> None:
         self.scorer, self.score, self.model_id = scorer, score, model_id
         self.is_checked = False
         self.vectors = UserVectors(scorer)
         self.shelves: dict[int, _Shelved] = {}
+        """By the id of the array `kept` of rules; a shelf keeps its array, so ids stay unique."""
         scorer.model.requires_grad_(False)
 
     def rank(self, histories: Ragged, rows: np.ndarray, *, k: int, rules: Rules) -> RankedLists:
@@ -99,7 +104,7 @@ class NetworkRanker:
     def _shelved(self, rules: Rules) -> "_Shelved":
         """Return the items that the rules leave."""
         found = self.shelves.get(id(rules.kept))
-        if found is None or found.shelf.kept is not rules.kept:  # a shelf keeps its array alive
+        if found is None:
             vectors, left_out = self.scorer.item_vectors, self.scorer.left_out
             shelf = Shelf(rules.kept, len(vectors), vectors.device)
             if shelf.numbers is None:

@@ -9,6 +9,8 @@ E events of a part.
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from conf.contract import NUM_RESERVED
 
@@ -83,6 +85,12 @@ def recommendable(catalogue: int, num_items: int, unknown: np.ndarray | None) ->
     if unknown is not None:
         found[: len(unknown)] &= ~unknown
     return found
+
+
+def events_of(histories: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the item of each event in lists of items: [E] int64 each."""
+    rows = pc.list_parent_indices(histories).to_numpy().astype(np.int64)
+    return rows, histories.flatten().to_numpy().astype(np.int64)
 
 
 def seen_pairs(rows: np.ndarray, items: np.ndarray, catalogue: int) -> np.ndarray:

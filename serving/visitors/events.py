@@ -15,17 +15,8 @@ from conf.contract import ITEM_ID, UNKNOWN_IDX, Manifest
 from conf.privacy.log_ids import as_files_name_them
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource
-from serving.visitors.cells import (
-    EVENTS_OPTION,
-    ids_of,
-    logs_of,
-    optional,
-    reaches,
-    times_of,
-    types_of,
-)
-from serving.visitors.files import GivenFile
-from serving.visitors.times import cut
+from serving.given_files.cells import EVENTS_OPTION, Cells, logs_of, reaches, read_cells
+from serving.given_files.times import cut
 from trainer.prediction.given import Table, numbers_in
 
 COUNTS = ("read", "known_item", "unknown_item", "unknown_type", "shown_only", "below_min_value")
@@ -69,16 +60,14 @@ def read_events(
     """
     name, file = next(logs_of(config, path, _needed))
     log = config.input.events[name]
-    columns, wrong = log.columns, dict[int, str]()
-    users, items = (ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
-    times = times_of(file, log, config, manifest, wrong)
-    file.refuse(wrong)
-    types, counts = _types(file, log, config, manifest)
+    cells = read_cells(file, log, config, manifest)
+    users, items = cells.users, cells.items
+    types, counts = _types(cells, log, config, manifest)
     stays = types >= 0
     table = Table(path, pa.table({ITEM_ID: pa.array(items, pa.string())}))
     as_item = as_files_name_them(config, manifest, "item", EVENTS_OPTION)
     numbers = _with_own_numbers(numbers_in(table, ITEM_ID, item_ids, as_item), items)
-    events = GivenEvents(users, users, numbers, types, cut(times, config)).taken(stays)
+    events = GivenEvents(users, users, numbers, types, cut(cells.times, config)).taken(stays)
     is_known = events.item_idx > 0
     counts.update(
         read=file.rows, known_item=int(is_known.sum()), unknown_item=int((~is_known).sum())
@@ -91,14 +80,13 @@ def _needed(log: EventSource) -> tuple[ColumnName, ColumnName]:
 
 
 def _types(
-    file: GivenFile, log: EventSource, config: Config, manifest: Manifest
+    cells: Cells, log: EventSource, config: Config, manifest: Manifest
 ) -> tuple[np.ndarray, Counter[str]]:
     """Return the number of each row's type, -1 for rows that are left out, and their counts."""
     kinds, counts = config.etl.event_types, Counter(dict.fromkeys(COUNTS, 0))
-    names, values = types_of(file, log, config), optional(file, log, log.columns.value)
     numbers = {name: number for number, name in enumerate(manifest.event_types)}
-    found = np.full(file.rows, -1, dtype=np.int32)
-    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+    found = np.full(len(cells.types), -1, dtype=np.int32)
+    for place, (name, value) in enumerate(zip(cells.types, cells.values, strict=True)):
         kind = kinds.get(name)
         if kind is None or name not in numbers:
             counts["unknown_type"] += 1

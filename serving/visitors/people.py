@@ -23,8 +23,8 @@ from conf.privacy.sealing import erased_hash, trimmed
 from conf.settings.config import Config
 from conf.settings.input import InputField, TableSource
 from conf.workspace.parquet import read_columns, told_if_damaged
+from serving.given_files.reading import GivenFile
 from serving.rules.reading.now_rows import converted
-from serving.visitors.files import GivenFile
 
 log = logging.getLogger(__name__)
 USERS_OPTION = "--users"

@@ -27,6 +27,8 @@ from conf.settings.config import Config
 from conf.workspace.json_files import written_whole
 from conf.workspace.publications import ShownLists
 from conf.workspace.versions import read_manifest
+from serving.given_files.cells import EVENTS_OPTION
+from serving.given_files.reading import GivenFile, read_file
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import PartLists, read_item_ids
 from serving.ranking.channels import knows
@@ -35,9 +37,7 @@ from serving.rules.possible import FALLBACK_REASONS
 from serving.rules.reading.tables import with_num_events
 from serving.scoring.list_model import load_model
 from serving.scoring.worker import PartScorer, ScoringJob
-from serving.visitors.cells import EVENTS_OPTION
 from serving.visitors.events import COUNTS, GivenEvents, read_events
-from serving.visitors.files import GivenFile, read_file
 from serving.visitors.groups import NewUsers
 from serving.visitors.histories import histories_with
 from serving.visitors.people import (

@@ -26,8 +26,9 @@ from serving.ranking.barred import Find
 from serving.ranking.topk import TopK, top_k
 from serving.rules.history import Seen, seen_items
 from serving.scoring.list_model import load_model
+from tests.bench.made_up import BenchModel, bench_model
 from tests.bench.runs import ratio_of
-from tests.bench.score_rate import WIDTH, BenchModel, PeakMemory, bench_model, users_per_second
+from tests.bench.score_rate import SECTIONS, WIDTH, PeakMemory, users_per_second
 from trainer.data.batches import histories_of
 from trainer.data.stream import read_row_groups
 from trainer.models.scorer import ModelScorer
@@ -55,9 +56,8 @@ def measure(
     """Return what the searches take and find, and the speed and memory of a worker."""
     vectors = _grouped(items + NUM_RESERVED)
     rows = min(ROW_GROUP_ROWS, users // 2)
-    made = bench_model(
-        folder, MODEL, users=users, items=items, row_group_rows=rows, vectors=vectors
-    )
+    sections, sizes = SECTIONS.format(model=MODEL), {"users": users, "items": items}
+    made = bench_model(folder, sections, **sizes, row_group_rows=rows, vectors=vectors)
     compared = _compared(made, vectors, probes)
     with PeakMemory("PartScorer") as peak:
         settings = (f"score.list_length={LENGTH}", f"score.index={{probes: {probes or 'null'}}}")

@@ -18,7 +18,7 @@ from conf.contract import Manifest
 from conf.settings.load import load_config
 from conf.workspace.pointers import current_version
 from conf.workspace.versions import read_manifest
-from tests.bench.made_up import write_dataset
+from tests.bench.made_up import write_config, write_dataset
 from tests.bench.runs import ratio_of, timed_python
 from trainer.cluster.machine import peak_memory_bytes
 from trainer.retrieval.task import RetrievalTask
@@ -34,10 +34,7 @@ CASES = (
     ("cross_entropy", "same"),
     ("cross_entropy", "rowwise_adagrad"),
 )
-YAML = """
-run: {{name: bench, output: "{folder}"}}
-input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
-etl: {{event_types: {{view: {{}}}}}}
+SECTIONS = """
 train:
   precision: fp32
   cpus_per_worker: 1
@@ -71,10 +68,8 @@ def measure(
 
 def train(folder: Path, kind: str, embeddings: str, items: int = ITEMS) -> dict[str, Any]:
     """Train one epoch in this process, validate, and keep the best weights as a run would."""
-    path = folder / f"{kind}-{embeddings}.yaml"
-    path.write_text(
-        YAML.format(folder=folder, kind=kind, embeddings=embeddings, batch_rows=BATCH_ROWS)
-    )
+    sections = SECTIONS.format(kind=kind, embeddings=embeddings, batch_rows=BATCH_ROWS)
+    path = write_config(folder, sections, f"{kind}-{embeddings}.yaml")
     manifest = _dataset(folder, items)
     config, device = load_config(path), torch.device("cpu")
     torch.set_num_threads(config.train.cpus_per_worker)

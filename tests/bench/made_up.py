@@ -1,10 +1,15 @@
-"""A dataset made up in place, in the form that the ETL writes, for benchmarks without Spark."""
+"""Datasets and models made up in place, in the form that the ETL and the trainer write.
+
+Benchmarks with them need no Spark, and no training.
+"""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from conf.contract import (
     HISTORY_ITEMS,
@@ -23,9 +28,84 @@ from conf.contract import (
     Manifest,
     Vocabulary,
 )
+from conf.settings.config import Config
+from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
+from serving import score
+from trainer.models.bundle import Trained, build_model, model_section, save_bundle
+
+HEAD = """
+run: {{name: bench, output: "{folder}"}}
+input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
+etl: {{event_types: {{view: {{}}}}}}
+"""
+
+
+def write_config(folder: Path, sections: str, name: str = "bench.yaml") -> Path:
+    """Write a configuration of a made-up dataset; return its path.
+
+    Args:
+        folder: The workspace.
+        sections: All sections but run, input and etl, as YAML.
+        name: Of the file.
+    """
+    path = folder / name
+    path.write_text(HEAD.format(folder=folder) + sections)
+    return path
+
+
+class BenchModel(NamedTuple):
+    """A made-up dataset with a network."""
+
+    path: Path
+    """The configuration."""
+    manifest: Manifest
+    model_id: str
+
+    def config(self, *overrides: str) -> Config:
+        return load_config(self.path, overrides)
+
+    def scored(self, letter: str, *overrides: str) -> Path:
+        """Make the lists of all users and return their folder; the letter keeps them apart."""
+        config = self.config(*overrides)
+        given = {"dataset_id": self.manifest.id, "model_id": self.model_id}
+        return self.path.parent / "lists" / score.run(config, **given, request=letter * 64)
+
+
+def bench_model(
+    folder: Path,
+    sections: str,
+    *,
+    users: int,
+    items: int,
+    row_group_rows: int,
+    vectors: torch.Tensor | None = None,
+) -> BenchModel:
+    """Write a dataset, and a network that nobody trained.
+
+    Args:
+        folder: The workspace.
+        sections: As for `write_config`.
+        users: Users of the dataset.
+        items: Its items.
+        row_group_rows: Users of each part.
+        vectors: [items + 2, width] of the items; None: they are drawn.
+    """
+    path = write_config(folder, sections)
+    config = load_config(path)
+    manifest = write_dataset(
+        folder, users=users, items=items, mean_length=20, row_group_rows=row_group_rows
+    )
+    torch.manual_seed(1)
+    section = model_section(config, manifest)
+    weights = build_model(section, items + NUM_RESERVED).state_dict()
+    if vectors is not None:
+        name = next(key for key, value in weights.items() if value.shape == vectors.shape)
+        weights[name] = vectors
+    trained = Trained(section, weights, {"test": {}})
+    return BenchModel(path, manifest, save_bundle(config, manifest, "b" * 64, trained))
 
 
 def ragged(values: np.ndarray, offsets: np.ndarray, kind: pa.DataType) -> pa.Array:

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,35 +13,24 @@ import pytest
 
 from conf.runs.stages import run_etl, run_generate
 from conf.settings.load import load_config
-from tests.bench import (
-    etl_features,
-    etl_scale,
-    index_rate,
-    large_catalogue,
-    peer,
-    score_rate,
-    stream_rate,
-    top_k_rate,
-    train_rate,
-    unchanged_rate,
-)
+from tests.bench import large_catalogue
 from tests.bench.__main__ import BENCHMARKS, ON_REQUEST
 from tests.bench.runs import CHECKOUT, ratio_of
 
 SHORT = {"users": 48, "items": 200, "row_group_rows": 12}
-QUICK = {
-    "stream": partial(stream_rate.measure, **SHORT, mean_length=5, repeats=1),
-    "train": partial(train_rate.measure, **SHORT, mean_length=5, epochs=2),
-    "score": partial(score_rate.measure, **SHORT),
-    "top-k": partial(top_k_rate.measure, users=32, items=500, rounds=1),
-    "unchanged": partial(unchanged_rate.measure, users=80, items=200, group_rows=40),
-    "index": partial(index_rate.measure, users=48, items=400),
+KNOWN: dict[str, Callable[..., dict[str, Any]]] = {**BENCHMARKS, **ON_REQUEST}
+QUICK: dict[str, dict[str, Any]] = {
+    "stream": {**SHORT, "mean_length": 5, "repeats": 1},
+    "train": {**SHORT, "mean_length": 5, "epochs": 2},
+    "score": SHORT,
+    "top-k": {"users": 32, "items": 500, "rounds": 1},
+    "unchanged": {"users": 80, "items": 200, "row_group_rows": 40},
+    "index": {"users": 48, "items": 400},
 }
-OF_THE_ETL = {
-    "etl": partial(etl_scale.measure, sizes=(3000,)),
-    "features": partial(etl_features.measure, sizes=(3000,)),
-    "features-16m": partial(etl_features.measure, sizes=(3000,)),
-    "features-skew": partial(etl_features.measure_skew, events=1500),
+OF_THE_ETL: dict[str, dict[str, Any]] = {
+    "etl": {"sizes": (3000,)},
+    "features": {"sizes": (3000,)},
+    "features-skew": {"events": 1500},
 }
 
 
@@ -63,14 +52,14 @@ def _ratios(found: dict[str, Any]) -> Iterator[tuple[str, float]]:
 @pytest.mark.usefixtures("shared_ray")
 @pytest.mark.parametrize("name", QUICK)
 def test_benchmark_on_tiny_sizes(tmp_path: Path, name: str) -> None:
-    require_ratios(QUICK[name](tmp_path))
+    require_ratios(KNOWN[name](tmp_path, **QUICK[name]))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("spark")
-@pytest.mark.parametrize("name", ["etl", "features", "features-skew"])
+@pytest.mark.parametrize("name", OF_THE_ETL)
 def test_benchmark_of_the_etl_on_a_tiny_log(tmp_path: Path, name: str) -> None:
-    found = OF_THE_ETL[name](tmp_path, headrace=in_this_process)
+    found = KNOWN[name](tmp_path, **OF_THE_ETL[name], headrace=in_this_process)
 
     require_ratios(found)
     if name == "features":
@@ -79,15 +68,18 @@ def test_benchmark_of_the_etl_on_a_tiny_log(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 def test_benchmark_of_large_catalogues_on_a_small_one(tmp_path: Path) -> None:
-    require_ratios(large_catalogue.measure(tmp_path, items=500, cases=large_catalogue.CASES[:2]))
+    cases = large_catalogue.CASES[:2]
+    require_ratios(KNOWN["large-catalogue"](tmp_path, items=500, cases=cases))
 
 
-def test_every_benchmark_is_run_here() -> None:
-    needs_data = {"peer": peer.measure}
+def test_every_benchmark_is_run_or_is_known_to_be_run_elsewhere() -> None:
+    elsewhere = {"etl-profile", "peer"}  # have tests of their own
+    larger = {"features-16m": "features"}  # the same on a larger log
 
-    elsewhere = {"etl-profile"}  # has a test of its own
-    known = {*QUICK, *OF_THE_ETL, "large-catalogue", *elsewhere, *needs_data}
-    assert known == {*BENCHMARKS, *ON_REQUEST}
+    assert {*QUICK, *OF_THE_ETL, "large-catalogue", *elsewhere, *larger} == {*KNOWN}
+    for name, smaller in larger.items():
+        one, other = KNOWN[name], KNOWN[smaller]
+        assert isinstance(one, partial) and isinstance(other, partial) and one.func is other.func
 
 
 def test_a_small_ratio_is_not_rounded_to_nothing() -> None:

@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from conf.contract import HISTORY_ITEMS, HISTORY_WEIGHTS, Manifest, catalogue_size
 from conf.settings.config import Config
 from conf.settings.load import load_config
-from tests.bench.made_up import write_dataset
+from tests.bench.made_up import write_config, write_dataset
 from tests.bench.runs import ratio_of
 from trainer.cluster.ray_session import ray_session
 from trainer.data.batches import block_batches
@@ -24,10 +24,7 @@ from trainer.retrieval.train import fit_network
 
 COLUMNS = (HISTORY_ITEMS, HISTORY_WEIGHTS)
 EPOCHS = 3
-YAML = """
-run: {{name: bench, output: "{folder}"}}
-input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
-etl: {{event_types: {{view: {{}}}}}}
+SECTIONS = """
 ray: {{num_cpus: 2, object_store_mib: 150}}
 train:
   algorithm: neural
@@ -50,9 +47,7 @@ def measure(
     epochs: int = EPOCHS,
 ) -> dict[str, Any]:
     """Return the rates of all epochs but the first, which warms up both."""
-    path = folder / "bench.yaml"
-    path.write_text(YAML.format(folder=folder, epochs=epochs))
-    config = load_config(path)
+    config = load_config(write_config(folder, SECTIONS.format(epochs=epochs)))
     sizes = {"users": users, "items": items, "mean_length": mean_length}
     manifest = write_dataset(folder, **sizes, row_group_rows=row_group_rows)
     plain = _plain_loop(config, manifest, folder / "datasets" / manifest.id)

@@ -14,7 +14,6 @@ import torch
 
 from conf.contract import HISTORY_ITEMS, HISTORY_TIMES, HISTORY_TYPES, Manifest
 from conf.settings.config import Config
-from conf.settings.load import load_config
 from conf.workspace.parquet import describe_parquet
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
@@ -25,42 +24,39 @@ from serving.publishing.parts import read_item_ids
 from serving.score import checked, job_of
 from serving.scoring.list_model import load_model
 from serving.scoring.worker import PartScorer
-from tests.bench.made_up import ragged, write_dataset
-from trainer.models.bundle import Trained, build_model, model_section, save_bundle
+from tests.bench.made_up import bench_model, ragged
+from tests.bench.runs import ratio_of
 
-USERS, ITEMS, GROUP_ROWS = 8_000, 100_000, 4_000
+USERS, ITEMS, ROW_GROUP_ROWS = 8_000, 100_000, 4_000
 SHARES = (0.01, 0.05, 1.0)
-YAML = """
-run: {{name: bench, output: "{folder}"}}
-input: {{root: none, events: {{log: {{paths: [none], time_unit: seconds}}}}}}
-etl: {{event_types: {{view: {{}}}}}}
+SECTIONS = """
 train: {{algorithm: neural, model: {{width: 64, blocks: 2, heads: 2}}}}
 score: {{reasons: {reasons}, list_length: 20}}
 """
 
 
 def measure(
-    folder: Path, users: int = USERS, items: int = ITEMS, group_rows: int = GROUP_ROWS
+    folder: Path,
+    *,
+    users: int = USERS,
+    items: int = ITEMS,
+    row_group_rows: int = ROW_GROUP_ROWS,
 ) -> dict[str, Any]:
+    """Return the CPU seconds of both by the share of active users, without reasons and with."""
     found = {}
     for reasons in (0, 2):
         own = folder / str(reasons)
         own.mkdir()
-        found[f"reasons_{reasons}"] = _measure(own, reasons, users, items, group_rows)
+        found[f"reasons_{reasons}"] = _measure(own, reasons, users, items, row_group_rows)
     return found
 
 
-def _measure(folder: Path, reasons: int, users: int, items: int, group_rows: int) -> dict[str, Any]:
-    path = folder / "bench.yaml"
-    path.write_text(YAML.format(folder=folder, reasons=reasons))
-    config = load_config(path)
-    first = write_dataset(
-        folder, users=users, items=items, mean_length=20, row_group_rows=group_rows
-    )
-    torch.manual_seed(1)
-    section = model_section(config, first)
-    trained = Trained(section, build_model(section, items + 2).state_dict(), {"test": {}})
-    model = save_bundle(config, first, "b" * 64, trained)
+def _measure(
+    folder: Path, reasons: int, users: int, items: int, row_group_rows: int
+) -> dict[str, Any]:
+    sections = SECTIONS.format(reasons=reasons)
+    made = bench_model(folder, sections, users=users, items=items, row_group_rows=row_group_rows)
+    config, first, model = made.config(), made.manifest, made.model_id
     _seconds(config, first, model, "first", None)
     publish(folder, "lists", "first", first.logical_date)
     found = {}
@@ -75,7 +71,7 @@ def _measure(folder: Path, reasons: int, users: int, items: int, group_rows: int
             "full_cpu_seconds": round(full, 2),
             "cpu_seconds": round(some, 2),
             "kept": kept,
-            "ratio": round(some / full, 3),
+            "ratio": ratio_of(some, full),
         }
     return found
 

@@ -81,7 +81,8 @@ class Gates(Section):
     same rules. Not measured without `score.candidates`."""
     index_recall: Below = Below(warn_below=0.9)
     """Share of the best items of sampled users that the search with `score.index` finds. Not
-    measured without `score.index`, or with `score.candidates`."""
+    measured without `score.index`, nor where it is not used: with `score.candidates`, `boosts` or
+    `least_score`."""
     recall_users: Annotated[int, Field(ge=0)] = 200
     """Users that `candidate_recall` and `index_recall` are measured on, the same ones each time.
     With a ranker, `candidate_recall` takes fewer if users times items exceeds `score.max_pairs`. 0:

@@ -89,7 +89,7 @@ class _Log:
                 "jobs": len(self._spans[number]),
                 "replans": one["replans"],
                 "plan_characters": len(one["plan"]),
-                "same_plan_as": plans.setdefault(plan, number) if plan in plans else None,
+                "same_plan_as": plans.get(plan),
                 "reads": sorted(map(_short, one["paths"])),
                 "reads_again": sorted(map(_short, one["paths"] & seen)),
                 **self._tasks[number],

@@ -10,7 +10,7 @@ import pytest
 
 from conf.errors import ConfigError, GateError
 from conf.runs.stages import run_score
-from serving.kinds.index_recall import IndexRecall
+from serving.kinds.index_recall import index_counts
 from serving.kinds.prepared import Source, prepared
 from serving.publishing.parts import read_item_ids
 from serving.ranking import approximate
@@ -33,19 +33,25 @@ def lists_of(workspace: Path, *overrides: str) -> tuple[dict[str, list[str]], di
     return found.to_dict(), json.loads((folder / "lists.json").read_text())
 
 
-def test_all_lists_of_a_run_are_measured_with_one_index(tmp_path: Path) -> None:
+def test_all_lists_that_an_index_finds_are_measured_with_one_index(tmp_path: Path) -> None:
+    """Where scores change, or more items are asked for than it gives, the search is exact."""
+    scenarios = (
+        "cart: {list_length: 9, rules: {where: {all: 'true'}}}", "home: {drop_seen: false}",
+        "boosted: {rules: {boosts: {all: {times: 2}}}}", "cut: {rules: {least_score: 0.1}}",
+        f"long: {{list_length: {approximate.MOST_FOUND + 1}}}",
+    )  # fmt: skip
     manifest = write_dataset(tmp_path, histories(), items=ITEMS)
     config = tiny_config(tmp_path, "score.index={lists: 20, probes: 4}",
-                         "score.scenarios={cart: {list_length: 9}, home: {drop_seen: false}}",
-                         "score.scenarios.cart.rules.where={all: 'true'}")  # fmt: skip
+                         f"score.scenarios={{{', '.join(scenarios)}}}")  # fmt: skip
     model = load_model(tmp_path, write_model(config, manifest), manifest)
     ids = read_item_ids(tmp_path / "datasets" / manifest.id, manifest)
     source = Source(config, manifest, model, ids, {}, {})
-    recall = IndexRecall(source)
 
-    counts = [recall.counts(one) for one in prepared(source, (), {})]
+    counts = [index_counts(source, one) for one in prepared(source, (), {})]
 
-    assert [one["index_best_items"] for one in counts] == [4 * USERS, 9 * USERS, 4 * USERS]
+    assert [one["index_best_items"] for one in counts] == [
+        4 * USERS, 9 * USERS, 4 * USERS, None, None, None,
+    ]  # fmt: skip
     assert isinstance(source.ranker, NetworkRanker)
     assert all(one.find is source.ranker.whole for one in source.ranker.shelves.values())
 

@@ -30,6 +30,7 @@ class Shop:
         self.rng = np.random.default_rng(seed)
         order = np.argsort(self.rng.random((USERS, ITEMS)), axis=1)
         self.base, self.outside = order[:, :PLACES], order[:, PLACES:]
+        self.shown = self.base
         self.workspace = workspace
         write_shop(workspace, USERS, ITEMS)
 
@@ -65,9 +66,13 @@ def rates_of(lists: np.ndarray) -> np.ndarray:
 
 
 def with_exploration(tmp_path: Path, policy: np.ndarray, shop: Shop, **more: Any) -> Path:
-    """Publish lists with exploration, write those of a policy; return events of the former."""
+    """Publish lists with exploration, write those of a policy; return events of the former.
+
+    Their items, with those that were drawn, are kept as `shop.shown`.
+    """
     logged = shop.explored()
     write_lists(tmp_path, "logged", logged)
     write_lists(tmp_path, "other", Lists(policy), **more)
     publish_history(tmp_path, ("logged", START, 1))
+    shop.shown = logged.item
     return shop.events_of(logged.item, START + 100)

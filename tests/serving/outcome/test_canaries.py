@@ -1,5 +1,6 @@
 """Who counts for a canary, and who for the lists of the others."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,21 @@ def test_both_groups_of_a_canary_are_counted_from_its_publication_to_the_next(
     print_result(result)
     for text in (capsys.readouterr().out, Path(result["page"]).read_text()):
         assert "new (canary, 40%), default lists" in text and "next, default lists" in text
+
+
+@pytest.mark.parametrize("gone", ["old", "new"])
+def test_a_canary_is_not_compared_with_lists_that_are_gone(tmp_path: Path, gone: str) -> None:
+    canary_at_noon(tmp_path)
+    shutil.rmtree(tmp_path / "lists" / gone)
+    events = [
+        (f"u{user}", f"i{item}", START + 150, "seen") for user in range(USERS) for item in (2, 3)
+    ]
+
+    result = counted(config_of(tmp_path), events)
+
+    assert result["gone"] == [gone] and result["ledger"]["shown"]["counted"]
+    assert result["comparisons"] == []
+    assert result["notes"][-1] == f"lists that are gone are not counted: {gone}"
 
 
 def test_users_are_compared_by_their_group_whatever_list_they_saw(tmp_path: Path) -> None:

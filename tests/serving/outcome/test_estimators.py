@@ -28,6 +28,7 @@ FOUR = Logged(
     wanted=np.array([5, 7, 5, 5]),
     propensity=np.array([0.5, 0.9, 0.25, 0.1]),
     reward=np.array([1.0, 1.0, 0.0, 1.0]),
+    support=np.ones(4),
 )
 
 
@@ -95,6 +96,7 @@ def random_log(rng: np.random.Generator, users: int) -> Logged:
         rng.integers(0, 8, size),
         rng.uniform(0.1, 1, size),
         (rng.random(size) < 0.4).astype(float),
+        np.ones(size),
     )
 
 
@@ -141,7 +143,7 @@ def over_draws(draws: int) -> dict[str, Any]:
         reward = rng.random(base.shape) < np.take_along_axis(chance, items[:, :, None], 2)[..., 0]
         log = Logged(
             user, position, items.ravel(), policy.ravel(), propensity.ravel(),
-            reward.ravel().astype(float),
+            reward.ravel().astype(float), np.ones(reward.size),
         )  # fmt: skip
         for name, found in estimates(log, group, 1, 1.0).items():
             held[name] += bool(found.low[0] <= truth <= found.high[0])

@@ -187,16 +187,21 @@ def test_list_ids_join_with_just_that_list_even_if_it_is_old(tmp_path: Path) -> 
         ("u0", "i2", START + DAYS + 12, "seen"),  # the place says which list
         ("u0", "i8", START + DAYS + 12, "seen"),  # at another place
         ("u1", "i2", START + 10, "seen"),  # a list of somebody else
+        ("u1", "i5", START + 10, "seen"),  # the same, with an item that is not in it
         ("u0", "i2", START + 10, "seen"),  # no such list
+        ("u0", "i9", START + DAYS + 10, "seen"),  # not in yesterday's list
+        ("u0", "odd", START + DAYS + 10, "seen"),  # the same, and no item of ours
+        ("u0", "i2", START + DAYS + 10, "seen"),  # in yesterday's list, at another place
     ]
-    given = [ids["cart"], ids["cart"], None, None, ids[""], None, None, ids["cart"], "f" * 16]
-    places = [1, None, None, 2, 2, 2, 1, 1, 1]
+    given = [ids["cart"], ids["cart"], None, None, ids[""], None, None]
+    given += [ids["cart"], ids["cart"], "f" * 16, ids[""], ids[""], ids[""]]
+    places = [1, None, None, 2, 2, 2, 1, 1, 1, 1, 1, 1, 2]
 
     result = counted(config, events, columns={"list": given, "place": pa.array(places)})
 
     assert result["ledger"]["shown"] == {
-        "read": 8, "counted": 3, "counted_of_another_list": 1, "another_place": 1,
-        "in_several_scenarios": 1, "unknown_list": 2,
+        "read": 12, "counted": 3, "counted_of_another_list": 1, "unknown_item": 1,
+        "not_in_the_list": 1, "another_place": 2, "in_several_scenarios": 1, "unknown_list": 3,
     }  # fmt: skip
     assert row_of(result, "first", "cart")["acted"] == 1
     assert row_of(result, "first", "cart")["shown"] == 2
@@ -244,9 +249,7 @@ def test_lists_without_ids_of_an_earlier_release_are_joined_by_user_and_item(
 
 def test_a_version_that_is_gone_is_told_and_the_others_are_counted(tmp_path: Path) -> None:
     config = shop(tmp_path)
-    for path in sorted((tmp_path / "lists/first").iterdir()):
-        path.unlink()
-    (tmp_path / "lists/first").rmdir()
+    shutil.rmtree(tmp_path / "lists/first")
 
     result = counted(config, [
         ("u0", "i2", START + 10, "seen"), ("u0", "i3", START + DAYS + 10, "seen"),
@@ -256,6 +259,52 @@ def test_a_version_that_is_gone_is_told_and_the_others_are_counted(tmp_path: Pat
     assert result["gone"] == ["first"]
     assert result["ledger"]["shown"] == {"read": 2, "counted": 1, "version_gone": 1}
     assert "lists that are gone are not counted: first" in result["notes"]
+
+
+def test_a_list_that_is_there_is_found_though_the_current_one_is_gone(tmp_path: Path) -> None:
+    config = shop(tmp_path, "outcome.list_id=list")
+    ids = list_ids(tmp_path / "lists/first")
+    write_lists(tmp_path, "third", SECOND)
+    names = ("first", "second", "third")
+    publish_history(tmp_path, *((name, START + n * DAYS, 1) for n, name in enumerate(names)))
+    shutil.rmtree(tmp_path / "lists/second")
+
+    result = counted(
+        config,
+        [
+            ("u0", "i2", START + DAYS + 10, "seen"),  # of yesterday's list
+            ("u1", "i9", START + DAYS + 10, "seen"),  # not in it
+            ("u1", "i4", START + DAYS + 10, "seen"),  # no such list
+            ("u1", "i4", START + DAYS + 10, "seen"),  # of the current list
+        ],
+        columns={"list": [ids["u0"], ids["u1"], "f" * 16, None]},
+    )
+
+    assert result["ledger"]["shown"] == {
+        "read": 4, "counted": 0, "counted_of_another_list": 1, "version_gone": 2,
+        "not_in_the_list": 1,
+    }  # fmt: skip
+    assert row_of(result, "first")["shown"] == 1
+
+
+def test_a_success_is_no_copy_of_an_event_that_is_none(tmp_path: Path) -> None:
+    """An order has two lines of an item, with one id for both or with none."""
+    config = shop(
+        tmp_path, "etl.event_types={buy: {min_value: 10}}", "input.events.log.columns.value=price",
+        "input.events.log.columns.event_id=order",
+    )  # fmt: skip
+    events = [(user, item, START + 10, "seen") for user, item in (("u0", "i2"), ("u1", "i5"))]
+    events += [("u0", "i2", START + 20, "buy")] * 3 + [("u1", "i5", START + 20, "buy")] * 4
+
+    result = counted(config, events, columns={
+        "price": [0.0, 0.0, 5.0, 20.0, 20.0, 5.0, 20.0, 20.0, 30.0],
+        "order": [None, None, "a", "a", "a", None, None, None, None],
+    })  # fmt: skip
+
+    assert result["ledger"]["acts"] == {
+        "read": 7, "counted": 3, "duplicates": 2, "below_min_value": 2,
+    }  # fmt: skip
+    assert row_of(result, "first")["acted"] == 2
 
 
 def test_erased_users_have_no_list_any_more(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`--policy` on a shop whose true rates are known: what is estimated, and what is refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,24 @@ def test_a_policy_that_was_never_shown_is_estimated(tmp_path: Path) -> None:
         one = found[name]
         assert one["low"] < truth < one["high"] < one["low"] + 0.15
     assert found["support"] == 1.0 and found["mean_weight"] == pytest.approx(1, abs=0.1)
-    assert found["logged"]["low"] < rates_of(shop.base).mean() * 0.9 + 0.05
+    logged = found["logged"]
+    assert logged["low"] < rates_of(shop.shown).mean() < logged["high"] < logged["low"] + 0.03
     assert set(found["by_position"]) == {1, 2, 3, 4, 5}
     assert "What other lists would have got" in Path(result["page"]).read_text()
+
+
+def test_events_in_another_order_say_the_same(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    events = with_exploration(tmp_path, shop.policy(), shop)
+    table = pq.read_table(events)
+    order = shop.rng.permutation(table.num_rows)
+    files = [tmp_path / "first.parquet", tmp_path / "second.parquet"]
+    for file, rows in zip(files, np.array_split(order, 2), strict=True):
+        write_events(file, table.take(pa.array(rows)))
+
+    results = [outcome_of(shop.config(), *given, policy="other") for given in ([events], files)]
+
+    assert results[0] == results[1]  # the page's name follows from all figures, so it is one page
 
 
 def test_the_policy_that_was_shown_has_the_rate_that_it_had(tmp_path: Path) -> None:
@@ -73,9 +89,11 @@ def test_lists_in_another_order_have_no_support(tmp_path: Path) -> None:
     """Exploration draws items that are not in the list, so no item changes its place."""
     shop = Shop(tmp_path)
 
-    error = refusal(tmp_path, shop.base[:, ::-1], shop=shop)
+    error = str(refusal(tmp_path, shop.base[:, ::-1], shop=shop))
 
-    assert "outcome.min_support is 80%" in str(error)
+    told = re.search(r"only (\S+)% of the 15,000 places have an item that could have been", error)
+    assert told and float(told[1]) == pytest.approx(100 / PLACES, abs=2)  # the place in the middle
+    assert "outcome.min_support is 80%" in error
 
 
 def test_items_that_rules_kept_from_users_have_no_support(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Legend of shapes: M rows of the file.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from conf.contract import Manifest
 from conf.errors import InputError
 from conf.settings.config import Config
 from conf.settings.input import ColumnName, EventSource
-from serving.visitors.files import GivenFile, read_file, told_column
-from serving.visitors.times import as_numbers, why_wrong
+from serving.given_files.reading import GivenFile, read_file, told_column
+from serving.given_files.times import as_numbers, why_wrong
 
 EVENTS_OPTION = "--events"
 Needed = Callable[[EventSource], Sequence[ColumnName]]
@@ -50,7 +50,49 @@ def logs_of(config: Config, path: Path, needed: Needed) -> Iterator[tuple[str, G
         )
 
 
-def ids_of(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
+class Cells(NamedTuple):
+    """What the rows of a file say."""
+
+    users: list[str]
+    """[M] ids"""
+    items: list[str]
+    """[M] ids"""
+    times: np.ndarray
+    """[M] int64, microseconds since 1970 UTC or order numbers; all 0 if there is no column."""
+    types: list[str]
+    """[M]"""
+    values: Sequence[Any]
+    """[M] as in the file; None where there is none."""
+
+
+def read_cells(
+    file: GivenFile,
+    log: EventSource,
+    config: Config,
+    manifest: Manifest,
+    wrong: dict[int, str] | None = None,
+) -> Cells:
+    """Return what the rows of a file say.
+
+    Args:
+        file: The file.
+        log: The log that it is of.
+        config: Declares types and times.
+        manifest: The dataset.
+        wrong: What is wrong in other columns, by the number of the row.
+
+    Raises:
+        InputError: When rows are wrong, or a column is missing.
+    """
+    columns, wrong = log.columns, dict(wrong or {})
+    users, items = (_ids_of(file, log, name, wrong) for name in (columns.user_id, columns.item_id))
+    times = _times_of(file, log, config, manifest, wrong)
+    file.refuse(wrong)
+    values = optional(file, log, columns.value)
+    return Cells(users, items, times, _types_of(file, log, config), values)
+
+
+def _ids_of(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) -> list[str]:
     """Return the id in each row; note the rows without one: [M]."""
     values = file.column(name, log)
     for place, value in enumerate(values):
@@ -59,7 +101,7 @@ def ids_of(file: GivenFile, log: EventSource, name: Any, wrong: dict[int, str]) 
     return [str(value) for value in values]
 
 
-def times_of(
+def _times_of(
     file: GivenFile, log: EventSource, config: Config, manifest: Manifest, wrong: dict[int, str]
 ) -> np.ndarray:
     """Return the time of each row; note what cannot be one: [M] int64."""
@@ -75,7 +117,7 @@ def times_of(
     return found
 
 
-def types_of(file: GivenFile, log: EventSource, config: Config) -> list[str]:
+def _types_of(file: GivenFile, log: EventSource, config: Config) -> list[str]:
     """Return the type of each row, that of the log if it has no such column: [M]."""
     if log.columns.event_type is None:
         return [log.event_type or next(iter(config.etl.event_types))] * file.rows
