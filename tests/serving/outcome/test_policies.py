@@ -91,7 +91,7 @@ def test_lists_in_another_order_have_no_support(tmp_path: Path) -> None:
 
     error = str(refusal(tmp_path, shop.base[:, ::-1], shop=shop))
 
-    told = re.search(r"only (\S+)% of the 15,000 places have an item that could have been", error)
+    told = re.search(r"only (\S+)% of the 15,000 impressions could have had", error)
     assert told and float(told[1]) == pytest.approx(100 / PLACES, abs=2)  # the place in the middle
     assert "outcome.min_support is 80%" in error
 
