@@ -12,19 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import (
-    etl_features,
-    etl_scale,
-    index_rate,
-    large_catalogue,
-    peer,
-    score_rate,
-    stream_rate,
-    top_k_rate,
-    train_rate,
-    unchanged_rate,
-)
+from tests.bench.etl import features, scale
 from tests.bench.etl_profile import profile
+from tests.bench.peer import compared
+from tests.bench.serving import index_rate, score_rate, top_k_rate, unchanged_rate
+from tests.bench.training import large_catalogue, stream_rate, train_rate
 
 BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "stream": stream_rate.measure,
@@ -32,15 +24,15 @@ BENCHMARKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "score": score_rate.measure,
     "top-k": top_k_rate.measure,
     "unchanged": unchanged_rate.measure,
-    "etl": etl_scale.measure,
-    "features": etl_features.measure_usual,
+    "etl": scale.measure,
+    "features": features.measure_usual,
 }
 ON_REQUEST: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "features-16m": etl_features.measure_large,
-    "features-skew": etl_features.measure_skew,
+    "features-16m": features.measure_large,
+    "features-skew": features.measure_skew,
     "index": index_rate.measure,
     "large-catalogue": large_catalogue.measure,
-    "peer": peer.measure,
+    "peer": compared.measure,
     "etl-profile": profile.measure,
 }
 """Those that take many minutes: left out where no name is given."""

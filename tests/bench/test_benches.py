@@ -13,9 +13,9 @@ import pytest
 
 from conf.runs.stages import run_etl, run_generate
 from conf.settings.load import load_config
-from tests.bench import large_catalogue
 from tests.bench.__main__ import BENCHMARKS, ON_REQUEST
 from tests.bench.runs import CHECKOUT, ratio_of
+from tests.bench.training import large_catalogue
 
 SHORT = {"users": 48, "items": 200, "row_group_rows": 12}
 KNOWN: dict[str, Callable[..., dict[str, Any]]] = {**BENCHMARKS, **ON_REQUEST}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.large_catalogue import BATCH_ROWS, CASES, ITEMS, USERS
 from tests.bench.runs import timed_python
+from tests.bench.training.large_catalogue import BATCH_ROWS, CASES, ITEMS, USERS
 
 MOST_GIB = 8.0
 
@@ -14,7 +14,7 @@ MOST_GIB = 8.0
 @pytest.mark.timeout(3600)
 def test_two_million_items_train_in_eight_gib(tmp_path: Path) -> None:
     for kind, embeddings in CASES:
-        command = ["-m", "tests.bench.large_catalogue", str(tmp_path), kind, embeddings]
+        command = ["-m", "tests.bench.training.large_catalogue", str(tmp_path), kind, embeddings]
         figures, _, _ = timed_python(command)
         print(kind, embeddings, figures)  # shown by pytest -s
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.bench.random_quarter import ndcg, write_parts
+from tests.bench.quality.random_quarter import ndcg, write_parts
 
 
 def test_ndcg_of_several_targets_is_worked_out_by_hand() -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "quality"
+RESULTS = Path(__file__).parents[1] / "results" / "quality"
 OURS = "model"
 """What the trained model is called beside its baselines."""
 Figures = dict[str, float]

@@ -1,8 +1,8 @@
 """Amazon Beauty with items that nobody has had: a tenth of them lose all their training events.
 
-`python -m tests.bench.cold_beauty SOURCE FOLDER` writes the log as a split that is given, and a
-table of the items with their attributes and codes; `tests/bench/cold-beauty.yaml` reads both from
-workspace/cold-beauty/log.
+`python -m tests.bench.quality.cold_beauty SOURCE FOLDER` writes the log as a split that is given,
+and a table of the items with their attributes and codes; `cold-beauty.yaml` next to this file reads
+both from workspace/cold-beauty/log.
 """
 
 import csv

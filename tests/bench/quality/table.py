@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from tests.bench.kept_runs import OURS, Figures, Run
-from tests.bench.studies import STUDIES, Study
+from tests.bench.quality.kept_runs import OURS, Figures, Run
+from tests.bench.quality.studies import STUDIES, Study
 
 HEADLINE = "headrace"
 _TRAINING = "training part"

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.open_bandit FOLDER`: the estimators on the Open Bandit Dataset.
+"""`python -m tests.bench.serving.open_bandit FOLDER`: the estimators on the Open Bandit Dataset.
 
 FOLDER is `obp/dataset/obd` of the package `obp` 0.4.1, unpacked; its samples have 10,000 places for
 each campaign and policy. What a policy of Thompson sampling would get is estimated from the log of

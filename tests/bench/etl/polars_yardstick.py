@@ -1,6 +1,6 @@
 """The ETL's transformation of the made-up shop's log, written in Polars for one machine.
 
-`python -m tests.bench.polars_yardstick LOG OUT` writes the same parts and prints what was made.
+`python -m tests.bench.etl.polars_yardstick LOG OUT` writes the same parts and prints what was made.
 Negatives are drawn by another generator, so that only figures of logged events can be equal.
 What it leaves out: the ledger by file, the quarantine's raw lines, the leak check, the report.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tests.bench.polars_features import (
+from tests.bench.etl.polars_features import (
     DAY,
     TYPES,
     encode,

@@ -1,8 +1,8 @@
 """A network over a catalogue of millions: memory and seconds of a training step.
 
-`python -m tests.bench.large_catalogue FOLDER KIND EMBEDDINGS [ITEMS]` trains an epoch in a process
-of its own, through the trainer's own epoch and validation, and prints one JSON object. KIND is a
-`train.loss.kind`, EMBEDDINGS a `train.optimizer.embeddings`.
+`python -m tests.bench.training.large_catalogue FOLDER KIND EMBEDDINGS [ITEMS]` trains an epoch in a
+process of its own, through the trainer's own epoch and validation, and prints one JSON object. KIND
+is a `train.loss.kind`, EMBEDDINGS a `train.optimizer.embeddings`.
 """
 
 import json
@@ -52,7 +52,14 @@ def measure(
     """Train each case in a fresh process, on one dataset; the first two cases are compared."""
     figures = {}
     for kind, embeddings in cases:
-        command = ["-m", "tests.bench.large_catalogue", str(folder), kind, embeddings, str(items)]
+        command = [
+            "-m",
+            "tests.bench.training.large_catalogue",
+            str(folder),
+            kind,
+            embeddings,
+            str(items),
+        ]
         figures[f"{kind}, {embeddings}"], _, _ = timed_python(command)
     sparse, dense = (
         figures[f"sampled_softmax, {name}"]["cpu_seconds_a_step"]

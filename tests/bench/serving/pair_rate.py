@@ -1,6 +1,6 @@
 """How fast a ranker orders candidates, against its bare forward pass on the same pairs.
 
-`python -m tests.bench.pair_rate` prints pairs per second of both and their ratio.
+`python -m tests.bench.serving.pair_rate` prints pairs per second of both and their ratio.
 """
 
 import argparse

@@ -86,7 +86,7 @@ def _measure_size(folder: Path, events: int, headrace: Headrace) -> dict[str, An
     ours = _etl(headrace, overrides)
     made = _made(Path(ours.pop("folder")), ours.pop("counts"))
     shutil.rmtree(folder / "workspace")
-    script = ["-m", "tests.bench.polars_yardstick", str(folder / "log"), str(folder / "polars")]
+    script = ["-m", "tests.bench.etl.polars_yardstick", str(folder / "log"), str(folder / "polars")]
     theirs, seconds, cpu = timed_python(script)
     shutil.rmtree(folder)
     is_same = made == theirs

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import quality
-from tests.bench.kept_runs import Run, keep, kept_runs
-from tests.bench.quality_table import table, tables
-from tests.bench.studies import Published, Study, chosen
+from tests.bench.quality import studied
+from tests.bench.quality.kept_runs import Run, keep, kept_runs
+from tests.bench.quality.studies import Published, Study, chosen
+from tests.bench.quality.table import table, tables
 
 STUDY = Study(
     "toy",
@@ -77,7 +77,7 @@ def test_studies_are_chosen_by_name_or_group() -> None:
 
 
 def test_every_study_has_a_configuration_that_its_changes_fit() -> None:
-    hashes = {study.name: quality.configuration(study) for study in chosen([])}
+    hashes = {study.name: studied.configuration(study) for study in chosen([])}
 
     assert len(set(hashes.values())) == len(hashes)
 
@@ -86,10 +86,10 @@ def test_kept_runs_are_not_made_again_and_absent_data_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [replace(run(seed, 0.08, 0.045), study="beauty") for seed in (1, 2, 3)]
-    monkeypatch.setattr(quality, "kept_runs", lambda: runs)
+    monkeypatch.setattr(studied, "kept_runs", lambda: runs)
     (tmp_path / "s3rec_beauty").mkdir()  # empty: a run that was made would fail
 
-    quality.main(["--only", "beauty", "movielens-1m", "--data", str(tmp_path)])
+    studied.main(["--only", "beauty", "movielens-1m", "--data", str(tmp_path)])
 
     told = capsys.readouterr().out
     assert "beauty, seed 3: kept, of another configuration" in told

@@ -1,9 +1,10 @@
 """Lists that an index finds against exact ones: CPU time of the search, recall, the build apart.
 
-`python -m tests.bench.index_rate --users 1000000 --items 1000000` makes lists of made-up users with
-a network whose item vectors lie in groups, as those of trained models do, and prints one JSON
-object. The two searches are compared on some of the users, on one thread: other programs on the
-machine then change the ratio little. All users are scored with the index by the product's worker.
+`python -m tests.bench.serving.index_rate --users 1000000 --items 1000000` makes lists of made-up
+users with a network whose item vectors lie in groups, as those of trained models do, and prints one
+JSON object. The two searches are compared on some of the users, on one thread: other programs on
+the machine then change the ratio little. All users are scored with the index by the product's
+worker.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from serving.rules.history import Seen, seen_items
 from serving.scoring.list_model import load_model
 from tests.bench.made_up import BenchModel, bench_model
 from tests.bench.runs import ratio_of
-from tests.bench.score_rate import SECTIONS, WIDTH, PeakMemory, users_per_second
+from tests.bench.serving.score_rate import SECTIONS, WIDTH, PeakMemory, users_per_second
 from trainer.data.batches import histories_of
 from trainer.data.stream import read_row_groups
 from trainer.models.scorer import ModelScorer

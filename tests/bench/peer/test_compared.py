@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.peer import compared, merged, time_to
+from tests.bench.peer.compared import compared, merged, time_to
 
 
 def curve(*figures: float, seconds: float, lower: float = 0.0) -> list[dict[str, float]]:

@@ -15,13 +15,13 @@ from typing import Any
 
 from conf.settings.load import load_config
 from conf.workspace.hashes import canonical_hash
-from tests.bench.cold_beauty import figures_by_kind, write_cold_beauty
-from tests.bench.kept_runs import Run, keep, kept_runs
 from tests.bench.machine_facts import machine, versions
-from tests.bench.quality_table import tables
-from tests.bench.random_quarter import user_figures, write_parts
+from tests.bench.quality.cold_beauty import figures_by_kind, write_cold_beauty
+from tests.bench.quality.kept_runs import Run, keep, kept_runs
+from tests.bench.quality.random_quarter import user_figures, write_parts
+from tests.bench.quality.studies import Study, chosen
+from tests.bench.quality.table import tables
 from tests.bench.runs import CHECKOUT, timed_headrace
-from tests.bench.studies import Study, chosen
 
 DATA = CHECKOUT.parent / "shared" / "data"
 WORKSPACES = CHECKOUT / "workspace" / "quality"
@@ -141,7 +141,3 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="print what is kept, run nothing")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the data: {DATA}")
     return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

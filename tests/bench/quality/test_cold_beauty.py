@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.cold_beauty import figures_by_kind
+from tests.bench.quality.cold_beauty import figures_by_kind
 
 
 def test_targets_that_are_no_cold_items_are_taken_together() -> None:

@@ -1,8 +1,8 @@
 """Retrieval alone, a ranker alone, and both, on the made-up impressions of a shop.
 
-`python -m tests.bench.two_stage` trains the models and prints what `headrace evaluate --lists`
-measures. In this shop only features of items show their quality, and only histories show a user's
-taste.
+`python -m tests.bench.serving.two_stage` trains the models and prints what `headrace evaluate
+--lists` measures. In this shop only features of items show their quality, and only histories show a
+user's taste.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """A training again, in this process, with NDCG@10 of the validation part in both ways of ranking.
 
-`python -m tests.bench.both_rankings CONFIG WORK OVERRIDE...`, with a folder for checkpoints, prints
-one JSON array: for each epoch its seconds, its CPU seconds, and the figure with the items of the
-history left out, as the product ranks, and with them among the candidates, as others do. With the
-same seed and as many threads the weights are those of `headrace train`.
+`python -m tests.bench.peer.both_rankings CONFIG WORK OVERRIDE...`, with a folder for checkpoints,
+prints one JSON array: for each epoch its seconds, its CPU seconds, and the figure with the items of
+the history left out, as the product ranks, and with them among the candidates, as others do. With
+the same seed and as many threads the weights are those of `headrace train`.
 """
 
 import json

@@ -11,7 +11,7 @@ import torch
 from conf.settings.config import Config
 from tests.bench.made_up import bench_model
 from tests.bench.runs import ratio_of
-from tests.bench.top_k_rate import bare_products
+from tests.bench.serving.top_k_rate import bare_products
 
 USERS, ITEMS, WIDTH, ROW_GROUP_ROWS = 8192, 200_000, 64, 1024
 SECTIONS = """

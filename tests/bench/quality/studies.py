@@ -101,7 +101,7 @@ def _encoder(name: str) -> Study:
 
 def _cold(name: str, features: str) -> Study:
     return Study(
-        f"beauty-cold-{name}", "tests/bench/cold-beauty.yaml", "s3rec_beauty",
+        f"beauty-cold-{name}", "tests/bench/quality/cold-beauty.yaml", "s3rec_beauty",
         (f"train.model.content.features={features}",), group="beauty-cold", log="cold_items",
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ STUDIES = (
         seeds=(1, 2, 3, 4, 5), published=FRAPPE,
     ),
     Study(
-        "movielens-100k-random", "tests/bench/movielens-100k-random.yaml", "ml-100k",
+        "movielens-100k-random", "tests/bench/quality/movielens-100k-random.yaml", "ml-100k",
         figures=("ndcg@10",), published=MOVIELENS_100K, log="random_quarter",
     ),
 )  # fmt: skip

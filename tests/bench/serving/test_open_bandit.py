@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from serving.outcome.estimators import ESTIMATORS
-from tests.bench.open_bandit import CAMPAIGNS, measure
+from tests.bench.serving.open_bandit import CAMPAIGNS, measure
 
 ROWS, ITEMS, POSITIONS = 2000, 4, 3
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench.peer_environment import PEER, environment
-from tests.bench.quality import DATA
+from tests.bench.peer.environment import PEER, environment
+from tests.bench.quality.studied import DATA
 from tests.bench.runs import CHECKOUT, timed_headrace, timed_python
 
 LOG = DATA / "s3rec_beauty" / "Beauty.txt.gz"
@@ -89,7 +89,7 @@ def _ours(workspace: Path) -> dict[str, Any]:
     own = (f"train.cpus_per_worker={THREADS}", f"run.seed={SEED}", *QUICK)
     overrides = [f"input.root={LOG.parent}", f"run.output={workspace}", *own]
     result, command_seconds, _ = timed_headrace("train", overrides, path=CONFIG)
-    script = ["-m", "tests.bench.both_rankings", CONFIG, str(workspace), *overrides]
+    script = ["-m", "tests.bench.peer.both_rankings", CONFIG, str(workspace), *overrides]
     again, _, _ = timed_python(script)
     curve = merged(result["metrics"]["epochs"], again)
     return {"command_seconds": round(command_seconds, 1), "curve": curve}
@@ -115,7 +115,7 @@ def merged(epochs: Curve, again: Curve) -> list[dict[str, float]]:
 def _peer(python: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     limits = [str(value) for value in (SEED, THREADS, max(TARGETS), MOST_EPOCHS)]
-    script = CHECKOUT / "tests/bench/peer_recbole.py"
+    script = CHECKOUT / "tests/bench/peer/with_recbole.py"
     command, lines = [str(python), str(script), str(LOG), str(folder), *limits], []
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -1,0 +1,1 @@
+"""Time to a quality, compared with RecBole."""

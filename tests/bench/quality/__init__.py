@@ -1,0 +1,1 @@
+"""Accuracy on public data, over several seeds, next to baselines and published figures."""

@@ -1,0 +1,1 @@
+"""Lists: search, scoring, reuse, rankers, estimators of outcomes."""

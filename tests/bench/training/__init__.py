@@ -1,0 +1,1 @@
+"""Training: the stream, the loop, optimisers of large catalogues."""
