@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from conf.contract import ITEM_ID, USER_ID, Manifest
 from conf.privacy.identities import identities_folder
@@ -42,6 +41,7 @@ from etl.histories.left_over import left_over_warnings
 from etl.histories.numbering import number_items, number_users, users_of
 from etl.histories.sequences import collect_histories
 from etl.histories.split import find_cuts, place_training_first, split_events
+from etl.histories.training import read_training, require_some_training
 from etl.impressions.events import number_events
 from etl.impressions.rows import NumberedLog
 from etl.leaks.check import check_leaks
@@ -170,7 +170,9 @@ def _collected(
     known_items = None if before is None else before.items
     table = staged["items"].kept() if etl.catalogue == "table" else None
     items = store(number_items(events, known_items, table), scratch / "numbered-items")
-    require_some_confidence(items, etl)
+    training = read_training(scratch / "numbered-items")
+    require_some_training(training, etl.split.kind, is_extended=before is not None)
+    require_some_confidence(training.events, training.weight, etl)
     context = fit_history_features(events, etl, before)
 
     def collected(name: str) -> DataFrame:
@@ -182,7 +184,7 @@ def _collected(
         events = store(place_training_first(events), scratch / "reordered-events")
         examples = collected("collected-examples")
     log.info("etl: collected the histories (%.1f s)", lap())
-    newest = _newest_time(events)
+    newest = staged["events"].newest()
     return Made(staged, before, events, users, items, context, histories, examples, cuts, newest)
 
 
@@ -283,12 +285,6 @@ def _numbered_log(made: Made, config: Config) -> NumberedLog:
         newest=made.newest,
         seed=config.run.seed,
     )
-
-
-def _newest_time(events: DataFrame) -> int:
-    row = events.agg(F.max(TIME)).head()
-    assert row is not None  # an aggregate without groups has one row
-    return int(row[0])
 
 
 def _stopwatch() -> Callable[[], float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import TRAIN_EVENTS, TRAIN_WEIGHT, WEIGHT_STEPS
+from conf.contract import WEIGHT_STEPS
 from conf.errors import InputError
 from conf.settings.etl import MAX_CONFIDENCE, Confidence, Etl, EventType
 from etl.spark.columns import (
@@ -59,28 +59,25 @@ def judge_confidence(events: DataFrame, event_types: Mapping[str, EventType]) ->
     return events.withColumn(VERDICT, verdict)
 
 
-def require_some_confidence(items: DataFrame, etl: Etl) -> None:
+def require_some_confidence(num_events: int, weight: float | None, etl: Etl) -> None:
     """Refuse a training part without any confidence: no model could learn from its events.
 
     With impressions it is only a warning, because a ranking model learns from these.
 
     Args:
-        items: TRAIN_EVENTS of all items, and TRAIN_WEIGHT if events differ in confidence.
+        num_events: Events of the training part.
+        weight: Sum of their confidences; None if they do not differ.
         etl: The section of the configuration.
 
     Raises:
         InputError: When there are training events, and the confidence of all of them is 0.
     """
-    if TRAIN_WEIGHT not in items.columns:
-        return
-    row = items.agg(F.sum(TRAIN_EVENTS).alias("events"), F.sum(TRAIN_WEIGHT).alias("sum")).head()
-    assert row is not None  # an aggregate without groups has one row
-    if not row["events"] or row["sum"] > 0:
+    if not num_events or weight is None or weight > 0:
         return
     acts = {name: kind for name, kind in etl.event_types.items() if not kind.shown_only}
     given = ", ".join(f"etl.event_types.{name}.{_told(kind)}" for name, kind in acts.items())
     message = (
-        f"all {row['events']:,} events of the training part have the confidence 0 (below "
+        f"all {num_events:,} events of the training part have the confidence 0 (below "
         f"{0.5 / WEIGHT_STEPS:.0e} counts as 0), so there is nothing to learn from: {given}; "
         "correct the weight, or the confidence's field, transform, threshold or missing"
     )

@@ -5,12 +5,14 @@ Rows with such an id are compared by their content.
 """
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.contract import USER_ID
+from etl.cleaning.accounting.ledger import VerdictCount
 from etl.spark.columns import EVENT_ID, ID_FAULT, VERDICT
 from etl.spark.texts import placeholder_pattern
 
@@ -55,23 +57,24 @@ def mark_shared_ids(events: DataFrame) -> DataFrame:
     return events.withColumn(ID_FAULT, F.coalesce(ID_FAULT, F.when(is_shared, SHARED)))
 
 
-def id_warnings(judged: DataFrame, rows_read: int) -> tuple[str, ...]:
+def id_warnings(counts: Sequence[VerdictCount], rows_read: int) -> tuple[str, ...]:
     """Return what the ledger says about event ids.
 
     Args:
-        judged: The stored events with their verdicts.
+        counts: Number of rows by the fault of their event id.
         rows_read: Number of all rows.
     """
-    if ID_FAULT not in judged.columns:
-        return ()
-    counts = judged.where(F.col(ID_FAULT).isNotNull()).groupBy(ID_FAULT).count().collect()
-    found = _warnings({row[0]: row[1] for row in counts}, rows_read)
+    rows = Counter[str]()
+    for count in counts:
+        if count.id_fault is not None:
+            rows[count.id_fault] += count.rows
+    found = _warnings(rows, rows_read)
     for warning in found:
         log.warning("etl: input.events: %s", warning)
     return found
 
 
-def _warnings(rows: Mapping[str, int], rows_read: int) -> tuple[str, ...]:
+def _warnings(rows: Counter[str], rows_read: int) -> tuple[str, ...]:
     found = []
     blank = {fault: n for fault, n in rows.items() if fault.startswith(PLACEHOLDER)}
     if blank:
@@ -87,7 +90,7 @@ def _warnings(rows: Mapping[str, int], rows_read: int) -> tuple[str, ...]:
             "it identifies no event there (a constant, a counter, an order that changed hands?): "
             "these rows are compared by their content"
         )
-    if rows.get(MOVED, 0) > _MOVED_SHARE * rows_read:
+    if rows[MOVED] > _MOVED_SHARE * rows_read:
         found.append(
             f"event_id made {rows[MOVED]} of {rows_read} rows duplicates although their times "
             "differ: right if two exports have the same orders with other times, wrong if it is "

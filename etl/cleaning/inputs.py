@@ -45,6 +45,8 @@ class StagedInput:
     """One input, stored together with the verdicts on its rows."""
 
     judged: DataFrame
+    folder: Path
+    """Where it was stored; of the events, before rare users and items were dropped."""
     rows_read: int
     counts: Sequence[VerdictCount]
     warnings: tuple[str, ...] = ()
@@ -65,6 +67,10 @@ class StagedInput:
     def rows_kept(self) -> int:
         """Return how many rows are kept."""
         return sum(c.rows for c in self.counts if c.verdict is None)
+
+    def newest(self) -> int:
+        """Return the newest time of the events that are kept; there has to be one."""
+        return max(c.newest for c in self.counts if c.verdict is None and c.newest is not None)
 
 
 Staged = Mapping[str, StagedInput]
@@ -93,21 +99,22 @@ def stage_inputs(
     """
     num_files = sum(len(log.files) for log in logs_of(config, inputs))
     is_undated = config.input.is_ordered_by_lines and num_files > 1
+    stored = _stored(spark, config, inputs, logical_date, folder, protection)
+    verdicts = count_verdicts({name: judged for name, (judged, _) in stored.items()})
     staged = {
         name: StagedInput(
             judged,
+            folder / name,
             counts[ROWS],
-            count_verdicts(judged),
+            verdicts[name],
             (
                 *warnings.get(name, ()),
                 *warnings_about(counts),
-                *id_warnings(judged, counts[ROWS]),
+                *id_warnings(verdicts[name], counts[ROWS]),
                 *(undated_file_warnings(judged) if is_undated and name == "events" else ()),
             ),
         )
-        for name, (judged, counts) in _stored(
-            spark, config, inputs, logical_date, folder, protection
-        ).items()
+        for name, (judged, counts) in stored.items()
     }
     return {**staged, "events": _with_unused_types(staged["events"], config.etl, protection)}
 
@@ -217,7 +224,7 @@ def keep_core(events: StagedInput, etl: Etl, folder: Path) -> StagedInput:
         return events
     core = find_core(events.kept().where(is_act(etl.event_types)), *least, folder)
     judged = drop_outside_core(events.judged, core)
-    left = replace(events, judged=judged, counts=count_verdicts(judged))
+    left = _counted_again(events, judged)
     if left.rows_kept() == 0:
         raise InputError(
             f"none of {left.rows_with(DROPPED + 'below_core')} events is left after applying "
@@ -236,13 +243,17 @@ def keep_shared_items(events: StagedInput, etl: Etl, min_users: int) -> StagedIn
     if min_users <= 1:
         return events
     judged = drop_items_of_few(events.judged, min_users, is_act(etl.event_types))
-    left = replace(events, judged=judged, counts=count_verdicts(judged))
+    left = _counted_again(events, judged)
     if left.rows_kept() == 0:
         raise InputError(
             f"no item has events of privacy.min_users_per_item={min_users} distinct "
             "users; lower it or read more events"
         )
     return left
+
+
+def _counted_again(events: StagedInput, judged: DataFrame) -> StagedInput:
+    return replace(events, judged=judged, counts=count_verdicts({"events": judged})["events"])
 
 
 def write_quarantine(staged: Staged, folder: Path, scratch: Path) -> None:

@@ -35,7 +35,14 @@ from etl.impressions.events import LABEL
 from etl.impressions.rows import ROW_KEYS, NumberedLog, counts_at_end, make_impressions
 from etl.spark.columns import PERIOD, TRAIN_LENGTH
 from etl.spark.folders import SCRATCH
-from etl.spark.shards import cut_by_number, deal_out, num_shards, write_shards
+from etl.spark.shards import (
+    bucket_of,
+    bucket_sizes,
+    cut_by_number,
+    deal_out,
+    num_shards,
+    write_shards,
+)
 
 ITEM_FEATURES, USER_FEATURES = "item_features", "user_features"
 IMPRESSIONS, ENCODERS = "impressions", "encoders"
@@ -174,15 +181,15 @@ def _write(part: str, table: Encoded, config: Config, folder: Path) -> None:
         cut = cut_by_number(table.rows, number, _ROWS_PER_FILE)
         write_shards(cut, [number], folder / part, folder / SCRATCH / f"{part}-shards")
         return
-    counts = {row[0]: row[1] for row in table.rows.groupBy(PERIOD).count().collect()}
+    seed = config.run.seed
+    buckets = bucket_of(ROW_KEYS, seed).alias("bucket")
+    sizes = bucket_sizes(table.rows.select(F.col(PERIOD).alias("part"), buckets))
     for period, name in enumerate(IMPRESSION_PARTS):
-        rows = counts.get(period, 0)
-        shards = num_shards(rows, config.etl.row_group_rows, config.train.max_workers)
+        of_part = sizes[period]
+        shards = num_shards(sum(of_part), config.etl.row_group_rows, config.train.max_workers)
         if shards:
             frame = table.rows.where(F.col(PERIOD) == period).drop(PERIOD)
-            dealt = deal_out(
-                frame, ROW_KEYS, num_rows=rows, num_shards=shards, seed=config.run.seed
-            )
+            dealt = deal_out(frame, ROW_KEYS, sizes=of_part, num_shards=shards, seed=seed)
             write_shards(
                 dealt, ROW_KEYS, folder / name, folder / SCRATCH / f"{name}-shards", ROW_KEYS[1:]
             )

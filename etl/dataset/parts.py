@@ -1,6 +1,7 @@
 """Write the parts of a dataset from the histories: shards for the trainer, tables with ids."""
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.contract import ITEM_IDX, TRAIN_EVENTS, USER_IDX
-from conf.errors import InputError
 from conf.settings.config import Config
 from conf.settings.etl import shown_types
 from conf.settings.input import InputField, TableSource
 from etl.cleaning.tables import item_rows, user_rows
 from etl.features.fill import apply_fills, fit_fills
 from etl.features.predecessor import Predecessor
-from etl.histories.sequences import evaluation_rows, num_windows, training_windows, whole_histories
+from etl.histories.sequences import evaluation_rows, training_windows, whole_histories, window_keys
 from etl.spark.columns import (
     NUM_EVENTS,
     NUM_SHOWN,
@@ -26,7 +26,14 @@ from etl.spark.columns import (
     WINDOW,
 )
 from etl.spark.folders import SCRATCH
-from etl.spark.shards import cut_by_number, deal_out, num_shards, write_shards
+from etl.spark.shards import (
+    bucket_of,
+    bucket_sizes,
+    cut_by_number,
+    deal_out,
+    num_shards,
+    write_shards,
+)
 
 _ITEMS_PER_FILE = 1_000_000
 
@@ -54,18 +61,11 @@ def write_parts(
 
     Returns:
         Fill values for missing values, by table and field.
-
-    Raises:
-        InputError: When no item has training events, and no dataset is extended that has items.
     """
-    known = items.where(F.col(TRAIN_EVENTS) > 0) if before is None else items
-    if known.isEmpty():
-        raise InputError(_without_training(config.etl.split.kind))
-    rows = _count_rows(examples, config)
-    _write_examples(examples, rows, config, folder)
-    shards = num_shards(rows["users"], config.etl.row_group_rows, config.train.max_workers)
+    num_users = _write_examples(examples, config, folder)
+    shards = num_shards(num_users, config.etl.row_group_rows, config.train.max_workers)
     catalogue, users, fills = _filled_tables(histories, items, tables, config, before)
-    per_file = -(-rows["users"] // shards)
+    per_file = -(-num_users // shards)
     numbered = {
         "histories": (whole_histories(histories), USER_IDX, per_file),
         "users": (users, USER_IDX, per_file),
@@ -77,47 +77,34 @@ def write_parts(
     return fills
 
 
-def _without_training(kind: str) -> str:
-    """Return cause and fix of a dataset without a training event, by `etl.split.kind`."""
-    fixes = {
-        "temporal": "set later days in etl.split.valid_from and test_from, or lower shares",
-        "given": "add rows to the logs with part: train",
-    }
-    if kind in fixes:
-        return (
-            f"no event is in the training part, because etl.split ({kind}) puts all into "
-            f"validation and test; {fixes[kind]}"
-        )
-    return (
-        "no event is in the training part: all events that are left only show items "
-        "(etl.event_types.NAME.shown_only), so they are in no history; add the events of users "
-        "who act on items"
-    )
-
-
-def _write_examples(
-    examples: DataFrame, rows: Mapping[str, int], config: Config, folder: Path
-) -> None:
-    """Write train, valid and test with the given numbers of rows."""
-    etl = config.etl
+def _write_examples(examples: DataFrame, config: Config, folder: Path) -> int:
+    """Write train, valid and test, and return the number of users."""
+    etl, seed = config.etl, config.run.seed
     weights = [event_type.weight for event_type in etl.event_types.values()]
-    windows = training_windows(examples, etl.window_length, etl.windows, weights)
     together = etl.split.ties == "together"
     has_many = etl.split.num_targets > 1 or etl.split.kind == "given" or together
     target_keys = [USER_IDX, PLACE] if has_many else [USER_IDX]
-    dealt = {"train": (windows, [USER_IDX, WINDOW], [WINDOW])}
+    keys = {"train": [USER_IDX, WINDOW], "valid": target_keys, "test": target_keys}
+    rows = {"train": training_windows(examples, etl.window_length, etl.windows, weights)}
     for name, places in (("valid", VALID_PLACES), ("test", TEST_PLACES)):
-        targets = evaluation_rows(
+        rows[name] = evaluation_rows(
             examples, places, is_growing=etl.split.is_in_time_order, ties_together=together
         )
-        dealt[name] = (targets, target_keys, [PLACE])
-    for name, (frame, keys, leave_out) in dealt.items():
-        shards = num_shards(rows[name], etl.row_group_rows, config.train.max_workers)
+    counted = {**rows, "train": window_keys(examples, etl.window_length, etl.windows)}
+    buckets = [
+        frame.select(F.lit(name).alias("part"), bucket_of(keys[name], seed).alias("bucket"))
+        for name, frame in counted.items()
+    ]
+    buckets.append(examples.select(F.lit("users").alias("part"), F.lit(0).alias("bucket")))
+    sizes = bucket_sizes(reduce(DataFrame.union, buckets))
+    for name, frame in rows.items():
+        shards = num_shards(sum(sizes[name]), etl.row_group_rows, config.train.max_workers)
         if shards:
-            frame = deal_out(
-                frame, keys, num_rows=rows[name], num_shards=shards, seed=config.run.seed
-            )
-            write_shards(frame, keys, folder / name, folder / SCRATCH / f"{name}-shards", leave_out)
+            dealt = deal_out(frame, keys[name], sizes=sizes[name], num_shards=shards, seed=seed)
+            left_out = [WINDOW if name == "train" else PLACE]
+            scratch = folder / SCRATCH / f"{name}-shards"
+            write_shards(dealt, keys[name], folder / name, scratch, left_out)
+    return sum(sizes["users"])
 
 
 def _filled_tables(
@@ -154,18 +141,6 @@ def _filled_tables(
         apply_fills(of_users[1], user_fields, fills["users"]),
     )
     return *filled, {name: fitted for name, fitted in fills.items() if fitted}
-
-
-def _count_rows(histories: DataFrame, config: Config) -> dict[str, int]:
-    """Return the number of rows that each part will have."""
-    row = histories.agg(
-        F.sum(num_windows(config.etl.window_length, config.etl.windows)).alias("train"),
-        F.sum(F.size(VALID_PLACES)).alias("valid"),
-        F.sum(F.size(TEST_PLACES)).alias("test"),
-        F.count(USER_IDX).alias("users"),
-    ).head()
-    assert row is not None  # an aggregate without groups has one row
-    return {name: int(count) for name, count in row.asDict().items()}
 
 
 def _fields(source: TableSource | None) -> Mapping[str, InputField]:

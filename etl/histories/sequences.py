@@ -96,6 +96,13 @@ def num_windows(window_length: int, windows: str) -> Column:
     return F.least(needed, F.lit(1)) if windows == "last" else needed
 
 
+def window_keys(histories: DataFrame, window_length: int, windows: str) -> DataFrame:
+    """Return USER_IDX and WINDOW of each row of `training_windows`, without reading the arrays."""
+    number = num_windows(window_length, windows)
+    numbers = F.sequence(F.lit(0), number - 1)
+    return histories.where(number > 0).select(USER_IDX, F.explode(numbers).alias(WINDOW))
+
+
 def training_windows(
     histories: DataFrame, window_length: int, windows: str, weights: Sequence[float]
 ) -> DataFrame:

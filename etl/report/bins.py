@@ -25,9 +25,16 @@ _MOST_SINGLE_VALUES = 12
 _MOST_FINE_BINS = 24
 
 
-def per_id_bins(counts: Counts, ids: str) -> Distribution:
-    """Return the distribution of events per user or item (`ids`) from counts of `events_per_id`."""
-    read, kept = regrouped(counts, itemgetter(0)), regrouped(counts, itemgetter(1))
+def per_id_bins(counts: Counts, column: int, ids: str) -> Distribution:
+    """Return the distribution of events per user or item from counts of `events_per_id`.
+
+    Args:
+        counts: The counts.
+        column: Number of the column of the ids.
+        ids: users or items.
+    """
+    own = {key: rows for key, rows in counts.items() if key[0] == column}
+    read, kept = regrouped(own, itemgetter(1)), regrouped(own, itemgetter(2))
     bins = range(max((n for n in read if n is not None), default=-1) + 1)
     return Distribution(
         title=f"Events per {ids.removesuffix('s')}",

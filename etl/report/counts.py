@@ -1,4 +1,4 @@
-"""Count the stored rows for the data report, in one Spark job with small results."""
+"""Count the stored events for the data report, in one query with small results."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -21,25 +21,30 @@ def collect_counts(figures: Mapping[str, DataFrame]) -> dict[str, Counts]:
     return counts
 
 
-def events_per_id(events: DataFrame, id_name: str) -> DataFrame:
+def events_per_id(events: DataFrame, id_names: Sequence[str]) -> DataFrame:
     """Count the ids by their number of events before and after cleaning.
 
     Args:
-        events: `id_name` and VERDICT, one row per event that was read; rows without an id are
+        events: The ids and VERDICT, one row per event that was read; events without an id are
             left out.
-        id_name: Column of the user or the item.
+        id_names: Columns of the users and the items.
 
     Returns:
-        One row per pair of bins: `key` (bin before, bin after: n for 2^n to 2^(n+1) - 1 events,
-        null for none) and `rows` (number of ids).
+        One row per column and pair of bins: `key` (number of the column, bin before, bin after:
+        n for 2^n to 2^(n+1) - 1 events, null for none) and `rows` (number of ids).
     """
-    kept = F.count(F.when(F.col(VERDICT).isNull(), 1))
-    counts = (
-        events.where(~is_blank(id_name))
-        .groupBy(id_name)
-        .agg(F.count(F.lit(1)).alias("before"), kept.alias("after"))
+    ids = (
+        F.struct(F.lit(n).alias("n"), F.col(name).alias("id")) for n, name in enumerate(id_names)
     )
-    return _counted(counts, [_power_of_two(F.col("before")), _power_of_two(F.col("after"))])
+    is_kept = F.col(VERDICT).isNull().alias("is_kept")
+    counts = (
+        events.select(is_kept, F.inline(F.array(*ids)))
+        .where(~is_blank("id"))
+        .groupBy("n", "id")
+        .agg(F.count(F.lit(1)).alias("before"), F.count_if("is_kept").alias("after"))
+    )
+    bins = (_power_of_two(F.col(name)) for name in ("before", "after"))
+    return _counted(counts, [F.col("n"), *bins])
 
 
 def events_by_value(events: DataFrame) -> DataFrame:
@@ -57,23 +62,6 @@ def events_by_value(events: DataFrame) -> DataFrame:
     exponent = F.when(size > 0, F.floor(F.log10(size)) - 1).when(size == 0, 0).cast("int")
     mantissa = F.round(F.col(VALUE) / F.pow(F.lit(10.0), exponent)).cast("int")
     return _counted(events, [kept, F.col(EVENT_TYPE), mantissa, exponent])
-
-
-def missing_by_field(table: DataFrame, fields: Sequence[str]) -> DataFrame:
-    """Count the kept rows of a table, and those without a value in each field.
-
-    Args:
-        table: VERDICT and the fields, one row per row that was read.
-        fields: The fields.
-
-    Returns:
-        `key` (0 for all rows, n for the n-th field) and `rows`, one row per key.
-    """
-    kept = table.where(F.col(VERDICT).isNull())
-    missing = [F.count(F.when(_says_nothing(name), 1)) for name in fields]
-    counts = kept.agg(F.array(F.count(F.lit(1)), *missing).alias("counts"))
-    numbered = counts.select(F.posexplode("counts").alias("field", "rows"))
-    return numbered.select(F.array("field").alias("key"), "rows")
 
 
 def missing_by_log(

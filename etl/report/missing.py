@@ -1,6 +1,6 @@
 """Missing values of the declared fields, in the input tables and logs and in the dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from etl.privacy.rows import without_dropped
 from etl.report.contents import read_part
 from etl.report.counts import Counts
 from etl.report.data import MissingField
-from etl.spark.columns import EVENT_TYPE, FIELD, VALUE
+from etl.spark.columns import EVENT_TYPE, FIELD, VALUE, VERDICT
+from etl.spark.folders import stored_batches
 
 
 def declared_fields(config: Config, staged: Staged) -> dict[str, list[str]]:
@@ -91,46 +92,49 @@ def missing_in_logs(logs: Mapping[str, LogFields], counts: Counts) -> list[Missi
 
 
 def missing_fields(
-    fields: Mapping[str, Sequence[str]],
-    delivered: Mapping[str, Counts],
-    folder: Path,
-    manifest: Manifest,
+    fields: Mapping[str, Sequence[str]], staged: Staged, folder: Path, manifest: Manifest
 ) -> list[MissingField]:
     """Return how often each field of each table is missing.
 
     Args:
         fields: Fields of each table.
-        delivered: Counts of `missing_by_field` for each table.
+        staged: The stored inputs with their verdicts.
         folder: Folder of the dataset.
         manifest: Its manifest.
     """
     found = []
     for table, names in fields.items():
-        rows, missing = count_missing(folder, manifest, table, names)
-        for place, name in enumerate(names, start=1):
-            of_table = delivered[table]
-            found.append(
-                MissingField(
-                    table=table,
-                    field=name,
-                    delivered_rows=of_table[0,],
-                    delivered_missing=of_table[place,],
-                    published_rows=rows,
-                    published_missing=missing[name],
-                )
+        delivered = count_missing(kept_rows(staged[table].folder, names), names)
+        published = count_missing(read_part(folder, manifest, table, names), names)
+        found += [
+            MissingField(
+                table=table,
+                field=name,
+                delivered_rows=delivered[0],
+                delivered_missing=delivered[1][name],
+                published_rows=published[0],
+                published_missing=published[1][name],
             )
+            for name in names
+        ]
     return found
 
 
-def count_missing(
-    folder: Path, manifest: Manifest, part: str, fields: Sequence[str]
-) -> tuple[int, dict[str, int]]:
-    """Return the number of rows of a part, and of those without a value in each field.
+def kept_rows(folder: Path, fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the fields of a stored table's rows that are kept."""
+    for batch in stored_batches(folder, [VERDICT, *fields]):
+        yield batch.filter(pc.is_null(batch[VERDICT]))
 
-    A field that the part does not have is missing in every row.
+
+def count_missing(
+    batches: Iterable[pa.RecordBatch], fields: Sequence[str]
+) -> tuple[int, dict[str, int]]:
+    """Return the number of rows, and of those without a value in each field.
+
+    A field that the rows do not have is missing in every row.
     """
     rows, missing = 0, dict.fromkeys(fields, 0)
-    for batch in read_part(folder, manifest, part, fields):
+    for batch in batches:
         rows += batch.num_rows
         for name in fields:
             is_there = name in batch.schema.names
@@ -141,5 +145,6 @@ def count_missing(
 def _num_missing(values: pa.Array) -> int:
     if not pa.types.is_string(values.type):
         return int(values.null_count)
-    says = pc.fill_null(pc.match_substring_regex(values, r"\S"), False)
+    # White space as in Spark: \s would leave out the vertical tab here.
+    says = pc.fill_null(pc.match_substring_regex(values, r"[^\t\n\v\f\r ]"), False)
     return len(values) - int(pc.sum(says, min_count=0).as_py())

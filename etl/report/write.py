@@ -27,7 +27,6 @@ from etl.report.counts import (
     collect_counts,
     events_by_value,
     events_per_id,
-    missing_by_field,
     missing_by_log,
 )
 from etl.report.data import Anonymity, FeatureFigures, ReportData
@@ -45,7 +44,7 @@ from etl.report.page import render
 from etl.report.samples import sample_quarantine
 
 log = logging.getLogger(__name__)
-_USERS, _ITEMS, _VALUES, _LOGS, _MISSING = "users", "items", "values", "logs", "missing."
+_IDS, _VALUES, _LOGS = "ids", "values", "logs"
 
 
 def write_report(
@@ -70,7 +69,7 @@ def write_report(
     started = time.monotonic()
     log.info("etl: writing the data report")
     fields, logs = declared_fields(config, staged), fields_of_logs(config, staged, inputs)
-    counts = _count(staged["events"].judged, fields, logs, staged)
+    counts = _count(staged["events"].judged, logs)
     profile = read_profile(folder, manifest)
     data = ReportData(
         dataset_id=manifest.id,
@@ -83,7 +82,7 @@ def write_report(
         quarantine=sample_quarantine(folder, manifest),
         cleaning=_cleaning(counts, manifest.event_types),
         missing=[
-            *missing_fields(fields, _delivered(fields, counts), folder, manifest),
+            *missing_fields(fields, staged, folder, manifest),
             *missing_in_logs(logs, counts.get(_LOGS, {})),
         ],
         long_tail=describe_long_tail(profile),
@@ -100,11 +99,6 @@ def write_report(
     log.info("etl: wrote the data report (%.1f s)", time.monotonic() - started)
 
 
-def _delivered(fields: Mapping[str, Sequence[str]], counts: dict[str, Counts]) -> dict[str, Counts]:
-    """Return the counts of missing values of each table as delivered."""
-    return {table: counts[_MISSING + table] for table in fields}
-
-
 def _sizes(manifest: Manifest) -> dict[str, tuple[int, int, int]]:
     """Return the number of files, rows and bytes of each part."""
     return {
@@ -113,20 +107,12 @@ def _sizes(manifest: Manifest) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def _count(
-    events: DataFrame,
-    fields: Mapping[str, Sequence[str]],
-    logs: Mapping[str, LogFields],
-    staged: Staged,
-) -> dict[str, Counts]:
-    """Return all counts of the stored rows."""
+def _count(events: DataFrame, logs: Mapping[str, LogFields]) -> dict[str, Counts]:
+    """Return all counts of the stored events."""
     frames = {
-        _USERS: events_per_id(events, USER_ID),
-        _ITEMS: events_per_id(events, ITEM_ID),
+        _IDS: events_per_id(events, [USER_ID, ITEM_ID]),
         _VALUES: events_by_value(events),
     }
-    for table, names in fields.items():
-        frames[_MISSING + table] = missing_by_field(staged[table].judged, names)
     if logs:
         files = [log.files for log in logs.values()]
         frames[_LOGS] = missing_by_log(events, files, columns_of_logs(logs))
@@ -137,8 +123,7 @@ def _cleaning(counts: Mapping[str, Counts], event_types: Sequence[str]) -> list[
     values = value_bins(counts[_VALUES])
     return [
         type_bins(counts[_VALUES], event_types),
-        per_id_bins(counts[_USERS], "users"),
-        per_id_bins(counts[_ITEMS], "items"),
+        *(per_id_bins(counts[_IDS], n, ids) for n, ids in enumerate(("users", "items"))),
         *([] if values is None else [values]),
     ]
 

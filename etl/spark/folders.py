@@ -1,10 +1,12 @@
 """The folders of a run: its work folder, and the leftovers of earlier runs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from conf.contract import MANIFEST_NAME
@@ -60,3 +62,9 @@ def store(frame: DataFrame, folder: Path) -> DataFrame:
     """Write rows as Parquet and return a frame that reads them back."""
     frame.write.mode("overwrite").parquet(target(folder))
     return frame.sparkSession.read.schema(frame.schema).parquet(location(folder))
+
+
+def stored_batches(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield stored rows, with those of the columns that they have, read without Spark."""
+    for path in sorted(folder.glob("*.parquet")):
+        yield from pq.ParquetFile(path).iter_batches(columns=columns)

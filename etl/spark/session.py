@@ -33,11 +33,15 @@ _SQL_SETTINGS = {
     # Spark has no type for nanoseconds; they are read as whole numbers and divided.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
     "spark.sql.parquet.compression.codec": "snappy",
+    # From 33 files on, Spark would list them by a job with a task for each.
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
 }
-# Spark reads the times in ORC files in the time zone of the process.
-_IN_UTC = "-Duser.timezone=UTC"
+# Spark reads the times in ORC files in the time zone of the process. The code that it generates for
+# reading and judging a row is one method that is too long for Java to compile without the second
+# option.
+_JAVA_OPTIONS = "-Duser.timezone=UTC -XX:-DontCompileHugeMethods"
 _LAUNCH_SETTINGS = {
-    "spark.executor.extraJavaOptions": _IN_UTC,
+    "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
     "spark.speculation": "false",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -64,6 +68,8 @@ _TINY_RUN_SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
 }
+# Each task costs about 20 milliseconds, whatever it does.
+_ONE_TASK = {"spark.sql.shuffle.partitions": "1", "spark.sql.leafNodeDefaultParallelism": "1"}
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def spark_session(
         name: Name of the application.
         master: Spark master; None if spark-submit sets it.
         driver_memory: Heap of the driver's JVM, if this call starts it.
-        shuffle_partitions: Partitions of a shuffle.
+        shuffle_partitions: Partitions of a shuffle; 1 if this call starts the JVM for a tiny input.
         conf: Other settings, which override ours.
         log_path: File for the stderr of the JVM, if this call starts it.
         input_bytes: Size of what is read, unpacked: in a short run the compilers of the JVM and of
@@ -106,8 +112,9 @@ def spark_session(
     # Hadoop sets the rights of each file itself, by this one in place of the process's umask.
     umask = {"spark.hadoop.fs.permissions.umask-mode": f"{current_umask():03o}"}
     short = _SHORT_RUN_OPTIONS if input_bytes < _SHORT_RUN_BYTES else ""
-    java = {"spark.driver.extraJavaOptions": _IN_UTC + short + using_archive()}
+    java = {"spark.driver.extraJavaOptions": _JAVA_OPTIONS + short + using_archive()}
     settings = {**sql, **_LAUNCH_SETTINGS, **umask, **java, "spark.driver.memory": driver_memory}
+    settings |= _ONE_TASK if input_bytes < _TINY_RUN_BYTES else {}
     settings |= conf
     is_ours = _has_no_jvm()
     session = _start(name, master, settings, log_path)

@@ -1,10 +1,13 @@
 """Write rows to files of nearly equal size whose content depends on the rows only."""
 
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.contract import NUM_RESERVED
@@ -23,21 +26,44 @@ def num_shards(rows: int, max_rows: int, max_workers: int) -> int:
     return max(-(-rows // max_rows), min(rows, _GROUPS_PER_WORKER * max_workers))
 
 
+def bucket_of(keys: Sequence[str], seed: int) -> Column:
+    """Return the number of the bucket, in a random order given by the seed, that a row is in.
+
+    Args:
+        keys: Columns that identify a row.
+        seed: Seed of the order.
+    """
+    return F.pmod(F.xxhash64(*keys, F.lit(seed)), F.lit(_BUCKETS))
+
+
+def bucket_sizes(rows: DataFrame) -> dict[Any, list[int]]:
+    """Return the number of rows in each bucket, by part, in one query.
+
+    Args:
+        rows: `part`, any name or number, and `bucket`, as returned by `bucket_of`.
+    """
+    sizes: dict[Any, list[int]] = defaultdict(lambda: [0] * _BUCKETS)
+    for part, bucket, number in rows.groupBy("part", "bucket").agg(F.count(F.lit(1))).collect():
+        sizes[part][bucket] = number
+    return sizes
+
+
 def deal_out(
-    rows: DataFrame, keys: Sequence[str], *, num_rows: int, num_shards: int, seed: int
+    rows: DataFrame, keys: Sequence[str], *, sizes: Sequence[int], num_shards: int, seed: int
 ) -> DataFrame:
     """Add SHARD: rows in random order, cut into shards whose sizes differ by at most one.
 
     Args:
         rows: The rows.
         keys: Columns that identify a row.
-        num_rows: Number of rows.
+        sizes: Number of rows in each bucket.
         num_shards: Number of shards.
         seed: Seed of the order.
     """
-    ranked = rank_by_hash(rows, keys, seed)
-    shard = F.floor(F.col("rank") * num_shards / F.lit(num_rows))
-    return ranked.withColumn(SHARD, shard).drop("rank")
+    starts = ", ".join(f"{start}L" for start in accumulate(sizes[:-1], initial=0))
+    start = F.get(F.expr(f"array({starts})"), F.col("bucket").cast("int"))
+    shard = F.floor((start + _inside(keys)) * num_shards / F.lit(sum(sizes)))
+    return _bucketed(rows, keys, seed).select(*rows.columns, shard.alias(SHARD))
 
 
 def rank_by_hash(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
@@ -51,16 +77,24 @@ def rank_by_hash(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
         keys: Columns that identify a row.
         seed: Seed of the order.
     """
-    drawn = rows.withColumn("drawn", F.xxhash64(*keys, F.lit(seed)))
-    bucketed = drawn.withColumn("bucket", F.pmod("drawn", F.lit(_BUCKETS)))
+    bucketed = _bucketed(rows, keys, seed)
     counts = bucketed.groupBy("bucket").agg(F.count(F.lit(1)).alias("rows"))
     before = Window.orderBy("bucket").rowsBetween(Window.unboundedPreceding, -1)
     starts = counts.select(
         "bucket", F.coalesce(F.sum("rows").over(before), F.lit(0)).alias("start")
     )
-    inside = F.row_number().over(Window.partitionBy("bucket").orderBy("drawn", *keys)) - 1
-    ranked = bucketed.withColumn("inside", inside).join(F.broadcast(starts), "bucket")
-    return ranked.withColumn("rank", F.col("start") + F.col("inside")).select(*rows.columns, "rank")
+    ranked = bucketed.withColumn("inside", _inside(keys)).join(F.broadcast(starts), "bucket")
+    return ranked.select(*rows.columns, (F.col("start") + F.col("inside")).alias("rank"))
+
+
+def _bucketed(rows: DataFrame, keys: Sequence[str], seed: int) -> DataFrame:
+    drawn = F.xxhash64(*keys, F.lit(seed))
+    return rows.withColumns({"drawn": drawn, "bucket": bucket_of(keys, seed)})
+
+
+def _inside(keys: Sequence[str]) -> Column:
+    """Return the rank of a row in its bucket, from 0."""
+    return F.row_number().over(Window.partitionBy("bucket").orderBy("drawn", *keys)) - 1
 
 
 def cut_by_number(rows: DataFrame, number: str, rows_per_shard: int) -> DataFrame:

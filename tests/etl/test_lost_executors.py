@@ -42,7 +42,8 @@ def test_executors_that_are_killed_in_each_job_change_no_byte(tmp_path: Path) ->
             "spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{events}",
             "spark.eventLog.compress": "false", "spark.local.dir": str(tmp_path / "local"),
             # Else small files are one task, and half of the executors have nothing to lose.
-            "spark.sql.files.maxPartitionBytes": "20000",
+            "spark.sql.files.maxPartitionBytes": "20000", "spark.sql.shuffle.partitions": "2",
+            "spark.sql.leafNodeDefaultParallelism": "2",
         }  # fmt: skip
         broken = config_for(
             tmp_path / "raw", LOG, etl=ETL, run={"output": str(tmp_path / "broken")},

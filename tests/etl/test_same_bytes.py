@@ -132,9 +132,10 @@ def test_another_order_of_files_another_place_and_language_change_no_byte(
         "spark.local.dir": str(tmp_path), "spark.sql.files.maxPartitionBytes": "9000",
         # As in a run that is not tiny.
         "spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK",
-        "spark.sql.adaptive.enabled": "true",
+        "spark.sql.adaptive.enabled": "true", "spark.sql.shuffle.partitions": "5",
+        "spark.sql.leafNodeDefaultParallelism": "3",
     }  # fmt: skip
-    spark = {"master": "local[3]", "shuffle_partitions": 5, "driver_memory": "1g", "conf": conf}
+    spark = {"master": "local[3]", "driver_memory": "1g", "conf": conf}
     settings = settings_of(raw, workspace, logs=turned, spark=spark)
     result = run_etl([sys.executable], settings, tmp_path, **ELSEWHERE)
     require_same(here, result, workspace)
@@ -144,7 +145,8 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     here: tuple[Path, Manifest, dict[str, str]], tmp_path: Path
 ) -> None:
     workspace = tmp_path / "workspace"
-    settings = settings_of(here[0], workspace, spark={"shuffle_partitions": 3})
+    conf = {"spark.sql.shuffle.partitions": "3", "spark.sql.leafNodeDefaultParallelism": "2"}
+    settings = settings_of(here[0], workspace, spark={"conf": conf})
     settings["spark"]["master"] = None
     with cluster_of_two(tmp_path, ELSEWHERE) as master:
         submit = [

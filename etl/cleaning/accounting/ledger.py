@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from types import MappingProxyType
 
 from pyspark.sql import DataFrame
@@ -17,12 +18,17 @@ from etl.spark.columns import (
     CLOCK_FAULTS,
     DROPPED,
     EVENT_TYPE,
+    ID_FAULT,
     LOG,
     OUTWEIGHS,
     QUARANTINED,
     SOURCE_FILE,
+    TIME,
     VERDICT,
 )
+
+_EVENTS = "events"
+_INPUT = "__input"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class VerdictCount:
     """Number of the event type; None if it is not used, and for a table."""
     outweighing: int = 0
     """Rows whose type has a larger weight than the event kept in their place."""
+    id_fault: str | None = None
+    """Why the event ids of these rows identify nothing; None if they do, and for a table."""
+    newest: int | None = None
+    """Newest time of these rows; None if they have none, and for a table."""
 
 
 @dataclass
@@ -66,26 +76,49 @@ class _Tally:
         }
 
 
-def count_verdicts(judged: DataFrame) -> list[VerdictCount]:
-    """Count the rows by file, log, event type, verdict, and rules that set fields to null."""
-    by = [name for name in (LOG, EVENT_TYPE, BLANKED) if name in judged.columns]
-    outweighs = F.col(OUTWEIGHS) if OUTWEIGHS in judged.columns else F.lit(False)
-    counts = judged.groupBy(SOURCE_FILE, VERDICT, *by).agg(
-        F.count(F.lit(1)).alias("rows"), F.count(F.when(outweighs, 1)).alias("outweighing")
+def count_verdicts(inputs: Mapping[str, DataFrame]) -> dict[str, list[VerdictCount]]:
+    """Count the rows of each input by what was found out about them, in one query.
+
+    Args:
+        inputs: Rows with verdicts; those of `events` also by log, event type and event id's fault.
+    """
+    rows = reduce(DataFrame.unionByName, (_narrow(name, one) for name, one in inputs.items()))
+    found = rows.groupBy(_INPUT, SOURCE_FILE, VERDICT, BLANKED, LOG, EVENT_TYPE, ID_FAULT).agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(OUTWEIGHS).alias("outweighing"),
+        F.max(TIME).alias("newest"),
     )
-    rows = (row.asDict() for row in counts.collect())
-    return [
-        VerdictCount(
-            row[SOURCE_FILE],
-            row[VERDICT],
-            row["rows"],
-            tuple(row.get(BLANKED) or ()),
-            log=row.get(LOG),
-            event_type=row.get(EVENT_TYPE),
-            outweighing=row["outweighing"],
+    counts: dict[str, list[VerdictCount]] = {name: [] for name in inputs}
+    for row in sorted(found.collect(), key=repr):  # names in warnings follow this order
+        counts[row[_INPUT]].append(
+            VerdictCount(
+                row[SOURCE_FILE],
+                row[VERDICT],
+                row["rows"],
+                tuple(row[BLANKED] or ()),
+                log=row[LOG],
+                event_type=row[EVENT_TYPE],
+                outweighing=row["outweighing"],
+                id_fault=row[ID_FAULT],
+                newest=row["newest"],
+            )
         )
-        for row in rows
-    ]
+    return counts
+
+
+def _narrow(name: str, judged: DataFrame) -> DataFrame:
+    """Return what is counted of an input; a table's fields may have the names of events' columns.
+
+    Columns that it lacks are null.
+    """
+    kinds = {LOG: "int", EVENT_TYPE: "int", ID_FAULT: "string", OUTWEIGHS: "boolean", TIME: "long"}
+    has = {*judged.columns} if name == _EVENTS else {*judged.columns} - {*kinds}
+    wanted = {BLANKED: "array<string>", **kinds}
+    more = (
+        F.col(column) if column in has else F.lit(None).cast(kind).alias(column)
+        for column, kind in wanted.items()
+    )
+    return judged.select(F.lit(name).alias(_INPUT), SOURCE_FILE, VERDICT, *more)
 
 
 def build_ledger(

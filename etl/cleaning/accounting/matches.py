@@ -1,13 +1,13 @@
 """Whether the ids of the tables are those of the log: counts, and the likeliest reason if not."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from conf.contract import USER_ID
 from conf.ledger import Match
 from conf.privacy.protection import Protection
 from conf.privacy.sealing import unseal
@@ -20,61 +20,77 @@ log = logging.getLogger(__name__)
 
 _LEAST_SHARE = 0.5
 _MOST_OF_LOG, _MOST_OF_TABLE = 1_000, 100_000
-_EVENTS, _IN_TABLE = "__events", "__in_table"
+_TABLE, _ID = "__table", "__id"
+_EVENTS, _IN_TABLE, _SEALED = "__events", "__in_table", "__sealed"
 
 
 def match_tables(staged: Staged, protection: Protection) -> Staged:
     """Return the inputs, each table with its match; a table that hardly matches has a warning."""
+    tables = {name: part for name, part in staged.items() if name in ID_OF_TABLE}
+    if not tables:
+        return staged
     events = staged["events"].kept()
-    matched = {}
-    for name, part in staged.items():
-        if name not in ID_OF_TABLE:
-            matched[name] = part
-            continue
-        both = _joined(events, part.kept(), ID_OF_TABLE[name])
-        match = _count(both)
-        warnings = part.warnings
+    ids = _collected({name: (events, part.kept()) for name, part in tables.items()})
+    matches = _count(ids, tables)
+    matched = dict(staged)
+    for name, part in tables.items():
+        match, warnings = matches[name], part.warnings
         if _hardly_matches(match):
-            warning = _warning(name, match, _reason(both, match, ID_OF_TABLE[name], protection))
+            of_table = ids.where(F.col(_TABLE) == name)
+            warning = _warning(name, match, _reason(of_table, match, name, protection))
             log.warning("etl: input.%s: %s", name, warning)
             warnings = (*warnings, warning)
         matched[name] = replace(part, match=match, warnings=warnings)
     return matched
 
 
-def _joined(events: DataFrame, table: DataFrame, id_name: str) -> DataFrame:
-    """Return one row per id: its events and whether the table has it, each null if it is not there.
+def _collected(pairs: Mapping[str, tuple[DataFrame, DataFrame]]) -> DataFrame:
+    """Return one row per table and id: its events and whether the table has it, null if not there.
 
-    If ids are labels, SEALED + id holds the encrypted raw id.
+    If ids are labels, the encrypted raw id is there too.
+
+    Args:
+        pairs: The log's events and the table's rows, by the table's name.
     """
-    sealed = SEALED + id_name
-    of_log = events.groupBy(id_name).agg(
-        F.count(F.lit(1)).alias(_EVENTS), *_sealed(events, sealed, "__sealed_in_log")
-    )
-    of_table = table.groupBy(id_name).agg(
-        F.first(F.lit(True)).alias(_IN_TABLE), *_sealed(table, sealed, "__sealed_in_table")
-    )
-    both = of_log.join(of_table, id_name, "full_outer")
-    texts = [F.col(name) for name in both.columns if name.startswith("__sealed_in")]
-    raw = F.coalesce(*texts) if texts else F.col(id_name)
-    return both.select(F.col(id_name), _EVENTS, _IN_TABLE, raw.alias("__raw"))
+    rows = [
+        frame.select(
+            F.lit(name).alias(_TABLE),
+            F.col(ID_OF_TABLE[name]).alias(_ID),
+            F.lit(None if is_table else 1).cast("long").alias(_EVENTS),
+            F.lit(True if is_table else None).cast("boolean").alias(_IN_TABLE),
+            *_sealed(frame, SEALED + ID_OF_TABLE[name]),
+        )
+        for name, both in pairs.items()
+        for is_table, frame in enumerate(both)
+    ]
+    together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), rows)
+    raw = []
+    if _SEALED in together.columns:
+        in_log = F.max(F.when(F.col(_IN_TABLE).isNull(), F.col(_SEALED)))
+        raw.append(F.coalesce(in_log, F.max(_SEALED)).alias(_SEALED))
+    found = (F.sum(_EVENTS).alias(_EVENTS), F.max(_IN_TABLE).alias(_IN_TABLE), *raw)
+    return together.groupBy(_TABLE, _ID).agg(*found)
 
 
-def _sealed(rows: DataFrame, sealed: str, name: str) -> list[Column]:
-    return [F.max(sealed).alias(name)] if sealed in rows.columns else []
+def _sealed(rows: DataFrame, name: str) -> list[Column]:
+    return [F.col(name).alias(_SEALED)] if name in rows.columns else []
 
 
-def _count(both: DataFrame) -> Match:
+def _count(ids: DataFrame, names: Iterable[str]) -> dict[str, Match]:
+    """Return the match of each table."""
     events, in_table = F.col(_EVENTS), F.col(_IN_TABLE)
-    row = both.agg(
+    counts = ids.groupBy(_TABLE).agg(
         F.count(events).alias("log_ids"),
         F.count(F.when(in_table, events)).alias("log_ids_matched"),
         F.coalesce(F.sum(events), F.lit(0)).alias("events"),
         F.coalesce(F.sum(F.when(in_table, events)), F.lit(0)).alias("events_matched"),
         F.count(in_table).alias("table_ids"),
-    ).head()
-    assert row is not None  # an aggregate without groups has one row
-    return Match(**row.asDict())
+    )
+    of_table = {name: dict.fromkeys(Match.model_fields, 0) for name in names}
+    for row in counts.collect():
+        found = row.asDict()
+        of_table[found.pop(_TABLE)] = found
+    return {name: Match(**found) for name, found in of_table.items()}
 
 
 def _hardly_matches(match: Match) -> bool:
@@ -84,16 +100,16 @@ def _hardly_matches(match: Match) -> bool:
     )
 
 
-def _reason(both: DataFrame, match: Match, id_name: str, protection: Protection) -> Reason | None:
+def _reason(ids: DataFrame, match: Match, kind: str, protection: Protection) -> Reason | None:
     """Return the likeliest reason, looked for in bounded samples; its ids are shown as texts."""
-    missing = both.where(F.col(_IN_TABLE).isNull()).orderBy(F.desc(_EVENTS), id_name)
-    known = both.where(F.col(_IN_TABLE)).orderBy(F.xxhash64(id_name), id_name)
+    is_label = protection.has_pseudonyms and kind in protection.privacy.ids
+    raw = _SEALED if is_label else _ID
+    missing = ids.where(F.col(_IN_TABLE).isNull()).orderBy(F.desc(_EVENTS), _ID)
+    known = ids.where(F.col(_IN_TABLE)).orderBy(F.xxhash64(_ID), _ID)
     samples = [
-        [row[0] for row in frame.select("__raw").limit(most).collect() if row[0] is not None]
+        [row[0] for row in frame.select(raw).limit(most).collect() if row[0] is not None]
         for frame, most in ((missing, _MOST_OF_LOG), (known, _MOST_OF_TABLE))
     ]
-    kind = "users" if id_name == USER_ID else "items"
-    is_label = protection.has_pseudonyms and kind in protection.privacy.ids
     if is_label:
         samples = [_opened(sample, protection) for sample in samples]
     share = _MOST_OF_TABLE / max(match.table_ids, 1)

@@ -13,6 +13,8 @@ from conf.errors import InputError
 from conf.settings.config import Config
 from conf.settings.etl import Etl, EventType
 from etl.cleaning.confidence import add_confidence, require_some_confidence
+from etl.histories.training import read_training
+from etl.spark.folders import store
 from tests.etl.making import DAY, config_for, frame_of, make, read_part, write_lines
 
 LOG = {
@@ -132,18 +134,22 @@ def test_a_field_that_no_row_has_counts_as_missing(spark: SparkSession) -> None:
         ([(3, 0.0), (2, 2.0**-20)], False),
         ([(0, 0.0)], False),  # a table's items; without training events there is another cause
         ([], False),
+        ([(3,), (2,)], False),  # events do not differ in confidence
     ],
 )
 def test_a_training_part_without_confidence_is_refused(
-    spark: SparkSession, items: list[tuple[int, float]], is_refused: bool
+    spark: SparkSession, tmp_path: Path, items: list[tuple[float, ...]], is_refused: bool
 ) -> None:
-    table = frame_of(spark, "train_events long, train_weight double", *items)
+    columns = ["train_events long", "train_weight double"][: min(map(len, items), default=2)]
+    store(frame_of(spark, ", ".join(columns), *items), tmp_path / "items")
+    training = read_training(tmp_path / "items")
+    assert (training.items, training.events) == (len(items), sum(int(item[0]) for item in items))
     etl = Etl.model_validate({"event_types": {"rate": TYPES["rate"], "dislike": {"weight": 0}}})
     if not is_refused:
-        require_some_confidence(table, etl)
+        require_some_confidence(training.events, training.weight, etl)
         return
     with pytest.raises(InputError, match="all 5 events of the training part") as told:
-        require_some_confidence(table, etl)
+        require_some_confidence(training.events, training.weight, etl)
     assert "etl.event_types.rate.confidence={field: value, transform: binary, threshold: 4.0" in (
         str(told.value)
     )
@@ -151,12 +157,11 @@ def test_a_training_part_without_confidence_is_refused(
 
 
 def test_a_training_part_without_confidence_is_only_warned_of_with_impressions(
-    spark: SparkSession, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    table = frame_of(spark, "train_events long, train_weight double", (3, 0.0))
     impressions = {"negatives": "uniform", "labels": {"rated": ["rate"]}}
     etl = Etl.model_validate({"event_types": {"rate": {"weight": 0}}, "impressions": impressions})
-    require_some_confidence(table, etl)
+    require_some_confidence(3, 0.0, etl)
     assert "only train.algorithm=ranking can use this dataset" in caplog.text
 
 

@@ -1,6 +1,5 @@
 from datetime import date
 from functools import reduce
-from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -8,7 +7,6 @@ from pyspark.sql import functions as F
 
 from conf.errors import ConfigError, InputError
 from conf.settings.etl import Split
-from etl.dataset.parts import write_parts
 from etl.histories.split import (
     add_places,
     drop_cold_targets,
@@ -19,7 +17,8 @@ from etl.histories.split import (
     split_by_time,
     time_at_shares,
 )
-from tests.etl.making import config_for, frame_of, tuples
+from etl.histories.training import Training, require_some_training
+from tests.etl.making import frame_of, tuples
 
 EVENT = "user_id string, item_id string, event_type int, time long"
 
@@ -177,12 +176,8 @@ def test_a_validation_part_behind_the_test_part_is_refused(spark: SparkSession) 
         find_cuts(frame_of(spark, "time long", (0,)), split)
 
 
-def test_a_split_that_leaves_nothing_to_train_on_is_refused(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    none = spark.createDataFrame([], "item_id string, item_idx int, train_events long")
-    config = config_for(tmp_path, etl={"split": {"kind": "temporal", "valid_share": 0.5}})
-    of_the_table = spark.createDataFrame([("a", 2, 0)], none.schema)  # etl.catalogue: table
-    for items in (none, of_the_table):
+def test_a_split_that_leaves_nothing_to_train_on_is_refused() -> None:
+    for items in (0, 1):  # one of the table: etl.catalogue: table
         with pytest.raises(InputError, match=r"no event is in the training part.* \(temporal\)"):
-            write_parts(none, none, items, {}, config, tmp_path)
+            require_some_training(Training(items, 0, None), "temporal", is_extended=False)
+    require_some_training(Training(1, 0, None), "temporal", is_extended=True)

@@ -58,7 +58,7 @@ def test_a_log_without_values_has_no_such_bins() -> None:
 
 
 def test_what_is_empty_can_be_drawn() -> None:
-    for bins in (per_id_bins({}, "items"), length_bins({})):
+    for bins in (per_id_bins({}, 1, "items"), length_bins({})):
         assert bins.labels == []
         drawn = bars(bins)
         assert "<svg" in drawn and ">0</text>" in drawn and ">1</text>" in drawn

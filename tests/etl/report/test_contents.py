@@ -11,7 +11,7 @@ from conf.ledger import InputLedger
 from conf.pages.inequality import gini
 from conf.workspace.pointers import publish
 from conf.workspace.versions import commit
-from etl.report.contents import describe_long_tail, read_profile
+from etl.report.contents import describe_long_tail, read_part, read_profile
 from etl.report.drift import (
     compare,
     events_by_decile,
@@ -67,7 +67,7 @@ def test_values_that_are_null_or_blank_are_missing(tmp_path: Path) -> None:
     rows = [("events", "r", "a.csv", None, text, "i", "1", "v", "") for text in ("x", " ", None)]
     manifest = write_dataset(tmp_path, quarantine=rows)
     fields = ["user_id", "item_id", "value", "not_there"]
-    assert count_missing(tmp_path, manifest, "quarantine", fields) == (
+    assert count_missing(read_part(tmp_path, manifest, "quarantine", fields), fields) == (
         3, {"user_id": 2, "item_id": 0, "value": 3, "not_there": 3},
     )  # fmt: skip
 

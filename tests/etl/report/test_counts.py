@@ -1,7 +1,10 @@
 """Counts of literal rows, all in one job, and the bins that are made of them."""
 
+from pathlib import Path
+
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from etl.report.bins import NOT_IN_USE, per_id_bins, type_bins, value_bins
 from etl.report.counts import (
@@ -9,11 +12,17 @@ from etl.report.counts import (
     collect_counts,
     events_by_value,
     events_per_id,
-    missing_by_field,
     missing_by_log,
 )
 from etl.report.data import MissingField
-from etl.report.missing import LogFields, columns_of_logs, missing_in_logs
+from etl.report.missing import (
+    LogFields,
+    columns_of_logs,
+    count_missing,
+    kept_rows,
+    missing_in_logs,
+)
+from etl.spark.folders import store
 from tests.etl.making import frame_of
 
 BAD, BOT = "quarantined:price_negative", "dropped:bot"
@@ -32,26 +41,26 @@ LOGS = [
     ("a", "x", 1.0, None), ("b", None, 1.0, None), ("b", " ", None, BAD), ("a", "x", None, BOT),
     ("c", None, None, None), ("c", None, 0.0, None),
 ]  # fmt: skip
-ITEMS = [("red", " ", None), ("", "x", None), (None, "y", BOT)]
+ITEMS = [("red", " ", None, None), ("", "x", 1, None), (None, "y", 1, BOT)]
 
 
 @pytest.fixture(scope="module")
 def counts(spark: SparkSession) -> dict[str, Counts]:
     schema = "user_id string, event_type int, value double, verdict string"
-    events = frame_of(spark, schema, *EVENTS)
-    items = frame_of(spark, "colour string, size string, verdict string", *ITEMS)
+    events = frame_of(spark, schema, *EVENTS).withColumn("item_id", F.lit("i"))
     return collect_counts({
-        "users": events_per_id(events, "user_id"),
+        "ids": events_per_id(events, ["user_id", "item_id"]),
         "values": events_by_value(events),
-        "items": missing_by_field(items, ["colour", "size"]),
         "logs": missing_by_log(frame_of(spark, LOG_SCHEMA, *LOGS), [["a", "b"], ["c"]],
                                ["field_shop", "value"]),
     })  # fmt: skip
 
 
 def test_ids_are_counted_by_events_before_and_after(counts: dict[str, Counts]) -> None:
-    assert counts["users"] == {(3, 2): 1, (1, 1): 1, (0, None): 1}
-    bins = per_id_bins(counts["users"], "users")
+    # One item has all 13 events, of which 9 are kept.
+    users = {(0, 3, 2): 1, (0, 1, 1): 1, (0, 0, None): 1}
+    assert counts["ids"] == {**users, (1, 3, 3): 1}
+    bins = per_id_bins(counts["ids"], 0, "users")
     assert bins.title == "Events per user"
     assert bins.labels == ["1", "2 to 3", "4 to 7", "8 to 15"]
     assert bins.series == {"as read": [1, 1, 0, 1], "kept": [0, 1, 1, 0]}
@@ -75,9 +84,14 @@ def test_events_of_types_not_in_use_are_shown_as_such(counts: dict[str, Counts])
 
 
 def test_fields_that_are_null_or_blank_in_kept_rows_are_counted(
-    counts: dict[str, Counts],
+    spark: SparkSession, tmp_path: Path
 ) -> None:
-    assert counts["items"] == {(0,): 2, (1,): 1, (2,): 1}
+    store(
+        frame_of(spark, "colour string, size string, year long, verdict string", *ITEMS), tmp_path
+    )
+    names = ["colour", "size", "year", "weight"]
+    rows = kept_rows(tmp_path, names)
+    assert count_missing(rows, names) == (2, {"colour": 1, "size": 1, "year": 1, "weight": 2})
 
 
 def test_fields_of_events_are_counted_for_each_log_as_read_and_as_kept(

@@ -3,8 +3,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from etl.spark.shards import cut_by_number, deal_out, num_shards, write_shards
+from etl.spark.shards import (
+    bucket_of,
+    bucket_sizes,
+    cut_by_number,
+    deal_out,
+    num_shards,
+    write_shards,
+)
 from tests.etl.making import tuples
 
 
@@ -19,9 +27,13 @@ def test_there_are_eight_row_groups_a_worker_if_there_are_rows(
 
 
 def test_shards_are_equal_and_mixed_whatever_the_partitions(spark: SparkSession) -> None:
+    rows = spark.range(103)
+    parts = rows.select(F.lit("a").alias("part"), bucket_of(["id"], 7).alias("bucket"))
+    sizes = bucket_sizes(parts)["a"]
+    assert sum(sizes) == 103
     dealt = [
         tuples(
-            deal_out(spark.range(103).repartition(n), ["id"], num_rows=103, num_shards=10, seed=7),
+            deal_out(rows.repartition(n), ["id"], sizes=sizes, num_shards=10, seed=7),
             "id",
             "shard",
         )
