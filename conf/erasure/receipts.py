@@ -1,7 +1,6 @@
 """What an erasure has removed: a journal while it runs, a signed receipt at its end."""
 
 import hmac
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from conf.contract import PrivacyReport
 from conf.errors import ConfigError, VersionError
-from conf.privacy.erased import JOURNAL, erased_folder, erased_mark
+from conf.privacy.erased import JOURNAL, erased_folder, erased_mark, message_of
 from conf.privacy.keys import Keys, sign
 from conf.privacy.learned import Learned
 from conf.workspace.json_files import is_there, read_record, write_json
-
-_LATER = ("anonymity", "learned_from_erased", "targets_gone")
-"""Fields that receipts of earlier releases lack: signed only if they are not empty."""
 
 
 class Receipt(BaseModel):
@@ -208,6 +204,4 @@ def is_genuine(receipt: Path, keys: Keys) -> bool:
 
 
 def _message(receipt: Receipt) -> bytes:
-    content = receipt.model_dump(mode="json", exclude={"signature"})
-    content = {name: value for name, value in content.items() if value or name not in _LATER}
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    return message_of(receipt.model_dump(mode="json"))

@@ -6,7 +6,7 @@ each key stay next to each other, and the former keys stay configured.
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ FOLDER = "erased"
 _NAME = "hashes.json"
 RECEIPTS = "receipt-*.json"
 JOURNAL = "journal.json"
+_LATER = ("anonymity", "learned_from_erased", "targets_gone")
+"""Fields that receipts of earlier releases lack: signed only if they are not empty."""
 
 
 @dataclass(frozen=True, repr=False)  # no key in a traceback
@@ -155,6 +157,18 @@ def _key_of(entry: _Entry, keys: Keys, folder: Path) -> Keys | None:
 
 
 def _has_signed(key: Keys, receipt: dict[str, Any]) -> bool:
-    content = {name: value for name, value in receipt.items() if name != "signature"}
-    message = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    return hmac.compare_digest(str(receipt.get("signature")), sign(key, message))
+    return hmac.compare_digest(str(receipt.get("signature")), sign(key, message_of(receipt)))
+
+
+def message_of(receipt: Mapping[str, Any]) -> bytes:
+    """Return what is signed of a receipt of an erasure: all of it that is not empty or always was.
+
+    Args:
+        receipt: As it is in the file.
+    """
+    content = {
+        name: value
+        for name, value in receipt.items()
+        if name != "signature" and (value or name not in _LATER)
+    }
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

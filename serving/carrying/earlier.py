@@ -41,7 +41,7 @@ _MOST_TRIED = 3
 _OTHER_BASIS = (
     "another model, code, settings of lists or workers, rules, or other fields of items made them"
 )
-_OTHER_NUMBERS = "users or items have other numbers now; etl.vocabulary: extend keeps the numbers"
+_OTHER_NUMBERS = "items have other numbers now; etl.vocabulary: extend keeps the numbers"
 
 
 class Base(NamedTuple):
@@ -90,9 +90,15 @@ def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]
 
 
 def _numbers_are_kept(manifest: Manifest, earlier: Manifest) -> bool:
-    """Return whether every user and item of the earlier dataset has the same number now."""
+    """Return whether all that the earlier dataset numbered has the same number now.
+
+    Users do not count: `Earlier.kept` compares their ids one by one. The fingerprint of users
+    tells nothing about an extended dataset, because an erasure removes ids from it.
+    """
     now, then = manifest.vocabularies, earlier.vocabularies
-    return now.keys() == then.keys() and all(now[key].goes_on_from(then[key]) for key in then)
+    return now.keys() == then.keys() and all(
+        now[key].goes_on_from(then[key]) for key in then.keys() - {"user"}
+    )
 
 
 class Kept(NamedTuple):

@@ -71,7 +71,7 @@ def tiny_config(workspace: Path, *overrides: str) -> Config:
 def write_dataset(
     workspace: Path, histories: Sequence[Sequence[int]], *, items: int, group_rows: int = 3,
     name: str = "tiny-dataset", fingerprint: str = "vocabulary-1",
-    earlier: tuple[tuple[int, str], ...] = (), earlier_users: tuple[tuple[int, str], ...] = (),
+    earlier: tuple[tuple[int, str], ...] = (),
     item_fields: Mapping[str, pa.Array] = MappingProxyType({}),
     user_fields: Mapping[str, pa.Array] = MappingProxyType({}),
     times: Sequence[Sequence[int]] | None = None,
@@ -124,9 +124,7 @@ def write_dataset(
                 size=NUM_RESERVED + items, fingerprint=fingerprint, earlier=earlier
             ),
             "user": Vocabulary(
-                size=NUM_RESERVED + len(histories),
-                fingerprint=f"users-{len(earlier_users) + 1}",
-                earlier=earlier_users,
+                size=NUM_RESERVED + len(histories), fingerprint=f"{len(histories)} users"
             ),
         },
         **more,

@@ -80,12 +80,11 @@ def second_day(shop: Shop, *, stock: int = 0, everybody: bool = False) -> Manife
     for _ in range(NEW_USERS):
         histories.append(rng.integers(2, ITEMS + NEW_ITEMS + 2, 3).tolist())
         times.append([NOW, NOW + HOUR, NOW + 2 * HOUR])
-    item, user = (shop.first.vocabularies[name] for name in ("item", "user"))
+    item = shop.first.vocabularies["item"]
     second = _write(
         shop.workspace, "day-2", histories, times, ITEMS + NEW_ITEMS, stock=stock,
         group_rows=NEW_GROUP,
         fingerprint="vocabulary-2", earlier=((item.size, item.fingerprint),),
-        earlier_users=((user.size, user.fingerprint),),
     )  # fmt: skip
     second = second.model_copy(update={"as_of": NEXT_DAY})
     commit(shop.workspace, "datasets", second)

@@ -134,7 +134,7 @@ def test_a_target_that_was_emptied_is_told(
     (tmp_path / "lists/DELIVERED.json").write_text("{")
     caplog.clear()
     assert deliver(tmp_path, site)["status"] == "current"
-    assert "earlier places of targets are not known" in caplog.text
+    assert "the places of earlier deliveries are not known any more" in caplog.text
     assert len(read_delivered(tmp_path)) == 1
 
 

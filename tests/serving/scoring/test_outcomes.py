@@ -119,7 +119,7 @@ def test_a_scorer_that_loses_items_is_refused(
         run_score(again)
 
 
-def lose_an_item(worker: Any, job: ScoringJob, parts: list[int], progress: Any) -> None:
+def lose_an_item(worker: Any, job: ScoringJob, parts: list[int], progress: Any) -> int:
     """Score, and cut the last place out of the lists of all but `u1`, who has only three items."""
     scorer = PartScorer(job)
     for part in parts:
@@ -128,6 +128,7 @@ def lose_an_item(worker: Any, job: ScoringJob, parts: list[int], progress: Any) 
         table = pq.read_table(path)
         kept = table.filter(pc.not_equal(table["position"], 4))
         write_part(path, kept, request=job.request, num_users=users)
+    return 0
 
 
 @pytest.mark.usefixtures("scored_here")
