@@ -112,7 +112,11 @@ def _places() -> dict[type[BaseModel], list[str]]:
     places: dict[type[BaseModel], list[str]] = {}
     for path, section in sections(Config):
         places.setdefault(section, []).append(path)
-    return places
+    return {section: sorted(paths, key=_depth) for section, paths in places.items()}
+
+
+def _depth(path: str) -> int:
+    return path.count(".")
 
 
 def _order(path: str) -> tuple[int, str]:

@@ -131,8 +131,10 @@ def read_users(path: Path) -> frozenset[str]:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--users={str(path)!r} cannot be read as text") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--users={str(path)!r} is no text in UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"--users={str(path)!r} cannot be read: {error.strerror}") from error
     found = frozenset(line.removesuffix("\r") for line in lines if trimmed(line))
     if not found:
         raise ConfigError(f"--users={str(path)!r} names nobody; write one raw id per line")

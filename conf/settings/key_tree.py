@@ -89,5 +89,11 @@ def described(detail: ErrorDetails, root: type[BaseModel]) -> str:
     if detail["type"] in ("model_type", "dict_type"):
         inner = ".".join([*keys, next(iter(known_keys(root, keys)), "NAME")])
         return f"{dotted}={detail['input']!r}: is a section; set keys in it, such as {inner}"
+    if detail["type"] == "union_tag_not_found":
+        return f"{dotted}.{str(detail['ctx']['discriminator']).strip(chr(39))}: is missing"
+    if detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        key = f"{dotted}.{str(context['discriminator']).strip(chr(39))}"
+        return f"{key}={context['tag']!r}: is none of {context['expected_tags']}"
     value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
     return f"{dotted}={value}: {detail['msg']}"

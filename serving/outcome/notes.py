@@ -86,8 +86,9 @@ def notes_of(
         )
     if not np.isin(events.kind, (ACT, TOO_SMALL)).any():
         found.append(
-            f"no event has a type that counts as a success ({', '.join(acts_of(config))}); if that "
-            "is a wrong name, set outcome.acted"
+            f"no event has a type that counts as a success ({', '.join(acts_of(config))}); "
+            f"{'set' if config.outcome.acted is None else 'correct'} outcome.acted if the events "
+            "have other types"
         )
     told = _of_showings(ledger)
     unclear = told.get("in_several_scenarios", 0)
