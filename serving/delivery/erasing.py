@@ -113,6 +113,7 @@ def _state_of(place: Place, run: str, before: Delivered | None, where: str) -> S
 
     Raises:
         NotOursError: When it is not ours, or of another run.
+        TargetDownError: When nothing is there, although lists were delivered there.
         VersionError: When it is damaged, so that nobody can say what readers see.
     """
     try:
@@ -123,11 +124,12 @@ def _state_of(place: Place, run: str, before: Delivered | None, where: str) -> S
             "with the same file"
         ) from error
     require_own(state, run, where)
-    if state is None and before is not None and before.number is not None:
-        log.warning(
-            "erase: %s is empty, although lists were delivered there: if they are on another "
-            "server now, they still have the users",
-            where,
+    was_delivered_to = before is not None and before.number is not None
+    if state is None and was_delivered_to and not [*place.labels()]:
+        raise TargetDownError(
+            f"{where} is empty, although lists were delivered there: if its disk or server is "
+            "away, erase again later; if somebody has removed the lists, run headrace deliver, and "
+            "then headrace erase again with the same file"
         )
     return state
 
@@ -170,7 +172,10 @@ def erased(
             is_without = all(one.erased == marks.now for one in renewed.versions())
         if not is_without:  # files and objects, and what missed an earlier erasure
             kept = _alone_there(place, delivery, where)
-            removed["versions"] += len(state.named() - kept)
+            earlier = state.named() - kept
+            for label in earlier:
+                place.drop(label)  # one without our mark too: our record named it
+            removed["versions"] += len(earlier)
     note(removed)
     if stay := sorted(set(place.labels()) - kept):
         raise TargetDownError(

@@ -169,7 +169,7 @@ class Folder:
         """Remove the folder of a version: its manifest first, our mark last."""
         with self._told(), self._locked():
             state, folder = or_none(self.state), self._root / label
-            if state is None or label not in state.named():
+            if is_there(folder) and (state is None or label not in state.named()):
                 (folder / MANIFEST).unlink(missing_ok=True)
                 for path in listed(folder):
                     if path.name != MARK:

@@ -1,6 +1,7 @@
 """An erasure ends when it has reached every target, or when somebody says that one is gone."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,35 @@ def test_an_erasure_warns_of_targets_that_it_does_not_reach(
 ) -> None:
     assert erase(tmp_path, with_key(config_of(tmp_path)), *GONE)["status"] == "done"
     assert "web got lists at a place that is no longer in the section deliver" in caplog.text
-    Path(f"{tmp_path}-a").rename(f"{tmp_path}-b")
+
+
+def test_a_target_whose_disk_is_away_keeps_the_erasure_open(tmp_path: Path, shop: Config) -> None:
+    """A share that is not mounted looks like an empty folder."""
+    web, away = Path(f"{tmp_path}-a"), Path(f"{tmp_path}-b")
+    web.rename(away)
+    with pytest.raises(TargetDownError, match="web is empty, although lists were delivered there"):
+        erase(tmp_path, shop, *GONE)
+    assert erasure_is_open(tmp_path)
+    shutil.rmtree(web)
+    away.rename(web)
     assert erase(tmp_path, shop, *GONE)["status"] == "done"
-    assert "deliver.web is empty, although lists were delivered there" in caplog.text
+    held = held_by(folder(tmp_path, "a"))
+    assert held and not any(name in held for name in GONE)
+
+    shutil.rmtree(web)
+    with pytest.raises(TargetDownError):
+        erase(tmp_path, shop, *GONE)
+    run_deliver(shop)
+    assert erase(tmp_path, shop, *GONE)["status"] == "done"
+
+
+def test_a_version_that_lost_its_mark_is_erased_too(tmp_path: Path, shop: Config) -> None:
+    """The record names it, so it is ours."""
+    for mark in Path(f"{tmp_path}-a").glob("*/.headrace"):
+        mark.unlink()
+    assert erase(tmp_path, shop, *GONE)["status"] == "done"
+    files = [path for path in Path(f"{tmp_path}-a").rglob("*") if path.is_file()]
+    assert files and not any(name in path.read_text() for path in files for name in GONE)
 
 
 def test_a_delivery_that_was_cut_off_has_noted_its_place(
