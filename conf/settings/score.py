@@ -152,7 +152,8 @@ class Score(Section):
     keep_unchanged: bool = True
     """Whether lists of an earlier version are reused for users whose inputs have not changed:
     events, model, rules. The result is the same, if the machine computes a user alike in any
-    batch, which a sample checks, and takes less time. false: all lists are made again."""
+    batch, which a sample checks, and takes less time. false: new lists are all made. Lists that
+    are there already are not made again."""
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""

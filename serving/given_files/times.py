@@ -12,7 +12,9 @@ import numpy as np
 from conf.contract import Manifest
 from conf.settings.config import Config
 from conf.settings.input import EventSource
+from conf.settings.rules.time_patterns import ISO
 from conf.workspace.instants import microseconds, newest_instant
+from serving.given_files.time_formats import moment_of
 
 _STEPS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,7 +27,8 @@ def as_number(value: Any, log: EventSource) -> int:
     """Return a time in microseconds since 1970 UTC, or an order number.
 
     Args:
-        value: The time as the file has it; texts are in ISO 8601 if the unit is iso.
+        value: The time as the file has it; if the unit is iso, texts are in ISO 8601 or as the
+            log's `time_format` says.
         log: The log whose unit it has.
 
     Raises:
@@ -33,7 +36,7 @@ def as_number(value: Any, log: EventSource) -> int:
     """
     try:
         if isinstance(value, datetime) or log.time_unit == "iso":
-            return _microseconds(value, log.local_time_zone)
+            return _microseconds(value, log)
         text = str(value).strip()
         if log.thousands is not None:
             text = text.replace(log.thousands, "")
@@ -43,10 +46,11 @@ def as_number(value: Any, log: EventSource) -> int:
         raise ValueError(value) from error
 
 
-def _microseconds(value: Any, zone: str | None) -> int:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-    if moment.tzinfo is None and zone is not None:
-        moment = moment.replace(tzinfo=ZoneInfo(zone))
+def _microseconds(value: Any, log: EventSource) -> int:
+    is_read = isinstance(value, datetime)
+    moment = value if is_read else moment_of(str(value), log.time_format or (ISO,))
+    if moment.tzinfo is None and log.local_time_zone is not None:
+        moment = moment.replace(tzinfo=ZoneInfo(log.local_time_zone))
     return microseconds(moment)
 
 
@@ -63,8 +67,15 @@ def as_numbers(values: Sequence[Any], log: EventSource, wrong: dict[int, str]) -
         try:
             found[place] = as_number(value, log)
         except (ValueError, OverflowError):
-            wrong.setdefault(place, f"is no time with time_unit={log.time_unit}")
+            wrong.setdefault(place, f"is no time with {_form(log)}")
     return found
+
+
+def _form(log: EventSource) -> str:
+    """Return the keys that say how times are written."""
+    if log.time_format and log.time_unit == "iso":
+        return f"time_format=[{', '.join(log.time_format)}]"
+    return f"time_unit={log.time_unit}"
 
 
 def why_wrong(numbers: np.ndarray, config: Config, manifest: Manifest) -> dict[int, str]:
