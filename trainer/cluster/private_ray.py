@@ -131,6 +131,9 @@ def _variables(settings: Ray, folder: Path) -> dict[str, str]:
         "RAY_raylet_start_wait_time_s": "1",  # of one poll; `_waiting` polls until the deadline
         "RAY_agent_register_timeout_ms": str(seconds * 1000),
         "RAY_worker_register_timeout_seconds": str(seconds),
+        # Threads that wait in a loop take the cores that others need: next to other programs, a
+        # training on two cores was up to ten times as slow as on one.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "GLOO_SOCKET_IFNAME": loopback,
         "NCCL_SOCKET_IFNAME": loopback,
     }

@@ -102,8 +102,9 @@ def test_the_token_of_a_private_ray_is_in_a_file_that_only_its_user_reads(folder
 
 
 def test_workers_of_a_private_ray_have_the_priority_of_the_command(folder: Path) -> None:
-    niceness, _ = ray.get(_niceness_and_variables.remote())
+    niceness, variables = ray.get(_niceness_and_variables.remote())
     assert niceness == os.nice(0)
+    assert variables["OMP_WAIT_POLICY"] == "PASSIVE"  # and their threads take no time to wait
 
 
 def test_nobody_joins_a_private_ray_without_its_token(folder: Path) -> None:
