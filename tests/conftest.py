@@ -1,5 +1,6 @@
 """Spark and Ray, which all tests of a process share, and the files of tests that begin first."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# Before torch is imported: threads of test processes that wait in a loop take each other's cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 RAY = """
 run: {{name: shared, output: "{folder}"}}

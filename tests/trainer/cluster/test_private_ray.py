@@ -71,6 +71,7 @@ def folder() -> Iterator[Path]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_AUTH_TOKEN", "a token of somebody else")
         patch.setenv("RAY_worker_niceness", "7")
+        patch.delenv("OMP_WAIT_POLICY", raising=False)
         with ray_session(configured()):
             found = private_folder()
             assert found is not None
