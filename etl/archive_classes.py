@@ -1,11 +1,13 @@
 """Write the archive of Spark's classes that later runs use: `python -m etl.archive_classes`."""
 
+import argparse
 import os
+import sys
 import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from conf.errors import ConfigError
+from conf.errors import ConfigError, HeadraceError
 from conf.runs.stages import run_etl, run_generate
 from conf.settings.load import load_config
 from conf.workspace.folders import PRIVATE, own_folder
@@ -52,4 +54,9 @@ def _run_once(archive: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(main())
+    argparse.ArgumentParser(prog="python -m etl.archive_classes", description=__doc__).parse_args()
+    try:
+        print(main())
+    except HeadraceError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -89,11 +89,11 @@ def run(
     # One hash a user, the same on a second run, when the workspace has fewer forms of the id.
     people = frozenset(erased_hash(keys.erased, plain_form(raw_id)) for raw_id in written)
     journal = Journal(workspace, people)
+    give_up(config, journal, gone)  # a wrong name is refused before anything is opened
+    journal.begin()
     if erase_delivered is not None:
-        journal.add_targets(
-            places_of(config.deliver)
-        )  # before anything is erased, as a kill may follow
-    give_up(config, journal, gone)
+        # Before anything is erased, as a kill may follow.
+        journal.add_targets(places_of(config.deliver))
     _remove_leavings(workspace, config.ray.storage)
     raw_ids = all_forms(workspace, written)
     journal.add_labels(_known_labels(workspace, raw_ids, keys))
@@ -132,7 +132,7 @@ def read_users(path: Path) -> frozenset[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"--users={str(path)!r} is no text in UTF-8") from error
+        raise ConfigError(f"--users={str(path)!r} is no text in UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(f"--users={str(path)!r} cannot be read: {error.strerror}") from error
     found = frozenset(line.removesuffix("\r") for line in lines if trimmed(line))

@@ -68,7 +68,7 @@ class Journal:
     """What was removed so far, stored on disk, so a repeated run adds to it."""
 
     def __init__(self, workspace: Path, users: frozenset[str]) -> None:
-        """Continue the journal of an interrupted run, or begin a new one.
+        """Read the journal of an interrupted run, if there is one; nothing is written yet.
 
         Raises:
             ConfigError: When an interrupted erasure has users that are missing here.
@@ -93,6 +93,9 @@ class Journal:
             self.anonymity, self.labels = earlier.anonymity, set(earlier.labels)
             self.targets, self.targets_gone = earlier.targets, earlier.targets_gone
             self.erased_before = earlier.erased_before
+
+    def begin(self) -> None:
+        """Open the erasure: from now on it counts as interrupted until `close`."""
         self._write()
 
     def add(self, folder: str, rows: dict[str, int]) -> None:

@@ -96,4 +96,6 @@ def described(detail: ErrorDetails, root: type[BaseModel]) -> str:
         key = f"{dotted}.{str(context['discriminator']).strip(chr(39))}"
         return f"{key}={context['tag']!r}: is none of {context['expected_tags']}"
     value = "***" if keys == ["privacy", "key"] else repr(detail["input"])
+    if detail["type"] in ("bool_parsing", "bool_type"):
+        return f"{dotted}={value}: is neither true nor false"
     return f"{dotted}={value}: {detail['msg']}"

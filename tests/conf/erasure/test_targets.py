@@ -136,6 +136,10 @@ def test_a_target_that_is_gone_for_good_is_named_in_the_receipt(
     tmp_path: Path, shop: Config
 ) -> None:
     place = place_key(shop.deliver["web"])
+    for name, told in (("web", "is still a target"), ("wob", "is no target")):
+        with pytest.raises(ConfigError, match=told):
+            erase(tmp_path, shop, *GONE, gone=[name])
+        assert not erasure_is_open(tmp_path)  # a wrong word opens nothing
     Path(f"{tmp_path}-a").rename(f"{tmp_path}-elsewhere")
     Path(f"{tmp_path}-a").touch()  # its file system is no longer mounted, for example
     with pytest.raises(ConfigError, match="is no folder"):
