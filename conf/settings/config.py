@@ -68,7 +68,8 @@ class Spark(Section):
     driver_memory: str = "2g"
     """Heap of the driver's JVM in Spark's notation; no effect if spark-submit starts the JVM."""
     shuffle_partitions: Positive = 8
-    """Partitions of every shuffle; always 1 if less than 1 MiB is read."""
+    """Partitions of every shuffle; 1 instead if less than 1 MiB is read, unless `conf` sets
+    spark.sql.shuffle.partitions."""
     conf: dict[str, str] = {}
     """Further Spark properties, passed on unchanged, such as `{spark.local.dir: /scratch}`. They
     override the properties that Headrace sets."""

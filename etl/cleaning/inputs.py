@@ -69,7 +69,7 @@ class StagedInput:
         return sum(c.rows for c in self.counts if c.verdict is None)
 
     def newest(self) -> int:
-        """Return the newest time of the events that are kept; there has to be one."""
+        """Return the newest TIME of the events that are kept, of which there has to be one."""
         return max(c.newest for c in self.counts if c.verdict is None and c.newest is not None)
 
 

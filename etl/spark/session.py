@@ -50,8 +50,9 @@ _LAUNCH_SETTINGS = {
     "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "1",
 }
 
-# After a local Spark has lost a file of a shuffle it works on, but its heartbeats fail for good.
-_FOREVER = {"spark.executor.heartbeat.maxFailures": str(2**31 - 1)}
+# A local Spark recovers from a lost shuffle file, but all its later heartbeats fail; by default it
+# ends after 60 of them.
+_IGNORE_FAILED_HEARTBEATS = {"spark.executor.heartbeat.maxFailures": str(2**31 - 1)}
 
 _EXIT_SECONDS = 30
 _WRITE_SECONDS = 600
@@ -139,7 +140,7 @@ def _start(
         if master.startswith("local"):
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
-            settings = {**_FOREVER, **settings}
+            settings = {**_IGNORE_FAILED_HEARTBEATS, **settings}
     for key, value in settings.items():
         conf.set(key, value)
     on_interrupt = signal.getsignal(signal.SIGINT)
