@@ -54,11 +54,15 @@ def _read(text: str, pattern: str) -> datetime:
     match = reader.texts.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    return _moment({letter: found for letter, found in match.groupdict().items() if found})
+    found: dict[str, str] = {}
+    for name, part in match.groupdict().items():
+        if part and found.setdefault(name.rstrip("0123456789"), part) != part:
+            raise ValueError(text)  # a letter that is there twice, with two values
+    return _moment(found)
 
 
 def _moment(found: Mapping[str, str]) -> datetime:
-    year = int(found["y"]) + (2000 if len(found["y"]) == 2 else 0)
+    year = int(found["y"]) if "y" in found else 2000 + int(found["yy"])
     zone = _zone(found["zone"]) if "zone" in found else None
     time = (_hour(found), int(found.get("m", 0)), int(found.get("s", 0)))
     micros = int(found.get("S", "0").ljust(6, "0")[:6])
@@ -107,7 +111,11 @@ def _zone(text: str) -> tzinfo:
 @lru_cache(maxsize=64)
 def _reader(pattern: str) -> _Reader:
     plain = without_weekday(" ".join(pattern.split()))
-    texts = "".join(_part(token) for token in tokens_of(plain))
+    parts = (
+        re.sub(r"\(\?P<(\w+)>", rf"(?P<\g<1>{place}>", _part(token))
+        for place, token in enumerate(tokens_of(plain))
+    )
+    texts = "".join(parts)
     return _Reader(re.compile(texts, re.IGNORECASE), plain != pattern)
 
 
@@ -118,6 +126,8 @@ def _part(token: str) -> str:
         return "(?:" if token == "[" else ")?"
     if letter == "'":
         return re.escape("'" if token == "''" else token[1:-1].replace("''", "'"))
+    if token == "yy":  # of this century; a single y is the year as it is written
+        return r"(?P<yy>\d{2})"
     if letter == "y":
         return rf"(?P<y>\d{{{count}}})" if count > 1 else r"(?P<y>\d{1,4})"
     if letter in "ML" and count > 2:
