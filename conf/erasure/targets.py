@@ -120,7 +120,7 @@ def _require_all_reached(
         told.append(
             f"lists may still hold the users in {', '.join(sorted(left))}: no erasure has reached "
             f"{it} yet at the place that deliver named before; put {it} back into deliver or, if "
-            f"that place is gone for good, add {flags}, and the receipt says so"
+            f"that place is gone for good, run again with {flags} (the receipt will say so)"
         )
     if not told:
         return

@@ -151,9 +151,9 @@ class Score(Section):
     """Approximate search for the best items, for networks over large catalogues; null: exact."""
     keep_unchanged: bool = True
     """Whether lists of an earlier version are reused for users whose inputs have not changed:
-    events, model, rules. The result is the same, if the machine computes a user alike in any
-    batch, which a sample checks, and takes less time. false: new lists are all made. Lists that
-    are there already are not made again."""
+    events, model, rules. The result is the same and takes less time, if the machine gives a user
+    the same scores in every batch; a sample of the users checks it. false: new lists are all made.
+    Lists that are there already are not made again."""
     drop_seen: bool = True
     """Whether items of a user's history are left out of the user's list, and of the ranking that
     validation and test measure."""

@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 _MOST_TRIED = 3
 """Versions that are looked at, newest first. In older ones fewer users are unchanged."""
 _OTHER_BASIS = (
-    "another model, code, settings of lists or workers, rules, or other fields of items made them"
+    "they were made with another model, another release, or other settings, workers, rules or "
+    "fields of items"
 )
 _OTHER_NUMBERS = "items have other numbers now; etl.vocabulary: extend keeps the numbers"
 
@@ -92,8 +93,8 @@ def base_of(workspace: Path, manifest: Manifest, basis: Mapping[str | None, str]
 def _numbers_are_kept(manifest: Manifest, earlier: Manifest) -> bool:
     """Return whether all that the earlier dataset numbered has the same number now.
 
-    Users do not count: `Earlier.kept` compares their ids one by one. The fingerprint of users
-    tells nothing about an extended dataset, because an erasure removes ids from it.
+    Users are not compared here: `Earlier.kept` compares their ids one by one. Their fingerprint
+    cannot be used, because an erasure removes ids from an extended dataset.
     """
     now, then = manifest.vocabularies, earlier.vocabularies
     return now.keys() == then.keys() and all(

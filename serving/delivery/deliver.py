@@ -13,6 +13,7 @@ from typing import Any
 
 from conf.errors import ConfigError, HeadraceError, StorageError, VersionError
 from conf.privacy.delivered import (
+    NAME,
     Delivered,
     note_delivered,
     places_left,
@@ -88,13 +89,17 @@ def run(
 
 
 def _noted(workspace: Path) -> dict[str, Delivered]:
-    """Return what was delivered, by place; a damaged file counts as empty and is written again."""
+    """Return what was delivered, by place; a damaged file is put aside and counts as empty."""
     try:
         return read_delivered(workspace)
     except VersionError as error:
+        path = workspace / "lists" / NAME
+        aside = path.with_name(f"damaged-{NAME}")
+        path.replace(aside)
         log.warning(
             "deliver: the places of earlier deliveries are not known any more; only those of the "
-            "current targets are noted again: %s",
+            "current targets are noted again. The damaged file is kept as %s: %s",
+            aside,
             error,
         )
         return {}

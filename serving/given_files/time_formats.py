@@ -33,7 +33,7 @@ def moment_of(text: str, patterns: Sequence[str]) -> datetime:
 
     Args:
         text: The text; every kind of space counts as a plain one.
-        patterns: Of `time_format`, tried in order; the word iso stands for ISO 8601.
+        patterns: Of `time_format`, tried in order; the word iso means ISO 8601.
 
     Raises:
         ValueError: When no pattern fits.

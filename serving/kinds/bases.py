@@ -29,7 +29,7 @@ def bases(source: Source, kinds: Sequence[Prepared]) -> dict[str | None, str]:
         if why is None:
             found[one.kind.scenario] = _basis(source, one)
         elif source.config.score.keep_unchanged:
-            text = one.told(f"none are reused, because {why} may change all of them")
+            text = one.told(f"no list is reused, because {why} may change every list")
             log.info("score: %s: %s", lists_key(one.kind.scenario), text)
     return found
 

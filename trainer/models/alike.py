@@ -1,8 +1,9 @@
-"""Compute for each user what does not depend on the other users of a batch, to the last bit.
+"""Give each user the same result, to the last bit, whatever other users are in the batch.
 
-A matrix product may add up in another order when its shape changes. So histories are padded to
-lengths that follow from each history alone, and batches get rows until the kernels for small
-matrices are left out. Whether that is enough is up to the machine: who relies on it compares.
+A matrix product may add up in another order when its shape changes. So the padded
+length of a history depends on that history alone, and batches are filled up to a multiple of `ROWS`
+rows, so that kernels for small matrices are not used. Some machines may still differ, so callers
+compare a sample.
 
 Legend of shapes: N rows, B rows of a batch, L padded length.
 """

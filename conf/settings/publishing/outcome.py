@@ -17,7 +17,7 @@ class Outcome(Section):
     such events; then a whole list counts as shown to its user on each day with an event of the
     user."""
     acted: dict[str, Worth] = {}
-    """Types of events that are successes, with what one is worth, such as
+    """Types of events that count as successes, each with its worth, such as
     `{purchase: 1, view: 0.1}`; of several acts on one item the most valuable counts. {}: all of
     `etl.event_types` that are not `shown_only` and have a weight above 0, at 1 each."""
     within_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 24

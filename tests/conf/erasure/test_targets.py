@@ -147,7 +147,9 @@ def test_a_target_that_is_gone_for_good_is_named_in_the_receipt(
     with pytest.raises(ConfigError, match=r"--gone='web': deliver.web is still a target"):
         erase(tmp_path, shop, *GONE, gone=["web"])
     left = with_key(config_of(tmp_path))
-    with pytest.raises(ConfigError, match=r"if that place is gone for good, add --gone web"):
+    with pytest.raises(
+        ConfigError, match=r"if that place is gone for good, run again with --gone web"
+    ):
         erase(tmp_path, left, *GONE)
     with pytest.raises(ConfigError, match=r"--gone='wob' is no target .*no longer names: web"):
         erase(tmp_path, left, *GONE, gone=["wob"])

@@ -136,6 +136,7 @@ def test_a_target_that_was_emptied_is_told(
     assert deliver(tmp_path, site)["status"] == "current"
     assert "the places of earlier deliveries are not known any more" in caplog.text
     assert len(read_delivered(tmp_path)) == 1
+    assert (tmp_path / "lists/damaged-DELIVERED.json").read_text() == "{"
 
 
 def test_a_delivery_counts_though_its_number_cannot_be_noted(
