@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,10 +36,17 @@ class Server(NamedTuple):
 
 def free_port() -> int:
     """Return a port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(number: int) -> list[int]:
+    """Return different ports that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 @contextmanager
@@ -97,7 +104,7 @@ def s3(bucket: str) -> Iterator[Server]:
             '{"identities": [{"name": "shop", "credentials": [' + keys + '], "actions": '
             '["Admin", "Read", "Write", "List", "Tagging"]}]}'
         )
-        port, *others = (free_port() for _ in range(9))
+        port, *others = free_ports(9)
         flags = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
                  "filer.port", "filer.port.grpc", "s3.port.grpc", "s3.port.iceberg")  # fmt: skip
         command = [
